@@ -1,0 +1,212 @@
+"""How a derivative is written down: one line that pairs a function with its pull-backs.
+
+    derivative(np.tanh, lambda g, y: g * (1 - y * y))
+
+A pull-back maps `g`, the gradient of the output, to a contribution to the gradient of one
+argument. Its own parameter names say what else it needs, and so what the graph keeps alive:
+
+    g            the gradient from above (always first)
+    y            the output
+    i            the place of the element, where the argument is a sequence of arrays
+    shape_of_a   the shape of the argument `a`; the array itself is not kept
+    a, x1, axis  any argument of the function, under the function's own name for it
+
+Broadcasting is not its business: a contribution may have any shape that broadcasts to or from
+the argument's, and the sweep sums or repeats it. A pull-back is plain NumPy, so on Tensors it is
+itself recorded: every rule is its own second derivative.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from operator import itemgetter
+from typing import Any
+
+import numpy as np
+
+from tinygrad_rnn.graph import Array
+
+_SHAPE = "shape_of_"
+
+
+class Pullback:
+    """One argument's derivative: `function(g, *kept) -> contribution`, and what it keeps."""
+
+    __slots__ = ("__weakref__", "argument", "function", "keep", "needs", "together")
+
+    def __init__(self, function: Callable[..., Array], argument: str, names: Sequence[str]) -> None:
+        self.argument = argument
+        self.function = function
+        self.together: Callable[..., Array] | None = getattr(function, "together", None)
+        gradient, *needs = inspect.signature(function).parameters
+        if gradient != "g":
+            raise TypeError(f"the first parameter of a pull-back is g, here it is {gradient!r}")
+        known = [*names, "y", "i"]
+        for need in needs:
+            if need.removeprefix(_SHAPE) not in known:
+                raise TypeError(
+                    f"the pull-back for {argument!r} asks for {need!r}; it can have g, y, i and "
+                    f"{', '.join(names)}, each also as {_SHAPE}..."
+                )
+        self.needs = tuple(needs)
+        self.keep = _keeper([(known.index(n.removeprefix(_SHAPE)), n) for n in needs])
+
+
+def _keeper(needs: list[tuple[int, str]]) -> Callable[[list[Any]], tuple[Any, ...]]:
+    """A fast function from the list `[*arguments, y, i]` to the tuple of what is needed."""
+    places = [place for place, _ in needs]
+    shapes = [name.startswith(_SHAPE) for _, name in needs]
+    if any(shapes):
+        return lambda values: tuple(
+            [
+                _shapes(values[place]) if shape else values[place]
+                for place, shape in zip(places, shapes, strict=True)
+            ]
+        )
+    if not places:
+        return lambda values: ()
+    if len(places) == 1:
+        (only,) = places
+        return lambda values: (values[only],)
+    return itemgetter(*places)
+
+
+def _shapes(value: Any) -> Any:
+    """The shape of an array; of a list or tuple of arrays, the tuple of their shapes."""
+    return tuple(map(_shapes, value)) if isinstance(value, list | tuple) else np.shape(value)
+
+
+class Rule:
+    """A row of the table: a function, its arguments' names, and a pull-back for some of them."""
+
+    __slots__ = ("arity", "defaults", "function", "names", "pullbacks", "variadic")
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        positional: Sequence[Callable[..., Array] | None],
+        named: dict[str, Callable[..., Array] | None],
+    ) -> None:
+        parameters = _parameters(function)
+        self.function = function
+        self.names = tuple(parameters)
+        self.defaults = [None if d is np._NoValue else d for d in parameters.values()]
+        self.variadic = _is_variadic(function)
+        # A call with just this many positional arguments needs no binding.
+        self.arity = -1 if self.variadic else len(self.names)
+        pullbacks = dict(zip(self.names, positional, strict=False)) | named
+        if len(positional) > len(self.names) or not pullbacks.keys() <= parameters.keys():
+            raise TypeError(
+                f"{function.__name__} has the arguments {', '.join(self.names)}; a pull-back was "
+                f"given for {', '.join(pullbacks)}"
+            )
+        self.pullbacks = tuple(
+            None if (f := pullbacks.get(name)) is None else Pullback(f, name, self.names)
+            for name in self.names
+        )
+
+    def bind(self, args: Sequence[Any], kwargs: dict[str, Any]) -> list[Any]:
+        """All arguments as a list in the order of `names`, with the defaults filled in."""
+        if self.variadic:
+            return [tuple(args), *(kwargs.get(n, d) for n, d in self._options())]
+        values = [*args, *self.defaults[len(args) :]]
+        for name, value in kwargs.items():
+            values[self.names.index(name)] = None if value is np._NoValue else value
+        return values
+
+    def _options(self) -> list[tuple[str, Any]]:
+        return list(zip(self.names, self.defaults, strict=True))[1:]
+
+
+def _parameters(function: Callable[..., Any]) -> dict[str, Any]:
+    if isinstance(function, np.ufunc):
+        return dict.fromkeys(
+            ["x"] if function.nin == 1 else [f"x{n + 1}" for n in range(function.nin)]
+        )
+    kinds = (inspect.Parameter.VAR_KEYWORD,)
+    return {
+        name: None if p.default is inspect.Parameter.empty else p.default
+        for name, p in inspect.signature(function).parameters.items()
+        if p.kind not in kinds
+    }
+
+
+def _is_variadic(function: Callable[..., Any]) -> bool:
+    if isinstance(function, np.ufunc):
+        return False
+    first = next(iter(inspect.signature(function).parameters.values()))
+    return first.kind is inspect.Parameter.VAR_POSITIONAL
+
+
+RULES: dict[Callable[..., Any], Rule] = {}
+"""The table: every function that can be differentiated."""
+
+CONSTANT: set[Callable[..., Any]] = set()
+"""Functions with no derivative to speak of (comparisons, argmax, shapes): plain arrays come out."""
+
+
+def derivative(
+    function: Callable[..., Any],
+    *pullbacks: Callable[..., Array] | None,
+    **named: Callable[..., Array] | None,
+) -> Callable[..., Any]:
+    """Enter `function` into the table; return the function to call on Tensors.
+
+    pullbacks: one per argument, in the function's order, None for one that has no derivative.
+        Each is `(g, ...) -> contribution`, its parameters named as the module's first lines say.
+    named: the same for arguments further back, by their names.
+    Raises TypeError if a pull-back asks for a name that the function does not have.
+
+    A NumPy function is returned as it is, for NumPy itself asks the Tensors among its arguments
+    (NEP 13 and 18). Any other function comes back wrapped, so that it asks them in the same way.
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> def cube(x):
+    ...     return x * x * x
+    >>> cube = tg.derivative(cube, lambda g, x: 3 * g * x * x)
+    >>> print(tg.grad(tg.grad(cube))(2.0))
+    12.0
+    """
+    if not isinstance(function, np.ufunc) and not hasattr(function, "_implementation"):
+        function = function if _is_builtin(function) else _overridable(function)
+    RULES[function] = Rule(function, pullbacks, named)
+    return function
+
+
+def constant(*functions: Callable[..., Any]) -> None:
+    """Declare functions that are computed on the arrays and never recorded."""
+    CONSTANT.update(functions)
+
+
+def _is_builtin(function: Callable[..., Any]) -> bool:
+    return getattr(function, "__module__", None) in ("_operator", "operator")
+
+
+def _overridable(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Let the arguments' own type take over the call, as NumPy's functions do (NEP 18)."""
+
+    @functools.wraps(function)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        for argument in (*args, *kwargs.values()):
+            if getattr(argument, "_records", False):
+                return argument.__array_function__(wrapper, (type(argument),), args, kwargs)
+        return function(*args, **kwargs)
+
+    return wrapper
+
+
+def together(
+    combine: Callable[..., Array],
+) -> Callable[[Callable[..., Array]], Callable[..., Array]]:
+    """Say that the contributions of many uses are cheaper to compute at once than one by one.
+
+    combine: from the list of uses, each `(g, *kept)`, to the sum of their contributions.
+    """
+
+    def mark(pullback: Callable[..., Array]) -> Callable[..., Array]:
+        pullback.together = combine  # type: ignore[attr-defined]
+        return pullback
+
+    return mark

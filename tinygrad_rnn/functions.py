@@ -1,0 +1,150 @@
+"""Losses and activations that NumPy does not have, as rows of the same table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tinygrad_rnn.derivatives import derivative
+from tinygrad_rnn.graph import Array
+
+
+def _relu(x: Array) -> Array:
+    """max(x, 0), elementwise; the derivative at 0 is 0.
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> tg.relu(np.array([-1.0, 2.0]))
+    array([0., 2.])
+    """
+    return np.maximum(x, 0)
+
+
+relu = derivative(_relu, lambda g, y: g * (y > 0))
+
+
+def _sigmoid(x: Array) -> Array:
+    """1 / (1 + exp(-x)), elementwise, as (1 + tanh(x / 2)) / 2, which cannot overflow.
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> tg.sigmoid(np.array([0.0, 1000.0]))
+    array([0.5, 1. ])
+    """
+    return 0.5 * np.tanh(0.5 * x) + 0.5
+
+
+sigmoid = derivative(_sigmoid, lambda g, y: g * (y * (1 - y)))
+
+
+def softmax(x: Any) -> Any:
+    """exp(x) / Σ exp(x) over the last axis.
+
+    x: (..., classes). Returns the same shape.
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> tg.softmax(np.array([0.0, np.log(3.0)]))
+    array([0.25, 0.75])
+    """
+    return np.exp(log_softmax(x))
+
+
+def log_softmax(x: Any) -> Any:
+    """x − log Σ exp(x) over the last axis, without overflow.
+
+    x: (..., classes). Returns the same shape.
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> np.exp(tg.log_softmax(np.array([1000.0, 1000.0])))
+    array([0.5, 0.5])
+    """
+    return x - logsumexp(x)[..., None]
+
+
+def _logsumexp(x: Array) -> Array:
+    """log Σ exp(x) over the last axis, without overflow."""
+    largest = np.max(x, axis=-1, keepdims=True)
+    largest = np.where(np.isfinite(largest), largest, 0)
+    return np.log(np.sum(np.exp(x - largest), axis=-1)) + largest[..., 0]
+
+
+logsumexp = derivative(_logsumexp, lambda g, y, x: g[..., None] * np.exp(x - y[..., None]))
+
+
+def _cross_entropy(logits: Array, labels: Array) -> Array:
+    """The mean over all places of −log softmax(logits)[label].
+
+    logits: (..., classes); labels: integers of shape (...).
+    Raises ValueError or TypeError, with the shapes, if the labels do not fit the logits.
+    Chapter "Backpropagation Through Time": L = 1/T Σ l(o_t, y_t); with the logits of all steps
+    stacked this is the whole L.
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> print(tg.cross_entropy(np.zeros((3, 4)), np.array([0, 1, 2])) - np.log(4))
+    0.0
+    """
+    labels = np.asanyarray(labels)
+    if labels.dtype.kind not in "iu":
+        raise TypeError(f"the labels must be integers, but they are {labels.dtype}")
+    if labels.shape != logits.shape[:-1]:
+        raise ValueError(
+            f"logits of shape {logits.shape} need labels of shape {logits.shape[:-1]}, "
+            f"one integer per place, but the labels have the shape {labels.shape}"
+        )
+    classes = logits.shape[-1]
+    if labels.size and not (labels.min() >= 0 and labels.max() < classes):
+        raise ValueError(
+            f"the labels must lie in 0..{classes - 1}, for the logits have {classes} classes, "
+            f"but they range over {labels.min()}..{labels.max()}"
+        )
+    flat = logits.reshape(-1, classes)
+    chosen = flat[np.arange(len(flat)), labels.reshape(-1)]
+    return (np.sum(_logsumexp(flat)) - np.sum(chosen)) / max(len(flat), 1)
+
+
+def _cross_entropy_pullback(g: Array, logits: Array, labels: Array) -> Array:
+    places = max(int(np.size(labels)), 1)
+    return (softmax(logits) - one_hot(labels, logits.shape[-1], logits.dtype)) * (g / places)
+
+
+cross_entropy = derivative(_cross_entropy, _cross_entropy_pullback)
+
+
+def one_hot(labels: Array, classes: int, dtype: Any = np.float64) -> Array:
+    """Rows of zeros with a 1 at the label's place.
+
+    labels: integers of shape (...). Returns (..., classes).
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> tg.one_hot(np.array([2, 0]), 3)
+    array([[0., 0., 1.],
+           [1., 0., 0.]])
+    """
+    return np.eye(classes, dtype=dtype)[np.asanyarray(labels)]
+
+
+def mse(prediction: Any, target: Any) -> Any:
+    """The mean of the squared differences over all entries.
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> print(tg.mse(np.array([1.0, 3.0]), np.array([0.0, 1.0])))
+    2.5
+    """
+    return np.mean(np.square(prediction - target))
+
+
+def _scale_gradient(x: Array, factor: Array) -> Array:
+    """The identity; backward, multiply by `factor`: 1 is nothing, 0 is detach.
+
+    x: any shape; factor: a number, or an array that broadcasts to x, such as (batch, 1) for one
+    factor per sequence.
+
+    >>> import tinygrad_rnn as tg
+    >>> w = tg.Tensor(3.0, requires_grad=True)
+    >>> tg.scale_gradient(w, 0.5).backward()
+    >>> print(w.grad)
+    0.5
+    """
+    return x
+
+
+scale_gradient = derivative(_scale_gradient, lambda g, factor: g * factor)

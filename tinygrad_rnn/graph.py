@@ -1,0 +1,191 @@
+"""The graph: nodes, the edges between them, and the tape that lists them in recorded order.
+
+Nothing here knows what a derivative is, what an array is, or what time is. A node remembers
+which function made a value and from which other nodes; the rest of the engine reads that.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple, TypeAlias
+
+Array: TypeAlias = Any
+"""Whatever speaks NumPy's protocols: an ndarray, a NumPy scalar, a Dask or a CuPy array."""
+
+
+class Mark(NamedTuple):
+    """What the `with` statements around a computation write on the nodes recorded inside."""
+
+    step: int | None = None
+    scope: tuple[str, ...] = ()
+
+
+class Recording(threading.local):
+    """Whether this thread records (`mark` is None when it does not), and under which mark."""
+
+    mark: Mark | None = Mark()
+
+
+recording = Recording()
+_positions = itertools.count()
+
+
+class Node:
+    """One recorded value: the function that made it and the edges to what it was made from.
+
+    An edge is the tuple `(parent, argument, pullback, kept)`: the node of a Tensor argument,
+    that argument's name (with its place, for an element of a sequence), the pull-back that turns
+    the gradient of this node into a contribution to the parent's, and the values which that
+    pull-back asked to be kept. An argument that needs no gradient has the pull-back None.
+
+    The node holds no Tensor and no array except what its pull-backs keep, so there is no
+    reference cycle: when the last Tensor that leads to it goes, it goes.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "dtype",
+        "edges",
+        "function",
+        "mark",
+        "name",
+        "position",
+        "severed",
+        "shape",
+    )
+
+    def __init__(
+        self, function: Any, edges: tuple[Edge, ...], shape: tuple[int, ...], dtype: Any, mark: Mark
+    ) -> None:
+        self.function = function
+        self.edges = edges
+        self.shape = shape
+        self.dtype = dtype
+        self.position = next(_positions)
+        self.mark = mark
+        self.name: str | None = None
+        self.severed: tuple[weakref.ref[Node], ...] = ()
+
+    @property
+    def step(self) -> int | None:
+        """The time step under which it was recorded, counted from 0, or None."""
+        return self.mark.step
+
+    @property
+    def scope(self) -> tuple[str, ...]:
+        """The scopes under which it was recorded, outermost first."""
+        return self.mark.scope
+
+    @property
+    def parents(self) -> tuple[Node, ...]:
+        """The nodes of its Tensor arguments, in their order."""
+        return tuple(edge[0] for edge in self.edges)
+
+    def sever(self) -> None:
+        """Forget the history. Weak references to the parents stay, so that a picture which
+        still has them can show where the cut is."""
+        self.severed = tuple(weakref.ref(edge[0]) for edge in self.edges)
+        self.edges = ()
+
+    def __repr__(self) -> str:
+        made = getattr(self.function, "__name__", "leaf")
+        label = f"{made} {self.name!r}" if self.name else made
+        at = "" if self.step is None else f" at step {self.step}"
+        return f"<Node {self.position}: {label}, shape {self.shape}{at}>"
+
+
+class Leaf(Node):
+    """A value that was given and not computed: a parameter, an input, a constant."""
+
+    __slots__ = ("grad", "requires_grad")
+
+    def __init__(
+        self, shape: tuple[int, ...], dtype: Any, requires_grad: bool, name: str | None
+    ) -> None:
+        super().__init__(None, (), shape, dtype, recording.mark or Mark())
+        self.name = name
+        self.requires_grad = requires_grad
+        self.grad: Array | None = None
+
+
+Edge: TypeAlias = tuple[Node, Any, Any, tuple[Any, ...]]
+
+
+def history(*outputs: Node) -> list[Node]:
+    """The nodes that the outputs depend on, themselves included, in recorded order.
+
+    Iterative, so that a chain may be as long as memory allows.
+    """
+    found = set(outputs)
+    waiting = list(found)
+    while waiting:
+        for edge in waiting.pop().edges:
+            parent = edge[0]
+            if parent not in found:
+                found.add(parent)
+                waiting.append(parent)
+    return sorted(found, key=_position)
+
+
+def _position(node: Node) -> int:
+    return node.position
+
+
+@contextmanager
+def _marked(mark: Mark | None) -> Iterator[None]:
+    before = recording.mark
+    recording.mark = mark
+    try:
+        yield
+    finally:
+        recording.mark = before
+
+
+@contextmanager
+def no_grad() -> Iterator[None]:
+    """Compute without recording: results of what is done inside need no gradient.
+
+    >>> import tinygrad_rnn as tg
+    >>> w = tg.Tensor(2.0, requires_grad=True)
+    >>> with tg.no_grad():
+    ...     (w * w).requires_grad
+    False
+    """
+    with _marked(None):
+        yield
+
+
+@contextmanager
+def step(t: int) -> Iterator[None]:
+    """Mark what is recorded inside as belonging to time step `t`, counted from 0.
+
+    >>> import tinygrad_rnn as tg
+    >>> w = tg.Tensor(2.0, requires_grad=True)
+    >>> with tg.step(3):
+    ...     y = w * w
+    >>> y.node.step
+    3
+    """
+    mark = recording.mark
+    with _marked(mark and mark._replace(step=t)):
+        yield
+
+
+@contextmanager
+def scope(name: str) -> Iterator[None]:
+    """Mark what is recorded inside as belonging to the part `name`; scopes nest.
+
+    >>> import tinygrad_rnn as tg
+    >>> w = tg.Tensor(2.0, requires_grad=True)
+    >>> with tg.scope("encoder"), tg.scope("cell"):
+    ...     y = w * w
+    >>> y.node.scope
+    ('encoder', 'cell')
+    """
+    mark = recording.mark
+    with _marked(mark and mark._replace(scope=(*mark.scope, name))):
+        yield

@@ -1,0 +1,207 @@
+"""The one reverse pass: from an output back through its history, node by node.
+
+Everything that flows backwards in this project is a reader of `sweep`: `backward`, `gradients`,
+`contributions`, and the numbers in the pictures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tinygrad_rnn.graph import Array, Edge, Leaf, Node, history
+from tinygrad_rnn.tensor import Tensor, tracked
+
+Use = Callable[[Node, Edge, Array], None]
+
+
+def sweep(
+    outputs: Sequence[Node],
+    seeds: Sequence[Array],
+    create_graph: bool = False,
+    each_use: Use | None = None,
+) -> Iterator[tuple[Node, Array]]:
+    """Yield every node that the seeds reach, latest first, with its complete gradient.
+
+    outputs, seeds: where the pass begins, and the gradients it begins with.
+    create_graph: run the pull-backs on Tensors, so that they are recorded themselves.
+    each_use: called as `each_use(node, edge, contribution)` for every edge along which a gradient
+        flows, so with one entry per use of a value; they add up to the gradient of the value.
+
+    A node comes after all nodes computed from it, for its position on the tape is lower: by then
+    its gradient has been summed over all of its uses, which is the multivariate chain rule.
+    """
+    pending: dict[Node, Array] = {}
+    own: set[Node] = set()  # those whose pending array is ours to add into
+    gathered: dict[Node, dict[Any, list[tuple[Any, ...]]]] = {}
+    at_once = not create_graph and each_use is None
+
+    def add(node: Node, contribution: Array) -> None:
+        gradient = pending.get(node)
+        if gradient is None:
+            pending[node] = contribution
+            return
+        if gradient.shape != contribution.shape:
+            gradient, contribution = fit(gradient, node.shape), fit(contribution, node.shape)
+            own.discard(node)
+        if node in own:
+            gradient += contribution
+            pending[node] = gradient
+        else:
+            pending[node] = gradient + contribution
+            if not create_graph:
+                own.add(node)
+
+    for node, seed in zip(outputs, seeds, strict=True):
+        add(node, seed)
+    for node in reversed(history(*outputs)):
+        for pullback, uses in gathered.pop(node, {}).items():
+            add(node, pullback.together(uses))
+        gradient = pending.pop(node, None)
+        if gradient is None:
+            continue
+        if gradient.shape != node.shape:
+            gradient = fit(gradient, node.shape)
+        if gradient.dtype != node.dtype:
+            gradient = gradient.astype(node.dtype)
+        yield node, gradient
+        for edge in node.edges:
+            parent, _, pullback, kept = edge
+            if pullback is None:
+                continue
+            if pullback.together is not None and at_once:
+                gathered.setdefault(parent, {}).setdefault(pullback, []).append((gradient, *kept))
+                continue
+            if create_graph:
+                kept = remembered(node, edge)
+            contribution = pullback.function(gradient, *kept)
+            if each_use is not None:
+                each_use(node, edge, contribution)
+            add(parent, contribution)
+
+
+def fit(gradient: Array, shape: tuple[int, ...]) -> Array:
+    """Undo broadcasting, in either direction: sum what was repeated, repeat what was summed."""
+    extra = len(gradient.shape) - len(shape)
+    if extra > 0:
+        gradient = np.sum(gradient, axis=tuple(range(extra)))
+    stretched = (
+        tuple(
+            axis
+            for axis, (have, want) in enumerate(
+                zip(gradient.shape[-len(shape) :], shape, strict=False)
+            )
+            if want == 1 and have != 1
+        )
+        if shape
+        else ()
+    )
+    if stretched:
+        gradient = np.sum(gradient, axis=stretched, keepdims=True)
+    return gradient if gradient.shape == shape else np.broadcast_to(gradient, shape)
+
+
+def remembered(node: Node, edge: Edge) -> tuple[Any, ...]:
+    """What an edge keeps, as Tensors wherever it depends on something that needs a gradient."""
+    _, _, pullback, kept = edge
+    origin = {argument: parent for parent, argument, needed, _ in node.edges if needed is not None}
+    origin["y"] = node
+
+    def restore(need: Any, value: Any) -> Any:
+        if need in origin:
+            return tracked(value, origin[need])
+        if isinstance(value, list | tuple) and not need.startswith("shape_of_"):
+            return type(value)([restore((need, i), v) for i, v in enumerate(value)])
+        return value
+
+    return tuple(map(restore, pullback.needs, kept))
+
+
+def backward(output: Tensor, gradient: Any = None) -> None:
+    """Add the gradient of `output` to the `.grad` of every leaf that needs one."""
+    for node, total in sweep([output.node], [_seed(output, gradient)]):
+        if isinstance(node, Leaf) and node.requires_grad:
+            node.grad = total.copy() if node.grad is None else node.grad + total
+
+
+def _seed(output: Tensor, gradient: Any) -> Array:
+    return np.ones_like(output.data) if gradient is None else gradient
+
+
+def gradients(
+    output: Tensor,
+    inputs: Sequence[Tensor],
+    seed: Any = None,
+    create_graph: bool = False,
+) -> list[Any]:
+    """The gradient of `output` with respect to each of `inputs`, which may be any Tensors.
+
+    seed: the gradient from above, of the output's shape; may be left out for a scalar.
+    create_graph: return Tensors that can be differentiated again, instead of arrays.
+    Returns one gradient per input; zeros, where the output does not depend on the input.
+
+    >>> import tinygrad_rnn as tg
+    >>> w = tg.Tensor(3.0, requires_grad=True)
+    >>> h = w * w
+    >>> print(*tg.gradients(h * h, [h, w]))
+    18.0 108.0
+    """
+    wanted = {tensor.node: None for tensor in inputs}
+    found = {
+        node: gradient
+        for node, gradient in sweep([output.node], [_seed(output, seed)], create_graph)
+        if node in wanted
+    }
+    return [
+        found[tensor.node] if tensor.node in found else np.zeros_like(tensor.data)
+        for tensor in inputs
+    ]
+
+
+class Contribution(NamedTuple):
+    """What one use of a tensor adds to its gradient, and where that use stands."""
+
+    step: int | None
+    scope: tuple[str, ...]
+    gradient: Array
+
+
+def contributions(output: Tensor, tensor: Tensor, seed: Any = None) -> list[Contribution]:
+    """One entry per use of `tensor` in the history of `output`; they sum to the gradient.
+
+    The terms of dL/dW_hh = Σ_t δ_t h_{t−1}ᵀ (chapter "Backpropagation Through Time"), one by one,
+    in recorded order.
+
+    >>> import tinygrad_rnn as tg
+    >>> w = tg.Tensor(3.0, requires_grad=True)
+    >>> with tg.step(0):
+    ...     h = w * 2
+    >>> with tg.step(1):
+    ...     h = w * h
+    >>> for use in tg.contributions(h, w):
+    ...     print(use.step, use.gradient)
+    0 6.0
+    1 6.0
+    """
+    uses: list[Contribution] = []
+
+    def note(node: Node, edge: Edge, contribution: Array) -> None:
+        if edge[0] is tensor.node:
+            uses.append(Contribution(node.step, node.scope, fit(contribution, tensor.shape)))
+
+    for _ in sweep([output.node], [_seed(output, seed)], each_use=note):
+        pass
+    return uses[::-1]
+
+
+def tape(*outputs: Tensor) -> list[Node]:
+    """The nodes that the outputs depend on, in the order in which they were recorded.
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> w = tg.Tensor(3.0, requires_grad=True, name="w")
+    >>> [node.name or node.function.__name__ for node in tg.tape(np.tanh(w * w))]
+    ['w', 'multiply', 'tanh']
+    """
+    return history(*(output.node for output in outputs))

@@ -1,0 +1,398 @@
+"""The Tensor: an array that remembers how it was computed.
+
+Everything that is computed from Tensors, by an operator, an index or a NumPy function, goes
+through the one door `apply`: it calls the function on the arrays inside and, where an argument
+needs a gradient, records a node.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, cast
+
+import numpy as np
+from numpy.lib.mixins import NDArrayOperatorsMixin
+
+from tinygrad_rnn.derivatives.table import CONSTANT, RULES, Rule
+from tinygrad_rnn.graph import Array, Edge, Leaf, Mark, Node, recording
+
+
+class Tensor(NDArrayOperatorsMixin):
+    """An array, whether it needs a gradient, and the node that says where it came from.
+
+    data: any array that speaks NumPy's protocols (shared, not copied), or numbers and lists.
+    requires_grad: ask for the gradient with respect to this value; floats only.
+    name: the name in pictures and messages, such as `"W_hh"`.
+    Raises TypeError if a gradient is asked for and the data are not floats.
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> W = tg.Tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True, name="W")
+    >>> loss = np.sum(np.tanh(W) * 2)
+    >>> loss.backward()
+    >>> W.grad.shape
+    (2, 2)
+    """
+
+    __slots__ = ("__weakref__", "_node", "data", "requires_grad")
+
+    _records = True
+
+    def __init__(self, data: Any, requires_grad: bool = False, name: str | None = None) -> None:
+        if isinstance(data, Tensor):
+            data = data.data
+        elif not hasattr(data, "__array_function__"):
+            data = np.asarray(data)
+        if requires_grad and data.dtype.kind != "f":
+            raise TypeError(
+                f"a gradient needs floats, but the data are {data.dtype} of shape {data.shape}; "
+                f"convert them first, for example with .astype(np.float64)"
+            )
+        self.data: Array = data
+        self.requires_grad = requires_grad
+        self._node: Node | None = None
+        if requires_grad or name is not None:
+            self._node = Leaf(data.shape, data.dtype, requires_grad, name)
+
+    # What it is ---------------------------------------------------------------------------
+
+    @property
+    def node(self) -> Node:
+        """Its node in the graph; a Leaf, if it was given and not computed."""
+        node = self._node
+        if node is None:
+            node = self._node = Leaf(np.shape(self.data), self.data.dtype, False, None)
+        return node
+
+    @property
+    def grad(self) -> Array | None:
+        """The gradient that `backward` has added up, a plain array; None before the first."""
+        return getattr(self._node, "grad", None)
+
+    @grad.setter
+    def grad(self, value: Array | None) -> None:
+        if not isinstance(self._node, Leaf) or not self.requires_grad:
+            raise TypeError(f"only a leaf with requires_grad=True has a .grad to set, not {self!r}")
+        if value is not None and np.shape(value) != np.shape(self.data):
+            raise ValueError(
+                f"the gradient has the shape {np.shape(value)}, "
+                f"the Tensor {np.shape(self.data)}; they must be equal"
+            )
+        self._node.grad = value
+
+    @property
+    def name(self) -> str | None:
+        """Its name in pictures and messages."""
+        return None if self._node is None else self._node.name
+
+    def named(self, name: str) -> Tensor:
+        """Name this value for the pictures, and return it.
+
+        >>> import numpy as np, tinygrad_rnn as tg
+        >>> tg.Tensor([1.0, 2.0]).named("h_1").name
+        'h_1'
+        """
+        self.node.name = name
+        return self
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return np.shape(self.data)
+
+    @property
+    def dtype(self) -> Any:
+        return self.data.dtype
+
+    @property
+    def ndim(self) -> int:
+        return np.ndim(self.data)
+
+    @property
+    def size(self) -> int:
+        return int(np.size(self.data))
+
+    @property
+    def T(self) -> Tensor:
+        return cast(Tensor, apply(np.transpose, (self,)))
+
+    def item(self) -> float:
+        """The one number inside, as a Python number."""
+        return self.data.item()  # type: ignore[no-any-return]
+
+    def __repr__(self) -> str:
+        array = repr(self.data)
+        body = array[array.find("(") + 1 : -1] if array.endswith(")") else array
+        name = f", name={self.name!r}" if self.name else ""
+        return f"Tensor({body}{', requires_grad=True' if self.requires_grad else ''}{name})"
+
+    # What flows back ----------------------------------------------------------------------
+
+    def backward(self, gradient: Any = None) -> None:
+        """Add the gradient of this value to the `.grad` of every leaf that needs one.
+
+        gradient: the gradient from above, of this value's shape; may be left out for a scalar.
+        Raises TypeError if nothing was recorded, ValueError if the shapes do not fit.
+
+        >>> import tinygrad_rnn as tg
+        >>> w = tg.Tensor(3.0, requires_grad=True)
+        >>> (w * w).backward()
+        >>> (w * w).backward()
+        >>> print(w.grad)
+        12.0
+        """
+        from tinygrad_rnn.sweep import backward
+
+        backward(self, gradient)
+
+    def detach(self) -> Tensor:
+        """The same array without its history: no gradient flows back past this point.
+
+        >>> import tinygrad_rnn as tg
+        >>> w = tg.Tensor(3.0, requires_grad=True)
+        >>> (w * w.detach()).backward()
+        >>> print(w.grad)
+        3.0
+        """
+        detached = Tensor(self.data)
+        if self.requires_grad:
+            leaf = Leaf(np.shape(self.data), self.data.dtype, False, None)
+            leaf.edges = ((self.node, "x", None, ()),)
+            leaf.sever()
+            detached._node = leaf
+        return detached
+
+    def cut(self) -> Tensor:
+        """Detach in place: values computed from it *earlier* see the cut too.
+
+        The history is freed as soon as nothing else leads to it. Returns the Tensor itself.
+        Raises TypeError for a leaf, which has no history to forget.
+
+        >>> import tinygrad_rnn as tg
+        >>> w = tg.Tensor(3.0, requires_grad=True)
+        >>> h = w * w
+        >>> loss = h * w
+        >>> _ = h.cut()
+        >>> loss.backward()
+        >>> print(w.grad)
+        9.0
+        """
+        if isinstance(self._node, Leaf) and self.requires_grad:
+            raise TypeError(f"{self.name or 'this Tensor'} is a leaf: there is no history to cut")
+        if self.requires_grad:
+            self.node.sever()
+            self.requires_grad = False
+        return self
+
+    # NumPy's protocols --------------------------------------------------------------------
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *args: Any, **kwargs: Any) -> Any:
+        if method == "__call__":
+            return apply(ufunc, args, kwargs)
+        return apply(getattr(ufunc, method), args, kwargs)
+
+    def __array_function__(
+        self, function: Callable[..., Any], types: Any, args: Any, kwargs: Any
+    ) -> Any:
+        return apply(function, args, kwargs)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        if self.requires_grad:
+            raise TypeError(
+                f"{self.name or 'a Tensor'} of shape {self.shape} needs a gradient, and a plain "
+                f"array would lose it: write .data if that is what you want"
+            )
+        return np.array(self.data, dtype=dtype, copy=copy)
+
+    # Python's own ---------------------------------------------------------------------------
+
+    def __getitem__(self, index: Any) -> Tensor:
+        return cast(Tensor, apply(operator.getitem, (self, index)))
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        raise TypeError(
+            "a Tensor cannot be written into, for the graph would not see it; "
+            "build the value with np.where, np.concatenate or np.stack, or write into .data"
+        )
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return (self[i] for i in range(len(self)))
+
+    def __bool__(self) -> bool:
+        return bool(self.data)
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    __hash__ = object.__hash__
+
+    def sum(self, axis: Any = None, keepdims: bool = False) -> Tensor:
+        return cast(Tensor, apply(np.sum, (self,), {"axis": axis, "keepdims": keepdims}))
+
+    def mean(self, axis: Any = None, keepdims: bool = False) -> Tensor:
+        return cast(Tensor, apply(np.mean, (self,), {"axis": axis, "keepdims": keepdims}))
+
+    def max(self, axis: Any = None, keepdims: bool = False) -> Tensor:
+        return cast(Tensor, apply(np.max, (self,), {"axis": axis, "keepdims": keepdims}))
+
+    def min(self, axis: Any = None, keepdims: bool = False) -> Tensor:
+        return cast(Tensor, apply(np.min, (self,), {"axis": axis, "keepdims": keepdims}))
+
+    def reshape(self, *shape: Any) -> Tensor:
+        return cast(Tensor, apply(np.reshape, (self, shape[0] if len(shape) == 1 else shape)))
+
+    def transpose(self, *axes: Any) -> Tensor:
+        order = axes[0] if len(axes) == 1 else axes or None
+        return cast(Tensor, apply(np.transpose, (self, order)))
+
+
+def apply(
+    function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any] | None = None
+) -> Any:
+    """Call `function` on the arrays inside the arguments; record it if one needs a gradient.
+
+    Raises TypeError for a function that has no rule in the table and would lose a gradient.
+    """
+    rule = RULES.get(function)
+    if rule is None:
+        return _without_rule(function, args, kwargs or {})
+    if kwargs or len(args) != rule.arity:
+        values = rule.bind(args, kwargs or {})
+        y = function(*unwrap(args), **unwrap(kwargs or {}))
+    else:
+        values, y = list(args), None
+
+    needs_gradient = False
+    arrays: list[Any] = []
+    for value in values:
+        if type(value) is Tensor:
+            arrays.append(value.data)
+            needs_gradient = needs_gradient or value.requires_grad
+        elif type(value) is tuple or type(value) is list:
+            arrays.append(unwrap(value))
+            needs_gradient = needs_gradient or _needs_gradient(value)
+        else:
+            arrays.append(value)
+    if y is None:
+        y = function(*arrays)
+
+    result = _new(Tensor)
+    result.data = y
+    result.requires_grad = False
+    result._node = None
+    mark = recording.mark
+    if needs_gradient and mark is not None:
+        _record(result, rule, values, arrays, mark)
+    return result
+
+
+_new = object.__new__
+
+
+def _record(
+    result: Tensor, rule: Rule, values: Sequence[Any], arrays: list[Any], mark: Mark
+) -> None:
+    """Make the node of a result: an edge for every Tensor, a pull-back where one is needed."""
+    y = result.data
+    kept = [*arrays, y, None]
+    edges: list[Edge] = []
+    needed = False
+    for value, pullback, name in zip(values, rule.pullbacks, rule.names, strict=True):
+        if type(value) is Tensor:
+            if pullback is not None and value.requires_grad:
+                edges.append((value._node, name, pullback, pullback.keep(kept)))  # type: ignore[arg-type]
+                needed = True
+            else:
+                edges.append((value.node, name, None, ()))
+        elif type(value) is tuple or type(value) is list:
+            for i, element in enumerate(value):
+                if type(element) is Tensor:
+                    if pullback is not None and element.requires_grad:
+                        kept[-1] = i
+                        edges.append((element._node, (name, i), pullback, pullback.keep(kept)))  # type: ignore[arg-type]
+                        needed = True
+                    else:
+                        edges.append((element.node, (name, i), None, ()))
+    if needed:
+        result.requires_grad = True
+        result._node = Node(rule.function, tuple(edges), y.shape, y.dtype, mark)
+
+
+def _without_rule(function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+    """Functions outside the table: computed if no gradient can be lost, refused otherwise."""
+    if function in CONSTANT:
+        return function(*unwrap(args), **unwrap(kwargs))
+    if recording.mark is not None and _needs_gradient([*args, *kwargs.values()]):
+        name = getattr(function, "__name__", str(function))
+        raise TypeError(
+            f"{name} has no rule in the table of derivatives, and an argument needs a gradient; "
+            f"add one with tg.derivative({name}, lambda g, ...: ...), or pass .data to do without"
+        )
+    return _wrapped(function(*unwrap(args), **unwrap(kwargs)))
+
+
+def unwrap(value: Any) -> Any:
+    """The arrays inside Tensors, also in lists, tuples and dicts of them."""
+    if type(value) is Tensor:
+        return value.data
+    if isinstance(value, list | tuple) and type(value) in (list, tuple):
+        return type(value)([unwrap(v) for v in value])
+    if type(value) is dict:
+        return {key: unwrap(v) for key, v in value.items()}
+    return value
+
+
+def _wrapped(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return type(value)(_wrapped(v) for v in value)
+    return Tensor(value) if hasattr(value, "__array_function__") else value
+
+
+def _needs_gradient(values: Sequence[Any]) -> bool:
+    return any(
+        v.requires_grad if type(v) is Tensor else type(v) in (list, tuple) and _needs_gradient(v)
+        for v in values
+    )
+
+
+def tracked(data: Array, node: Node) -> Tensor:
+    """A Tensor for a value whose node exists already."""
+    result = _new(Tensor)
+    result.data = data
+    result.requires_grad = True
+    result._node = node
+    return result
+
+
+def _install_operators() -> None:
+    """Let the arithmetic operators call `apply` themselves.
+
+    NumPy's mixin, which supplies the rest, goes through the ufunc's dispatch, half a microsecond
+    longer; and it takes `loss += x` for writing into `loss`, where a new value is meant.
+    """
+
+    def operators(ufunc: np.ufunc) -> tuple[Callable[..., Any], Callable[..., Any]]:
+        return (
+            lambda self, other: apply(ufunc, (self, other)),
+            lambda self, other: apply(ufunc, (other, self)),
+        )
+
+    for name, ufunc in {
+        "add": np.add,
+        "sub": np.subtract,
+        "mul": np.multiply,
+        "truediv": np.true_divide,
+        "floordiv": np.floor_divide,
+        "mod": np.remainder,
+        "pow": np.power,
+        "matmul": np.matmul,
+    }.items():
+        forward, reflected = operators(ufunc)
+        setattr(Tensor, f"__{name}__", forward)
+        setattr(Tensor, f"__i{name}__", forward)
+        setattr(Tensor, f"__r{name}__", reflected)
+
+
+_install_operators()
