@@ -36,7 +36,27 @@ def _sigmoid(x: Array) -> Array:
 sigmoid = derivative(_sigmoid, lambda g, y: g * (y * (1 - y)))
 
 
-def softmax(x: Any) -> Any:
+def _exponentials(x: Array) -> tuple[Array, Array, Array]:
+    """exp(x − shift), its sum over the last axis, and the shift that keeps it from overflowing.
+
+    One shift for all rows makes all of it fast, for reductions along a short axis are slow in
+    NumPy and a product with a vector of ones is not. Rows that lie so far below the largest
+    entry that digits would be lost send everybody back to one shift per row.
+    """
+    ones = np.ones_like(x, shape=x.shape[-1:])
+    if x.size:
+        shift = np.max(x)
+        e = np.exp(x - shift)
+        s = e @ ones
+        if np.min(s) > 1e-7 and np.isfinite(shift):
+            return e, s[..., None], shift
+    shift = np.max(x, axis=-1, keepdims=True, initial=-np.inf)
+    shift = np.where(np.isfinite(shift), shift, np.zeros_like(shift))
+    e = np.exp(x - shift)
+    return e, (e @ ones)[..., None], shift
+
+
+def _softmax(x: Array) -> Array:
     """exp(x) / Σ exp(x) over the last axis.
 
     x: (..., classes). Returns the same shape.
@@ -45,10 +65,14 @@ def softmax(x: Any) -> Any:
     >>> tg.softmax(np.array([0.0, np.log(3.0)]))
     array([0.25, 0.75])
     """
-    return np.exp(log_softmax(x))
+    e, s, _ = _exponentials(x)
+    return e / s
 
 
-def log_softmax(x: Any) -> Any:
+softmax = derivative(_softmax, lambda g, y: y * (g - np.sum(g * y, axis=-1, keepdims=True)))
+
+
+def _log_softmax(x: Array) -> Array:
     """x − log Σ exp(x) over the last axis, without overflow.
 
     x: (..., classes). Returns the same shape.
@@ -57,17 +81,13 @@ def log_softmax(x: Any) -> Any:
     >>> np.exp(tg.log_softmax(np.array([1000.0, 1000.0])))
     array([0.5, 0.5])
     """
-    return x - logsumexp(x)[..., None]
+    _, s, shift = _exponentials(x)
+    return x - shift - np.log(s)
 
 
-def _logsumexp(x: Array) -> Array:
-    """log Σ exp(x) over the last axis, without overflow."""
-    largest = np.max(x, axis=-1, keepdims=True)
-    largest = np.where(np.isfinite(largest), largest, 0)
-    return np.log(np.sum(np.exp(x - largest), axis=-1)) + largest[..., 0]
-
-
-logsumexp = derivative(_logsumexp, lambda g, y, x: g[..., None] * np.exp(x - y[..., None]))
+log_softmax = derivative(
+    _log_softmax, lambda g, y: g - np.exp(y) * np.sum(g, axis=-1, keepdims=True)
+)
 
 
 def _cross_entropy(logits: Array, labels: Array) -> Array:
@@ -82,6 +102,14 @@ def _cross_entropy(logits: Array, labels: Array) -> Array:
     >>> print(tg.cross_entropy(np.zeros((3, 4)), np.array([0, 1, 2])) - np.log(4))
     0.0
     """
+    places = _label_places(logits, labels)
+    _, s, shift = _exponentials(logits)
+    at_labels = logits.reshape(-1).take(places)
+    return np.mean(np.log(s) + shift) - np.mean(at_labels)
+
+
+def _label_places(logits: Array, labels: Array) -> Array:
+    """Where in the flattened logits the labels' own logits are."""
     labels = np.asanyarray(labels)
     if labels.dtype.kind not in "iu":
         raise TypeError(f"the labels must be integers, but they are {labels.dtype}")
@@ -91,22 +119,31 @@ def _cross_entropy(logits: Array, labels: Array) -> Array:
             f"one integer per place, but the labels have the shape {labels.shape}"
         )
     classes = logits.shape[-1]
-    if labels.size and not (labels.min() >= 0 and labels.max() < classes):
+    if labels.size == 0:
+        raise ValueError(f"the mean over no labels is not defined: logits have {logits.shape}")
+    if labels.min() < 0 or labels.max() >= classes:
         raise ValueError(
             f"the labels must lie in 0..{classes - 1}, for the logits have {classes} classes, "
             f"but they range over {labels.min()}..{labels.max()}"
         )
-    flat = logits.reshape(-1, classes)
-    chosen = flat[np.arange(len(flat)), labels.reshape(-1)]
-    return (np.sum(_logsumexp(flat)) - np.sum(chosen)) / max(len(flat), 1)
+    return np.arange(0, classes * labels.size, classes) + labels.reshape(-1)
 
 
-def _cross_entropy_pullback(g: Array, logits: Array, labels: Array) -> Array:
-    places = max(int(np.size(labels)), 1)
-    return (softmax(logits) - one_hot(labels, logits.shape[-1], logits.dtype)) * (g / places)
+def _residual(logits: Array, labels: Array) -> Array:
+    """softmax(logits) minus the one-hot labels, over the number of labels: ∂L/∂logits."""
+    e, s, _ = _exponentials(logits)
+    e *= 1 / (s * np.size(labels))
+    e.reshape(-1)[_label_places(logits, labels)] -= 1 / np.size(labels)
+    return e
 
 
-cross_entropy = derivative(_cross_entropy, _cross_entropy_pullback)
+def _residual_pullback(g: Array, logits: Array, labels: Array) -> Array:
+    y = softmax(logits)
+    return y * (g - np.sum(g * y, axis=-1, keepdims=True)) / np.size(labels)
+
+
+residual = derivative(_residual, _residual_pullback)
+cross_entropy = derivative(_cross_entropy, lambda g, logits, labels: residual(logits, labels) * g)
 
 
 def one_hot(labels: Array, classes: int, dtype: Any = np.float64) -> Array:

@@ -11,6 +11,7 @@ import threading
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
+from operator import attrgetter
 from typing import Any, NamedTuple, TypeAlias
 
 Array: TypeAlias = Any
@@ -115,24 +116,20 @@ class Leaf(Node):
 Edge: TypeAlias = tuple[Node, Any, Any, tuple[Any, ...]]
 
 
-def history(*outputs: Node) -> list[Node]:
+def history(*outputs: Node, differentiable: bool = False) -> list[Node]:
     """The nodes that the outputs depend on, themselves included, in recorded order.
 
+    differentiable: follow only the edges along which a gradient can flow back.
     Iterative, so that a chain may be as long as memory allows.
     """
     found = set(outputs)
     waiting = list(found)
     while waiting:
-        for edge in waiting.pop().edges:
-            parent = edge[0]
-            if parent not in found:
+        for parent, _, pullback, _ in waiting.pop().edges:
+            if parent not in found and not (differentiable and pullback is None):
                 found.add(parent)
                 waiting.append(parent)
-    return sorted(found, key=_position)
-
-
-def _position(node: Node) -> int:
-    return node.position
+    return sorted(found, key=attrgetter("position"))
 
 
 @contextmanager

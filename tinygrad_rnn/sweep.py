@@ -6,6 +6,7 @@ Everything that flows backwards in this project is a reader of `sweep`: `backwar
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -33,10 +34,10 @@ def sweep(
     A node comes after all nodes computed from it, for its position on the tape is lower: by then
     its gradient has been summed over all of its uses, which is the multivariate chain rule.
     """
-    pending: dict[Node, Array] = {}
+    pending: dict[Node, Array] = {}  # the gradient of a node, as far as it has come
     own: set[Node] = set()  # those whose pending array is ours to add into
-    gathered: dict[Node, dict[Any, list[tuple[Any, ...]]]] = {}
-    at_once = not create_graph and each_use is None
+    tied: dict[Node, list[tuple[Any, Any]]] = {}  # uses whose contributions are summed at once
+    sum_at_once = not create_graph and each_use is None
 
     def add(node: Node, contribution: Array) -> None:
         gradient = pending.get(node)
@@ -56,37 +57,53 @@ def sweep(
 
     for node, seed in zip(outputs, seeds, strict=True):
         add(node, seed)
-    for node in reversed(history(*outputs)):
-        for pullback, uses in gathered.pop(node, {}).items():
-            add(node, pullback.together(uses))
+    for node in reversed(history(*outputs, differentiable=True)):
+        if node in tied:
+            for pullback, uses in _by_pullback(tied.pop(node)):
+                add(node, pullback.together(uses))
         gradient = pending.pop(node, None)
         if gradient is None:
             continue
         if gradient.shape != node.shape:
             gradient = fit(gradient, node.shape)
-        if gradient.dtype != node.dtype:
+        if gradient.dtype is not node.dtype and gradient.dtype != node.dtype:
             gradient = gradient.astype(node.dtype)
         yield node, gradient
         for edge in node.edges:
             parent, _, pullback, kept = edge
             if pullback is None:
                 continue
-            if pullback.together is not None and at_once:
-                gathered.setdefault(parent, {}).setdefault(pullback, []).append((gradient, *kept))
+            if sum_at_once and gradient.size < pullback.together_below:
+                if parent in tied:
+                    tied[parent].append((pullback, (gradient, *kept)))
+                else:
+                    tied[parent] = [(pullback, (gradient, *kept))]
                 continue
             if create_graph:
                 kept = remembered(node, edge)
             contribution = pullback.function(gradient, *kept)
             if each_use is not None:
                 each_use(node, edge, contribution)
-            add(parent, contribution)
+            if parent in pending:
+                add(parent, contribution)
+            else:
+                pending[parent] = contribution
+
+
+def _by_pullback(uses: list[tuple[Any, Any]]) -> Iterator[tuple[Any, list[Any]]]:
+    groups: dict[Any, list[Any]] = {}
+    for pullback, use in uses:
+        groups.setdefault(pullback, []).append(use)
+    yield from groups.items()
 
 
 def fit(gradient: Array, shape: tuple[int, ...]) -> Array:
     """Undo broadcasting, in either direction: sum what was repeated, repeat what was summed."""
     extra = len(gradient.shape) - len(shape)
     if extra > 0:
-        gradient = np.sum(gradient, axis=tuple(range(extra)))
+        # A product with ones is many times faster than a sum over the leading axes.
+        rows = gradient.reshape(math.prod(gradient.shape[:extra]), -1)
+        gradient = (np.ones_like(rows, shape=len(rows)) @ rows).reshape(gradient.shape[extra:])
     stretched = (
         tuple(
             axis

@@ -259,23 +259,26 @@ def apply(
     if rule is None:
         return _without_rule(function, args, kwargs or {})
     if kwargs or len(args) != rule.arity:
-        values = rule.bind(args, kwargs or {})
-        y = function(*unwrap(args), **unwrap(kwargs or {}))
+        kwargs = kwargs or {}
+        values: Sequence[Any] = rule.bind(args, kwargs)
+        computed = True
+        y = function(*unwrap(args), **unwrap(kwargs))
     else:
-        values, y = list(args), None
+        values = args
+        computed = False
 
-    needs_gradient = False
-    arrays: list[Any] = []
-    for value in values:
+    arrays = []  # what is inside the values
+    tensors = []  # what is a Tensor among them, each with its argument
+    for value, argument in zip(values, rule.arguments):  # noqa: B905 (hot, and of one length)
         if type(value) is Tensor:
             arrays.append(value.data)
-            needs_gradient = needs_gradient or value.requires_grad
+            tensors.append((value, argument, None))
         elif type(value) is tuple or type(value) is list:
             arrays.append(unwrap(value))
-            needs_gradient = needs_gradient or _needs_gradient(value)
+            tensors += [(v, argument, i) for i, v in enumerate(value) if type(v) is Tensor]
         else:
             arrays.append(value)
-    if y is None:
+    if not computed:
         y = function(*arrays)
 
     result = _new(Tensor)
@@ -283,41 +286,24 @@ def apply(
     result.requires_grad = False
     result._node = None
     mark = recording.mark
-    if needs_gradient and mark is not None:
-        _record(result, rule, values, arrays, mark)
+    if mark is not None:
+        arrays += (y, None)
+        edges = []
+        for tensor, (name, pullback), i in tensors:
+            if i is not None:
+                arrays[-1] = i
+                name = (name, i)
+            if tensor.requires_grad and pullback is not None:
+                result.requires_grad = True
+                edges.append((tensor._node, name, pullback, pullback.keep(arrays)))
+            else:
+                edges.append((tensor._node or tensor.node, name, None, ()))
+        if result.requires_grad:
+            result._node = Node(function, tuple(edges), y.shape, y.dtype, mark)
     return result
 
 
 _new = object.__new__
-
-
-def _record(
-    result: Tensor, rule: Rule, values: Sequence[Any], arrays: list[Any], mark: Mark
-) -> None:
-    """Make the node of a result: an edge for every Tensor, a pull-back where one is needed."""
-    y = result.data
-    kept = [*arrays, y, None]
-    edges: list[Edge] = []
-    needed = False
-    for value, pullback, name in zip(values, rule.pullbacks, rule.names, strict=True):
-        if type(value) is Tensor:
-            if pullback is not None and value.requires_grad:
-                edges.append((value._node, name, pullback, pullback.keep(kept)))  # type: ignore[arg-type]
-                needed = True
-            else:
-                edges.append((value.node, name, None, ()))
-        elif type(value) is tuple or type(value) is list:
-            for i, element in enumerate(value):
-                if type(element) is Tensor:
-                    if pullback is not None and element.requires_grad:
-                        kept[-1] = i
-                        edges.append((element._node, (name, i), pullback, pullback.keep(kept)))  # type: ignore[arg-type]
-                        needed = True
-                    else:
-                        edges.append((element.node, (name, i), None, ()))
-    if needed:
-        result.requires_grad = True
-        result._node = Node(rule.function, tuple(edges), y.shape, y.dtype, mark)
 
 
 def _without_rule(function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:

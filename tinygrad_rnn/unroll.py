@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tinygrad_rnn.functions import scale_gradient
-from tinygrad_rnn.graph import step
+from tinygrad_rnn.graph import scope, recording, Mark
 from tinygrad_rnn.tensor import Tensor
 from tinygrad_rnn.truncation import Full
 
@@ -16,13 +16,19 @@ def unroll(cell: Any, xs: Any, state: Any = None, truncation: Any = None) -> tup
     if state is None:
         state = cell.initial_state(xs.shape[1])
     states = []
-    for t in range(len(xs)):
-        with step(t):
-            x = xs[t] if isinstance(xs, Tensor) else Tensor(xs[t])
+    with scope("cell"):
+        mark = recording.mark
+        for t in range(len(xs)):
+            recording.mark = mark and Mark(t, mark.scope)
+            x = (
+                xs[t].named(f"x_{t + 1}")
+                if isinstance(xs, Tensor)
+                else Tensor(xs[t], name=f"x_{t + 1}")
+            )
             if t > 0:
                 state = linked(state, truncation.link(t))
-            state = cell(x.named(f"x_{t + 1}"), state).named(f"h_{t + 1}")
-        states.append(state)
+            state = cell(x, state).named(f"h_{t + 1}")
+            states.append(state)
     return states, state
 
 

@@ -17,8 +17,7 @@ def is_basic(index: Any) -> bool:
     return all(
         p is None
         or p is Ellipsis
-        or (isinstance(p, int | np.integer | slice)
-        and not isinstance(p, bool))
+        or (isinstance(p, int | np.integer | slice) and not isinstance(p, bool))
         for p in parts
     )
 

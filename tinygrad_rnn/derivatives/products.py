@@ -26,24 +26,24 @@ def _matmul_left(g: Array, x2: Array) -> Array:
 
 
 def _sum_of_products(uses: list[tuple[Any, ...]]) -> Array:
-    """Σ_t x_tᵀ g_t, in as few products as make sense: the rows of all uses under one another."""
-    if any(x1.ndim != 2 or g.ndim != 2 for g, x1, _ in uses):
-        return sum(_matmul_right(*use) for use in uses[1:]) + _matmul_right(*uses[0])
-    per_product = max(1, ROWS // len(uses[0][0]))
+    """Σ_t x_tᵀ g_t in few products: the rows of several uses stand under one another."""
+    per_product = max(1, ROWS // len(uses[0][0])) if _all_matrices(uses) else 1
     total = None
     for start in range(0, len(uses), per_product):
-        block = uses[start : start + per_product]
-        if len(block) == 1:
-            g, x1, _ = block[0]
+        gs, xs, (shape, *_) = zip(*uses[start : start + per_product], strict=True)
+        if len(gs) == 1:
+            product = _matmul_right(gs[0], xs[0], shape)
         else:
-            g = np.concatenate([use[0] for use in block])
-            x1 = np.concatenate([use[1] for use in block])
-        product = x1.T @ g
-        total = product if total is None else np.add(total, product, total)
+            product = np.concatenate(xs).T @ np.concatenate(gs)
+        total = product if total is None else total + product
     return total
 
 
-@together(_sum_of_products)
+def _all_matrices(uses: list[tuple[Any, ...]]) -> bool:
+    return all(g.ndim == x1.ndim == len(shape) == 2 for g, x1, shape in uses)
+
+
+@together(_sum_of_products, below=2**15)
 def _matmul_right(g: Array, x1: Array, shape_of_x2: tuple[int, ...]) -> Array:
     if x1.ndim == 1:
         return g * x1 if g.ndim == 0 else x1[:, None] * g[..., None, :]

@@ -20,8 +20,8 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
 from collections.abc import Callable, Sequence
-from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -34,12 +34,21 @@ _SHAPE = "shape_of_"
 class Pullback:
     """One argument's derivative: `function(g, *kept) -> contribution`, and what it keeps."""
 
-    __slots__ = ("__weakref__", "argument", "function", "keep", "needs", "together")
+    __slots__ = (
+        "__weakref__",
+        "argument",
+        "function",
+        "keep",
+        "needs",
+        "together",
+        "together_below",
+    )
 
     def __init__(self, function: Callable[..., Array], argument: str, names: Sequence[str]) -> None:
         self.argument = argument
         self.function = function
         self.together: Callable[..., Array] | None = getattr(function, "together", None)
+        self.together_below: float = getattr(function, "together_below", 0)
         gradient, *needs = inspect.signature(function).parameters
         if gradient != "g":
             raise TypeError(f"the first parameter of a pull-back is g, here it is {gradient!r}")
@@ -55,33 +64,29 @@ class Pullback:
 
 
 def _keeper(needs: list[tuple[int, str]]) -> Callable[[list[Any]], tuple[Any, ...]]:
-    """A fast function from the list `[*arguments, y, i]` to the tuple of what is needed."""
-    places = [place for place, _ in needs]
-    shapes = [name.startswith(_SHAPE) for _, name in needs]
-    if any(shapes):
-        return lambda values: tuple(
-            [
-                _shapes(values[place]) if shape else values[place]
-                for place, shape in zip(places, shapes, strict=True)
-            ]
-        )
-    if not places:
-        return lambda values: ()
-    if len(places) == 1:
-        (only,) = places
-        return lambda values: (values[only],)
-    return itemgetter(*places)
+    """A function from the list `[*arguments, y, i]` to the tuple of what is needed.
+
+    It runs once for every edge ever recorded, so it is written out and compiled.
+    """
+    kept = [
+        f"shape(values[{place}])" if name.startswith(_SHAPE) else f"values[{place}]"
+        for place, name in needs
+    ]
+    source = f"lambda values: ({''.join(f'{item}, ' for item in kept)})"
+    return eval(source, {"shape": _shapes})  # type: ignore[no-any-return]
 
 
 def _shapes(value: Any) -> Any:
     """The shape of an array; of a list or tuple of arrays, the tuple of their shapes."""
-    return tuple(map(_shapes, value)) if isinstance(value, list | tuple) else np.shape(value)
+    if type(value) is list or type(value) is tuple:
+        return tuple(map(_shapes, value))
+    return np.shape(value)
 
 
 class Rule:
     """A row of the table: a function, its arguments' names, and a pull-back for some of them."""
 
-    __slots__ = ("arity", "defaults", "function", "names", "pullbacks", "variadic")
+    __slots__ = ("arguments", "arity", "defaults", "function", "names", "variadic")
 
     def __init__(
         self,
@@ -102,8 +107,8 @@ class Rule:
                 f"{function.__name__} has the arguments {', '.join(self.names)}; a pull-back was "
                 f"given for {', '.join(pullbacks)}"
             )
-        self.pullbacks = tuple(
-            None if (f := pullbacks.get(name)) is None else Pullback(f, name, self.names)
+        self.arguments = tuple(
+            (name, None if (f := pullbacks.get(name)) is None else Pullback(f, name, self.names))
             for name in self.names
         )
 
@@ -198,15 +203,16 @@ def _overridable(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def together(
-    combine: Callable[..., Array],
+    combine: Callable[..., Array], below: float = math.inf
 ) -> Callable[[Callable[..., Array]], Callable[..., Array]]:
     """Say that the contributions of many uses are cheaper to compute at once than one by one.
 
     combine: from the list of uses, each `(g, *kept)`, to the sum of their contributions.
+    below: the size of `g` from which on a use is not worth keeping for that.
     """
 
     def mark(pullback: Callable[..., Array]) -> Callable[..., Array]:
-        pullback.together = combine  # type: ignore[attr-defined]
+        pullback.together, pullback.together_below = combine, below  # type: ignore[attr-defined]
         return pullback
 
     return mark
