@@ -1,7 +1,9 @@
 """A mini reverse-mode autodiff engine on NumPy, whose subject is backpropagation through time."""
 
 from tinygrad_rnn.cells import RNNCell
+from tinygrad_rnn.check import check_gradients
 from tinygrad_rnn.derivatives import derivative
+from tinygrad_rnn.differentiate import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 from tinygrad_rnn.functions import (
     cross_entropy,
     log_softmax,
@@ -23,10 +25,16 @@ __all__ = [
     "RNNCell",
     "Subsequence",
     "Tensor",
+    "check_gradients",
     "contributions",
     "cross_entropy",
     "derivative",
+    "grad",
     "gradients",
+    "hessian",
+    "hvp",
+    "jacobian",
+    "jvp",
     "log_softmax",
     "mse",
     "no_grad",
@@ -39,4 +47,6 @@ __all__ = [
     "step",
     "tape",
     "unroll",
+    "value_and_grad",
+    "vjp",
 ]

@@ -129,11 +129,16 @@ def history(*outputs: Node, differentiable: bool = False) -> list[Node]:
             if parent not in found and not (differentiable and pullback is None):
                 found.add(parent)
                 waiting.append(parent)
-    return sorted(found, key=attrgetter("position"))
+    return sorted(found, key=position)
+
+
+position = attrgetter("position")
+"""A node's place on the tape, as a key to sort by."""
 
 
 @contextmanager
-def _marked(mark: Mark | None) -> Iterator[None]:
+def marked(mark: Mark | None) -> Iterator[None]:
+    """Record under this mark; under None, do not record."""
     before = recording.mark
     recording.mark = mark
     try:
@@ -152,7 +157,7 @@ def no_grad() -> Iterator[None]:
     ...     (w * w).requires_grad
     False
     """
-    with _marked(None):
+    with marked(None):
         yield
 
 
@@ -168,7 +173,7 @@ def step(t: int) -> Iterator[None]:
     3
     """
     mark = recording.mark
-    with _marked(mark and mark._replace(step=t)):
+    with marked(mark and mark._replace(step=t)):
         yield
 
 
@@ -184,5 +189,5 @@ def scope(name: str) -> Iterator[None]:
     ('encoder', 'cell')
     """
     mark = recording.mark
-    with _marked(mark and mark._replace(scope=(*mark.scope, name))):
+    with marked(mark and mark._replace(scope=(*mark.scope, name))):
         yield

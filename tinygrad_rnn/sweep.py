@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_rnn.graph import Array, Edge, Leaf, Node, history
+from tinygrad_rnn.graph import Array, Edge, Leaf, Node, history, marked, position, recording
 from tinygrad_rnn.tensor import Tensor, tracked
 
 Use = Callable[[Node, Edge, Array], None]
@@ -23,6 +23,7 @@ def sweep(
     seeds: Sequence[Array],
     create_graph: bool = False,
     each_use: Use | None = None,
+    nodes: Sequence[Node] | None = None,
 ) -> Iterator[tuple[Node, Array]]:
     """Yield every node that the seeds reach, latest first, with its complete gradient.
 
@@ -30,6 +31,7 @@ def sweep(
     create_graph: run the pull-backs on Tensors, so that they are recorded themselves.
     each_use: called as `each_use(node, edge, contribution)` for every edge along which a gradient
         flows, so with one entry per use of a value; they add up to the gradient of the value.
+    nodes: the only nodes that the gradient may flow through, in recorded order; all, if None.
 
     A node comes after all nodes computed from it, for its position on the tape is lower: by then
     its gradient has been summed over all of its uses, which is the multivariate chain rule.
@@ -37,7 +39,16 @@ def sweep(
     pending: dict[Node, Array] = {}  # the gradient of a node, as far as it has come
     own: set[Node] = set()  # those whose pending array is ours to add into
     tied: dict[Node, list[tuple[Any, Any]]] = {}  # uses whose contributions are summed at once
-    sum_at_once = not create_graph and each_use is None
+    sum_at_once = (
+        not create_graph
+        and each_use is None
+        and not any(isinstance(seed, Tensor) for seed in seeds)
+    )
+    within = None
+    if nodes is None:
+        nodes = history(*outputs, differentiable=True)
+    else:
+        within = frozenset(nodes)
 
     def add(node: Node, contribution: Array) -> None:
         gradient = pending.get(node)
@@ -57,21 +68,24 @@ def sweep(
 
     for node, seed in zip(outputs, seeds, strict=True):
         add(node, seed)
-    for node in reversed(history(*outputs, differentiable=True)):
+    for node in reversed(nodes):
         if node in tied:
             for pullback, uses in _by_pullback(tied.pop(node)):
                 add(node, pullback.together(uses))
         gradient = pending.pop(node, None)
         if gradient is None:
             continue
-        if gradient.shape != node.shape:
-            gradient = fit(gradient, node.shape)
-        if gradient.dtype is not node.dtype and gradient.dtype != node.dtype:
-            gradient = gradient.astype(node.dtype)
+        if gradient.shape != node.shape or (
+            gradient.dtype is not node.dtype and gradient.dtype != node.dtype
+        ):
+            with marked(node.mark if create_graph else recording.mark):
+                gradient = fit(gradient, node.shape)
+                if gradient.dtype != node.dtype:
+                    gradient = gradient.astype(node.dtype)
         yield node, gradient
         for edge in node.edges:
             parent, _, pullback, kept = edge
-            if pullback is None:
+            if pullback is None or (within is not None and parent not in within):
                 continue
             if sum_at_once and gradient.size < pullback.together_below:
                 if parent in tied:
@@ -79,15 +93,18 @@ def sweep(
                 else:
                     tied[parent] = [(pullback, (gradient, *kept))]
                 continue
-            if create_graph:
-                kept = remembered(node, edge)
-            contribution = pullback.function(gradient, *kept)
+            if create_graph:  # what is recorded here belongs to the step of the node it is for
+                with marked(node.mark):
+                    contribution = pullback.function(gradient, *remembered(node, edge))
+                    add(parent, contribution)
+            else:
+                contribution = pullback.function(gradient, *kept)
+                if parent in pending:
+                    add(parent, contribution)
+                else:
+                    pending[parent] = contribution
             if each_use is not None:
                 each_use(node, edge, contribution)
-            if parent in pending:
-                add(parent, contribution)
-            else:
-                pending[parent] = contribution
 
 
 def _by_pullback(uses: list[tuple[Any, Any]]) -> Iterator[tuple[Any, list[Any]]]:
@@ -102,7 +119,7 @@ def fit(gradient: Array, shape: tuple[int, ...]) -> Array:
     extra = len(gradient.shape) - len(shape)
     if extra > 0:
         # A product with ones is many times faster than a sum over the leading axes.
-        rows = gradient.reshape(math.prod(gradient.shape[:extra]), -1)
+        rows = gradient.reshape(*map(math.prod, (gradient.shape[:extra], gradient.shape[extra:])))
         gradient = (np.ones_like(rows, shape=len(rows)) @ rows).reshape(gradient.shape[extra:])
     stretched = (
         tuple(
@@ -165,16 +182,54 @@ def gradients(
     >>> print(*tg.gradients(h * h, [h, w]))
     18.0 108.0
     """
-    wanted = {tensor.node: None for tensor in inputs}
+    wanted = {tensor.node: tensor for tensor in inputs}
+    nodes, _ = between(list(wanted), [output.node])
     found = {
         node: gradient
-        for node, gradient in sweep([output.node], [_seed(output, seed)], create_graph)
+        for node, gradient in sweep([output.node], [_seed(output, seed)], create_graph, nodes=nodes)
         if node in wanted
     }
-    return [
-        found[tensor.node] if tensor.node in found else np.zeros_like(tensor.data)
-        for tensor in inputs
-    ]
+
+    def own(tensor: Tensor) -> Any:
+        gradient = found.get(tensor.node)
+        if gradient is None:
+            gradient = np.zeros_like(tensor.data)
+        elif not isinstance(gradient, Tensor):
+            gradient = gradient.copy()  # pull-backs hand the same array to several nodes
+        return Tensor(gradient) if create_graph and type(gradient) is not Tensor else gradient
+
+    return [own(tensor) for tensor in inputs]
+
+
+def between(inputs: Sequence[Node], outputs: Sequence[Node]) -> tuple[list[Node], bool]:
+    """The nodes on the way from the inputs to the outputs, in recorded order; and whether the
+    outputs depend, besides, on something older that needs a gradient.
+
+    Only what was recorded since the oldest input is looked at: nothing older depends on them.
+    """
+    oldest = min((node.position for node in inputs), default=0)
+    reached = set(inputs)
+    found = {node for node in outputs if node.position >= oldest}
+    others = len(found) < len(set(outputs))
+    waiting = list(found)
+    while waiting:
+        node = waiting.pop()
+        for parent, _, pullback, _ in node.edges:
+            if pullback is None or parent in found:
+                continue
+            if parent.position < oldest:
+                others = True
+            else:
+                found.add(parent)
+                waiting.append(parent)
+    between_them = []
+    for node in sorted(found, key=position):
+        if node in reached or any(
+            pullback is not None and parent in reached for parent, _, pullback, _ in node.edges
+        ):
+            reached.add(node)
+            between_them.append(node)
+    return between_them, others
 
 
 class Contribution(NamedTuple):

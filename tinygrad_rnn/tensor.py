@@ -14,6 +14,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
+from tinygrad_rnn.derivatives.shapes import astype
 from tinygrad_rnn.derivatives.table import CONSTANT, RULES, Rule
 from tinygrad_rnn.graph import Array, Edge, Leaf, Mark, Node, recording
 
@@ -246,6 +247,9 @@ class Tensor(NDArrayOperatorsMixin):
     def transpose(self, *axes: Any) -> Tensor:
         order = axes[0] if len(axes) == 1 else axes or None
         return cast(Tensor, apply(np.transpose, (self, order)))
+
+    def astype(self, dtype: Any) -> Tensor:
+        return cast(Tensor, astype(self, dtype))
 
 
 def apply(
