@@ -15,20 +15,26 @@ from tinygrad_rnn.functions import (
     softmax,
 )
 from tinygrad_rnn.graph import no_grad, scope, step
+from tinygrad_rnn.randomized import Randomized
+from tinygrad_rnn.state import detach, reset
 from tinygrad_rnn.sweep import contributions, gradients, tape
 from tinygrad_rnn.tensor import Tensor
-from tinygrad_rnn.truncation import Full, Subsequence
+from tinygrad_rnn.truncation import TBPTT, Full, Subsequence, Window
 from tinygrad_rnn.unroll import unroll
 
 __all__ = [
+    "TBPTT",
     "Full",
     "RNNCell",
+    "Randomized",
     "Subsequence",
     "Tensor",
+    "Window",
     "check_gradients",
     "contributions",
     "cross_entropy",
     "derivative",
+    "detach",
     "grad",
     "gradients",
     "hessian",
@@ -40,6 +46,7 @@ __all__ = [
     "no_grad",
     "one_hot",
     "relu",
+    "reset",
     "scale_gradient",
     "scope",
     "sigmoid",

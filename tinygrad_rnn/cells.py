@@ -59,7 +59,10 @@ class RNNCell:
         self.b_h = uniform(rng, (hidden_size,), hidden_size, dtype, "b_h") if bias else None
 
     def __call__(self, x: Any, h: Any) -> Any:
-        a = x @ self.W_xh + h @ self.W_hh
+        try:
+            a = x @ self.W_xh + h @ self.W_hh
+        except ValueError as problem:
+            raise misfit(self, x, h) from problem
         if self.b_h is not None:
             a = a + self.b_h
         return self.phi(a)
@@ -71,6 +74,15 @@ class RNNCell:
     def initial_state(self, batch_size: int) -> Tensor:
         """h_0 = 0, of shape (batch_size, hidden_size)."""
         return Tensor(np.zeros((batch_size, self.hidden_size), self.W_hh.dtype), name="h_0")
+
+
+def misfit(cell: Any, x: Any, h: Any) -> ValueError:
+    """One sentence for shapes that do not fit a cell."""
+    return ValueError(
+        f"{type(cell).__name__}({cell.input_size}, {cell.hidden_size}) takes x of shape "
+        f"(batch, {cell.input_size}) and a state of shape (batch, {cell.hidden_size}), "
+        f"but x has the shape {np.shape(x)} and the state {np.shape(h)}"
+    )
 
 
 def uniform(

@@ -1,39 +1,271 @@
-"""Unrolling: one step after the other, one node per operation."""
+"""Unrolling: the cell, one step after the other, one node per operation."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
+from itertools import repeat
 from typing import Any
 
-from tinygrad_rnn.functions import scale_gradient
-from tinygrad_rnn.graph import scope, recording, Mark
+import numpy as np
+
+from tinygrad_rnn.graph import Mark, recording, scope
+from tinygrad_rnn.state import detach, link, map_state, parts
+from tinygrad_rnn.state import reset as reset_state
 from tinygrad_rnn.tensor import Tensor
-from tinygrad_rnn.truncation import Full
+from tinygrad_rnn.truncation import Full, Links, Truncation, Windows
 
 
-def unroll(cell: Any, xs: Any, state: Any = None, truncation: Any = None) -> tuple[list[Any], Any]:
-    """Run the cell over the sequence; return the list of T states and the last one."""
-    truncation = truncation or Full()
-    if state is None:
-        state = cell.initial_state(xs.shape[1])
+def unroll(
+    cell: Callable[[Any, Any], Any],
+    xs: Any,
+    state: Any = None,
+    truncation: Truncation | None = None,
+    reset: Any = None,
+) -> tuple[list[Any], Any]:
+    """Run the cell over a sequence: h_t = cell(x_t, h_{t−1}) for every step.
+
+    cell: any function `(x, state) -> state`, whose state may be an array, or tuples, lists and
+        dicts of them.
+    xs: the inputs, (T, batch, input): an array, a Tensor, or a list of T of them.
+    state: the initial state; None asks `cell.initial_state(batch)`.
+    truncation: how far the gradient of each loss goes back; None is `Full()`. The loss at step t
+        is what is computed from `states[t]`.
+    reset: booleans (T, batch): before step t, begin anew with zeros for these sequences.
+    Returns the list of the T states and the last of them.
+    Raises ValueError or TypeError, with the shapes, where these do not fit.
+
+    For strategies that are weights on links (`Full`, `Subsequence`, `Randomized`) there is one
+    chain of states. For windows (`Window`, `TBPTT`) the window of every loss is run again from a
+    constant state, so that `states[t]` hangs on steps f(t)..t and nothing else: the definition.
+
+    Inputs and states are named for the pictures, as the textbook does it: x_1, h_1, ...; h_t and
+    c_t for an LSTM, h_t^(1), h_t^(2) for several layers, `key_t` for a dict; and a state that the
+    cell has named keeps its name.
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> cell = tg.RNNCell(3, 4, rng=0)
+    >>> states, last = tg.unroll(cell, np.ones((5, 2, 3)), truncation=tg.Subsequence(2))
+    >>> len(states), last.shape, last.name
+    (5, (2, 4), 'h_5')
+    """
+    truncation = checked(truncation)
+    T, inputs = inputs_of(cell, xs)
+    state = initial_state(cell, state, inputs)
+    restarts = restarts_of(reset, inputs)
+    run = Run(cell, inputs, state, restarts)
+    if isinstance(truncation, Links):
+        states = run(0, T, state, truncation.links(T))
+        return states, states[-1] if states else state
+    assert isinstance(truncation, Windows)
     states = []
-    with scope("cell"):
-        mark = recording.mark
-        for t in range(len(xs)):
-            recording.mark = mark and Mark(t, mark.scope)
-            x = (
-                xs[t].named(f"x_{t + 1}")
-                if isinstance(xs, Tensor)
-                else Tensor(xs[t], name=f"x_{t + 1}")
+    for first, last in groups(truncation, T):
+        f = truncation.earliest(first)
+        start = int(np.min(f))
+        entering = state if start == 0 else detach(states[start - 1])
+        with scope(f"window {len(states) + 1}"):
+            window = run(start, last, entering, cuts(f, start, last))
+        states += window[first - start :]
+    return states, states[-1] if states else state
+
+
+def groups(truncation: Windows, T: int) -> list[tuple[int, int]]:
+    """The losses with the same reach, as (first, one behind the last): one run serves them all."""
+    reach = [np.atleast_1d(truncation.earliest(t)).tolist() for t in range(T)]
+    first = [t for t in range(T) if t == 0 or reach[t] != reach[t - 1]]
+    return list(zip(first, [*first[1:], T], strict=True))
+
+
+def cuts(f: Any, start: int, last: int) -> Any:
+    """ξ for a run over the steps start..last−1 of a window with reach f: only where the reach
+    differs between the sequences of the batch is there something to cut."""
+    if np.ndim(f) == 0:
+        return np.ones(last - start)
+    step = np.arange(start, last)[:, None]
+    return np.where((step == f) & (step > 0), 0.0, 1.0)
+
+
+class Run:
+    """A cell with its inputs, ready to be run over any stretch of them."""
+
+    def __init__(self, cell: Any, inputs: list[Any], state: Any, restarts: Any) -> None:
+        self.cell, self.inputs, self.restarts = cell, inputs, restarts
+        self.names = names_of(cell, state)
+
+    def __call__(self, first: int, last: int, state: Any, xi: Any) -> list[Any]:
+        """The states of the steps first..last−1; ξ of a step scales the link that enters it."""
+        cell, inputs, restarts, names = self.cell, self.inputs, self.restarts, self.names
+        before = recording.mark
+        labels = before.scope if before is not None else None
+        factors = xi.tolist() if xi.ndim == 1 else xi
+        states = []
+        try:
+            for t, factor in zip(range(first, last), factors, strict=True):
+                if labels is not None:
+                    recording.mark = Mark(t, labels)
+                if t > first:
+                    state = link(state, factor)
+                if restarts is not None and restarts[t].any():
+                    state = reset_state(state, None if restarts[t].all() else restarts[t])
+                entered, state = state, cell(inputs[t], state)
+                if t == first:
+                    compare(entered, state, t)
+                if labels is not None:
+                    name(state, names, t + 1)
+                states.append(state)
+        finally:
+            recording.mark = before
+        return states
+
+
+X = repeat(("x_", ""))
+
+
+# Names ------------------------------------------------------------------------------------
+
+
+def names_of(cell: Any, state: Any) -> list[tuple[str, str]]:
+    """What stands before and after the number of the step in the name of each part of a state."""
+    return [
+        tuple(template.split("{t}"))
+        for template in parts(getattr(cell, "state_names", None) or templates(state))
+    ]
+
+
+def templates(state: Any, key: str = "h", layer: str = "") -> Any:
+    """A name for each part of a state by its place: its key in a dict, its number in a tuple.
+
+    >>> from tinygrad_rnn.unroll import templates
+    >>> templates((0, 0)), templates({"voltage": 0})
+    (['h_{t}^(1)', 'h_{t}^(2)'], ['voltage_{t}'])
+    """
+    if isinstance(state, dict):
+        return [templates(part, str(name), layer) for name, part in state.items()]
+    if isinstance(state, tuple | list):
+        inner = [f"{layer},{n + 1}" if layer else str(n + 1) for n in range(len(state))]
+        return [templates(part, key, n) for part, n in zip(state, inner, strict=True)]
+    return f"{key}_{{t}}^({layer})" if layer else f"{key}_{{t}}"
+
+
+def name(state: Any, names: Iterable[tuple[str, str]], t: int) -> None:
+    """Name the parts of a state that have no name yet."""
+    # Every microsecond of a step counts at batch 1: no generator for a state of one part.
+    alone = (state,) if type(state) is Tensor else parts(state)
+    for part, (before, after) in zip(alone, names, strict=False):
+        if isinstance(part, Tensor):
+            node = part.node
+            if node.name is None:
+                node.name = f"{before}{t}{after}"
+
+
+# What comes in ----------------------------------------------------------------------------
+
+
+def checked(truncation: Truncation | None) -> Truncation:
+    if truncation is None:
+        return Full()
+    if not isinstance(truncation, Truncation):
+        raise TypeError(
+            f"the truncation is a strategy such as tg.Subsequence(20) or tg.Window(20), "
+            f"not {truncation!r}"
+        )
+    return truncation
+
+
+def inputs_of(cell: Any, xs: Any) -> tuple[int, list[Any]]:
+    """How many steps, and the input of each as a Tensor named x_1, x_2, ..."""
+    sequence = isinstance(xs, Sequence) and not isinstance(xs, str)
+    if not sequence and np.ndim(xs) == 0:
+        raise TypeError(
+            f"xs is the sequence of inputs, of shape (T, batch, input), but a single "
+            f"{type(xs).__name__} was given"
+        )
+    before = recording.mark
+    inputs = []
+    try:
+        for t, x in enumerate(xs):
+            if before is not None:
+                recording.mark = Mark(t, before.scope)
+            x = Tensor(x) if type(x) is np.ndarray else map_state(tensor, x)
+            if before is not None:
+                name(x, X, t + 1)
+            inputs.append(x)
+    finally:
+        recording.mark = before
+    width = getattr(cell, "input_size", None)
+    if width is not None:
+        expected = "(T, batch, input)"
+        for t, x in enumerate(inputs[:1] if not sequence else inputs):
+            if np.ndim(x) != 2:
+                given = f"element {t} of the list has" if sequence else "xs has"
+                shape = np.shape(x) if sequence else np.shape(xs)
+                raise ValueError(
+                    f"xs is to have the shape {expected}, but {given} the shape {shape}"
+                    + (" (a batch of one sequence is xs[:, None, :])" if np.ndim(x) == 1 else "")
+                )
+            if x.shape[1] != width:
+                raise ValueError(
+                    f"the cell takes inputs of width {width}, but those of xs, at step {t} of "
+                    f"shape {x.shape}, have the width {x.shape[1]}"
+                )
+    return len(inputs), inputs
+
+
+def tensor(x: Any) -> Tensor:
+    return x if isinstance(x, Tensor) else Tensor(x)
+
+
+def initial_state(cell: Any, state: Any, inputs: list[Any]) -> Any:
+    """The state that enters the first step, its parts Tensors with a name."""
+    make = getattr(cell, "initial_state", None)
+    if state is None:
+        if make is None:
+            raise TypeError(
+                f"{getattr(cell, '__name__', type(cell).__name__)} has no initial_state(batch_size)"
+                f", so it needs the state to begin with: unroll(cell, xs, state)"
             )
-            if t > 0:
-                state = linked(state, truncation.link(t))
-            state = cell(x, state).named(f"h_{t + 1}")
-            states.append(state)
-    return states, state
+        if not inputs:
+            raise ValueError("a sequence of no steps has no batch size: give the initial state")
+        state = make(len(next(parts(inputs[0]))))
+    else:
+        state = map_state(tensor, state)
+        if make is not None and inputs:
+            batch = len(next(parts(inputs[0])))
+            expected = shapes(make(batch))
+            if shapes(state) != expected:
+                raise ValueError(
+                    f"for inputs of batch size {batch} the cell takes a state of shape {expected}, "
+                    f"but the given one has the shape {shapes(state)}"
+                )
+    if recording.mark is not None:
+        name(state, names_of(cell, state), 0)
+    return state
 
 
-def linked(state: Any, factor: Any) -> Any:
-    """The state as the next step sees it: the gradient that comes back is scaled by `factor`."""
-    if factor == 1:
-        return state
-    return state.detach() if factor == 0 else scale_gradient(state, factor)
+def restarts_of(reset: Any, inputs: list[Any]) -> Any:
+    """Which sequences begin anew before which step, as an array of booleans."""
+    if reset is None:
+        return None
+    rows = np.asarray(reset)
+    batch = np.shape(next(parts(inputs[0])))[:1] if inputs else ()
+    if rows.dtype != bool or rows.shape not in [(len(inputs),), (len(inputs), *batch)]:
+        raise ValueError(
+            f"reset says for every step and sequence whether it begins anew: booleans of shape "
+            f"{(len(inputs), *batch)}, but it has the shape {rows.shape} and holds {rows.dtype}"
+        )
+    return rows
+
+
+def compare(entered: Any, state: Any, t: int) -> None:
+    """A cell gives back a state like the one it was given; looked at once, where a run begins."""
+    given, returned = shapes(entered), shapes(state)
+    if given != returned:
+        raise ValueError(
+            f"at step {t} the cell was given a state of shape {given} and returned one of shape "
+            f"{returned}; they must be equal, so the initial state must have the shape {returned}, "
+            f"or the cell is wrong"
+        )
+
+
+def shapes(state: Any) -> Any:
+    """The nesting of a state, with shapes for arrays."""
+    return map_state(np.shape, state)
