@@ -22,5 +22,14 @@ lint: $(VENV)/ready
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# Needs the peers, large ones among them: an environment of its own.
+.venv-benchmark/ready: pyproject.toml
+	$(PYTHON) -m venv .venv-benchmark
+	.venv-benchmark/bin/python -m pip install --quiet --editable ".[benchmark]"
+	touch $@
+
+benchmark: .venv-benchmark/ready
+	.venv-benchmark/bin/python -m benchmarks --write out
+
 clean:
-	rm -rf $(VENV) build dist out *.egg-info
+	rm -rf $(VENV) .venv-benchmark build dist out *.egg-info

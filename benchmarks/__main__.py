@@ -1,0 +1,101 @@
+"""Training steps side by side: `python -m benchmarks`, or `make benchmark`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from benchmarks import report
+from benchmarks.peers import PEERS
+from benchmarks.workers import Round, Worker, installed
+from benchmarks.workloads import GRADIENTS, SIZES
+
+AGREEMENT = 1e-4
+"""Allowed difference of losses and gradients (float32, up to 1000 steps), relative to the largest
+entry of each."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description="One training step of a recurrent network in every framework that is "
+        "installed: each in its own process, agreement checked first, rounds interleaved, "
+        "medians, ratios to the program written by hand.",
+    )
+    parser.add_argument("--workloads", nargs="+", choices=SIZES, default=list(SIZES))
+    parser.add_argument("--peers", nargs="+", choices=PEERS, default=list(PEERS))
+    parser.add_argument("--rounds", type=int, default=15, help="per peer and workload")
+    parser.add_argument("--seconds", type=float, default=0.1, help="length of a round, at least")
+    parser.add_argument("--threads", type=int, default=1, help="CPU time for 1, else wall time")
+    parser.add_argument(
+        "--coretype",
+        help="OPENBLAS_CORETYPE, for all peers: which processor NumPy's OpenBLAS takes this for; "
+        "SkylakeX where it does not see by itself that there is AVX-512",
+    )
+    parser.add_argument("--write", type=Path, metavar="DIR", help="also write the report there")
+    parser.add_argument("--quick", action="store_true", help="one short round of the smallest")
+    options = parser.parse_args(arguments)
+    if options.quick:
+        options.workloads, options.rounds, options.seconds = ["tiny"], 1, 0.0
+    peers = installed(["by hand", *(p for p in options.peers if p != "by hand")])
+    workers = [Worker(peer, options.threads, options.coretype) for peer in peers]
+    try:
+        rounds = measure(workers, options.workloads, options.rounds, options.seconds)
+    finally:
+        for worker in workers:
+            worker.close()
+    seconds = {
+        (peer, workload): float(
+            np.median([r.cpu if options.threads == 1 else r.wall for r in results])
+        )
+        for (peer, workload), results in rounds.items()
+    }
+    text = report.table(seconds, peers, options.threads, options.coretype)
+    print(text)
+    if options.write:
+        for path in report.write(options.write, text, seconds, options.threads):
+            print(f"wrote {path}")
+    return 0
+
+
+def measure(
+    workers: list[Worker], workloads: list[str], rounds: int, seconds: float
+) -> dict[tuple[str, str], list[Round]]:
+    """The rounds of every peer on every workload, interleaved, after all have agreed."""
+    measured: dict[tuple[str, str], list[Round]] = {}
+    with tqdm(total=len(workloads) * rounds * len(workers), unit="round") as progress:
+        for workload in workloads:
+            progress.set_description(f"{workload}: agreement")
+            agree(workers, workload)
+            progress.set_description(workload)
+            for _ in range(rounds):
+                for worker in workers:
+                    result = worker.round(seconds)
+                    measured.setdefault((worker.peer, workload), []).append(result)
+                    progress.update()
+    return measured
+
+
+def agree(workers: list[Worker], workload: str) -> None:
+    """Raise unless all compute the same loss and the same gradients."""
+    loss, gradients = workers[0].prepare(workload)
+    for worker in workers[1:]:
+        other_loss, other_gradients = worker.prepare(workload)
+        pairs = zip(
+            ("loss", *GRADIENTS), (loss, *gradients), (other_loss, *other_gradients), strict=True
+        )
+        for name, mine, theirs in pairs:
+            difference = np.max(np.abs(np.subtract(mine, theirs))) / np.max(np.abs(mine))
+            if not difference <= AGREEMENT:
+                raise SystemExit(
+                    f"{worker.peer} disagrees with {workers[0].peer} on {name} of {workload}: "
+                    f"relative difference {difference:.1e}, allowed {AGREEMENT:.0e}"
+                )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,150 @@
+"""The yardstick: the training step as a person who knows NumPy well would write it by hand.
+
+A tanh RNN with a softmax output at every step, forward and back, all gradients, no framework:
+
+    h_t = tanh(x_t W_xh + h_{t−1} W_hh + b_h),   o_t = h_t W_hq + b_q,   L = mean −log softmax(o_t)
+
+and backwards, with δ_t = ∂L/∂a_t for the argument a_t of tanh,
+
+    δ_t = (δ_{t+1} W_hhᵀ + ∂L/∂o_t W_hqᵀ) (1 − h_t²),
+    ∂L/∂W_xh = Σ x_tᵀ δ_t,   ∂L/∂W_hh = Σ h_{t−1}ᵀ δ_t,   ∂L/∂b_h = Σ δ_t.
+
+What makes it fast: whatever does not depend on the state is one product over all steps; buffers
+and the views of each step are made once; `array.dot(W, out)` is the cheapest call of a product;
+a sum along an axis is a product with ones; the exponentials take one shift for all places.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from benchmarks.workloads import Problem
+
+Step = Callable[[], tuple[float, list[Any]]]
+
+
+def rnn(problem: Problem) -> Step:
+    """The program for one problem: each call is one training step, (loss, gradients)."""
+    return one_sequence(problem) if problem.xs.shape[1] == 1 else batch(problem)
+
+
+def batch(problem: Problem) -> Step:
+    """Many sequences at once: time goes into the products, and into memory if one is careless."""
+    xs, labels, W_xh, W_hh, b_h, W_hq, b_q = problem
+    T, B, D = xs.shape
+    H, Q = W_hq.shape
+    f = xs.dtype
+    x = xs.reshape(T * B, D)
+    h = np.zeros((T + 1, B, H), f)
+    h_out, h_in = h[1:].reshape(T * B, H), h[:-1].reshape(T * B, H)
+    a = np.empty((T, B, H), f)  # x W_xh, and on the way back ∂L/∂h and δ in its place
+    a_rows = a.reshape(T * B, H)
+    o = np.empty((T * B, Q), f)
+    norm = np.empty(T * B, f)
+    ones_Q, ones_N = np.ones(Q, f), np.ones(T * B, f)
+    product, derivative = np.empty((B, H), f), np.empty((B, H), f)
+    forward = list(zip([row.dot for row in h[:-1]], a, h[1:], strict=True))
+    back = list(zip([row.dot for row in a[:0:-1]], a[-2::-1], h[-2:0:-1], strict=True))
+    chosen = np.arange(T * B) * Q + labels.reshape(-1)
+    scale = f.type(1 / (T * B))
+
+    def step() -> tuple[float, list[Any]]:
+        np.dot(x, W_xh, a_rows)
+        np.add(a_rows, b_h, a_rows)
+        for h_dot, a_t, h_t in forward:
+            h_dot(W_hh, product)
+            np.add(product, a_t, product)
+            np.tanh(product, h_t)
+
+        np.dot(h_out, W_hq, o)
+        np.add(o, b_q, o)
+        np.subtract(o, o.max(), o)
+        picked = o.ravel().take(chosen)
+        np.exp(o, o)
+        np.dot(o, ones_Q, norm)
+        loss = (np.log(norm).sum() - picked.sum()) * scale
+        np.divide(scale, norm, norm)
+        np.multiply(o, norm[:, None], o)
+        o.ravel()[chosen] -= scale
+
+        W_qh = np.ascontiguousarray(W_hq.T)
+        W_hh_T = np.ascontiguousarray(W_hh.T)
+        np.dot(o, W_qh, a_rows)
+        np.multiply(h[-1], h[-1], derivative)
+        np.subtract(1, derivative, derivative)
+        np.multiply(a[-1], derivative, a[-1])
+        for next_dot, a_t, h_t in back:
+            next_dot(W_hh_T, product)
+            np.add(a_t, product, a_t)
+            np.multiply(h_t, h_t, derivative)
+            np.subtract(1, derivative, derivative)
+            np.multiply(a_t, derivative, a_t)
+        return loss, [
+            x.T @ a_rows,
+            h_in.T @ a_rows,
+            ones_N @ a_rows,
+            h_out.T @ o,
+            ones_N @ o,
+        ]
+
+    return step
+
+
+def one_sequence(problem: Problem) -> Step:
+    """A single sequence: time goes into the calls, so as few of them per step as possible.
+
+    [h_{t−1}, x_t, 1] times the stacked weights is the whole argument of tanh, and
+    [δ_{t+1}, ∂L/∂o_t] times the stacked transposes the whole ∂L/∂h_t: two calls per step and way.
+    """
+    xs, labels, W_xh, W_hh, b_h, W_hq, b_q = problem
+    T, _, D = xs.shape
+    H, Q = W_hq.shape
+    f = xs.dtype
+    x = xs.reshape(T, D)
+    h = np.zeros((T + 1, H + D + 1), f)  # rows [h_{t−1}, x_t, 1]
+    h[:, -1] = 1
+    delta = np.zeros((T + 1, H + Q), f)  # rows [δ_{t+1}, ∂L/∂o_t]
+    W, W_T = np.empty((H + D + 1, H), f), np.empty((H + Q, H), f)
+    product = np.empty(H, f)
+    derivative = np.empty((T, H), f)
+    o = delta[1:, H:]
+    norm, ones_Q, ones_T = np.empty((T, 1), f), np.ones((Q, 1), f), np.ones(T, f)
+    forward = list(zip([row.dot for row in h[:-1]], h[1:, :H], strict=True))
+    back = list(
+        zip([row.dot for row in delta[:0:-1]], derivative[::-1], delta[-2::-1, :H], strict=True)
+    )
+    steps, chosen = np.arange(T), labels.reshape(-1)
+    scale = f.type(1 / T)
+
+    def step() -> tuple[float, list[Any]]:
+        W[:H], W[H:-1], W[-1] = W_hh, W_xh, b_h
+        W_T[:H], W_T[H:] = W_hh.T, W_hq.T
+        h[:-1, H:-1] = x
+        tanh, multiply = np.tanh, np.multiply
+        for h_dot, h_t in forward:
+            h_dot(W, product)
+            tanh(product, h_t)
+
+        h_out = h[1:, :H]
+        logits = h_out @ W_hq
+        logits += b_q
+        logits -= logits.max()
+        picked = logits[steps, chosen]
+        np.exp(logits, logits)
+        np.dot(logits, ones_Q, norm)
+        loss = (np.log(norm).sum() - picked.sum()) * scale
+        np.multiply(logits, scale / norm, o)
+        o[steps, chosen] -= scale
+
+        multiply(h_out, h_out, derivative)
+        np.subtract(1, derivative, derivative)
+        for next_dot, derivative_t, delta_t in back:
+            next_dot(W_T, product)
+            multiply(product, derivative_t, delta_t)
+        weights = h[:-1].T @ delta[:-1, :H]
+        return loss, [weights[H:-1], weights[:H], weights[-1], h_out.T @ o, ones_T @ o]
+
+    return step

@@ -1,0 +1,236 @@
+"""The same training step in every framework, each as its users would write it for speed.
+
+A peer is a function from the `Problem` to a step: each call of the step computes the loss and the
+gradients of all five parameters anew. Every import is inside, for each runs in a process of its
+own; one that is not installed is left out of the table.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from benchmarks import handwritten
+from benchmarks.workloads import Problem
+
+Step = Callable[[], tuple[Any, list[Any]]]
+
+
+def by_hand(problem: Problem) -> Step:
+    return handwritten.rnn(problem)
+
+
+def recorded(problem: Problem) -> Step:
+    """This project, define by run: one node per operation."""
+    import numpy as np
+
+    import tinygrad_rnn as tg
+
+    cell, W_hq, b_q = _own_parameters(problem)
+    parameters = [*cell.parameters().values(), W_hq, b_q]
+
+    def step() -> tuple[Any, list[Any]]:
+        states, _ = tg.unroll(cell, problem.xs)
+        loss = tg.cross_entropy(np.stack(states) @ W_hq + b_q, problem.labels)
+        for parameter in parameters:
+            parameter.grad = None
+        loss.backward()
+        return loss.item(), [parameter.grad for parameter in parameters]
+
+    return step
+
+
+def _own_parameters(problem: Problem) -> tuple[Any, Any, Any]:
+    import tinygrad_rnn as tg
+
+    cell = tg.RNNCell(*problem.W_xh.shape, dtype=problem.xs.dtype)
+    for name, parameter in cell.parameters().items():
+        parameter.data = getattr(problem, name)
+    W_hq, b_q = (tg.Tensor(w, requires_grad=True) for w in (problem.W_hq, problem.b_q))
+    return cell, W_hq, b_q
+
+
+def torch_eager(problem: Problem) -> Step:
+    """PyTorch with a Python loop over the steps."""
+    import torch
+
+    xs, labels, *weights = map(torch.tensor, problem)
+    W_xh, W_hh, b_h, W_hq, b_q = (w.requires_grad_() for w in weights)
+
+    def step() -> tuple[Any, list[Any]]:
+        h = torch.zeros(xs.shape[1], len(W_hh))
+        states = []
+        for x in xs:
+            h = torch.tanh(x @ W_xh + h @ W_hh + b_h)
+            states.append(h)
+        logits = torch.stack(states) @ W_hq + b_q
+        loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), labels.flatten())
+        for w in weights:
+            w.grad = None
+        loss.backward()
+        return loss.item(), [w.grad.numpy() for w in weights]
+
+    return step
+
+
+def torch_rnn(problem: Problem) -> Step:
+    """PyTorch's fused layer."""
+    import torch
+
+    xs, labels, W_xh, W_hh, b_h, W_hq, b_q = map(torch.tensor, problem)
+    rnn = torch.nn.RNN(*W_xh.shape)
+    for name, value in {
+        "weight_ih_l0": W_xh.T,
+        "weight_hh_l0": W_hh.T,
+        "bias_ih_l0": b_h,
+        "bias_hh_l0": b_h * 0,
+    }.items():
+        getattr(rnn, name).data.copy_(value)
+    output = [W_hq.requires_grad_(), b_q.requires_grad_()]
+    parameters = [rnn.weight_ih_l0, rnn.weight_hh_l0, rnn.bias_ih_l0, rnn.bias_hh_l0, *output]
+
+    def step() -> tuple[Any, list[Any]]:
+        states, _ = rnn(xs)
+        logits = states @ W_hq + b_q
+        loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), labels.flatten())
+        for p in parameters:
+            p.grad = None
+        loss.backward()
+        W_ih, W_hh, b_ih, _, *rest = [p.grad.numpy() for p in parameters]
+        return loss.item(), [W_ih.T, W_hh.T, b_ih, *rest]
+
+    return step
+
+
+def jax_scan(problem: Problem, hoisted: bool = False) -> Step:
+    """JAX, jit of `lax.scan`, the product with the inputs inside the loop."""
+    import jax
+    import jax.numpy as jnp
+
+    xs, labels, *weights = map(jnp.asarray, problem)
+
+    def loss_of(weights: Any) -> Any:
+        W_xh, W_hh, b_h, W_hq, b_q = weights
+        inputs = xs @ W_xh + b_h if hoisted else xs
+
+        def cell(h: Any, x: Any) -> Any:
+            h = jnp.tanh((x if hoisted else x @ W_xh + b_h) + h @ W_hh)
+            return h, h
+
+        _, states = jax.lax.scan(cell, jnp.zeros((xs.shape[1], len(W_hh)), xs.dtype), inputs)
+        scores = jax.nn.log_softmax(states @ W_hq + b_q)
+        return -jnp.mean(jnp.take_along_axis(scores, labels[..., None], -1))
+
+    compiled = jax.jit(jax.value_and_grad(loss_of))
+
+    def step() -> tuple[Any, list[Any]]:
+        loss, gradients = jax.block_until_ready(compiled(weights))
+        return loss, gradients
+
+    return step
+
+
+def jax_scan_hoisted(problem: Problem) -> Step:
+    """JAX, jit of `lax.scan`, the product with the inputs taken out of the loop by hand."""
+    return jax_scan(problem, hoisted=True)
+
+
+def autograd(problem: Problem) -> Step:
+    """HIPS autograd."""
+    import autograd.numpy as np  # type: ignore[import-untyped]
+    from autograd import value_and_grad
+
+    xs, labels, *weights = problem
+    places, chosen = np.arange(labels.size), labels.reshape(-1)
+
+    def loss_of(weights: Any) -> Any:
+        W_xh, W_hh, b_h, W_hq, b_q = weights
+        h = np.zeros((xs.shape[1], len(W_hh)), xs.dtype)
+        states = []
+        for x in xs:
+            h = np.tanh(np.dot(x, W_xh) + np.dot(h, W_hh) + b_h)
+            states.append(h)
+        logits = np.dot(np.concatenate(states), W_hq) + b_q
+        normalizers = np.log(np.sum(np.exp(logits), axis=1))
+        return np.mean(normalizers - logits[places, chosen])
+
+    compiled = value_and_grad(loss_of)
+    return lambda: compiled(weights)
+
+
+def mygrad(problem: Problem) -> Step:
+    """MyGrad, its checks of memory turned off."""
+    import mygrad as mg
+
+    mg.turn_memory_guarding_off()
+    sys.setrecursionlimit(1_000_000)  # it walks the graph by recursion
+    xs, labels, *weights = problem
+    weights = [mg.tensor(w) for w in weights]
+    W_xh, W_hh, b_h, W_hq, b_q = weights
+
+    def step() -> tuple[Any, list[Any]]:
+        h = mg.zeros((xs.shape[1], len(W_hh)), dtype=xs.dtype, constant=True)
+        states = []
+        for x in xs:
+            h = mg.tanh(x @ W_xh + h @ W_hh + b_h)
+            states.append(h)
+        logits = mg.concatenate(states) @ W_hq + b_q
+        loss = mg.nnet.losses.softmax_crossentropy(logits, labels.reshape(-1))
+        loss.backward()
+        return loss.item(), [w.grad for w in weights]
+
+    return step
+
+
+def dezero(problem: Problem) -> Step:
+    """DeZero; the last release asks NumPy for an alias that is gone since 1.24."""
+    import numpy as np
+
+    vars(np).setdefault("int", int)
+    import dezero.functions as F
+    from dezero import Variable
+
+    xs, labels, *weights = problem
+    weights = [Variable(w) for w in weights]
+    W_xh, W_hh, b_h, W_hq, b_q = weights
+    start = np.zeros((xs.shape[1], len(problem.W_hh)), xs.dtype)
+
+    def step() -> tuple[Any, list[Any]]:
+        h = Variable(start)
+        total = 0
+        for x, label in zip(xs, labels, strict=True):
+            h = F.tanh(F.matmul(x, W_xh) + F.matmul(h, W_hh) + b_h)
+            total = total + F.softmax_cross_entropy(F.matmul(h, W_hq) + b_q, label)
+        loss = total / len(xs)
+        for w in weights:
+            w.cleargrad()
+        loss.backward()
+        return float(loss.data), [w.grad.data for w in weights]
+
+    return step
+
+
+PEERS: dict[str, Callable[[Problem], Step]] = {
+    "by hand": by_hand,
+    "recorded": recorded,
+    "torch nn.RNN": torch_rnn,
+    "torch eager": torch_eager,
+    "jax scan": jax_scan,
+    "jax scan, hoisted": jax_scan_hoisted,
+    "autograd": autograd,
+    "mygrad": mygrad,
+    "dezero": dezero,
+}
+
+PACKAGES = {
+    "by hand": "numpy",
+    "recorded": "numpy",
+    "torch nn.RNN": "torch",
+    "torch eager": "torch",
+    "jax scan": "jax",
+    "jax scan, hoisted": "jax",
+    "autograd": "autograd",
+    "mygrad": "mygrad",
+    "dezero": "dezero",
+}

@@ -1,0 +1,99 @@
+"""What was measured, as a table in Markdown and as a picture, with the machine and the versions."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+
+from benchmarks.workloads import SIZES
+
+Seconds = Mapping[tuple[str, str], float]
+
+
+def table(
+    seconds: Seconds, peers: Mapping[str, str], threads: int, coretype: str | None = None
+) -> str:
+    """Milliseconds of the program written by hand, and everybody's ratio to it."""
+    workloads = list(dict.fromkeys(workload for _, workload in seconds))
+    rows = [["", *workloads]]
+    rows.append(["(T, B, D, H, Q)", *(",".join(map(str, SIZES[w])) for w in workloads)])
+    rows.append(["by hand (ms)", *(f"{seconds['by hand', w] * 1e3:.3g}" for w in workloads)])
+    for peer in peers:
+        if peer != "by hand":
+            ratios = (seconds[peer, w] / seconds["by hand", w] for w in workloads)
+            rows.append([peer, *(f"{ratio:.3g}×" for ratio in ratios)])
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = [
+        "| " + " | ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) + " |"
+        for row in rows
+    ]
+    lines.insert(1, "|" + "|".join("-" * (w + 2) for w in widths) + "|")
+    clock = "CPU time, one thread" if threads == 1 else f"wall time, {threads} threads"
+    return "\n".join(
+        [
+            "One training step (forward, cross-entropy at every step, all gradients), float32; "
+            f"medians of interleaved rounds, {clock}; ratios to the program written by hand.",
+            "",
+            *lines,
+            "",
+            f"{machine()}; Python {platform.python_version()}; "
+            + ", ".join(dict.fromkeys(peers.values()))
+            + (f"; OPENBLAS_CORETYPE={coretype}" if coretype else ""),
+        ]
+    )
+
+
+def machine() -> str:
+    """The processor's name and the number of cores."""
+    name = platform.processor() or platform.machine()
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        name = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        pass
+    return f"{name}, {os.cpu_count()} cores, {platform.system()}"
+
+
+def write(directory: Path, text: str, seconds: Seconds, threads: int) -> list[Path]:
+    """Write the table and the picture; return their paths."""
+    directory.mkdir(parents=True, exist_ok=True)
+    suffix = "1-thread" if threads == 1 else f"{threads}-threads"
+    page, picture = directory / f"benchmark-{suffix}.md", directory / f"benchmark-{suffix}.png"
+    draw(picture, seconds)
+    page.write_text(f"{text}\n\n![ratios]({picture.name})\n", encoding="utf-8")
+    return [page, picture]
+
+
+def draw(path: Path, seconds: Seconds) -> None:
+    """One row per workload, one dot per peer: its ratio to the program written by hand."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    workloads = list(dict.fromkeys(workload for _, workload in seconds))
+    peers = [p for p in dict.fromkeys(peer for peer, _ in seconds) if p != "by hand"]
+    figure, axes = pyplot.subplots(figsize=(8, 0.7 * len(workloads) + 1.6), layout="constrained")
+    for i, peer in enumerate(peers):
+        ratios = [seconds[peer, w] / seconds["by hand", w] for w in workloads]
+        own = peer in ("recorded", "scan")
+        axes.scatter(
+            ratios,
+            range(len(workloads)),
+            label=peer,
+            s=70 if own else 35,
+            marker="D" if own else "o",
+            color=pyplot.get_cmap("tab10")(i % 10),
+            zorder=3 if own else 2,
+        )
+    axes.axvline(1, color="black", linewidth=1)
+    axes.set_xscale("log")
+    axes.set_yticks(range(len(workloads)), workloads)
+    axes.invert_yaxis()
+    axes.grid(axis="x", which="both", alpha=0.2)
+    axes.set_xlabel("time of a training step, as a multiple of the program written by hand")
+    axes.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
+    figure.savefig(path, dpi=150)
+    pyplot.close(figure)

@@ -1,0 +1,58 @@
+"""The yardstick computes what the engine computes, and the report runs from end to end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks import handwritten, peers, workloads
+from benchmarks.__main__ import agree, main
+
+
+def small(B: int) -> workloads.Problem:
+    rng = np.random.default_rng(B)
+    T, D, H, Q = 7, 3, 5, 4
+    shapes = (D, H), (H, H), (H,), (H, Q), (Q,)
+    return workloads.Problem(
+        rng.standard_normal((T, B, D)),
+        rng.integers(0, Q, (T, B)),
+        *(rng.standard_normal(shape) for shape in shapes),
+    )
+
+
+@pytest.mark.parametrize(
+    ("program", "B"),
+    [(handwritten.batch, 6), (handwritten.batch, 1), (handwritten.one_sequence, 1)],
+)
+def test_handwritten_program_is_exact(program: Callable[..., Any], B: int) -> None:
+    step = program(small(B))
+    expected_loss, expected = peers.recorded(small(B))()
+    for _ in range(2):  # the buffers are used again by the second step
+        loss, gradients = step()
+        assert loss == pytest.approx(expected_loss, abs=1e-12)
+        for name, mine, theirs in zip(workloads.GRADIENTS, gradients, expected, strict=True):
+            np.testing.assert_allclose(mine, theirs, rtol=1e-12, atol=1e-12, err_msg=name)
+
+
+def test_quick_run_prints_the_table(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--quick", "--peers", "recorded"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.startswith("| by hand (ms)") for line in lines)
+    assert any(line.startswith("| recorded") and line.count("×") == 1 for line in lines)
+    assert any("numpy" in line and "Python" in line for line in lines)
+
+
+def test_disagreement_ends_the_run() -> None:
+    class Stub:
+        def __init__(self, peer: str, shift: float) -> None:
+            self.peer, self.shift = peer, shift
+
+        def prepare(self, workload: str) -> tuple[float, list[Any]]:
+            return 1.0, [np.ones(2)] * 4 + [np.ones(2) + self.shift]
+
+    agree([Stub("a", 0), Stub("b", 1e-6)], "tiny")  # type: ignore[list-item]
+    with pytest.raises(SystemExit, match=r"b disagrees with a on b_q of tiny"):
+        agree([Stub("a", 0), Stub("b", 1e-2)], "tiny")  # type: ignore[list-item]
