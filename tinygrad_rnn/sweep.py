@@ -99,10 +99,14 @@ def sweep(
                     add(parent, contribution)
             else:
                 contribution = pullback.function(gradient, *kept)
-                if parent in pending:
-                    add(parent, contribution)
-                else:
+                held = pending.get(parent)
+                if held is None:
                     pending[parent] = contribution
+                elif parent in own and held.shape == contribution.shape:
+                    held += contribution
+                    pending[parent] = held  # a NumPy scalar is not added to in place
+                else:
+                    add(parent, contribution)
             if each_use is not None:
                 each_use(node, edge, contribution)
 
@@ -121,17 +125,8 @@ def fit(gradient: Array, shape: tuple[int, ...]) -> Array:
         # A product with ones is many times faster than a sum over the leading axes.
         rows = gradient.reshape(*map(math.prod, (gradient.shape[:extra], gradient.shape[extra:])))
         gradient = (np.ones_like(rows, shape=len(rows)) @ rows).reshape(gradient.shape[extra:])
-    stretched = (
-        tuple(
-            axis
-            for axis, (have, want) in enumerate(
-                zip(gradient.shape[-len(shape) :], shape, strict=False)
-            )
-            if want == 1 and have != 1
-        )
-        if shape
-        else ()
-    )
+    have, want = gradient.shape, shape[len(shape) - len(gradient.shape) :]
+    stretched = tuple(n for n in range(len(have)) if want[n] == 1 and have[n] != 1)
     if stretched:
         gradient = np.sum(gradient, axis=stretched, keepdims=True)
     return gradient if gradient.shape == shape else np.broadcast_to(gradient, shape)
@@ -155,13 +150,33 @@ def remembered(node: Node, edge: Edge) -> tuple[Any, ...]:
 
 def backward(output: Tensor, gradient: Any = None) -> None:
     """Add the gradient of `output` to the `.grad` of every leaf that needs one."""
+    if not output.requires_grad:
+        raise TypeError(
+            f"there is nothing to differentiate: {output!r} was not computed from a Tensor with "
+            f"requires_grad=True, or not while recording"
+        )
     for node, total in sweep([output.node], [_seed(output, gradient)]):
         if isinstance(node, Leaf) and node.requires_grad:
             node.grad = total.copy() if node.grad is None else node.grad + total
 
 
 def _seed(output: Tensor, gradient: Any) -> Array:
-    return np.ones_like(output.data) if gradient is None else gradient
+    """The gradient to begin with: 1 for a scalar, otherwise what was given, if its shape fits."""
+    if gradient is None:
+        if output.size != 1:
+            raise ValueError(
+                f"the output has the shape {output.shape}, and only a scalar has a gradient: "
+                f"reduce it, for example with np.sum, or give the gradient from above"
+            )
+        return np.ones_like(output.data)
+    if not hasattr(gradient, "__array_function__"):
+        gradient = np.asarray(gradient, output.dtype)
+    if gradient.shape != output.shape:
+        raise ValueError(
+            f"the gradient from above must have the output's shape {output.shape}, "
+            f"not {gradient.shape}"
+        )
+    return gradient
 
 
 def gradients(

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from tinygrad_rnn.derivatives.shapes import astype
-from tinygrad_rnn.derivatives.table import CONSTANT, RULES, Rule
-from tinygrad_rnn.graph import Array, Edge, Leaf, Mark, Node, recording
+from tinygrad_rnn.derivatives.table import CONSTANT, RULES
+from tinygrad_rnn.graph import Array, Leaf, Node, recording
 
 
 class Tensor(NDArrayOperatorsMixin):
@@ -363,26 +363,49 @@ def _install_operators() -> None:
     longer; and it takes `loss += x` for writing into `loss`, where a new value is meant.
     """
 
-    def operators(ufunc: np.ufunc) -> tuple[Callable[..., Any], Callable[..., Any]]:
-        return (
-            lambda self, other: apply(ufunc, (self, other)),
-            lambda self, other: apply(ufunc, (other, self)),
-        )
+    def operator_of(ufunc: np.ufunc) -> Callable[[Any, Any], Tensor]:
+        (name1, pullback1), (name2, pullback2) = RULES[ufunc].arguments
+
+        def operate(x1: Any, x2: Any) -> Tensor:
+            a1 = x1.data if type(x1) is Tensor else x1
+            a2 = x2.data if type(x2) is Tensor else x2
+            result = _new(Tensor)
+            y = result.data = ufunc(a1, a2)
+            result.requires_grad = False
+            result._node = None
+            mark = recording.mark
+            if mark is not None:
+                edges = []
+                if type(x1) is Tensor:
+                    if x1.requires_grad:
+                        result.requires_grad = True
+                        edges.append((x1._node, name1, pullback1, pullback1.keep((a1, a2, y))))
+                    else:
+                        edges.append((x1._node or x1.node, name1, None, ()))
+                if type(x2) is Tensor:
+                    if x2.requires_grad:
+                        result.requires_grad = True
+                        edges.append((x2._node, name2, pullback2, pullback2.keep((a1, a2, y))))
+                    else:
+                        edges.append((x2._node or x2.node, name2, None, ()))
+                if result.requires_grad:
+                    result._node = Node(ufunc, tuple(edges), y.shape, y.dtype, mark)
+            return result
+
+        return operate
 
     for name, ufunc in {
         "add": np.add,
         "sub": np.subtract,
         "mul": np.multiply,
         "truediv": np.true_divide,
-        "floordiv": np.floor_divide,
-        "mod": np.remainder,
         "pow": np.power,
         "matmul": np.matmul,
     }.items():
-        forward, reflected = operators(ufunc)
-        setattr(Tensor, f"__{name}__", forward)
-        setattr(Tensor, f"__i{name}__", forward)
-        setattr(Tensor, f"__r{name}__", reflected)
+        operate = operator_of(ufunc)
+        setattr(Tensor, f"__{name}__", operate)
+        setattr(Tensor, f"__i{name}__", operate)
+        setattr(Tensor, f"__r{name}__", lambda x2, x1, operate=operate: operate(x1, x2))
 
 
 _install_operators()

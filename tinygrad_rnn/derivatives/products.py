@@ -14,7 +14,7 @@ ROWS = 512
 
 
 def _transposed(x: Array) -> Array:
-    return np.swapaxes(x, -1, -2)
+    return x.T if x.ndim == 2 else np.swapaxes(x, -1, -2)
 
 
 def _matmul_left(g: Array, x2: Array) -> Array:
