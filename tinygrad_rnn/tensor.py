@@ -7,6 +7,7 @@ needs a gradient, records a node.
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
@@ -98,7 +99,7 @@ class Tensor(NDArrayOperatorsMixin):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return np.shape(self.data)
+        return self.data.shape  # type: ignore[no-any-return]
 
     @property
     def dtype(self) -> Any:
@@ -110,7 +111,7 @@ class Tensor(NDArrayOperatorsMixin):
 
     @property
     def size(self) -> int:
-        return int(np.size(self.data))
+        return math.prod(self.shape)
 
     @property
     def T(self) -> Tensor:
