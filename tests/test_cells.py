@@ -56,3 +56,163 @@ def test_the_dtype_stays(dtype):
 def test_an_unknown_nonlinearity_is_refused():
     with pytest.raises(ValueError, match="tanh, relu, identity"):
         tg.RNNCell(D, H, nonlinearity="step")
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_the_lstm_cell_is_its_equations(given, bias):
+    x, h = given
+    c = np.random.default_rng(6).normal(size=h.shape)
+    cell = tg.LSTMCell(D, H, bias, rng=0)
+    i, f, g, o = np.split(
+        x @ cell.W_xh.data + h @ cell.W_hh.data + (cell.b_h.data if bias else 0), 4, axis=1
+    )
+    new_c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
+    found_h, found_c = cell(x, (h, c))
+    np.testing.assert_allclose(found_c.data, new_c, rtol=0, atol=1e-14)
+    np.testing.assert_allclose(found_h.data, sigmoid(o) * np.tanh(new_c), rtol=0, atol=1e-14)
+    assert list(cell.parameters()) == ["W_xh", "W_hh", "b_h"][: 2 + bias]
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_the_gru_cell_is_its_equations(given, bias):
+    x, h = given
+    cell = tg.GRUCell(D, H, bias, rng=0)
+    b_h, b_hn = (cell.b_h.data, cell.b_hn.data) if bias else (0, 0)
+    r, z, n = np.split(x @ cell.W_xh.data + b_h, 3, axis=1)
+    r_h, z_h, n_h = np.split(h @ cell.W_hh.data, 3, axis=1)
+    r, z = sigmoid(r + r_h), sigmoid(z + z_h)
+    expected = (1 - z) * np.tanh(n + r * (n_h + b_hn)) + z * h
+    np.testing.assert_allclose(cell(x, h).data, expected, rtol=0, atol=1e-14)
+    assert list(cell.parameters()) == (
+        ["W_xh", "W_hh", "b_h", "b_hn"] if bias else ["W_xh", "W_hh"]
+    )
+
+
+def test_a_residual_cell_adds_what_was_there(given):
+    x, h = given
+    plain, residual = tg.RNNCell(D, H, rng=0), tg.RNNCell(D, H, rng=0, residual=True)
+    np.testing.assert_allclose(residual(x, h).data, h + plain(x, h).data, rtol=0, atol=1e-15)
+
+
+@pytest.mark.parametrize("make", [tg.RNNCell, tg.LSTMCell, tg.GRUCell])
+def test_recurrent_weights_on_request(make):
+    cell = make(D, H, rng=0, recurrent_weights="orthogonal")
+    for gate in np.split(cell.W_hh.data, cell.gates, axis=1):
+        np.testing.assert_allclose(gate @ gate.T, np.eye(H), rtol=0, atol=1e-14)
+    cell = make(D, H, rng=0, recurrent_weights="identity")
+    np.testing.assert_array_equal(cell.W_hh.data, np.tile(np.eye(H), cell.gates))
+    with pytest.raises(ValueError, match="'uniform', 'orthogonal' or 'identity'"):
+        make(D, H, recurrent_weights="zeros")
+
+
+@pytest.mark.parametrize("make", [tg.RNNCell, tg.LSTMCell, tg.GRUCell])
+def test_derivatives_of_a_step_to_second_order(make):
+    cell = make(2, 2, rng=0)
+    rng = np.random.default_rng(1)
+    x, state = rng.normal(size=(2, 2)), tuple(rng.normal(size=(2, 2)) for _ in range(2))
+
+    def step(x, state, *weights):
+        other = make(2, 2, rng=0)
+        for name, weight in zip(cell.parameters(), weights, strict=True):
+            setattr(other, name, weight)
+        return other(x, state if make is tg.LSTMCell else state[0])
+
+    tg.check_gradients(step, x, state, *(p.data for p in cell.parameters().values()))
+
+
+def test_layers_are_fed_by_the_layer_below():
+    cells = [tg.RNNCell(D, H, rng=0), tg.LSTMCell(H, 5, rng=1), tg.GRUCell(5, 2, rng=2)]
+    stack = tg.Stacked(cells)
+    xs = np.random.default_rng(0).normal(size=(4, B, D))
+    _, last = tg.unroll(stack, xs)
+    first, _ = tg.unroll(cells[0], xs)
+    second, _ = tg.unroll(cells[1], [h.data for h in first])
+    _, top = tg.unroll(cells[2], [h.data for h, _ in second])
+    np.testing.assert_array_equal(stack.output(last).data, top.data)
+    np.testing.assert_array_equal(last[1][1].data, second[-1][1].data)
+    assert [part.name for part in (last[0], *last[1], last[2])] == [
+        "h_4^(1)", "h_4^(2)", "c_4^(2)", "h_4^(3)",
+    ]  # fmt: skip
+    assert [part.name for part in (stack.initial_state(1)[1])] == ["h_0^(2)", "c_0^(2)"]
+    assert list(stack.parameters())[:4] == ["W_xh^(1)", "W_hh^(1)", "b_h^(1)", "W_xh^(2)"]
+    assert all(p.name == name for name, p in stack.parameters().items())
+    np.sum(stack.output(last)).backward()
+    assert all(np.any(p.grad != 0) for p in stack.parameters().values())
+
+
+def test_a_function_can_be_a_layer():
+    stack = tg.Stacked([lambda x, h: np.tanh(x + h), tg.RNNCell(D, H, rng=0)])
+    xs = np.random.default_rng(0).normal(size=(4, B, D))
+    start = (np.zeros((B, D)), np.zeros((B, H)))
+    _, last = tg.unroll(stack, xs, start)
+    assert last[1].shape == (B, H) and last[1].name == "h_4^(2)"
+
+
+def test_layers_that_do_not_fit():
+    with pytest.raises(ValueError, match="layer 1 gives outputs of width 4, but layer 2 takes"):
+        tg.Stacked([tg.RNNCell(D, H), tg.RNNCell(D, H)])
+    with pytest.raises(ValueError, match="at least one"):
+        tg.Stacked([])
+
+
+def test_messages_for_states_that_do_not_fit(given):
+    x, h = given
+    with pytest.raises(ValueError, match=r"LSTMCell\(3, 4\) takes x of shape .*\(2, 5\)"):
+        tg.LSTMCell(D, H)(x, (np.zeros((B, 5)), np.zeros((B, 5))))
+    with pytest.raises(ValueError, match=r"GRUCell\(3, 4\) takes"):
+        tg.GRUCell(D, H)(x[:, :2], h)
+
+
+# The same weights elsewhere -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU"])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-12), (np.float32, 1e-5)])
+def test_the_weights_of_torch_give_the_values_and_gradients_of_torch(
+    kind, bias, layers, dtype, tolerance
+):
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    kwargs = {"num_layers": layers, "bias": bias, "dtype": getattr(torch, np.dtype(dtype).name)}
+    module = getattr(torch.nn, kind)(D, H, **kwargs)
+    cell = tg.from_torch(module, dtype)
+    rng = np.random.default_rng(1)
+    xs, weight = rng.normal(size=(30, B, D)).astype(dtype), rng.normal(size=(30, B, H))
+
+    theirs = torch.tensor(xs, requires_grad=True)
+    outputs, _ = module(theirs)
+    (outputs * torch.tensor(weight.astype(dtype))).sum().backward()
+
+    ours = tg.Tensor(xs, requires_grad=True)
+    states, _ = tg.unroll(cell, ours)
+    stacked = np.stack([cell.output(state) for state in states])
+    assert stacked.dtype == dtype
+    np.sum(stacked * weight.astype(dtype)).backward()
+
+    def close(found, expected):
+        scale = max(1, np.max(np.abs(expected)))
+        np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance * scale)
+
+    close(stacked.data, outputs.detach().numpy())
+    close(ours.grad, theirs.grad.numpy())
+    for n in range(layers):
+        layer = cell.cells[n] if layers > 1 else cell
+        close(layer.W_xh.grad, getattr(module, f"weight_ih_l{n}").grad.numpy().T)
+        close(layer.W_hh.grad, getattr(module, f"weight_hh_l{n}").grad.numpy().T)
+        if bias:
+            close(layer.b_h.grad, getattr(module, f"bias_ih_l{n}").grad.numpy())
+        if bias and kind == "GRU":
+            close(layer.b_hn.grad, getattr(module, f"bias_hh_l{n}").grad.numpy()[-H:])
+
+
+def test_only_what_can_be_carried_over_is():
+    torch = pytest.importorskip("torch")
+    for module in (torch.nn.Linear(2, 2), torch.nn.GRU(2, 2, bidirectional=True)):
+        with pytest.raises(TypeError, match="in one direction"):
+            tg.from_torch(module)

@@ -1,6 +1,6 @@
 """A mini reverse-mode autodiff engine on NumPy, whose subject is backpropagation through time."""
 
-from tinygrad_rnn.cells import RNNCell
+from tinygrad_rnn.cells import GRUCell, LSTMCell, RNNCell
 from tinygrad_rnn.check import check_gradients
 from tinygrad_rnn.derivatives import derivative
 from tinygrad_rnn.differentiate import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
@@ -16,6 +16,7 @@ from tinygrad_rnn.functions import (
 )
 from tinygrad_rnn.graph import no_grad, scope, step
 from tinygrad_rnn.randomized import Randomized
+from tinygrad_rnn.stacked import Stacked, from_torch
 from tinygrad_rnn.state import detach, reset
 from tinygrad_rnn.sweep import contributions, gradients, tape
 from tinygrad_rnn.tensor import Tensor
@@ -25,8 +26,11 @@ from tinygrad_rnn.unroll import unroll
 __all__ = [
     "TBPTT",
     "Full",
+    "GRUCell",
+    "LSTMCell",
     "RNNCell",
     "Randomized",
+    "Stacked",
     "Subsequence",
     "Tensor",
     "Window",
@@ -35,6 +39,7 @@ __all__ = [
     "cross_entropy",
     "derivative",
     "detach",
+    "from_torch",
     "grad",
     "gradients",
     "hessian",

@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_rnn.functions import relu
+from tinygrad_rnn.differentiate import leaves
+from tinygrad_rnn.functions import relu, sigmoid
+from tinygrad_rnn.initial import recurrent, uniform
 from tinygrad_rnn.tensor import Tensor
 
 NONLINEARITIES: dict[str, Callable[[Any], Any]] = {
@@ -20,22 +22,100 @@ NONLINEARITIES: dict[str, Callable[[Any], Any]] = {
 }
 
 
-class RNNCell:
+class Cell:
+    """What the built-in cells share: weights for all gates side by side, and a state of zeros."""
+
+    gates: int
+    """How many blocks of width hidden_size stand side by side in W_xh, W_hh and b_h."""
+
+    state_names: Any = "h_{t}"
+    """What the parts of the state are called in pictures, nested like the state."""
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool,
+        rng: np.random.Generator | int | None,
+        dtype: Any,
+        recurrent_weights: str,
+    ) -> None:
+        rng = np.random.default_rng(rng)
+        width = self.gates * hidden_size
+        self.input_size, self.hidden_size = input_size, hidden_size
+        self.W_xh = uniform(rng, (input_size, width), hidden_size, dtype, "W_xh")
+        self.W_hh = recurrent(recurrent_weights, rng, hidden_size, self.gates, dtype, "W_hh")
+        self.b_h = uniform(rng, (width,), hidden_size, dtype, "b_h") if bias else None
+
+    def __call__(self, x: Any, state: Any) -> Any:
+        try:
+            return self.step(x, state)
+        except ValueError as problem:
+            raise self._explained(problem, x, state) from None
+
+    def step(self, x: Any, state: Any) -> Any:
+        """The equations."""
+        raise NotImplementedError
+
+    def parameters(self) -> dict[str, Tensor]:
+        """The parameters by name."""
+        return {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
+
+    def initial_state(self, batch_size: int) -> Any:
+        """h_0 = 0, of shape (batch_size, hidden_size)."""
+        return self._zeros(batch_size, "h_0")
+
+    def output(self, state: Any) -> Any:
+        """What a layer above sees of the state: h."""
+        return state
+
+    def _zeros(self, batch_size: int, name: str) -> Tensor:
+        return Tensor(np.zeros((batch_size, self.hidden_size), self.W_hh.dtype), name=name)
+
+    def _slice(self, gates: Any, n: int) -> Any:
+        return gates[..., n * self.hidden_size : (n + 1) * self.hidden_size]
+
+    def _explained(self, problem: ValueError, x: Any, state: Any) -> ValueError:
+        """One sentence, if it is the shapes that do not fit."""
+        widths = [np.shape(part)[-1:] for part in (x, *leaves(state))]
+        if widths == [(self.input_size,)] + [(self.hidden_size,)] * (len(widths) - 1) and (
+            len({np.shape(part)[:-1] for part in (x, *leaves(state))}) == 1
+        ):
+            return problem
+        shapes = ", ".join(str(np.shape(part)) for part in leaves(state))
+        return ValueError(
+            f"{type(self).__name__}({self.input_size}, {self.hidden_size}) takes x of shape "
+            f"(batch, {self.input_size}) and a state of shape (batch, {self.hidden_size}), "
+            f"but x has the shape {np.shape(x)} and the state {shapes}"
+        )
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.input_size}, {self.hidden_size})"
+
+
+class RNNCell(Cell):
     """The Elman cell: h_t = φ(x_t W_xh + h_{t−1} W_hh + b_h).
 
     input_size, hidden_size: the widths of x_t and h_t.
-    nonlinearity: "tanh", "relu" or "identity" (the chapter's linear network).
+    nonlinearity: φ: "tanh", "relu" or "identity" (the chapter's linear network).
     bias: whether there is a b_h.
     rng: a NumPy Generator or a seed for the initial weights, which are uniform in
         ±1/√hidden_size, as in the common frameworks.
     dtype: of the parameters.
-    Raises ValueError for an unknown nonlinearity.
+    recurrent_weights: how W_hh begins: "uniform", "orthogonal" or "identity".
+    residual: add what was there before: h_t = h_{t−1} + φ(...). Then ∂h_t/∂h_{t−1} = 1 + ..., and
+        a gradient has a way back that no weight scales.
+    Raises ValueError for an unknown nonlinearity or kind of weights, or shapes that do not fit.
+
+    Elman (1990), "Finding Structure in Time".
 
     >>> import numpy as np, tinygrad_rnn as tg
     >>> cell = tg.RNNCell(3, 4, rng=0)
     >>> cell(np.ones((2, 3)), cell.initial_state(2)).shape
     (2, 4)
     """
+
+    gates = 1
 
     def __init__(
         self,
@@ -45,49 +125,117 @@ class RNNCell:
         bias: bool = True,
         rng: np.random.Generator | int | None = None,
         dtype: Any = np.float64,
+        recurrent_weights: str = "uniform",
+        residual: bool = False,
     ) -> None:
         if nonlinearity not in NONLINEARITIES:
             raise ValueError(
                 f"the nonlinearity {nonlinearity!r} is unknown; "
                 f"there are {', '.join(NONLINEARITIES)}, and a cell can be any function of yours"
             )
-        rng = np.random.default_rng(rng)
-        self.input_size, self.hidden_size, self.nonlinearity = input_size, hidden_size, nonlinearity
+        super().__init__(input_size, hidden_size, bias, rng, dtype, recurrent_weights)
+        self.nonlinearity, self.residual = nonlinearity, residual
         self.phi = NONLINEARITIES[nonlinearity]
-        self.W_xh = uniform(rng, (input_size, hidden_size), hidden_size, dtype, "W_xh")
-        self.W_hh = uniform(rng, (hidden_size, hidden_size), hidden_size, dtype, "W_hh")
-        self.b_h = uniform(rng, (hidden_size,), hidden_size, dtype, "b_h") if bias else None
 
-    def __call__(self, x: Any, h: Any) -> Any:
-        try:
-            a = x @ self.W_xh + h @ self.W_hh
-        except ValueError as problem:
-            raise misfit(self, x, h) from problem
+    def step(self, x: Any, h: Any) -> Any:
+        a = x @ self.W_xh + h @ self.W_hh
         if self.b_h is not None:
             a = a + self.b_h
-        return self.phi(a)
-
-    def parameters(self) -> dict[str, Tensor]:
-        named = {"W_xh": self.W_xh, "W_hh": self.W_hh, "b_h": self.b_h}
-        return {name: tensor for name, tensor in named.items() if tensor is not None}
-
-    def initial_state(self, batch_size: int) -> Tensor:
-        """h_0 = 0, of shape (batch_size, hidden_size)."""
-        return Tensor(np.zeros((batch_size, self.hidden_size), self.W_hh.dtype), name="h_0")
+        return h + self.phi(a) if self.residual else self.phi(a)
 
 
-def misfit(cell: Any, x: Any, h: Any) -> ValueError:
-    """One sentence for shapes that do not fit a cell."""
-    return ValueError(
-        f"{type(cell).__name__}({cell.input_size}, {cell.hidden_size}) takes x of shape "
-        f"(batch, {cell.input_size}) and a state of shape (batch, {cell.hidden_size}), "
-        f"but x has the shape {np.shape(x)} and the state {np.shape(h)}"
-    )
+class LSTMCell(Cell):
+    """Long short-term memory: the state is the pair (h, c), and c has a way of its own.
+
+        i, f, g, o = x_t W_xh + h_{t−1} W_hh + b_h, in four blocks of width hidden_size
+        c_t = σ(f) c_{t−1} + σ(i) tanh(g)
+        h_t = σ(o) tanh(c_t)
+
+    The parameters are as for `RNNCell`; W_xh is (input_size, 4·hidden_size). The order of the
+    gates is that of the common frameworks.
+
+    Hochreiter & Schmidhuber (1997), with the forget gate of Gers et al. (2000).
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> cell = tg.LSTMCell(3, 4, rng=0)
+    >>> h, c = cell(np.ones((2, 3)), cell.initial_state(2))
+    >>> h.shape, c.shape
+    ((2, 4), (2, 4))
+    """
+
+    gates = 4
+    state_names = ("h_{t}", "c_{t}")
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        rng: np.random.Generator | int | None = None,
+        dtype: Any = np.float64,
+        recurrent_weights: str = "uniform",
+    ) -> None:
+        super().__init__(input_size, hidden_size, bias, rng, dtype, recurrent_weights)
+
+    def step(self, x: Any, state: Any) -> Any:
+        h, c = state
+        gates = x @ self.W_xh + h @ self.W_hh
+        if self.b_h is not None:
+            gates = gates + self.b_h
+        i, f, g, o = (self._slice(gates, n) for n in range(4))
+        c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
+        return sigmoid(o) * np.tanh(c), c
+
+    def initial_state(self, batch_size: int) -> Any:
+        """The pair h_0 = 0, c_0 = 0, each of shape (batch_size, hidden_size)."""
+        return self._zeros(batch_size, "h_0"), self._zeros(batch_size, "c_0")
+
+    def output(self, state: Any) -> Any:
+        """What a layer above sees of the state: h."""
+        return state[0]
 
 
-def uniform(
-    rng: np.random.Generator, shape: tuple[int, ...], fan: int, dtype: Any, name: str
-) -> Tensor:
-    """A parameter with entries uniform in ±1/√fan."""
-    bound = 1 / np.sqrt(fan)
-    return Tensor(rng.uniform(-bound, bound, shape).astype(dtype), requires_grad=True, name=name)
+class GRUCell(Cell):
+    """The gated recurrent unit, with the reset gate after the recurrent product.
+
+        r, z, n = x_t W_xh + b_h  and  r', z', n' = h_{t−1} W_hh, in three blocks
+        ñ = tanh(n + σ(r + r') (n' + b_hn))
+        h_t = (1 − σ(z + z')) ñ + σ(z + z') h_{t−1}
+
+    The parameters are as for `RNNCell`; W_xh is (input_size, 3·hidden_size), and b_hn, inside the
+    reset gate's product, (hidden_size,). Order and convention are those of the common frameworks.
+
+    Cho et al. (2014), who have the reset gate before the product.
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> cell = tg.GRUCell(3, 4, rng=0)
+    >>> cell(np.ones((2, 3)), cell.initial_state(2)).shape
+    (2, 4)
+    """
+
+    gates = 3
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        rng: np.random.Generator | int | None = None,
+        dtype: Any = np.float64,
+        recurrent_weights: str = "uniform",
+    ) -> None:
+        rng = np.random.default_rng(rng)
+        super().__init__(input_size, hidden_size, bias, rng, dtype, recurrent_weights)
+        self.b_hn = uniform(rng, (hidden_size,), hidden_size, dtype, "b_hn") if bias else None
+
+    def step(self, x: Any, h: Any) -> Any:
+        from_x, from_h = x @ self.W_xh, h @ self.W_hh
+        if self.b_h is not None:
+            from_x = from_x + self.b_h
+        r = sigmoid(self._slice(from_x, 0) + self._slice(from_h, 0))
+        z = sigmoid(self._slice(from_x, 1) + self._slice(from_h, 1))
+        inner = self._slice(from_h, 2)
+        if self.b_hn is not None:
+            inner = inner + self.b_hn
+        n = np.tanh(self._slice(from_x, 2) + r * inner)
+        return (1 - z) * n + z * h

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from tinygrad_rnn.derivatives import derivative
+from tinygrad_rnn.differentiate import leaves, rebuilt
 from tinygrad_rnn.functions import scale_gradient
 from tinygrad_rnn.graph import Array
 from tinygrad_rnn.tensor import Tensor
@@ -20,31 +21,7 @@ def map_state(function: Callable[[Any], Any], state: Any) -> Any:
     >>> map_state(lambda x: 2 * x, {"h": 1, "layers": (2, [3])})
     {'h': 2, 'layers': (4, [6])}
     """
-    if isinstance(state, tuple):
-        parts = [map_state(function, part) for part in state]
-        return type(state)(*parts) if hasattr(state, "_fields") else tuple(parts)
-    if isinstance(state, list):
-        return [map_state(function, part) for part in state]
-    if isinstance(state, dict):
-        return {key: map_state(function, part) for key, part in state.items()}
-    return function(state)
-
-
-def parts(state: Any) -> Iterator[Any]:
-    """The arrays of a state, one after the other, in the order in which they stand.
-
-    >>> from tinygrad_rnn.state import parts
-    >>> list(parts({"h": 1, "layers": (2, [3])}))
-    [1, 2, 3]
-    """
-    if isinstance(state, tuple | list):
-        for part in state:
-            yield from parts(part)
-    elif isinstance(state, dict):
-        for part in state.values():
-            yield from parts(part)
-    else:
-        yield state
+    return rebuilt(state, map(function, leaves(state)))
 
 
 def link(state: Any, factor: Any) -> Any:

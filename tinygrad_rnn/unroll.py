@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_rnn.differentiate import leaves
 from tinygrad_rnn.graph import Mark, recording, scope
-from tinygrad_rnn.state import detach, link, map_state, parts
+from tinygrad_rnn.state import detach, link, map_state
 from tinygrad_rnn.state import reset as reset_state
 from tinygrad_rnn.tensor import Tensor
 from tinygrad_rnn.truncation import Full, Links, Truncation, Windows
@@ -127,7 +128,7 @@ def names_of(cell: Any, state: Any) -> list[tuple[str, str]]:
     """What stands before and after the number of the step in the name of each part of a state."""
     return [
         tuple(template.split("{t}"))
-        for template in parts(getattr(cell, "state_names", None) or templates(state))
+        for template in leaves(getattr(cell, "state_names", None) or templates(state))
     ]
 
 
@@ -148,8 +149,8 @@ def templates(state: Any, key: str = "h", layer: str = "") -> Any:
 
 def name(state: Any, names: Iterable[tuple[str, str]], t: int) -> None:
     """Name the parts of a state that have no name yet."""
-    # Every microsecond of a step counts at batch 1: no generator for a state of one part.
-    alone = (state,) if type(state) is Tensor else parts(state)
+    # Every microsecond of a step counts at batch 1: no walk through a state of one part.
+    alone = (state,) if type(state) is Tensor else leaves(state)
     for part, (before, after) in zip(alone, names, strict=False):
         if isinstance(part, Tensor):
             node = part.node
@@ -216,8 +217,8 @@ def tensor(x: Any) -> Tensor:
 
 def initial_state(cell: Any, state: Any, inputs: list[Any]) -> Any:
     """The state that enters the first step, its parts Tensors with a name."""
-    make = getattr(cell, "initial_state", None)
     if state is None:
+        make = getattr(cell, "initial_state", None)
         if make is None:
             raise TypeError(
                 f"{getattr(cell, '__name__', type(cell).__name__)} has no initial_state(batch_size)"
@@ -225,17 +226,8 @@ def initial_state(cell: Any, state: Any, inputs: list[Any]) -> Any:
             )
         if not inputs:
             raise ValueError("a sequence of no steps has no batch size: give the initial state")
-        state = make(len(next(parts(inputs[0]))))
-    else:
-        state = map_state(tensor, state)
-        if make is not None and inputs:
-            batch = len(next(parts(inputs[0])))
-            expected = shapes(make(batch))
-            if shapes(state) != expected:
-                raise ValueError(
-                    f"for inputs of batch size {batch} the cell takes a state of shape {expected}, "
-                    f"but the given one has the shape {shapes(state)}"
-                )
+        state = make(len(leaves(inputs[0])[0]))
+    state = map_state(tensor, state)
     if recording.mark is not None:
         name(state, names_of(cell, state), 0)
     return state
@@ -246,7 +238,7 @@ def restarts_of(reset: Any, inputs: list[Any]) -> Any:
     if reset is None:
         return None
     rows = np.asarray(reset)
-    batch = np.shape(next(parts(inputs[0])))[:1] if inputs else ()
+    batch = np.shape(leaves(inputs[0])[0])[:1] if inputs else ()
     if rows.dtype != bool or rows.shape not in [(len(inputs),), (len(inputs), *batch)]:
         raise ValueError(
             f"reset says for every step and sequence whether it begins anew: booleans of shape "
