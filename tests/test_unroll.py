@@ -196,9 +196,11 @@ def refused(*args, **kwargs):
 
 
 def test_messages_for_wrong_inputs(cell, xs):
-    assert "(7, 3)" in refused(cell, xs[:, 0]) and "xs[:, None, :]" in refused(cell, xs[:, 0])
-    assert "width 3" in refused(cell, xs[..., :2]) and "(2, 2)" in refused(cell, xs[..., :2])
-    assert "element 1 of the list has the shape (3,)" in refused(cell, [xs[0], xs[1, 0]])
+    message = refused(cell, xs[:, 0])
+    assert "(T, batch, 3)" in message and "xs[:, None, :]" in message and "(3,)" in message
+    assert "step 0 has the shape (2, 2)" in refused(cell, xs[..., :2])
+    assert "step 1 has the shape (3,)" in refused(cell, [xs[0], xs[1, 0]])
+    assert "step 0 has the shape (2, 7, 3)" in refused(cell, [xs.swapaxes(0, 1)])
     assert "a single float" in refused(cell, 1.0)
 
 

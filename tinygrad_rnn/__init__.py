@@ -2,6 +2,7 @@
 
 from tinygrad_rnn.cells import GRUCell, LSTMCell, RNNCell
 from tinygrad_rnn.check import check_gradients
+from tinygrad_rnn.check_truncation import check_truncated_gradients
 from tinygrad_rnn.derivatives import derivative
 from tinygrad_rnn.differentiate import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 from tinygrad_rnn.functions import (
@@ -18,6 +19,7 @@ from tinygrad_rnn.graph import no_grad, scope, step
 from tinygrad_rnn.randomized import Randomized
 from tinygrad_rnn.stacked import Stacked, from_torch
 from tinygrad_rnn.state import detach, reset
+from tinygrad_rnn.stream import stream
 from tinygrad_rnn.sweep import contributions, gradients, tape
 from tinygrad_rnn.tensor import Tensor
 from tinygrad_rnn.truncation import TBPTT, Full, Subsequence, Window
@@ -35,6 +37,7 @@ __all__ = [
     "Tensor",
     "Window",
     "check_gradients",
+    "check_truncated_gradients",
     "contributions",
     "cross_entropy",
     "derivative",
@@ -57,6 +60,7 @@ __all__ = [
     "sigmoid",
     "softmax",
     "step",
+    "stream",
     "tape",
     "unroll",
     "value_and_grad",

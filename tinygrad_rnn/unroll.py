@@ -10,7 +10,7 @@ import numpy as np
 
 from tinygrad_rnn.differentiate import leaves
 from tinygrad_rnn.graph import Mark, recording, scope
-from tinygrad_rnn.state import detach, link, map_state
+from tinygrad_rnn.state import link, map_state
 from tinygrad_rnn.state import reset as reset_state
 from tinygrad_rnn.tensor import Tensor
 from tinygrad_rnn.truncation import Full, Links, Truncation, Windows
@@ -49,24 +49,7 @@ def unroll(
     >>> len(states), last.shape, last.name
     (5, (2, 4), 'h_5')
     """
-    truncation = checked(truncation)
-    T, inputs = inputs_of(cell, xs)
-    state = initial_state(cell, state, inputs)
-    restarts = restarts_of(reset, inputs)
-    run = Run(cell, inputs, state, restarts)
-    if isinstance(truncation, Links):
-        states = run(0, T, state, truncation.links(T))
-        return states, states[-1] if states else state
-    assert isinstance(truncation, Windows)
-    states = []
-    for first, last in groups(truncation, T):
-        f = truncation.earliest(first)
-        start = int(np.min(f))
-        entering = state if start == 0 else detach(states[start - 1])
-        with scope(f"window {len(states) + 1}"):
-            window = run(start, last, entering, cuts(f, start, last))
-        states += window[first - start :]
-    return states, states[-1] if states else state
+    return Run(cell, xs, state, reset).unrolled(checked(truncation))
 
 
 def groups(truncation: Windows, T: int) -> list[tuple[int, int]]:
@@ -86,15 +69,41 @@ def cuts(f: Any, start: int, last: int) -> Any:
 
 
 class Run:
-    """A cell with its inputs, ready to be run over any stretch of them."""
+    """A cell with its inputs, ready to be run over any stretch of them.
 
-    def __init__(self, cell: Any, inputs: list[Any], state: Any, restarts: Any) -> None:
-        self.cell, self.inputs, self.restarts = cell, inputs, restarts
-        self.names = names_of(cell, state)
+    link: how the next step sees a state through a link ξ.
+    """
+
+    def __init__(
+        self, cell: Any, xs: Any, state: Any, reset: Any, link: Callable[[Any, Any], Any] = link
+    ) -> None:
+        self.cell, self.link = cell, link
+        self.inputs = inputs_of(cell, xs)
+        self.state = initial_state(cell, state, self.inputs)
+        self.restarts = restarts_of(reset, self.inputs)
+        self.names = names_of(cell, self.state)
+
+    def unrolled(self, truncation: Truncation) -> tuple[list[Any], Any]:
+        """The states of all steps and the last of them, as the losses at these steps see them."""
+        T = len(self.inputs)
+        if isinstance(truncation, Links):
+            states = self(0, T, self.state, truncation.links(T))
+            return states, states[-1] if states else self.state
+        assert isinstance(truncation, Windows)
+        states = []
+        for first, last in groups(truncation, T):
+            f = truncation.earliest(first)
+            start = int(np.min(f))
+            entering = self.link(states[start - 1], 0.0) if start > 0 else self.state
+            with scope(f"window {len(states) + 1}"):
+                window = self(start, last, entering, cuts(f, start, last))
+            states += window[first - start :]
+        return states, states[-1] if states else self.state
 
     def __call__(self, first: int, last: int, state: Any, xi: Any) -> list[Any]:
         """The states of the steps first..last−1; ξ of a step scales the link that enters it."""
-        cell, inputs, restarts, names = self.cell, self.inputs, self.restarts, self.names
+        cell, inputs, restarts = self.cell, self.inputs, self.restarts
+        link, names = self.link, self.names
         before = recording.mark
         labels = before.scope if before is not None else None
         factors = xi.tolist() if xi.ndim == 1 else xi
@@ -108,7 +117,7 @@ class Run:
                 if restarts is not None and restarts[t].any():
                     state = reset_state(state, None if restarts[t].all() else restarts[t])
                 entered, state = state, cell(inputs[t], state)
-                if t == first:
+                if t == 0:
                     compare(entered, state, t)
                 if labels is not None:
                     name(state, names, t + 1)
@@ -172,8 +181,8 @@ def checked(truncation: Truncation | None) -> Truncation:
     return truncation
 
 
-def inputs_of(cell: Any, xs: Any) -> tuple[int, list[Any]]:
-    """How many steps, and the input of each as a Tensor named x_1, x_2, ..."""
+def inputs_of(cell: Any, xs: Any) -> list[Any]:
+    """The input of each step as a Tensor named x_1, x_2, ..."""
     sequence = isinstance(xs, Sequence) and not isinstance(xs, str)
     if not sequence and np.ndim(xs) == 0:
         raise TypeError(
@@ -186,29 +195,33 @@ def inputs_of(cell: Any, xs: Any) -> tuple[int, list[Any]]:
         for t, x in enumerate(xs):
             if before is not None:
                 recording.mark = Mark(t, before.scope)
-            x = Tensor(x) if type(x) is np.ndarray else map_state(tensor, x)
-            if before is not None:
-                name(x, X, t + 1)
-            inputs.append(x)
+            inputs.append(input_of(x, t))
     finally:
         recording.mark = before
+    for t, x in enumerate(inputs if sequence else inputs[:1]):
+        check_width(cell, x, t)
+    return inputs
+
+
+def input_of(x: Any, t: int) -> Any:
+    """The input of step t as a Tensor, or as a nesting of them, with a name."""
+    x = Tensor(x) if type(x) is np.ndarray else map_state(tensor, x)
+    if recording.mark is not None:
+        name(x, X, t + 1)
+    return x
+
+
+def check_width(cell: Any, x: Any, t: int) -> None:
+    """ValueError if the cell says how wide its inputs are, and this one is not so."""
     width = getattr(cell, "input_size", None)
-    if width is not None:
-        expected = "(T, batch, input)"
-        for t, x in enumerate(inputs[:1] if not sequence else inputs):
-            if np.ndim(x) != 2:
-                given = f"element {t} of the list has" if sequence else "xs has"
-                shape = np.shape(x) if sequence else np.shape(xs)
-                raise ValueError(
-                    f"xs is to have the shape {expected}, but {given} the shape {shape}"
-                    + (" (a batch of one sequence is xs[:, None, :])" if np.ndim(x) == 1 else "")
-                )
-            if x.shape[1] != width:
-                raise ValueError(
-                    f"the cell takes inputs of width {width}, but those of xs, at step {t} of "
-                    f"shape {x.shape}, have the width {x.shape[1]}"
-                )
-    return len(inputs), inputs
+    shape = np.shape(x) if isinstance(x, Tensor) else None
+    if width is None or shape is None or (len(shape) == 2 and shape[1] == width):
+        return
+    raise ValueError(
+        f"the cell takes inputs of shape (batch, {width}), so all of them together have the shape "
+        f"(T, batch, {width}), but the one of step {t} has the shape {shape}"
+        + (" (a batch of one sequence is xs[:, None, :])" if len(shape) == 1 else "")
+    )
 
 
 def tensor(x: Any) -> Tensor:

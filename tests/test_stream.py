@@ -1,0 +1,193 @@
+"""The online form: the gradients of `unroll`, in memory that does not grow."""
+
+from __future__ import annotations
+
+import gc
+import itertools
+import tracemalloc
+import weakref
+
+import numpy as np
+import pytest
+
+import tinygrad_rnn as tg
+
+T, B, D, H = 17, 2, 3, 4
+
+STRATEGIES = [
+    tg.Full(),
+    tg.Subsequence(5),
+    tg.Subsequence([3, 4]),
+    tg.Window(0),
+    tg.Window(1),
+    tg.Window(4),
+    tg.Window([0, 3]),
+    tg.TBPTT(3, 3),
+    tg.TBPTT(3, 7),
+    tg.TBPTT([2, 3], [5, 4]),
+    tg.Randomized(0.6, 3),
+    tg.Randomized(0.6, 3, batch=B),
+    tg.Randomized.from_links(np.linspace(0, 2, T - 1)),
+    tg.Randomized.scheduled(3, 4, 3),
+]
+
+
+def again(truncation):
+    """The same strategy before its first draw."""
+    return eval(repr(truncation), vars(tg))
+
+
+CELLS = {"rnn": tg.RNNCell, "lstm": tg.LSTMCell, "gru": tg.GRUCell}
+
+
+@pytest.mark.parametrize("kind", CELLS)
+@pytest.mark.parametrize("truncation", STRATEGIES, ids=repr)
+def test_the_gradients_are_those_of_unroll(kind, truncation):
+    cell = CELLS[kind](D, H, rng=0)
+    rng = np.random.default_rng(1)
+    xs, weight = rng.normal(size=(T, B, D)), rng.normal(size=(T, B, H))
+    start = tg.Tensor(rng.normal(size=(B, H)), requires_grad=True)
+    start = (start, start * 1.0) if kind == "lstm" else start
+    inputs = [*cell.parameters().values(), start[0] if kind == "lstm" else start]
+
+    states, _ = tg.unroll(cell, xs, start, again(truncation))
+    loss = sum(np.sum(w * cell.output(h)) for w, h in zip(weight, states, strict=True))
+    expected = tg.gradients(loss, inputs)
+
+    found = [np.zeros_like(x.data) for x in inputs]
+    for t, h in enumerate(tg.stream(cell, iter(xs), start, again(truncation))):
+        np.testing.assert_allclose(cell.output(h).data, cell.output(states[t]).data, atol=1e-15)
+        assert cell.output(h).name == f"h_{t + 1}" and cell.output(h).node.step == t
+        for total, part in zip(
+            found, tg.gradients(np.sum(weight[t] * cell.output(h)), inputs), strict=True
+        ):
+            total += part
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("truncation", [tg.Subsequence(5), tg.TBPTT(5, 5), tg.TBPTT(5, 8)])
+def test_the_losses_of_a_chunk_may_be_differentiated_together(truncation):
+    cell = tg.RNNCell(D, H, rng=0)
+    xs = np.random.default_rng(1).normal(size=(20, B, D))
+    states, _ = tg.unroll(cell, xs, truncation=truncation)
+    expected = tg.gradients(sum(np.sum(h * h) for h in states), [cell.W_hh])[0]
+    loss = 0.0
+    for t, h in enumerate(tg.stream(cell, xs, truncation=truncation)):
+        loss = loss + np.sum(h * h)
+        if t % 5 == 4:
+            loss.backward()
+            loss = 0.0
+    np.testing.assert_allclose(cell.W_hh.grad, expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("k", [0, 1, 3])
+def test_a_window_keeps_k_and_one_states_alive(k):
+    cell = tg.RNNCell(D, H, rng=0)
+    endless = (np.ones((B, D)) for _ in itertools.count())
+    alive: weakref.WeakSet[tg.Tensor] = weakref.WeakSet()
+    gc.disable()
+    try:
+        for t, h in enumerate(
+            itertools.islice(tg.stream(cell, endless, truncation=tg.Window(k)), 20)
+        ):
+            alive.add(h)
+            np.sum(h).backward()
+            assert len(alive) == min(t, k) + 1
+            steps = {node.step for node in tg.tape(h) if node.edges}
+            assert steps == set(range(max(0, t - k), t + 1))
+    finally:
+        gc.enable()
+
+
+STREAMING = [
+    tg.Window(3),
+    tg.Window([1, 3]),
+    tg.Subsequence(7),
+    tg.TBPTT(2, 5),
+]
+
+
+@pytest.mark.parametrize("truncation", STREAMING, ids=repr)
+def test_memory_is_flat(truncation):
+    """No cycle either: the collector is off."""
+    cell = tg.RNNCell(1, 2, rng=0)
+    endless = (np.ones((2, 1)) for _ in itertools.count())
+    states = tg.stream(cell, endless, truncation=truncation)
+    gc.disable()
+    tracemalloc.start()
+    try:
+        peaks = []
+        for _ in range(6):
+            tracemalloc.reset_peak()
+            for h in itertools.islice(states, 300):
+                np.sum(h).backward()
+            peaks.append(tracemalloc.get_traced_memory()[1])
+    finally:
+        tracemalloc.stop()
+        gc.enable()
+    assert max(peaks[1:]) < 60_000 and max(peaks[3:]) < 1.25 * max(peaks[:3])
+
+
+def test_memory_is_flat_over_a_hundred_thousand_steps():
+    nodes: weakref.WeakSet[object] = weakref.WeakSet()
+    w = tg.Tensor(0.5, requires_grad=True)
+    zero = np.zeros(())
+    gc.disable()
+    try:
+        inputs = itertools.repeat(zero, 100_000)
+        for t, h in enumerate(tg.stream(lambda x, h: w * h + x, inputs, zero, tg.Window(5))):
+            if t % 1000 == 0:
+                nodes.add(h.node)
+                assert len(nodes) <= 1 and len(tg.tape(h)) < 30
+    finally:
+        gc.enable()
+    assert t == 99_999
+
+
+def test_the_next_input_is_not_asked_for_too_early():
+    asked = []
+
+    def inputs():
+        for t in itertools.count():
+            asked.append(t)
+            yield np.ones((B, D))
+
+    states = tg.stream(tg.RNNCell(D, H, rng=0), inputs())
+    assert asked == []
+    next(states), next(states)
+    assert asked == [0, 1]
+
+
+def test_between_two_states_the_caller_is_not_marked():
+    w = tg.Tensor(2.0, requires_grad=True)
+    for _ in tg.stream(tg.RNNCell(D, H, rng=0), np.ones((3, B, D))):
+        assert (w * w).node.step is None
+
+
+def test_a_long_text_chunk_by_chunk():
+    """Subsequence over the whole, and by chunks with the state carried over: the same."""
+    k, text = 8, np.random.default_rng(0).integers(5, size=(100, B))
+    cell = tg.LSTMCell(5, H, rng=0)
+    xs = tg.one_hot(text, 5)
+    states, _ = tg.unroll(cell, xs, truncation=tg.Subsequence(k))
+    whole = tg.gradients(sum(np.sum(h * h) for h, _ in states), list(cell.parameters().values()))
+
+    state = cell.initial_state(B)
+    for start in range(0, len(xs), k):
+        chunk, state = tg.unroll(cell, xs[start : start + k], tg.detach(state))
+        sum(np.sum(h * h) for h, _ in chunk).backward()
+    for parameter, expected in zip(cell.parameters().values(), whole, strict=True):
+        np.testing.assert_allclose(parameter.grad, expected, rtol=0, atol=1e-12)
+
+
+def test_messages():
+    cell = tg.RNNCell(D, H, rng=0)
+    with pytest.raises(ValueError, match="step 1 has the shape"):
+        list(tg.stream(cell, [np.ones((B, D)), np.ones((B, 1))]))
+    with pytest.raises(ValueError, match="2 links were given, for 3 steps"):
+        list(tg.stream(cell, np.ones((5, B, D)), truncation=tg.Randomized.from_links([1, 0])))
+    with pytest.raises(TypeError, match="needs the state"):
+        list(tg.stream(lambda x, h: h, np.ones((5, B, D))))
+    with pytest.raises(TypeError, match=r"tg\.Window"):
+        tg.stream(cell, [], truncation="full")
