@@ -32,7 +32,7 @@ class Recording(threading.local):
 
 
 recording = Recording()
-_positions = itertools.count()
+next_position = itertools.count().__next__
 
 
 class Node:
@@ -66,7 +66,7 @@ class Node:
         self.edges = edges
         self.shape = shape
         self.dtype = dtype
-        self.position = next(_positions)
+        self.position = next_position()
         self.mark = mark
         self.name: str | None = None
         self.severed: tuple[weakref.ref[Node], ...] = ()

@@ -19,6 +19,9 @@ from tinygrad_rnn.derivatives.shapes import astype
 from tinygrad_rnn.derivatives.table import CONSTANT, RULES
 from tinygrad_rnn.graph import Array, Leaf, Node, recording
 
+STRAIGHT: dict[np.ufunc, Callable[..., Any]] = {}
+"""Ufuncs whose calls are written out: `apply` for one or two operands, without a loop."""
+
 
 class Tensor(NDArrayOperatorsMixin):
     """An array, whether it needs a gradient, and the node that says where it came from.
@@ -189,7 +192,8 @@ class Tensor(NDArrayOperatorsMixin):
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *args: Any, **kwargs: Any) -> Any:
         if method == "__call__":
-            return apply(ufunc, args, kwargs)
+            call = None if kwargs else STRAIGHT.get(ufunc)
+            return apply(ufunc, args, kwargs) if call is None else call(*args)
         return apply(getattr(ufunc, method), args, kwargs)
 
     def __array_function__(
@@ -355,58 +359,3 @@ def tracked(data: Array, node: Node) -> Tensor:
     result.requires_grad = True
     result._node = node
     return result
-
-
-def _install_operators() -> None:
-    """Let the arithmetic operators call `apply` themselves.
-
-    NumPy's mixin, which supplies the rest, goes through the ufunc's dispatch, half a microsecond
-    longer; and it takes `loss += x` for writing into `loss`, where a new value is meant.
-    """
-
-    def operator_of(ufunc: np.ufunc) -> Callable[[Any, Any], Tensor]:
-        (name1, pullback1), (name2, pullback2) = RULES[ufunc].arguments
-
-        def operate(x1: Any, x2: Any) -> Tensor:
-            a1 = x1.data if type(x1) is Tensor else x1
-            a2 = x2.data if type(x2) is Tensor else x2
-            result = _new(Tensor)
-            y = result.data = ufunc(a1, a2)
-            result.requires_grad = False
-            result._node = None
-            mark = recording.mark
-            if mark is not None:
-                edges = []
-                if type(x1) is Tensor:
-                    if x1.requires_grad:
-                        result.requires_grad = True
-                        edges.append((x1._node, name1, pullback1, pullback1.keep((a1, a2, y))))
-                    else:
-                        edges.append((x1._node or x1.node, name1, None, ()))
-                if type(x2) is Tensor:
-                    if x2.requires_grad:
-                        result.requires_grad = True
-                        edges.append((x2._node, name2, pullback2, pullback2.keep((a1, a2, y))))
-                    else:
-                        edges.append((x2._node or x2.node, name2, None, ()))
-                if result.requires_grad:
-                    result._node = Node(ufunc, tuple(edges), y.shape, y.dtype, mark)
-            return result
-
-        return operate
-
-    for name, ufunc in {
-        "add": np.add,
-        "sub": np.subtract,
-        "mul": np.multiply,
-        "truediv": np.true_divide,
-        "pow": np.power,
-        "matmul": np.matmul,
-    }.items():
-        operate = operator_of(ufunc)
-        setattr(Tensor, f"__{name}__", operate)
-        setattr(Tensor, f"__i{name}__", operate)
-        setattr(Tensor, f"__r{name}__", lambda x2, x1, operate=operate: operate(x1, x2))
-
-
-_install_operators()

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_rnn.derivatives.table import derivative, together
+from tinygrad_rnn.derivatives.table import RULES, derivative, together
 from tinygrad_rnn.graph import Array
 
 ROWS = 512
@@ -17,7 +17,16 @@ def _transposed(x: Array) -> Array:
     return x.T if x.ndim == 2 else np.swapaxes(x, -1, -2)
 
 
+def _matmul(x1: Array, x2: Array) -> Array:
+    # The method of two small matrices takes less than half the time of the ufunc.
+    if type(x1) is np.ndarray and type(x2) is np.ndarray and x1.ndim == 2 == x2.ndim:
+        return x1.dot(x2)
+    return np.matmul(x1, x2)
+
+
 def _matmul_left(g: Array, x2: Array) -> Array:
+    if x2.ndim == 2 and g.ndim == 2:
+        return _matmul(g, x2.T)
     if x2.ndim == 1:
         return g[..., None] * x2
     if g.ndim < x2.ndim:  # the left factor was a vector
@@ -55,3 +64,4 @@ def _matmul_right(g: Array, x1: Array, shape_of_x2: tuple[int, ...]) -> Array:
 
 
 derivative(np.matmul, _matmul_left, _matmul_right)
+RULES[np.matmul].compute = _matmul

@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_rnn.graph import Array
+from tinygrad_rnn.graph import Array, Edge
 
 _SHAPE = "shape_of_"
 
@@ -40,6 +40,7 @@ class Pullback:
         "function",
         "keep",
         "needs",
+        "places",
         "together",
         "together_below",
     )
@@ -60,20 +61,21 @@ class Pullback:
                     f"{', '.join(names)}, each also as {_SHAPE}..."
                 )
         self.needs = tuple(needs)
-        self.keep = _keeper([(known.index(n.removeprefix(_SHAPE)), n) for n in needs])
+        self.places = tuple(known.index(need.removeprefix(_SHAPE)) for need in needs)
+        self.keep = compiled("values", self.kept([f"values[{n}]" for n in range(len(known))]))
+
+    def kept(self, values: Sequence[str]) -> str:
+        """The tuple of what is needed, as an expression in those for `[*arguments, y, i]`."""
+        items = [
+            f"shape({values[place]})" if need.startswith(_SHAPE) else values[place]
+            for need, place in zip(self.needs, self.places, strict=True)
+        ]
+        return f"({''.join(f'{item}, ' for item in items)})"
 
 
-def _keeper(needs: list[tuple[int, str]]) -> Callable[[list[Any]], tuple[Any, ...]]:
-    """A function from the list `[*arguments, y, i]` to the tuple of what is needed.
-
-    It runs once for every edge ever recorded, so it is written out and compiled.
-    """
-    kept = [
-        f"shape(values[{place}])" if name.startswith(_SHAPE) else f"values[{place}]"
-        for place, name in needs
-    ]
-    source = f"lambda values: ({''.join(f'{item}, ' for item in kept)})"
-    return eval(source, {"shape": _shapes})  # type: ignore[no-any-return]
+def compiled(parameters: str, expression: str, **names: Any) -> Callable[..., Any]:
+    """A function written as text: what runs for every value ever recorded has no loop in it."""
+    return eval(f"lambda {parameters}: {expression}", {"shape": _shapes, **names})  # type: ignore[no-any-return]
 
 
 def _shapes(value: Any) -> Any:
@@ -86,7 +88,16 @@ def _shapes(value: Any) -> Any:
 class Rule:
     """A row of the table: a function, its arguments' names, and a pull-back for some of them."""
 
-    __slots__ = ("arguments", "arity", "defaults", "function", "names", "variadic")
+    __slots__ = (
+        "arguments",
+        "arity",
+        "compute",
+        "defaults",
+        "edges",
+        "function",
+        "names",
+        "variadic",
+    )
 
     def __init__(
         self,
@@ -111,6 +122,28 @@ class Rule:
             (name, None if (f := pullbacks.get(name)) is None else Pullback(f, name, self.names))
             for name in self.names
         )
+
+        self.compute = function
+        self.edges: dict[tuple[int, ...], Callable[..., tuple[Edge, ...]]] = {}
+
+    def edges_for(self, kinds: tuple[int, ...]) -> Callable[..., tuple[Edge, ...]]:
+        """A compiled function `(*tensors, *arrays, y) -> edges` for calls of one kind.
+
+        kinds: for each argument 0 if it is no Tensor, 1 if it is one, 2 if it needs a gradient.
+        """
+        tensors = [f"t{n}" for n in range(len(kinds))]
+        arrays = [f"a{n}" for n in range(len(kinds))]
+        edges, pullbacks = "", {}
+        for n, kind in enumerate(kinds):
+            name, pullback = self.arguments[n]
+            if kind == 2 and pullback is not None:
+                pullbacks[f"p{n}"] = pullback
+                edges += f"(t{n}._node, {name!r}, p{n}, {pullback.kept([*arrays, 'y', 'None'])}), "
+            elif kind:
+                edges += f"(t{n}.node, {name!r}, None, ()), "
+        parameters = ", ".join([*tensors, *arrays, "y"])
+        self.edges[kinds] = compiled(parameters, f"({edges})", **pullbacks)
+        return self.edges[kinds]
 
     def bind(self, args: Sequence[Any], kwargs: dict[str, Any]) -> list[Any]:
         """All arguments as a list in the order of `names`, with the defaults filled in."""
