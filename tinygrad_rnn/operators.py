@@ -13,7 +13,7 @@ import numpy as np
 
 from tinygrad_rnn.derivatives.table import RULES, Rule
 from tinygrad_rnn.graph import Node, recording
-from tinygrad_rnn.tensor import STRAIGHT, Tensor
+from tinygrad_rnn.tensor import STRAIGHT, Tensor, not_of_floats
 
 _new = object.__new__
 
@@ -56,6 +56,8 @@ def binary(rule: Rule) -> Callable[[Any, Any], Tensor]:
         y = result.data = compute(a1, a2)
         mark = recording.mark
         if kind in edges and mark is not None:
+            if y.dtype.kind != "f":  # a complex operand
+                return not_of_floats(function, result)
             result.requires_grad = True
             edges_of = edges[kind]
             result._node = Node(function, edges_of(x1, x2, a1, a2, y), y.shape, y.dtype, mark)

@@ -138,11 +138,14 @@ def remembered(node: Node, edge: Edge) -> tuple[Any, ...]:
     origin = {argument: parent for parent, argument, needed, _ in node.edges if needed is not None}
     origin["y"] = node
 
-    def restore(need: Any, value: Any) -> Any:
+    def restore(need: str, value: Any) -> Any:
         if need in origin:
             return tracked(value, origin[need])
-        if isinstance(value, list | tuple) and not need.startswith("shape_of_"):
-            return type(value)([restore((need, i), v) for i, v in enumerate(value)])
+        if type(value) in (list, tuple):
+            return type(value)(
+                tracked(v, origin[need, i]) if (need, i) in origin else v
+                for i, v in enumerate(value)
+            )
         return value
 
     return tuple(map(restore, pullback.needs, kept))

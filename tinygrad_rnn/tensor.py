@@ -16,7 +16,7 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from tinygrad_rnn.derivatives.shapes import astype
-from tinygrad_rnn.derivatives.table import CONSTANT, RULES
+from tinygrad_rnn.derivatives.table import CONSTANT, REFUSED, RULES, composition
 from tinygrad_rnn.graph import Array, Leaf, Node, recording
 
 STRAIGHT: dict[np.ufunc, Callable[..., Any]] = {}
@@ -269,9 +269,15 @@ def apply(
         return _without_rule(function, args, kwargs or {})
     if kwargs or len(args) != rule.arity:
         kwargs = kwargs or {}
+        if rule.unread(args, kwargs) is not None:
+            if not _is_tracked(args, kwargs):
+                return _untracked(function, args, kwargs)
+            _refuse_unread(rule, function, args, kwargs)
         values: Sequence[Any] = rule.bind(args, kwargs)
         computed = True
         y = function(*unwrap(args), **unwrap(kwargs))
+        if type(y) is tuple:  # np.where of a condition alone: places, not values
+            return y
     else:
         values = args
         computed = False
@@ -308,7 +314,21 @@ def apply(
             else:
                 edges.append((tensor._node or tensor.node, name, None, ()))
         if result.requires_grad:
+            if y.dtype.kind != "f":
+                return not_of_floats(function, result)
             result._node = Node(function, tuple(edges), y.shape, y.dtype, mark)
+    return result
+
+
+def not_of_floats(function: Callable[..., Any], result: Tensor) -> Tensor:
+    """Integers have no derivative; complex values would have one that is not computed here."""
+    if result.data.dtype.kind == "c":
+        raise TypeError(
+            f"{_name(function)} makes complex values ({result.data.dtype}) of a Tensor that needs "
+            f"a gradient, and only real ones can be differentiated; compute with the real and the "
+            f"imaginary part, or pass .data to do without"
+        )
+    result.requires_grad, result._node = False, None
     return result
 
 
@@ -316,16 +336,69 @@ _new = object.__new__
 
 
 def _without_rule(function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-    """Functions outside the table: computed if no gradient can be lost, refused otherwise."""
+    """Functions that are no row of their own: constant, composed of rows, or refused."""
     if function in CONSTANT:
         return function(*unwrap(args), **unwrap(kwargs))
-    if recording.mark is not None and _needs_gradient([*args, *kwargs.values()]):
-        name = getattr(function, "__name__", str(function))
+    if not _is_tracked(args, kwargs):
+        return _untracked(function, args, kwargs)
+    composed = composition(function)
+    if composed is None:
+        name = _name(function)
+        if function in REFUSED:
+            raise TypeError(
+                f"{name} {REFUSED[function]}, and an argument needs a gradient; "
+                f"pass .data to do without"
+            )
         raise TypeError(
             f"{name} has no rule in the table of derivatives, and an argument needs a gradient; "
             f"add one with tg.derivative({name}, lambda g, ...: ...), or pass .data to do without"
         )
-    return _wrapped(function(*unwrap(args), **unwrap(kwargs)))
+    _refuse_unread(composed, function, args, kwargs)
+    return composed(*args, **kwargs)
+
+
+def _is_tracked(args: Sequence[Any], kwargs: dict[str, Any]) -> bool:
+    return recording.mark is not None and _needs_gradient([*args, *kwargs.values()])
+
+
+def _untracked(function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+    """Compute where no gradient can be lost. What is written into stays what it is."""
+    _refuse_writing(function, kwargs)
+    result = function(*unwrap(args), **unwrap(kwargs))
+    return result if kwargs.get("out") is not None else _wrapped(result)
+
+
+def _refuse_writing(function: Callable[..., Any], kwargs: dict[str, Any]) -> None:
+    out = kwargs.get("out")
+    if isinstance(out, Tensor) or (isinstance(out, tuple) and Tensor in map(type, out)):
+        raise TypeError(
+            f"{_name(function)} cannot write into a Tensor, for the graph would not see it; "
+            f"leave out= away and use what it returns, or write into .data"
+        )
+
+
+def _refuse_unread(
+    rule: Any, function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]
+) -> None:
+    """An option that the derivative does not take into account would make it wrong."""
+    _refuse_writing(function, kwargs)
+    option = rule.unread(args, kwargs) if hasattr(rule, "unread") else None
+    if kwargs.get("out") is not None:
+        raise TypeError(
+            f"{_name(function)} would write a Tensor that needs a gradient into a plain array, "
+            f"which loses the gradient; write x = x + t for x += t, and leave out= away"
+        )
+    if option is not None:
+        raise TypeError(
+            f"{_name(function)} with {option}= has no derivative in the table; leave {option}= "
+            f"away, or pass .data to do without a gradient"
+        )
+
+
+def _name(function: Callable[..., Any]) -> str:
+    ufunc = getattr(function, "__self__", None)
+    name = getattr(function, "__name__", str(function))
+    return f"np.{ufunc.__name__}.{name}" if isinstance(ufunc, np.ufunc) else name
 
 
 def unwrap(value: Any) -> Any:

@@ -1,13 +1,35 @@
 """The table of derivatives, one file for each kind of function."""
 
 from tinygrad_rnn.derivatives import (  # noqa: F401
+    accumulations,
     arithmetic,
+    contractions,
+    einsum,
     elementary,
     indexing,
+    linalg,
     products,
     reductions,
     shapes,
 )
-from tinygrad_rnn.derivatives.table import CONSTANT, RULES, constant, derivative
+from tinygrad_rnn.derivatives.table import (
+    COMPOSED,
+    CONSTANT,
+    RULES,
+    composed,
+    constant,
+    convention,
+    derivative,
+    refused,
+)
 
-__all__ = ["CONSTANT", "RULES", "constant", "derivative"]
+__all__ = [
+    "COMPOSED",
+    "CONSTANT",
+    "RULES",
+    "composed",
+    "constant",
+    "convention",
+    "derivative",
+    "refused",
+]

@@ -1,14 +1,110 @@
-"""The elementary functions of one variable."""
+"""The elementary functions, of one variable and of two."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+
 import numpy as np
 
-from tinygrad_rnn.derivatives.table import derivative
+from tinygrad_rnn.derivatives.table import composed, convention, derivative
+from tinygrad_rnn.graph import Array
 
+LN2, LN10 = math.log(2), math.log(10)
+
+# Exponentials and logarithms.
 derivative(np.exp, lambda g, y: g * y)
+derivative(np.exp2, lambda g, y: g * (y * LN2))
+derivative(np.expm1, lambda g, y: g * (y + 1))
 derivative(np.log, lambda g, x: g / x)
+derivative(np.log2, lambda g, x: g / (x * LN2))
+derivative(np.log10, lambda g, x: g / (x * LN10))
+derivative(np.log1p, lambda g, x: g / (1 + x))
+
+# Roots.
 derivative(np.sqrt, lambda g, y: g / (2 * y))
+derivative(np.cbrt, lambda g, y: g / (3 * y * y))
+
+# Trigonometric functions and their inverses.
 derivative(np.sin, lambda g, x: g * np.cos(x))
 derivative(np.cos, lambda g, x: -g * np.sin(x))
-derivative(np.tanh, lambda g, y: g - g * y * y)
+derivative(np.tan, lambda g, y: g * (1 + y * y))
+derivative(np.arcsin, lambda g, x: g / np.sqrt((1 - x) * (1 + x)))
+derivative(np.arccos, lambda g, x: -g / np.sqrt((1 - x) * (1 + x)))
+derivative(np.arctan, lambda g, x: g / (1 + x * x))
+
+# Hyperbolic functions and their inverses.
+derivative(np.sinh, lambda g, x: g * np.cosh(x))
+derivative(np.cosh, lambda g, x: g * np.sinh(x))
+derivative(np.tanh, lambda g, y: g * (1 - y * y))
+derivative(np.arcsinh, lambda g, x: g / np.hypot(1, x))
+derivative(np.arccosh, lambda g, x: g / np.sqrt((x - 1) * (x + 1)))
+derivative(np.arctanh, lambda g, x: g / ((1 - x) * (1 + x)))
+
+# Angles.
+derivative(np.degrees, lambda g: g * (180 / math.pi))
+derivative(np.rad2deg, lambda g: g * (180 / math.pi))
+derivative(np.radians, lambda g: g * (math.pi / 180))
+derivative(np.deg2rad, lambda g: g * (math.pi / 180))
+
+
+# Two variables.
+def _excess(x: Array, y: Array) -> Array:
+    """x − y, and 0 where both are the same infinity."""
+    same = x == y
+    return np.where(same, 0, x) - np.where(same, 0, y)
+
+
+derivative(
+    np.logaddexp,
+    lambda g, y, x1: g * np.exp(_excess(x1, y)),
+    lambda g, y, x2: g * np.exp(_excess(x2, y)),
+)
+derivative(
+    np.logaddexp2,
+    lambda g, y, x1: g * np.exp2(_excess(x1, y)),
+    lambda g, y, x2: g * np.exp2(_excess(x2, y)),
+)
+
+
+def _over(x: Array, length: Array) -> Array:
+    """x / length, and 0 where the length is 0."""
+    return x / np.where(length == 0, 1, length)
+
+
+derivative(np.hypot, lambda g, y, x1: g * _over(x1, y), lambda g, y, x2: g * _over(x2, y))
+derivative(
+    np.arctan2,
+    lambda g, x1, x2: g * _over(x2, x1 * x1 + x2 * x2),
+    lambda g, x1, x2: -g * _over(x1, x1 * x1 + x2 * x2),
+)
+convention("the gradient at the origin is 0", np.hypot, np.arctan2)
+
+
+# sin(πx) / (πx) is the spherical Bessel function j_0 of πx; the recurrence of the j_n gives each
+# derivative without a division by x (Abramowitz & Stegun, 10.1.20).
+def _spherical_bessel(n: int, z: Array) -> Array:
+    z2, term = z * z, np.ones_like(z)
+    series = term
+    for k in range(1, 30):
+        term = term * (-z2 / (2 * k * (2 * n + 2 * k + 1)))
+        series = series + term
+    near = series * z**n / math.prod(range(1, 2 * n + 2, 2))
+    far = np.where(np.abs(z) < n + 1, n + 1, z)
+    before, here = np.cos(far) / far, np.sin(far) / far
+    for m in range(n):
+        before, here = here, (2 * m + 1) / far * here - before
+    return np.where(np.abs(z) < n + 1, near, here)
+
+
+spherical_bessel: Callable[[int, Array], Array] = derivative(
+    _spherical_bessel,
+    z=lambda g, n, z: (
+        g
+        * (
+            n / (2 * n + 1) * spherical_bessel(max(n - 1, 0), z)
+            - (n + 1) / (2 * n + 1) * spherical_bessel(n + 1, z)
+        )
+    ),
+)
+composed(np.sinc, lambda x: spherical_bessel(0, x * math.pi))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from typing import Any
 
 import numpy as np
 
-from tinygrad_rnn.derivatives.table import derivative, together
+from tinygrad_rnn.derivatives.table import composed, convention, derivative, together
 from tinygrad_rnn.graph import Array
 
 
@@ -48,3 +49,81 @@ derivative(
     operator.getitem,
     together(_scatter_together)(lambda g, shape_of_a, b: scatter(g, b, shape_of_a)),
 )
+
+
+# Picking by places.
+def _take(a: Array, indices: Any, axis: int | None = None, mode: str = "raise") -> Array:
+    if axis is None:
+        a, axis = np.reshape(a, -1), 0
+    axis %= np.ndim(a)
+    n, places = np.shape(a)[axis], np.asarray(indices)
+    if mode == "clip":
+        places = np.clip(places, 0, n - 1)
+    elif mode == "wrap":
+        places = places % n
+    return a[(slice(None),) * axis + (places,)]
+
+
+def _take_along_axis(arr: Array, indices: Any, axis: int | None = -1) -> Array:
+    if axis is None:
+        arr, axis = np.reshape(arr, -1), 0
+    axis %= np.ndim(arr)
+    grids: list[Any] = list(np.ix_(*map(range, np.shape(arr))))
+    grids[axis] = np.asarray(indices)
+    return arr[tuple(grids)]
+
+
+def _choose(a: Any, choices: Any, mode: str = "raise") -> Array:
+    places = np.asarray(a)
+    if mode == "clip":
+        places = np.clip(places, 0, len(choices) - 1)
+    elif mode == "wrap":
+        places = places % len(choices)
+    elif np.any((places < 0) | (places >= len(choices))):
+        raise ValueError(f"choose among {len(choices)} arrays was asked for others by its places")
+    shape = np.broadcast_shapes(np.shape(places), *map(np.shape, choices))
+    stacked = np.stack([np.broadcast_to(c, shape) for c in choices])
+    return _take_along_axis(stacked, np.broadcast_to(places, shape)[None], 0)[0]
+
+
+def _select(condlist: Any, choicelist: Any, default: Any = 0) -> Array:
+    result = default
+    for condition, choice in zip(reversed(condlist), reversed(choicelist), strict=True):
+        result = np.where(condition, choice, result)
+    return result
+
+
+def _compress(condition: Any, a: Array, axis: int | None = None) -> Array:
+    return _take(a, np.flatnonzero(condition), axis)
+
+
+def _delete(arr: Array, obj: Any, axis: int | None = None) -> Array:
+    n = math.prod(np.shape(arr)) if axis is None else np.shape(arr)[axis]
+    return _take(arr, np.delete(np.arange(n), obj), axis)
+
+
+composed(np.take, _take)
+composed(np.take_along_axis, _take_along_axis)
+composed(np.choose, _choose)
+composed(np.select, _select)
+composed(np.compress, _compress)
+composed(np.extract, lambda condition, arr: _compress(np.ravel(condition), np.reshape(arr, -1)))
+composed(np.delete, _delete)
+
+
+# Sorting is picking by places that a first look finds.
+def _sort(a: Array, axis: int | None = -1) -> Array:
+    if axis is None:
+        a, axis = np.reshape(a, -1), 0
+    return _take_along_axis(a, np.argsort(a, axis=axis, kind="stable"), axis)
+
+
+def _partition(a: Array, kth: Any, axis: int | None = -1) -> Array:
+    if axis is None:
+        a, axis = np.reshape(a, -1), 0
+    return _take_along_axis(a, np.argpartition(a, kth, axis=axis), axis)
+
+
+composed(np.sort, lambda a, axis=-1, kind=None, stable=None: _sort(a, axis))
+composed(np.partition, lambda a, kth, axis=-1, kind=None: _partition(a, kth, axis))
+convention("equal entries keep their order, and each gets its own gradient", np.sort, np.partition)

@@ -30,6 +30,9 @@ from tinygrad_rnn.graph import Array, Edge
 
 _SHAPE = "shape_of_"
 
+HARMLESS = frozenset({"dtype", "casting", "subok", "copy", "kind", "stable", "device", "optimize"})
+"""Options that change how a function computes or stores its result, but not its derivative."""
+
 
 class Pullback:
     """One argument's derivative: `function(g, *kept) -> contribution`, and what it keeps."""
@@ -96,6 +99,8 @@ class Rule:
         "edges",
         "function",
         "names",
+        "positions",
+        "understood",
         "variadic",
     )
 
@@ -125,6 +130,16 @@ class Rule:
 
         self.compute = function
         self.edges: dict[tuple[int, ...], Callable[..., tuple[Edge, ...]]] = {}
+        # An option that no pull-back reads would be ignored by the derivative, so it is refused.
+        read = {n.removeprefix(_SHAPE) for _, p in self.arguments if p for n in p.needs}
+        read |= {name for name, p in self.arguments if p}
+        optional = _optional(function)
+        self.understood = frozenset(self.names) - optional | read | HARMLESS
+        self.positions = next(
+            (n for n, name in enumerate(self.names) if name not in self.understood), len(self.names)
+        )
+        if self.positions < len(self.names):
+            self.arity = -1
 
     def edges_for(self, kinds: tuple[int, ...]) -> Callable[..., tuple[Edge, ...]]:
         """A compiled function `(*tensors, *arrays, y) -> edges` for calls of one kind.
@@ -145,17 +160,64 @@ class Rule:
         self.edges[kinds] = compiled(parameters, f"({edges})", **pullbacks)
         return self.edges[kinds]
 
+    def unread(self, args: Sequence[Any], kwargs: dict[str, Any]) -> str | None:
+        """An option that the call sets and the derivative does not take into account, or None."""
+        if kwargs.keys() <= self.understood and (len(args) <= self.positions or self.variadic):
+            return None
+        defaults = dict(zip(self.names, self.defaults, strict=True))
+        given = kwargs if self.variadic else dict(zip(self.names, args, strict=False)) | kwargs
+        return _unread(given, self.understood, defaults)
+
     def bind(self, args: Sequence[Any], kwargs: dict[str, Any]) -> list[Any]:
         """All arguments as a list in the order of `names`, with the defaults filled in."""
         if self.variadic:
             return [tuple(args), *(kwargs.get(n, d) for n, d in self._options())]
         values = [*args, *self.defaults[len(args) :]]
         for name, value in kwargs.items():
-            values[self.names.index(name)] = None if value is np._NoValue else value
+            if name in self.names:
+                values[self.names.index(name)] = None if value is np._NoValue else value
         return values
 
     def _options(self) -> list[tuple[str, Any]]:
         return list(zip(self.names, self.defaults, strict=True))[1:]
+
+
+class Composition:
+    """A function that is differentiated by calling others: `call`, and the options it reads."""
+
+    __slots__ = ("call", "defaults", "function", "understood", "variadic")
+
+    def __init__(self, function: Callable[..., Any], call: Callable[..., Any]) -> None:
+        self.function = function
+        self.call = call
+        self.defaults = _parameters(function)
+        self.variadic = _is_variadic(function)
+        self.understood = frozenset(inspect.signature(call).parameters)
+
+    def unread(self, args: Sequence[Any], kwargs: dict[str, Any]) -> str | None:
+        """An option that the call sets and the composition does not read, or None."""
+        given = kwargs if self.variadic else dict(zip(self.defaults, args, strict=False)) | kwargs
+        return _unread(given, self.understood, self.defaults)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if self.variadic:
+            return self.call(*args, **{k: v for k, v in kwargs.items() if k in self.understood})
+        given = dict(zip(self.defaults, args, strict=False)) | kwargs
+        return self.call(
+            **{k: v for k, v in given.items() if k in self.understood and v is not np._NoValue}
+        )
+
+
+def _unread(
+    given: dict[str, Any], understood: frozenset[str], defaults: dict[str, Any]
+) -> str | None:
+    for name, value in given.items():
+        if name in understood or value is None or value is np._NoValue:
+            continue
+        default = defaults.get(name, True if name == "where" else None)
+        if not (isinstance(value, str | int | bool) and value == default):
+            return name
+    return None
 
 
 def _parameters(function: Callable[..., Any]) -> dict[str, Any]:
@@ -171,6 +233,16 @@ def _parameters(function: Callable[..., Any]) -> dict[str, Any]:
     }
 
 
+def _optional(function: Callable[..., Any]) -> set[str]:
+    if isinstance(function, np.ufunc):
+        return set()
+    return {
+        name
+        for name, p in inspect.signature(function).parameters.items()
+        if p.default is not inspect.Parameter.empty
+    }
+
+
 def _is_variadic(function: Callable[..., Any]) -> bool:
     if isinstance(function, np.ufunc):
         return False
@@ -181,8 +253,17 @@ def _is_variadic(function: Callable[..., Any]) -> bool:
 RULES: dict[Callable[..., Any], Rule] = {}
 """The table: every function that can be differentiated."""
 
+COMPOSED: dict[Callable[..., Any], Composition] = {}
+"""Functions that are differentiated as a composition of others."""
+
 CONSTANT: set[Callable[..., Any]] = set()
 """Functions with no derivative to speak of (comparisons, argmax, shapes): plain arrays come out."""
+
+REFUSED: dict[Callable[..., Any], str] = {}
+"""Functions that are known not to be differentiable here, each with the reason."""
+
+CONVENTIONS: dict[Callable[..., Any], str] = {}
+"""What is said where a derivative does not exist, or is a matter of choice."""
 
 
 def derivative(
@@ -216,6 +297,39 @@ def derivative(
 def constant(*functions: Callable[..., Any]) -> None:
     """Declare functions that are computed on the arrays and never recorded."""
     CONSTANT.update(functions)
+
+
+def composed(function: Callable[..., Any], composition: Callable[..., Any]) -> None:
+    """Enter a function as a composition of functions that are in the table already.
+
+    composition: takes the same arguments under the same names; those that it leaves out are
+        refused when a call sets them.
+    """
+    COMPOSED[function] = Composition(function, composition)
+
+
+def refused(reason: str, *functions: Callable[..., Any]) -> None:
+    """Say of functions why they cannot be differentiated here."""
+    REFUSED.update(dict.fromkeys(functions, reason))
+
+
+def convention(says: str, *functions: Callable[..., Any]) -> None:
+    """Say what holds for functions where the derivative is a matter of choice."""
+    CONVENTIONS.update(dict.fromkeys(functions, says))
+
+
+METHODS: dict[str, Callable[..., Any]] = {}
+"""What the methods of every ufunc are composed of: reduce, accumulate, outer."""
+
+
+def composition(function: Callable[..., Any]) -> Callable[..., Any] | None:
+    """How the table composes a function, or a method of a ufunc, of others; None if it does not."""
+    if function in COMPOSED:
+        return COMPOSED[function]
+    ufunc = getattr(function, "__self__", None)
+    if isinstance(ufunc, np.ufunc) and function.__name__ in METHODS:
+        return functools.partial(METHODS[function.__name__], ufunc)
+    return None
 
 
 def _is_builtin(function: Callable[..., Any]) -> bool:

@@ -1,0 +1,560 @@
+"""Sample inputs for every row of the table.
+
+A case is the arguments of one call. Every float array among the positional arguments, also inside
+lists, is differentiated; what shall be held constant is an integer or is given by keyword.
+"""
+
+import operator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tinygrad_rnn import functions, state
+from tinygrad_rnn.derivatives import (
+    accumulations,
+    arithmetic,
+    contractions,
+    elementary,
+    indexing,
+    reductions,
+    shapes,
+)
+
+rng = np.random.default_rng(7)
+
+
+class Case(NamedTuple):
+    args: tuple
+    kwargs: dict[str, Any]
+
+
+def case(*args, **kwargs):
+    return Case(args, kwargs)
+
+
+def uniform(low, high):
+    """A maker of arrays of distinct values in (low, high), of any shape."""
+
+    def make(*shape):
+        n = int(np.prod(shape))
+        values = np.linspace(low, high, n + 2)[1:-1] + 0.1 * (high - low) / (n + 2)
+        return rng.permutation(values).reshape(shape)
+
+    return make
+
+
+real = uniform(-2.0, 2.0)
+positive = uniform(0.4, 2.5)
+small = uniform(-0.9, 0.9)
+
+
+def layouts(make):
+    """Arrays of every kind: scalar, vector, size-1 axes, empty axes, and strides out of order."""
+    return [
+        make(),
+        make(3),
+        make(1, 2),
+        make(2, 0),
+        make(3, 2).T,
+        make(5)[::-2],
+        make(2, 2, 3)[:, ::-1, ::2],
+    ]
+
+
+def unary(make=real):
+    return [case(x) for x in layouts(make)]
+
+
+def binary(first=real, second=None):
+    second = second or first
+    return [
+        case(first(), second()),
+        case(first(3), second(3)),
+        case(first(2, 3), second(3)),
+        case(first(2, 1), second(1, 3)),
+        case(first(), second(2, 1)),
+        case(first(2, 0), second(1, 1)),
+        case(first(3, 2).T, second(4, 3)[::-2]),
+    ]
+
+
+def reduction(make=real, empty=True, **options):
+    cases = [
+        case(make(), **options),
+        case(make(4), **options),
+        case(make(2, 3), axis=0, **options),
+        case(make(2, 3), axis=-1, keepdims=True, **options),
+        case(make(2, 1, 3), axis=(0, 2), **options),
+        case(make(2, 3, 2), axis=(-1, 0), keepdims=True, **options),
+        case(make(3, 2).T[:, ::-1], axis=1, **options),
+        case(make(2, 2), axis=None, keepdims=True, **options),
+    ]
+    return [*cases, case(make(2, 0), axis=0, **options)] if empty else cases
+
+
+def places(*indices):
+    return np.array(indices)
+
+
+with_zeros = np.array([[1.5, 0.0, 2.0], [0.0, 0.0, -1.0], [0.5, 1.0, 2.0]])
+with_nan = np.array([[1.5, np.nan, 2.0], [0.25, 0.5, np.nan]])
+
+SAMPLES: dict[Any, list[Case]] = {}
+
+# Arithmetic ---------------------------------------------------------------------------------------
+for f in (np.add, np.subtract, np.multiply, np.maximum, np.minimum, np.fmax, np.fmin):
+    SAMPLES[f] = binary(real, uniform(-1.7, 2.2))
+SAMPLES |= {
+    np.true_divide: binary(real, positive),
+    np.reciprocal: unary(positive),
+    np.negative: unary(),
+    np.positive: unary(),
+    np.square: unary(),
+    np.absolute: unary(),
+    np.fabs: unary(),
+    np.power: [
+        *binary(positive, real),
+        case(real(3), 2),
+        case(real(2, 2), places(3, 1)),
+        case(np.array([0.0, 1.0, -1.5]), places(2, 0, 3)),
+        case(np.array([0.0, 0.0, 0.0]), places(0, 1, 2)),
+        case(2, real(3)),
+    ],
+    np.float_power: [*binary(positive, real), case(real(3), 3)],
+    arithmetic.clip: [
+        case(real(4), np.float64(-1.1), np.float64(1.2)),
+        case(real(2, 2), real(2) - 2, real(2) + 2),
+    ],
+    np.clip: [
+        case(real(4), -1.1, 1.2),
+        case(real(2, 3), None, 0.55),
+        case(real(2, 3).T[::-1], min=-0.5),
+        case(real(), -1.0, 1.0),
+        case(real(0, 2), real(2) - 2, real(2) + 2),
+    ],
+    np.where: [
+        case(places(1, 0, 1) > 0, real(3), real(3)),
+        case(places(1, 0, 1)[:, None] > 0, real(2), real()),
+        case(np.zeros((0, 1), bool), real(2), real(1)),
+    ],
+    np.nan_to_num: [*unary(), case(real(2, 2), nan=3.0)],
+    np.conjugate: unary(),
+    np.real: unary(),
+    np.copysign: [case(*c.args) for c in binary(positive, real)],
+    np.nextafter: [case(real(3), places(5))],
+    np.heaviside: [case(real(3), real(3)), case(np.array([0.5, -0.5]), real(2, 1))],
+    np.ldexp: [
+        case(real(3), places(1, 0, -2)),
+        case(real(2, 1), places(1, 0, -2)),
+        case(real(), 3),
+    ],
+    np.floor_divide: binary(real, positive),
+    np.remainder: [*binary(real, positive), *binary(real, uniform(-3.0, -0.5))],
+    np.fmod: [*binary(real, positive), *binary(real, uniform(-3.0, -0.5))],
+    np.divmod: binary(real, positive),
+    np.modf: unary(),
+    np.round: [*unary(), case(real(3), decimals=1)],
+    np.around: [*unary(), case(real(3), 1)],
+}
+for f in (np.sign, np.floor, np.ceil, np.trunc, np.rint, np.fix):
+    SAMPLES[f] = unary()
+
+# Elementary ---------------------------------------------------------------------------------------
+for f in (np.exp, np.exp2, np.expm1, np.sin, np.cos, np.arctan, np.sinh, np.cosh, np.tanh):
+    SAMPLES[f] = unary()
+for f in (np.arcsinh, np.degrees, np.rad2deg, np.radians, np.deg2rad):
+    SAMPLES[f] = unary()
+for f in (np.log, np.log2, np.log10, np.sqrt, np.cbrt, np.log1p):
+    SAMPLES[f] = unary(positive)
+for f in (np.arcsin, np.arccos, np.arctanh, np.tan):
+    SAMPLES[f] = unary(small)
+SAMPLES |= {
+    np.arccosh: unary(uniform(1.2, 3.0)),
+    np.logaddexp: binary(),
+    np.logaddexp2: binary(),
+    np.hypot: binary(),
+    np.arctan2: binary(positive, real),
+    np.sinc: [*unary(), case(np.array([0.0, 1e-9, 0.3, 1.0, -2.5, 7.7]))],
+    elementary.spherical_bessel: [case(0, real(4)), case(2, np.array([0.0, 1e-3, 2.9, 3.1, 9.0]))],
+}
+
+# Reductions ---------------------------------------------------------------------------------------
+for f in (np.sum, np.prod, np.nansum, np.nanprod):
+    SAMPLES[f] = reduction()
+for f in (np.mean, np.max, np.min, np.ptp, np.median, np.average, np.nanmax, np.nanmin):
+    SAMPLES[f] = reduction(empty=False)
+for f in (np.nanmean, np.nanvar):
+    SAMPLES[f] = [*reduction(empty=False), case(with_nan, axis=1), case(with_nan, axis=0)]
+for f in (np.nansum, np.nanprod, np.nanmax, np.nanmin):
+    SAMPLES[f] += [case(with_nan, axis=1), case(with_nan)]
+spread = [
+    case(real(4)),
+    case(real(2, 3), axis=0),
+    case(real(2, 3), axis=-1, keepdims=True, ddof=1),
+    case(real(2, 1, 3), axis=(0, 2)),
+    case(real(3, 2).T[:, ::-1], axis=1),
+]
+SAMPLES |= {
+    np.var: [*spread, case(real()), case(real(1, 2), axis=0)],
+    np.std: spread,
+    np.nanstd: spread,
+    np.prod: [*SAMPLES[np.prod], *(case(with_zeros, axis=a) for a in (None, 0, 1, (1, 0)))],
+    np.average: [
+        *SAMPLES[np.average],
+        case(real(2, 3), None, positive(2, 3)),
+        case(real(2, 3), 1, positive(3), keepdims=True),
+        case(real(2, 3), 0, positive(2), True),
+    ],
+    np.quantile: [
+        *reduction(empty=False, q=0.3),
+        case(real(5), q=np.array([0.1, 0.5, 1.0])),
+        *(case(real(2, 5), q=0.3, axis=1, method=m) for m in ("lower", "higher", "midpoint")),
+        case(real(2, 5), q=np.array([[0.3, 0.9]]), axis=0, keepdims=True, method="nearest"),
+    ],
+    np.percentile: reduction(empty=False, q=30),
+    reductions.root: unary(positive),
+    reductions.logsumexp: [
+        *(
+            case(c.args[0], c.kwargs.get("axis"), c.kwargs.get("keepdims", False))
+            for c in reduction(empty=False)
+        ),
+    ],
+}
+
+# Accumulations ------------------------------------------------------------------------------------
+running = [
+    case(real(4)),
+    case(real(2, 3)),
+    case(real(2, 3), axis=0),
+    case(real(3, 2).T[:, ::-1], axis=-1),
+    case(real(2, 0), axis=1),
+    case(real(1, 1)),
+    case(real()),
+]
+for f in (np.cumsum, np.cumprod, np.nancumsum, np.nancumprod):
+    SAMPLES[f] = list(running)
+SAMPLES[np.cumprod] += [case(with_zeros), case(with_zeros, axis=0), case(with_zeros, axis=1)]
+SAMPLES[np.nancumsum] += [case(with_nan), case(with_nan, axis=0)]
+SAMPLES[np.nancumprod] += [case(with_nan), case(with_nan, axis=1)]
+for f in (np.cumulative_sum, np.cumulative_prod):
+    SAMPLES[f] = [case(real(4)), case(real(2, 3), axis=1, include_initial=True)]
+SAMPLES |= {
+    np.diff: [
+        case(real(4)),
+        case(real(2, 4), 2),
+        case(real(3, 2), 1, 0),
+        case(real(2, 3), prepend=0.5, append=1.0),
+        case(real(3), 1, -1, real(2), real(1)),
+        case(real(1)),
+    ],
+    np.ediff1d: [case(real(4)), case(real(2, 3), real(2), real(1))],
+    np.trapezoid: [
+        case(real(4)),
+        case(real(2, 4), dx=0.5),
+        case(real(4, 2), axis=0),
+        case(real(4), positive(4)),
+        case(real(2, 3), positive(2, 3)),
+    ],
+}
+
+# Shapes -------------------------------------------------------------------------------------------
+SAMPLES |= {
+    np.reshape: [
+        case(real(2, 3), (3, 2)),
+        case(real(), (1, 1)),
+        case(real(0, 2), (4, 0)),
+        case(real(3, 2).T, -1),
+    ],
+    np.ravel: [*unary(), case(real(2, 3), order="F")],
+    np.expand_dims: [case(real(2), 0), case(real(), (0, 1)), case(real(3, 2).T, (0, -1))],
+    np.squeeze: [
+        case(real(1, 2, 1)),
+        case(real(1, 2, 1), axis=0),
+        case(real(1, 1)),
+        case(real(0, 1)),
+    ],
+    np.transpose: [*unary(), case(real(2, 3, 1), (1, -1, 0)), case(real(2, 3, 4), (2, 0, 1))],
+    np.swapaxes: [case(real(2, 3), 0, 1), case(real(2, 3, 1), -1, 0)],
+    np.moveaxis: [case(real(2, 3, 1), 0, -1), case(real(2, 3, 4), (0, 1), (2, 0))],
+    np.rollaxis: [case(real(2, 3, 1), 2), case(real(2, 3, 4), 0, 2), case(real(2, 3), 1, -1)],
+    np.broadcast_to: [
+        case(real(), (2, 3)),
+        case(real(1, 3), (2, 4, 3)),
+        case(real(1), (0,)),
+        case(real(3), (3,)),
+    ],
+    np.copy: unary(),
+    np.broadcast_arrays: [case(real(2, 1), real(3)), case(real(), real(0, 2))],
+    np.meshgrid: [
+        case(real(2), real(3)),
+        case(real(2), real(3), real(1), indexing="ij"),
+        case(real(2), real(3), sparse=True),
+        case(real(2)),
+    ],
+    np.stack: [
+        case([real(2), real(2)]),
+        case([real(2, 3), real(2, 3)], axis=-1),
+        case((real(), real())),
+        case([real(0)], 1),
+    ],
+    np.concatenate: [
+        case([real(2), real(3)]),
+        case([real(2, 1), real(2, 0), real(2, 3)], axis=1),
+        case((real(2, 1), real(3)), axis=None),
+        case([real(3, 2).T, real(2, 4)[:, ::-1]], -1),
+    ],
+    np.hstack: [case([real(2), real(3)]), case([real(2, 1), real(2, 3)]), case([real(), real()])],
+    np.vstack: [case([real(2), real(3, 2)]), case([real(2, 1), real(2, 1)])],
+    np.dstack: [case([real(2), real(2)]), case([real(2, 1), real(2, 1)])],
+    np.column_stack: [case([real(2), real(2, 3)]), case([real(2), real(2)])],
+    np.block: [
+        case([[real(2, 2), real(2, 1)], [real(1, 3)]]),
+        case([real(2), real(1)]),
+        case(real(2)),
+        case([[real(), real(1)]]),
+    ],
+    np.append: [case(real(2), real(2, 1)), case(real(2, 1), real(2, 2), 1)],
+    np.split: [case(real(4), 2), case(real(2, 4), [1, 3], 1), case(real(2), [5])],
+    np.array_split: [case(real(5), 3), case(real(2, 3), 2, -1)],
+    np.hsplit: [case(real(4), 2), case(real(2, 4), [1])],
+    np.vsplit: [case(real(4, 2), 2)],
+    np.dsplit: [case(real(1, 2, 4), 2)],
+    np.unstack: [case(real(2, 3)), case(real(2, 3), axis=-1)],
+    np.tile: [
+        case(real(2), 3),
+        case(real(2, 2), (2, 1)),
+        case(real(2), (2, 1, 2)),
+        case(real(), 2),
+        case(real(0), 2),
+    ],
+    np.repeat: [
+        case(real(3), 2),
+        case(real(2, 3), 2, 1),
+        case(real(3), places(0, 1, 2)),
+        case(real(2, 3), places(1, 2), axis=0),
+    ],
+    np.resize: [case(real(3), (2, 4)), case(real(2, 3), 2)],
+    np.roll: [
+        case(real(4), 1),
+        case(real(2, 3), -1, 1),
+        case(real(2, 3), 2),
+        case(real(2, 3), (1, 2), (0, 1)),
+    ],
+    np.flip: [*unary(), case(real(2, 3), 0), case(real(2, 3), (0, 1))],
+    np.fliplr: [case(real(2, 3))],
+    np.flipud: [case(real(2, 3)), case(real(2))],
+    np.rot90: [case(real(2, 3)), case(real(2, 3), 2), case(real(2, 3, 1), -1, (2, 0))],
+    np.fft.fftshift: [case(real(5)), case(real(2, 3), axes=1)],
+    np.fft.ifftshift: [case(real(5)), case(real(2, 3), axes=(0, 1))],
+    np.tril: [case(real(3, 3)), case(real(2, 3), -1), case(real(2, 2, 3), k=1)],
+    np.triu: [case(real(3, 3)), case(real(2, 3), -1), case(real(2, 2, 3), k=1)],
+    np.diagonal: [
+        case(real(3, 3)),
+        case(real(2, 3), 1),
+        case(real(2, 3, 2), -1, 1, 2),
+        case(real(2, 2), 5),
+    ],
+    np.linalg.diagonal: [case(real(2, 3, 3)), case(real(2, 3), offset=-1)],
+    np.trace: [case(real(3, 3)), case(real(2, 3), 1), case(real(2, 3, 2), -1, 2, 1)],
+    np.linalg.trace: [case(real(2, 3, 3)), case(real(2, 3), offset=1)],
+    np.diag: [
+        case(real(3)),
+        case(real(2), 1),
+        case(real(2), -2),
+        case(real(3, 3)),
+        case(real(2, 3), 1),
+        case(real(0)),
+    ],
+    np.diagflat: [case(real(2, 2)), case(real(2), -1)],
+    np.pad: [
+        case(real(3), 1),
+        case(real(2, 3), ((1, 0), (0, 2)), constant_values=2.0),
+        case(real(3), (2, 1), mode="edge"),
+        case(real(3), (2, 1), mode="reflect"),
+        case(real(2, 3), 1, mode="symmetric"),
+        case(real(2, 3), ((0, 0), (4, 1)), mode="wrap"),
+        case(real(2, 3), {-1: (1, 2)}),
+    ],
+    shapes.pad_constant: [case(real(2), ((1, 2),), constant_values=0)],
+    shapes.astype: [case(real(3), np.float64)],
+    np.astype: [case(real(3), np.float64)],
+}
+for f in (np.atleast_1d, np.atleast_2d, np.atleast_3d):
+    SAMPLES[f] = [*unary(), case(real(), real(2), real(2, 1, 1, 2))]
+for f in (np.matrix_transpose, np.linalg.matrix_transpose):
+    SAMPLES[f] = [case(real(2, 3)), case(real(2, 1, 3))]
+
+# Indexing -----------------------------------------------------------------------------------------
+x34 = real(3, 4)
+SAMPLES |= {
+    operator.getitem: [
+        case(x34, 1),
+        case(x34, (slice(None), -1)),
+        case(x34, (slice(None, None, -2), slice(1, 3))),
+        case(x34, (None, Ellipsis, 0)),
+        case(x34, places(0, 2, 0, 0)),
+        case(x34, (places(0, 2, 0), places(1, 1, 1))),
+        case(x34, (slice(1), [3, 3])),
+        case(x34, (places(0, 1)[:, None], None, places(0, 3))),
+        case(x34, x34 > 0),
+        case(x34, places(1, 0, 1) > 0),
+        case(x34, (places(1, 0, 1) > 0, 2)),
+        case(x34.T[::-1], (Ellipsis, [0, 0, 1])),
+        case(real(2, 0), places(0, 1, 1)),
+        case(real(), ()),
+        case(real(), None),
+        case(real(3), np.int64(1)),
+    ],
+    indexing.scatter: [case(real(3), places(0, 2, 0), (4,)), case(real(2, 1), slice(2), (3, 1))],
+    np.take: [
+        case(real(4), places(0, 2, 0)),
+        case(real(2, 3), 1, 1),
+        case(real(2, 3), places(0, 5)),
+        case(real(3), places(7, -9), mode="clip"),
+        case(real(2, 3), places([0, 4]), -1, mode="wrap"),
+    ],
+    np.take_along_axis: [
+        case(real(2, 3), places([0], [2]), 1),
+        case(real(2, 3), places([0, 1, 1, 0]), axis=None)
+        if False
+        else case(real(6), places(0, 1, 1, 0), axis=None),
+        case(real(2, 3), places([1, 1, 0]), 0),
+    ],
+    np.choose: [
+        case(places(0, 1, 1), [real(3), real()]),
+        case(places(5, -1), [real(2), real(2)], mode="clip"),
+    ],
+    np.select: [
+        case([x34 > 0, x34 < -1], [real(3, 4), real(4)], np.float64(0.5)),
+        case([x34 > 0], [real()]),
+    ],
+    np.compress: [case(places(1, 0, 1), real(3)), case(places(0, 1), real(2, 3), axis=0)],
+    np.extract: [case(x34 > 0, x34)],
+    np.delete: [case(real(4), 1), case(real(2, 3), [0, 2], axis=1), case(real(2, 3), slice(2))],
+    np.sort: [
+        *unary(),
+        case(real(3, 4), axis=0),
+        case(real(2, 3), axis=None),
+        case(real(2, 3)[:, ::-1]),
+    ][1:],
+    np.partition: [case(real(5), 2), case(real(2, 4), 1, axis=0), case(real(2, 2), 1, axis=None)],
+}
+
+# Products -----------------------------------------------------------------------------------------
+matrices = [
+    case(real(3), real(3)),
+    case(real(3), real(3, 2)),
+    case(real(2, 3), real(3)),
+    case(real(2, 3), real(3, 4)),
+    case(real(2, 0), real(0, 3)),
+    case(real(1, 3), real(3, 1)),
+    case(real(3, 2).T, real(4, 3)[::-1].T),
+]
+stacks = [
+    case(real(2, 2, 3), real(3, 4)),
+    case(real(2, 3), real(2, 3, 2)),
+    case(real(2, 1, 2, 3), real(3, 3, 1)),
+    case(real(3), real(2, 3, 2)),
+    case(real(2, 2, 3), real(3)),
+    case(real(0, 2, 3), real(3, 2)),
+]
+SAMPLES |= {
+    np.matmul: [*matrices, *stacks],
+    np.linalg.matmul: [case(real(2, 3), real(3, 2)), *stacks[:3]],
+    np.dot: [
+        *matrices,
+        case(real(), real(2)),
+        case(real(2), real()),
+        case(real(2, 3), real(2, 3, 2)),
+        case(real(2), real(3, 2, 1)),
+        case(real(2, 2, 3), real(3, 1)),
+        case(real(2, 1, 3), real(3)),
+    ],
+    np.inner: [
+        case(real(3), real(3)),
+        case(real(2, 3), real(4, 3)),
+        case(real(), real(2)),
+        case(real(2, 1, 3), real(3)),
+    ],
+    np.vdot: [case(real(3), real(3)), case(real(2, 3), real(2, 3))],
+    np.vecdot: [case(real(3), real(3)), case(real(2, 3), real(4, 1, 3))],
+    np.linalg.vecdot: [case(real(2, 3), real(3)), case(real(3, 2), real(3, 1), axis=0)],
+    np.matvec: [case(real(2, 3), real(3)), case(real(2, 2, 3), real(2, 3))],
+    np.vecmat: [case(real(3), real(3, 2)), case(real(2, 3), real(2, 3, 4))],
+    np.outer: [case(real(2), real(3)), case(real(2, 2), real()), case(real(0), real(2))],
+    np.linalg.outer: [case(real(2), real(3))],
+    np.tensordot: [
+        case(real(2, 3), real(2, 3)),
+        case(real(2, 3), real(3, 4), 1),
+        case(real(2), real(3), 0),
+        case(real(2, 3, 4), real(4, 5, 2), ([0, 2], [2, 0])),
+        case(real(2, 3), real(3, 2), (1, 0)),
+        case(real(2, 3), real(1, 3), axes=((-1,), (-1,))),
+    ],
+    np.linalg.tensordot: [case(real(2, 3), real(3, 4), axes=1)],
+    np.kron: [
+        case(real(2), real(3)),
+        case(real(2, 3), real(2, 1)),
+        case(real(2), real(2, 2)),
+        case(real(), real(2)),
+    ],
+    np.cross: [
+        case(real(3), real(3)),
+        case(real(2, 3), real(3)),
+        case(real(3, 2), real(3, 2), axis=0),
+        case(real(3, 2), real(2, 3), 0, 1, 0),
+    ],
+    np.linalg.cross: [case(real(2, 3), real(2, 3)), case(real(3, 2), real(3, 2), axis=0)],
+    np.linalg.multi_dot: [
+        case([real(2, 3), real(3, 2), real(2, 4)]),
+        case([real(3), real(3, 2), real(2)]),
+    ],
+    np.linalg.matrix_power: [case(real(2, 2), n) for n in (0, 1, 2, 3, 5, -1, -2)]
+    + [case(real(2, 3, 3), 4)],
+    np.einsum: [
+        case("ij,jk->ik", real(2, 3), real(3, 2)),
+        case("ij,jk", real(2, 3), real(3, 2)),
+        case("ij->ji", real(2, 3)),
+        case("ij->", real(2, 3)),
+        case("ii", real(3, 3)),
+        case("ii->i", real(3, 3)),
+        case("iij,j->i", real(2, 2, 3), real(3)),
+        case("i,i,i->i", real(3), real(3), real(3)),
+        case("ij,kl->i", real(2, 3), real(2, 2)),
+        case("...ij,...jk->...ik", real(2, 2, 3), real(3, 2)),
+        case("...i,...i", real(2, 3), real(3)),
+        case("i...->...", real(2, 3)),
+        case("i,j", real(2), real(3)),
+        case("ab,b...,c->ca", real(2, 3), real(3), real(2)),
+        case(real(2, 3), [0, 1], real(3, 2), [1, 2], [2, 0]),
+        case(real(2, 3), [0, 1], real(3), [1]),
+        case("ij,ij->ij", real(1, 3), real(2, 1)),
+        case("ij,jk->ik", real(2, 0), real(0, 3)),
+        case("ij,jk,kl", real(2, 3), real(3, 2), real(2, 2), optimize=True),
+    ],
+}
+
+# Linear algebra -----------------------------------------------------------------------------------
+well = [
+    real(1, 1) + 3,
+    real(3, 3) + 3 * np.eye(3),
+    (real(2, 2) + 3 * np.eye(2)).T,
+    real(2, 3, 3) + 3 * np.eye(3),
+]
+SAMPLES |= {np.linalg.inv: [case(a) for a in well]}
+
+# Functions that NumPy does not have ---------------------------------------------------------------
+SAMPLES |= {
+    functions.relu: unary(),
+    functions.sigmoid: unary(),
+    functions.softmax: [case(real(3)), case(real(2, 3)), case(real(2, 1, 3)), case(real(0, 2))],
+    functions.log_softmax: [case(real(3)), case(real(3, 2).T), case(real(2, 1, 3))],
+    functions.residual: [case(real(3), np.int64(1)), case(real(2, 3), places(0, 2))],
+    state.zero_rows: [case(real(3, 2), rows=places(1, 0, 1)[:, None] > 0)],
+    functions.cross_entropy: [
+        case(real(3), np.int64(1)),
+        case(real(2, 3), places(0, 2)),
+        case(real(2, 2, 3), places([0, 2], [1, 1])),
+    ],
+}
+assert accumulations and contractions

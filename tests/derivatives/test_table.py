@@ -1,0 +1,110 @@
+"""The walk through the table: every row against differences, and float32 against float64."""
+
+import numpy as np
+import pytest
+
+import tinygrad_rnn as tg
+from tests.derivatives.samples import SAMPLES, Case, real
+from tinygrad_rnn import differentiate, functions
+from tinygrad_rnn.derivatives import COMPOSED, RULES
+from tinygrad_rnn.differentiate import leaves
+
+# What is there before any test adds rows of its own.
+TABLE = [*RULES, *COMPOSED]
+
+# Not a derivative of its forward, by design; tested by itself below.
+BY_DESIGN = {functions.scale_gradient, differentiate._alias, np.spacing}
+
+ELEMENTWISE = {
+    f
+    for f in TABLE
+    if (isinstance(f, np.ufunc) and f.signature is None)
+    or f in (np.sinc, np.clip, np.where, functions.sigmoid, functions.relu)
+}
+
+
+def name(function):
+    return getattr(function, "__name__", str(function))
+
+
+CASES = [
+    pytest.param(function, case, id=f"{name(function)}-{n}")
+    for function in TABLE
+    for n, case in enumerate(SAMPLES.get(function, []))
+]
+
+
+@pytest.mark.parametrize("function", TABLE, ids=name)
+def test_every_row_has_samples(function):
+    assert SAMPLES.get(function) or function in BY_DESIGN, f"{name(function)} has no sample inputs"
+
+
+@pytest.mark.parametrize(("function", "case"), CASES)
+def test_row_against_differences(function, case):
+    order = 3 if function in ELEMENTWISE else 2
+    with np.errstate(all="ignore"):  # a NaN in the input is part of some samples
+        tg.check_gradients(
+            lambda *args: function(*args, **case.kwargs), *case.args, order=order, tolerance=2e-6
+        )
+
+
+def call(case: Case, function, convert):
+    """The value and the gradient of a case, whose float arrays are converted first."""
+
+    args = _converted(case.args, convert)
+    places = [n for n, arg in enumerate(args) if any(map(_is_float, leaves(arg)))]
+
+    def f(*floats):
+        given = dict(zip(places, floats, strict=True))
+        y = function(*(given.get(n, arg) for n, arg in enumerate(args)), **case.kwargs)
+        return [leaf for leaf in leaves(y) if _is_float(leaf)]
+
+    if any(not _is_float(leaf) for n in places for leaf in leaves(args[n])):
+        pytest.skip("mixed with integers in one list")
+    value, pullback = tg.vjp(f, *(args[n] for n in places))
+    return (
+        value,
+        leaves(pullback([np.ones_like(v) for v in value])),
+        leaves([args[n] for n in places]),
+    )
+
+
+def _converted(tree, convert):
+    if isinstance(tree, list | tuple):
+        return type(tree)(_converted(branch, convert) for branch in tree)
+    return convert(tree) if _is_float(tree) else tree
+
+
+def _is_float(leaf):
+    return getattr(getattr(leaf, "dtype", None), "kind", "") == "f"
+
+
+@pytest.mark.parametrize(("function", "case"), CASES)
+def test_value_is_numpys_and_float32_stays_float32(function, case):
+    def single(x):
+        return x.astype(np.float32)
+
+    with np.errstate(all="ignore"):
+        plain = [y for y in leaves(function(*case.args, **case.kwargs)) if _is_float(y)]
+        values, gradients, _ = call(case, function, np.asarray)
+        for a, b in zip(values, plain, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-13, atol=1e-14)
+        values32, gradients32, args32 = call(case, function, single)
+    for gradient, gradient32, arg in zip(gradients, gradients32, args32, strict=True):
+        assert gradient32.dtype == arg.dtype == np.float32
+        assert gradient32.shape == arg.shape
+        np.testing.assert_allclose(gradient32, gradient, rtol=2e-3, atol=2e-3)
+    plain32 = leaves(function(*_converted(case.args, single), **case.kwargs))
+    assert [v.dtype for v in values32] == [y.dtype for y in plain32 if _is_float(y)]
+
+
+def test_a_row_without_samples_is_found():
+    with pytest.raises(AssertionError, match="has no sample inputs"):
+        test_every_row_has_samples(tg.derivative(lambda x: x, lambda g: g))
+
+
+def test_scale_gradient_scales_the_gradient_alone():
+    x, xi = real(2, 3), np.array([[0.5], [2.0]])
+    value, pullback = tg.vjp(lambda x: tg.scale_gradient(x, xi), x)
+    np.testing.assert_array_equal(value, x)
+    np.testing.assert_array_equal(pullback(x)[0], x * xi)

@@ -1,0 +1,143 @@
+"""Running sums and products, differences, integrals; and the methods of the ufuncs."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tinygrad_rnn.derivatives.reductions import logsumexp
+from tinygrad_rnn.derivatives.table import METHODS, composed, derivative
+from tinygrad_rnn.graph import Array
+
+
+def _cumsum(g: Array, shape_of_a: tuple[int, ...], axis: int | None) -> Array:
+    along = 0 if axis is None else axis
+    return np.flip(np.cumsum(np.flip(g, along), along), along).reshape(shape_of_a)
+
+
+def _cumprod(g: Array, y: Array, a: Array, axis: int | None) -> Array:
+    if axis is None:
+        return _cumprod(g, y, a.reshape(-1), 0).reshape(a.shape)
+    if not np.any(a == 0):
+        return np.flip(np.cumsum(np.flip(g * y, axis), axis), axis) / a
+    # As for prod: row i of the products is taken without factor i, and counts from there on.
+    last, n = np.moveaxis(a, axis, -1), a.shape[axis]
+    without = np.cumprod(np.where(np.eye(n, dtype=bool), 1, last[..., None, :]), axis=-1)
+    from_i_on = np.triu(np.ones((n, n), g.dtype))
+    return np.moveaxis(
+        np.sum(np.moveaxis(g, axis, -1)[..., None, :] * (without * from_i_on), axis=-1), -1, axis
+    )
+
+
+derivative(np.cumsum, _cumsum)
+derivative(np.cumprod, _cumprod)
+
+
+def _cumulative(accumulate: Any, first: float) -> Any:
+    def cumulative(x: Array, *, axis: int | None = None, include_initial: bool = False) -> Array:
+        result = accumulate(x, axis=0 if axis is None else axis)
+        if include_initial:
+            along = 0 if axis is None else axis
+            shape = [1 if i == along % x.ndim else n for i, n in enumerate(x.shape)]
+            result = np.concatenate([np.full(shape, first, result.dtype), result], axis=along)
+        return result
+
+    return cumulative
+
+
+composed(np.cumulative_sum, _cumulative(np.cumsum, 0))
+composed(np.cumulative_prod, _cumulative(np.cumprod, 1))
+composed(np.nancumsum, lambda a, axis=None: np.cumsum(np.where(np.isnan(a), 0, a), axis))
+composed(np.nancumprod, lambda a, axis=None: np.cumprod(np.where(np.isnan(a), 1, a), axis))
+
+
+# Differences and integrals.
+def _along(axis: int, part: slice | int) -> tuple[Any, ...]:
+    """The index that takes a part of one axis and all of the others."""
+    return (slice(None),) * axis + (part,)
+
+
+def _diff(a: Array, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None) -> Array:
+    axis %= np.ndim(a)
+
+    def edge(value: Any) -> Array:
+        if np.ndim(value) == 0:
+            shape = [1 if i == axis else k for i, k in enumerate(np.shape(a))]
+            return np.broadcast_to(value, tuple(shape))
+        return value
+
+    parts = [edge(part) for part in (prepend, a, append) if part is not None]
+    a = np.concatenate(parts, axis=axis) if len(parts) > 1 else a
+    for _ in range(n):
+        a = a[_along(axis, slice(1, None))] - a[_along(axis, slice(None, -1))]
+    return a
+
+
+def _ediff1d(ary: Array, to_end: Any = None, to_begin: Any = None) -> Array:
+    flat = np.reshape(ary, -1)
+    parts = [flat[1:] - flat[:-1]]
+    if to_begin is not None:
+        parts.insert(0, np.reshape(to_begin, -1))
+    if to_end is not None:
+        parts.append(np.reshape(to_end, -1))
+    return np.concatenate(parts) if len(parts) > 1 else parts[0]
+
+
+def _trapezoid(y: Array, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Array:
+    axis %= np.ndim(y)
+    if x is not None:
+        if np.ndim(x) == 1:
+            shape = [1] * np.ndim(y)
+            shape[axis] = np.shape(x)[0] - 1
+            dx = np.reshape(x[1:] - x[:-1], shape)
+        else:
+            dx = _diff(x, axis=axis)
+    later, earlier = y[_along(axis, slice(1, None))], y[_along(axis, slice(None, -1))]
+    return np.sum(dx * (later + earlier) / 2.0, axis=axis)
+
+
+composed(np.diff, _diff)
+composed(np.ediff1d, _ediff1d)
+composed(np.trapezoid, _trapezoid)
+
+
+# Methods of ufuncs: what has a name of its own is called by it, the rest is done step by step.
+REDUCE: dict[np.ufunc, Callable[..., Array]] = {
+    np.add: np.sum,
+    np.multiply: np.prod,
+    np.maximum: np.max,
+    np.minimum: np.min,
+    np.logaddexp: logsumexp,
+}
+ACCUMULATE: dict[np.ufunc, Callable[..., Array]] = {np.add: np.cumsum, np.multiply: np.cumprod}
+
+
+def _reduce(ufunc: np.ufunc, array: Array, axis: Any = 0, keepdims: bool = False) -> Array:
+    if ufunc in REDUCE:
+        return REDUCE[ufunc](array, axis=axis, keepdims=keepdims)
+    axes = tuple(range(np.ndim(array))) if axis is None else tuple(np.atleast_1d(axis))
+    for one in sorted((int(i) % np.ndim(array) for i in axes), reverse=True):
+        parts = [array[_along(one, i)] for i in range(np.shape(array)[one])]
+        array = functools.reduce(ufunc, parts)
+        array = np.expand_dims(array, one) if keepdims else array
+    return array
+
+
+def _accumulate(ufunc: np.ufunc, array: Array, axis: int = 0) -> Array:
+    if ufunc in ACCUMULATE:
+        return ACCUMULATE[ufunc](array, axis=axis)
+    axis %= np.ndim(array)
+    so_far = [array[_along(axis, 0)]]
+    for i in range(1, np.shape(array)[axis]):
+        so_far.append(ufunc(so_far[-1], array[_along(axis, i)]))
+    return np.stack(so_far, axis=axis)
+
+
+def _outer(ufunc: np.ufunc, a: Array, b: Array) -> Array:
+    return ufunc(np.reshape(a, np.shape(a) + (1,) * np.ndim(b)), b)
+
+
+METHODS.update(reduce=_reduce, accumulate=_accumulate, outer=_outer)

@@ -1,0 +1,110 @@
+"""Products of tensors, as compositions of matrix products."""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Any
+
+import numpy as np
+
+from tinygrad_rnn.derivatives.table import composed
+from tinygrad_rnn.graph import Array
+
+
+def _dot(a: Array, b: Array) -> Array:
+    if np.ndim(a) == 0 or np.ndim(b) == 0:
+        return np.multiply(a, b)
+    if np.ndim(b) <= 2:
+        return np.matmul(a, b)
+    return _tensordot(a, b, (-1, -2))
+
+
+def _inner(a: Array, b: Array) -> Array:
+    if np.ndim(a) == 0 or np.ndim(b) == 0:
+        return np.multiply(a, b)
+    return _tensordot(a, b, (-1, -1))
+
+
+def _tensordot(a: Array, b: Array, axes: Any = 2) -> Array:
+    if np.ndim(axes) == 0:
+        axes = (range(-axes, 0), range(axes))
+    summed_a, summed_b = ([int(i) for i in np.atleast_1d(list(np.ravel(some)))] for some in axes)
+    summed_a = [axis % np.ndim(a) for axis in summed_a]
+    summed_b = [axis % np.ndim(b) for axis in summed_b]
+    free_a = [axis for axis in range(np.ndim(a)) if axis not in summed_a]
+    free_b = [axis for axis in range(np.ndim(b)) if axis not in summed_b]
+    rows, columns = [np.shape(a)[i] for i in free_a], [np.shape(b)[i] for i in free_b]
+    length = math.prod(np.shape(a)[i] for i in summed_a)
+    left = np.reshape(np.transpose(a, free_a + summed_a), (math.prod(rows), length))
+    right = np.reshape(np.transpose(b, summed_b + free_b), (length, math.prod(columns)))
+    return np.reshape(np.matmul(left, right), (*rows, *columns))
+
+
+def _outer(a: Array, b: Array) -> Array:
+    return np.multiply(np.reshape(a, (-1, 1)), np.reshape(b, (1, -1)))
+
+
+def _kron(a: Array, b: Array) -> Array:
+    n = max(np.ndim(a), np.ndim(b))
+    shape_a = (1,) * (n - np.ndim(a)) + np.shape(a)
+    shape_b = (1,) * (n - np.ndim(b)) + np.shape(b)
+    left = np.reshape(a, tuple(k for length in shape_a for k in (length, 1)))
+    right = np.reshape(b, tuple(k for length in shape_b for k in (1, length)))
+    return np.reshape(left * right, tuple(p * q for p, q in zip(shape_a, shape_b, strict=True)))
+
+
+LEVI_CIVITA = np.zeros((3, 3, 3))
+LEVI_CIVITA[[0, 1, 2], [1, 2, 0], [2, 0, 1]] = 1
+LEVI_CIVITA[[0, 2, 1], [2, 1, 0], [1, 0, 2]] = -1
+
+
+def _cross(
+    a: Array, b: Array, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None
+) -> Array:
+    if axis is not None:
+        axisa = axisb = axisc = axis
+    a, b = np.moveaxis(a, axisa, -1), np.moveaxis(b, axisb, -1)
+    if np.shape(a)[-1] != 3 or np.shape(b)[-1] != 3:
+        raise ValueError(
+            f"a cross product is differentiated for vectors of length 3, but the shapes are "
+            f"{np.shape(a)} and {np.shape(b)}"
+        )
+    signs = LEVI_CIVITA.astype(np.result_type(_dtype(a), _dtype(b)))
+    return np.moveaxis(np.einsum("ijk,...i,...j->...k", signs, a, b), -1, axisc)
+
+
+def _dtype(x: Array) -> Any:
+    return x.dtype if hasattr(x, "dtype") else type(x)
+
+
+def _matrix_power(a: Array, n: int) -> Array:
+    if n < 0:
+        return _matrix_power(np.linalg.inv(a), -n)
+    if n == 0:
+        identity = np.broadcast_to(np.eye(np.shape(a)[-1], dtype=a.dtype), np.shape(a))
+        return identity + 0 * a
+    half = a if n == 1 else _matrix_power(np.matmul(a, a), n // 2)
+    return half if n == 1 or n % 2 == 0 else np.matmul(half, a)
+
+
+composed(np.dot, _dot)
+composed(np.inner, _inner)
+composed(np.vdot, lambda a, b: np.matmul(np.reshape(a, -1), np.reshape(b, -1)))
+composed(np.vecdot, lambda x1, x2: np.sum(x1 * x2, axis=-1))
+composed(np.outer, _outer)
+composed(np.tensordot, _tensordot)
+composed(np.kron, _kron)
+composed(np.cross, _cross)
+composed(np.linalg.multi_dot, lambda arrays: functools.reduce(_dot, arrays))
+composed(np.linalg.matrix_power, _matrix_power)
+composed(np.linalg.matmul, lambda x1, x2: np.matmul(x1, x2))
+composed(np.linalg.outer, lambda x1, x2: _outer(x1, x2))
+composed(np.linalg.tensordot, lambda x1, x2, axes=2: _tensordot(x1, x2, axes))
+composed(np.linalg.cross, lambda x1, x2, axis=-1: _cross(x1, x2, axis=axis))
+composed(
+    np.linalg.vecdot,
+    lambda x1, x2, axis=-1: np.vecdot(np.moveaxis(x1, axis, -1), np.moveaxis(x2, axis, -1)),
+)
+composed(np.matvec, lambda x1, x2: np.matmul(x1, x2[..., None])[..., 0])
+composed(np.vecmat, lambda x1, x2: np.matmul(x1[..., None, :], x2)[..., 0, :])
