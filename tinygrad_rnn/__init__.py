@@ -1,5 +1,6 @@
 """A mini reverse-mode autodiff engine on NumPy, whose subject is backpropagation through time."""
 
+from tinygrad_rnn import analysis
 from tinygrad_rnn import operators as operators
 from tinygrad_rnn.cells import GRUCell, LSTMCell, RNNCell
 from tinygrad_rnn.check import check_gradients
@@ -37,6 +38,7 @@ __all__ = [
     "Subsequence",
     "Tensor",
     "Window",
+    "analysis",
     "check_gradients",
     "check_truncated_gradients",
     "contributions",

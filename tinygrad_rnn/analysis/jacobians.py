@@ -1,0 +1,93 @@
+"""The Jacobians of single steps, and their products over many."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tinygrad_rnn.differentiate import leaves
+from tinygrad_rnn.graph import Array
+from tinygrad_rnn.state import map_state
+from tinygrad_rnn.sweep import gradients
+from tinygrad_rnn.tensor import Tensor
+from tinygrad_rnn.unroll import unroll
+
+
+def jacobians(cell: Callable[[Any, Any], Any], xs: Any, state: Any = None) -> Array:
+    """∂h_t/∂h_{t−1} for every step of a sequence.
+
+    cell, xs, state: as for `unroll`; each part of the state is to be (batch, width).
+    Returns (T, batch, n, n): entry [t, b, i, j] is ∂(h_t)_i/∂(h_{t−1})_j of sequence b, steps
+    counted from 0. A state of several parts counts as one vector, its parts one after the other:
+    for an LSTM, n is twice the hidden size.
+    Raises ValueError for parts of other shapes.
+
+    Lecture "Back propagation through time", the factors of ∂h_t/∂h_{t−k}.
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> cell = tg.RNNCell(1, 2, nonlinearity="identity", rng=0)
+    >>> J = tg.analysis.jacobians(cell, np.zeros((5, 1, 1)))
+    >>> J.shape, np.allclose(J[3, 0], cell.W_hh.data.T)
+    ((5, 1, 2, 2), True)
+    """
+    states, _ = unroll(cell, xs, state)
+    if not states:
+        raise ValueError("a sequence of no steps has no Jacobians")
+    first = state if state is not None else cell.initial_state(len(leaves(states[0])[0]))  # type: ignore[attr-defined]
+    shapes = [np.shape(part) for part in leaves(states[0])]
+    if any(len(shape) != 2 for shape in shapes):
+        raise ValueError(
+            f"each part of the state is to be of shape (batch, width), but they are {shapes}"
+        )
+    batch, n = shapes[0][0], sum(width for _, width in shapes)
+    # Row i of the Jacobian is the gradient of unit i: all of them at once, as a batch of copies.
+    seed = np.tile(np.eye(n), (batch, 1))
+    result = np.empty((len(states), batch, n, n))
+
+    def copied(value: Any) -> Array:
+        return np.repeat(value.data if isinstance(value, Tensor) else np.asarray(value), n, axis=0)
+
+    for t, entering in enumerate([first, *states[:-1]]):
+        copies = map_state(lambda h: Tensor(copied(h), requires_grad=True), entering)
+        x = map_state(copied, xs[t])
+        after = np.concatenate(leaves(cell(x, copies)), axis=1)
+        rows = np.concatenate(gradients(after, leaves(copies), seed=seed), axis=1)
+        result[t] = rows.reshape(batch, n, n)
+    return result
+
+
+def jacobian_products(J: Array, t: int = -1) -> Array:
+    """∂h_t/∂h_{t−k} = ∏_{u=0}^{k−1} ∂h_{t−u}/∂h_{t−u−1}, for k = 0, 1, ... to the initial state.
+
+    J: (T, ..., n, n), the Jacobians of the steps. t: the step to look back from.
+    Returns (t+2, ..., n, n), entry k being the product of k Jacobians; entry 0 is the identity.
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> J = np.full((4, 1, 1), 0.5)
+    >>> tg.analysis.jacobian_products(J).ravel()
+    array([1.    , 0.5   , 0.25  , 0.125 , 0.0625])
+    """
+    t = range(len(J))[t]
+    products = [np.broadcast_to(np.eye(J.shape[-1]), J.shape[1:])]
+    for factor in J[t::-1]:
+        products.append(products[-1] @ factor)
+    return np.array(products)
+
+
+def jacobian_norms(
+    cell: Callable[[Any, Any], Any], xs: Any, state: Any = None, t: int = -1
+) -> Array:
+    """‖∂h_t/∂h_{t−k}‖ for k = 0, 1, ...: how much of h_{t−k} is still felt at step t, at most.
+
+    cell, xs, state: as for `jacobians`. t: the step to look back from.
+    Returns (t+2, batch): the largest singular value of each product.
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> cell = tg.RNNCell(1, 2, rng=0, recurrent_weights="orthogonal", nonlinearity="identity")
+    >>> tg.analysis.jacobian_norms(cell, np.zeros((3, 1, 1))).ravel().round(12)
+    array([1., 1., 1., 1.])
+    """
+    J = jacobians(cell, xs, state)
+    return np.linalg.svd(jacobian_products(J, t), compute_uv=False)[..., 0]

@@ -1,0 +1,71 @@
+"""The parts that a summed gradient hides: by step, and by pair of loss and step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tinygrad_rnn.differentiate import leaves
+from tinygrad_rnn.graph import Array
+from tinygrad_rnn.sweep import contributions, gradients
+from tinygrad_rnn.tensor import Tensor
+
+
+def gradient_norms(loss: Tensor, states: Sequence[Any]) -> Array:
+    """‖∂L/∂h_t‖ for every state, from the first to the last.
+
+    loss: one number. states: what `unroll` returned; the parts of a state count as one vector.
+    Returns (T,). Read backwards, it is the norm over the lag of a loss at the last step.
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> w = tg.Tensor(0.5, requires_grad=True)
+    >>> states, last = tg.unroll(lambda x, h: w * h, np.zeros(4), np.array(1.0))
+    >>> tg.analysis.gradient_norms(last, states)
+    array([0.125, 0.25 , 0.5  , 1.   ])
+    """
+    parts = [part for state in states for part in leaves(state)]
+    squares = iter([float(np.sum(np.square(g))) for g in gradients(loss, parts)])
+    return np.sqrt([sum(next(squares) for _ in leaves(state)) for state in states])
+
+
+def step_contributions(loss: Tensor, tensor: Tensor, steps: int) -> Array:
+    """What every step adds to the gradient of a tied weight: dL/dW = Σ_s entry s.
+
+    loss: one number. tensor: the weight. steps: how many steps there were.
+    Returns (steps, *shape of the tensor); zeros where no gradient came. Uses outside any step (in
+    an output layer computed for all steps at once, say) are left out.
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> w = tg.Tensor(0.5, requires_grad=True)
+    >>> _, last = tg.unroll(lambda x, h: w * h + x, np.ones(4), np.array(0.0))
+    >>> tg.analysis.step_contributions(last, w, 4)
+    array([0.  , 0.25, 0.75, 1.75])
+    """
+    total = np.zeros((steps, *tensor.shape))
+    for use in contributions(loss, tensor):
+        if use.step is not None:
+            total[use.step] += use.gradient
+    return total
+
+
+def pair_contributions(losses: Sequence[Tensor], tensor: Tensor) -> Array:
+    """How much the loss at step t gets through step s: ‖∂L_t/∂W_s‖ for every pair.
+
+    losses: the T losses, one per step. tensor: the tied weight W.
+    Returns (T, T), lower triangular, [t, s] being the norm for the loss at t and the use of W at
+    step s. With a truncation strategy it is zero where that strategy cuts: compare `weights`.
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> w = tg.Tensor(0.5, requires_grad=True)
+    >>> states, _ = tg.unroll(lambda x, h: w * h, np.zeros(3), np.array(1.0), tg.Window(1))
+    >>> tg.analysis.pair_contributions(states, w)
+    array([[1.  , 0.  , 0.  ],
+           [0.5 , 0.5 , 0.  ],
+           [0.  , 0.25, 0.25]])
+    """
+    T = len(losses)
+    axes = tuple(range(1, tensor.ndim + 1))
+    parts = [np.square(step_contributions(loss, tensor, T)).sum(axis=axes) for loss in losses]
+    return np.sqrt(np.array(parts)).reshape(T, T)

@@ -1,0 +1,139 @@
+"""The pictures, by matplotlib."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from tinygrad_rnn.analysis.spectrum import Spectrum
+from tinygrad_rnn.graph import Array
+
+BLUE, GREY = "#1f6fb4", "#8a8a8a"
+COLOURS = (BLUE, "#d1571b", "#3a8f4d", "#8b5cb1", "#b0892b", "#444444")
+
+
+def plot_lags(
+    curves: Mapping[str, Any],
+    bounds: Spectrum | None = None,
+    title: str = "",
+    ylabel: str = "‖∂h_t / ∂h_{t−k}‖",
+) -> Any:
+    """Norms over the lag, on a logarithmic axis: a straight line is a constant rate.
+
+    curves: a name for each, and its norms at lag 0, 1, ...: (K+1,), or (K+1, batch), of which
+        the geometric mean is drawn, and the range as a band.
+    bounds: what the recurrent weights allow, drawn dashed.
+    Returns a matplotlib Figure: `.savefig(path)`.
+    Raises ImportError, saying what to install, where there is no matplotlib.
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> figure = tg.analysis.plot_lags({"0.9^k": 0.9 ** np.arange(30)})
+    >>> figure.axes[0].get_yscale()
+    'log'
+    """
+    figure, axes = new_figure(6.4, 4.0)
+    longest = 1
+    for (name, norms), colour in zip(curves.items(), COLOURS * len(curves), strict=False):
+        norms = np.asarray(norms, np.float64)
+        lag = np.arange(len(norms))
+        longest = max(longest, len(norms))
+        visible = np.where(norms > 0, norms, np.nan)
+        if visible.ndim == 2:
+            axes.fill_between(lag, visible.min(1), visible.max(1), color=colour, alpha=0.15, lw=0)
+            visible = np.exp(np.mean(np.log(visible), axis=1))
+        axes.semilogy(lag, visible, color=colour, label=name, lw=1.8)
+    if bounds is not None:
+        lag = np.arange(longest)
+        axes.semilogy(lag, bounds.upper(lag), "--", color=GREY, lw=1, label="σᵏ, upper bound")
+        axes.semilogy(
+            lag, bounds.lower(lag), ":", color=GREY, lw=1.2, label="ρᵏ, lower bound if linear"
+        )
+    axes.set(xlabel="lag k (steps back)", ylabel=ylabel, title=title, xlim=(0, longest - 1))
+    axes.grid(True, which="major", color="0.9")
+    axes.legend(frameon=False)
+    return figure
+
+
+def plot_steps(curves: Mapping[str, Any], title: str = "", ylabel: str = "‖∂L / ∂W_s‖") -> Any:
+    """What each step adds to a gradient, on a logarithmic axis: where the signal comes from.
+
+    curves: a name for each, and the norms of the contributions of the steps 1, 2, ..., (T,); a
+        step that adds nothing, because the gradient does not get there, has no mark.
+    Returns a matplotlib Figure.
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> figure = tg.analysis.plot_steps({"full": 0.8 ** np.arange(20)[::-1]})
+    """
+    figure, axes = new_figure(6.4, 4.0)
+    for (name, norms), colour in zip(curves.items(), COLOURS * len(curves), strict=False):
+        norms = np.asarray(norms, np.float64)
+        step = np.arange(1, len(norms) + 1)
+        axes.semilogy(
+            step, np.where(norms > 0, norms, np.nan), "o-", color=colour, label=name, ms=3, lw=1.2
+        )
+    axes.set(xlabel="step s", ylabel=ylabel, title=title)
+    axes.grid(True, which="major", color="0.9")
+    axes.legend(frameon=False)
+    return figure
+
+
+def plot_pairs(panels: Mapping[str, Any]) -> Any:
+    """The (loss, step) matrix: which losses reach which steps, and with what weight.
+
+    panels: a name for each, and a (T, T) matrix: a strategy's `weights(T)`, or
+        `pair_contributions`. Weights of 0 and 1 are drawn in one colour, other values on a scale
+        that is logarithmic where they span more than three orders of magnitude.
+    Returns a matplotlib Figure.
+
+    >>> import tinygrad_rnn as tg
+    >>> figure = tg.analysis.plot_pairs({repr(s): s.weights(12) for s in (tg.Full(), tg.Window(3))})
+    """
+    columns = min(len(panels), 4)
+    rows = -(-len(panels) // columns)
+    figure, _ = new_figure(2.9 * columns + 0.4, 2.9 * rows + 0.3, axes=False)
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for axes, (name, matrix) in zip(grid.flat, panels.items(), strict=False):
+        _draw_pairs(figure, axes, np.asarray(matrix, np.float64))
+        axes.set_title(name, fontsize=9)
+        axes.set(xlabel="step s", ylabel="loss t")
+    for axes in grid.flat[len(panels) :]:
+        axes.set_axis_off()
+    return figure
+
+
+def _draw_pairs(figure: Any, axes: Any, matrix: Array) -> None:
+    from matplotlib.colors import ListedColormap, LogNorm, Normalize
+    from matplotlib.ticker import MaxNLocator
+
+    T = len(matrix)
+    # The picture counts from 1, as the names in the graphs do.
+    extent = (0.5, T + 0.5, T + 0.5, 0.5)
+    shown = np.ma.masked_equal(matrix, 0)
+    values = shown.compressed()
+    if np.all(values == 1):
+        axes.imshow(shown, cmap=ListedColormap([BLUE]), extent=extent, interpolation="none")
+    else:
+        wide = values.size and values.min() > 0 and values.max() / values.min() > 1e3
+        norm = LogNorm(max(values.min(), 1e-12 * values.max()), values.max()) if wide else None
+        image = axes.imshow(
+            shown, cmap="viridis_r", norm=norm or Normalize(0, values.max(initial=1)),
+            extent=extent, interpolation="none",
+        )  # fmt: skip
+        figure.colorbar(image, ax=axes, shrink=0.75)
+    axes.plot([0.5, T + 0.5], [0.5, T + 0.5], color=GREY, lw=0.6)
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
+
+
+def new_figure(width: float, height: float, axes: bool = True) -> tuple[Any, Any]:
+    """A Figure that belongs to no window and no global state."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as problem:
+        raise ImportError(
+            'pictures need matplotlib: pip install "tinygrad-rnn[train]"'
+        ) from problem
+    figure = Figure(figsize=(width, height), dpi=150, layout="constrained")
+    return figure, figure.subplots() if axes else None
