@@ -52,7 +52,7 @@ def jacobians(cell: Callable[[Any, Any], Any], xs: Any, state: Any = None) -> Ar
     for t, entering in enumerate([first, *states[:-1]]):
         copies = map_state(lambda h: Tensor(copied(h), requires_grad=True), entering)
         x = map_state(copied, xs[t])
-        after = np.concatenate(leaves(cell(x, copies)), axis=1)
+        after: Any = np.concatenate(leaves(cell(x, copies)), axis=1)
         rows = np.concatenate(gradients(after, leaves(copies), seed=seed), axis=1)
         result[t] = rows.reshape(batch, n, n)
     return result
