@@ -12,7 +12,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_rnn.graph import Array, Edge, Leaf, Node, history, marked, position, recording
+from tinygrad_rnn.graph import (
+    Array,
+    Edge,
+    Leaf,
+    Node,
+    collector_at_rest,
+    history,
+    marked,
+    position,
+    recording,
+)
 from tinygrad_rnn.tensor import Tensor, tracked
 
 Use = Callable[[Node, Edge, Array], None]
@@ -24,6 +34,7 @@ def sweep(
     create_graph: bool = False,
     each_use: Use | None = None,
     nodes: Sequence[Node] | None = None,
+    leaves_only: bool = False,
 ) -> Iterator[tuple[Node, Array]]:
     """Yield every node that the seeds reach, latest first, with its complete gradient.
 
@@ -32,6 +43,7 @@ def sweep(
     each_use: called as `each_use(node, edge, contribution)` for every edge along which a gradient
         flows, so with one entry per use of a value; they add up to the gradient of the value.
     nodes: the only nodes that the gradient may flow through, in recorded order; all, if None.
+    leaves_only: yield only what was given and not computed.
 
     A node comes after all nodes computed from it, for its position on the tape is lower: by then
     its gradient has been summed over all of its uses, which is the multivariate chain rule.
@@ -82,7 +94,8 @@ def sweep(
                 gradient = fit(gradient, node.shape)
                 if gradient.dtype != node.dtype:
                     gradient = gradient.astype(node.dtype)
-        yield node, gradient
+        if not (leaves_only and node.edges):
+            yield node, gradient
         for edge in node.edges:
             parent, _, pullback, kept = edge
             if pullback is None or (within is not None and parent not in within):
@@ -158,9 +171,10 @@ def backward(output: Tensor, gradient: Any = None) -> None:
             f"there is nothing to differentiate: {output!r} was not computed from a Tensor with "
             f"requires_grad=True, or not while recording"
         )
-    for node, total in sweep([output.node], [_seed(output, gradient)]):
-        if isinstance(node, Leaf) and node.requires_grad:
-            node.grad = total.copy() if node.grad is None else node.grad + total
+    with collector_at_rest():
+        for node, total in sweep([output.node], [_seed(output, gradient)], leaves_only=True):
+            if isinstance(node, Leaf):  # and not a computed value that was cut off
+                node.grad = total.copy() if node.grad is None else node.grad + total
 
 
 def _seed(output: Tensor, gradient: Any) -> Array:

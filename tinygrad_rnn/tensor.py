@@ -17,7 +17,7 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from tinygrad_rnn.derivatives.shapes import astype
 from tinygrad_rnn.derivatives.table import CONSTANT, REFUSED, RULES, composition
-from tinygrad_rnn.graph import Array, Leaf, Node, recording
+from tinygrad_rnn.graph import Array, Edge, Leaf, Node, recording
 
 STRAIGHT: dict[np.ufunc, Callable[..., Any]] = {}
 """Ufuncs whose calls are written out: `apply` for one or two operands, without a loop."""
@@ -282,8 +282,10 @@ def apply(
         values = args
         computed = False
 
-    arrays = []  # what is inside the values
-    tensors = []  # what is a Tensor among them, each with its argument
+    arrays: list[Any] = []  # what is inside the values
+    tensors: list[
+        tuple[Tensor, Any, int | None]
+    ] = []  # what is a Tensor among them, each with its argument
     for value, argument in zip(values, rule.arguments):  # noqa: B905 (hot, and of one length)
         if type(value) is Tensor:
             arrays.append(value.data)
@@ -303,16 +305,16 @@ def apply(
     mark = recording.mark
     if mark is not None:
         arrays += (y, None)
-        edges = []
+        edges: list[Edge] = []
         for tensor, (name, pullback), i in tensors:
             if i is not None:
                 arrays[-1] = i
                 name = (name, i)
             if tensor.requires_grad and pullback is not None:
                 result.requires_grad = True
-                edges.append((tensor._node, name, pullback, pullback.keep(arrays)))
+                edges.append((tensor.node, name, pullback, pullback.keep(arrays)))
             else:
-                edges.append((tensor._node or tensor.node, name, None, ()))
+                edges.append((tensor.node, name, None, ()))
         if result.requires_grad:
             if y.dtype.kind != "f":
                 return not_of_floats(function, result)

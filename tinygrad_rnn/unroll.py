@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_rnn.differentiate import leaves
-from tinygrad_rnn.graph import Mark, recording, scope
+from tinygrad_rnn.graph import Mark, collector_at_rest, recording, scope
 from tinygrad_rnn.state import link, map_state
 from tinygrad_rnn.state import reset as reset_state
 from tinygrad_rnn.tensor import Tensor
@@ -49,7 +49,8 @@ def unroll(
     >>> len(states), last.shape, last.name
     (5, (2, 4), 'h_5')
     """
-    return Run(cell, xs, state, reset).unrolled(checked(truncation))
+    with collector_at_rest():
+        return Run(cell, xs, state, reset).unrolled(checked(truncation))
 
 
 def groups(truncation: Windows, T: int) -> list[tuple[int, int]]:
@@ -106,13 +107,14 @@ class Run:
         link, names = self.link, self.names
         before = recording.mark
         labels = before.scope if before is not None else None
-        factors = xi.tolist() if xi.ndim == 1 else xi
+        whole = (xi == 1).all(axis=tuple(range(1, xi.ndim)))
+        factors = [None if one else factor for one, factor in zip(whole, xi, strict=True)]
         states = []
         try:
             for t, factor in zip(range(first, last), factors, strict=True):
                 if labels is not None:
                     recording.mark = Mark(t, labels)
-                if t > first:
+                if t > first and factor is not None:
                     state = link(state, factor)
                 if restarts is not None and restarts[t].any():
                     state = reset_state(state, None if restarts[t].all() else restarts[t])
@@ -158,9 +160,12 @@ def templates(state: Any, key: str = "h", layer: str = "") -> Any:
 
 def name(state: Any, names: Iterable[tuple[str, str]], t: int) -> None:
     """Name the parts of a state that have no name yet."""
-    # Every microsecond of a step counts at batch 1: no walk through a state of one part.
-    alone = (state,) if type(state) is Tensor else leaves(state)
-    for part, (before, after) in zip(alone, names, strict=False):
+    if type(state) is Tensor and state._node is not None:  # the usual one, without a walk
+        if state._node.name is None:
+            before, after = next(iter(names))
+            state._node.name = f"{before}{t}{after}"
+        return
+    for part, (before, after) in zip(leaves(state), names, strict=False):
         if isinstance(part, Tensor):
             node = part.node
             if node.name is None:
@@ -205,7 +210,9 @@ def inputs_of(cell: Any, xs: Any) -> list[Any]:
 
 def input_of(x: Any, t: int) -> Any:
     """The input of step t as a Tensor, or as a nesting of them, with a name."""
-    x = Tensor(x) if type(x) is np.ndarray else map_state(tensor, x)
+    if type(x) is np.ndarray:
+        return Tensor(x, name=None if recording.mark is None else f"x_{t + 1}")
+    x = map_state(tensor, x)
     if recording.mark is not None:
         name(x, X, t + 1)
     return x

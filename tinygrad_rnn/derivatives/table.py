@@ -85,7 +85,7 @@ def _shapes(value: Any) -> Any:
     """The shape of an array; of a list or tuple of arrays, the tuple of their shapes."""
     if type(value) is list or type(value) is tuple:
         return tuple(map(_shapes, value))
-    return np.shape(value)
+    return value.shape if hasattr(value, "shape") else np.shape(value)
 
 
 class Rule:
