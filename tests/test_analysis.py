@@ -195,6 +195,13 @@ def test_a_report_of_growth_before_decay():
     assert found.peak == pytest.approx(max(norms)) and "it grows first" in str(found)
 
 
+def test_a_report_of_growth_that_is_over():
+    lag = np.arange(80)
+    found = analysis.report(np.where(lag < 40, 1.2**lag, 1.2**40 * 0.99 ** (lag - 40)))
+    assert found.kind == "exploding" and found.rate == pytest.approx(0.99)
+    assert "its peak is past" in str(found) and found.peak_lag == 40
+
+
 def test_a_report_of_a_gradient_that_is_cut():
     found = analysis.report([1.0, 0.5, 0.2, 0.0, 0.0, 0.0])
     assert found.kind == "vanishing" and found.rate == 0 and found.reach == 3

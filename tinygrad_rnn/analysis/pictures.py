@@ -18,7 +18,7 @@ def plot_lags(
     curves: Mapping[str, Any],
     bounds: Spectrum | None = None,
     title: str = "",
-    ylabel: str = "‖∂h_t / ∂h_{t−k}‖",
+    ylabel: str = r"$\|\,\partial h_t \,/\, \partial h_{t-k} \|$",
 ) -> Any:
     """Norms over the lag, on a logarithmic axis: a straight line is a constant rate.
 
@@ -45,6 +45,7 @@ def plot_lags(
             visible = np.exp(np.mean(np.log(visible), axis=1))
         axes.semilogy(lag, visible, color=colour, label=name, lw=1.8)
     if bounds is not None:
+        axes.set_ylim(axes.get_ylim())  # that of the curves; the bounds may leave it
         lag = np.arange(longest)
         axes.semilogy(lag, bounds.upper(lag), "--", color=GREY, lw=1, label="σᵏ, upper bound")
         axes.semilogy(
@@ -52,11 +53,15 @@ def plot_lags(
         )
     axes.set(xlabel="lag k (steps back)", ylabel=ylabel, title=title, xlim=(0, longest - 1))
     axes.grid(True, which="major", color="0.9")
-    axes.legend(frameon=False)
+    axes.legend(edgecolor="none", framealpha=0.9)
     return figure
 
 
-def plot_steps(curves: Mapping[str, Any], title: str = "", ylabel: str = "‖∂L / ∂W_s‖") -> Any:
+def plot_steps(
+    curves: Mapping[str, Any],
+    title: str = "",
+    ylabel: str = r"$\|\,\partial L \,/\, \partial W_s \|$",
+) -> Any:
     """What each step adds to a gradient, on a logarithmic axis: where the signal comes from.
 
     curves: a name for each, and the norms of the contributions of the steps 1, 2, ..., (T,); a
@@ -75,7 +80,7 @@ def plot_steps(curves: Mapping[str, Any], title: str = "", ylabel: str = "‖∂
         )
     axes.set(xlabel="step s", ylabel=ylabel, title=title)
     axes.grid(True, which="major", color="0.9")
-    axes.legend(frameon=False)
+    axes.legend(edgecolor="none", framealpha=0.9)
     return figure
 
 

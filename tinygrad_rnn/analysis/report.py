@@ -44,6 +44,8 @@ class Report:
             )
         if self.kind == "vanishing" and self.peak > 1.5:
             sentence += f"; it grows first, {self.peak:.3g}-fold at lag {self.peak_lag}"
+        if self.kind == "exploding" and self.rate < 1:
+            sentence += f"; its peak is past, {self.peak:.3g}-fold at lag {self.peak_lag}"
         return sentence
 
 
