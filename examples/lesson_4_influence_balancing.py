@@ -106,6 +106,8 @@ def picture(paths: dict[str, np.ndarray]) -> Any:
         axes.set(xlabel="updates", ylim=(-0.5, 2.5), title=kind)
         axes.set_xscale("symlog", linthresh=1)
         axes.legend(frameon=False, fontsize=7, loc="upper left")
+    for axes in figure.axes:
+        axes.set_xlim(left=0)
     figure.axes[0].set_ylabel("θ  (−1/6 is right)")
     return figure
 
