@@ -39,3 +39,22 @@ def test_4_influence_balancing(tmp_path):
         "Window(0)": "diverges",
         "Randomized.scheduled(6, 16, 0)": "converges",
     }
+
+
+def test_3_three_strategies(tmp_path):
+    found = lesson("3_three_strategies", tmp_path)
+    for rows in found.values():
+        assert rows["Full()"] == {"bias": 0, "noise": 0, "error": 0}
+        for strategy, row in rows.items():
+            if "Randomized" in strategy:
+                assert row["bias"] < 0.1 * row["noise"]
+            else:
+                assert row["noise"] < 1e-14
+    assert found["forgets"]["Window(k=8)"]["bias"] < 0.02
+    assert found["remembers"]["Window(k=8)"]["bias"] > 0.15
+    assert found["remembers"]["Subsequence(k=8)"]["bias"] > 0.4
+    assert (tmp_path / "lesson-3-strategies.png").exists()
+
+
+def test_7_powers_of_a_matrix(tmp_path):
+    assert lesson("7_powers_of_a_matrix", tmp_path) == pytest.approx([0.8] * 3, abs=1e-3)

@@ -89,7 +89,7 @@ def plot_pairs(panels: Mapping[str, Any]) -> Any:
 
     panels: a name for each, and a (T, T) matrix: a strategy's `weights(T)`, or
         `pair_contributions`. Weights of 0 and 1 are drawn in one colour, other values on a scale
-        that is logarithmic where they span more than three orders of magnitude.
+        that is logarithmic where they span more than two orders of magnitude.
     Returns a matplotlib Figure.
 
     >>> import tinygrad_rnn as tg
@@ -120,14 +120,13 @@ def _draw_pairs(figure: Any, axes: Any, matrix: Array) -> None:
     if np.all(values == 1):
         axes.imshow(shown, cmap=ListedColormap([BLUE]), extent=extent, interpolation="none")
     else:
-        wide = values.size and values.min() > 0 and values.max() / values.min() > 1e3
+        wide = values.size and values.min() > 0 and values.max() / values.min() > 100
         norm = LogNorm(max(values.min(), 1e-12 * values.max()), values.max()) if wide else None
         image = axes.imshow(
-            shown, cmap="viridis_r", norm=norm or Normalize(0, values.max(initial=1)),
+            shown, cmap="viridis_r", norm=norm or Normalize(min(0, values.min()), values.max()),
             extent=extent, interpolation="none",
         )  # fmt: skip
         figure.colorbar(image, ax=axes, shrink=0.75)
-    axes.plot([0.5, T + 0.5], [0.5, T + 0.5], color=GREY, lw=0.6)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
 
