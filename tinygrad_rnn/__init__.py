@@ -18,9 +18,18 @@ from tinygrad_rnn.functions import (
     softmax,
 )
 from tinygrad_rnn.graph import no_grad, scope, step
+from tinygrad_rnn.optimizers import (
+    SGD,
+    Adagrad,
+    Adam,
+    RMSProp,
+    clip_grad_norm,
+    clip_grad_value,
+)
 from tinygrad_rnn.randomized import Randomized
 from tinygrad_rnn.stacked import Stacked, from_torch
 from tinygrad_rnn.state import detach, reset
+from tinygrad_rnn.storage import load, save
 from tinygrad_rnn.stream import stream
 from tinygrad_rnn.sweep import contributions, gradients, tape
 from tinygrad_rnn.tensor import Tensor
@@ -28,10 +37,14 @@ from tinygrad_rnn.truncation import TBPTT, Full, Subsequence, Window
 from tinygrad_rnn.unroll import unroll
 
 __all__ = [
+    "SGD",
     "TBPTT",
+    "Adagrad",
+    "Adam",
     "Full",
     "GRUCell",
     "LSTMCell",
+    "RMSProp",
     "RNNCell",
     "Randomized",
     "Stacked",
@@ -41,6 +54,8 @@ __all__ = [
     "analysis",
     "check_gradients",
     "check_truncated_gradients",
+    "clip_grad_norm",
+    "clip_grad_value",
     "contributions",
     "cross_entropy",
     "derivative",
@@ -52,12 +67,14 @@ __all__ = [
     "hvp",
     "jacobian",
     "jvp",
+    "load",
     "log_softmax",
     "mse",
     "no_grad",
     "one_hot",
     "relu",
     "reset",
+    "save",
     "scale_gradient",
     "scope",
     "sigmoid",

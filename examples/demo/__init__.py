@@ -1,0 +1,1 @@
+"""The whole of it in a minute: record, draw, check, train, sample, plot."""

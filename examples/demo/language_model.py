@@ -1,0 +1,111 @@
+"""A character model: an RNN that reads a text and guesses the next character."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+import tinygrad_rnn as tg
+from tinygrad_rnn.text import Vocabulary, chunks
+
+
+def english_text() -> str:
+    """Text that every Python carries: the help topics of the language, as running prose."""
+    from pydoc_data import topics
+
+    return " ".join(" ".join(topics.topics.values()).split())
+
+
+def read_text(path: str | None) -> str:
+    """The text of a file, or Python's own; ValueError if there is too little of it."""
+    if path is None:
+        return english_text()
+    if not Path(path).is_file():
+        raise ValueError(f"there is no text file at {path}")
+    text = " ".join(Path(path).read_text(encoding="utf-8", errors="replace").split())
+    if len(text) < 5000:
+        raise ValueError(f"{path} has {len(text)} characters; a model needs at least 5000 of them")
+    return text
+
+
+class History(NamedTuple):
+    """What happened at each update: the loss, and the gradient's norm before clipping."""
+
+    losses: list[float]
+    norms: list[float]
+
+
+class Model:
+    """o_t = h_t W_hq + b_q over the characters, h_t an RNN's state.
+
+    hidden_size: width of h_t.
+    """
+
+    def __init__(self, vocabulary: Vocabulary, hidden_size: int, rng: np.random.Generator) -> None:
+        size = len(vocabulary)
+        self.vocabulary = vocabulary
+        self.cell = tg.RNNCell(
+            size, hidden_size, rng=rng, dtype=np.float32, recurrent_weights="orthogonal"
+        )
+        bound = 1 / np.sqrt(hidden_size)
+        W_hq = rng.uniform(-bound, bound, (hidden_size, size)).astype(np.float32)
+        self.W_hq = tg.Tensor(W_hq, requires_grad=True, name="W_hq")
+        self.b_q = tg.Tensor(np.zeros(size, np.float32), requires_grad=True, name="b_q")
+
+    def parameters(self) -> dict[str, tg.Tensor]:
+        return {**self.cell.parameters(), "W_hq": self.W_hq, "b_q": self.b_q}
+
+    def loss(self, inputs: Any, labels: Any, state: Any) -> tuple[Any, Any]:
+        """The mean cross-entropy over a chunk, and the state to go on with."""
+        xs = tg.one_hot(inputs, len(self.vocabulary), np.float32)
+        states, state = tg.unroll(self.cell, xs, state)
+        return tg.cross_entropy(np.stack(states) @ self.W_hq + self.b_q, labels), state
+
+    def sample(self, prefix: str, length: int, rng: np.random.Generator) -> str:
+        """`length` characters, each drawn from the model's own guess, after a prefix."""
+        size = len(self.vocabulary)
+        numbers = self.vocabulary.encode(prefix).tolist()
+        state = self.cell.initial_state(1)
+        with tg.no_grad():
+            for n in range(len(prefix) + length - 1):
+                state = self.cell(tg.one_hot(numbers[n : n + 1], size, np.float32), state)
+                if n + 1 == len(numbers):
+                    p = tg.softmax((state @ self.W_hq + self.b_q) / 0.7).data[0].astype(np.float64)
+                    numbers.append(int(rng.choice(size, p=p / p.sum())))
+        return self.vocabulary.decode(numbers)
+
+
+def train(
+    model: Model, text: str, updates: int, max_norm: float, batch_size: int = 32, steps: int = 32
+) -> History:
+    """Truncated backpropagation through time, a chunk per update, the state carried over.
+
+    Between two chunks the state is detached: over the whole text this is `Subsequence(steps)`.
+    The bar shows perplexity, exp of the loss, averaged over the last updates.
+    """
+    history = History([], [])
+    optimizer = tg.Adam(model.parameters(), learning_rate=0.003)
+    numbers = model.vocabulary.encode(text)
+    batch_size = min(batch_size, (len(numbers) - 1) // steps)
+    smooth = np.log(len(model.vocabulary))
+    with tqdm(total=updates, desc="training", unit="chunk") as bar:
+        while len(history.losses) < updates:
+            state = None  # the text begins anew
+            for inputs, labels in chunks(numbers, batch_size, steps):
+                loss, state = model.loss(inputs, labels, state)
+                state = state.detach()
+                optimizer.zero_grad()
+                loss.backward()
+                norm = tg.clip_grad_norm(optimizer.parameters, max_norm)
+                optimizer.step()
+                history.losses.append(loss.item())
+                history.norms.append(norm)
+                smooth = 0.98 * smooth + 0.02 * history.losses[-1]
+                bar.set_postfix(perplexity=f"{np.exp(smooth):.2f}", refresh=False)
+                bar.update()
+                if len(history.losses) == updates:
+                    break
+    return history

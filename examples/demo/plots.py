@@ -1,0 +1,81 @@
+"""What happened, as pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import tinygrad_rnn as tg
+from examples.demo.language_model import History
+from tinygrad_rnn.analysis import step_contributions
+from tinygrad_rnn.analysis.pictures import new_figure
+
+BLUE, ORANGE, GREY = "#1f77b4", "#d95f02", "0.6"
+
+
+def plot_training(history: History, max_norm: float, path: Path) -> None:
+    """Perplexity, and the norm of the gradient before clipping, with the threshold."""
+    figure, _ = new_figure(7.2, 5.2, axes=False)
+    above, below = figure.subplots(2, 1, sharex=True)
+    updates = np.arange(1, len(history.losses) + 1)
+    window = min(50, len(updates))
+    smooth = np.convolve(history.losses, np.ones(window) / window, mode="valid")
+    above.semilogy(updates, np.exp(history.losses), color=GREY, lw=0.5, label="each chunk")
+    above.semilogy(updates[window - 1 :], np.exp(smooth), color=BLUE, label=f"mean of {window}")
+    above.set(ylabel="perplexity")
+    above.yaxis.set_major_formatter("{x:g}")
+    above.yaxis.set_minor_formatter("{x:g}")
+    above.legend(frameon=False)
+    below.semilogy(updates, history.norms, color=GREY, lw=0.5, label="before clipping")
+    below.axhline(max_norm, color=ORANGE, lw=1.2, label=f"threshold {max_norm:g}")
+    below.set(xlabel="update", ylabel="norm of the gradient")
+    below.legend(frameon=False)
+    for axes in (above, below):
+        axes.grid(True, color="0.92")
+        axes.set_axisbelow(True)
+    figure.savefig(path)
+
+
+STEPS, CHUNK = 60, 20
+
+
+def plot_contributions(path: Path, progress: Callable[[Any], Any] = iter) -> None:
+    """‖contribution of step s to ∂L/∂W_hh‖ for the loss at the last of 60 steps."""
+    figure, _ = new_figure(9.6, 4.0, axes=False)
+    panels = figure.subplots(1, 2)
+    cases = [("vanishing", 0.75), ("exploding", 1.25)]
+    for axes, (title, radius) in zip(panels, progress(cases), strict=True):
+        for truncation, style in [
+            (tg.Full(), {"color": BLUE, "marker": "o", "ms": 3}),
+            (tg.Subsequence(CHUNK), {"color": ORANGE, "marker": "s", "ms": 5, "mfc": "none"}),
+        ]:
+            norms = last_loss_contributions(radius, truncation)
+            s = np.arange(1, STEPS + 1)
+            axes.semilogy(
+                s, np.where(norms > 0, norms, np.nan), lw=1, label=repr(truncation), **style
+            )
+        for cut in range(CHUNK, STEPS, CHUNK):
+            axes.axvline(cut + 0.5, color=GREY, lw=0.8, ls=":")
+        axes.set(
+            xlabel="step s",
+            ylabel="‖contribution of step s to ∂L/∂W_hh‖",
+            title=f"{title}: spectral radius of W_hh is {radius:g}",
+        )
+        axes.grid(True, color="0.92")
+        axes.legend(frameon=False, loc="best")
+    figure.savefig(path)
+
+
+def last_loss_contributions(radius: float, truncation: Any) -> Any:
+    """For L = ½‖h_60‖² of a linear network whose W_hh has a given spectral radius."""
+    rng = np.random.default_rng(0)
+    cell = tg.RNNCell(4, 16, nonlinearity="identity", bias=False, rng=rng)
+    # A rotation times the radius: every direction shrinks, or grows, at the same rate.
+    cell.W_hh.data[...] = radius * np.linalg.qr(rng.normal(size=(16, 16)))[0]
+    states, _ = tg.unroll(cell, rng.normal(size=(STEPS, 1, 4)), truncation=truncation)
+    loss = np.sum(np.square(states[-1])) / 2
+    contributions = step_contributions(loss, cell.W_hh, STEPS)
+    return np.linalg.norm(contributions, axis=(1, 2))
