@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.ticker import LogLocator, NullFormatter
 
 import tinygrad_rnn as tg
 from examples.demo.language_model import History
@@ -26,14 +26,15 @@ def plot_training(history: History, max_norm: float, path: Path) -> None:
     above.semilogy(updates, np.exp(history.losses), color=GREY, lw=0.5, label="each chunk")
     above.semilogy(updates[window - 1 :], np.exp(smooth), color=BLUE, label=f"mean of {window}")
     above.set(ylabel="perplexity")
-    above.yaxis.set_major_formatter("{x:g}")
-    above.yaxis.set_minor_formatter("{x:g}")
     above.legend(frameon=False)
     below.semilogy(updates, history.norms, color=GREY, lw=0.5, label="before clipping")
     below.axhline(max_norm, color=ORANGE, lw=1.2, label=f"threshold {max_norm:g}")
     below.set(xlabel="update", ylabel="norm of the gradient")
     below.legend(frameon=False)
     for axes in (above, below):
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter(NullFormatter())
         axes.grid(True, color="0.92")
         axes.set_axisbelow(True)
     figure.savefig(path)
@@ -42,17 +43,17 @@ def plot_training(history: History, max_norm: float, path: Path) -> None:
 STEPS, CHUNK = 60, 20
 
 
-def plot_contributions(path: Path, progress: Callable[[Any], Any] = iter) -> None:
+def plot_contributions(path: Path) -> None:
     """‖contribution of step s to ∂L/∂W_hh‖ for the loss at the last of 60 steps."""
     figure, _ = new_figure(9.6, 4.0, axes=False)
     panels = figure.subplots(1, 2)
-    cases = [("vanishing", 0.75), ("exploding", 1.25)]
-    for axes, (title, radius) in zip(panels, progress(cases), strict=True):
+    cases = [("vanishing", 0.75), ("exploding", 2.5)]
+    for axes, (title, gain) in zip(panels, cases, strict=True):
         for truncation, style in [
             (tg.Full(), {"color": BLUE, "marker": "o", "ms": 3}),
             (tg.Subsequence(CHUNK), {"color": ORANGE, "marker": "s", "ms": 5, "mfc": "none"}),
         ]:
-            norms = last_loss_contributions(radius, truncation)
+            norms = last_loss_contributions(gain, truncation)
             s = np.arange(1, STEPS + 1)
             axes.semilogy(
                 s, np.where(norms > 0, norms, np.nan), lw=1, label=repr(truncation), **style
@@ -61,20 +62,24 @@ def plot_contributions(path: Path, progress: Callable[[Any], Any] = iter) -> Non
             axes.axvline(cut + 0.5, color=GREY, lw=0.8, ls=":")
         axes.set(
             xlabel="step s",
-            ylabel="‖contribution of step s to ∂L/∂W_hh‖",
-            title=f"{title}: spectral radius of W_hh is {radius:g}",
+            ylabel="norm of step s's contribution to ∂L/∂W_hh",
+            title=f"{title}: entries of W_hh of size {gain:g} / √64",
         )
         axes.grid(True, color="0.92")
         axes.legend(frameon=False, loc="best")
     figure.savefig(path)
 
 
-def last_loss_contributions(radius: float, truncation: Any) -> Any:
-    """For L = ½‖h_60‖² of a linear network whose W_hh has a given spectral radius."""
+def last_loss_contributions(gain: float, truncation: Any) -> Any:
+    """For L = ½‖h_60‖² of a tanh network with random weights W_hh ~ N(0, gain² / 64).
+
+    Below a gain of 1 every step back shrinks the gradient. Well above it the network is chaotic:
+    the states stay bounded, and yet small differences, and with them gradients, grow from step to
+    step. Sompolinsky, Crisanti & Sommers (1988), "Chaos in random neural networks".
+    """
     rng = np.random.default_rng(0)
-    cell = tg.RNNCell(4, 16, nonlinearity="identity", bias=False, rng=rng)
-    # A rotation times the radius: every direction shrinks, or grows, at the same rate.
-    cell.W_hh.data[...] = radius * np.linalg.qr(rng.normal(size=(16, 16)))[0]
+    cell = tg.RNNCell(4, 64, bias=False, rng=rng)
+    cell.W_hh.data[...] = rng.normal(0, gain / np.sqrt(64), (64, 64))
     states, _ = tg.unroll(cell, rng.normal(size=(STEPS, 1, 4)), truncation=truncation)
     loss = np.sum(np.square(states[-1])) / 2
     contributions = step_contributions(loss, cell.W_hh, STEPS)

@@ -1,0 +1,78 @@
+"""Losses and activations: values, gradients, and what they refuse."""
+
+import numpy as np
+import pytest
+
+import tinygrad_rnn as tg
+
+
+def by_definition(logits, labels):
+    flat = logits.reshape(-1, logits.shape[-1]).astype(np.longdouble)
+    flat = flat - flat.max(axis=1, keepdims=True)
+    log_p = flat - np.log(np.exp(flat).sum(axis=1, keepdims=True))
+    one_hot = np.eye(logits.shape[-1])[labels.reshape(-1)]
+    gradient = (np.exp(log_p) - one_hot) / len(flat)
+    return float(-(log_p * one_hot).sum() / len(flat)), gradient.reshape(logits.shape)
+
+
+@pytest.mark.parametrize("scale", [1.0, 30.0, 1000.0])
+@pytest.mark.parametrize("shape", [(5,), (4, 3), (3, 2, 7), (200, 28)])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-13), (np.float32, 2e-6)])
+def test_cross_entropy(shape, scale, dtype, tolerance):
+    rng = np.random.default_rng(0)
+    logits = (scale * rng.normal(size=shape)).astype(dtype)
+    labels = rng.integers(0, shape[-1], shape[:-1])
+    value, gradient = by_definition(logits, labels)
+    tensor = tg.Tensor(logits, requires_grad=True)
+    loss = tg.cross_entropy(tensor, labels)
+    loss.backward()
+    assert loss.dtype == dtype and tensor.grad.dtype == dtype
+    assert loss.item() == pytest.approx(value, rel=tolerance, abs=tolerance)
+    np.testing.assert_allclose(tensor.grad, gradient, rtol=0, atol=tolerance)
+    np.testing.assert_allclose(tg.softmax(logits).sum(axis=-1), 1, rtol=10 * tolerance)
+    np.testing.assert_allclose(
+        np.exp(tg.log_softmax(logits)), tg.softmax(logits), rtol=0, atol=tolerance
+    )
+
+
+def test_rows_far_below_the_largest_lose_no_digits():
+    logits = np.array([[1000.0, 999.0], [-1000.0, -1001.0], [0.0, -1.0]])
+    expected = np.exp([0.0, -1.0]) / np.sum(np.exp([0.0, -1.0]))
+    np.testing.assert_allclose(tg.softmax(logits), np.tile(expected, (3, 1)), rtol=1e-14)
+    np.testing.assert_array_equal(tg.softmax(np.array([0.0, -np.inf])), [1.0, 0.0])
+
+
+def test_what_cross_entropy_refuses():
+    logits = np.zeros((4, 3))
+    with pytest.raises(ValueError, match=r"\(4, 3\) need labels of shape \(4,\).*\(3,\)"):
+        tg.cross_entropy(logits, np.zeros(3, int))
+    with pytest.raises(TypeError, match="must be integers, but they are float64"):
+        tg.cross_entropy(logits, np.zeros(4))
+    with pytest.raises(ValueError, match=r"0\.\.2.*3 classes.*0\.\.3"):
+        tg.cross_entropy(logits, np.array([0, 1, 2, 3]))
+    with pytest.raises(ValueError, match="no labels"):
+        tg.cross_entropy(np.zeros((0, 3)), np.zeros(0, int))
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: tg.cross_entropy(x, np.array([0, 2, 1])),
+        lambda x: np.sum(tg.softmax(x) ** 3),
+        lambda x: np.sum(tg.log_softmax(x) ** 3),
+        lambda x: np.sum(tg.sigmoid(x) ** 3),
+        lambda x: np.sum(tg.relu(x) ** 3),
+        lambda x: tg.mse(x, np.ones((3, 3))),
+        lambda x: np.sum(tg.scale_gradient(x, 1.0) ** 3),
+    ],
+)
+def test_derivatives_to_order_two(function):
+    tg.check_gradients(function, np.random.default_rng(0).normal(size=(3, 3)), order=2)
+
+
+def test_scale_gradient():
+    w = tg.Tensor(np.ones((2, 3)), requires_grad=True)
+    y = tg.scale_gradient(w, np.array([[0.0], [2.0]]))
+    np.testing.assert_array_equal(y.data, w.data)
+    np.sum(y).backward()
+    np.testing.assert_array_equal(w.grad, [[0, 0, 0], [2, 2, 2]])
