@@ -18,6 +18,7 @@ from tinygrad_rnn.functions import (
     softmax,
 )
 from tinygrad_rnn.graph import no_grad, scope, step
+from tinygrad_rnn.memory import keep_freed_memory
 from tinygrad_rnn.optimizers import (
     SGD,
     Adagrad,
@@ -35,6 +36,8 @@ from tinygrad_rnn.sweep import contributions, gradients, tape
 from tinygrad_rnn.tensor import Tensor
 from tinygrad_rnn.truncation import TBPTT, Full, Subsequence, Window
 from tinygrad_rnn.unroll import unroll
+
+keep_freed_memory()
 
 __all__ = [
     "SGD",

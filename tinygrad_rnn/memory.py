@@ -1,0 +1,20 @@
+"""One thing about memory that costs more than all of Python: giving it back too eagerly."""
+
+from __future__ import annotations
+
+import numpy as np
+
+LARGEST = 2**25
+"""The largest block (bytes) from whose freeing glibc draws the conclusion below."""
+
+
+def keep_freed_memory() -> None:
+    """Let the C library keep freed arrays at hand instead of returning them to the system.
+
+    glibc maps every block of 128 KiB and more anew, and unmaps it when it is freed, until it sees
+    a larger one freed: then it takes blocks up to that size, 32 MiB at most, from its own store.
+    A state of 1024 sequences and 32 units is just 128 KiB, and mapping is slower than computing
+    (glibc manual, "Malloc Tunable Parameters", M_MMAP_THRESHOLD). So one such block is asked for
+    and freed here; it is never touched, and takes no memory. Elsewhere this does nothing.
+    """
+    np.empty(LARGEST - 2**16, np.uint8)
