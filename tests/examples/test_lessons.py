@@ -44,7 +44,7 @@ def test_4_influence_balancing(tmp_path):
 def test_3_three_strategies(tmp_path):
     found = lesson("3_three_strategies", tmp_path)
     for rows in found.values():
-        assert rows["Full()"] == {"bias": 0, "noise": 0, "error": 0}
+        assert rows["Full()"] == pytest.approx({"bias": 0, "noise": 0, "error": 0}, abs=1e-14)
         for strategy, row in rows.items():
             if "Randomized" in strategy:
                 assert row["bias"] < 0.1 * row["noise"]
