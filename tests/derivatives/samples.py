@@ -16,6 +16,7 @@ from tinygrad_rnn.derivatives import (
     contractions,
     elementary,
     indexing,
+    linalg,
     reductions,
     shapes,
 )
@@ -541,7 +542,74 @@ well = [
     (real(2, 2) + 3 * np.eye(2)).T,
     real(2, 3, 3) + 3 * np.eye(3),
 ]
-SAMPLES |= {np.linalg.inv: [case(a) for a in well]}
+
+
+def symmetric(*shape):
+    """A maker of what is checked on symmetric matrices: differences must not leave them."""
+    x = real(*shape)
+    return x + np.swapaxes(x, -1, -2) + 8 * np.eye(shape[-1]) * np.arange(1, shape[-1] + 1)
+
+
+singular = np.array([[1.0, 2.0, 3.0], [2.0, 4.0, 6.0], [1.0, 0.5, -1.0]])
+matrices_of_all_shapes = [case(real(3, 3)), case(real(3, 2)), case(real(2, 3)), case(real(2, 3, 2))]
+SAMPLES |= {
+    np.linalg.inv: [case(a) for a in well],
+    np.linalg.det: [
+        *(case(a) for a in well),
+        case(singular),
+        case(np.zeros((2, 2))),
+        case(real(2, 0, 0)),
+    ],
+    np.linalg.slogdet: [*(case(a) for a in well), case(-well[1])],
+    linalg.log_abs_det: [case(a) for a in well],
+    np.linalg.solve: [
+        case(well[1], real(3)),
+        case(well[1], real(3, 2)),
+        case(well[3], real(3, 1)),
+        case(well[1], real(2, 3, 2)),
+        case(well[3], real(3)),
+    ],
+    linalg.solve: [case(well[1], real(3, 2)), case(well[3], real(3, 1))],
+    np.linalg.pinv: matrices_of_all_shapes,
+    np.linalg.lstsq: [
+        case(real(4, 2), real(4)),
+        case(real(4, 2), real(4, 2)),
+        case(real(2, 3), real(2)),
+    ],
+    np.linalg.tensorinv: [case(real(2, 3, 6) + 3 * np.eye(6).reshape(2, 3, 6))],
+    np.linalg.tensorsolve: [case(real(2, 3, 6) + 3 * np.eye(6).reshape(2, 3, 6), real(2, 3))],
+    np.linalg.cholesky: [case(symmetric(3, 3)), case(symmetric(2, 2, 2), upper=True)],
+    linalg.cholesky: [case(symmetric(3, 3))],
+    np.linalg.eigh: [case(symmetric(3, 3)), case(symmetric(2, 2, 2)), case(symmetric(2, 2), "U")],
+    linalg.eigh: [case(symmetric(3, 3))],
+    np.linalg.eigvalsh: [case(symmetric(3, 3)), case(symmetric(2, 2, 2))],
+    np.linalg.svd: [
+        *(case(*c.args, full_matrices=False) for c in matrices_of_all_shapes),
+        case(real(3, 3)),
+        case(real(3, 2), compute_uv=False),
+    ],
+    np.linalg.svdvals: matrices_of_all_shapes,
+    linalg.thin_svd: matrices_of_all_shapes,
+    np.linalg.qr: [*matrices_of_all_shapes, case(real(3, 2), "r"), case(real(2, 3), "complete")],
+    linalg.thin_qr: [case(real(3, 3)), case(real(3, 2))],
+    np.linalg.norm: [
+        *unary()[:3],
+        case(real(2, 3)),
+        case(real(2, 2, 2), keepdims=True),
+        *(case(real(3), ord=p) for p in (1, 2, 3, 0.5, -1, np.inf, -np.inf, 0)),
+        *(case(real(2, 3), ord=p) for p in ("fro", "nuc", 1, -1, 2, -2, np.inf, -np.inf)),
+        case(real(2, 3), ord=3, axis=0, keepdims=True),
+        case(real(2, 3, 2), ord="nuc", axis=(2, 0), keepdims=True),
+        case(real(2, 3, 2), axis=(0, 1)),
+    ],
+    np.linalg.vector_norm: [
+        case(real(2, 3)),
+        case(real(2, 3), axis=1, ord=3),
+        case(real(2, 3), axis=(0, 1), ord=1, keepdims=True),
+    ],
+    np.linalg.matrix_norm: [case(real(2, 2, 3)), case(real(2, 3), ord=2, keepdims=True)],
+    np.linalg.cond: [case(well[1], p) for p in (None, 2, -2, 1, "fro")],
+}
 
 # Functions that NumPy does not have ---------------------------------------------------------------
 SAMPLES |= {

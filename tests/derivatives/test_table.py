@@ -6,7 +6,8 @@ import pytest
 import tinygrad_rnn as tg
 from tests.derivatives.samples import SAMPLES, Case, real
 from tinygrad_rnn import differentiate, functions
-from tinygrad_rnn.derivatives import COMPOSED, RULES
+from tinygrad_rnn.derivatives import COMPOSED, RULES, linalg
+from tinygrad_rnn.derivatives.several import part, parts
 from tinygrad_rnn.differentiate import leaves
 
 # What is there before any test adds rows of its own.
@@ -14,6 +15,15 @@ TABLE = [*RULES, *COMPOSED]
 
 # Not a derivative of its forward, by design; tested by itself below.
 BY_DESIGN = {functions.scale_gradient, differentiate._alias, np.spacing}
+
+# Tested through what is composed of them.
+PARTS = {part, linalg.completed}
+
+ON_SYMMETRIC = {
+    *(np.linalg.cholesky, np.linalg.eigh, np.linalg.eigvalsh),
+    *(linalg.cholesky, linalg.eigh),
+}
+SEVERAL = {linalg.eigh, linalg.thin_svd, linalg.thin_qr}
 
 ELEMENTWISE = {
     f
@@ -36,16 +46,28 @@ CASES = [
 
 @pytest.mark.parametrize("function", TABLE, ids=name)
 def test_every_row_has_samples(function):
-    assert SAMPLES.get(function) or function in BY_DESIGN, f"{name(function)} has no sample inputs"
+    assert SAMPLES.get(function) or function in BY_DESIGN | PARTS, (
+        f"{name(function)} has no sample inputs"
+    )
 
 
 @pytest.mark.parametrize(("function", "case"), CASES)
 def test_row_against_differences(function, case):
     order = 3 if function in ELEMENTWISE else 2
+
+    def f(*args):
+        if function in ON_SYMMETRIC:  # the differences must not leave the symmetric matrices
+            args = ((args[0] + np.swapaxes(args[0], -1, -2)) / 2, *args[1:])
+        y = function(*args, **case.kwargs)
+        return parts(y) if function in SEVERAL else y
+
     with np.errstate(all="ignore"):  # a NaN in the input is part of some samples
-        tg.check_gradients(
-            lambda *args: function(*args, **case.kwargs), *case.args, order=order, tolerance=2e-6
-        )
+        tg.check_gradients(f, *case.args, order=order, tolerance=2e-6)
+
+
+def values_of(function, args, kwargs):
+    y = function(*args, **kwargs)
+    return parts(y) if function in SEVERAL else leaves(y)
 
 
 def call(case: Case, function, convert):
@@ -57,6 +79,7 @@ def call(case: Case, function, convert):
     def f(*floats):
         given = dict(zip(places, floats, strict=True))
         y = function(*(given.get(n, arg) for n, arg in enumerate(args)), **case.kwargs)
+        y = parts(y) if function in SEVERAL else y
         return [leaf for leaf in leaves(y) if _is_float(leaf)]
 
     if any(not _is_float(leaf) for n in places for leaf in leaves(args[n])):
@@ -85,7 +108,7 @@ def test_value_is_numpys_and_float32_stays_float32(function, case):
         return x.astype(np.float32)
 
     with np.errstate(all="ignore"):
-        plain = [y for y in leaves(function(*case.args, **case.kwargs)) if _is_float(y)]
+        plain = [y for y in values_of(function, case.args, case.kwargs) if _is_float(y)]
         values, gradients, _ = call(case, function, np.asarray)
         for a, b in zip(values, plain, strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-13, atol=1e-14)
@@ -94,7 +117,7 @@ def test_value_is_numpys_and_float32_stays_float32(function, case):
         assert gradient32.dtype == arg.dtype == np.float32
         assert gradient32.shape == arg.shape
         np.testing.assert_allclose(gradient32, gradient, rtol=2e-3, atol=2e-3)
-    plain32 = leaves(function(*_converted(case.args, single), **case.kwargs))
+    plain32 = values_of(function, _converted(case.args, single), case.kwargs)
     assert [v.dtype for v in values32] == [y.dtype for y in plain32 if _is_float(y)]
 
 

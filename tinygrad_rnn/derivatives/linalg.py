@@ -1,10 +1,20 @@
-"""Linear algebra. Matrices stand in the last two axes; all others are stacks."""
+"""Linear algebra. Matrices stand in the last two axes; all others are stacks.
+
+Formulas: M. Giles, "An extended collection of matrix derivative results for forward and reverse
+mode algorithmic differentiation" (2008); the pseudoinverse: Golub and Pereyra (1973); Cholesky:
+I. Murray (2016); the singular value decomposition: J. Townsend (2016).
+"""
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import numpy as np
 
-from tinygrad_rnn.derivatives.table import derivative
+from tinygrad_rnn.derivatives.reductions import root
+from tinygrad_rnn.derivatives.several import Several, parts
+from tinygrad_rnn.derivatives.table import composed, constant, convention, derivative, plain
 from tinygrad_rnn.graph import Array
 
 
@@ -13,4 +23,332 @@ def T(x: Array) -> Array:
     return np.swapaxes(x, -1, -2)
 
 
+def _times_identity(x: Array) -> Array:
+    """(..., n) → the diagonal matrices (..., n, n)."""
+    return x[..., None] * np.eye(x.shape[-1], dtype=x.dtype)
+
+
+def _of_matrix(x: Array) -> Array:
+    """(...) → (..., 1, 1), one factor for each matrix."""
+    return x[..., None, None]
+
+
+# Inverses and equations -------------------------------------------------------------------------
 derivative(np.linalg.inv, lambda g, y: -T(y) @ g @ T(y))
+
+
+def _solve_matrices(a: Array, b: Array) -> Array:
+    return np.linalg.solve(a, b)
+
+
+solve = derivative(
+    _solve_matrices,
+    lambda g, y, a: -solve(T(a), g) @ T(y),
+    lambda g, a: solve(T(a), g),
+)
+composed(
+    np.linalg.solve,
+    lambda a, b: solve(a, b[:, None])[..., 0] if np.ndim(b) == 1 else solve(a, b),
+)
+derivative(
+    np.linalg.pinv,
+    lambda g, y, a, rcond, hermitian, rtol: (
+        -T(y) @ g @ T(y)
+        + (T(g) - a @ (y @ T(g))) @ (y @ T(y))
+        + (T(y) @ y) @ (T(g) - (T(g) @ y) @ a)
+    ),
+)
+convention("the rank is held constant", np.linalg.pinv, np.linalg.lstsq)
+
+
+def _lstsq(a: Array, b: Array, rcond: float | None = None) -> tuple[Any, ...]:
+    _, _, rank, _ = np.linalg.lstsq(plain(a), plain(b), rcond=rcond)
+    rows, columns = np.shape(a)
+    x = np.linalg.pinv(a, rcond=rcond) @ b
+    residuals = np.sum(np.square(b - a @ x), axis=0, keepdims=np.ndim(b) == 1)
+    full = rank == columns and rows > columns
+    return x, residuals if full else np.zeros(0, x.dtype), rank, np.linalg.svd(a, compute_uv=False)
+
+
+def _tensorinv(a: Array, ind: int = 2) -> Array:
+    first, last = np.shape(a)[:ind], np.shape(a)[ind:]
+    return np.reshape(np.linalg.inv(np.reshape(a, (math.prod(first), -1))), last + first)
+
+
+def _tensorsolve(a: Array, b: Array, axes: Any = None) -> Array:
+    if axes is not None:
+        moved = [int(axis) % np.ndim(a) for axis in axes]
+        a = np.transpose(a, [i for i in range(np.ndim(a)) if i not in moved] + moved)
+    shape = np.shape(a)[np.ndim(b) :]
+    flat = np.reshape(a, (math.prod(np.shape(b)), -1))
+    return np.reshape(np.linalg.solve(flat, np.reshape(b, -1)), shape)
+
+
+composed(np.linalg.lstsq, _lstsq)
+composed(np.linalg.tensorinv, _tensorinv)
+composed(np.linalg.tensorsolve, _tensorsolve)
+
+
+# Determinants -----------------------------------------------------------------------------------
+def _cofactors(a: Array) -> Array:
+    """∂ det a / ∂a, which is there for singular matrices too."""
+    n = a.shape[-1]
+    if n == 0 or np.all(np.linalg.cond(plain(a)) < 1e8):
+        return _of_matrix(np.linalg.det(a)) * T(np.linalg.inv(a))
+    if n == 1:
+        return a * 0 + 1
+    rest = [np.delete(np.arange(n), i) for i in range(n)]
+
+    def minor(i: int, j: int) -> Array:
+        return (-1) ** (i + j) * np.linalg.det(a[..., rest[i][:, None], rest[j]])
+
+    rows = [np.stack([minor(i, j) for j in range(n)], axis=-1) for i in range(n)]
+    return np.stack(rows, axis=-2)
+
+
+def _log_abs_det(a: Array) -> Array:
+    return np.linalg.slogdet(a)[1]
+
+
+derivative(np.linalg.det, lambda g, a: _of_matrix(g) * _cofactors(a))
+log_abs_det = derivative(_log_abs_det, lambda g, a: _of_matrix(g) * T(np.linalg.inv(a)))
+composed(
+    np.linalg.slogdet,
+    lambda a: type(np.linalg.slogdet(np.eye(1)))(np.linalg.slogdet(plain(a))[0], log_abs_det(a)),
+)
+
+
+# Decompositions ---------------------------------------------------------------------------------
+def _half(x: Array) -> Array:
+    """The lower triangle, with half of the diagonal."""
+    return np.tril(x) - 0.5 * x * np.eye(x.shape[-1], dtype=x.dtype)
+
+
+def _lower(a: Array) -> Array:
+    return np.linalg.cholesky(a)
+
+
+def _cholesky(g: Array, y: Array) -> Array:
+    inner = _half(T(y) @ np.tril(g))
+    whole = solve(T(y), T(solve(T(y), T(inner))))
+    return (whole + T(whole)) / 2
+
+
+cholesky = derivative(_lower, _cholesky)
+composed(np.linalg.cholesky, lambda a, upper=False: T(cholesky(a)) if upper else cholesky(a))
+
+
+def _reciprocal_gaps(x: Array, vectors: str) -> Array:
+    """1 / (x_j − x_i), and 0 on the diagonal."""
+    one = np.eye(x.shape[-1], dtype=x.dtype)
+    gaps = x[..., None, :] - x[..., :, None]
+    size = np.max(np.abs(plain(x)), initial=0)
+    if np.any(np.abs(plain(gaps)) + one * size <= 4 * np.finfo(x.dtype).eps * size):
+        raise ValueError(
+            f"{vectors} are differentiable where their values are distinct, and here some are "
+            f"equal: {plain(x)}"
+        )
+    return (1 - one) / (gaps + one)
+
+
+def _eigh(a: Array, UPLO: str = "L") -> Several:
+    return Several(np.linalg.eigh(a, UPLO))
+
+
+def _eigh_pullback(g: Several, y: Any, UPLO: str) -> Array:
+    g_values, g_vectors = g.arrays
+    values, vectors = parts(y)
+    inner = 0 if g_values is None else _times_identity(g_values)
+    if g_vectors is not None:
+        inner = inner + (T(vectors) @ g_vectors) * _reciprocal_gaps(values, "eigenvectors")
+    return vectors @ inner @ T(vectors)
+
+
+eigh = derivative(_eigh, _eigh_pullback)
+EighResult = type(np.linalg.eigh(np.eye(1)))
+composed(np.linalg.eigh, lambda a, UPLO="L": EighResult(*parts(eigh(a, UPLO))))
+composed(np.linalg.eigvalsh, lambda a, UPLO="L": parts(eigh(a, UPLO))[0])
+convention(
+    "the matrix counts as symmetric: the gradient is by both triangles at once",
+    *(np.linalg.cholesky, np.linalg.eigh, np.linalg.eigvalsh),
+)
+
+
+def _thin_svd(a: Array) -> Several:
+    return Several(np.linalg.svd(a, full_matrices=False))
+
+
+def _thin_svd_pullback(g: Several, y: Any) -> Array:
+    g_u, g_s, g_vh = g.arrays
+    u, s, vh = parts(y)
+    inner = 0 if g_s is None else _times_identity(g_s)
+    outer = 0
+    if g_u is not None or g_vh is not None:
+        gaps = _reciprocal_gaps(s * s, "singular vectors")
+    if g_u is not None:
+        turn = T(u) @ g_u
+        inner = inner + ((turn - T(turn)) * gaps) * s[..., None, :]
+        if u.shape[-2] > u.shape[-1]:
+            outer = outer + ((g_u - u @ turn) / s[..., None, :]) @ vh
+    if g_vh is not None:
+        turn = vh @ T(g_vh)
+        inner = inner + s[..., :, None] * ((turn - T(turn)) * gaps)
+        if vh.shape[-1] > vh.shape[-2]:
+            outer = outer + (u / s[..., None, :]) @ (g_vh - T(turn) @ vh)
+    return u @ inner @ vh + outer
+
+
+thin_svd = derivative(_thin_svd, _thin_svd_pullback)
+SVDResult = type(np.linalg.svd(np.eye(1)))
+
+
+def _completed(a: Array, n: int) -> Array:
+    """The n-th of the three results of the full decomposition."""
+    return np.linalg.svd(a)[n]
+
+
+def _refuse_completed(g: Array, n: int) -> Array:
+    raise TypeError(
+        "the vectors that svd adds to fill up a square matrix have no derivative; "
+        "take full_matrices=False"
+    )
+
+
+completed = derivative(_completed, _refuse_completed)
+
+
+def _svd(
+    a: Array, full_matrices: bool = True, compute_uv: bool = True, hermitian: bool = False
+) -> Any:
+    u, s, vh = parts(thin_svd(a))
+    if not compute_uv:
+        return s
+    rows, columns = np.shape(a)[-2:]
+    if full_matrices and rows > columns:
+        u = completed(a, 0)
+    if full_matrices and rows < columns:
+        vh = completed(a, 2)
+    return SVDResult(u, s, vh)
+
+
+composed(np.linalg.svd, _svd)
+composed(np.linalg.svdvals, lambda x: parts(thin_svd(x))[1])
+
+
+def _thin_qr(a: Array) -> Several:
+    return Several(np.linalg.qr(a))
+
+
+def _thin_qr_pullback(g: Several, y: Any) -> Array:
+    g_q, g_r = g.arrays
+    q, r = parts(y)
+    lower = 0
+    if g_r is not None:
+        lower = lower + r @ T(np.triu(g_r))
+    if g_q is not None:
+        lower = lower - T(g_q) @ q
+    symmetric = _half(lower)
+    total = q @ (symmetric + T(symmetric))
+    return T(solve(r, T(total if g_q is None else total + g_q)))
+
+
+thin_qr = derivative(_thin_qr, _thin_qr_pullback)
+QRResult = type(np.linalg.qr(np.eye(1)))
+
+
+def _qr(a: Array, mode: str = "reduced") -> Any:
+    rows, columns = np.shape(a)[-2:]
+    if mode not in ("reduced", "r") and not (mode == "complete" and rows <= columns):
+        raise TypeError(
+            f"qr with mode={mode!r} of the shape {np.shape(a)} has no derivative; "
+            f"take mode='reduced' or 'r'"
+        )
+    q, r = parts(thin_qr(a[..., : min(rows, columns)]))
+    if rows < columns:  # what stands to the right is only turned
+        r = np.concatenate([r, T(q) @ a[..., rows:]], axis=-1)
+    return r if mode == "r" else QRResult(q, r)
+
+
+composed(np.linalg.qr, _qr)
+
+
+# Norms ------------------------------------------------------------------------------------------
+def _norm(x: Array, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Array:  # noqa: A002
+    if axis is None and (ord is None or np.ndim(x) not in (1, 2)):
+        n = root(np.sum(np.square(x)))
+        return np.reshape(n, (1,) * np.ndim(x)) if keepdims else n
+    axes = tuple(range(np.ndim(x))) if axis is None else tuple(np.atleast_1d(axis).tolist())
+    if len(axes) == 1:
+        return _vector_norm(x, ord, axes[0], keepdims)
+    return _matrix_norm(x, ord, axes, keepdims)
+
+
+def _vector_norm(x: Array, ord: Any, axis: Any, keepdims: bool) -> Array:  # noqa: A002
+    if ord is None or ord == 2:
+        return root(np.sum(np.square(x), axis=axis, keepdims=keepdims))
+    size = np.abs(x)
+    if ord == np.inf:
+        return np.max(size, axis=axis, keepdims=keepdims)
+    if ord == -np.inf:
+        return np.min(size, axis=axis, keepdims=keepdims)
+    if ord == 0:
+        return np.sum(size * 0 + (plain(x) != 0), axis=axis, keepdims=keepdims)
+    if ord == 1:
+        return np.sum(size, axis=axis, keepdims=keepdims)
+    if isinstance(ord, str):
+        raise ValueError(f"ord={ord!r} is a norm of matrices, and the axis is {axis}")
+    return _power(np.sum(_power(size, ord), axis=axis, keepdims=keepdims), 1 / ord)
+
+
+def _power(x: Array, p: float) -> Array:
+    """x ** p, with the gradient 0 at 0."""
+    zero = (plain(x) == 0) & (p > 0)
+    return np.where(zero, 0, np.where(zero, 1, x) ** p)
+
+
+def _matrix_norm(x: Array, ord: Any, axes: tuple[int, ...], keepdims: bool) -> Array:  # noqa: A002
+    if ord is None or ord == "fro":
+        return root(np.sum(np.square(x), axis=axes, keepdims=keepdims))
+    matrices = np.moveaxis(x, axes, (-2, -1))
+    if ord in ("nuc", 2, -2):
+        s = np.linalg.svd(matrices, compute_uv=False)
+        reduce: Any = np.sum if ord == "nuc" else np.max if ord == 2 else np.min
+        result = reduce(s, axis=-1)
+    elif ord in (1, -1, np.inf, -np.inf):
+        sums = np.sum(np.abs(matrices), axis=-2 if abs(ord) == 1 else -1)
+        result = np.max(sums, axis=-1) if ord > 0 else np.min(sums, axis=-1)
+    else:
+        raise ValueError(f"there is no norm of matrices with ord={ord!r}")
+    return np.expand_dims(result, axes) if keepdims else result
+
+
+def _all_vector_norm(
+    x: Array,
+    *,
+    axis: Any = None,
+    keepdims: bool = False,
+    ord: Any = 2,  # noqa: A002
+) -> Array:
+    axes = tuple(range(np.ndim(x))) if axis is None else axis
+    return _vector_norm(x, ord, axes, keepdims)
+
+
+def _cond(x: Array, p: Any = None) -> Array:
+    if p is None or p == 2 or p == -2:
+        s = np.linalg.svd(x, compute_uv=False)
+        return s[..., -1] / s[..., 0] if p == -2 else s[..., 0] / s[..., -1]
+    return _matrix_norm(x, p, (-2, -1), False) * _matrix_norm(np.linalg.inv(x), p, (-2, -1), False)
+
+
+composed(np.linalg.norm, _norm)
+composed(np.linalg.vector_norm, _all_vector_norm)
+composed(
+    np.linalg.matrix_norm,
+    lambda x, *, keepdims=False, ord="fro": _matrix_norm(x, ord, (-2, -1), keepdims),  # noqa: A006
+)
+composed(np.linalg.cond, _cond)
+convention(
+    "the gradient at 0 is 0; equal largest entries share it",
+    *(np.linalg.norm, np.linalg.vector_norm, np.linalg.matrix_norm),
+)
+constant(np.linalg.matrix_rank)

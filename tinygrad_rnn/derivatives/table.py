@@ -332,6 +332,11 @@ def composition(function: Callable[..., Any]) -> Callable[..., Any] | None:
     return None
 
 
+def plain(x: Any) -> Array:
+    """The array inside a Tensor, where a rule has to decide something that has no derivative."""
+    return x.data if getattr(x, "_records", False) else x
+
+
 def _is_builtin(function: Callable[..., Any]) -> bool:
     return getattr(function, "__module__", None) in ("_operator", "operator")
 
