@@ -19,6 +19,7 @@ from tinygrad_rnn.derivatives import (
     linalg,
     reductions,
     shapes,
+    signals,
 )
 
 rng = np.random.default_rng(7)
@@ -220,6 +221,49 @@ SAMPLES |= {
             for c in reduction(empty=False)
         ),
     ],
+}
+
+SAMPLES[np.quantile] += [case(real(5), np.array([0.1, 0.62])), case(real(2, 3), np.float64(0.3), 1)]
+with_nans = [case(with_nan, axis=1), case(with_nan)]
+SAMPLES |= {
+    np.nanmedian: [*SAMPLES[np.median], *with_nans],
+    np.nanquantile: [
+        *SAMPLES[np.quantile],
+        case(with_nan, q=np.array([0.2, 0.7]), axis=1, keepdims=True),
+    ],
+    np.nanpercentile: [*SAMPLES[np.percentile], case(with_nan, q=35)],
+    np.cov: [
+        case(real(2, 4)),
+        case(real(4)),
+        case(real(3, 2), rowvar=False, bias=True),
+        case(real(2, 4), real(4), ddof=0),
+        case(real(2, 3), fweights=places(1, 2, 3), aweights=np.array([0.5, 1.0, 2.0])),
+    ],
+    np.corrcoef: [case(real(2, 4)), case(real(4), real(4)), case(real(4))],
+}
+
+# Signals ------------------------------------------------------------------------------------------
+SAMPLES |= {
+    np.gradient: [
+        case(real(5)),
+        case(real(3, 4), 2, 0.5),
+        case(real(3, 4), axis=1, edge_order=2),
+        case(real(4), np.array([0.0, 1.0, 1.5, 3.0])),
+        case(real(4), np.array([0.0, 1.0, 1.5, 3.0]), edge_order=2),
+    ],
+    np.interp: [
+        case(np.array([-1.0, 0.3, 1.9, 5.0]), np.array([0.0, 1.0, 2.5]), real(3)),
+        case(real(), np.array([-3.0, 3.0]), real(2), left=1.0),
+    ],
+    np.convolve: [case(real(4), real(3), m) for m in ("full", "same", "valid")]
+    + [case(real(2), real(5), "same"), case(real(4), real(2), mode="same")],
+    np.correlate: [case(real(4), real(3), m) for m in ("full", "same", "valid")]
+    + [case(real(2), real(5)), case(real(2), real(5), "same")],
+    np.polyval: [case(real(3), real(2, 2)), case(real(4), real())],
+    np.vander: [case(real(3)), case(np.array([0.0, 1.5]), 4, True)],
+    np.unwrap: [case(np.array([0.0, 3.0, 6.5, 0.5])), case(3 * real(2, 3), axis=0)],
+    np.i0: unary(),
+    signals.modified_bessel: [case(0, real(3)), case(2, 20 * real(3))],
 }
 
 # Accumulations ------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ TABLE = [*RULES, *COMPOSED]
 BY_DESIGN = {functions.scale_gradient, differentiate._alias, np.spacing}
 
 # Tested through what is composed of them.
-PARTS = {part, linalg.completed}
+PARTS = {part, linalg.completing}
 
 ON_SYMMETRIC = {
     *(np.linalg.cholesky, np.linalg.eigh, np.linalg.eigvalsh),

@@ -11,6 +11,8 @@ from tinygrad_rnn.derivatives import (  # noqa: F401
     products,
     reductions,
     shapes,
+    signals,
+    statistics,
 )
 from tinygrad_rnn.derivatives.table import (
     COMPOSED,

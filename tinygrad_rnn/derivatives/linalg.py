@@ -174,11 +174,12 @@ convention(
 )
 
 
-def _thin_svd(a: Array) -> Several:
-    return Several(np.linalg.svd(a, full_matrices=False))
+def _thin_svd(a: Array, full: bool = False) -> Several:
+    u, s, vh = np.linalg.svd(a, full_matrices=full)
+    return Several((u[..., :, : s.shape[-1]], s, vh[..., : s.shape[-1], :]))
 
 
-def _thin_svd_pullback(g: Several, y: Any) -> Array:
+def _thin_svd_pullback(g: Several, y: Any, full: bool) -> Array:
     g_u, g_s, g_vh = g.arrays
     u, s, vh = parts(y)
     inner = 0 if g_s is None else _times_identity(g_s)
@@ -202,33 +203,35 @@ thin_svd = derivative(_thin_svd, _thin_svd_pullback)
 SVDResult = type(np.linalg.svd(np.eye(1)))
 
 
-def _completed(a: Array, n: int) -> Array:
-    """The n-th of the three results of the full decomposition."""
-    return np.linalg.svd(a)[n]
+def _completing(a: Array, n: int) -> Array:
+    """The rows that fill up the n-th result of the decomposition to a square matrix."""
+    u, s, vh = np.linalg.svd(a)
+    return (T(u) if n == 0 else vh)[..., s.shape[-1] :, :]
 
 
-def _refuse_completed(g: Array, n: int) -> Array:
-    raise TypeError(
-        "the vectors that svd adds to fill up a square matrix have no derivative; "
-        "take full_matrices=False"
-    )
+def _refuse_completing(g: Array, shape_of_a: tuple[int, ...], n: int) -> Array:
+    if np.any(plain(g)):
+        raise TypeError(
+            "the vectors that svd adds to fill up a square matrix have no derivative; "
+            "take full_matrices=False"
+        )
+    return np.zeros(shape_of_a, g.dtype)
 
 
-completed = derivative(_completed, _refuse_completed)
+completing = derivative(_completing, _refuse_completing)
 
 
 def _svd(
     a: Array, full_matrices: bool = True, compute_uv: bool = True, hermitian: bool = False
 ) -> Any:
-    u, s, vh = parts(thin_svd(a))
-    if not compute_uv:
-        return s
     rows, columns = np.shape(a)[-2:]
-    if full_matrices and rows > columns:
-        u = completed(a, 0)
-    if full_matrices and rows < columns:
-        vh = completed(a, 2)
-    return SVDResult(u, s, vh)
+    full = full_matrices and compute_uv and rows != columns
+    u, s, vh = parts(thin_svd(a, full))
+    if full and rows > columns:
+        u = np.concatenate([u, T(completing(a, 0))], axis=-1)
+    if full and rows < columns:
+        vh = np.concatenate([vh, completing(a, 2)], axis=-2)
+    return SVDResult(u, s, vh) if compute_uv else s
 
 
 composed(np.linalg.svd, _svd)
@@ -297,12 +300,16 @@ def _vector_norm(x: Array, ord: Any, axis: Any, keepdims: bool) -> Array:  # noq
         return np.sum(size, axis=axis, keepdims=keepdims)
     if isinstance(ord, str):
         raise ValueError(f"ord={ord!r} is a norm of matrices, and the axis is {axis}")
-    return _power(np.sum(_power(size, ord), axis=axis, keepdims=keepdims), 1 / ord)
+    if ord > 0:
+        return _power(np.sum(_power(size, ord), axis=axis, keepdims=keepdims), 1 / ord)
+    zero = plain(size) == 0  # a single 0 makes a norm of negative order 0
+    total = np.sum(np.where(zero, 1, size) ** ord, axis=axis, keepdims=keepdims) ** (1 / ord)
+    return np.where(np.any(zero, axis=axis, keepdims=keepdims), 0, total)
 
 
 def _power(x: Array, p: float) -> Array:
     """x ** p, with the gradient 0 at 0."""
-    zero = (plain(x) == 0) & (p > 0)
+    zero = plain(x) == 0
     return np.where(zero, 0, np.where(zero, 1, x) ** p)
 
 

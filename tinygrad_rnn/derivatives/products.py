@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,7 @@ def _matmul_left(g: Array, x2: Array) -> Array:
 
 def _sum_of_products(uses: list[tuple[Any, ...]]) -> Array:
     """Σ_t x_tᵀ g_t in few products: the rows of several uses stand under one another."""
-    per_product = max(1, ROWS // len(uses[0][0])) if _all_matrices(uses) else 1
+    per_product = max(1, ROWS // max(1, len(uses[0][0]))) if _all_matrices(uses) else 1
     total = None
     for start in range(0, len(uses), per_product):
         gs, xs, (shape, *_) = zip(*uses[start : start + per_product], strict=True)
@@ -59,7 +60,10 @@ def _matmul_right(g: Array, x1: Array, shape_of_x2: tuple[int, ...]) -> Array:
     if len(shape_of_x2) == 1:
         return (_transposed(x1) @ g[..., None])[..., 0]
     if len(shape_of_x2) == 2 and x1.ndim > 2:  # one matrix for a whole stack: one product
-        x1, g = x1.reshape(-1, x1.shape[-1]), g.reshape(-1, g.shape[-1])
+        x1, g = (
+            x1.reshape(math.prod(x1.shape[:-1]), x1.shape[-1]),
+            g.reshape(math.prod(g.shape[:-1]), g.shape[-1]),
+        )
     return _transposed(x1) @ g
 
 

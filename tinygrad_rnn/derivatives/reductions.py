@@ -111,127 +111,13 @@ def _excess(a: Array, y: Array) -> Array:
     return np.where(same, 0, a) - np.where(same, 0, y)
 
 
-# Order statistics: sort, then interpolate.
-def _quantile(
-    a: Array, q: Any, axis: Any = None, method: str = "linear", keepdims: bool = False
-) -> Array:
-    if method not in ("linear", "lower", "higher", "midpoint", "nearest"):
-        raise TypeError(f"quantile with method={method!r} has no derivative in the table")
-    if np.any(np.isnan(a)):
-        raise ValueError("an order statistic of values with NaN has no derivative")
-    axes = tuple(range(np.ndim(a))) if axis is None else tuple(np.atleast_1d(axis) % np.ndim(a))
-    kept = [i for i in range(np.ndim(a)) if i not in axes]
-    last = np.transpose(a, kept + list(axes))
-    n = math.prod(np.shape(a)[i] for i in axes)
-    ordered = np.sort(np.reshape(last, (*(np.shape(a)[i] for i in kept), n)), axis=-1)
-    place = np.asarray(q, np.float64) * (n - 1)
-    below, above = np.floor(place).astype(int), np.ceil(place).astype(int)
-    weight = place - below
-    if method == "lower":
-        above = below
-    elif method == "higher":
-        below = above
-    elif method == "midpoint":
-        weight = 0.5 * (above != below)
-    elif method == "nearest":
-        below = above = np.rint(place).astype(int)
-    whole = method in ("lower", "higher", "nearest")
-    weight = weight.astype(a.dtype if whole else np.result_type(a.dtype, q))
-    result = ordered[..., below] * (1 - weight) + ordered[..., above] * weight
-    if keepdims:
-        shape = [1 if i in axes else np.shape(a)[i] for i in range(np.ndim(a))]
-        result = np.reshape(result, (*shape, *np.shape(q)))
-    first = range(result.ndim - np.ndim(q), result.ndim)
-    return np.moveaxis(result, tuple(first), tuple(range(np.ndim(q))))
-
-
-def _median(a: Array, axis: Any = None, keepdims: bool = False) -> Array:
-    return _quantile(a, 0.5, axis, keepdims=keepdims)
-
-
-def _percentile(
-    a: Array, q: Any, axis: Any = None, method: str = "linear", keepdims: bool = False
-) -> Array:
-    return _quantile(
-        a, q / 100 if np.ndim(q) == 0 else np.true_divide(q, 100), axis, method, keepdims
-    )
-
-
-composed(np.median, _median)
-composed(np.quantile, _quantile)
-composed(np.percentile, _percentile)
-convention(
-    "among equal entries, those that sorting puts at the place",
-    np.median,
-    np.quantile,
-    np.percentile,
-)
-
-
-# Means with weights.
-def _average(
-    a: Array,
-    axis: Any = None,
-    weights: Any = None,
-    returned: bool = False,
-    *,
-    keepdims: bool = False,
-) -> Any:
-    if weights is None:
-        mean = np.mean(a, axis=axis, keepdims=keepdims)
-        total = np.full(np.shape(mean), float(_count(np.shape(a), axis)), mean.dtype)
-        return (mean, total) if returned else mean
-    if np.shape(weights) != np.shape(a):
-        axes = list(np.atleast_1d(axis) % np.ndim(a))
-        shape = [np.shape(a)[i] if i in axes else 1 for i in range(np.ndim(a))]
-        weights = np.reshape(np.transpose(weights, np.argsort(np.argsort(axes))), shape)
-        weights = np.broadcast_to(weights, np.shape(a))
-    total = np.sum(weights, axis=axis, keepdims=keepdims)
-    mean = np.sum(np.multiply(a, weights), axis=axis, keepdims=keepdims) / total
-    return (mean, total) if returned else mean
-
-
-composed(np.average, _average)
-
-
-# Without the NaNs: each is replaced by what changes nothing.
-def _without_nan(reduce: Any, neutral: float) -> Any:
-    def reduction(a: Array, axis: Any = None, keepdims: bool = False) -> Array:
-        return reduce(np.where(np.isnan(a), neutral, a), axis=axis, keepdims=keepdims)
-
-    return reduction
-
-
-def _nanmean(a: Array, axis: Any = None, keepdims: bool = False) -> Array:
-    count = np.sum(~np.isnan(a), axis=axis, keepdims=keepdims, dtype=a.dtype)
-    return np.sum(np.where(np.isnan(a), 0, a), axis=axis, keepdims=keepdims) / count
-
-
-def _nanvar(a: Array, axis: Any = None, ddof: int = 0, keepdims: bool = False) -> Array:
-    count = np.sum(~np.isnan(a), axis=axis, keepdims=keepdims, dtype=a.dtype)
-    deviation = a - _nanmean(a, axis, True)
-    squares = np.square(np.where(np.isnan(a), 0, deviation))
-    return np.sum(squares, axis=axis, keepdims=keepdims) / (count - ddof)
-
-
-def _nanstd(a: Array, axis: Any = None, ddof: int = 0, keepdims: bool = False) -> Array:
-    return root(_nanvar(a, axis, ddof, keepdims))
-
-
+# A root that is flat at 0.
 def _root(x: Array) -> Array:
     return np.sqrt(x)
 
 
 root = derivative(_root, lambda g, y: _over(g, 2 * y))
 convention("the gradient is 0 where the root is 0", root)
-
-composed(np.nansum, _without_nan(np.sum, 0))
-composed(np.nanprod, _without_nan(np.prod, 1))
-composed(np.nanmax, _without_nan(np.max, -np.inf))
-composed(np.nanmin, _without_nan(np.min, np.inf))
-composed(np.nanmean, _nanmean)
-composed(np.nanvar, _nanvar)
-composed(np.nanstd, _nanstd)
 
 constant(np.argmax, np.argmin, np.nanargmax, np.nanargmin, np.count_nonzero)
 constant(np.histogram, np.digitize, np.searchsorted, np.bincount, np.histogram_bin_edges)

@@ -246,8 +246,8 @@ def _optional(function: Callable[..., Any]) -> set[str]:
 def _is_variadic(function: Callable[..., Any]) -> bool:
     if isinstance(function, np.ufunc):
         return False
-    first = next(iter(inspect.signature(function).parameters.values()))
-    return first.kind is inspect.Parameter.VAR_POSITIONAL
+    kinds = [p.kind for p in inspect.signature(function).parameters.values()]
+    return inspect.Parameter.VAR_POSITIONAL in kinds
 
 
 RULES: dict[Callable[..., Any], Rule] = {}

@@ -1,0 +1,178 @@
+"""Order statistics, weighted means, covariances, and what leaves NaNs out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tinygrad_rnn.derivatives.reductions import root
+from tinygrad_rnn.derivatives.table import composed, convention, plain
+from tinygrad_rnn.graph import Array
+
+METHODS = ("linear", "lower", "higher", "midpoint", "nearest")
+
+
+# Order statistics: sort, then interpolate between neighbours.
+def _order_statistic(
+    a: Array, q: Any, axis: Any, method: str, keepdims: bool, skip_nan: bool
+) -> Array:
+    if method not in METHODS:
+        raise TypeError(f"method={method!r} has no derivative; there are {', '.join(METHODS)}")
+    values = plain(a)
+    if not skip_nan and np.any(np.isnan(values)):
+        raise ValueError("an order statistic of values with NaN has no derivative")
+    n = np.ndim(a)
+    axes = tuple(range(n)) if axis is None else tuple(i % n for i in np.atleast_1d(axis).tolist())
+    kept = [i for i in range(n) if i not in axes]
+    lanes, count = [np.shape(a)[i] for i in kept], math.prod(np.shape(a)[i] for i in axes)
+    ordered = np.sort(np.reshape(np.transpose(a, kept + list(axes)), (*lanes, count)), axis=-1)
+    valid = np.sum(~np.isnan(plain(ordered)), axis=-1, keepdims=True)
+
+    place = np.reshape(q, -1) * (np.maximum(valid, 1) - 1)
+    where = plain(place)
+    below, above = np.floor(where).astype(int), np.ceil(where).astype(int)
+    if method == "linear":
+        weight = place - below
+    elif method == "midpoint":
+        weight = 0.5 * (above != below)
+    else:
+        rounding = {"lower": np.floor, "higher": np.ceil, "nearest": np.rint}[method]
+        below = above = rounding(where).astype(int)
+        weight = np.zeros(where.shape)
+    between = method in ("linear", "midpoint")
+    dtype = np.result_type(a.dtype, plain(q)) if between else a.dtype
+    weight = weight.astype(dtype)
+    low = np.take_along_axis(ordered, below, -1)
+    result = low + (np.take_along_axis(ordered, above, -1) - low) * weight
+
+    if keepdims:
+        lanes = [1 if i in axes else np.shape(a)[i] for i in range(n)]
+    result = np.reshape(result, (*lanes, *np.shape(q)))
+    of_q = range(len(lanes), len(lanes) + np.ndim(q))
+    return np.moveaxis(result, tuple(of_q), tuple(range(np.ndim(q))))
+
+
+def _quantile(skip_nan: bool, unit: float) -> Callable[..., Array]:
+    def quantile(
+        a: Array, q: Any, axis: Any = None, method: str = "linear", keepdims: bool = False
+    ) -> Array:
+        q = q if unit == 1 else q / unit if np.ndim(q) == 0 else np.true_divide(q, unit)
+        return _order_statistic(a, q, axis, method, keepdims, skip_nan)
+
+    return quantile
+
+
+def _median(skip_nan: bool) -> Callable[..., Array]:
+    def median(a: Array, axis: Any = None, keepdims: bool = False) -> Array:
+        return _order_statistic(a, 0.5, axis, "linear", keepdims, skip_nan)
+
+    return median
+
+
+composed(np.median, _median(False))
+composed(np.nanmedian, _median(True))
+composed(np.quantile, _quantile(False, 1))
+composed(np.nanquantile, _quantile(True, 1))
+composed(np.percentile, _quantile(False, 100))
+composed(np.nanpercentile, _quantile(True, 100))
+convention(
+    "among equal entries, those that sorting puts at the place",
+    *(np.median, np.quantile, np.percentile, np.nanmedian, np.nanquantile, np.nanpercentile),
+)
+
+
+# Means with weights, and covariances.
+def _average(
+    a: Array,
+    axis: Any = None,
+    weights: Any = None,
+    returned: bool = False,
+    *,
+    keepdims: bool = False,
+) -> Any:
+    if weights is None:
+        mean = np.mean(a, axis=axis, keepdims=keepdims)
+        total = np.full(np.shape(mean), np.size(plain(a)) / max(np.size(plain(mean)), 1), a.dtype)
+        return (mean, total) if returned else mean
+    if np.shape(weights) != np.shape(a):
+        axes = [i % np.ndim(a) for i in np.atleast_1d(axis).tolist()]
+        shape = [np.shape(a)[i] if i in axes else 1 for i in range(np.ndim(a))]
+        weights = np.reshape(np.transpose(weights, np.argsort(np.argsort(axes))), shape)
+        weights = np.broadcast_to(weights, np.shape(a))
+    total = np.sum(weights, axis=axis, keepdims=keepdims)
+    mean = np.sum(np.multiply(a, weights), axis=axis, keepdims=keepdims) / total
+    return (mean, total) if returned else mean
+
+
+def _cov(
+    m: Array,
+    y: Any = None,
+    rowvar: bool = True,
+    bias: bool = False,
+    ddof: Any = None,
+    fweights: Any = None,
+    aweights: Any = None,
+) -> Array:
+    def rows(x: Array) -> Array:
+        x = np.atleast_2d(x)
+        return x if rowvar or np.shape(x)[0] == 1 else np.transpose(x)
+
+    x = rows(m) if y is None else np.concatenate([rows(m), rows(y)], axis=0)
+    ddof = (0 if bias else 1) if ddof is None else ddof
+    frequency = np.ones(np.shape(x)[1]) if fweights is None else fweights
+    weights = frequency if aweights is None else np.multiply(frequency, aweights)
+    total = np.sum(weights)
+    excess = 1 if aweights is None else np.sum(np.multiply(weights, aweights)) / total
+    centred = x - np.sum(x * weights, axis=1, keepdims=True) / total
+    return np.squeeze(centred @ np.transpose(centred * weights) / (total - ddof * excess))
+
+
+def _corrcoef(x: Array, y: Any = None, rowvar: bool = True) -> Array:
+    c = _cov(x, y, rowvar)
+    if np.ndim(c) == 0:
+        return c / c
+    scale = np.sqrt(np.diagonal(c))
+    return np.clip(c / scale[:, None] / scale, -1, 1)
+
+
+composed(np.average, _average)
+composed(np.cov, _cov)
+composed(np.corrcoef, _corrcoef)
+
+
+# Without the NaNs: each is replaced by what changes nothing.
+def _without_nan(reduce: Callable[..., Array], neutral: float) -> Callable[..., Array]:
+    def reduction(a: Array, axis: Any = None, keepdims: bool = False) -> Array:
+        return reduce(np.where(np.isnan(a), neutral, a), axis=axis, keepdims=keepdims)
+
+    return reduction
+
+
+def _valid(a: Array, axis: Any, keepdims: bool) -> Array:
+    return np.sum(~np.isnan(plain(a)), axis=axis, keepdims=keepdims, dtype=a.dtype)
+
+
+def _nanmean(a: Array, axis: Any = None, keepdims: bool = False) -> Array:
+    return np.nansum(a, axis=axis, keepdims=keepdims) / _valid(a, axis, keepdims)
+
+
+def _nanvar(a: Array, axis: Any = None, ddof: int = 0, keepdims: bool = False) -> Array:
+    deviation = np.where(np.isnan(a), 0, a - _nanmean(a, axis, True))
+    squares = np.sum(np.square(deviation), axis=axis, keepdims=keepdims)
+    return squares / (_valid(a, axis, keepdims) - ddof)
+
+
+def _nanstd(a: Array, axis: Any = None, ddof: int = 0, keepdims: bool = False) -> Array:
+    return root(_nanvar(a, axis, ddof, keepdims))
+
+
+composed(np.nansum, _without_nan(np.sum, 0))
+composed(np.nanprod, _without_nan(np.prod, 1))
+composed(np.nanmax, _without_nan(np.max, -np.inf))
+composed(np.nanmin, _without_nan(np.min, np.inf))
+composed(np.nanmean, _nanmean)
+composed(np.nanvar, _nanvar)
+composed(np.nanstd, _nanstd)
