@@ -8,6 +8,7 @@ I. Murray (2016); the singular value decomposition: J. Townsend (2016).
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -41,7 +42,7 @@ def _solve_matrices(a: Array, b: Array) -> Array:
     return np.linalg.solve(a, b)
 
 
-solve = derivative(
+solve: Callable[[Array, Array], Array] = derivative(
     _solve_matrices,
     lambda g, y, a: -solve(T(a), g) @ T(y),
     lambda g, a: solve(T(a), g),
@@ -151,7 +152,7 @@ def _reciprocal_gaps(x: Array, vectors: str) -> Array:
     return (1 - one) / (gaps + one)
 
 
-def _eigh(a: Array, UPLO: str = "L") -> Several:
+def _eigh(a: Array, UPLO: Any = "L") -> Several:
     return Several(np.linalg.eigh(a, UPLO))
 
 
