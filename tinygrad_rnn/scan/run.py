@@ -1,0 +1,248 @@
+"""`scan`: the program of a cell, kept for the next call, run, and entered into the graph as one node."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tinygrad_rnn.derivatives.table import Pullback
+from tinygrad_rnn.graph import Array, Node, recording
+from tinygrad_rnn.scan.captures import Captures, captures
+from tinygrad_rnn.scan.program import Program, Workspace
+from tinygrad_rnn.scan.sequence import Sequence, prepared
+from tinygrad_rnn.scan.traced import CannotTrace
+from tinygrad_rnn.state import map_state, parts
+from tinygrad_rnn.sweep import gradients
+from tinygrad_rnn.tensor import Tensor
+from tinygrad_rnn.truncation import Links, Truncation
+from tinygrad_rnn.unroll import unroll
+
+
+def scan(
+    cell: Callable[[Any, Any], Any],
+    xs: Any,
+    state: Any = None,
+    truncation: Truncation | None = None,
+    reset: Any = None,
+    fallback: bool = False,
+) -> tuple[Any, Any]:
+    """`unroll`, compiled: the same states and gradients from a program written for this cell.
+
+    cell, xs, state, truncation, reset: as for `unroll`.
+    fallback: for a cell that cannot be compiled, run `unroll` instead of raising.
+    Returns the states of all steps stacked, (T, batch, hidden), nested as the cell's state is; and
+    the last state.
+    Raises CannotTrace, a TypeError, for a cell whose Python code branches on the numbers of an
+    array; ValueError or TypeError, with the shapes, where cell, inputs and state do not fit.
+
+    The cell is run once on Tensors and its tape swept once: both are straight lines of NumPy
+    calls. Sorted by dependence they are a program of three parts, before, in and after the loop
+    over the steps, which `scan_source` shows. In the graph the whole scan is one node. Second
+    derivatives run the steps again with `unroll`.
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> cell = tg.RNNCell(3, 4, rng=0)
+    >>> states, last = tg.scan(cell, np.ones((5, 2, 3)))
+    >>> states.shape, last.shape
+    ((5, 2, 4), (2, 4))
+    """
+    sequence = prepared(cell, xs, state, truncation, reset)
+    captured = captures(cell)
+    try:
+        program = program_for(sequence, captured)
+    except CannotTrace:
+        if not fallback:
+            raise
+        return unrolled(sequence)
+    return Run(sequence, captured, program).outputs()
+
+
+PROGRAMS: dict[Any, Program] = {}
+KEPT = 64
+"""So many programs are kept; then the oldest goes."""
+
+
+def program_for(sequence: Sequence, captured: Captures) -> Program:
+    """The program for a cell of this structure and inputs of these shapes; compiled if new."""
+    key = (captured.key, sequence.key)
+    program = PROGRAMS.get(key)
+    if program is None:
+        program = Program(sequence, captured)
+        if len(PROGRAMS) >= KEPT:
+            del PROGRAMS[next(iter(PROGRAMS))]
+        PROGRAMS[key] = program
+    return program
+
+
+def scan_source(
+    cell: Callable[[Any, Any], Any],
+    xs: Any,
+    state: Any = None,
+    truncation: Truncation | None = None,
+    reset: Any = None,
+) -> str:
+    """The program that `scan` runs for these arguments: Python source that needs NumPy alone.
+
+    Its one function `program(T)` makes the buffers for T steps and returns `forward` and
+    `backward`. Arguments as for `scan`.
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> source = tg.scan_source(tg.RNNCell(3, 4, "identity"), np.ones((5, 2, 3)))
+    >>> "dW_hh = rows(h_before).T @ rows(da)" in source
+    True
+    """
+    sequence = prepared(cell, xs, state, truncation, reset)
+    return program_for(sequence, captures(cell)).source
+
+
+def unrolled(sequence: Sequence) -> tuple[Any, Any]:
+    """What `unroll` gives, in the form that `scan` gives."""
+    states, last = unroll(
+        sequence.cell, sequence.xs, sequence.state, sequence.truncation, sequence.reset
+    )
+    stacked = [np.stack(steps) for steps in zip(*map(parts, states), strict=True)]  # type: ignore[call-overload]
+    following = iter(stacked)
+    return map_state(lambda _: next(following), last), last
+
+
+class Run:
+    """One pass over one sequence, and what its way back needs."""
+
+    __slots__ = ("arrays", "known", "program", "sequence", "space", "tensors", "wanted")
+
+    def __init__(self, sequence: Sequence, captured: Captures, program: Program) -> None:
+        self.sequence, self.program = sequence, program
+        self.tensors = [*sequence.state_parts, *sequence.input_parts, *captured.arrays]
+        self.arrays = [t.data if type(t) is Tensor else t for t in self.tensors]
+        self.wanted = [
+            i
+            for i, t in enumerate(self.tensors)
+            if type(t) is Tensor and t.requires_grad and program.gradients[i]
+        ]
+        self.known: tuple[Any, list[Any]] | None = None
+        self.space: Workspace | None = None
+
+    def outputs(self) -> tuple[Any, Any]:
+        """Run the steps; the stacked states and the last one, as Tensors in the graph."""
+        space = self.program.workspace(self.sequence.steps)
+        stacked = space.forward(*self.arrays)
+        mark = recording.mark
+        if mark is None or not self.wanted:
+            tensors = [Tensor(states) for states in stacked]
+        else:
+            self.space = space
+            space.busy = True
+            edges = tuple(
+                (self.tensors[i].node, ("inputs", i), GRADIENT, (i, self)) for i in self.wanted
+            )
+            if len(stacked) == 1:
+                (states,) = stacked
+                tensors = [_tracked(states, Node(scan, edges, states.shape, states.dtype, mark))]
+            else:
+                whole = Node(scan, edges, (), stacked[0].dtype, mark)
+                tensors = [
+                    _tracked(
+                        states,
+                        Node(
+                            _part, ((whole, "scan", PART, (n,)),), states.shape, states.dtype, mark
+                        ),
+                    )
+                    for n, states in enumerate(stacked)
+                ]
+        if self.sequence.steps == 0:
+            return self._nested(tensors), self.sequence.state
+        return self._nested(tensors), self._nested([states[-1] for states in tensors])
+
+    def _nested(self, tensors: list[Any]) -> Any:
+        if self.sequence.flat:
+            return tensors[0]
+        following = iter(tensors)
+        return map_state(lambda _: next(following), self.sequence.state)
+
+    def gradient(self, g: Any, i: int) -> Any:
+        """∂L/∂(input i). All are computed together when the first is asked for."""
+        if self.known is None or self.known[0] is not g:
+            adjoints = g.parts if isinstance(g, Adjoints) else {0: g}
+            if any(isinstance(a, Tensor) for a in adjoints.values()):
+                found = self._recorded(adjoints)
+            else:
+                found = self._computed(adjoints)
+            self.known = (g, found)
+        gradient = self.known[1][i]
+        if i == self.wanted[-1]:
+            self.known = None
+        return gradient
+
+    def _computed(self, adjoints: dict[int, Array]) -> list[Array]:
+        assert self.space is not None
+        stacked = self.space.states
+        seeds = [
+            adjoints[n] if n in adjoints else np.broadcast_to(np.zeros((), s.dtype), s.shape)
+            for n, s in enumerate(stacked)
+        ]
+        return list(self.space.backward(seeds, self.arrays))
+
+    def _recorded(self, adjoints: dict[int, Any]) -> list[Any]:
+        """The gradients as Tensors, for derivatives of a higher order: by `unroll`."""
+        sequence = self.sequence
+        states, _ = unroll(
+            sequence.cell, sequence.xs, sequence.state, sequence.repeatable, sequence.reset
+        )
+        weighted: Any = 0.0
+        for n, steps in enumerate(zip(*map(parts, states), strict=True)):
+            if n in adjoints:
+                weighted = weighted + np.sum(np.stack(steps) * adjoints[n])  # type: ignore[call-overload]
+        inputs = [self.tensors[i] for i in self.wanted]
+        found = gradients(weighted, inputs, create_graph=True)
+        result: list[Any] = [None] * len(self.tensors)
+        for i, gradient in zip(self.wanted, found, strict=True):
+            result[i] = gradient
+        return result
+
+    def __del__(self) -> None:
+        if self.space is not None:
+            self.space.busy = False
+
+
+class Adjoints:
+    """The gradient of a scan whose state has several parts: those of the parts that have one.
+
+    It travels through the sweep like an array without axes.
+    """
+
+    __slots__ = ("dtype", "parts")
+    shape: tuple[int, ...] = ()
+    size = 1
+
+    def __init__(self, parts: dict[int, Any], dtype: Any) -> None:
+        self.parts, self.dtype = parts, dtype
+
+    def __add__(self, other: Adjoints) -> Adjoints:
+        merged = dict(self.parts)
+        for n, gradient in other.parts.items():
+            merged[n] = merged[n] + gradient if n in merged else gradient
+        return Adjoints(merged, self.dtype)
+
+
+def _part(whole: Any, n: int) -> Any:
+    """One part of the states of a scan."""
+    return whole[n]
+
+
+_part.__name__ = "part"
+
+GRADIENT = Pullback(lambda g, i, run: run.gradient(g, i), "inputs", ["inputs", "run"])
+PART = Pullback(lambda g, n: Adjoints({n: g}, g.dtype), "whole", ["whole", "n"])
+
+
+def _tracked(data: Array, node: Node) -> Tensor:
+    result = Tensor(data)
+    result.requires_grad = True
+    result._node = node
+    return result
+
+
+__all__ = ["Links", "scan", "scan_source", "sys"]

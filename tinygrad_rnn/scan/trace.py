@@ -1,0 +1,212 @@
+"""One step of a cell as two straight lines of NumPy calls: forward, and backward.
+
+The cell is run once on Tensors with traced arrays inside; then its tape is swept with traced
+adjoints. The rules of the table are plain NumPy, so the sweep's calls are written down as the
+cell's own were.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from tinygrad_rnn.graph import Mark, Node, marked
+from tinygrad_rnn.scan.captures import Captures
+from tinygrad_rnn.scan.traced import CannotTrace, Traced, Value
+from tinygrad_rnn.state import map_state, parts
+from tinygrad_rnn.sweep import between, fit, sweep
+from tinygrad_rnn.tensor import Tensor
+
+
+class Trace:
+    """The values of one step.
+
+    inputs: x_t, one value per part. states: h_{t−1}, likewise. parameters: what the cell carries,
+    Tensors and arrays. results: h_t. adjoints: ∂L/∂h_t. And the gradients, None where there is
+    none: for states ∂L/∂h_{t−1}, for inputs, for parameters.
+    """
+
+    inputs: list[Value]
+    states: list[Value]
+    parameters: list[Value]
+    results: list[Value]
+    adjoints: list[Value | None]
+    state_gradients: list[Value | None]
+    input_gradients: list[Value | None]
+    parameter_gradients: list[Value | None]
+
+
+def trace(
+    cell: Callable[..., Any],
+    x: Any,
+    state: Any,
+    captured: Captures,
+    x_needs: Sequence[bool],
+    names: tuple[list[str], list[str]],
+) -> Trace:
+    """Run the cell once on sample numbers and write it down.
+
+    x, state: samples of one step, nested as the cell wants them. x_needs: which parts of x need a
+    gradient. names: of the parts of x and of the state.
+    Raises CannotTrace, with the place in the cell, where one straight line cannot stand for it.
+    """
+    result = Trace()
+    x_names, state_names = names
+    result.inputs = [Value(p, name) for p, name in zip(parts(x), x_names, strict=True)]
+    result.states = [Value(p, name) for p, name in zip(parts(state), state_names, strict=True)]
+    x_tensors = [Tensor(Traced(v), n) for v, n in zip(result.inputs, x_needs, strict=True)]
+    h_tensors = [Tensor(Traced(v), v.dtype.kind == "f") for v in result.states]
+    result.parameters = [
+        Value(a.data if type(a) is Tensor else a, name)
+        for a, name in zip(captured.arrays, captured.names, strict=True)
+    ]
+    tensors = [
+        (a, v) for a, v in zip(captured.arrays, result.parameters, strict=True) if type(a) is Tensor
+    ]
+    frames = LocalNames(result.inputs + result.states + result.parameters)
+    before = [tensor.data for tensor, _ in tensors]
+    try:
+        for tensor, value in tensors:
+            tensor.data = Traced(value)
+        with marked(Mark()):
+            x_nested, h_nested = rebuilt(x, x_tensors), rebuilt(state, h_tensors)
+            with frames:
+                new = cell(x_nested, h_nested)
+            _backward(result, new, state, h_tensors, x_tensors, tensors, frames)
+    finally:
+        for (tensor, _), data in zip(tensors, before, strict=True):
+            tensor.data = data
+    by_array = {id(v.sample): v for v in result.parameters}
+    _replace_constants(result, by_array)
+    return result
+
+
+def _backward(
+    result: Trace,
+    new: Any,
+    state: Any,
+    h_tensors: list[Tensor],
+    x_tensors: list[Tensor],
+    tensors: list[tuple[Tensor, Value]],
+    frames: LocalNames,
+) -> None:
+    given, returned = map_state(np.shape, state), map_state(np.shape, new)
+    if given != returned:
+        raise ValueError(
+            f"the cell was given a state of shape {given} and returned one of shape {returned}; "
+            f"they must be equal, so the initial state must have the shape {returned}, or the "
+            f"cell is wrong"
+        )
+    outputs = [h if isinstance(h, Tensor) else Tensor(h) for h in parts(new)]
+    result.results = [
+        h.data.value if isinstance(h.data, Traced) else Value(np.asarray(h.data)) for h in outputs
+    ]
+    result.adjoints = [
+        Value(np.ones_like(v.sample), f"d{s.name}") if h.requires_grad else None
+        for h, v, s in zip(outputs, result.results, result.states, strict=True)
+    ]
+    flowing = [(h, v) for h, v in zip(outputs, result.adjoints, strict=True) if v is not None]
+    wanted = [
+        *(t for t in h_tensors if t.requires_grad),
+        *(t for t in x_tensors if t.requires_grad),
+        *(t for t, _ in tensors if t.requires_grad),
+    ]
+    nodes, others = between([t.node for t in wanted], [h.node for h, _ in flowing])
+    if others:
+        raise CannotTrace(
+            "the cell uses a Tensor that needs a gradient and cannot be found from the cell: hold "
+            "it as an attribute of the cell, or as a variable that the function closes over"
+        )
+    found: dict[Node, Traced] = {}
+    seeds = [Traced(v) for _, v in flowing]
+    for node, gradient in sweep(
+        [h.node for h, _ in flowing], seeds, each_use=lambda *use: None, nodes=nodes
+    ):
+        found[node] = gradient
+        value = gradient.value
+        if not value.name and node in frames.nodes:
+            value.name = f"d{frames.nodes[node]}"
+
+    def gradient_of(tensor: Tensor) -> Value | None:
+        if not tensor.requires_grad or tensor.node not in found:
+            return None
+        gradient = fit(found[tensor.node], tensor.shape)
+        value = gradient.value if isinstance(gradient, Traced) else Value(gradient)
+        return value
+
+    result.state_gradients = [gradient_of(t) for t in h_tensors]
+    result.input_gradients = [gradient_of(t) for t in x_tensors]
+    by_value = {id(v): gradient_of(t) for t, v in tensors}
+    result.parameter_gradients = [by_value.get(id(v)) for v in result.parameters]
+
+
+def rebuilt(tree: Any, leaves: Sequence[Any]) -> Any:
+    """The nesting of `tree` with other leaves, in order."""
+    following = iter(leaves)
+    return map_state(lambda _: next(following), tree)
+
+
+def _replace_constants(result: Trace, by_array: dict[int, Value]) -> None:
+    """Where a call was made on an array that the cell carries, let it be that input."""
+    seen: set[int] = set()
+
+    def exchange(leaf: Any) -> Any:
+        if isinstance(leaf, np.ndarray):
+            return by_array.get(id(leaf), leaf)
+        if isinstance(leaf, tuple | list):
+            return type(leaf)([exchange(part) for part in leaf])
+        return leaf
+
+    waiting = [
+        v
+        for group in (
+            result.results,
+            result.state_gradients,
+            result.input_gradients,
+            result.parameter_gradients,
+        )
+        for v in group
+        if v is not None
+    ]
+    while waiting:
+        value = waiting.pop()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        value.args = exchange(value.args)
+        value.kwargs = {key: exchange(leaf) for key, leaf in value.kwargs.items()}
+        waiting += value.operands
+
+
+class LocalNames:
+    """Calls values by the names of the variables that hold them when the cell's code returns."""
+
+    def __init__(self, known: list[Value]) -> None:
+        self.taken = {v.name for v in known}
+        self.nodes: dict[Node, str] = {}
+
+    def __enter__(self) -> None:
+        self.before = sys.getprofile()
+        sys.setprofile(self.look)
+
+    def __exit__(self, *problem: Any) -> None:
+        sys.setprofile(self.before)
+
+    def look(self, frame: Any, event: str, argument: Any) -> None:
+        if event != "return" or frame.f_code.co_name in ("apply", "record", "__init__"):
+            return
+        for name, thing in frame.f_locals.items():
+            if type(thing) is not Tensor or not isinstance(thing.data, Traced):
+                continue
+            value = thing.data.value
+            if not value.name and value.function is not None and name not in INTERNAL:
+                value.name = name if name not in self.taken else ""
+                self.taken.add(name)
+            if value.name and thing._node is not None:
+                self.nodes.setdefault(thing._node, value.name)
+
+
+INTERNAL = {"self", "other", "result", "value", "y", "x1", "x2", "tensor", "argument"}
