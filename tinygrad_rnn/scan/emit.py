@@ -51,6 +51,7 @@ class Emitter:
         self.mine: set[str] = set()  # those of them that are the program's own
         self.scratch: dict[Value, str] = {}  # the buffer of one step in which it stands
         self.stored: dict[Value, None] = {}
+        self.of_numbers: set[str] = set()  # arrays with one number a step
         outputs = [v for group in GROUPS for v in getattr(trace, group) if v is not None]
         self.order = ordered(outputs)
         self.rank = {v: n for n, v in enumerate(self.order)}
@@ -104,6 +105,8 @@ class Emitter:
             self.mine |= {before, after}
             self.stack[state] = before
             self.forward.owned[after] = self.fresh(f"{name}_t")
+            if state.shape == ():
+                self.of_numbers.add(after)
             if result not in made and "h" in self.depends[result] and not is_view(result):
                 made.add(result)
                 self.stack[result] = after
@@ -148,6 +151,8 @@ class Emitter:
         if value in at.names:
             return at.names[value]
         home = self.home(value)
+        if value.function is assembled and self.outside(value):
+            return self._assembled_at_once(value, home)
         rule = None
         if self.outside(value):
             rule = batched(value, self.stacked, lambda v: self.text(v, home, self.all_steps))
@@ -178,6 +183,16 @@ class Emitter:
             else:
                 self._buffer(value, name)
             lines.append(rule.into(name))
+        return name
+
+    def _assembled_at_once(self, value: Value, at: Direction) -> str:
+        lines = at.after if "g" in self.depends[value] else at.before
+        _, dtype, indices, pieces = value.args
+        pieces = [self.all_steps(piece, at) for piece in pieces]
+        name = at.names[value] = self.fresh(value.name or self._hint(value))
+        lines.append(f"{name} = np.zeros({self._shape(value, 'T')}, {literal(dtype)})")
+        for index, piece in zip(indices, pieces, strict=True):
+            lines.append(f"{name}[{literal(after_time(index))}] = {piece}")
         return name
 
     def _needed_back(self) -> set[Value]:
@@ -227,8 +242,10 @@ class Emitter:
 
     def outside(self, value: Value) -> bool:
         """Whether a value can be computed for all steps at once, outside of the loop."""
-        if value.function is None or value.function is assembled:
+        if value.function is None:
             return False
+        if value.function is assembled:
+            return value not in self.ahead and value not in self.looping
         if value in self.ahead:
             return "h" not in self.depends[value] or is_view(value)
         if "g" in self.depends[value]:
@@ -244,10 +261,20 @@ class Emitter:
 
     def keep(self, value: Value) -> None:
         """Compute the value in the loop, and keep it for every step."""
+        self.keep_looping(value)
         if value not in self.stack:
             self._buffer(value, self.fresh(value.name or self._hint(value)))
             self.stored[value] = None
         self.want(value)
+
+    def keep_looping(self, value: Value) -> None:
+        """Have all that a value needs in the loop, also what was to be made after it."""
+        if value not in self.ahead:
+            inner = ordered([value])
+            self.looping.update(inner)
+            for part in inner:
+                if "g" in self.depends[part]:
+                    self.backward.names.pop(part, None)
 
     def want(self, value: Value) -> None:
         """See to it that a value is there in the loop of its direction."""
@@ -310,6 +337,8 @@ class Emitter:
             return self.scratch[value]
         name = self.all_steps(value, at)
         walked = at.owned if name in self.mine else at.given
+        if value.shape == ():
+            self.of_numbers.add(name)
         if name not in walked:
             short = name.removesuffix("_before")
             hint = f"{short}_prev" if short != name else f"{name.removesuffix('_after')}_t"
@@ -318,7 +347,8 @@ class Emitter:
 
     def emit_loop(self, at: Direction) -> None:
         """The calls of a loop, in order, each with a place to write to."""
-        body = sorted(at.wanted, key=self.rank.__getitem__)
+        # What comes along the links is read first, for the links are written to in the loop.
+        body = sorted(at.wanted, key=lambda v: (v not in self.trace.adjoints, self.rank[v]))
         last = self._last_uses(body)
         links = dict(zip(self.trace.state_gradients, self.links, strict=True)) if at is self.backward else {}
         done: set[Value] = set()
@@ -409,6 +439,8 @@ class Emitter:
 
     def step_of_stack(self, value: Value, at: Direction) -> str:
         name = self.stack[value]
+        if value.shape == ():
+            self.of_numbers.add(name)
         if name not in at.owned:
             at.owned[name] = self.fresh(f"{name.removesuffix('_after')}_t")
         return at.owned[name]
@@ -492,7 +524,7 @@ class Emitter:
                     continue
                 made = self.fresh(part.name or f"{self._hint(part)}_part")
                 if value in self.stack:
-                    whole = (slice(None), *(index if isinstance(index, tuple) else (index,)))
+                    whole = after_time(index)
                     self.factory.append(f"{made} = {self.stack[value]}[{literal(whole)}]")
                     self.mine.add(made)
                     self.stack[part] = made
@@ -575,6 +607,7 @@ class Emitter:
 
     def accumulate(self, value: Value) -> str:
         """Σ_t of a value, added up in the loop."""
+        self.keep_looping(value)
         self.want(value)
         name = self.fresh("sum")
         self.backward.names[Value(None)] = name
@@ -637,6 +670,11 @@ class Emitter:
     def _given_back(self, gradient: Value) -> str:
         name = self.all_steps(gradient, self.backward)
         return f"{name}.copy()" if name in self.mine or gradient in self.trace.adjoints else name
+
+
+def after_time(index: Any) -> tuple[Any, ...]:
+    """An index of one step's array, as an index of the array of all steps."""
+    return (slice(None), *(index if isinstance(index, tuple) else (index,)))
 
 
 def rows(name: str) -> str:

@@ -32,14 +32,22 @@ def page(emitter: Emitter, title: str) -> str:
             "",
             "",
         ]
+    if emitter.of_numbers:
+        lines += [
+            "def numbers(a):",
+            '    """Each number of an array as an array to write to."""',
+            "    return [a[t, ...] for t in range(len(a))]",
+            "",
+            "",
+        ]
     lines += [
         "def program(T):",
         f'    """{title}"""',
         "    # Buffers, made once.",
         *indented(emitter.factory),
     ]
-    lines += walks(forward, "forward", backwards=False)
-    lines += walks(backward, "backward", backwards=True)
+    lines += walks(forward, emitter.of_numbers, "forward", backwards=False)
+    lines += walks(backward, emitter.of_numbers, "backward", backwards=True)
     names = ", ".join(starts)
     lines += ["", f"    def forward({', '.join([*starts, given])}):"]
     body = [*forward.constants]
@@ -74,13 +82,14 @@ def indented(lines: list[str], depth: int = 1) -> list[str]:
     return ["    " * depth + line for line in lines]
 
 
-def walks(at: Direction, which: str, backwards: bool) -> list[str]:
+def walks(at: Direction, of_numbers: set[str], which: str, backwards: bool) -> list[str]:
     """The views of each step, made once."""
     if not at.owned:
         return []
-    arrays = ", ".join(f"{name}[::-1]" if backwards else name for name in at.owned)
-    steps = f"{which}_steps = list(zip({arrays}))" if len(at.owned) > 1 else f"{which}_steps = list({arrays[:]})"
-    return [f"    {steps}  # views of each step"]
+    turn = "[::-1]" if backwards else ""
+    arrays = [f"numbers({name}{turn})" if name in of_numbers else name + turn for name in at.owned]
+    source = arrays[0] if len(arrays) == 1 else f"zip({', '.join(arrays)})"
+    return [f"    {which}_steps = list({source})  # views of each step"]
 
 
 def loop(at: Direction, which: str, backwards: bool) -> list[str]:

@@ -14,7 +14,8 @@ from tinygrad_rnn.scan.captures import Captures, captures
 from tinygrad_rnn.scan.program import Program, Workspace
 from tinygrad_rnn.scan.sequence import Sequence, prepared
 from tinygrad_rnn.scan.traced import CannotTrace
-from tinygrad_rnn.state import map_state, parts
+from tinygrad_rnn.differentiate import leaves as parts
+from tinygrad_rnn.state import map_state
 from tinygrad_rnn.sweep import gradients
 from tinygrad_rnn.tensor import Tensor
 from tinygrad_rnn.truncation import Links, Truncation

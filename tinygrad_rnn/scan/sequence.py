@@ -10,7 +10,8 @@ import numpy as np
 from tinygrad_rnn.derivatives.shapes import astype
 from tinygrad_rnn.functions import scale_gradient
 from tinygrad_rnn.randomized import Randomized
-from tinygrad_rnn.state import map_state, parts, per_row, zero_rows
+from tinygrad_rnn.differentiate import leaves as parts
+from tinygrad_rnn.state import map_state, per_row, zero_rows
 from tinygrad_rnn.tensor import Tensor
 from tinygrad_rnn.truncation import Links, Truncation
 from tinygrad_rnn.unroll import checked, initial_state, restarts_of

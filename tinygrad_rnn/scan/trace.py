@@ -16,7 +16,8 @@ import numpy as np
 from tinygrad_rnn.graph import Mark, Node, marked
 from tinygrad_rnn.scan.captures import Captures
 from tinygrad_rnn.scan.traced import CannotTrace, Traced, Value
-from tinygrad_rnn.state import map_state, parts
+from tinygrad_rnn.differentiate import leaves as parts
+from tinygrad_rnn.state import map_state
 from tinygrad_rnn.sweep import between, fit, sweep
 from tinygrad_rnn.tensor import Tensor
 

@@ -7,6 +7,7 @@ written down alike. Each traced array also has a sample of its numbers, for shap
 
 from __future__ import annotations
 
+import functools
 import operator
 import os
 import sys
@@ -120,6 +121,7 @@ class Traced(NDArrayOperatorsMixin):
 
     __slots__ = ("value",)
     __array_priority__ = 100
+    _records = True  # functions of the table that are not NumPy's ask here, too
 
     def __init__(self, value: Value) -> None:
         self.value = value
@@ -150,6 +152,9 @@ class Traced(NDArrayOperatorsMixin):
     ) -> Any:
         if any(isinstance(a, Tensor) for a in args):
             return NotImplemented
+        if hasattr(function, "__wrapped__") and not function.__module__.startswith("numpy"):
+            # A function of the table: not its name is written down but the NumPy in it.
+            return straight().get(function, function.__wrapped__)(*args, **kwargs)
         return record(function, args, kwargs)
 
     def __getitem__(self, index: Any) -> Traced:
@@ -228,6 +233,27 @@ class Traced(NDArrayOperatorsMixin):
         )
 
     __bool__ = __float__ = __int__ = __index__ = item = tolist = __array__ = _refuse
+
+
+@functools.cache
+def straight() -> dict[Any, Callable[..., Any]]:
+    """Functions that choose by their numbers how to compute, written without a choice."""
+    from tinygrad_rnn import functions
+
+    def parts(x: Any) -> tuple[Any, Any, Any]:
+        shift = np.max(x, axis=-1, keepdims=True)
+        e = np.exp(x - shift)
+        return e, np.sum(e, axis=-1, keepdims=True), shift
+
+    def softmax(x: Any) -> Any:
+        e, s, _ = parts(x)
+        return e / s
+
+    def log_softmax(x: Any) -> Any:
+        _, s, shift = parts(x)
+        return x - shift - np.log(s)
+
+    return {functions.softmax: softmax, functions.log_softmax: log_softmax}
 
 
 CONSTANT_LIKE = {np.ones_like: 1, np.zeros_like: 0, np.empty_like: 0}
