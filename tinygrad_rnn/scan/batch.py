@@ -14,7 +14,7 @@ import numpy as np
 
 from tinygrad_rnn.derivatives.indexing import is_basic
 from tinygrad_rnn.scan.traced import Value, astype
-from tinygrad_rnn.scan.write import call, literal
+from tinygrad_rnn.scan.write import call, into_buffer, literal
 
 
 class Batched(NamedTuple):
@@ -69,14 +69,10 @@ def aligned(operand: Any, ndim: int, stacked: Any, name: Any) -> str:
 
 def _elementwise(value: Value, stacked: Any, name: Any) -> Batched:
     args = [aligned(a, value.ndim, stacked, name) for a in value.args]
-    function = call(value.function)
-    into = None
-    if isinstance(value.function, np.ufunc):
-
-        def into(out: str) -> str:
-            return f"{function}({', '.join([*args, out])})"
-
-    return Batched(f"{function}({', '.join(args)})", into)
+    text = f"{call(value.function)}({', '.join(args)})"
+    if not isinstance(value.function, np.ufunc):
+        return Batched(text)
+    return Batched(text, lambda out: into_buffer(value.function, args, out))
 
 
 def rows(text: str) -> str:

@@ -8,6 +8,8 @@ not written at all.
 
 from __future__ import annotations
 
+import builtins
+import keyword
 import operator
 from collections import Counter
 from typing import Any
@@ -18,11 +20,15 @@ from tinygrad_rnn.scan.batch import Batched, batched, is_elementwise, is_view
 from tinygrad_rnn.scan.simplify import GROUPS, assembled, covers, is_sum_at, ordered
 from tinygrad_rnn.scan.trace import Trace
 from tinygrad_rnn.scan.traced import Value, added_at, filled, values_in
-from tinygrad_rnn.scan.write import expression, literal
+from tinygrad_rnn.scan.write import expression, into_buffer, literal
 
 AT_ONCE = 4096
 """Up to so many numbers a step, what the way back needs is computed for all steps before it; from
 there on in the loop, where it stays in the cache."""
+
+
+ALIVE = ("windows", "lanes", "links", "alive", "lane", "start", "seeded", "cut")
+"""Names that the loop over windows uses."""
 
 
 class Direction:
@@ -42,11 +48,13 @@ class Direction:
 class Emitter:
     """The places of all values, and the source."""
 
-    def __init__(self, trace: Trace) -> None:
+    def __init__(self, trace: Trace, windows: bool = False) -> None:
         self.trace = trace
+        self.windows = windows
         self.factory: list[str] = []
         self.forward, self.backward = Direction(), Direction()
-        self.taken: set[str] = {"T", "np", "rows"}
+        self.taken = {"T", "np", "rows", "numbers", "program", "forward", "backward", *ALIVE}
+        self.taken |= {*keyword.kwlist, *dir(builtins)}
         self.stack: dict[Value, str] = {}  # the array of all steps in which a value stands
         self.mine: set[str] = set()  # those of them that are the program's own
         self.scratch: dict[Value, str] = {}  # the buffer of one step in which it stands
@@ -360,10 +368,13 @@ class Emitter:
                 self._assemble(value, at, done)
                 done.add(value)
                 continue
-            if value in self.scratch and value not in done and is_view(value):
-                continue
             done.add(value)
             self._write_step(value, at, n, last, links)
+        if self.windows and at is self.backward:
+            for value in body:
+                if value in self.stored:
+                    total = self.step_of_stack(value, at)
+                    at.loop.append(f"np.add({total}, {self.scratch[value]}, {total})")
         if at is self.backward:
             for gradient, link in zip(self.trace.state_gradients, self.links, strict=True):
                 if gradient is not None and self.scratch.get(gradient) != link:
@@ -382,16 +393,19 @@ class Emitter:
                     if operand.function is None or not is_view(operand):
                         break
                     operand = operand.args[0]
-        for value in [*self.trace.results, *self.trace.state_gradients]:
-            if value is not None:
-                last[value] = len(body)
+        kept = [*self.trace.results, *self.trace.state_gradients]
+        if self.windows:
+            kept += self.stored
+        for kept_value in kept:
+            if kept_value is not None:
+                last[kept_value] = len(body)
         return last
 
     def _write_step(
         self, value: Value, at: Direction, n: int, last: dict[Value, int], links: Any
     ) -> None:
         name = lambda v: self.step(v, at)  # noqa: E731
-        if is_view(value) and value not in self.stack:
+        if is_view(value) and value not in self.stack and value not in self.scratch:
             source = value.args[0]
             base = self.scratch.get(source)
             if base is not None and base in self.fixed:
@@ -404,7 +418,7 @@ class Emitter:
                 at.loop.append(f"{made} = {self.written(value, at, name)}")
                 self.scratch[value] = made
             return
-        if value in self.stack:
+        if self.written_to_stack(value):
             out = self.step_of_stack(value, at)
         elif value in self.scratch:  # a part of an assembly
             out = self.scratch[value]
@@ -417,11 +431,11 @@ class Emitter:
             out = self._scratch_for(value, n, last, links)
         if into:
             args = [self.text(a, at, lambda v, _: name(v)) for a in value.args]
-            at.loop.append(f"{expression_of(function)}({', '.join([*args, out])})")
+            at.loop.append(into_buffer(function, args, out))
         elif product:
             left, right = value.args
             a, b = (self.text(v, at, lambda v, _: name(v)) for v in (left, right))
-            whole = value in self.stack or out in self.fixed_whole
+            whole = self.written_to_stack(value) or out in self.fixed_whole
             same = all(isinstance(v, Value) and v.dtype == value.dtype for v in (left, right))
             small = all(isinstance(v, Value) and v.ndim <= 2 for v in (left, right))
             if whole and same and small and value.ndim > 0:
@@ -436,6 +450,11 @@ class Emitter:
                 made = self.fresh(value.name or self._hint(value))
                 at.loop.append(f"{made} = {text}")
                 self.scratch[value] = made
+
+    def written_to_stack(self, value: Value) -> bool:
+        """Whether the loop writes a value straight into the array of all steps. Under windows it
+        comes once for every lane, and the lanes are added up there."""
+        return value in self.stack and not (self.windows and "g" in self.depends[value])
 
     def step_of_stack(self, value: Value, at: Direction) -> str:
         name = self.stack[value]
@@ -478,21 +497,20 @@ class Emitter:
         """∂L/∂h_t: from the loss at t, and along the link from the step after it."""
         part = self.trace.adjoints.index(value)
         link, given = self.links[part], self.seed_names[part]
-        at.given.setdefault(given, self.fresh(f"{given}_t"))
-        loss = at.given[given]
-        if self.trace.state_gradients[part] is None:
-            if value in self.stored:
-                at.loop.append(f"np.copyto({self.step_of_stack(value, at)}, {loss})")
-            else:
-                self.scratch[value] = loss
+        loss = at.given.setdefault(given, f"{given}_t")
+        linked = self.trace.state_gradients[part] is not None
+        if self.windows:
+            loss = f"{loss} if seeded else 0"
+        if not linked and value not in self.stored and not self.windows:
+            self.scratch[value] = loss
             return
-        if value in self.stored:
+        if self.written_to_stack(value):
             out = self.step_of_stack(value, at)
         else:
             out = self.fresh(value.name)
             self._fixed_buffer(out, value)
             self.scratch[value] = out
-        at.loop.append(f"np.add({link}, {loss}, {out})")
+        at.loop.append(f"np.add({link}, {loss}, {out})" if linked else f"np.copyto({out}, {loss})")
 
     def _assemble(self, value: Value, at: Direction, done: set[Value]) -> None:
         """The parts were written in their places before; here only those that could not be."""
@@ -506,7 +524,7 @@ class Emitter:
         for value in sorted(at.wanted, key=self.rank.__getitem__):
             if value.function is not assembled:
                 continue
-            if value not in self.stack:
+            if not self.written_to_stack(value):
                 name = self.fresh(value.name or self._hint(value))
                 self._fixed_buffer(name, value, "empty" if covers(value) else "zeros")
                 self.scratch[value] = name
@@ -514,7 +532,7 @@ class Emitter:
                 target = value.sample[index]
                 if (
                     part not in at.wanted
-                    or part in self.stack
+                    or part in self.in_place
                     or part in self.scratch
                     or part.function in (None, assembled)
                     or is_view(part)
@@ -522,8 +540,12 @@ class Emitter:
                     or target.dtype != part.dtype
                 ):
                     continue
+                if self.written_to_stack(part):
+                    if self.written_to_stack(value) and self._moved(part, value, index):
+                        self.in_place[part] = value
+                    continue
                 made = self.fresh(part.name or f"{self._hint(part)}_part")
-                if value in self.stack:
+                if self.written_to_stack(value):
                     whole = after_time(index)
                     self.factory.append(f"{made} = {self.stack[value]}[{literal(whole)}]")
                     self.mine.add(made)
@@ -534,6 +556,17 @@ class Emitter:
                     self.fixed.add(made)
                     self.scratch[part] = made
                 self.in_place[part] = value
+
+    def _moved(self, part: Value, whole: Value, index: Any) -> bool:
+        """Let the array of a part be a view of the whole, if nothing looks into it so far."""
+        name = self.stack[part]
+        made = [n for n, line in enumerate(self.factory) if line.startswith(f"{name} = np.")]
+        read = [line for line in self.factory if f" {name}[" in line]
+        if len(made) != 1 or read or part in self.trace.results:
+            return False
+        del self.factory[made[0]]
+        self.factory.append(f"{name} = {self.stack[whole]}[{literal(after_time(index))}]")
+        return True
 
     # Gradients of parameters: sums over all steps ----------------------------------------------
 
@@ -609,7 +642,7 @@ class Emitter:
         """Σ_t of a value, added up in the loop."""
         self.keep_looping(value)
         self.want(value)
-        name = self.fresh("sum")
+        name = self.fresh("total")
         self.backward.names[Value(None)] = name
         self.accumulated.append((name, value))
         return name
@@ -643,7 +676,11 @@ class Emitter:
         for link, state, gradient in zip(
             self.links, trace.states, trace.state_gradients, strict=True
         ):
-            if gradient is not None:
+            if gradient is not None and self.windows:
+                n = self.links.index(link)
+                self.fixed_whole.add(link)
+                self.returned.append(f"sum(links[lane][{n}] for lane, *_ in alive)")
+            elif gradient is not None:
                 self._fixed_buffer(link, state)
                 self.returned.append(f"{link}.copy()")
             else:
@@ -698,12 +735,6 @@ def vector_of(value: Value, axis: int) -> Value | None:
         inner = value.args[0]
         return inner if inner.ndim == 1 else None  # type: ignore[no-any-return]
     return None
-
-
-def expression_of(function: Any) -> str:
-    from tinygrad_rnn.scan.write import call
-
-    return call(function)
 
 
 __all__ = ["Emitter", "added_at"]

@@ -59,14 +59,42 @@ def page(emitter: Emitter, title: str) -> str:
     body += [f"return {', '.join(f'{name}[1:]' for name in states)},"]
     lines += indented(body, 2)
     seeds = ", ".join(emitter.seed_names)
-    lines += ["", f"    def backward({seeds}, {given}):"]
+    windows = "windows, lanes, " if emitter.windows else ""
+    lines += ["", f"    def backward({windows}{seeds}, {given}):"]
     body = [*backward.constants]
     if backward.before:
         body += ["# Before the loop: what depends on no gradient, for all steps at once."]
         body += backward.before
-    body += [f"{link}[...] = 0" for link, g in zip(emitter.links, trace.state_gradients, strict=True) if g is not None]
+    if emitter.windows:
+        shapes = [f"np.empty({literal(v.shape)}, {literal(v.dtype)})" for v in trace.states]
+        body += [f"links = [({', '.join(shapes)},) for _ in range(lanes)]"]
+        body += [f"{emitter.stack[v]}[...] = 0" for v in emitter.stored if v not in emitter.ahead and "g" in emitter.depends[v]]
+    else:
+        body += [
+            f"{link}[...] = 0"
+            for link, gradient in zip(emitter.links, trace.state_gradients, strict=True)
+            if gradient is not None
+        ]
     body += [f"{name} = np.zeros({literal(v.shape)}, {literal(v.dtype)})" for name, v in emitter.accumulated]
-    body += ["# The loop: the gradient of each state, along the link from the step after it."]
+    if emitter.windows:
+        body += ["# The loop: the gradient of each state, one lane for every loss that looks back."]
+        backward.loop = [
+            "for lane, start, seeded, cut in alive:",
+            *indented([
+                f"{', '.join(emitter.links)}, = links[lane]",
+                "if start:",
+                *(f"    {link}[...] = 0" for link in emitter.links),
+                *backward.loop,
+                "if cut is not None:",
+                *(
+                    f"    np.multiply({link}, cut.reshape(-1, {', '.join('1' for _ in v.shape[1:])}), {link})"
+                    for link, v in zip(emitter.links, trace.states, strict=True)
+                ),
+            ]),
+        ]
+        backward.given["windows"] = "alive"
+    else:
+        body += ["# The loop: the gradient of each state, along the link from the step after it."]
     body += loop(backward, "backward", backwards=True)
     if backward.after:
         body += ["# After the loop: gradients of parameters and inputs, one product over all steps."]
@@ -96,7 +124,7 @@ def loop(at: Direction, which: str, backwards: bool) -> list[str]:
     turn = "[::-1]" if backwards else ""
     owned = list(at.owned.values())
     given = list(at.given.values())
-    sources = [f"{name}{turn}" for name in at.given]
+    sources = [name if name == "windows" else f"{name}{turn}" for name in at.given]
     if not owned and not given:
         return []
     if owned:

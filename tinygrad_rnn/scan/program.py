@@ -15,6 +15,7 @@ from tinygrad_rnn.scan.layout import page
 from tinygrad_rnn.scan.sequence import Sequence
 from tinygrad_rnn.scan.simplify import simplify
 from tinygrad_rnn.scan.trace import trace
+from tinygrad_rnn.truncation import Windows
 
 
 class Program:
@@ -33,7 +34,7 @@ class Program:
             (sequence.input_names, sequence.state_names),
         )
         simplify(step)
-        emitter = Emitter(step)
+        emitter = Emitter(step, isinstance(sequence.truncation, Windows))
         emitter.build()
         self.gradients = [text != "None" for text in emitter.returned]
         self.source = page(emitter, sequence.title())
@@ -88,8 +89,10 @@ class Workspace:
         self.states = states
         return states  # type: ignore[no-any-return]
 
-    def backward(self, seeds: list[Array], arrays: list[Array]) -> tuple[Array | None, ...]:
-        return self._backward(*seeds, *arrays[len(seeds) :])  # type: ignore[no-any-return]
+    def backward(
+        self, seeds: list[Array], arrays: list[Array], windows: tuple[Any, ...]
+    ) -> tuple[Array | None, ...]:
+        return self._backward(*windows, *seeds, *arrays[len(seeds) :])  # type: ignore[no-any-return]
 
 
 from tinygrad_rnn.tensor import Tensor as Tensor_  # noqa: E402

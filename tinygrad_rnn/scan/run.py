@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 from tinygrad_rnn.derivatives.table import Pullback
 from tinygrad_rnn.graph import Array, Node, recording
 from tinygrad_rnn.scan.captures import Captures, captures
+from tinygrad_rnn.scan.lanes import schedule
 from tinygrad_rnn.scan.program import Program, Workspace
 from tinygrad_rnn.scan.sequence import Sequence, prepared
 from tinygrad_rnn.scan.traced import CannotTrace
@@ -18,7 +18,7 @@ from tinygrad_rnn.differentiate import leaves as parts
 from tinygrad_rnn.state import map_state
 from tinygrad_rnn.sweep import gradients
 from tinygrad_rnn.tensor import Tensor
-from tinygrad_rnn.truncation import Links, Truncation
+from tinygrad_rnn.truncation import Truncation, Windows
 from tinygrad_rnn.unroll import unroll
 
 
@@ -184,7 +184,11 @@ class Run:
             adjoints[n] if n in adjoints else np.broadcast_to(np.zeros((), s.dtype), s.shape)
             for n, s in enumerate(stacked)
         ]
-        return list(self.space.backward(seeds, self.arrays))
+        truncation = self.sequence.truncation
+        windows = (
+            schedule(truncation, self.sequence.steps) if isinstance(truncation, Windows) else ()
+        )
+        return list(self.space.backward(seeds, self.arrays, windows))
 
     def _recorded(self, adjoints: dict[int, Any]) -> list[Any]:
         """The gradients as Tensors, for derivatives of a higher order: by `unroll`."""
@@ -244,6 +248,3 @@ def _tracked(data: Array, node: Node) -> Tensor:
     result.requires_grad = True
     result._node = node
     return result
-
-
-__all__ = ["Links", "scan", "scan_source", "sys"]

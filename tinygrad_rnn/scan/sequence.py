@@ -13,7 +13,7 @@ from tinygrad_rnn.randomized import Randomized
 from tinygrad_rnn.differentiate import leaves as parts
 from tinygrad_rnn.state import map_state, per_row, zero_rows
 from tinygrad_rnn.tensor import Tensor
-from tinygrad_rnn.truncation import Links, Truncation
+from tinygrad_rnn.truncation import Links, Truncation, Windows
 from tinygrad_rnn.unroll import checked, initial_state, restarts_of
 
 
@@ -91,7 +91,7 @@ def prepared(cell: Any, xs: Any, state: Any, truncation: Truncation | None, rese
         tuple([(x.shape[1:], x.dtype, getattr(x, "requires_grad", False)) for x in sequence.input_parts]),
         tuple([(h.data.shape, h.data.dtype, h.requires_grad) for h in sequence.state_parts]),
         None if sequence.flat else repr(map_state(lambda _: 0, sequence.state)),
-        T > 20_000,
+        isinstance(sequence.truncation, Windows),
     )
     return sequence
 

@@ -78,4 +78,11 @@ def expression(function: Any, args: Any, kwargs: Any, name: Callable[[Any], str]
     return f"{call(function)}({', '.join([*map(name, args), *options])})"
 
 
+def into_buffer(function: Any, args: list[str], out: str) -> str:
+    """The source of an elementwise call that writes its result into a buffer."""
+    # Two functions want the keyword, which costs a little at every call.
+    keyword = "out=" if function in (np.maximum, np.minimum) else ""
+    return f"{call(function)}({', '.join(args)}, {keyword}{out})"
+
+
 INFIX: dict[Any, str] = {np.matmul: "@"}
