@@ -28,11 +28,11 @@ from tinygrad_rnn.optimizers import (
     clip_grad_value,
 )
 from tinygrad_rnn.randomized import Randomized
+from tinygrad_rnn.scan import scan, scan_source
 from tinygrad_rnn.stacked import Stacked, from_torch
 from tinygrad_rnn.state import detach, reset
 from tinygrad_rnn.storage import load, save
 from tinygrad_rnn.stream import stream
-from tinygrad_rnn.scan import scan, scan_source
 from tinygrad_rnn.sweep import contributions, gradients, tape
 from tinygrad_rnn.tensor import Tensor
 from tinygrad_rnn.truncation import TBPTT, Full, Subsequence, Window

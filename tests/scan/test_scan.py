@@ -11,7 +11,7 @@ import pytest
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.differentiate import leaves
-from tinygrad_rnn.scan import CannotTrace
+from tinygrad_rnn.scan import TraceError
 
 T, B, D, H = 7, 3, 3, 4
 
@@ -28,7 +28,12 @@ def stacked(states: Any) -> list[Any]:
 
 
 def outcome(
-    run: Callable[..., Any], cell: Any, xs: Any, state: Any, parameters: list[tg.Tensor], **options: Any
+    run: Callable[..., Any],
+    cell: Any,
+    xs: Any,
+    state: Any,
+    parameters: list[tg.Tensor],
+    **options: Any,
 ) -> list[Any]:
     """Loss, states and all gradients; the loss weighs every entry, and bends the last state."""
     inputs = [*parameters, *leaves(state), *([xs] if isinstance(xs, tg.Tensor) else [])]
@@ -46,7 +51,9 @@ def outcome(
     return [loss.data, *values, *gradients]
 
 
-def compare(cell: Any, state: Any, parameters: list[tg.Tensor], xs: Any = None, **options: Any) -> None:
+def compare(
+    cell: Any, state: Any, parameters: list[tg.Tensor], xs: Any = None, **options: Any
+) -> None:
     if xs is None:
         xs = parameter(T, B, D, seed=9)
     expected = outcome(tg.unroll, cell, xs, state, parameters, **options)
@@ -63,6 +70,7 @@ def compare(cell: Any, state: Any, parameters: list[tg.Tensor], xs: Any = None, 
 def state_of(cell: Any) -> Any:
     h, c = parameter(B, H, seed=1), parameter(B, H, seed=2)
     return (h, c) if isinstance(cell, tg.LSTMCell) else h
+
 
 CELLS: dict[str, Callable[[], Any]] = {
     "tanh": lambda: tg.RNNCell(D, H, rng=0),
@@ -101,7 +109,9 @@ def test_built_in_cells_under_every_truncation(name: str, truncation: Any) -> No
 def test_reset(truncation: Any) -> None:
     cell = tg.LSTMCell(D, H, rng=0)
     rows = np.random.default_rng(0).random((T, B)) < 0.4
-    compare(cell, state_of(cell), list(cell.parameters().values()), truncation=truncation, reset=rows)
+    compare(
+        cell, state_of(cell), list(cell.parameters().values()), truncation=truncation, reset=rows
+    )
 
 
 W, U, V, b = parameter(D, H), parameter(H, H), parameter(H, H, seed=1), parameter(H)
@@ -309,7 +319,7 @@ def test_values_decide_in_python() -> None:
     def cell(x: Any, h: Any) -> Any:
         return h if np.sum(h) > 0 else np.tanh(x @ W)
 
-    with pytest.raises(CannotTrace, match=r"test_scan.py, line \d+.*np.where.*tg.unroll"):
+    with pytest.raises(TraceError, match=r"test_scan.py, line \d+.*np.where.*tg.unroll"):
         tg.scan(cell, np.ones((T, B, D)), np.zeros((B, H)))
     expected, _ = tg.unroll(cell, np.ones((T, B, D)), np.zeros((B, H)))
     states, last = tg.scan(cell, np.ones((T, B, D)), np.zeros((B, H)), fallback=True)
@@ -329,7 +339,7 @@ def test_a_tensor_that_the_cell_hides() -> None:
         def turn(self, h: Any) -> Any:
             return np.tanh(h @ hidden["weights"])
 
-    with pytest.raises(CannotTrace, match="cannot be found from the cell"):
+    with pytest.raises(TraceError, match="cannot be found from the cell"):
         tg.scan(Hiding(), np.ones((T, B, D)), np.zeros((B, H)))
 
 

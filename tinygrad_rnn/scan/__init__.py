@@ -1,6 +1,6 @@
 """`scan`: the program that one would have written by hand, derived from the cell."""
 
 from tinygrad_rnn.scan.run import scan, scan_source
-from tinygrad_rnn.scan.traced import CannotTrace
+from tinygrad_rnn.scan.traced import TraceError
 
-__all__ = ["CannotTrace", "scan", "scan_source"]
+__all__ = ["TraceError", "scan", "scan_source"]

@@ -137,7 +137,9 @@ def _transposed(value: Value, stacked: Any, name: Any) -> Batched:
         axes[i], axes[j] = axes[j], axes[i]
     else:
         given = value.args[1] if len(value.args) > 1 else None
-        axes = [a % array.ndim for a in given] if given is not None else list(range(array.ndim))[::-1]
+        axes = (
+            [a % array.ndim for a in given] if given is not None else list(range(array.ndim))[::-1]
+        )
     order = (0, *(axis + 1 for axis in axes))
     return Batched(f"{name(array)}.transpose({literal(order)})", view=True)
 

@@ -40,7 +40,9 @@ class Direction:
         self.loop: list[str] = []
         self.after: list[str] = []
         self.wanted: dict[Value, None] = {}  # computed in the loop
-        self.owned: dict[str, str] = {}  # arrays of the program walked over, and the names of a step
+        self.owned: dict[
+            str, str
+        ] = {}  # arrays of the program walked over, and the names of a step
         self.given: dict[str, str] = {}  # arrays of the caller, likewise
         self.names: dict[Value, str] = {}  # constants and views made in the function itself
 
@@ -358,7 +360,11 @@ class Emitter:
         # What comes along the links is read first, for the links are written to in the loop.
         body = sorted(at.wanted, key=lambda v: (v not in self.trace.adjoints, self.rank[v]))
         last = self._last_uses(body)
-        links = dict(zip(self.trace.state_gradients, self.links, strict=True)) if at is self.backward else {}
+        links = (
+            dict(zip(self.trace.state_gradients, self.links, strict=True))
+            if at is self.backward
+            else {}
+        )
         done: set[Value] = set()
         for n, value in enumerate(body):
             if value in self.trace.adjoints:
@@ -608,9 +614,7 @@ class Emitter:
                 return None
             name = self.fresh(value.name or "dw")
             at.after.append(f"{name} = np.zeros({literal(shape)}, {literal(dtype)})")
-            at.after += [
-                f"{name}[{literal(i)}] = {s}" for i, s in zip(indices, sums, strict=True)
-            ]
+            at.after += [f"{name}[{literal(i)}] = {s}" for i, s in zip(indices, sums, strict=True)]
             return name
         if function is np.matmul:
             left, right = value.args

@@ -51,7 +51,9 @@ def schedule(truncation: Windows, T: int) -> tuple[list[list[Lane]], int]:
         staying = []
         for lane, first, reach, started in alive:
             differ = np.ndim(reach) > 0
-            cut = np.where(reach == s, 0.0, 1.0) if differ and s > 0 and np.any(reach == s) else None
+            cut = (
+                np.where(reach == s, 0.0, 1.0) if differ and s > 0 and np.any(reach == s) else None
+            )
             here.append(Lane(lane, s == started, s >= first, cut))
             if np.min(reach) < s:
                 staying.append((lane, first, reach, started))

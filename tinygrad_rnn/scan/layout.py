@@ -52,7 +52,10 @@ def page(emitter: Emitter, title: str) -> str:
     lines += ["", f"    def forward({', '.join([*starts, given])}):"]
     body = [*forward.constants]
     if forward.before:
-        body += ["# Before the loop: what depends on no state, for all steps at once.", *forward.before]
+        body += [
+            "# Before the loop: what depends on no state, for all steps at once.",
+            *forward.before,
+        ]
     body += [f"{name}[0] = {start}" for name, start in zip(states, starts, strict=True)]
     body += ["# The loop: what depends on the state of the step before."]
     body += loop(forward, "forward", backwards=False)
@@ -68,36 +71,47 @@ def page(emitter: Emitter, title: str) -> str:
     if emitter.windows:
         shapes = [f"np.empty({literal(v.shape)}, {literal(v.dtype)})" for v in trace.states]
         body += [f"links = [({', '.join(shapes)},) for _ in range(lanes)]"]
-        body += [f"{emitter.stack[v]}[...] = 0" for v in emitter.stored if v not in emitter.ahead and "g" in emitter.depends[v]]
+        body += [
+            f"{emitter.stack[v]}[...] = 0"
+            for v in emitter.stored
+            if v not in emitter.ahead and "g" in emitter.depends[v]
+        ]
     else:
         body += [
             f"{link}[...] = 0"
             for link, gradient in zip(emitter.links, trace.state_gradients, strict=True)
             if gradient is not None
         ]
-    body += [f"{name} = np.zeros({literal(v.shape)}, {literal(v.dtype)})" for name, v in emitter.accumulated]
+    body += [
+        f"{name} = np.zeros({literal(v.shape)}, {literal(v.dtype)})"
+        for name, v in emitter.accumulated
+    ]
     if emitter.windows:
         body += ["# The loop: the gradient of each state, one lane for every loss that looks back."]
         backward.loop = [
             "for lane, start, seeded, cut in alive:",
-            *indented([
-                f"{', '.join(emitter.links)}, = links[lane]",
-                "if start:",
-                *(f"    {link}[...] = 0" for link in emitter.links),
-                *backward.loop,
-                "if cut is not None:",
-                *(
-                    f"    np.multiply({link}, cut.reshape(-1, {', '.join('1' for _ in v.shape[1:])}), {link})"
-                    for link, v in zip(emitter.links, trace.states, strict=True)
-                ),
-            ]),
+            *indented(
+                [
+                    f"{', '.join(emitter.links)}, = links[lane]",
+                    "if start:",
+                    *(f"    {link}[...] = 0" for link in emitter.links),
+                    *backward.loop,
+                    "if cut is not None:",
+                    *(
+                        f"    np.multiply({link}, cut.reshape(-1, {', '.join('1' for _ in v.shape[1:])}), {link})"
+                        for link, v in zip(emitter.links, trace.states, strict=True)
+                    ),
+                ]
+            ),
         ]
         backward.given["windows"] = "alive"
     else:
         body += ["# The loop: the gradient of each state, along the link from the step after it."]
     body += loop(backward, "backward", backwards=True)
     if backward.after:
-        body += ["# After the loop: gradients of parameters and inputs, one product over all steps."]
+        body += [
+            "# After the loop: gradients of parameters and inputs, one product over all steps."
+        ]
         body += backward.after
     body += [f"return {', '.join(emitter.returned)},"]
     lines += indented(body, 2)
@@ -128,7 +142,9 @@ def loop(at: Direction, which: str, backwards: bool) -> list[str]:
     if not owned and not given:
         return []
     if owned:
-        inner = owned[0] if len(owned) == 1 else f"({', '.join(owned)})" if given else ", ".join(owned)
+        inner = (
+            owned[0] if len(owned) == 1 else f"({', '.join(owned)})" if given else ", ".join(owned)
+        )
         target = ", ".join([inner, *given])
         source = f"zip({', '.join([f'{which}_steps', *sources])})" if given else f"{which}_steps"
     else:

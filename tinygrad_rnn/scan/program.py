@@ -40,7 +40,10 @@ class Program:
         self.source = page(emitter, sequence.title())
         self.filename = f"<scan {id(self)}>"
         linecache.cache[self.filename] = (
-            len(self.source), None, self.source.splitlines(True), self.filename,
+            len(self.source),
+            None,
+            self.source.splitlines(True),
+            self.filename,
         )
         namespace: dict[str, Any] = {}
         exec(compile(self.source, self.filename, "exec"), namespace)

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from tinygrad_rnn.derivatives.table import Pullback
+from tinygrad_rnn.differentiate import leaves as parts
 from tinygrad_rnn.graph import Array, Node, recording
 from tinygrad_rnn.scan.captures import Captures, captures
 from tinygrad_rnn.scan.lanes import schedule
 from tinygrad_rnn.scan.program import Program, Workspace
 from tinygrad_rnn.scan.sequence import Sequence, prepared
-from tinygrad_rnn.scan.traced import CannotTrace
-from tinygrad_rnn.differentiate import leaves as parts
+from tinygrad_rnn.scan.traced import TraceError
 from tinygrad_rnn.state import map_state
 from tinygrad_rnn.sweep import gradients
 from tinygrad_rnn.tensor import Tensor
@@ -36,7 +36,7 @@ def scan(
     fallback: for a cell that cannot be compiled, run `unroll` instead of raising.
     Returns the states of all steps stacked, (T, batch, hidden), nested as the cell's state is; and
     the last state.
-    Raises CannotTrace, a TypeError, for a cell whose Python code branches on the numbers of an
+    Raises TraceError, a TypeError, for a cell whose Python code branches on the numbers of an
     array; ValueError or TypeError, with the shapes, where cell, inputs and state do not fit.
 
     The cell is run once on Tensors and its tape swept once: both are straight lines of NumPy
@@ -54,7 +54,7 @@ def scan(
     captured = captures(cell)
     try:
         program = program_for(sequence, captured)
-    except CannotTrace:
+    except TraceError:
         if not fallback:
             raise
         return unrolled(sequence)
@@ -196,12 +196,14 @@ class Run:
         states, _ = unroll(
             sequence.cell, sequence.xs, sequence.state, sequence.repeatable, sequence.reset
         )
-        weighted: Any = 0.0
+        flat, seeds = [], []
         for n, steps in enumerate(zip(*map(parts, states), strict=True)):
             if n in adjoints:
-                weighted = weighted + np.sum(np.stack(steps) * adjoints[n])  # type: ignore[call-overload]
+                flat.append(np.reshape(np.stack(steps), -1))  # type: ignore[call-overload]
+                seeds.append(np.reshape(adjoints[n], -1))
+        output, seed = np.concatenate(flat), np.concatenate(seeds)
         inputs = [self.tensors[i] for i in self.wanted]
-        found = gradients(weighted, inputs, create_graph=True)
+        found = gradients(output, inputs, seed, create_graph=True)  # type: ignore[arg-type]
         result: list[Any] = [None] * len(self.tensors)
         for i, gradient in zip(self.wanted, found, strict=True):
             result[i] = gradient

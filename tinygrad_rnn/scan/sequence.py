@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from tinygrad_rnn.derivatives.shapes import astype
+from tinygrad_rnn.differentiate import leaves as parts
 from tinygrad_rnn.functions import scale_gradient
 from tinygrad_rnn.randomized import Randomized
-from tinygrad_rnn.differentiate import leaves as parts
 from tinygrad_rnn.state import map_state, per_row, zero_rows
 from tinygrad_rnn.tensor import Tensor
 from tinygrad_rnn.truncation import Links, Truncation, Windows
@@ -88,7 +88,12 @@ def prepared(cell: Any, xs: Any, state: Any, truncation: Truncation | None, rese
     _extras(sequence, reset)
     sequence.key = (
         sequence.extras,
-        tuple([(x.shape[1:], x.dtype, getattr(x, "requires_grad", False)) for x in sequence.input_parts]),
+        tuple(
+            [
+                (x.shape[1:], x.dtype, getattr(x, "requires_grad", False))
+                for x in sequence.input_parts
+            ]
+        ),
         tuple([(h.data.shape, h.data.dtype, h.requires_grad) for h in sequence.state_parts]),
         None if sequence.flat else repr(map_state(lambda _: 0, sequence.state)),
         isinstance(sequence.truncation, Windows),

@@ -119,7 +119,9 @@ def assembling(outputs: list[Value], trace: Trace) -> dict[Value, Value]:
                     break
             else:
                 if is_assembled(left) and is_assembled(right) and disjoint(left, right):
-                    value = assembly(value, left.args[2] + right.args[2], [*left.args[3], *right.args[3]])
+                    value = assembly(
+                        value, left.args[2] + right.args[2], [*left.args[3], *right.args[3]]
+                    )
         elif value.function is placed and is_zeros(value.args[0]) and is_basic(value.args[1]):
             part = value.args[2]
             if isinstance(part, Value):

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_rnn.differentiate import leaves as parts
 from tinygrad_rnn.graph import Mark, Node, marked
 from tinygrad_rnn.scan.captures import Captures
-from tinygrad_rnn.scan.traced import CannotTrace, Traced, Value
-from tinygrad_rnn.differentiate import leaves as parts
+from tinygrad_rnn.scan.traced import Traced, TraceError, Value
 from tinygrad_rnn.state import map_state
 from tinygrad_rnn.sweep import between, fit, sweep
 from tinygrad_rnn.tensor import Tensor
@@ -52,7 +52,7 @@ def trace(
 
     x, state: samples of one step, nested as the cell wants them. x_needs: which parts of x need a
     gradient. names: of the parts of x and of the state.
-    Raises CannotTrace, with the place in the cell, where one straight line cannot stand for it.
+    Raises TraceError, with the place in the cell, where one straight line cannot stand for it.
     """
     result = Trace()
     x_names, state_names = names
@@ -117,7 +117,7 @@ def _backward(
     ]
     nodes, others = between([t.node for t in wanted], [h.node for h, _ in flowing])
     if others:
-        raise CannotTrace(
+        raise TraceError(
             "the cell uses a Tensor that needs a gradient and cannot be found from the cell: hold "
             "it as an attribute of the cell, or as a variable that the function closes over"
         )

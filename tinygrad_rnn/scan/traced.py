@@ -103,7 +103,7 @@ def filled(shape: Any, value: Any, dtype: Any) -> Any:
     return np.full(shape, value, dtype)
 
 
-class CannotTrace(TypeError):
+class TraceError(TypeError):
     """Raised for a cell that no straight line of NumPy calls can stand for."""
 
 
@@ -134,7 +134,7 @@ class Traced(NDArrayOperatorsMixin):
         out = kwargs.pop("out", None)
         if method == "at":
             if ufunc is not np.add or not isinstance(args[0], Traced):
-                raise CannotTrace(f"np.{ufunc.__name__}.at cannot be compiled ({user_frame()})")
+                raise TraceError(f"np.{ufunc.__name__}.at cannot be compiled ({user_frame()})")
             args[0].value = record(added_at, args).value
             return None
         function = ufunc if method == "__call__" else getattr(ufunc, method)
@@ -142,7 +142,7 @@ class Traced(NDArrayOperatorsMixin):
         if out is not None:  # a += b: the handle goes on to stand for the new value
             (target,) = out
             if not isinstance(target, Traced):
-                raise CannotTrace(f"out= cannot be compiled ({user_frame()})")
+                raise TraceError(f"out= cannot be compiled ({user_frame()})")
             target.value = result.value
             return target
         return result
@@ -226,7 +226,7 @@ class Traced(NDArrayOperatorsMixin):
     # What would need its numbers ----------------------------------------------------------
 
     def _refuse(self, *args: Any, **kwargs: Any) -> Any:
-        raise CannotTrace(
+        raise TraceError(
             f"the cell's Python code asks for the numbers of an array ({user_frame()}), as an `if` "
             f"does, so one program cannot serve all steps: write the choice with np.where, or use "
             f"tg.unroll"
@@ -269,7 +269,9 @@ def record(function: Any, args: Any, kwargs: Any = None) -> Any:
     result = function(*sampled_args, **sampled_kwargs)
     if isinstance(result, tuple | list) and any(isinstance(r, np.ndarray) for r in result):
         return type(result)(
-            Traced(Value(part, "", operator.getitem, (Value(result, "", function, args, kwargs), i)))
+            Traced(
+                Value(part, "", operator.getitem, (Value(result, "", function, args, kwargs), i))
+            )
             for i, part in enumerate(result)
         )
     if not isinstance(result, np.ndarray | np.generic):
@@ -294,7 +296,7 @@ def _constant(
 ) -> Traced:
     fill = CONSTANT_LIKE[function] if function in CONSTANT_LIKE else rest[0]
     if isinstance(fill, Traced):
-        raise CannotTrace(f"np.full_like with a computed value cannot be compiled ({user_frame()})")
+        raise TraceError(f"np.full_like with a computed value cannot be compiled ({user_frame()})")
     shape = like.shape if shape is None else (shape,) if isinstance(shape, int) else tuple(shape)
     args = (shape, fill, np.dtype(dtype or like.dtype))
     return Traced(Value(filled(*args), "", filled, args))

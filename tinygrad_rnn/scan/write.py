@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_rnn.scan.traced import CannotTrace, astype, filled
+from tinygrad_rnn.scan.traced import TraceError, astype, filled
 
 
 def literal(value: Any) -> str:
@@ -47,7 +47,7 @@ def call(function: Any) -> str:
     module = getattr(function, "__module__", "") or ""
     if module.partition(".")[0] == "numpy":
         return f"np{module.removeprefix('numpy')}.{function.__name__}"
-    raise CannotTrace(
+    raise TraceError(
         f"{getattr(function, '__name__', function)} is no NumPy function, and cannot stand in a "
         f"program of NumPy calls: write it in NumPy, or use tg.unroll"
     )
