@@ -41,6 +41,26 @@ def recorded(problem: Problem) -> Step:
     return step
 
 
+def scan(problem: Problem) -> Step:
+    """This project, compiled: `scan`, and the output layer as one product over all steps."""
+    import tinygrad_rnn as tg
+
+    cell, W_hq, b_q = _own_parameters(problem)
+    parameters = [*cell.parameters().values(), W_hq, b_q]
+    labels = problem.labels.reshape(-1)
+
+    def step() -> tuple[Any, list[Any]]:
+        states, _ = tg.scan(cell, problem.xs)
+        logits = states.reshape(len(labels), -1) @ W_hq + b_q
+        loss = tg.cross_entropy(logits, labels)
+        for parameter in parameters:
+            parameter.grad = None
+        loss.backward()
+        return loss.item(), [parameter.grad for parameter in parameters]
+
+    return step
+
+
 def _own_parameters(problem: Problem) -> tuple[Any, Any, Any]:
     import tinygrad_rnn as tg
 
@@ -213,6 +233,7 @@ def dezero(problem: Problem) -> Step:
 
 PEERS: dict[str, Callable[[Problem], Step]] = {
     "by hand": by_hand,
+    "scan": scan,
     "recorded": recorded,
     "torch nn.RNN": torch_rnn,
     "torch eager": torch_eager,
@@ -225,6 +246,7 @@ PEERS: dict[str, Callable[[Problem], Step]] = {
 
 PACKAGES = {
     "by hand": "numpy",
+    "scan": "numpy",
     "recorded": "numpy",
     "torch nn.RNN": "torch",
     "torch eager": "torch",

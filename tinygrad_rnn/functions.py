@@ -46,7 +46,8 @@ def _exponentials(x: Array) -> tuple[Array, Array, Array]:
     ones = np.ones_like(x, shape=x.shape[-1:])
     if x.size:
         shift = np.max(x)
-        e = np.exp(x - shift)
+        e = x - shift
+        e = np.exp(e, out=e) if type(e) is np.ndarray else np.exp(e)
         s = e @ ones
         if np.min(s) > 1e-7 and np.isfinite(shift):
             return e, s[..., None], shift
@@ -129,21 +130,26 @@ def _label_places(logits: Array, labels: Array) -> Array:
     return np.arange(0, classes * labels.size, classes) + labels.reshape(-1)
 
 
-def _residual(logits: Array, labels: Array) -> Array:
-    """softmax(logits) minus the one-hot labels, over the number of labels: ∂L/∂logits."""
+def _residual(logits: Array, labels: Array, weight: Array) -> Array:
+    """softmax(logits) minus the one-hot labels, times weight over the number of labels."""
     e, s, _ = _exponentials(logits)
-    e *= 1 / (s * np.size(labels))
-    e.reshape(-1)[_label_places(logits, labels)] -= 1 / np.size(labels)
+    weight = np.asarray(weight / np.size(labels), e.dtype)
+    e *= weight / s
+    e.reshape(-1)[_label_places(logits, labels)] -= weight
     return e
 
 
-def _residual_pullback(g: Array, logits: Array, labels: Array) -> Array:
+def _residual_pullback(g: Array, logits: Array, labels: Array, weight: Array) -> Array:
     y = softmax(logits)
-    return y * (g - np.sum(g * y, axis=-1, keepdims=True)) / np.size(labels)
+    return y * (g - np.sum(g * y, axis=-1, keepdims=True)) * (weight / np.size(labels))
 
 
-residual = derivative(_residual, _residual_pullback)
-cross_entropy = derivative(_cross_entropy, lambda g, logits, labels: residual(logits, labels) * g)
+def _residual_of_weight(g: Array, logits: Array, labels: Array) -> Array:
+    return np.sum(g * residual(logits, labels, 1.0))
+
+
+residual = derivative(_residual, _residual_pullback, None, _residual_of_weight)
+cross_entropy = derivative(_cross_entropy, lambda g, logits, labels: residual(logits, labels, g))
 
 
 def one_hot(labels: Array, classes: int, dtype: Any = np.float64) -> Array:

@@ -661,7 +661,10 @@ SAMPLES |= {
     functions.sigmoid: unary(),
     functions.softmax: [case(real(3)), case(real(2, 3)), case(real(2, 1, 3)), case(real(0, 2))],
     functions.log_softmax: [case(real(3)), case(real(3, 2).T), case(real(2, 1, 3))],
-    functions.residual: [case(real(3), np.int64(1)), case(real(2, 3), places(0, 2))],
+    functions.residual: [
+        case(real(3), np.int64(1), real()),
+        case(real(2, 3), places(0, 2), real()),
+    ],
     state.zero_rows: [case(real(3, 2), rows=places(1, 0, 1)[:, None] > 0)],
     functions.cross_entropy: [
         case(real(3), np.int64(1)),

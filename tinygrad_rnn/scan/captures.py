@@ -83,9 +83,8 @@ def captures(cell: Callable[..., Any]) -> Captures:
             key.append(id(thing))
         else:
             key.append(kind)
-            call = getattr(kind, "__call__", None)
-            if isinstance(call, types.FunctionType) and thing is cell:
-                visit(call, name)
+            if thing is cell:
+                visit(getattr(kind, "__call__", None), name)  # noqa: B004
             for attribute, element in getattr(thing, "__dict__", EMPTY).items():
                 key.append(attribute)
                 visit(element, attribute)

@@ -19,7 +19,7 @@ import numpy as np
 from tinygrad_rnn.scan.batch import Batched, batched, is_elementwise, is_view
 from tinygrad_rnn.scan.simplify import GROUPS, assembled, covers, is_sum_at, ordered
 from tinygrad_rnn.scan.trace import Trace
-from tinygrad_rnn.scan.traced import Value, added_at, filled, values_in
+from tinygrad_rnn.scan.traced import Value, filled, values_in
 from tinygrad_rnn.scan.write import expression, into_buffer, literal
 
 AT_ONCE = 4096
@@ -410,7 +410,10 @@ class Emitter:
     def _write_step(
         self, value: Value, at: Direction, n: int, last: dict[Value, int], links: Any
     ) -> None:
-        name = lambda v: self.step(v, at)  # noqa: E731
+
+        def name(v: Value) -> str:
+            return self.step(v, at)
+
         if is_view(value) and value not in self.stack and value not in self.scratch:
             source = value.args[0]
             base = self.scratch.get(source)
@@ -586,10 +589,10 @@ class Emitter:
 
         if not self.stacked(value):
             return f"T * {self.constant(value, at)}"
-        if function is np.add and all(isinstance(v, Value) for v in value.args):
-            if all(v.shape == value.shape for v in value.args):
-                terms = [self.summed(v) for v in value.args]
-                return None if None in terms else " + ".join(str(t) for t in terms)
+        same = [v for v in value.operands if v.shape == value.shape]
+        if function is np.add and len(same) == 2:
+            terms = [self.summed(v) for v in same]
+            return None if None in terms else " + ".join(str(t) for t in terms)
         if function is np.negative:
             inner = self.summed(value.args[0])
             return inner and f"-({inner})"
@@ -622,17 +625,14 @@ class Emitter:
                 factor = untransposed(left)
                 if factor is not None and factor.ndim == 2 and right.ndim == 2:
                     return f"{rows(over_steps(factor))}.T @ {rows(over_steps(right))}"
-            elif self.stacked(right) and left.function is filled and left.args[1] == 1:
-                if left.ndim == 1 and right.ndim == 2:
-                    name = over_steps(right)
-                    return f"ones(len({rows(name)}), {literal(value.dtype)}) @ {rows(name)}"
+            elif is_ones(left) and self.stacked(right) and (left.ndim, right.ndim) == (1, 2):
+                name = over_steps(right)
+                return f"np.ones(len({rows(name)}), {literal(value.dtype)}) @ {rows(name)}"
         if function is np.multiply and value.ndim == 2:
-            column, row = (v if isinstance(v, Value) else None for v in value.args)
-            for column, row in ((column, row), (row, column)):
-                if column is not None and row is not None:
-                    a, b = vector_of(column, 1), vector_of(row, 0)
-                    if a is not None and b is not None and self.stacked(a) and self.stacked(b):
-                        return f"{over_steps(a)}.T @ {over_steps(b)}"
+            for column, row in (value.args, value.args[::-1]):
+                a, b = vector_of(column, 1), vector_of(row, 0)
+                if a is not None and b is not None and self.stacked(a) and self.stacked(b):
+                    return f"{over_steps(a)}.T @ {over_steps(b)}"
         if value in self.looping or not self.can_leave(value):
             return None
         return f"{over_steps(value)}.sum(axis=0)"
@@ -651,11 +651,6 @@ class Emitter:
         self.accumulated.append((name, value))
         return name
 
-    def source(self) -> Source:
-        from tinygrad_rnn.scan.layout import Source
-
-        return Source(self)
-
     def build(self) -> None:
         """Ask for all outputs, then write the loops."""
         trace, at = self.trace, self.backward
@@ -670,8 +665,8 @@ class Emitter:
             if result in self.forward.wanted:
                 self.want(result)
         for _, result in self.copied:
-            for value in self._ask(result, self.forward):
-                self.want(value)
+            for needed in self._ask(result, self.forward):
+                self.want(needed)
         for gradient in trace.state_gradients:
             if gradient is not None:
                 for value in self._ask(gradient, at):
@@ -691,16 +686,14 @@ class Emitter:
                 self.returned.append("None")
         for gradient in trace.input_gradients:
             self.returned.append("None" if gradient is None else self._given_back(gradient))
-        for value, name, gradient in zip(
-            trace.parameters, self.parameter_names, trace.parameter_gradients, strict=True
-        ):
+        for name, gradient in zip(self.parameter_names, trace.parameter_gradients, strict=True):
             if gradient is None:
                 self.returned.append("None")
                 continue
             text = self.summed(gradient) or self.accumulate(gradient)
-            result = self.fresh(f"d{name}")
-            at.after.append(f"{result} = {text}")
-            self.returned.append(result)
+            made = self.fresh(f"d{name}")
+            at.after.append(f"{made} = {text}")
+            self.returned.append(made)
         self.place_parts(self.forward)
         self.place_parts(at)
         self.emit_loop(at)
@@ -731,14 +724,17 @@ def untransposed(value: Value) -> Value | None:
     return None
 
 
-def vector_of(value: Value, axis: int) -> Value | None:
+def is_ones(value: Any) -> bool:
+    return isinstance(value, Value) and value.function is filled and value.args[1] == 1
+
+
+def vector_of(value: Any, axis: int) -> Value | None:
     """v, if the value is v[:, None] (axis 1) or v[None, :] or v itself (axis 0)."""
+    if not isinstance(value, Value):
+        return None
     if axis == 0 and value.ndim == 1:
         return value
     if value.ndim == 2 and value.shape[axis] == 1 and is_view(value):
         inner = value.args[0]
-        return inner if inner.ndim == 1 else None  # type: ignore[no-any-return]
+        return inner if inner.ndim == 1 else None
     return None
-
-
-__all__ = ["Emitter", "added_at"]

@@ -29,9 +29,10 @@ def schedule(truncation: Windows, T: int) -> tuple[list[list[Lane]], int]:
     """For every step, the last first, the lanes that are alive; and how many lanes there are.
 
     >>> import tinygrad_rnn as tg
+    >>> from tinygrad_rnn.scan.lanes import schedule
     >>> steps, lanes = schedule(tg.Window(1), 3)
     >>> lanes, [[lane.number for lane in alive] for alive in steps]
-    (2, [[0], [0, 1], [1, 0]])
+    (2, [[0], [0, 1], [1]])
     """
     starting: dict[int, list[tuple[int, Any]]] = {}
     for first, last in groups(truncation, T):

@@ -1,153 +1,160 @@
-"""The source as a page: three parts for each direction, each with its comment."""
+"""The source as a page: buffers, then two functions of three parts, each with its comment."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tinygrad_rnn.scan.traced import Value
 from tinygrad_rnn.scan.write import literal
 
 if TYPE_CHECKING:
     from tinygrad_rnn.scan.emit import Direction, Emitter
 
-LONG = 20_000
-"""Above so many steps the views of each step are not kept, for each takes 100 bytes and more."""
+ROWS = '''
+def rows(a):
+    """The rows of all steps under one another."""
+    return a.reshape(-1, a.shape[-1])
+'''
+
+NUMBERS = '''
+def numbers(a):
+    """Each number of an array as an array to write to."""
+    return [a[t, ...] for t in range(len(a))]
+'''
 
 
 def page(emitter: Emitter, title: str) -> str:
-    """The whole module: imports, and one function that makes buffers and returns two."""
-    trace = emitter.trace
-    states, inputs = emitter.state_names, emitter.input_names
-    starts = [emitter.fresh(f"{name}_0") for name in states]
-    given = ", ".join(inputs + emitter.parameter_names)
-    forward, backward = emitter.forward, emitter.backward
-    lines = ["import numpy as np", "", ""]
-    everything = "\n".join(
-        [*emitter.factory, *forward.before, *forward.after, *backward.before, *backward.after]
-    )
-    if "rows(" in everything:
-        lines += [
-            "def rows(a):",
-            '    """The rows of all steps under one another."""',
-            "    return a.reshape(-1, a.shape[-1])",
-            "",
-            "",
-        ]
-    if emitter.of_numbers:
-        lines += [
-            "def numbers(a):",
-            '    """Each number of an array as an array to write to."""',
-            "    return [a[t, ...] for t in range(len(a))]",
-            "",
-            "",
-        ]
-    lines += [
-        "def program(T):",
-        f'    """{title}"""',
-        "    # Buffers, made once.",
-        *indented(emitter.factory),
+    """The whole module: `program(T)` makes the buffers for T steps and returns two functions."""
+    forward, backward = forward_lines(emitter), backward_lines(emitter)
+    buffers = [
+        "# Buffers and the views of each step, made once.",
+        *emitter.factory,
+        *walk(emitter.forward, emitter.of_numbers, "forward"),
+        *walk(emitter.backward, emitter.of_numbers, "backward", "[::-1]"),
     ]
-    lines += walks(forward, emitter.of_numbers, "forward", backwards=False)
-    lines += walks(backward, emitter.of_numbers, "backward", backwards=True)
-    names = ", ".join(starts)
-    lines += ["", f"    def forward({', '.join([*starts, given])}):"]
-    body = [*forward.constants]
-    if forward.before:
-        body += [
-            "# Before the loop: what depends on no state, for all steps at once.",
-            *forward.before,
-        ]
-    body += [f"{name}[0] = {start}" for name, start in zip(states, starts, strict=True)]
-    body += ["# The loop: what depends on the state of the step before."]
-    body += loop(forward, "forward", backwards=False)
-    body += [f"return {', '.join(f'{name}[1:]' for name in states)},"]
-    lines += indented(body, 2)
-    seeds = ", ".join(emitter.seed_names)
-    windows = "windows, lanes, " if emitter.windows else ""
-    lines += ["", f"    def backward({windows}{seeds}, {given}):"]
-    body = [*backward.constants]
-    if backward.before:
-        body += ["# Before the loop: what depends on no gradient, for all steps at once."]
-        body += backward.before
-    if emitter.windows:
-        shapes = [f"np.empty({literal(v.shape)}, {literal(v.dtype)})" for v in trace.states]
-        body += [f"links = [({', '.join(shapes)},) for _ in range(lanes)]"]
-        body += [
-            f"{emitter.stack[v]}[...] = 0"
-            for v in emitter.stored
-            if v not in emitter.ahead and "g" in emitter.depends[v]
-        ]
-    else:
-        body += [
-            f"{link}[...] = 0"
-            for link, gradient in zip(emitter.links, trace.state_gradients, strict=True)
-            if gradient is not None
-        ]
-    body += [
-        f"{name} = np.zeros({literal(v.shape)}, {literal(v.dtype)})"
-        for name, v in emitter.accumulated
+    body = [f'"""{title}"""', *buffers, "", *forward, "", *backward, "", "return forward, backward"]
+    text = "\n".join(["def program(T):", *indented(body)]) + "\n"
+    helpers = [h for h, call in ((ROWS, "rows("), (NUMBERS, "numbers(")) if call in text]
+    return "\n\n".join(["import numpy as np\n", *(h.strip() + "\n" for h in helpers), text])
+
+
+def forward_lines(emitter: Emitter) -> list[str]:
+    names, at = emitter.state_names, emitter.forward
+    steps = loop(at, "forward")
+    starts = [emitter.fresh(f"{name}_0") for name in names]
+    given = [*starts, *emitter.input_names, *emitter.parameter_names]
+    return [
+        f"def forward({', '.join(given)}):",
+        *indented(
+            [
+                *at.constants,
+                *part("Before the loop: what depends on no state, for all steps.", at.before),
+                *(f"{name}[0] = {start}" for name, start in zip(names, starts, strict=True)),
+                *part("The loop: what depends on the state of the step before.", steps),
+                f"return {', '.join(f'{name}[1:]' for name in names)},",
+            ]
+        ),
     ]
+
+
+def backward_lines(emitter: Emitter) -> list[str]:
+    at = emitter.backward
+    windows = ["windows", "lanes"] if emitter.windows else []
+    given = [*windows, *emitter.seed_names, *emitter.input_names, *emitter.parameter_names]
     if emitter.windows:
-        body += ["# The loop: the gradient of each state, one lane for every loss that looks back."]
-        backward.loop = [
-            "for lane, start, seeded, cut in alive:",
-            *indented(
-                [
-                    f"{', '.join(emitter.links)}, = links[lane]",
-                    "if start:",
-                    *(f"    {link}[...] = 0" for link in emitter.links),
-                    *backward.loop,
-                    "if cut is not None:",
-                    *(
-                        f"    np.multiply({link}, cut.reshape(-1, {', '.join('1' for _ in v.shape[1:])}), {link})"
-                        for link, v in zip(emitter.links, trace.states, strict=True)
-                    ),
-                ]
-            ),
-        ]
-        backward.given["windows"] = "alive"
+        what = "The loop: the gradient of each state, one lane for every loss that looks back."
+        at.given["windows"] = "alive"
+        at.loop = lanes(emitter)
     else:
-        body += ["# The loop: the gradient of each state, along the link from the step after it."]
-    body += loop(backward, "backward", backwards=True)
-    if backward.after:
-        body += [
-            "# After the loop: gradients of parameters and inputs, one product over all steps."
-        ]
-        body += backward.after
-    body += [f"return {', '.join(emitter.returned)},"]
-    lines += indented(body, 2)
-    lines += ["", "    return forward, backward", ""]
-    del names
-    return "\n".join(lines).replace("ones(len(", "np.ones(len(").replace("np.np.", "np.")
+        what = "The loop: the gradient of each state, along the link from the step after it."
+    return [
+        f"def backward({', '.join(given)}):",
+        *indented(
+            [
+                *at.constants,
+                *part("Before the loop: what depends on no gradient, for all steps.", at.before),
+                *zeros(emitter),
+                *part(what, loop(at, "backward", "[::-1]")),
+                *part("After the loop: what feeds no state, as products over all steps.", at.after),
+                f"return {', '.join(emitter.returned)},",
+            ]
+        ),
+    ]
 
 
-def indented(lines: list[str], depth: int = 1) -> list[str]:
-    return ["    " * depth + line for line in lines]
+def zeros(emitter: Emitter) -> list[str]:
+    """What begins at zero: the links, and all that is added up in the loop."""
+    lines = [
+        f"{name} = np.zeros({literal(value.shape)}, {literal(value.dtype)})"
+        for name, value in emitter.accumulated
+    ]
+    if not emitter.windows:
+        return lines + [f"{link}[...] = 0" for link in linked(emitter)]
+    made = "".join(f"{empty(state)}, " for state in emitter.trace.states)
+    summed = [v for v in emitter.stored if v not in emitter.ahead and "g" in emitter.depends[v]]
+    return [
+        *lines,
+        f"links = [({made}) for _ in range(lanes)]",
+        *(f"{emitter.stack[value]}[...] = 0" for value in summed),
+    ]
 
 
-def walks(at: Direction, of_numbers: set[str], which: str, backwards: bool) -> list[str]:
-    """The views of each step, made once."""
-    if not at.owned:
-        return []
-    turn = "[::-1]" if backwards else ""
+def lanes(emitter: Emitter) -> list[str]:
+    """The loop over the losses that are alive at a step, around the lines of one."""
+    links = dict(zip(emitter.links, emitter.trace.states, strict=True))
+    shapes = {link: ", ".join(["-1", *"1" * (len(v.shape) - 1)]) for link, v in links.items()}
+    return [
+        "for lane, start, seeded, cut in alive:",
+        *indented(
+            [
+                f"{', '.join(links)}, = links[lane]",
+                "if start:",
+                *indented([f"{link}[...] = 0" for link in links]),
+                *emitter.backward.loop,
+                "if cut is not None:",
+                *indented(
+                    [f"np.multiply({link}, cut.reshape({shapes[link]}), {link})" for link in links]
+                ),
+            ]
+        ),
+    ]
+
+
+def linked(emitter: Emitter) -> list[str]:
+    """The links along which a gradient comes."""
+    pairs = zip(emitter.links, emitter.trace.state_gradients, strict=True)
+    return [link for link, gradient in pairs if gradient is not None]
+
+
+def empty(value: Value) -> str:
+    return f"np.empty({literal(value.shape)}, {literal(value.dtype)})"
+
+
+def part(comment: str, lines: list[str]) -> list[str]:
+    return [f"# {comment}", *lines] if lines else []
+
+
+def indented(lines: list[str]) -> list[str]:
+    return [f"    {line}" if line else line for line in lines]
+
+
+def walk(at: Direction, of_numbers: set[str], which: str, turn: str = "") -> list[str]:
+    """The views of each step of the program's own arrays."""
     arrays = [f"numbers({name}{turn})" if name in of_numbers else name + turn for name in at.owned]
-    source = arrays[0] if len(arrays) == 1 else f"zip({', '.join(arrays)})"
-    return [f"    {which}_steps = list({source})  # views of each step"]
-
-
-def loop(at: Direction, which: str, backwards: bool) -> list[str]:
-    turn = "[::-1]" if backwards else ""
-    owned = list(at.owned.values())
-    given = list(at.given.values())
-    sources = [name if name == "windows" else f"{name}{turn}" for name in at.given]
-    if not owned and not given:
+    if not arrays:
         return []
+    source = arrays[0] if len(arrays) == 1 else f"zip({', '.join(arrays)})"
+    return [f"{which}_steps = list({source})"]
+
+
+def loop(at: Direction, which: str, turn: str = "") -> list[str]:
+    """The loop over the steps, its own arrays and the caller's side by side."""
+    owned, given = list(at.owned.values()), list(at.given.values())
+    sources = [name if name == "windows" else f"{name}{turn}" for name in at.given]
     if owned:
-        inner = (
-            owned[0] if len(owned) == 1 else f"({', '.join(owned)})" if given else ", ".join(owned)
-        )
-        target = ", ".join([inner, *given])
-        source = f"zip({', '.join([f'{which}_steps', *sources])})" if given else f"{which}_steps"
-    else:
-        target = ", ".join(given)
-        source = sources[0] if len(sources) == 1 else f"zip({', '.join(sources)})"
-    return [f"for {target} in {source}:", *indented(at.loop or ["pass"])]
+        sources.insert(0, f"{which}_steps")
+        given.insert(0, f"({', '.join(owned)})" if given and len(owned) > 1 else ", ".join(owned))
+    if not sources:
+        return []
+    source = sources[0] if len(sources) == 1 else f"zip({', '.join(sources)})"
+    return [f"for {', '.join(given)} in {source}:", *indented(at.loop or ["pass"])]

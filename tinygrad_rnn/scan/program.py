@@ -6,8 +6,6 @@ import linecache
 import sys
 from typing import Any
 
-import numpy as np
-
 from tinygrad_rnn.graph import Array
 from tinygrad_rnn.scan.captures import Captures
 from tinygrad_rnn.scan.emit import Emitter
@@ -15,6 +13,7 @@ from tinygrad_rnn.scan.layout import page
 from tinygrad_rnn.scan.sequence import Sequence
 from tinygrad_rnn.scan.simplify import simplify
 from tinygrad_rnn.scan.trace import trace
+from tinygrad_rnn.tensor import Tensor
 from tinygrad_rnn.truncation import Windows
 
 
@@ -30,7 +29,7 @@ class Program:
             sequence.sample_input(),
             sequence.sample_state(),
             captured,
-            [type(x) is Tensor_ and x.requires_grad for x in sequence.input_parts],
+            [type(x) is Tensor and x.requires_grad for x in sequence.input_parts],
             (sequence.input_names, sequence.state_names),
         )
         simplify(step)
@@ -70,6 +69,7 @@ class Workspace:
     def __init__(self, program: Program, T: int) -> None:
         self._forward, self._backward = program.make(T)
         self.busy = False
+        self.states: tuple[Array, ...] = ()
         self.owners: list[Array] = []
         self.quiet: list[int] = []
 
@@ -77,27 +77,22 @@ class Workspace:
         """Whether no graph needs the buffers and no array of the caller looks into them."""
         if self.busy:
             return False
-        self.states: Any = ()
-        return all(
-            sys.getrefcount(owner) == count
-            for owner, count in zip(self.owners, self.quiet, strict=True)
-        )
+        self.states = ()
+        return self._references() == self.quiet
+
+    def _references(self) -> list[int]:
+        return [sys.getrefcount(owner) for owner in self.owners]
 
     def forward(self, *arrays: Array) -> tuple[Array, ...]:
-        states = self._forward(*arrays)
+        states: tuple[Array, ...] = self._forward(*arrays)
         if not self.owners:
             self.owners = [s.base for s in states]
-            # Held by its views in the program, by the list, by the loop; not by these states.
-            self.quiet = [sys.getrefcount(owner) - 1 for owner in self.owners]
+            # Held by this list and by views in the program, and by the states of this run.
+            self.quiet = [count - 1 for count in self._references()]
         self.states = states
-        return states  # type: ignore[no-any-return]
+        return states
 
     def backward(
         self, seeds: list[Array], arrays: list[Array], windows: tuple[Any, ...]
     ) -> tuple[Array | None, ...]:
         return self._backward(*windows, *seeds, *arrays[len(seeds) :])  # type: ignore[no-any-return]
-
-
-from tinygrad_rnn.tensor import Tensor as Tensor_  # noqa: E402
-
-__all__ = ["Program", "Workspace", "np"]

@@ -1,4 +1,4 @@
-"""`scan`: the program of a cell, kept for the next call, run, and entered into the graph as one node."""
+"""`scan`: a cell's program, kept for the next call, run, and put into the graph as one node."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def scan_source(
 
     >>> import numpy as np, tinygrad_rnn as tg
     >>> source = tg.scan_source(tg.RNNCell(3, 4, "identity"), np.ones((5, 2, 3)))
-    >>> "dW_hh = rows(h_before).T @ rows(da)" in source
+    >>> "dW_hh = rows(h_before).T @ rows(dh)" in source
     True
     """
     sequence = prepared(cell, xs, state, truncation, reset)
@@ -104,7 +104,7 @@ def unrolled(sequence: Sequence) -> tuple[Any, Any]:
     states, last = unroll(
         sequence.cell, sequence.xs, sequence.state, sequence.truncation, sequence.reset
     )
-    stacked = [np.stack(steps) for steps in zip(*map(parts, states), strict=True)]  # type: ignore[call-overload]
+    stacked = [np.stack(steps) for steps in zip(*map(parts, states), strict=True)]
     following = iter(stacked)
     return map_state(lambda _: next(following), last), last
 
@@ -199,7 +199,7 @@ class Run:
         flat, seeds = [], []
         for n, steps in enumerate(zip(*map(parts, states), strict=True)):
             if n in adjoints:
-                flat.append(np.reshape(np.stack(steps), -1))  # type: ignore[call-overload]
+                flat.append(np.reshape(np.stack(steps), -1))
                 seeds.append(np.reshape(adjoints[n], -1))
         output, seed = np.concatenate(flat), np.concatenate(seeds)
         inputs = [self.tensors[i] for i in self.wanted]

@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_rnn.derivatives.shapes import astype
 from tinygrad_rnn.differentiate import leaves as parts
 from tinygrad_rnn.functions import scale_gradient
 from tinygrad_rnn.randomized import Randomized
-from tinygrad_rnn.state import map_state, per_row, zero_rows
+from tinygrad_rnn.state import map_state, zero_rows
 from tinygrad_rnn.tensor import Tensor
 from tinygrad_rnn.truncation import Links, Truncation, Windows
 from tinygrad_rnn.unroll import checked, initial_state, restarts_of
@@ -159,6 +158,3 @@ def _rows_of(values: Any, h: Any) -> Any:
     if values.ndim == 0:
         return values
     return values.reshape(len(values), *[1] * (h.ndim - 1))
-
-
-__all__ = ["Sequence", "astype", "per_row", "prepared"]

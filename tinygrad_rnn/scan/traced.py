@@ -188,7 +188,7 @@ class Traced(NDArrayOperatorsMixin):
 
     @property
     def T(self) -> Any:
-        return np.transpose(self)  # type: ignore[call-overload]
+        return np.transpose(self)
 
     def astype(self, dtype: Any, copy: bool = True) -> Any:
         return self if dtype == self.dtype else record(astype, (self, np.dtype(dtype)))
