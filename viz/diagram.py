@@ -1,0 +1,186 @@
+"""From values to what is drawn: boxes, circles, parameters, and the links between them.
+
+One rule: a box is a value with a name, a circle is whatever was computed between the boxes, a
+shaded box is a parameter, and parameters that feed the same circles share a box. A circle has
+one result, so that the picture has no cycle if the tape has none: what several circles use is a
+circle of its own.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from viz import labels
+from viz.snapshot import Value
+from viz.timeline import Timeline
+
+Span = tuple[int, int]
+
+
+@dataclass
+class Shape:
+    """A box, a circle, a box of parameters, or the dots that stand for folded rows.
+
+    rows: the first and the last row that it belongs to; None for what stands below the rows.
+    role: what it has in common with its counterparts in the other rows.
+    beside: for an initial state, the role of the state that it begins.
+    """
+
+    kind: str
+    label: str
+    rows: Span | None
+    role: str
+    scalar: bool = False
+    beside: str | None = None
+
+    @property
+    def row(self) -> int | None:
+        """The row it stands in, if it stands in just one."""
+        return self.rows[0] if self.rows and self.rows[0] == self.rows[1] else None
+
+
+@dataclass(frozen=True)
+class Link:
+    """From one shape to another, by their places; weight as in `Input`."""
+
+    source: int
+    target: int
+    weight: float | None = 1.0
+
+
+@dataclass
+class Diagram:
+    shapes: list[Shape] = field(default_factory=list)
+    links: list[Link] = field(default_factory=list)
+    rows: int = 1
+
+    def add(self, shape: Shape) -> int:
+        self.shapes.append(shape)
+        return len(self.shapes) - 1
+
+
+def group(values: Sequence[Value], detail: str) -> Diagram:
+    """The diagram of the values; detail is "named" or "ops"."""
+    timeline = Timeline(values)
+    names = _names(values)
+    sinks = _sinks(values, everything=detail == "ops")
+    diagram = Diagram(rows=timeline.count)
+    place: dict[int, int] = {}  # where each value that others can use is drawn
+    members: dict[int, list[int]] = defaultdict(list)
+    for i, value in enumerate(values):
+        if not value.given:
+            members[sinks[i]].append(i)
+    circles: dict[int, int] = {}
+    alike: dict[tuple[object, ...], str] = {}  # how unnamed values are made, and their role
+
+    for i, value in enumerate(values):
+        if value.given:
+            if not value.parameter:
+                place[i] = diagram.add(_given(value, names[i], timeline, i, names))
+            continue
+        if sinks[i] != i:
+            continue
+        rows = timeline.union(members[i])
+        if i in names:
+            role = labels.Name.parse(names[i]).role
+        else:
+            made = (value.function, *(_role(diagram, place, u.source, rows) for u in value.inputs))
+            role = alike.setdefault(made, f"unnamed {len(alike)}")
+        if not all(values[m].passes for m in members[i]):
+            label = labels.symbol(value.function or "") if detail == "ops" else ""
+            place[i] = circles[i] = diagram.add(Shape("circle", label, rows, f"circle of {role}"))
+        if i in names:
+            label = labels.typeset(value, names[i])
+            box = diagram.add(Shape("box", label, rows, role, scalar=not value.shape))
+            if i in circles:
+                diagram.links.append(Link(circles[i], box))
+            place[i] = box
+
+    for i in members:
+        target = circles.get(i, place[i])
+        inputs = [u for m in members[i] for u in values[m].inputs if sinks.get(u.source) != i]
+        diagram.links += [
+            Link(place[u.source], target, u.weight)
+            for u in dict.fromkeys(inputs)
+            if not values[u.source].parameter
+        ]
+    _add_parameters(diagram, values, names, sinks, circles, place)
+    return diagram
+
+
+def _role(diagram: Diagram, place: dict[int, int], source: int, rows: Span) -> str | None:
+    """The role of an input from the same row; None for parameters and for what comes from before."""
+    shape = diagram.shapes[place[source]] if source in place else None
+    return shape.role if shape and shape.rows == rows else None
+
+
+def _sinks(values: Sequence[Value], everything: bool) -> dict[int, int]:
+    """For each computed value, the one value that it is computed for; itself, if it has a name."""
+    wanted_by: dict[int, set[int]] = defaultdict(set)
+    sinks: dict[int, int] = {}
+    for i in reversed(range(len(values))):
+        value = values[i]
+        if value.given:
+            continue
+        users = wanted_by.pop(i, set())
+        alone = everything or value.name or value.output or value.passes or len(users) != 1
+        sinks[i] = i if alone else next(iter(users))
+        for use in value.inputs:
+            wanted_by[use.source].add(sinks[i])
+    return sinks
+
+
+def _names(values: Sequence[Value]) -> dict[int, str]:
+    """The names of the boxes. Outputs without one are called L, where scalar, or y; values that
+    were given without one are shown by their shape."""
+    names = {i: value.name for i, value in enumerate(values) if value.name}
+    for stem, scalar in (("L", True), ("y", False)):
+        unnamed = [
+            i for i, v in enumerate(values) if v.output and not v.name and scalar == (not v.shape)
+        ]
+        taken = set(names.values())
+        stem = next(s for s in (stem, f"{stem}'", f"{stem}''") if s not in taken)
+        for number, i in enumerate(unnamed, 1):
+            names[i] = f"{stem}_{number}" if len(unnamed) > 1 else stem
+    for i, value in enumerate(values):
+        if value.given and i not in names:
+            names[i] = "×".join(map(str, value.shape)) or "1"
+    return names
+
+
+def _given(
+    value: Value, name: str, timeline: Timeline, i: int, names: dict[int, str]
+) -> Shape:
+    label = labels.typeset(value if value.name else replace(value, integer=True), name)
+    begins = timeline.begins(i)
+    role = labels.Name.parse(name).role
+    beside = labels.Name.parse(names[begins]).role if begins in names else None
+    rows = None if begins is not None else timeline.spans[i]
+    return Shape("box", label, rows, role, scalar=not value.shape, beside=beside)
+
+
+def _add_parameters(
+    diagram: Diagram,
+    values: Sequence[Value],
+    names: dict[int, str],
+    sinks: dict[int, int],
+    circles: dict[int, int],
+    place: dict[int, int],
+) -> None:
+    feeds: dict[int, dict[int, None]] = {
+        i: {} for i, value in enumerate(values) if value.parameter
+    }
+    for i, value in enumerate(values):
+        for use in value.inputs:
+            if use.source in feeds:
+                feeds[use.source][circles.get(sinks[i], place[sinks[i]])] = None
+    together: dict[frozenset[int], list[int]] = defaultdict(list)
+    for i, targets in feeds.items():
+        together[frozenset(targets)].append(i)
+    for targets, parameters in together.items():
+        label = labels.listing([values[i] for i in parameters], [names[i] for i in parameters])
+        role = ", ".join(names[i] for i in parameters)
+        box = diagram.add(Shape("parameters", label, None, role))
+        diagram.links += [Link(box, target) for target in sorted(targets)]

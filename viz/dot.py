@@ -1,0 +1,101 @@
+"""The picture as DOT: every position is given, so Graphviz draws and arranges nothing.
+
+`layout=nop2` says so in the file itself (it is what `neato -n2` runs). An edge's `pos` holds one
+curve per visible piece, then the strokes of its arrow, in the edge's own pen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from viz import labels
+from viz.diagram import Diagram
+from viz.geometry import Curve
+from viz.layout import Layout, Placed
+from viz.routing import Route, arrow_head
+
+OPERATOR = "#B2D9FF"
+PARAMETER = "#66BFFF"
+CUT = "#8C8C8C"
+SCALED = "#C05000"
+
+
+def write(diagram: Diagram, layout: Layout, routes: Sequence[Route]) -> str:
+    """The DOT source; ids count the shapes from 0."""
+    dot = new_graph()
+    for i, (shape, place) in enumerate(zip(diagram.shapes, layout.places, strict=True)):
+        attributes = _node(place)
+        label = f"<{shape.label}>" if shape.label else ""
+        if shape.kind == "circle" and shape.label:
+            attributes["fontsize"] = f"{min(8.0, 8 * 18 / labels.width(shape.label)):.1f}"
+        dot.node(f"n{i}", label, **attributes)
+    for route in routes:
+        pieces = [*route.pieces, *route.bars, arrow_head(route.curve)]
+        attributes = {"pos": "; ".join(map(_spline, pieces))}
+        weight = route.link.weight
+        if weight == 0:
+            attributes["color"] = CUT
+        elif weight != 1:
+            attributes["color"] = SCALED
+        dot.edge(f"n{route.link.source}", f"n{route.link.target}", **attributes)
+    for number, route in enumerate(r for r in routes if r.link.weight not in (0, 1)):
+        text = "ξ" if route.link.weight is None else f"ξ = {route.link.weight:.3g}"
+        x, y = route.middle
+        dot.node(
+            f"weight{number}",
+            f"<<I>{text}</I>>",
+            shape="none",
+            pos=f"{_number(x + 8)},{_number(y + 6)}",
+            fontsize="6.5",
+            fontcolor=SCALED,
+            width="0.1",
+            height="0.1",
+        )
+    return str(dot.source)
+
+
+def new_graph() -> Any:
+    """An empty picture of the textbook's style."""
+    try:
+        import graphviz
+    except ImportError:
+        raise ImportError(
+            "pictures need the graphviz package: pip install 'tinygrad-rnn[viz]'"
+        ) from None
+    return graphviz.Digraph(
+        graph_attr={"layout": "nop2", "pad": "0.02", "outputorder": "edgesfirst"},
+        node_attr={
+            "shape": "box",
+            "fixedsize": "true",
+            "penwidth": "1",
+            "margin": "0",
+            "fontname": labels.FONT,
+            "fontsize": f"{labels.SIZE:g}",
+        },
+        edge_attr={"arrowhead": "none", "penwidth": "1"},
+    )
+
+
+def _node(place: Placed) -> dict[str, str]:
+    attributes = {
+        "pos": f"{_number(place.x)},{_number(place.y)}",
+        "width": f"{place.half_width / 36:.4f}",
+        "height": f"{place.half_height / 36:.4f}",
+    }
+    if place.kind == "circle":
+        attributes |= {"shape": "circle", "style": "filled", "fillcolor": OPERATOR}
+    elif place.kind == "parameters":
+        attributes |= {"style": "filled", "fillcolor": PARAMETER}
+    elif place.kind == "dots":
+        attributes |= {"shape": "none"}
+    return attributes
+
+
+def _spline(curve: Curve) -> str:
+    points = [curve[0][0], *(point for cubic in curve for point in cubic[1:])]
+    return " ".join(f"{_number(x)},{_number(y)}" for x, y in points)
+
+
+def _number(x: float) -> str:
+    return f"{round(x, 2) + 0.0:g}"

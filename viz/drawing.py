@@ -1,0 +1,35 @@
+"""From tensors to a figure, in four steps: snapshot, grouping, layout, source."""
+
+from __future__ import annotations
+
+import tinygrad_rnn as tg
+from viz import dot
+from viz.diagram import group
+from viz.figure import Figure
+from viz.layout import arrange
+from viz.routing import route
+from viz.snapshot import snapshot
+
+DETAILS = ("named", "ops")
+
+
+def draw(*outputs: tg.Tensor, detail: str = "named", fold: int | None = 8) -> Figure:
+    """Draw the graph that the outputs were computed by.
+
+    outputs: Tensors, usually the loss.
+    detail: "named": boxes are the values you named, a circle is whatever was computed between
+        them; "ops": every operation has its circle.
+    fold: how many rows of time steps are drawn before the middle ones are folded into dots;
+        None draws them all.
+    Raises TypeError for what is not a Tensor, ValueError for an unknown detail.
+    """
+    if detail not in DETAILS:
+        raise ValueError(f"detail is {' or '.join(map(repr, DETAILS))}, not {detail!r}")
+    if not outputs:
+        raise TypeError("draw needs a Tensor to draw, usually the loss: viz.draw(loss)")
+    for output in outputs:
+        if not isinstance(output, tg.Tensor):
+            raise TypeError(f"draw needs Tensors, not a {type(output).__name__}")
+    diagram = group(snapshot(outputs), detail)
+    layout = arrange(diagram)
+    return Figure(dot.write(diagram, layout, route(diagram, layout)))

@@ -1,0 +1,123 @@
+"""Points and Bézier curves: just what routing a line around boxes and circles takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+
+Point: TypeAlias = tuple[float, float]
+Cubic: TypeAlias = tuple[Point, Point, Point, Point]
+Curve: TypeAlias = list[Cubic]
+
+SAMPLES = 24
+
+
+def line(a: Point, b: Point) -> Cubic:
+    """The straight line as a cubic."""
+    return a, between(a, b, 1 / 3), between(a, b, 2 / 3), b
+
+
+def between(a: Point, b: Point, share: float) -> Point:
+    return a[0] + share * (b[0] - a[0]), a[1] + share * (b[1] - a[1])
+
+
+def distance(a: Point, b: Point) -> float:
+    return float(np.hypot(b[0] - a[0], b[1] - a[1]))
+
+
+def toward(a: Point, b: Point, length: float) -> Point:
+    """The point at this distance from a, on the way to b."""
+    total = distance(a, b)
+    return between(a, b, length / total) if total else a
+
+
+def polyline(points: Sequence[Point], radius: float = 9.0) -> Curve:
+    """Straight lines through the points, with rounded corners."""
+    curve: Curve = []
+    here = points[0]
+    for corner, following in zip(points[1:-1], points[2:], strict=True):
+        reach = min(radius, distance(here, corner) / 2, distance(corner, following) / 2)
+        begin, end = toward(corner, here, reach), toward(corner, following, reach)
+        curve.append(line(here, begin))
+        curve.append((begin, between(begin, corner, 0.55), between(end, corner, 0.55), end))
+        here = end
+    curve.append(line(here, points[-1]))
+    return [cubic for cubic in curve if distance(cubic[0], cubic[3]) > 1e-9]
+
+
+def sample(curve: Curve, count: int = SAMPLES) -> Any:
+    """Points on the curve: an array (number of cubics · count + 1, 2)."""
+    t = np.linspace(0, 1, count + 1)[:-1, None]
+    weights = np.stack([(1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t**2 * (1 - t), t**3])
+    points = np.asarray(curve)  # (cubics, 4, 2)
+    on = np.einsum("kt,cki->cti", weights[..., 0], points).reshape(-1, 2)
+    return np.concatenate([on, points[-1:, 3]])
+
+
+def split(cubic: Cubic, t: float) -> tuple[Cubic, Cubic]:
+    """The two parts of a cubic, before and after t (de Casteljau)."""
+    a, b, c, d = cubic
+    ab, bc, cd = between(a, b, t), between(b, c, t), between(c, d, t)
+    abc, bcd = between(ab, bc, t), between(bc, cd, t)
+    middle = between(abc, bcd, t)
+    return (a, ab, abc, middle), (middle, bcd, cd, d)
+
+
+def part(curve: Curve, start: float, stop: float) -> Curve:
+    """The stretch of the curve between two places; a place is the cubic's number plus its t."""
+    found: Curve = []
+    for number, cubic in enumerate(curve):
+        low, high = max(start - number, 0.0), min(stop - number, 1.0)
+        if low >= high:
+            continue
+        piece = split(cubic, high)[0] if high < 1 else cubic
+        found.append(split(piece, low / high)[1] if low > 0 else piece)
+    return found
+
+
+class Measure:
+    """Places along a curve by length, and lengths by place."""
+
+    def __init__(self, curve: Curve) -> None:
+        self.points = sample(curve)
+        self.places = np.arange(len(self.points)) / SAMPLES
+        steps = np.hypot(*np.diff(self.points, axis=0).T)
+        self.lengths = np.concatenate([[0.0], np.cumsum(steps)])
+        self.total = float(self.lengths[-1])
+
+    def place(self, length: float) -> float:
+        return float(np.interp(length, self.lengths, self.places))
+
+    def at(self, length: float) -> Point:
+        return (
+            float(np.interp(length, self.lengths, self.points[:, 0])),
+            float(np.interp(length, self.lengths, self.points[:, 1])),
+        )
+
+    def direction(self, length: float) -> Point:
+        a, b = self.at(max(length - 0.5, 0)), self.at(min(length + 0.5, self.total))
+        long = distance(a, b) or 1.0
+        return (b[0] - a[0]) / long, (b[1] - a[1]) / long
+
+
+def crossings(a: Measure, b: Measure) -> list[tuple[float, float]]:
+    """Where two curves cross: the length along each."""
+    p, q = a.points, b.points
+    if np.any(p.max(0) < q.min(0)) or np.any(q.max(0) < p.min(0)):
+        return []
+    r, s = np.diff(p, axis=0), np.diff(q, axis=0)
+    across = r[:, None, 0] * s[None, :, 1] - r[:, None, 1] * s[None, :, 0]
+    offset = q[None, :-1] - p[:-1, None]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        t = (offset[..., 0] * s[None, :, 1] - offset[..., 1] * s[None, :, 0]) / across
+        u = (offset[..., 0] * r[:, None, 1] - offset[..., 1] * r[:, None, 0]) / across
+    meet = (np.abs(across) > 1e-12) & (t >= 0) & (t < 1) & (u >= 0) & (u < 1)
+    return [
+        (
+            float(a.lengths[i] + t[i, j] * np.hypot(*r[i])),
+            float(b.lengths[j] + u[i, j] * np.hypot(*s[j])),
+        )
+        for i, j in np.argwhere(meet)
+    ]

@@ -1,0 +1,347 @@
+"""The way of every link: straight where it can be, else around whatever stands in between.
+
+For each link there are candidates, the plainest first; the first that passes no box and no
+circle is drawn. Parameters reach the farther rows by bending left around the nearer circles, as
+in the textbook; the last resort goes through the free channels between rows and columns.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from viz.diagram import Diagram, Link
+from viz.geometry import (
+    Curve,
+    Measure,
+    Point,
+    crossings,
+    distance,
+    line,
+    part,
+    polyline,
+    sample,
+    toward,
+)
+from viz.layout import BEND, BEND_STEP, MOST_BENDS, Layout, Placed
+
+CLEARANCE = 2.0  # between a line and what it passes
+TIP = 1.9  # between an arrow's tip and what it points at
+ARROW = 4.0  # an arrow's length
+GAP = 5.5  # half of the gap where a line is crossed
+STUB = 4.0  # what is left to see of a line before its first gap
+CRUMB = 7.0  # what would be shorter between two gaps is left out
+TRACK = 3.5  # between lines in one channel
+
+
+@dataclass
+class Route:
+    """A link's curve, in visible pieces.
+
+    pieces: the stretches between the gaps, the last ending at the arrow's tip.
+    bars: short strokes across a link that was cut.
+    middle: where its weight can be written.
+    """
+
+    link: Link
+    curve: Curve
+    pieces: list[Curve] = field(default_factory=list)
+    bars: list[Curve] = field(default_factory=list)
+    middle: Point = (0.0, 0.0)
+
+
+def route(diagram: Diagram, layout: Layout) -> list[Route]:
+    """One route per link, in the order of the links."""
+    router = _Router(diagram, layout)
+    routes = [Route(link, router.curve(link)) for link in diagram.links]
+    _break_where_crossed(diagram, routes)
+    return routes
+
+
+class _Router:
+    def __init__(self, diagram: Diagram, layout: Layout) -> None:
+        self.diagram = diagram
+        self.layout = layout
+        self.places = layout.places
+        self.low = np.array([(p.x - p.half_width, p.y - p.half_height) for p in self.places])
+        self.high = np.array([(p.x + p.half_width, p.y + p.half_height) for p in self.places])
+        self.round = np.array([p.kind == "circle" for p in self.places])
+        self.centre = np.array([p.centre for p in self.places])
+        self.radius = np.array([p.half_width for p in self.places])
+        self.ways: dict[tuple[bool, float], list[tuple[float, float, int]]] = defaultdict(list)
+
+    def curve(self, link: Link) -> Curve:
+        for curve in self._plain(link):
+            if self.is_clear(curve, link):
+                return curve
+        return self._through_channels(link)
+
+    def is_clear(self, curve: Curve, link: Link) -> bool:
+        """Whether the curve passes every other shape at some distance, and its own ends too."""
+        points = sample(curve)
+        below, above = points.min(0) - CLEARANCE, points.max(0) + CLEARANCE
+        near = np.all((self.low < above) & (self.high > below), axis=1)
+        near[[link.source, link.target]] = False
+        for i in np.flatnonzero(near):
+            if self.round[i]:
+                off = np.hypot(*(points - self.centre[i]).T) - self.radius[i]
+            else:
+                beside = np.maximum(self.low[i] - points, points - self.high[i])
+                off = beside.max(axis=1)
+            if off.min() < CLEARANCE:
+                return False
+        ends = (link.source, points[6:]), (link.target, points[:-6])
+        return not any(self._inside(self.places[i], stretch) for i, stretch in ends)
+
+    def _inside(self, place: Placed, points: np.ndarray) -> bool:
+        off = np.abs(points - np.array(place.centre))
+        if place.kind == "circle":
+            return bool(np.any(np.hypot(*off.T) < place.half_width))
+        return bool(np.any(np.all(off < (place.half_width, place.half_height), axis=1)))
+
+    def _plain(self, link: Link) -> Iterator[Curve]:
+        source, target = self.places[link.source], self.places[link.target]
+        if source.kind == "parameters":
+            yield from self._from_parameters(source, target)
+        yield [line(leave(source, target.centre), reach(target, source.centre))]
+        if link.source != link.target:
+            yield from _sweep(source, target)
+
+    def _from_parameters(self, source: Placed, target: Placed) -> Iterator[Curve]:
+        """Straight up to the nearest circle; around the nearer ones to the others."""
+        nearer = sum(
+            1
+            for p in self.places
+            if abs(p.x - target.x) < 1 and source.top < p.y < target.y and p.kind == "circle"
+        )
+        inset = source.half_width - 3
+        if not nearer and abs(target.x - source.x) < inset:
+            yield [line((target.x, source.top), (target.x, target.y - target.half_height - TIP))]
+        for more in range(4):
+            yield _bent_left(source, target, min(nearer, MOST_BENDS) + more)
+
+    def _through_channels(self, link: Link) -> Curve:
+        """Up or down into a channel between rows, along it, and, where the ends are in different
+        rows, along one between columns; on a track that no other source's line is on."""
+        source, target = self.places[link.source], self.places[link.target]
+        found: list[tuple[float, int, list[Point]]] = []
+        for offset in (0.0, TRACK, -TRACK, 2 * TRACK, -2 * TRACK):
+            for points in self._ways(source, target, offset):
+                length = sum(distance(a, b) for a, b in zip(points, points[1:], strict=False))
+                cost = length + 6 * len(points) + abs(offset)
+                cost += 60 * self._overlaps(points, link.source)
+                if not self.is_clear(polyline(points), link):
+                    cost += 10_000
+                found.append((cost, len(found), points))
+        _, _, points = min(found)
+        for axis, at, low, high in _stretches(points):
+            self.ways[axis, at].append((low, high, link.source))
+        return polyline(points)
+
+    def _ways(self, source: Placed, target: Placed, offset: float) -> Iterator[list[Point]]:
+        rows = self.layout.horizontal
+        for first in _around(rows, source.y):
+            for last in _around(rows, target.y):
+                out, back = first + offset, last + offset
+                if first == last:
+                    corner = (source.x, out), (target.x, back)
+                    yield _joined(source, target, [*corner])
+                    side = np.sign(source.x - target.x) or 1.0
+                    slant = (target.x + 14 * side, back)
+                    if (slant[0] - source.x) * side < 0:
+                        yield _joined(source, target, [(source.x, out), slant])
+                        lean = (source.x - 14 * side, out)
+                        if (slant[0] - lean[0]) * side < 0:
+                            yield _joined(source, target, [lean, slant])
+                    continue
+                for x in self.layout.vertical:
+                    ways = [(source.x, out), (x + offset, out), (x + offset, back)]
+                    yield _joined(source, target, [*ways, (target.x, back)])
+
+    def _overlaps(self, points: list[Point], source: int) -> int:
+        return sum(
+            1
+            for axis, at, low, high in _stretches(points)
+            for other_low, other_high, other in self.ways.get((axis, at), ())
+            if other != source and low < other_high and other_low < high
+        )
+
+
+def _around(rows: list[float], y: float) -> list[float]:
+    """The channels right above and right below."""
+    return [max((r for r in rows if r < y), default=rows[0])] + [
+        min((r for r in rows if r > y), default=rows[-1])
+    ]
+
+
+def _joined(source: Placed, target: Placed, way: list[Point]) -> list[Point]:
+    return [leave(source, way[0]), *way, reach(target, way[-1])]
+
+
+def _stretches(points: list[Point]) -> Iterator[tuple[bool, float, float, float]]:
+    """The horizontal and vertical stretches: (is horizontal, where, from, to)."""
+    for a, b in zip(points, points[1:], strict=False):
+        if abs(a[1] - b[1]) < 1e-6:
+            yield True, round(a[1], 3), min(a[0], b[0]), max(a[0], b[0])
+        elif abs(a[0] - b[0]) < 1e-6:
+            yield False, round(a[0], 3), min(a[1], b[1]), max(a[1], b[1])
+
+
+def leave(place: Placed, goal: Point) -> Point:
+    """The point of the outline on the way from the centre to the goal."""
+    return _on_outline(place, goal, 0.0)
+
+
+def reach(place: Placed, origin: Point) -> Point:
+    """Where an arrow's tip stops that comes straight from the origin."""
+    return _on_outline(place, origin, TIP)
+
+
+def _on_outline(place: Placed, other: Point, extra: float) -> Point:
+    dx, dy = other[0] - place.x, other[1] - place.y
+    if place.kind == "circle":
+        return toward(place.centre, other, place.half_width + extra)
+    scale = min(
+        (place.half_width + extra) / abs(dx) if dx else np.inf,
+        (place.half_height + extra) / abs(dy) if dy else np.inf,
+    )
+    return place.x + scale * dx, place.y + scale * dy
+
+
+def _bent_left(source: Placed, target: Placed, bend: int) -> Curve:
+    """Up along the left side of a column, as far out as there are nearer circles to pass.
+
+    The shares are those of the textbook's two curves.
+    """
+    bend = max(bend, 1)
+    out = target.x - BEND - BEND_STEP * (bend - 1)
+    start_x = max(target.x - 11.3 - 3.6 * (bend - 1), source.x - source.half_width)
+    start = min(start_x, source.x + source.half_width), source.top
+    angle = np.radians(min(28 + 10 * bend, 55))
+    way = target.half_width + TIP
+    tip = float(target.x - way * np.cos(angle)), float(target.y - way * np.sin(angle))
+    low = source.y + 29.7 + 8.7 * min(bend, 3)
+    high = max(low, tip[1] - 20 - 15 * min(bend, 2) - 4 * max(bend - 2, 0))
+    low = min(low, high)
+    up, across = low - start[1], out - start[0]
+    curve: Curve = [
+        (
+            start,
+            (start[0] + 0.49 * across, start[1] + 0.24 * up),
+            (out, start[1] + 0.42 * up),
+            (out, low),
+        )
+    ]
+    if high > low + 1e-6:
+        curve.append(line((out, low), (out, high)))
+    up, across = tip[1] - high, tip[0] - out
+    curve.append(
+        (
+            (out, high),
+            (out, high + 0.39 * up),
+            (out + 0.56 * across, high + 0.757 * up),
+            tip,
+        )
+    )
+    return curve
+
+
+def _sweep(source: Placed, target: Placed) -> Iterator[Curve]:
+    """Out sideways and in steeply: for the far ends of a fan."""
+    side = 1.0 if target.x > source.x else -1.0
+    climb = 1.0 if target.y > source.y else -1.0
+    start = source.x + side * source.half_width, source.y
+    room = abs(target.x - start[0])
+    angle = np.radians(65)
+    way = target.half_width + TIP
+    tip = (
+        float(target.x - side * way * np.cos(angle)),
+        float(target.y - climb * way * np.sin(angle)),
+    )
+    if abs(target.y - source.y) < 30 or room < 12:
+        return
+    yield [
+        (
+            start,
+            (start[0] + side * 0.7 * room, start[1]),
+            (tip[0] - side * 8, tip[1] - climb * 0.5 * abs(tip[1] - start[1])),
+            tip,
+        )
+    ]
+
+
+def _break_where_crossed(diagram: Diagram, routes: list[Route]) -> None:
+    """Where two lines cross, the one below is broken: parameters' lines lie on top, and curves
+    lie above straight lines."""
+    measures = [Measure(r.curve) for r in routes]
+    gaps: list[list[float]] = [[] for _ in routes]
+    boxes = np.array([[*m.points.min(0), *m.points.max(0)] for m in measures]).reshape(-1, 4)
+    rank = [
+        (diagram.shapes[r.link.source].kind != "parameters", len(r.curve) == 1, i)
+        for i, r in enumerate(routes)
+    ]
+    for i, r in enumerate(routes):
+        overlap = np.all((boxes[i, :2] <= boxes[:, 2:]) & (boxes[:, :2] <= boxes[i, 2:]), axis=1)
+        for j in np.flatnonzero(overlap[:i]):
+            other = routes[j]
+            if r.link.source == other.link.source or r.link.target == other.link.target:
+                continue
+            for at_i, at_j in crossings(measures[i], measures[j]):
+                if rank[i] > rank[j]:
+                    gaps[i].append(at_i)
+                else:
+                    gaps[j].append(at_j)
+    for r, measure, crossed in zip(routes, measures, gaps, strict=True):
+        hidden = [(at - GAP, at + GAP) for at in crossed]
+        if r.link.weight == 0:
+            _cut(r, measure, hidden)
+        r.middle = measure.at(measure.total / 2)
+        r.pieces = _visible(r.curve, measure, hidden)
+
+
+def _visible(curve: Curve, measure: Measure, hidden: list[tuple[float, float]]) -> list[Curve]:
+    """The pieces outside the gaps; a stub at the start and the arrow stay to be seen."""
+    first, last = min(STUB, measure.total / 3), measure.total - ARROW - 0.25
+    pieces: list[Curve] = []
+    here = 0.0
+    for low, high in sorted(hidden):
+        low, high = max(low, first), min(high, last)
+        if high <= max(low, here):
+            continue
+        if low > here + (CRUMB if here else 0):
+            pieces.append(part(curve, measure.place(here), measure.place(low)))
+        here = high
+    pieces.append(part(curve, measure.place(here), len(curve)))
+    return pieces
+
+
+def _cut(r: Route, measure: Measure, hidden: list[tuple[float, float]]) -> None:
+    """A gap with a bar at either side, in the middle of the longest stretch in sight."""
+    edges = [0.0, *(x for gap in sorted(hidden) for x in gap), measure.total - ARROW]
+    free = sorted(
+        ((b - a, a, b) for a, b in zip(edges[::2], edges[1::2], strict=True)), reverse=True
+    )
+    _, low, high = free[0]
+    middle = (low + high) / 2
+    for at in (middle - 2, middle + 2):
+        (x, y), (dx, dy) = measure.at(at), measure.direction(at)
+        r.bars.append([line((x - 4 * dy, y + 4 * dx), (x + 4 * dy, y - 4 * dx))])
+    hidden.append((middle - 2, middle + 2))
+
+
+def arrow_head(curve: Curve) -> Curve:
+    """The two strokes of the open arrow at the end of a curve."""
+    _, _, before, tip = curve[-1]
+    if distance(before, tip) < 1e-9:
+        before = curve[-1][0]
+    long = distance(before, tip)
+    dx, dy = (tip[0] - before[0]) / long, (tip[1] - before[1]) / long
+    back = tip[0] - ARROW * dx, tip[1] - ARROW * dy
+    wing = 1.5
+    return [
+        line((back[0] - wing * dy, back[1] + wing * dx), tip),
+        line(tip, (back[0] + wing * dy, back[1] - wing * dx)),
+    ]

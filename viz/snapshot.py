@@ -1,0 +1,145 @@
+"""The tape, as plain records: what a picture needs to know of each value, and no array.
+
+The links that carry a value through unchanged (detach, `scale_gradient`) are values on the tape;
+here they become weights on the inputs of whatever uses them: 0 is a cut, ξ is a scaled link.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+import tinygrad_rnn as tg
+from tinygrad_rnn.graph import Leaf, Node
+
+
+@dataclass(frozen=True)
+class Input:
+    """One use of a value: its place in the snapshot, and what the gradient is multiplied by.
+
+    weight: 1 for an ordinary use, 0 for a cut, ξ for a scaled one; None where ξ differs from
+    sequence to sequence in the batch.
+    """
+
+    source: int
+    weight: float | None = 1.0
+
+
+@dataclass(frozen=True)
+class Value:
+    """One value of the tape.
+
+    function: the name of the function that made it; None if it was given.
+    parameter: whether it was given and needs a gradient.
+    passes: whether it is its input unchanged (a detached or a scaled value).
+    """
+
+    name: str | None
+    function: str | None
+    shape: tuple[int, ...]
+    integer: bool
+    step: int | None
+    inputs: tuple[Input, ...]
+    parameter: bool
+    output: bool
+
+    @property
+    def given(self) -> bool:
+        return self.function is None
+
+    @property
+    def passes(self) -> bool:
+        return self.function in PASSING
+
+
+PASSING = ("detach", "scale_gradient")
+
+
+def snapshot(outputs: Sequence[tg.Tensor]) -> list[Value]:
+    """The values that the outputs depend on, in the order in which they were recorded."""
+    wanted = {output.node for output in outputs}
+    nodes = _with_cut_sources(tg.tape(*outputs))
+    values: list[Value] = []
+    resolved: dict[Node, Input] = {}  # where each node ended up, and through which weight
+    beyond = set(nodes) - set(tg.tape(*outputs))
+    for node in nodes:
+        passing = _passing(node)
+        weight = _own_weight(node)
+        inputs = () if node in beyond else _inputs(node, resolved, weight)
+        if passing and node.name is None and node not in wanted and inputs:
+            resolved[node] = inputs[0]
+            continue
+        resolved[node] = Input(len(values))
+        values.append(
+            Value(
+                name=node.name,
+                function=(passing or _function_name(node)) if inputs else None,
+                shape=tuple(node.shape),
+                integer=np.dtype(node.dtype).kind in "iub",
+                step=node.step,
+                inputs=inputs,
+                parameter=isinstance(node, Leaf) and node.requires_grad,
+                output=node in wanted,
+            )
+        )
+    return values
+
+
+def _with_cut_sources(nodes: list[Node]) -> list[Node]:
+    """The tape, and the named values beyond it from which a detached value was taken."""
+    known = set(nodes)
+    beyond = {
+        parent
+        for node in nodes
+        if isinstance(node, Leaf)
+        for parent in _severed(node)
+        if parent not in known and parent.name
+    }
+    return sorted(known | beyond, key=lambda node: node.position)
+
+
+def _severed(node: Node) -> list[Node]:
+    return [parent for reference in node.severed if (parent := reference()) is not None]
+
+
+def _passing(node: Node) -> str | None:
+    """How the node passes its input on unchanged, if that is what it does."""
+    if node.function is tg.scale_gradient:
+        return "scale_gradient"
+    return "detach" if node.severed and isinstance(node, Leaf) else None
+
+
+def _own_weight(node: Node) -> float | None:
+    """What the node multiplies the gradient by, on its way to the inputs."""
+    if node.function is tg.scale_gradient and node.edges:
+        return next(_number(kept[0]) for _, _, pullback, kept in node.edges if pullback)
+    return 0.0 if node.severed else 1.0
+
+
+def _number(factor: Any) -> float | None:
+    values = np.asarray(getattr(factor, "data", factor))
+    return float(values.flat[0]) if values.size and np.all(values == values.flat[0]) else None
+
+
+def _inputs(node: Node, resolved: dict[Node, Input], weight: float | None) -> tuple[Input, ...]:
+    if node.severed:  # of the links that were cut, those to what is in the picture can be shown
+        parents = [parent for parent in _severed(node) if parent in resolved]
+    elif node.function is tg.scale_gradient:
+        parents = [parent for parent, _, pullback, _ in node.edges if pullback]
+    else:
+        parents = list(node.parents)
+    uses = [resolved[parent] for parent in parents]
+    return tuple(dict.fromkeys(Input(u.source, _product(u.weight, weight)) for u in uses))
+
+
+def _product(a: float | None, b: float | None) -> float | None:
+    if a == 0 or b == 0:
+        return 0.0
+    return None if a is None or b is None else a * b
+
+
+def _function_name(node: Node) -> str:
+    return str(getattr(node.function, "__name__", node.function)).lstrip("_")
