@@ -146,14 +146,19 @@ def _names(values: Sequence[Value]) -> dict[int, str]:
             names[i] = f"{stem}_{number}" if len(unnamed) > 1 else stem
     for i, value in enumerate(values):
         if value.given and i not in names:
-            names[i] = "×".join(map(str, value.shape)) or "1"
+            names[i] = f"({'×'.join(map(str, value.shape))})" if value.shape else "scalar"
     return names
+
+
+def _plain(value: Value) -> Value:
+    """A value without a name is not set in bold: what is shown is its shape."""
+    return value if value.name else replace(value, integer=True)
 
 
 def _given(
     value: Value, name: str, timeline: Timeline, i: int, names: dict[int, str]
 ) -> Shape:
-    label = labels.typeset(value if value.name else replace(value, integer=True), name)
+    label = labels.typeset(_plain(value), name)
     begins = timeline.begins(i)
     role = labels.Name.parse(name).role
     beside = labels.Name.parse(names[begins]).role if begins in names else None
@@ -180,7 +185,7 @@ def _add_parameters(
     for i, targets in feeds.items():
         together[frozenset(targets)].append(i)
     for targets, parameters in together.items():
-        label = labels.listing([values[i] for i in parameters], [names[i] for i in parameters])
+        label = labels.listing([_plain(values[i]) for i in parameters], [names[i] for i in parameters])
         role = ", ".join(names[i] for i in parameters)
         box = diagram.add(Shape("parameters", label, None, role))
         diagram.links += [Link(box, target) for target in sorted(targets)]

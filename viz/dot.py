@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from viz import labels
+from viz.captions import SIZE, captions
 from viz.diagram import Diagram
 from viz.geometry import Curve
 from viz.layout import Layout, Placed
@@ -39,18 +40,16 @@ def write(diagram: Diagram, layout: Layout, routes: Sequence[Route]) -> str:
         elif weight != 1:
             attributes["color"] = SCALED
         dot.edge(f"n{route.link.source}", f"n{route.link.target}", **attributes)
-    for number, route in enumerate(r for r in routes if r.link.weight not in (0, 1)):
-        text = "ξ" if route.link.weight is None else f"ξ = {route.link.weight:.3g}"
-        x, y = route.middle
+    for number, caption in enumerate(captions(routes, layout.places)):
         dot.node(
             f"weight{number}",
-            f"<<I>{text}</I>>",
+            f"<{caption.text}>",
             shape="none",
-            pos=f"{_number(x + 8)},{_number(y + 6)}",
-            fontsize="6.5",
+            pos=f"{_number(caption.x)},{_number(caption.y)}",
+            fontsize=f"{SIZE:g}",
             fontcolor=SCALED,
-            width="0.1",
-            height="0.1",
+            width=f"{caption.half_width / 36:.4f}",
+            height=f"{caption.half_height / 36:.4f}",
         )
     return str(dot.source)
 

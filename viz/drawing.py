@@ -6,6 +6,7 @@ import tinygrad_rnn as tg
 from viz import dot
 from viz.diagram import group
 from viz.figure import Figure
+from viz.fold import fold as folded
 from viz.layout import arrange
 from viz.routing import route
 from viz.snapshot import snapshot
@@ -30,6 +31,6 @@ def draw(*outputs: tg.Tensor, detail: str = "named", fold: int | None = 8) -> Fi
     for output in outputs:
         if not isinstance(output, tg.Tensor):
             raise TypeError(f"draw needs Tensors, not a {type(output).__name__}")
-    diagram = group(snapshot(outputs), detail)
+    diagram = folded(group(snapshot(outputs), detail), fold)
     layout = arrange(diagram)
     return Figure(dot.write(diagram, layout, route(diagram, layout)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
@@ -11,7 +12,7 @@ Point: TypeAlias = tuple[float, float]
 Cubic: TypeAlias = tuple[Point, Point, Point, Point]
 Curve: TypeAlias = list[Cubic]
 
-SAMPLES = 24
+SPACING = 3.0  # between the samples of a curve, in points
 
 
 def line(a: Point, b: Point) -> Cubic:
@@ -47,13 +48,23 @@ def polyline(points: Sequence[Point], radius: float = 9.0) -> Curve:
     return [cubic for cubic in curve if distance(cubic[0], cubic[3]) > 1e-9]
 
 
-def sample(curve: Curve, count: int = SAMPLES) -> Any:
-    """Points on the curve: an array (number of cubics · count + 1, 2)."""
-    t = np.linspace(0, 1, count + 1)[:-1, None]
-    weights = np.stack([(1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t**2 * (1 - t), t**3])
-    points = np.asarray(curve)  # (cubics, 4, 2)
-    on = np.einsum("kt,cki->cti", weights[..., 0], points).reshape(-1, 2)
-    return np.concatenate([on, points[-1:, 3]])
+def sample(curve: Curve) -> Any:
+    """Points on the curve, close enough that no box falls between two: an array (points, 2)."""
+    return _sample(curve)[0]
+
+
+def _sample(curve: Curve) -> tuple[Any, Any]:
+    """Points on the curve, and their places: the cubic's number plus its t."""
+    points, places = [], []
+    for number, (a, b, c, d) in enumerate(curve):
+        long = distance(a, b) + distance(b, c) + distance(c, d)
+        t = np.linspace(0, 1, max(6, math.ceil(long / SPACING)), endpoint=False)
+        weights = np.stack([(1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t**2 * (1 - t), t**3])
+        points.append(weights.T @ np.array([a, b, c, d]))
+        places.append(number + t)
+    points.append(np.array([curve[-1][3]]))
+    places.append(np.array([float(len(curve))]))
+    return np.concatenate(points), np.concatenate(places)
 
 
 def split(cubic: Cubic, t: float) -> tuple[Cubic, Cubic]:
@@ -81,8 +92,8 @@ class Measure:
     """Places along a curve by length, and lengths by place."""
 
     def __init__(self, curve: Curve) -> None:
-        self.points = sample(curve)
-        self.places = np.arange(len(self.points)) / SAMPLES
+        self.points, self.places = _sample(curve)
+        self.low, self.high = self.points.min(0), self.points.max(0)
         steps = np.hypot(*np.diff(self.points, axis=0).T)
         self.lengths = np.concatenate([[0.0], np.cumsum(steps)])
         self.total = float(self.lengths[-1])
@@ -105,7 +116,7 @@ class Measure:
 def crossings(a: Measure, b: Measure) -> list[tuple[float, float]]:
     """Where two curves cross: the length along each."""
     p, q = a.points, b.points
-    if np.any(p.max(0) < q.min(0)) or np.any(q.max(0) < p.min(0)):
+    if np.any(a.high < b.low) or np.any(b.high < a.low):
         return []
     r, s = np.diff(p, axis=0), np.diff(q, axis=0)
     across = r[:, None, 0] * s[None, :, 1] - r[:, None, 1] * s[None, :, 0]

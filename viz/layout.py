@@ -62,7 +62,9 @@ def arrange(diagram: Diagram) -> Layout:
     _place_given(diagram, depths, above)
     lanes = _lanes(diagram, depths, above)
     lane_count = 1 + max(lanes.values(), default=0)
+    depths = _apart_by_parameters(diagram, depths)
     columns = _columns(diagram, depths)
+    columns = _room_below(diagram, depths, columns)
 
     def height(i: int) -> float:
         first, last = shapes[i].rows or (0, 0)
@@ -155,7 +157,7 @@ def _place_given(diagram: Diagram, depths: list[int | None], above: set[int]) ->
     taken: dict[int, list[float]] = defaultdict(list)
     given: dict[str, list[int]] = defaultdict(list)
     for i, shape in enumerate(diagram.shapes):
-        if depths[i] is None or i in above:
+        if depths[i] is None or i in above or shape.kind == "dots":
             continue
         if shape.kind == "box" and i not in computed:
             given[shape.role].append(i)
@@ -173,6 +175,10 @@ def _place_given(diagram: Diagram, depths: list[int | None], above: set[int]) ->
         for i in alike:
             depths[i] = column
         taken[column] += heights
+    column_of = {s.role: d for s, d in zip(diagram.shapes, depths, strict=True) if s.kind != "dots"}
+    for i, shape in enumerate(diagram.shapes):
+        if shape.kind == "dots":
+            depths[i] = column_of.get(shape.role, depths[i])
 
 
 def _middle(shape: Shape) -> float:
@@ -200,6 +206,26 @@ def _lanes(diagram: Diagram, depths: list[int | None], above: set[int]) -> dict[
 def _outwards(wanted: int) -> list[int]:
     """Lanes by their distance from the wanted one."""
     return sorted(range(wanted + 64), key=lambda n: (abs(n - wanted), n))
+
+
+def _apart_by_parameters(diagram: Diagram, depths: list[int | None]) -> list[int | None]:
+    """Circles fed by different parameters get columns of their own, so that the ways of the
+    parameters, which run beside the columns, stay apart."""
+    fed: dict[int, list[int]] = defaultdict(list)
+    for link in diagram.links:
+        if diagram.shapes[link.source].kind == "parameters":
+            fed[link.target].append(link.source)
+    groups: dict[int, list[tuple[int, ...]]] = defaultdict(list)
+    refined: list[tuple[int, int] | None] = []
+    for i, depth in enumerate(depths):
+        if depth is None:
+            refined.append(None)
+            continue
+        if i in fed and (group := tuple(fed[i])) not in groups[depth]:
+            groups[depth].append(group)
+        refined.append((depth, groups[depth].index(tuple(fed[i])) if i in fed else 0))
+    used = {place: n for n, place in enumerate(sorted({r for r in refined if r}))}
+    return [None if place is None else used[place] for place in refined]
 
 
 def _columns(diagram: Diagram, depths: list[int | None]) -> list[float]:
@@ -235,24 +261,50 @@ def _columns(diagram: Diagram, depths: list[int | None]) -> list[float]:
     return centres
 
 
+def _below(diagram: Diagram, depths: list[int | None]) -> dict[int, int]:
+    """What stands in the lowest row, and under which column: parameters, initial states and what
+    all rows share stand under what they feed."""
+    column_of = {s.role: d for s, d in zip(diagram.shapes, depths, strict=True) if d is not None}
+    fed: dict[int, list[int]] = defaultdict(list)
+    for link in diagram.links:
+        if (depth := depths[link.target]) is not None:
+            fed[link.source].append(depth)
+    below: dict[int, int] = {}
+    for i, shape in enumerate(diagram.shapes):
+        if shape.rows is None:
+            under = column_of.get(shape.beside) if shape.beside else None
+            below[i] = under if under is not None else min(fed[i], default=0)
+    return dict(sorted(below.items(), key=lambda item: (item[1], item[0])))
+
+
+def _apart(diagram: Diagram, a: int, b: int) -> float:
+    """How far from one another two neighbours' centres must be."""
+    return half_width(diagram.shapes[a]) + half_width(diagram.shapes[b]) + BETWEEN_BOXES
+
+
+def _room_below(
+    diagram: Diagram, depths: list[int | None], columns: list[float]
+) -> list[float]:
+    """The columns moved apart where the boxes below them need it."""
+    columns = list(columns)
+    below = list(_below(diagram, depths).items())
+    for (a, left), (b, right) in zip(below, below[1:], strict=False):
+        lacking = columns[left] + _apart(diagram, a, b) - columns[right]
+        if left < right and lacking > 0:
+            columns[right:] = [x + min(lacking, 40.0) for x in columns[right:]]
+    return columns
+
+
 def _lowest_row(
     diagram: Diagram, depths: list[int | None], columns: list[float]
 ) -> dict[int, float]:
-    """The x of parameters, of initial states and of what all rows share: under what they feed."""
-    column_of = {s.role: d for s, d in zip(diagram.shapes, depths, strict=True) if d is not None}
-    wanted: dict[int, float] = {}
-    for i, shape in enumerate(diagram.shapes):
-        if shape.rows is None:
-            fed = [d for li in diagram.links if li.source == i and (d := depths[li.target])]
-            column = column_of.get(shape.beside) if shape.beside else None
-            wanted[i] = columns[column if column is not None else min(fed, default=0)]
-    x = dict(wanted)
-    order = sorted(x, key=lambda i: (x[i], i))
+    """The x of everything in the lowest row."""
+    x = {i: columns[column] for i, column in _below(diagram, depths).items()}
+    order = list(x)
     for _ in range(400):  # push apart what overlaps; initial states yield the least
         still = True
         for a, b in zip(order, order[1:], strict=False):
-            apart = half_width(diagram.shapes[a]) + half_width(diagram.shapes[b]) + BETWEEN_BOXES
-            overlap = x[a] + apart - x[b]
+            overlap = x[a] + _apart(diagram, a, b) - x[b]
             if overlap > 1e-6:
                 firm = [0.02 if diagram.shapes[i].beside else 1.0 for i in (a, b)]
                 x[a] -= overlap * firm[0] / sum(firm)

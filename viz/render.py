@@ -6,8 +6,9 @@ import importlib.util
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
-from functools import cache
+import warnings
 from pathlib import Path
 from xml.sax.saxutils import escape
 
@@ -19,55 +20,61 @@ MISSING = (
 )
 
 
+# Run in a process of its own: Graphviz writes to the C library's stderr, and where its letters
+# come from is a matter of the environment.
+DRAW = """
+import sys, pygraphviz
+graph = pygraphviz.AGraph(string=sys.stdin.buffer.read().decode())
+if sys.argv[2] != "0":
+    graph.graph_attr["dpi"] = sys.argv[2]
+sys.stdout.buffer.write(graph.draw(format=sys.argv[1], prog="nop2"))
+"""
+
+
 def render(source: str, kind: str, dpi: int) -> bytes:
     """The picture as the bytes of an svg, png or pdf file.
 
     Raises RuntimeError with what to install if there is no Graphviz.
     """
-    prepare_fonts()
-    try:
-        import pygraphviz
-    except ImportError:
-        return _with_dot(source, kind, dpi)
-    graph = pygraphviz.AGraph(string=source)
-    if kind == "png":
-        graph.graph_attr["dpi"] = str(dpi)
-    return bytes(graph.draw(format=FORMATS[kind], prog="nop2"))
-
-
-def _with_dot(source: str, kind: str, dpi: int) -> bytes:
-    dot = shutil.which("dot")
-    if dot is None:
+    dpi = dpi if kind == "png" else 0
+    if importlib.util.find_spec("pygraphviz"):
+        command = [sys.executable, "-c", DRAW, FORMATS[kind], str(dpi)]
+    elif dot := shutil.which("dot"):
+        command = [dot, "-Knop2", f"-T{FORMATS[kind]}", *([f"-Gdpi={dpi}"] if dpi else [])]
+    else:
         raise RuntimeError(MISSING)
-    command = [dot, "-Knop2", f"-T{FORMATS[kind]}"]
-    if kind == "png":
-        command.append(f"-Gdpi={dpi}")
-    done = subprocess.run(command, input=source.encode(), capture_output=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"dot could not draw the picture: {done.stderr.decode().strip()}")
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run(
+            command,
+            input=source.encode(),
+            capture_output=True,
+            check=False,
+            env=os.environ | _fonts(Path(folder)),
+        )
+    said = [li for li in done.stderr.decode().splitlines() if not li.startswith("Fontconfig")]
+    if done.returncode or not done.stdout:
+        raise RuntimeError(f"Graphviz could not draw the picture: {' '.join(said[-1:])}")
+    if said:
+        warnings.warn(f"Graphviz says: {' '.join(said)}", RuntimeWarning, stacklevel=3)
     return done.stdout
 
 
-@cache
-def prepare_fonts() -> None:
+def _fonts(folder: Path) -> dict[str, str]:
     """Let Graphviz find a face like Times on machines that have none: matplotlib carries STIX.
 
-    Fontconfig reads the file that FONTCONFIG_FILE names, once, so this comes before the first
-    picture; one who has set the variable is left alone.
+    One who has set FONTCONFIG_FILE is left alone.
     """
     if "FONTCONFIG_FILE" in os.environ or os.name == "nt":
-        return
+        return {}
     folders = ["/usr/share/fonts", "/usr/local/share/fonts", "/Library/Fonts"]
     folders += ["/System/Library/Fonts", "~/.fonts", "~/.local/share/fonts", "~/Library/Fonts"]
     matplotlib = importlib.util.find_spec("matplotlib")
     if matplotlib and matplotlib.origin:
-        folders.append(str(Path(matplotlib.origin).parent / "mpl-data" / "fonts" / "ttf"))
-    folder = Path(tempfile.gettempdir()) / f"tinygrad-rnn-fonts-{os.getuid()}"
-    folder.mkdir(exist_ok=True)
+        folders.insert(0, str(Path(matplotlib.origin).parent / "mpl-data" / "fonts" / "ttf"))
     listed = "".join(f"<dir>{escape(f)}</dir>" for f in folders)
-    file = folder / f"fonts-{os.getpid()}.conf"
+    file = folder / "fonts.conf"
     file.write_text(
-        '<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd">'
-        f"<fontconfig>{listed}<cachedir>{escape(str(folder))}</cachedir></fontconfig>"
+        '<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd"><fontconfig>'
+        f'{listed}<cachedir prefix="xdg">fontconfig</cachedir></fontconfig>'
     )
-    os.environ["FONTCONFIG_FILE"] = str(file)
+    return {"FONTCONFIG_FILE": str(file)}

@@ -7,9 +7,9 @@ in the textbook; the last resort goes through the free channels between rows and
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -35,6 +35,7 @@ GAP = 5.5  # half of the gap where a line is crossed
 STUB = 4.0  # what is left to see of a line before its first gap
 CRUMB = 7.0  # what would be shorter between two gaps is left out
 TRACK = 3.5  # between lines in one channel
+CANDIDATES = 12  # ways through channels that are looked at closely
 
 
 @dataclass
@@ -43,20 +44,22 @@ class Route:
 
     pieces: the stretches between the gaps, the last ending at the arrow's tip.
     bars: short strokes across a link that was cut.
-    middle: where its weight can be written.
     """
 
     link: Link
     curve: Curve
     pieces: list[Curve] = field(default_factory=list)
     bars: list[Curve] = field(default_factory=list)
-    middle: Point = (0.0, 0.0)
 
 
 def route(diagram: Diagram, layout: Layout) -> list[Route]:
     """One route per link, in the order of the links."""
     router = _Router(diagram, layout)
-    routes = [Route(link, router.curve(link)) for link in diagram.links]
+    curves = {link: curve for link in diagram.links if (curve := router.plain(link))}
+    for link in diagram.links:
+        if link not in curves:
+            curves[link] = router.through_channels(link)
+    routes = [Route(link, curves[link]) for link in diagram.links]
     _break_where_crossed(diagram, routes)
     return routes
 
@@ -71,13 +74,15 @@ class _Router:
         self.round = np.array([p.kind == "circle" for p in self.places])
         self.centre = np.array([p.centre for p in self.places])
         self.radius = np.array([p.half_width for p in self.places])
-        self.ways: dict[tuple[bool, float], list[tuple[float, float, int]]] = defaultdict(list)
+        self.drawn: list[tuple[Link, Measure]] = []
 
-    def curve(self, link: Link) -> Curve:
-        for curve in self._plain(link):
+    def plain(self, link: Link) -> Curve | None:
+        """The first candidate without anything in its way."""
+        for curve in self._candidates(link):
             if self.is_clear(curve, link):
+                self.drawn.append((link, Measure(curve)))
                 return curve
-        return self._through_channels(link)
+        return None
 
     def is_clear(self, curve: Curve, link: Link) -> bool:
         """Whether the curve passes every other shape at some distance, and its own ends too."""
@@ -93,22 +98,21 @@ class _Router:
                 off = beside.max(axis=1)
             if off.min() < CLEARANCE:
                 return False
-        ends = (link.source, points[6:]), (link.target, points[:-6])
-        return not any(self._inside(self.places[i], stretch) for i, stretch in ends)
+        return not any(_enters(self.places[i], points) for i in (link.source, link.target))
 
-    def _inside(self, place: Placed, points: np.ndarray) -> bool:
-        off = np.abs(points - np.array(place.centre))
-        if place.kind == "circle":
-            return bool(np.any(np.hypot(*off.T) < place.half_width))
-        return bool(np.any(np.all(off < (place.half_width, place.half_height), axis=1)))
-
-    def _plain(self, link: Link) -> Iterator[Curve]:
+    def _candidates(self, link: Link) -> Iterator[Curve]:
         source, target = self.places[link.source], self.places[link.target]
         if source.kind == "parameters":
             yield from self._from_parameters(source, target)
         yield [line(leave(source, target.centre), reach(target, source.centre))]
-        if link.source != link.target:
-            yield from _sweep(source, target)
+        if source.kind != "circle" and abs(source.y - target.y) > source.half_height:
+            right, up = target.x > source.x, target.y > source.y
+            corner = (
+                source.x + (source.half_width if right else -source.half_width),
+                source.y + (source.half_height if up else -source.half_height),
+            )
+            yield [line(corner, reach(target, corner))]
+        yield from _sweep(source, target)
 
     def _from_parameters(self, source: Placed, target: Placed) -> Iterator[Curve]:
         """Straight up to the nearest circle; around the nearer ones to the others."""
@@ -123,23 +127,36 @@ class _Router:
         for more in range(4):
             yield _bent_left(source, target, min(nearer, MOST_BENDS) + more)
 
-    def _through_channels(self, link: Link) -> Curve:
+    def through_channels(self, link: Link) -> Curve:
         """Up or down into a channel between rows, along it, and, where the ends are in different
-        rows, along one between columns; on a track that no other source's line is on."""
+        rows, along one between columns; where it crosses and grazes the least."""
         source, target = self.places[link.source], self.places[link.target]
-        found: list[tuple[float, int, list[Point]]] = []
+        found: list[tuple[float, int, Curve]] = []
         for offset in (0.0, TRACK, -TRACK, 2 * TRACK, -2 * TRACK):
             for points in self._ways(source, target, offset):
                 length = sum(distance(a, b) for a, b in zip(points, points[1:], strict=False))
-                cost = length + 6 * len(points) + abs(offset)
-                cost += 60 * self._overlaps(points, link.source)
-                if not self.is_clear(polyline(points), link):
-                    cost += 10_000
-                found.append((cost, len(found), points))
-        _, _, points = min(found)
-        for axis, at, low, high in _stretches(points):
-            self.ways[axis, at].append((low, high, link.source))
-        return polyline(points)
+                curve = polyline(points)
+                blocked = 0 if self.is_clear(curve, link) else 10_000
+                found.append((length + 2 * abs(offset) + blocked, len(found), curve))
+        shortest = sorted(found)[:CANDIDATES]
+        best = min((cost + self._trouble(curve, link), n, curve) for cost, n, curve in shortest)
+        self.drawn.append((link, Measure(best[2])))
+        return best[2]
+
+    def _trouble(self, curve: Curve, link: Link) -> float:
+        """What it costs to cross other lines, and to run along them."""
+        own = Measure(curve)
+        low, high = own.points.min(0) - TRACK, own.points.max(0) + TRACK
+        trouble = 0.0
+        for other, measure in self.drawn:
+            if other.source == link.source or other.target == link.target:
+                continue
+            if np.any(high < measure.low) or np.any(measure.high < low):
+                continue
+            apart = np.abs(own.points[:, None] - measure.points[None]).max(-1).min(1)
+            trouble += 4.0 * int(np.sum(apart < TRACK - 0.5))
+            trouble += 30.0 * len(crossings(own, measure))
+        return trouble
 
     def _ways(self, source: Placed, target: Placed, offset: float) -> Iterator[list[Point]]:
         rows = self.layout.horizontal
@@ -147,47 +164,39 @@ class _Router:
             for last in _around(rows, target.y):
                 out, back = first + offset, last + offset
                 if first == last:
-                    corner = (source.x, out), (target.x, back)
-                    yield _joined(source, target, [*corner])
-                    side = np.sign(source.x - target.x) or 1.0
-                    slant = (target.x + 14 * side, back)
-                    if (slant[0] - source.x) * side < 0:
-                        yield _joined(source, target, [(source.x, out), slant])
-                        lean = (source.x - 14 * side, out)
-                        if (slant[0] - lean[0]) * side < 0:
-                            yield _joined(source, target, [lean, slant])
+                    yield _joined(source, target, [(source.x, out), (target.x, back)])
                     continue
-                for x in self.layout.vertical:
-                    ways = [(source.x, out), (x + offset, out), (x + offset, back)]
-                    yield _joined(source, target, [*ways, (target.x, back)])
-
-    def _overlaps(self, points: list[Point], source: int) -> int:
-        return sum(
-            1
-            for axis, at, low, high in _stretches(points)
-            for other_low, other_high, other in self.ways.get((axis, at), ())
-            if other != source and low < other_high and other_low < high
-        )
+                for column in self.layout.vertical:
+                    x = column + offset
+                    ways = [(source.x, out), (x, out), (x, back), (target.x, back)]
+                    yield _joined(source, target, ways)
 
 
 def _around(rows: list[float], y: float) -> list[float]:
     """The channels right above and right below."""
-    return [max((r for r in rows if r < y), default=rows[0])] + [
-        min((r for r in rows if r > y), default=rows[-1])
+    return [
+        min((r for r in rows if r > y), default=rows[-1]),
+        max((r for r in rows if r < y), default=rows[0]),
     ]
 
 
 def _joined(source: Placed, target: Placed, way: list[Point]) -> list[Point]:
-    return [leave(source, way[0]), *way, reach(target, way[-1])]
+    """The way from outline to outline; it leaves and arrives aslant where there is room to."""
+    first, last = _shifted(way[0], way[1]), _shifted(way[-1], way[-2])
+    return [leave(source, first), first, *way[1:-1], last, reach(target, last)]
 
 
-def _stretches(points: list[Point]) -> Iterator[tuple[bool, float, float, float]]:
-    """The horizontal and vertical stretches: (is horizontal, where, from, to)."""
-    for a, b in zip(points, points[1:], strict=False):
-        if abs(a[1] - b[1]) < 1e-6:
-            yield True, round(a[1], 3), min(a[0], b[0]), max(a[0], b[0])
-        elif abs(a[0] - b[0]) < 1e-6:
-            yield False, round(a[0], 3), min(a[1], b[1]), max(a[1], b[1])
+def _shifted(corner: Point, neighbour: Point) -> Point:
+    run = neighbour[0] - corner[0]
+    return corner[0] + float(np.clip(run / 2, -14, 14)), corner[1]
+
+
+def _enters(place: Placed, points: Any) -> bool:
+    """Whether a line goes through the shape at one of its own ends."""
+    off = np.abs(points - np.array(place.centre)) + 0.1
+    if place.kind == "circle":
+        return bool(np.any(np.hypot(*off.T) < place.half_width))
+    return bool(np.any(np.all(off < (place.half_width, place.half_height), axis=1)))
 
 
 def leave(place: Placed, goal: Point) -> Point:
@@ -274,13 +283,13 @@ def _sweep(source: Placed, target: Placed) -> Iterator[Curve]:
 
 
 def _break_where_crossed(diagram: Diagram, routes: list[Route]) -> None:
-    """Where two lines cross, the one below is broken: parameters' lines lie on top, and curves
-    lie above straight lines."""
+    """Where two lines cross, the one below is broken: parameters' lines lie on top, below them
+    the straight ones, and what goes through channels lies at the bottom."""
     measures = [Measure(r.curve) for r in routes]
     gaps: list[list[float]] = [[] for _ in routes]
     boxes = np.array([[*m.points.min(0), *m.points.max(0)] for m in measures]).reshape(-1, 4)
     rank = [
-        (diagram.shapes[r.link.source].kind != "parameters", len(r.curve) == 1, i)
+        (diagram.shapes[r.link.source].kind != "parameters", len(r.curve) > 1, i)
         for i, r in enumerate(routes)
     ]
     for i, r in enumerate(routes):
@@ -298,7 +307,6 @@ def _break_where_crossed(diagram: Diagram, routes: list[Route]) -> None:
         hidden = [(at - GAP, at + GAP) for at in crossed]
         if r.link.weight == 0:
             _cut(r, measure, hidden)
-        r.middle = measure.at(measure.total / 2)
         r.pieces = _visible(r.curve, measure, hidden)
 
 
