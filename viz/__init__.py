@@ -2,5 +2,6 @@
 
 from viz.drawing import draw
 from viz.figure import Figure
+from viz.strategies import draw_truncations
 
-__all__ = ["Figure", "draw"]
+__all__ = ["Figure", "draw", "draw_truncations"]

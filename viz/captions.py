@@ -48,9 +48,12 @@ def captions(routes: Sequence[Route], places: Sequence[Placed]) -> list[Caption]
 
 def _candidates(route: Route, text: str) -> Iterator[Caption]:
     measure = Measure(route.curve)
-    half_width, half_height = labels.width(text) * SIZE / labels.SIZE / 2 + 2.5, 5.0
+    half_width, half_height = labels.width(text) * SIZE / labels.SIZE / 2 + 1.0, 4.0
     for share in (0.5, 0.4, 0.6, 0.3, 0.7, 0.2, 0.8):
-        (x, y), (dx, dy) = measure.at(share * measure.total), measure.direction(share * measure.total)
+        (x, y), (dx, dy) = (
+            measure.at(share * measure.total),
+            measure.direction(share * measure.total),
+        )
         away = half_width * abs(dy) + half_height * abs(dx)
         for side in (1.0, -1.0):
             yield Caption(text, x + side * away * dy, y - side * away * dx, half_width, half_height)

@@ -111,7 +111,7 @@ def group(values: Sequence[Value], detail: str) -> Diagram:
 
 
 def _role(diagram: Diagram, place: dict[int, int], source: int, rows: Span) -> str | None:
-    """The role of an input from the same row; None for parameters and for what comes from before."""
+    """The role of an input from the same row; None for parameters and what comes from before."""
     shape = diagram.shapes[place[source]] if source in place else None
     return shape.role if shape and shape.rows == rows else None
 
@@ -138,7 +138,9 @@ def _names(values: Sequence[Value]) -> dict[int, str]:
     names = {i: value.name for i, value in enumerate(values) if value.name}
     for stem, scalar in (("L", True), ("y", False)):
         unnamed = [
-            i for i, v in enumerate(values) if v.output and not v.name and scalar == (not v.shape)
+            i
+            for i, v in enumerate(values)
+            if v.output and not v.given and not v.name and scalar == (not v.shape)
         ]
         taken = set(names.values())
         stem = next(s for s in (stem, f"{stem}'", f"{stem}''") if s not in taken)
@@ -155,9 +157,7 @@ def _plain(value: Value) -> Value:
     return value if value.name else replace(value, integer=True)
 
 
-def _given(
-    value: Value, name: str, timeline: Timeline, i: int, names: dict[int, str]
-) -> Shape:
+def _given(value: Value, name: str, timeline: Timeline, i: int, names: dict[int, str]) -> Shape:
     label = labels.typeset(_plain(value), name)
     begins = timeline.begins(i)
     role = labels.Name.parse(name).role
@@ -174,9 +174,7 @@ def _add_parameters(
     circles: dict[int, int],
     place: dict[int, int],
 ) -> None:
-    feeds: dict[int, dict[int, None]] = {
-        i: {} for i, value in enumerate(values) if value.parameter
-    }
+    feeds: dict[int, dict[int, None]] = {i: {} for i, value in enumerate(values) if value.parameter}
     for i, value in enumerate(values):
         for use in value.inputs:
             if use.source in feeds:
@@ -184,8 +182,10 @@ def _add_parameters(
     together: dict[frozenset[int], list[int]] = defaultdict(list)
     for i, targets in feeds.items():
         together[frozenset(targets)].append(i)
-    for targets, parameters in together.items():
-        label = labels.listing([_plain(values[i]) for i in parameters], [names[i] for i in parameters])
+    for fed, parameters in together.items():
+        label = labels.listing(
+            [_plain(values[i]) for i in parameters], [names[i] for i in parameters]
+        )
         role = ", ".join(names[i] for i in parameters)
         box = diagram.add(Shape("parameters", label, None, role))
-        diagram.links += [Link(box, target) for target in sorted(targets)]
+        diagram.links += [Link(box, target) for target in sorted(fed)]

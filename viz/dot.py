@@ -6,6 +6,7 @@ curve per visible piece, then the strokes of its arrow, in the edge's own pen.
 
 from __future__ import annotations
 
+import html
 from collections.abc import Sequence
 from typing import Any
 
@@ -40,16 +41,17 @@ def write(diagram: Diagram, layout: Layout, routes: Sequence[Route]) -> str:
         elif weight != 1:
             attributes["color"] = SCALED
         dot.edge(f"n{route.link.source}", f"n{route.link.target}", **attributes)
-    for number, caption in enumerate(captions(routes, layout.places)):
+    for i, caption in enumerate(captions(routes, layout.places)):
         dot.node(
-            f"weight{number}",
+            f"weight{i}",
             f"<{caption.text}>",
             shape="none",
-            pos=f"{_number(caption.x)},{_number(caption.y)}",
+            pos=f"{number(caption.x)},{number(caption.y)}",
             fontsize=f"{SIZE:g}",
             fontcolor=SCALED,
-            width=f"{caption.half_width / 36:.4f}",
-            height=f"{caption.half_height / 36:.4f}",
+            fixedsize="false",
+            width="0",
+            height="0",
         )
     return str(dot.source)
 
@@ -76,9 +78,16 @@ def new_graph() -> Any:
     )
 
 
+def plain(text: str) -> str:
+    """The text as a label that means itself: no entities, no escapes, no markup."""
+    import graphviz
+
+    return str(graphviz.escape(html.escape(text)))
+
+
 def _node(place: Placed) -> dict[str, str]:
     attributes = {
-        "pos": f"{_number(place.x)},{_number(place.y)}",
+        "pos": f"{number(place.x)},{number(place.y)}",
         "width": f"{place.half_width / 36:.4f}",
         "height": f"{place.half_height / 36:.4f}",
     }
@@ -93,8 +102,8 @@ def _node(place: Placed) -> dict[str, str]:
 
 def _spline(curve: Curve) -> str:
     points = [curve[0][0], *(point for cubic in curve for point in cubic[1:])]
-    return " ".join(f"{_number(x)},{_number(y)}" for x, y in points)
+    return " ".join(f"{number(x)},{number(y)}" for x, y in points)
 
 
-def _number(x: float) -> str:
+def number(x: float) -> str:
     return f"{round(x, 2) + 0.0:g}"

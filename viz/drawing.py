@@ -22,10 +22,23 @@ def draw(*outputs: tg.Tensor, detail: str = "named", fold: int | None = 8) -> Fi
         them; "ops": every operation has its circle.
     fold: how many rows of time steps are drawn before the middle ones are folded into dots;
         None draws them all.
-    Raises TypeError for what is not a Tensor, ValueError for an unknown detail.
+    Returns a `Figure`: it shows itself in a notebook, and `save` writes svg, png, pdf, gv, html.
+    Raises TypeError for what is not a Tensor, ValueError for an unknown detail or a fold below 3.
+
+    Names are set as in print: `"W_hh"` is a bold W with an italic subscript, `"h_3^(2)"` is h_3 of
+    layer 2; scalars are italic, integers plain. Rows are the steps marked by `tg.step` or
+    `tg.unroll`; a grey link with a gap is cut, an orange one carries its ξ.
+
+    >>> import numpy as np, tinygrad_rnn as tg, viz
+    >>> x, W = tg.Tensor(np.ones(2), name="x"), tg.Tensor(np.ones(2), requires_grad=True, name="W")
+    >>> figure = viz.draw(np.tanh(x @ W))
+    >>> figure.source.count(" -> ")
+    3
     """
     if detail not in DETAILS:
         raise ValueError(f"detail is {' or '.join(map(repr, DETAILS))}, not {detail!r}")
+    if fold is not None and fold < 3:
+        raise ValueError(f"fold is at least 3, a first row, dots and a last row, not {fold}")
     if not outputs:
         raise TypeError("draw needs a Tensor to draw, usually the loss: viz.draw(loss)")
     for output in outputs:

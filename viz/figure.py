@@ -68,5 +68,6 @@ class Figure:
             f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
             f"<title>{title}</title>\n<style>body {{ margin: 2rem; text-align: center }} "
             f"svg {{ max-width: 100%; height: auto; width: 60rem }}</style>\n</head>\n"
-            f'<body>\n<figure role="img" aria-label="{title}">\n{svg}\n</figure>\n</body>\n</html>\n'
+            f'<body>\n<figure role="img" aria-label="{title}">\n{svg}\n</figure>\n'
+            f"</body>\n</html>\n"
         )

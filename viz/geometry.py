@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -38,7 +39,7 @@ def polyline(points: Sequence[Point], radius: float = 9.0) -> Curve:
     """Straight lines through the points, with rounded corners."""
     curve: Curve = []
     here = points[0]
-    for corner, following in zip(points[1:-1], points[2:], strict=True):
+    for corner, following in pairwise(points[1:]):
         reach = min(radius, distance(here, corner) / 2, distance(corner, following) / 2)
         begin, end = toward(corner, here, reach), toward(corner, following, reach)
         curve.append(line(here, begin))
@@ -115,20 +116,28 @@ class Measure:
 
 def crossings(a: Measure, b: Measure) -> list[tuple[float, float]]:
     """Where two curves cross: the length along each."""
-    p, q = a.points, b.points
     if np.any(a.high < b.low) or np.any(b.high < a.low):
         return []
-    r, s = np.diff(p, axis=0), np.diff(q, axis=0)
+    i, j = _near(a, b), _near(b, a)
+    p, q = a.points[i], b.points[j]
+    r, s = a.points[i + 1] - p, b.points[j + 1] - q
     across = r[:, None, 0] * s[None, :, 1] - r[:, None, 1] * s[None, :, 0]
-    offset = q[None, :-1] - p[:-1, None]
+    offset = q[None] - p[:, None]
     with np.errstate(divide="ignore", invalid="ignore"):
         t = (offset[..., 0] * s[None, :, 1] - offset[..., 1] * s[None, :, 0]) / across
         u = (offset[..., 0] * r[:, None, 1] - offset[..., 1] * r[:, None, 0]) / across
     meet = (np.abs(across) > 1e-12) & (t >= 0) & (t < 1) & (u >= 0) & (u < 1)
     return [
         (
-            float(a.lengths[i] + t[i, j] * np.hypot(*r[i])),
-            float(b.lengths[j] + u[i, j] * np.hypot(*s[j])),
+            float(a.lengths[i[k]] + t[k, m] * np.hypot(*r[k])),
+            float(b.lengths[j[m]] + u[k, m] * np.hypot(*s[m])),
         )
-        for i, j in np.argwhere(meet)
+        for k, m in np.argwhere(meet)
     ]
+
+
+def _near(a: Measure, b: Measure) -> Any:
+    """The numbers of a's pieces between samples that reach into what b spans."""
+    low = np.minimum(a.points[:-1], a.points[1:])
+    high = np.maximum(a.points[:-1], a.points[1:])
+    return np.flatnonzero(np.all((low <= b.high) & (high >= b.low), axis=1))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from itertools import pairwise
 
 from viz import labels
 from viz.diagram import Diagram, Shape
@@ -63,7 +64,7 @@ def arrange(diagram: Diagram) -> Layout:
     lanes = _lanes(diagram, depths, above)
     lane_count = 1 + max(lanes.values(), default=0)
     depths = _apart_by_parameters(diagram, depths)
-    columns = _columns(diagram, depths)
+    columns = _columns(diagram, depths, PITCH * lane_count)
     columns = _room_below(diagram, depths, columns)
 
     def height(i: int) -> float:
@@ -71,16 +72,17 @@ def arrange(diagram: Diagram) -> Layout:
         middle = (first + last) / 2 * lane_count + (lane_count - 1 - lanes.get(i, 0))
         return MARGIN + PITCH * (1 + middle + (1 if i in above else 0))
 
+    in_rows = [i for i, depth in enumerate(depths) if depth is not None]
+    empty = min((height(i) for i in in_rows), default=0.0) - MARGIN - PITCH
     places: list[Placed | None] = [None] * len(shapes)
-    for i, depth in enumerate(depths):
-        if depth is not None:
-            places[i] = _placed(shapes[i], columns[depth], height(i))
+    for i in in_rows:
+        places[i] = _placed(shapes[i], columns[depths[i] or 0], height(i) - empty)
     for i, x in _lowest_row(diagram, depths, columns).items():
         places[i] = _placed(shapes[i], x, MARGIN)
-    edges = [columns[0] - 30] + columns + [columns[-1] + 30]
+    edges = [columns[0] - 30, *columns, columns[-1] + 30]
     return Layout(
         [place for place in places if place is not None],
-        [(a + b) / 2 for a, b in zip(edges, edges[1:], strict=False)],
+        [(a + b) / 2 for a, b in pairwise(edges)],
         [MARGIN + PITCH * (k + 0.5) for k in range(diagram.rows * lane_count + 2)],
         depths,
     )
@@ -209,11 +211,11 @@ def _outwards(wanted: int) -> list[int]:
 
 
 def _apart_by_parameters(diagram: Diagram, depths: list[int | None]) -> list[int | None]:
-    """Circles fed by different parameters get columns of their own, so that the ways of the
-    parameters, which run beside the columns, stay apart."""
+    """Circles fed by different parameters get columns of their own, so that the ways from below,
+    which run beside the columns, stay apart."""
     fed: dict[int, list[int]] = defaultdict(list)
     for link in diagram.links:
-        if diagram.shapes[link.source].kind == "parameters":
+        if (below := diagram.shapes[link.source]).rows is None and below.beside is None:
             fed[link.target].append(link.source)
     groups: dict[int, list[tuple[int, ...]]] = defaultdict(list)
     refined: list[tuple[int, int] | None] = []
@@ -228,30 +230,32 @@ def _apart_by_parameters(diagram: Diagram, depths: list[int | None]) -> list[int
     return [None if place is None else used[place] for place in refined]
 
 
-def _columns(diagram: Diagram, depths: list[int | None]) -> list[float]:
-    """The columns' centres."""
+def _columns(diagram: Diagram, depths: list[int | None], pitch: float) -> list[float]:
+    """The columns' centres; pitch is the distance from row to row."""
     count = 1 + max((d for d in depths if d is not None), default=0)
     wide = [BOX / 2] * count
     for shape, depth in zip(diagram.shapes, depths, strict=True):
         if depth is not None and shape.kind != "circle":
             wide[depth] = max(wide[depth], half_width(shape))
     gaps = [GAP] * count
-    fed: dict[int, set[float]] = defaultdict(set)
+    fed: dict[int, dict[int, int]] = defaultdict(lambda: defaultdict(int))
     for link in diagram.links:
         source, target = diagram.shapes[link.source], diagram.shapes[link.target]
         column, origin = depths[link.target], depths[link.source]
         if column is None:
             continue
-        if source.kind == "parameters":
-            fed[column].add(_middle(target))
+        if source.rows is None and source.beside is None:
+            fed[column][link.source] += 1
         elif origin is not None and not _is_forward(diagram, link.source, link.target):
             gaps[origin] = max(gaps[origin], GAP_BEFORE_STATE)
-        elif origin == column - 1 and target.rows and target.row is None:
+        elif origin in (column - 1, column + 1) and target.rows and target.row is None:
             # A fan: its steepest line must pass the corners of the boxes beside its own.
-            reach = abs(_middle(source) - _middle(target)) * PITCH
-            gaps[column] = max(gaps[column], min(0.586 * reach + 2, 160.0))
-    for column, rows in fed.items():
-        extra = BEND_STEP * max(0, min(len(rows) - 1, MOST_BENDS) - 2)
+            reach = abs(_middle(source) - _middle(target)) * pitch
+            right = max(origin, column)
+            gaps[right] = max(gaps[right], 0.586 * reach + 2)
+    for column, uses in fed.items():
+        bends = sum(min(circles - 1, MOST_BENDS) for circles in uses.values())
+        extra = BEND_STEP * max(0, bends - 2)
         gaps[column] = max(gaps[column], GAP_BEFORE_PARAMETERS + extra)
     x = MARGIN + wide[0] - BOX / 2
     centres = [x]
@@ -282,13 +286,11 @@ def _apart(diagram: Diagram, a: int, b: int) -> float:
     return half_width(diagram.shapes[a]) + half_width(diagram.shapes[b]) + BETWEEN_BOXES
 
 
-def _room_below(
-    diagram: Diagram, depths: list[int | None], columns: list[float]
-) -> list[float]:
+def _room_below(diagram: Diagram, depths: list[int | None], columns: list[float]) -> list[float]:
     """The columns moved apart where the boxes below them need it."""
     columns = list(columns)
     below = list(_below(diagram, depths).items())
-    for (a, left), (b, right) in zip(below, below[1:], strict=False):
+    for (a, left), (b, right) in pairwise(below):
         lacking = columns[left] + _apart(diagram, a, b) - columns[right]
         if left < right and lacking > 0:
             columns[right:] = [x + min(lacking, 40.0) for x in columns[right:]]
@@ -303,7 +305,7 @@ def _lowest_row(
     order = list(x)
     for _ in range(400):  # push apart what overlaps; initial states yield the least
         still = True
-        for a, b in zip(order, order[1:], strict=False):
+        for a, b in pairwise(order):
             overlap = x[a] + _apart(diagram, a, b) - x[b]
             if overlap > 1e-6:
                 firm = [0.02 if diagram.shapes[i].beside else 1.0 for i in (a, b)]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice, pairwise
 from typing import Any
 
 import numpy as np
@@ -102,8 +103,8 @@ class _Router:
 
     def _candidates(self, link: Link) -> Iterator[Curve]:
         source, target = self.places[link.source], self.places[link.target]
-        if source.kind == "parameters":
-            yield from self._from_parameters(source, target)
+        if self.diagram.shapes[link.source].rows is None:
+            yield from self._from_below(source, target)
         yield [line(leave(source, target.centre), reach(target, source.centre))]
         if source.kind != "circle" and abs(source.y - target.y) > source.half_height:
             right, up = target.x > source.x, target.y > source.y
@@ -114,34 +115,53 @@ class _Router:
             yield [line(corner, reach(target, corner))]
         yield from _sweep(source, target)
 
-    def _from_parameters(self, source: Placed, target: Placed) -> Iterator[Curve]:
+    def _from_below(self, source: Placed, target: Placed) -> Iterator[Curve]:
         """Straight up to the nearest circle; around the nearer ones to the others."""
         nearer = sum(
             1
             for p in self.places
             if abs(p.x - target.x) < 1 and source.top < p.y < target.y and p.kind == "circle"
         )
-        inset = source.half_width - 3
-        if not nearer and abs(target.x - source.x) < inset:
+        aside = abs(target.x - source.x)
+        if not nearer and aside < source.half_width - 3:
             yield [line((target.x, source.top), (target.x, target.y - target.half_height - TIP))]
-        for more in range(4):
-            yield _bent_left(source, target, min(nearer, MOST_BENDS) + more)
+        if nearer and aside < source.half_width + BEND:
+            bends = [_bent_left(source, target, min(nearer, MOST_BENDS) + n) for n in range(4)]
+            yield from (curve for curve in bends if not self._grazes(curve, source))
+            yield from bends
 
     def through_channels(self, link: Link) -> Curve:
         """Up or down into a channel between rows, along it, and, where the ends are in different
         rows, along one between columns; where it crosses and grazes the least."""
         source, target = self.places[link.source], self.places[link.target]
-        found: list[tuple[float, int, Curve]] = []
+        ways: list[tuple[float, int, list[Point]]] = []
         for offset in (0.0, TRACK, -TRACK, 2 * TRACK, -2 * TRACK):
             for points in self._ways(source, target, offset):
-                length = sum(distance(a, b) for a, b in zip(points, points[1:], strict=False))
-                curve = polyline(points)
-                blocked = 0 if self.is_clear(curve, link) else 10_000
-                found.append((length + 2 * abs(offset) + blocked, len(found), curve))
-        shortest = sorted(found)[:CANDIDATES]
+                length = sum(distance(a, b) for a, b in pairwise(points))
+                ways.append((length + 2 * abs(offset), len(ways), points))
+        ways.sort()
+        clear = (
+            (cost, number, curve)
+            for cost, number, points in ways
+            if distance(points[-2], points[-1]) > ARROW
+            and self.is_clear(curve := polyline(points), link)
+        )
+        shortest = list(islice(clear, CANDIDATES)) or [(0.0, 0, polyline(ways[0][2]))]
         best = min((cost + self._trouble(curve, link), n, curve) for cost, n, curve in shortest)
         self.drawn.append((link, Measure(best[2])))
         return best[2]
+
+    def _grazes(self, curve: Curve, source: Placed) -> bool:
+        """Whether a line from below runs for some way along one from elsewhere below."""
+        own = Measure(curve)
+        along = 0
+        for link, other in self.drawn:
+            if self.places[link.source] == source or self.diagram.shapes[link.source].rows:
+                continue
+            if not (np.any(own.high < other.low) or np.any(other.high < own.low)):
+                apart = np.abs(own.points[:, None] - other.points[None]).max(-1).min(1)
+                along += int(np.sum(apart < TRACK - 0.5))
+        return along > len(own.points) / 3
 
     def _trouble(self, curve: Curve, link: Link) -> float:
         """What it costs to cross other lines, and to run along them."""
@@ -162,7 +182,8 @@ class _Router:
         rows = self.layout.horizontal
         for first in _around(rows, source.y):
             for last in _around(rows, target.y):
-                out, back = first + offset, last + offset
+                aside = max(-TRACK, min(offset, TRACK))  # farther would touch the shapes
+                out, back = first + aside, last + aside
                 if first == last:
                     yield _joined(source, target, [(source.x, out), (target.x, back)])
                     continue
@@ -288,10 +309,7 @@ def _break_where_crossed(diagram: Diagram, routes: list[Route]) -> None:
     measures = [Measure(r.curve) for r in routes]
     gaps: list[list[float]] = [[] for _ in routes]
     boxes = np.array([[*m.points.min(0), *m.points.max(0)] for m in measures]).reshape(-1, 4)
-    rank = [
-        (diagram.shapes[r.link.source].kind != "parameters", len(r.curve) > 1, i)
-        for i, r in enumerate(routes)
-    ]
+    rank = [(not _is_on_top(diagram, r), len(r.curve) > 1, i) for i, r in enumerate(routes)]
     for i, r in enumerate(routes):
         overlap = np.all((boxes[i, :2] <= boxes[:, 2:]) & (boxes[:, :2] <= boxes[i, 2:]), axis=1)
         for j in np.flatnonzero(overlap[:i]):
@@ -308,6 +326,12 @@ def _break_where_crossed(diagram: Diagram, routes: list[Route]) -> None:
         if r.link.weight == 0:
             _cut(r, measure, hidden)
         r.pieces = _visible(r.curve, measure, hidden)
+
+
+def _is_on_top(diagram: Diagram, r: Route) -> bool:
+    """Whether a line comes from what all rows share."""
+    source = diagram.shapes[r.link.source]
+    return source.rows is None and source.beside is None
 
 
 def _visible(curve: Curve, measure: Measure, hidden: list[tuple[float, float]]) -> list[Curve]:

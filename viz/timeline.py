@@ -72,9 +72,10 @@ class Timeline:
         first, second = self._by_row[0], self._by_row[1]
         for now, then in zip(first, second, strict=False):
             for a, b in zip(self._values[now].inputs, self._values[then].inputs, strict=False):
-                if a.source == i and not self._values[b.source].given:
-                    if self.spans[b.source] == (0, 0) and self._values[b.source].step is not None:
-                        return b.source
+                later = self._values[b.source]
+                computed = not later.given and later.step is not None
+                if a.source == i and computed and self.spans[b.source] == (0, 0):
+                    return b.source
         return None
 
 

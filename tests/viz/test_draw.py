@@ -1,0 +1,161 @@
+"""What is drawn: which values become boxes, circles and parameters."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import tinygrad_rnn as tg
+import viz
+from tests.viz.models import labels, outputs, parameter, value
+from tests.viz.reading import named, read
+
+
+def texts(*tensors: tg.Tensor, detail: str = "named") -> list[str]:
+    return sorted(box.text for box in read(viz.draw(*tensors, detail=detail).source)[0].values())
+
+
+def links(*tensors: tg.Tensor, detail: str = "named") -> set[tuple[str, str]]:
+    boxes, lines = read(viz.draw(*tensors, detail=detail).source)
+    return {(boxes[line.source].text, boxes[line.target].text) for line in lines}
+
+
+def test_a_circle_is_all_that_is_computed_between_named_values() -> None:
+    w, x = parameter("w", 3), value("x", 3)
+    y = np.sum(np.tanh(np.exp(w * x) + 1) * 2).named("y")
+    assert texts(y) == ["", "w", "x", "y"]
+    assert links(y) == {("w", ""), ("x", ""), ("", "y")}
+
+
+def test_ops_opens_the_circles() -> None:
+    w, x = parameter("w", 3), value("x", 3)
+    y = np.sum(np.tanh(w * x)).named("y")
+    assert links(y, detail="ops") == {
+        ("w", "×"),
+        ("x", "×"),
+        ("×", "tanh"),
+        ("tanh", "Σ"),
+        ("Σ", "y"),
+    }
+
+
+def test_what_several_circles_use_is_a_circle_of_its_own() -> None:
+    w = parameter("w", 3)
+    shared = np.exp(w)
+    boxes, lines = read(viz.draw(np.sin(shared).named("a"), np.cos(shared).named("b")).source)
+    assert sum(box.circle for box in boxes.values()) == 3
+    from_w = [line for line in lines if boxes[line.source].text == "w"]
+    assert len(from_w) == 1
+
+
+def test_parameters_with_the_same_circles_share_a_box() -> None:
+    W, b, V = parameter("W", 3, 3), parameter("b", 3), parameter("V", 3)
+    h = (value("x", 3) @ W + b).named("h")
+    assert texts((h @ V).named("y")) == ["", "", "V", "W\u2009, b", "h", "x", "y"]
+
+
+def test_the_graph_has_no_cycle_where_a_circle_feeds_two_values() -> None:
+    boxes, lines = read(viz.draw(*outputs("lstm_by_hand")).source)
+    after: dict[str, set[str]] = {}
+    for line in lines:
+        after.setdefault(line.source, set()).add(line.target)
+    order: list[str] = []
+    waiting = set(boxes)
+    while ready := [n for n in waiting if all(n not in after.get(m, ()) for m in waiting)]:
+        order += ready
+        waiting -= set(ready)
+    assert not waiting and len(order) == len(boxes)
+
+
+def test_names_are_set_as_in_print() -> None:
+    h, W = value("h_3^(2)", 2), parameter("W_hh", 2)
+    source = viz.draw(tg.mse(h * W, 0.0), (labels("y_1") * W).named("z")).source
+    small = '<FONT POINT-SIZE="7.2">'
+    assert f"<B>h</B>{small}<SUB>3</SUB></FONT>{small}<SUP>(2)</SUP></FONT>" in source
+    assert f"<B>W</B>{small}<SUB><I>hh</I></SUB></FONT>" in source
+    assert f"<y{small}<SUB>1</SUB></FONT>>" in source  # labels, plain
+    assert "<<I>L</I>>" in source  # a scalar
+    assert "<<B>z</B>>" in source
+
+
+def test_a_name_may_hold_anything() -> None:
+    w = tg.Tensor([1.0], requires_grad=True, name='<b>"&\\n_π')
+    assert viz.draw((w * 2).named("a_b_c^d")).svg.startswith("<?xml")
+
+
+def test_outputs_and_inputs_without_a_name() -> None:
+    w = tg.Tensor(np.ones((2, 3)), requires_grad=True)
+    assert texts(np.sum(w)) == ["", "(2×3)", "L"]
+    assert texts(np.sum(w), np.sum(w * 2)) == ["", "", "(2×3)", "L1", "L2"]
+    assert texts(np.exp(w)) == ["", "(2×3)", "y"]
+    assert texts(w) == ["(2×3)"]
+
+
+def test_a_detached_value_with_a_name_is_a_box_behind_a_cut() -> None:
+    h = np.exp(parameter("w", 2)).named("h")
+    loss = np.sum(h.detach().named("constant") * h)
+    boxes, lines = read(viz.draw(loss).source)
+    (cut,) = [line for line in lines if line.color]
+    assert (boxes[cut.source].text, boxes[cut.target].text) == ("h", "constant")
+
+
+def test_a_constant_from_an_earlier_chunk_is_drawn_without_its_history() -> None:
+    w = parameter("w", 2)
+    before = np.exp(w * 3).named("h_7")
+    boxes, lines = read(viz.draw(np.sum(before.detach() * w)).source)
+    assert sorted(box.text for box in boxes.values()) == ["", "L", "h7", "w"]
+    assert [boxes[line.source].text for line in lines if line.color] == ["h7"]
+
+
+def test_a_chain_of_any_length_is_drawn() -> None:
+    x = parameter("w", 1)
+    for _ in range(20_000):
+        x = x * 1.0
+    assert links(x) == {("w", ""), ("", "y")}
+
+
+def test_source_is_the_same_in_every_process() -> None:
+    code = (
+        "import viz; from tests.viz.models import outputs;"
+        "print(viz.draw(*outputs('lstm_by_hand')).source)"
+        "; print(viz.draw(*outputs('own_cell'), detail='ops').source)"
+    )
+    root = Path(__file__).parents[2]
+    printed = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env=os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": str(root)},
+            cwd=root,
+            capture_output=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(printed) == 1 and printed.pop().count(b"digraph") == 2
+
+
+def test_ids_count_from_zero() -> None:
+    for _ in range(2):
+        boxes, _ = read(viz.draw(*outputs("rnn")).source)
+        assert set(boxes) == {f"n{i}" for i in range(len(boxes))}
+
+
+def test_mistakes_are_one_sentence() -> None:
+    w = parameter("w", 1)
+    with pytest.raises(ValueError, match="detail is 'named' or 'ops', not 'all'"):
+        viz.draw(w, detail="all")
+    with pytest.raises(TypeError, match="draw needs Tensors, not a ndarray"):
+        viz.draw(np.ones(2))  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"viz.draw\(loss\)"):
+        viz.draw()
+    with pytest.raises(ValueError, match="fold is at least 3"):
+        viz.draw(w, fold=2)
+
+
+def test_the_initial_state_stands_under_the_states() -> None:
+    boxes, _ = read(viz.draw(*outputs("own_cell")).source)
+    assert named(boxes, "s0").x == named(boxes, "h1").x
+    assert named(boxes, "s0").y < named(boxes, "h1").y

@@ -1,0 +1,74 @@
+"""A figure as a file: every format, and what happens where Graphviz is missing."""
+
+import struct
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import pytest
+
+import viz
+from tests.viz.models import MODELS, outputs
+
+
+@pytest.fixture(scope="module")
+def figure() -> viz.Figure:
+    return viz.draw(*outputs("rnn"))
+
+
+def test_svg_is_self_contained_and_as_large_as_the_textbooks(figure: viz.Figure) -> None:
+    svg = ElementTree.fromstring(figure._repr_svg_())
+    width, height = (float(svg.attrib[side].removesuffix("pt")) for side in ("width", "height"))
+    assert 300 < width < 310 and 130 < height < 137  # the book's is 303 by 132
+    assert "font-family" not in figure.svg  # letters are outlines
+    assert 'href="http' not in figure.svg and "file:" not in figure.svg
+
+
+def test_png_is_crisp(figure: viz.Figure, tmp_path: Path) -> None:
+    data = figure.save(tmp_path / "new" / "figure.png").read_bytes()
+    assert data[:8] == b"\x89PNG\r\n\x1a\n"
+    width, _ = struct.unpack(">II", data[16:24])
+    assert width > 300 / 72 * 300  # 300 dots per inch
+    small = figure.save(tmp_path / "small.png", dpi=72).read_bytes()
+    assert abs(struct.unpack(">I", small[16:20])[0] - width * 72 / 300) < 3
+
+
+def test_pdf_gv_and_html(figure: viz.Figure, tmp_path: Path) -> None:
+    assert figure.save(tmp_path / "f.pdf").read_bytes().startswith(b"%PDF")
+    assert figure.save(tmp_path / "f.gv").read_text() == figure.source
+    page = figure.save(tmp_path / "f.html").read_text()
+    assert page.startswith("<!DOCTYPE html>") and page.count("<svg") == 1
+    assert "<?xml" not in page and "<title>" in page
+
+
+def test_another_suffix_is_refused(figure: viz.Figure, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"must end in one of .svg, .png, .pdf, .gv, .html"):
+        figure.save(tmp_path / "figure.jpeg")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_graphviz_has_nothing_to_complain_about(name: str) -> None:
+    """Labels fit their boxes, curves are curves: its warnings would be errors here."""
+    for detail in ("named", "ops"):
+        assert viz.draw(*outputs(name), detail=detail).svg.startswith("<?xml")
+
+
+def test_without_graphviz_a_sentence_says_what_to_install(
+    figure: viz.Figure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(RuntimeError, match="pip install pygraphviz"):
+        figure.save(tmp_path / "figure.svg")
+    assert figure.save(tmp_path / "figure.gv").is_file()
+
+
+def test_a_dot_on_the_path_serves_where_there_is_no_wheel(
+    figure: viz.Figure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dot = tmp_path / "dot"
+    dot.write_text('#!/bin/sh\necho "$@"\nexec cat\n')
+    dot.chmod(0o755)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+    assert figure.svg == f"-Knop2 -Tsvg:cairo\n{figure.source}"

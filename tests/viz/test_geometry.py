@@ -1,0 +1,151 @@
+"""What holds for every picture, measured on its DOT source."""
+
+import numpy as np
+import pytest
+
+import viz
+from tests.viz.models import MODELS, outputs
+from tests.viz.reading import Box, Line, named, read
+
+CASES = [(name, detail) for name in MODELS for detail in ("named", "ops")]
+
+
+@pytest.fixture(scope="module", params=CASES, ids=lambda case: "-".join(case))
+def picture(request: pytest.FixtureRequest) -> tuple[dict[str, Box], list[Line]]:
+    name, detail = request.param
+    return read(viz.draw(*outputs(name), detail=detail).source)
+
+
+def inside(box: Box, points: np.ndarray) -> bool:
+    off = np.abs(points - (box.x, box.y))
+    if box.circle:
+        return bool(np.any(np.hypot(*off.T) < box.width / 2 - 0.05))
+    return bool(np.any(np.all(off < (box.width / 2 - 0.05, box.height / 2 - 0.05), axis=1)))
+
+
+def test_no_line_passes_through_a_box_or_a_circle(
+    picture: tuple[dict[str, Box], list[Line]],
+) -> None:
+    boxes, lines = picture
+    outlined = [box for box in boxes.values() if box.outline]
+    assert lines
+    for line in lines:
+        points = line.points()
+        through = [box.text or box.id for box in outlined if inside(box, points)]
+        assert not through, f"{boxes[line.source].text} -> {boxes[line.target].text}"
+
+
+def test_lines_begin_and_end_at_their_boxes(picture: tuple[dict[str, Box], list[Line]]) -> None:
+    boxes, lines = picture
+    for line in lines:
+        for box, point in (
+            (boxes[line.source], line.pieces[0][0]),
+            (boxes[line.target], line.tip),
+        ):
+            off = np.abs(point - (box.x, box.y))
+            if box.circle:
+                gap = np.hypot(*off) - box.width / 2
+            else:
+                gap = np.max(off - (box.width / 2, box.height / 2))
+            assert -0.1 < gap < 2.5
+
+
+def test_boxes_do_not_overlap(picture: tuple[dict[str, Box], list[Line]]) -> None:
+    boxes = list(picture[0].values())
+    for n, a in enumerate(boxes):
+        for b in boxes[:n]:
+            apart_x = abs(a.x - b.x) - (a.width + b.width) / 2
+            apart_y = abs(a.y - b.y) - (a.height + b.height) / 2
+            assert max(apart_x, apart_y) > 2, (a, b)
+
+
+@pytest.mark.parametrize("detail", ["named", "ops"])
+@pytest.mark.parametrize("name", ["rnn", "rnn_five_steps", "rnn_subsequence", "lstm", "own_cell"])
+def test_time_goes_upwards_in_even_rows(name: str, detail: str) -> None:
+    boxes, _ = read(viz.draw(*outputs(name), detail=detail).source)
+    xs = [box for box in boxes.values() if box.text.startswith("x") and box.text[1:].isdigit()]
+    heights = [box.y for box in sorted(xs, key=lambda box: int(box.text[1:]))]
+    steps = np.diff(heights)
+    assert len(heights) >= 3
+    assert np.all(steps > 0) and np.ptp(steps) == 0 and steps[0] % 36 == 0
+    for box in boxes.values():
+        if box.text[:1] == "h" and box.text[1:].isdigit() and box.text != "h0":
+            assert box.y == named(boxes, f"x{box.text[1:]}").y
+        if box.fill == "#66BFFF":
+            assert box.y < min(heights)
+
+
+def test_the_textbooks_measures() -> None:
+    """Column centres, rows, sizes and colours of the figure in the D2L book's chapter."""
+    boxes, lines = read(viz.draw(*outputs("rnn")).source)
+    for t in (1, 2, 3):
+        row = [named(boxes, f"{letter}{t}") for letter in "xhoy"]
+        assert [box.x for box in row] == [19, 117, 211, 297]
+        assert {box.y for box in row} == {19 + 36 * t}
+        assert {(box.width, box.height) for box in row} == {(22.5, 22.5)}
+        assert {box.fill for box in row} == {None}
+    circles = [box for box in boxes.values() if box.circle]
+    assert sorted((box.x, box.y) for box in circles) == sorted(
+        [(x, y) for x in (70, 168) for y in (55, 91, 127)] + [(254, 91)]
+    )
+    assert {(box.fill, round(box.width, 2)) for box in circles} == {("#B2D9FF", 24.5)}
+    assert (named(boxes, "L").x, named(boxes, "L").y) == (254, 127)
+    assert (named(boxes, "h0").x, named(boxes, "h0").y) == (117, 19)
+    parameters = {box.text: (box.x, box.y) for box in boxes.values() if box.fill == "#66BFFF"}
+    assert parameters == {"Wxh\u2009, Whh": (70, 19), "Whq": (168, 19)}
+    assert len(lines) == 6 * 2 + 2 * 3 + 3 + 3 + 3 + 1
+
+
+def test_lines_under_the_parameters_curves_are_broken() -> None:
+    boxes, lines = read(viz.draw(*outputs("rnn")).source)
+    pieces = {
+        (boxes[line.source].text, boxes[line.target].y): len(line.pieces)
+        for line in lines
+        if boxes[line.target].x in (70, 168) and not boxes[line.source].text.startswith("W")
+    }
+    # Each line has at least its curve and its arrow head.
+    assert {text: n for (text, _), n in pieces.items() if text[0] == "x"} == {
+        "x1": 3,
+        "x2": 3,
+        "x3": 2,
+    }
+    assert pieces["h1", 55] == pieces["h2", 91] == 3 and pieces["h3", 127] == 2
+
+
+def test_parameters_bend_left_around_the_nearer_circles() -> None:
+    boxes, lines = read(viz.draw(*outputs("rnn_five_steps")).source)
+    for x in (c.x for c in boxes.values() if c.circle and c.y == 55):
+        reach = [
+            x - line.points()[:, 0].min()
+            for line in sorted(lines, key=lambda line: boxes[line.target].y)
+            if boxes[line.source].fill == "#66BFFF" and boxes[line.target].x == x
+        ]
+        assert len(reach) == 5
+        assert np.all(np.diff(reach) > 0) and reach[1] > 12.25 + 5
+
+
+def test_cut_links_are_grey_and_barred() -> None:
+    boxes, lines = read(viz.draw(*outputs("rnn_subsequence")).source)
+    cut = [line for line in lines if line.color]
+    assert [boxes[line.source].text for line in cut] == ["h2", "h4"]
+    for line in cut:
+        assert len(line.pieces) == 5  # two stretches, two bars, the head
+
+
+def test_scaled_links_show_their_factor() -> None:
+    boxes, lines = read(viz.draw(*outputs("own_cell")).source)
+    (scaled,) = [line for line in lines if line.color == "#C05000"]
+    assert boxes[scaled.source].text == "h2"
+    caption = named(boxes, "ξ = 2.5")
+    assert np.min(np.hypot(*(scaled.points() - (caption.x, caption.y)).T)) < 30
+
+
+def test_long_sequences_fold() -> None:
+    boxes, _ = read(viz.draw(*outputs("rnn_hundred_steps")).source)
+    hidden = sorted(int(b.text[1:]) for b in boxes.values() if b.text[:1] == "h")
+    assert hidden == [0, 1, 2, 3, 4, 98, 99, 100]
+    assert sum(box.text == "⋮" for box in boxes.values()) == 4
+    boxes, _ = read(viz.draw(*outputs("rnn_five_steps"), fold=3).source)
+    assert sorted(b.text for b in boxes.values() if b.text[:1] == "h") == ["h0", "h1", "h5"]
+    boxes, _ = read(viz.draw(*outputs("rnn_hundred_steps"), fold=None).source)
+    assert sum(b.text[:1] == "h" for b in boxes.values()) == 101
