@@ -58,3 +58,18 @@ def test_3_three_strategies(tmp_path):
 
 def test_7_powers_of_a_matrix(tmp_path):
     assert lesson("7_powers_of_a_matrix", tmp_path) == pytest.approx([0.8] * 3, abs=1e-3)
+
+
+def test_5_what_truncation_forgets(tmp_path):
+    found = lesson("5_what_truncation_forgets", tmp_path)
+    assert found["shares"] == {"RNN": {10: 0, 20: pytest.approx(0.75, abs=0.26)}}
+    assert found["adding"][16][-1] < 0.02
+
+
+def test_6_clipping(tmp_path):
+    found = lesson("6_clipping", tmp_path)
+    assert found["no clipping"]["longest step"] > 4
+    assert found["no clipping"]["final loss"] > 0.08
+    assert found["norm clipped at 0.1"]["longest step"] <= 0.2 + 1e-12
+    assert found["norm clipped at 0.1"]["largest gradient"] > 100
+    assert found["norm clipped at 0.1"]["final loss"] < 1e-5
