@@ -86,7 +86,11 @@ def group(values: Sequence[Value], detail: str) -> Diagram:
         if i in names:
             role = labels.Name.parse(names[i]).role
         else:
-            made = (value.function, *(_role(diagram, place, u.source, rows) for u in value.inputs))
+            made = (
+                value.function,
+                *(_role(diagram, place, u.source, rows) for u in value.inputs),
+                *(values[u.source].name for u in value.inputs if values[u.source].parameter),
+            )
             role = alike.setdefault(made, f"unnamed {len(alike)}")
         if not all(values[m].passes for m in members[i]):
             label = labels.symbol(value.function or "") if detail == "ops" else ""

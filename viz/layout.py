@@ -129,9 +129,30 @@ def _depths(diagram: Diagram) -> list[int | None]:
             if found is not None:
                 reached[shape.role] = max(reached.get(shape.role, 0), found)
         if reached == least:
-            return depths
+            return _late(diagram, depths, incoming)
         least = reached
-    return natural  # roles that stand behind one another have no common columns
+    # Roles that stand behind one another have no common columns.
+    return _late(diagram, natural, incoming)
+
+
+def _late(
+    diagram: Diagram, depths: list[int | None], incoming: dict[int, list[int]]
+) -> list[int | None]:
+    """What is computed only from earlier rows need not stand at the left: it moves to its use."""
+    depths = list(depths)
+    uses: dict[int, list[int]] = defaultdict(list)
+    for target, sources in incoming.items():
+        for source in sources:
+            uses[source].append(target)
+    movable: set[int] = set()
+    for i, shape in enumerate(diagram.shapes):
+        if shape.kind == "circle" and all(source in movable for source in incoming[i]):
+            movable.add(i)
+    for i in sorted(movable, reverse=True):
+        after = [d for target in uses[i] if (d := depths[target]) is not None]
+        if after and (depth := depths[i]) is not None:
+            depths[i] = max(depth, min(after) - 1)
+    return depths
 
 
 def _outputs_above(diagram: Diagram, depths: list[int | None]) -> set[int]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 
+from viz.labels import Name
 from viz.snapshot import Value
 
 Span = tuple[int, int]
@@ -64,19 +66,27 @@ class Timeline:
 
     def begins(self, i: int) -> int | None:
         """The value of the first step that takes the place of value i later on, if i is an
-        initial state: what the next step reads there was computed by a step."""
+        initial state: where the next step reads what this one computed. Of a single step, names
+        tell: h_0 begins h_1."""
         value = self._values[i]
-        span = self.spans[i]
-        if value.step is not None or span is None or span[0] != span[1] or span[0] != 0:
+        if value.step is not None or self.spans[i] != (0, 0):
             return None
-        first, second = self._by_row[0], self._by_row[1]
-        for now, then in zip(first, second, strict=False):
+        for now, then in zip(self._by_row[0], self._by_row[1], strict=False):
             for a, b in zip(self._values[now].inputs, self._values[then].inputs, strict=False):
-                later = self._values[b.source]
-                computed = not later.given and later.step is not None
-                if a.source == i and computed and self.spans[b.source] == (0, 0):
+                if a.source == i and b.source in self._computed_first:
                     return b.source
-        return None
+        role = Name.parse(value.name or "").role
+        alike = [k for k in self._computed_first if self._role(k) == role]
+        return alike[0] if alike else None
+
+    @cached_property
+    def _computed_first(self) -> dict[int, None]:
+        """What the first step computed."""
+        return {i: None for i in self._by_row[0] if self.spans[i] == (0, 0)}
+
+    def _role(self, i: int) -> str | None:
+        name = self._values[i].name
+        return Name.parse(name).role if name else None
 
 
 def _union(spans: Iterable[Span | None]) -> Span | None:
