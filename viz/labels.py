@@ -16,7 +16,7 @@ from viz.snapshot import Value
 
 FONT = "STIXGeneral,Times New Roman,Times,serif"
 SIZE = 9.0
-SUBSCRIPT = 0.67  # how wide a subscript's letters are set, against the stem's
+SUBSCRIPT = 0.73  # how wide a subscript's letters are set, against the stem's
 
 
 class Name(NamedTuple):
@@ -60,8 +60,8 @@ def typeset(value: Value, name: str) -> str:
 
 
 def _small(tag: str, text: str) -> str:
-    """A subscript or superscript, two thirds as large as the stem (Graphviz takes 5/6 of it)."""
-    return f'<FONT POINT-SIZE="{SIZE * 0.8:g}"><{tag}>{_italic_letters(text)}</{tag}></FONT>'
+    """A subscript or superscript, as large as the book has it (Graphviz shrinks it too)."""
+    return f'<FONT POINT-SIZE="{SIZE * 0.9:g}"><{tag}>{_italic_letters(text)}</{tag}></FONT>'
 
 
 def listing(values: Sequence[Value], names: Sequence[str]) -> str:

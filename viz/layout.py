@@ -91,7 +91,7 @@ def arrange(diagram: Diagram) -> Layout:
 def half_width(shape: Shape) -> float:
     if shape.kind == "circle":
         return CIRCLE / 2
-    padding = 6.75 if shape.kind == "parameters" else 2.5
+    padding = 6.0 if shape.kind == "parameters" else 2.5
     return max(BOX, round(labels.width(shape.label) + 2 * padding, 1)) / 2
 
 

@@ -120,7 +120,7 @@ def _own_weight(node: Node) -> float | None:
 
 
 def _number(factor: Any) -> float | None:
-    values = np.asarray(getattr(factor, "data", factor))
+    values = np.asarray(factor.data if isinstance(factor, tg.Tensor) else factor)
     return float(values.flat[0]) if values.size and np.all(values == values.flat[0]) else None
 
 

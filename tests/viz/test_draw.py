@@ -73,7 +73,7 @@ def test_the_graph_has_no_cycle_where_a_circle_feeds_two_values() -> None:
 def test_names_are_set_as_in_print() -> None:
     h, W = value("h_3^(2)", 2), parameter("W_hh", 2)
     source = viz.draw(tg.mse(h * W, 0.0), (labels("y_1") * W).named("z")).source
-    small = '<FONT POINT-SIZE="7.2">'
+    small = '<FONT POINT-SIZE="8.1">'
     assert f"<B>h</B>{small}<SUB>3</SUB></FONT>{small}<SUP>(2)</SUP></FONT>" in source
     assert f"<B>W</B>{small}<SUB><I>hh</I></SUB></FONT>" in source
     assert f"<y{small}<SUB>1</SUB></FONT>>" in source  # labels, plain
