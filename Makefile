@@ -7,9 +7,10 @@ TEXT ?=
 
 # The environment is made again whenever pyproject.toml changes.
 $(VENV)/ready: pyproject.toml
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable ".[test,lint]"
-	touch $@
+	@echo "making the environment in $(VENV), once: this takes a minute"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[test,lint]"
+	@touch $@
 
 demo: $(VENV)/ready
 	$(BIN)/python -m examples.demo $(if $(TEXT),--text "$(TEXT)")
