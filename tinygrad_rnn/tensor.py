@@ -13,17 +13,16 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
 import numpy as np
-from numpy.lib.mixins import NDArrayOperatorsMixin
 
-from tinygrad_rnn.derivatives.shapes import astype
 from tinygrad_rnn.derivatives.table import CONSTANT, REFUSED, RULES, composition
 from tinygrad_rnn.graph import Array, Edge, Leaf, Node, recording
+from tinygrad_rnn.methods import ArrayMethods
 
 STRAIGHT: dict[np.ufunc, Callable[..., Any]] = {}
 """Ufuncs whose calls are written out: `apply` for one or two operands, without a loop."""
 
 
-class Tensor(NDArrayOperatorsMixin):
+class Tensor(ArrayMethods):
     """An array, whether it needs a gradient, and the node that says where it came from.
 
     data: any array that speaks NumPy's protocols (shared, not copied), or numbers and lists.
@@ -115,10 +114,6 @@ class Tensor(NDArrayOperatorsMixin):
     @property
     def size(self) -> int:
         return math.prod(self.shape)
-
-    @property
-    def T(self) -> Tensor:
-        return cast(Tensor, apply(np.transpose, (self,)))
 
     def item(self) -> float:
         """The one number inside, as a Python number."""
@@ -232,29 +227,13 @@ class Tensor(NDArrayOperatorsMixin):
     def __float__(self) -> float:
         return float(self.item())
 
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item() if spec and self.ndim == 0 else str(self), spec)
+
     __hash__ = object.__hash__
-
-    def sum(self, axis: Any = None, keepdims: bool = False) -> Tensor:
-        return cast(Tensor, apply(np.sum, (self,), {"axis": axis, "keepdims": keepdims}))
-
-    def mean(self, axis: Any = None, keepdims: bool = False) -> Tensor:
-        return cast(Tensor, apply(np.mean, (self,), {"axis": axis, "keepdims": keepdims}))
-
-    def max(self, axis: Any = None, keepdims: bool = False) -> Tensor:
-        return cast(Tensor, apply(np.max, (self,), {"axis": axis, "keepdims": keepdims}))
-
-    def min(self, axis: Any = None, keepdims: bool = False) -> Tensor:
-        return cast(Tensor, apply(np.min, (self,), {"axis": axis, "keepdims": keepdims}))
-
-    def reshape(self, *shape: Any) -> Tensor:
-        return cast(Tensor, apply(np.reshape, (self, shape[0] if len(shape) == 1 else shape)))
-
-    def transpose(self, *axes: Any) -> Tensor:
-        order = axes[0] if len(axes) == 1 else axes or None
-        return cast(Tensor, apply(np.transpose, (self, order)))
-
-    def astype(self, dtype: Any) -> Tensor:
-        return cast(Tensor, astype(self, dtype))
 
 
 def apply(
