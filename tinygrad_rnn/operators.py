@@ -57,7 +57,7 @@ def binary(rule: Rule) -> Callable[[Any, Any], Tensor]:
         mark = recording.mark
         if kind in edges and mark is not None:
             if y.dtype.kind != "f":  # a complex operand
-                return not_of_floats(function, result)
+                return not_of_floats(function, result)  # type: ignore[no-any-return]
             result.requires_grad = True
             edges_of = edges[kind]
             result._node = Node(function, edges_of(x1, x2, a1, a2, y), y.shape, y.dtype, mark)

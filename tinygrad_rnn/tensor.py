@@ -119,6 +119,10 @@ class Tensor(ArrayMethods):
         """The one number inside, as a Python number."""
         return self.data.item()  # type: ignore[no-any-return]
 
+    def tolist(self) -> Any:
+        """The numbers inside, as Python's own, in nested lists."""
+        return self.data.tolist()
+
     def __repr__(self) -> str:
         array = repr(self.data)
         body = array[array.find("(") + 1 : -1] if array.endswith(")") else array
@@ -200,7 +204,8 @@ class Tensor(ArrayMethods):
         if self.requires_grad:
             raise TypeError(
                 f"{self.name or 'a Tensor'} of shape {self.shape} needs a gradient, and a plain "
-                f"array would lose it: write .data if that is what you want"
+                f"array would lose it: use np.stack for a list of Tensors, or write .data if "
+                f"losing it is what you want"
             )
         return np.array(self.data, dtype=dtype, copy=copy)
 
@@ -301,7 +306,7 @@ def apply(
     return result
 
 
-def not_of_floats(function: Callable[..., Any], result: Tensor) -> Tensor:
+def not_of_floats(function: Callable[..., Any], result: Tensor) -> Array:
     """Integers have no derivative; complex values would have one that is not computed here."""
     if result.data.dtype.kind == "c":
         raise TypeError(
@@ -309,8 +314,7 @@ def not_of_floats(function: Callable[..., Any], result: Tensor) -> Tensor:
             f"a gradient, and only real ones can be differentiated; compute with the real and the "
             f"imaginary part, or pass .data to do without"
         )
-    result.requires_grad, result._node = False, None
-    return result
+    return result.data
 
 
 _new = object.__new__
@@ -363,7 +367,7 @@ def _refuse_unread(
 ) -> None:
     """An option that the derivative does not take into account would make it wrong."""
     _refuse_writing(function, kwargs)
-    option = rule.unread(args, kwargs) if hasattr(rule, "unread") else None
+    option = rule.unread(args, kwargs)
     if kwargs.get("out") is not None:
         raise TypeError(
             f"{_name(function)} would write a Tensor that needs a gradient into a plain array, "

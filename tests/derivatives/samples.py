@@ -39,7 +39,8 @@ def uniform(low, high):
 
     def make(*shape):
         n = int(np.prod(shape))
-        values = np.linspace(low, high, n + 2)[1:-1] + 0.1 * (high - low) / (n + 2)
+        places = np.arange(n) + rng.uniform(0.1, 0.9, n)  # distinct, and no sums of them tie
+        values = low + (high - low) * places / max(n, 1)
         return rng.permutation(values).reshape(shape)
 
     return make
@@ -141,6 +142,8 @@ SAMPLES |= {
     ],
     np.nan_to_num: [*unary(), case(real(2, 2), nan=3.0)],
     np.conjugate: unary(),
+    np.imag: unary(),
+    np.angle: unary(),
     np.real: unary(),
     np.copysign: [case(*c.args) for c in binary(positive, real)],
     np.nextafter: [case(real(3), places(5))],
@@ -365,6 +368,11 @@ SAMPLES |= {
     np.vsplit: [case(real(4, 2), 2)],
     np.dsplit: [case(real(1, 2, 4), 2)],
     np.unstack: [case(real(2, 3)), case(real(2, 3), axis=-1)],
+    np.linspace: [
+        case(real(), real(), 4),
+        case(real(2), real(2), 3, axis=1, endpoint=False),
+        case(real(), real(2, 1), num=3),
+    ],
     np.tile: [
         case(real(2), 3),
         case(real(2, 2), (2, 1)),
@@ -554,7 +562,7 @@ SAMPLES |= {
         case([real(2, 3), real(3, 2), real(2, 4)]),
         case([real(3), real(3, 2), real(2)]),
     ],
-    np.linalg.matrix_power: [case(real(2, 2), n) for n in (0, 1, 2, 3, 5, -1, -2)]
+    np.linalg.matrix_power: [case(real(2, 2) + 3 * np.eye(2), n) for n in (0, 1, 2, 3, 5, -1, -2)]
     + [case(real(2, 3, 3), 4)],
     np.einsum: [
         case("ij,jk->ik", real(2, 3), real(3, 2)),

@@ -119,6 +119,8 @@ for step in (np.sign, np.floor, np.ceil, np.trunc, np.rint, np.fix, np.spacing):
 derivative(np.round, lambda g, decimals: _zero(g))
 derivative(np.around, lambda g, decimals: _zero(g))
 derivative(np.floor_divide, _zero, _zero)
+derivative(np.imag, _zero)
+derivative(np.angle, lambda g, deg: _zero(g))
 derivative(np.heaviside, _zero, lambda g, x1: np.where(x1 == 0, g, 0))
 derivative(np.copysign, lambda g, x1, x2: g * (np.sign(x1) * np.copysign(1, x2)), _zero)
 derivative(np.nextafter, lambda g: g, _zero)
@@ -126,7 +128,7 @@ derivative(np.ldexp, lambda g, x2: np.ldexp(g, x2))
 convention(
     "the gradient is 0, also at the steps",
     *(np.sign, np.floor, np.ceil, np.trunc, np.rint, np.fix, np.spacing),
-    *(np.round, np.around, np.floor_divide, np.heaviside),
+    *(np.round, np.around, np.floor_divide, np.heaviside, np.imag, np.angle),
 )
 convention("the gradient at 0 is 0", np.copysign)
 
@@ -152,6 +154,6 @@ refused(
         for name in np.fft.__all__
         if "shift" not in name and "freq" not in name
     ),
-    *(np.linalg.eig, np.linalg.eigvals, np.imag, np.angle, np.roots),
+    *(np.linalg.eig, np.linalg.eigvals, np.roots),
     *(np.emath.sqrt, np.emath.log, np.emath.power, np.emath.arccos, np.emath.arcsin),
 )

@@ -9,11 +9,20 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_rnn.derivatives.table import composed, constant, derivative
+from tinygrad_rnn.derivatives.table import composed, constant, derivative, plain
 from tinygrad_rnn.graph import Array
 
+
 # Shape and order of the axes.
-derivative(np.reshape, lambda g, shape_of_a: g.reshape(shape_of_a))
+def _reshape(g: Array, shape_of_a: tuple[int, ...], order: str, copy: bool | None) -> Array:
+    if order == "C":
+        return g.reshape(shape_of_a)
+    if order == "F":
+        return np.reshape(g, shape_of_a, order="F")
+    raise TypeError(f"reshape with order={order!r} has no derivative; use 'C' or 'F'")
+
+
+derivative(np.reshape, _reshape)
 derivative(np.expand_dims, lambda g, shape_of_a: g.reshape(shape_of_a))
 derivative(np.squeeze, lambda g, shape_of_a, axis: g.reshape(shape_of_a))
 derivative(
@@ -209,6 +218,23 @@ def _resize(a: Array, new_shape: Any) -> Array:
     return np.take(np.reshape(a, -1), places, axis=0)
 
 
+def _linspace(
+    start: Array,
+    stop: Array,
+    num: int = 50,
+    endpoint: bool = True,
+    retstep: bool = False,
+    axis: int = 0,
+) -> Any:
+    """From start to stop in equal steps, the steps along the axis."""
+    step = (stop - start) / (num - 1 if endpoint else num)
+    shape = (num, *(1,) * np.ndim(plain(step)))
+    dtype = np.result_type(plain(start), plain(stop), 1.0)
+    places = np.moveaxis(start + np.reshape(np.arange(num, dtype=dtype), shape) * step, 0, axis)
+    return (places, step) if retstep else places
+
+
+composed(np.linspace, _linspace)
 composed(np.tile, _tile)
 composed(np.repeat, _repeat)
 composed(np.resize, _resize)

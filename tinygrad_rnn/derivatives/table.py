@@ -30,7 +30,7 @@ from tinygrad_rnn.graph import Array, Edge
 
 _SHAPE = "shape_of_"
 
-HARMLESS = frozenset({"dtype", "casting", "subok", "copy", "kind", "stable", "device", "optimize"})
+HARMLESS = frozenset({"dtype", "casting", "subok", "kind", "stable", "device", "optimize"})
 """Options that change how a function computes or stores its result, but not its derivative."""
 
 
@@ -190,8 +190,9 @@ class Composition:
     def __init__(self, function: Callable[..., Any], call: Callable[..., Any]) -> None:
         self.function = function
         self.call = call
-        self.defaults = _parameters(function)
-        self.variadic = _is_variadic(function)
+        is_method = isinstance(getattr(function, "__self__", None), np.ufunc)
+        self.defaults = _parameters(call if is_method else function)
+        self.variadic = _is_variadic(call if is_method else function)
         self.understood = frozenset(inspect.signature(call).parameters)
 
     def unread(self, args: Sequence[Any], kwargs: dict[str, Any]) -> str | None:
@@ -322,13 +323,13 @@ METHODS: dict[str, Callable[..., Any]] = {}
 """What the methods of every ufunc are composed of: reduce, accumulate, outer."""
 
 
-def composition(function: Callable[..., Any]) -> Callable[..., Any] | None:
+def composition(function: Callable[..., Any]) -> Composition | None:
     """How the table composes a function, or a method of a ufunc, of others; None if it does not."""
     if function in COMPOSED:
         return COMPOSED[function]
     ufunc = getattr(function, "__self__", None)
     if isinstance(ufunc, np.ufunc) and function.__name__ in METHODS:
-        return functools.partial(METHODS[function.__name__], ufunc)
+        return Composition(function, functools.partial(METHODS[function.__name__], ufunc))
     return None
 
 
@@ -351,6 +352,7 @@ def _overridable(function: Callable[..., Any]) -> Callable[..., Any]:
                 return argument.__array_function__(wrapper, (type(argument),), args, kwargs)
         return function(*args, **kwargs)
 
+    wrapper.__name__ = function.__name__.lstrip("_")  # as messages and pictures call it
     return wrapper
 
 
