@@ -15,6 +15,8 @@ from tinygrad_rnn.derivatives.table import RULES, Rule
 from tinygrad_rnn.graph import Node, recording
 from tinygrad_rnn.tensor import STRAIGHT, Tensor, not_of_floats
 
+DOUBLE = np.dtype(np.float64)
+
 _new = object.__new__
 
 
@@ -56,11 +58,12 @@ def binary(rule: Rule) -> Callable[[Any, Any], Tensor]:
         y = result.data = compute(a1, a2)
         mark = recording.mark
         if kind in edges and mark is not None:
-            if y.dtype.kind != "f":  # a complex operand
+            dtype = y.dtype
+            if dtype is not DOUBLE and dtype.kind != "f":  # a complex operand
                 return not_of_floats(function, result)  # type: ignore[no-any-return]
             result.requires_grad = True
             edges_of = edges[kind]
-            result._node = Node(function, edges_of(x1, x2, a1, a2, y), y.shape, y.dtype, mark)
+            result._node = Node(function, edges_of(x1, x2, a1, a2, y), y.shape, dtype, mark)
         else:
             result.requires_grad = False
             result._node = None
