@@ -8,9 +8,9 @@ import textwrap
 from pathlib import Path
 
 import numpy as np
-import viz
 
 import tinygrad_rnn as tg
+import viz
 from examples.demo import chapter, language_model, plots
 from tinygrad_rnn.text import Vocabulary
 

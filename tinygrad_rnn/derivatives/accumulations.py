@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_rnn.derivatives.reductions import logsumexp
+from tinygrad_rnn.derivatives.signatures import newer
 from tinygrad_rnn.derivatives.table import METHODS, composed, derivative
 from tinygrad_rnn.graph import Array
 
@@ -48,8 +49,8 @@ def _cumulative(accumulate: Any, first: float) -> Any:
     return cumulative
 
 
-composed(np.cumulative_sum, _cumulative(np.cumsum, 0))
-composed(np.cumulative_prod, _cumulative(np.cumprod, 1))
+composed(newer("cumulative_sum"), _cumulative(np.cumsum, 0))
+composed(newer("cumulative_prod"), _cumulative(np.cumprod, 1))
 composed(np.nancumsum, lambda a, axis=None: np.cumsum(np.where(np.isnan(a), 0, a), axis))
 composed(np.nancumprod, lambda a, axis=None: np.cumprod(np.where(np.isnan(a), 1, a), axis))
 

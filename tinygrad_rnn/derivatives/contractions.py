@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_rnn.derivatives.signatures import newer
 from tinygrad_rnn.derivatives.table import composed
 from tinygrad_rnn.graph import Array
 
@@ -106,5 +107,5 @@ composed(
     np.linalg.vecdot,
     lambda x1, x2, axis=-1: np.vecdot(np.moveaxis(x1, axis, -1), np.moveaxis(x2, axis, -1)),
 )
-composed(np.matvec, lambda x1, x2: np.matmul(x1, x2[..., None])[..., 0])
-composed(np.vecmat, lambda x1, x2: np.matmul(x1[..., None, :], x2)[..., 0, :])
+composed(newer("matvec"), lambda x1, x2: np.matmul(x1, x2[..., None])[..., 0])
+composed(newer("vecmat"), lambda x1, x2: np.matmul(x1[..., None, :], x2)[..., 0, :])

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_rnn.derivatives.signatures import newer
 from tinygrad_rnn.derivatives.table import composed, constant, derivative, plain
 from tinygrad_rnn.graph import Array
 
@@ -190,7 +191,7 @@ composed(
 composed(np.vsplit, lambda ary, indices_or_sections: _split(ary, indices_or_sections, 0))
 composed(np.dsplit, lambda ary, indices_or_sections: _split(ary, indices_or_sections, 2))
 composed(
-    np.unstack,
+    newer("unstack"),
     lambda x, axis=0: tuple(x[_along(axis % np.ndim(x), i)] for i in range(np.shape(x)[axis])),
 )
 

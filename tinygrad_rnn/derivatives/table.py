@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_rnn.derivatives.signatures import signature
 from tinygrad_rnn.graph import Array, Edge
 
 _SHAPE = "shape_of_"
@@ -229,7 +230,7 @@ def _parameters(function: Callable[..., Any]) -> dict[str, Any]:
     kinds = (inspect.Parameter.VAR_KEYWORD,)
     return {
         name: None if p.default is inspect.Parameter.empty else p.default
-        for name, p in inspect.signature(function).parameters.items()
+        for name, p in signature(function).parameters.items()
         if p.kind not in kinds
     }
 
@@ -239,7 +240,7 @@ def _optional(function: Callable[..., Any]) -> set[str]:
         return set()
     return {
         name
-        for name, p in inspect.signature(function).parameters.items()
+        for name, p in signature(function).parameters.items()
         if p.default is not inspect.Parameter.empty
     }
 
@@ -247,7 +248,7 @@ def _optional(function: Callable[..., Any]) -> set[str]:
 def _is_variadic(function: Callable[..., Any]) -> bool:
     if isinstance(function, np.ufunc):
         return False
-    kinds = [p.kind for p in inspect.signature(function).parameters.values()]
+    kinds = [p.kind for p in signature(function).parameters.values()]
     return inspect.Parameter.VAR_POSITIONAL in kinds
 
 
