@@ -10,7 +10,7 @@ import numpy as np
 from viz import labels
 from viz.geometry import Measure, sample
 from viz.layout import Placed
-from viz.routing import Route
+from viz.strokes import Stroke
 
 SIZE = 6.5
 
@@ -26,19 +26,19 @@ class Caption:
     half_height: float
 
 
-def captions(routes: Sequence[Route], places: Sequence[Placed]) -> list[Caption]:
+def captions(strokes: Sequence[Stroke], places: Sequence[Placed]) -> list[Caption]:
     """One caption for every scaled link, where it covers the least."""
-    scaled = [route for route in routes if route.link.weight not in (0, 1)]
+    scaled = [stroke for stroke in strokes if stroke.link.weight not in (0, 1)]
     if not scaled:
         return []
-    lines = np.concatenate([sample(route.curve) for route in routes])
+    lines = np.concatenate([sample(stroke.curve) for stroke in strokes])
     taken = [(p.x, p.y, p.half_width, p.half_height) for p in places]
     found: list[Caption] = []
-    for route in scaled:
-        number = "" if route.link.weight is None else f" = {route.link.weight:.3g}"
+    for stroke in scaled:
+        number = "" if stroke.link.weight is None else f" = {stroke.link.weight:.3g}"
         text = f"<I>ξ</I>{number}"
         best = min(
-            enumerate(_candidates(route, text)),
+            enumerate(_candidates(stroke, text)),
             key=lambda item: (_covered(item[1], taken, lines), item[0]),
         )[1]
         taken.append((best.x, best.y, best.half_width, best.half_height))
@@ -46,8 +46,8 @@ def captions(routes: Sequence[Route], places: Sequence[Placed]) -> list[Caption]
     return found
 
 
-def _candidates(route: Route, text: str) -> Iterator[Caption]:
-    measure = Measure(route.curve)
+def _candidates(stroke: Stroke, text: str) -> Iterator[Caption]:
+    measure = Measure(stroke.curve)
     half_width, half_height = labels.width(text) * SIZE / labels.SIZE / 2 + 1.0, 4.0
     for share in (0.5, 0.4, 0.6, 0.3, 0.7, 0.2, 0.8):
         (x, y), (dx, dy) = (

@@ -15,7 +15,7 @@ from viz.captions import SIZE, captions
 from viz.diagram import Diagram
 from viz.geometry import Curve
 from viz.layout import Layout, Placed
-from viz.routing import Route, arrow_head
+from viz.strokes import Stroke, arrow_head
 
 OPERATOR = "#B2D9FF"
 PARAMETER = "#66BFFF"
@@ -23,7 +23,7 @@ CUT = "#8C8C8C"
 SCALED = "#C05000"
 
 
-def write(diagram: Diagram, layout: Layout, routes: Sequence[Route]) -> str:
+def write(diagram: Diagram, layout: Layout, strokes: Sequence[Stroke]) -> str:
     """The DOT source; ids count the shapes from 0."""
     dot = new_graph()
     for i, (shape, place) in enumerate(zip(diagram.shapes, layout.places, strict=True)):
@@ -32,16 +32,16 @@ def write(diagram: Diagram, layout: Layout, routes: Sequence[Route]) -> str:
         if shape.kind == "circle" and shape.label:
             attributes["fontsize"] = f"{min(8.0, 8 * 18 / labels.width(shape.label)):.1f}"
         dot.node(f"n{i}", label, **attributes)
-    for route in routes:
-        pieces = [*route.pieces, *route.bars, arrow_head(route.curve)]
+    for stroke in strokes:
+        pieces = [*stroke.pieces, *stroke.bars, arrow_head(stroke.curve)]
         attributes = {"pos": "; ".join(map(_spline, pieces))}
-        weight = route.link.weight
+        weight = stroke.link.weight
         if weight == 0:
             attributes["color"] = CUT
         elif weight != 1:
             attributes["color"] = SCALED
-        dot.edge(f"n{route.link.source}", f"n{route.link.target}", **attributes)
-    for i, caption in enumerate(captions(routes, layout.places)):
+        dot.edge(f"n{stroke.link.source}", f"n{stroke.link.target}", **attributes)
+    for i, caption in enumerate(captions(strokes, layout.places)):
         dot.node(
             f"weight{i}",
             f"<{caption.text}>",

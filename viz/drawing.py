@@ -1,4 +1,4 @@
-"""From tensors to a figure, in four steps: snapshot, grouping, layout, source."""
+"""From tensors to a figure, step by step: snapshot, diagram, layout, lines, source."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from viz.fold import fold as folded
 from viz.layout import arrange
 from viz.routing import route
 from viz.snapshot import snapshot
+from viz.strokes import strokes
 
 DETAILS = ("named", "ops")
 
@@ -46,4 +47,5 @@ def draw(*outputs: tg.Tensor, detail: str = "named", fold: int | None = 8) -> Fi
             raise TypeError(f"draw needs Tensors, not a {type(output).__name__}")
     diagram = folded(group(snapshot(outputs), detail), fold)
     layout = arrange(diagram)
-    return Figure(dot.write(diagram, layout, route(diagram, layout)))
+    lines = strokes(diagram, route(diagram, layout))
+    return Figure(dot.write(diagram, layout, lines))

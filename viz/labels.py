@@ -16,6 +16,8 @@ from viz.snapshot import Value
 
 FONT = "STIXGeneral,Times New Roman,Times,serif"
 SIZE = 9.0
+PER_LINE = 4  # names in a box, before the next line
+BREAK = '<BR/><FONT POINT-SIZE="3"> </FONT><BR/>'  # a line, and a little room for subscripts
 SUBSCRIPT = 0.73  # how wide a subscript's letters are set, against the stem's
 
 
@@ -67,7 +69,8 @@ def _small(tag: str, text: str) -> str:
 def listing(values: Sequence[Value], names: Sequence[str]) -> str:
     """The label of several values that share a box."""
     parts = [typeset(value, name) for value, name in zip(values, names, strict=True)]
-    return "<B>\u2009, </B>".join(parts)
+    lines = [parts[n : n + PER_LINE] for n in range(0, len(parts), PER_LINE)]
+    return f"<B>\u2009,</B>{BREAK}".join("<B>\u2009, </B>".join(line) for line in lines)
 
 
 def _italic_letters(text: str) -> str:
@@ -77,8 +80,14 @@ def _italic_letters(text: str) -> str:
     )
 
 
+def size(label: str) -> tuple[float, int]:
+    """How wide a label is, in points, and how many lines it has."""
+    lines = label.split(BREAK)
+    return max(map(width, lines)), len(lines)
+
+
 def width(label: str) -> float:
-    """How wide a label is in points, by the widths of Times' letters: about right is enough."""
+    """How wide a line is in points, by the widths of Times' letters: about right is enough."""
     small, total = False, 0.0
     for tag, letter in re.findall(r"<(/?\w+)[^>]*>|(&[#\w]+;|.)", label):
         if tag:
@@ -111,6 +120,7 @@ SYMBOLS = {
     "getitem": "[ ]",
     "transpose": "T",
     "sqrt": "√",
+    "square": "( )²",
     "cross_entropy": "CE",
     "concatenate": "concat",
 }

@@ -8,7 +8,6 @@ in the textbook; the last resort goes through the free channels between rows and
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from itertools import islice, pairwise
 from typing import Any
 
@@ -22,7 +21,6 @@ from viz.geometry import (
     crossings,
     distance,
     line,
-    part,
     polyline,
     sample,
     toward,
@@ -31,38 +29,19 @@ from viz.layout import BEND, BEND_STEP, MOST_BENDS, Layout, Placed
 
 CLEARANCE = 2.0  # between a line and what it passes
 TIP = 1.9  # between an arrow's tip and what it points at
-ARROW = 4.0  # an arrow's length
-GAP = 5.5  # half of the gap where a line is crossed
-STUB = 4.0  # what is left to see of a line before its first gap
-CRUMB = 7.0  # what would be shorter between two gaps is left out
+SHORTEST = 4.0  # what an arrow's last stretch must measure
 TRACK = 3.5  # between lines in one channel
 CANDIDATES = 12  # ways through channels that are looked at closely
 
 
-@dataclass
-class Route:
-    """A link's curve, in visible pieces.
-
-    pieces: the stretches between the gaps, the last ending at the arrow's tip.
-    bars: short strokes across a link that was cut.
-    """
-
-    link: Link
-    curve: Curve
-    pieces: list[Curve] = field(default_factory=list)
-    bars: list[Curve] = field(default_factory=list)
-
-
-def route(diagram: Diagram, layout: Layout) -> list[Route]:
-    """One route per link, in the order of the links."""
+def route(diagram: Diagram, layout: Layout) -> list[Curve]:
+    """One curve per link, in the order of the links, up to its arrow's tip."""
     router = _Router(diagram, layout)
     curves = {link: curve for link in diagram.links if (curve := router.plain(link))}
     for link in diagram.links:
         if link not in curves:
             curves[link] = router.through_channels(link)
-    routes = [Route(link, curves[link]) for link in diagram.links]
-    _break_where_crossed(diagram, routes)
-    return routes
+    return [curves[link] for link in diagram.links]
 
 
 class _Router:
@@ -143,7 +122,7 @@ class _Router:
         clear = (
             (cost, number, curve)
             for cost, number, points in ways
-            if distance(points[-2], points[-1]) > ARROW
+            if distance(points[-2], points[-1]) > SHORTEST
             and self.is_clear(curve := polyline(points), link)
         )
         shortest = list(islice(clear, CANDIDATES)) or [(0.0, 0, polyline(ways[0][2]))]
@@ -300,80 +279,4 @@ def _sweep(source: Placed, target: Placed) -> Iterator[Curve]:
             (tip[0] - side * 8, tip[1] - climb * 0.5 * abs(tip[1] - start[1])),
             tip,
         )
-    ]
-
-
-def _break_where_crossed(diagram: Diagram, routes: list[Route]) -> None:
-    """Where two lines cross, the one below is broken: parameters' lines lie on top, below them
-    the straight ones, and what goes through channels lies at the bottom."""
-    measures = [Measure(r.curve) for r in routes]
-    gaps: list[list[float]] = [[] for _ in routes]
-    boxes = np.array([[*m.points.min(0), *m.points.max(0)] for m in measures]).reshape(-1, 4)
-    rank = [(not _is_on_top(diagram, r), len(r.curve) > 1, i) for i, r in enumerate(routes)]
-    for i, r in enumerate(routes):
-        overlap = np.all((boxes[i, :2] <= boxes[:, 2:]) & (boxes[:, :2] <= boxes[i, 2:]), axis=1)
-        for j in np.flatnonzero(overlap[:i]):
-            other = routes[j]
-            if r.link.source == other.link.source or r.link.target == other.link.target:
-                continue
-            for at_i, at_j in crossings(measures[i], measures[j]):
-                if rank[i] > rank[j]:
-                    gaps[i].append(at_i)
-                else:
-                    gaps[j].append(at_j)
-    for r, measure, crossed in zip(routes, measures, gaps, strict=True):
-        hidden = [(at - GAP, at + GAP) for at in crossed]
-        if r.link.weight == 0:
-            _cut(r, measure, hidden)
-        r.pieces = _visible(r.curve, measure, hidden)
-
-
-def _is_on_top(diagram: Diagram, r: Route) -> bool:
-    """Whether a line comes from what all rows share."""
-    source = diagram.shapes[r.link.source]
-    return source.rows is None and source.beside is None
-
-
-def _visible(curve: Curve, measure: Measure, hidden: list[tuple[float, float]]) -> list[Curve]:
-    """The pieces outside the gaps; a stub at the start and the arrow stay to be seen."""
-    first, last = min(STUB, measure.total / 3), measure.total - ARROW - 0.25
-    pieces: list[Curve] = []
-    here = 0.0
-    for low, high in sorted(hidden):
-        low, high = max(low, first), min(high, last)
-        if high <= max(low, here):
-            continue
-        if low > here + (CRUMB if here else 0):
-            pieces.append(part(curve, measure.place(here), measure.place(low)))
-        here = high
-    pieces.append(part(curve, measure.place(here), len(curve)))
-    return pieces
-
-
-def _cut(r: Route, measure: Measure, hidden: list[tuple[float, float]]) -> None:
-    """A gap with a bar at either side, in the middle of the longest stretch in sight."""
-    edges = [0.0, *(x for gap in sorted(hidden) for x in gap), measure.total - ARROW]
-    free = sorted(
-        ((b - a, a, b) for a, b in zip(edges[::2], edges[1::2], strict=True)), reverse=True
-    )
-    _, low, high = free[0]
-    middle = (low + high) / 2
-    for at in (middle - 2, middle + 2):
-        (x, y), (dx, dy) = measure.at(at), measure.direction(at)
-        r.bars.append([line((x - 4 * dy, y + 4 * dx), (x + 4 * dy, y - 4 * dx))])
-    hidden.append((middle - 2, middle + 2))
-
-
-def arrow_head(curve: Curve) -> Curve:
-    """The two strokes of the open arrow at the end of a curve."""
-    _, _, before, tip = curve[-1]
-    if distance(before, tip) < 1e-9:
-        before = curve[-1][0]
-    long = distance(before, tip)
-    dx, dy = (tip[0] - before[0]) / long, (tip[1] - before[1]) / long
-    back = tip[0] - ARROW * dx, tip[1] - ARROW * dy
-    wing = 1.5
-    return [
-        line((back[0] - wing * dy, back[1] + wing * dx), tip),
-        line(tip, (back[0] + wing * dy, back[1] - wing * dx)),
     ]

@@ -17,13 +17,13 @@ from viz.dot import new_graph, number, plain
 from viz.figure import Figure
 
 # The measures of the textbook's figure, in points.
-MONOSPACE = "Courier New,Courier,Nimbus Mono PS,cmtt10,DejaVu Sans Mono,monospace"
-SIZE = 14.0
+MONOSPACE = "cmtt10,Courier New,Courier,Nimbus Mono PS,DejaVu Sans Mono,monospace"
+SIZE = 16.0
 ADVANCE = 8.4  # from letter to letter
 FIRST_ROW = 26.0  # below the middle of the text
 PITCH = 18.4  # from row to row
 LINE = 6.0  # between the lines of one row
-INSET = 1.0  # of an arrow's ends from the edges of its letters
+INSET = 0.6  # of an arrow's ends from the edges of its letters
 HEAD = 4.0
 
 
@@ -55,8 +55,9 @@ def draw_truncations(
             plain(letter),
             shape="none",
             pos=f"{number(ADVANCE * (t + 0.5))},0",
+            fixedsize="false",  # a face that has to stand in may be wider
             width=f"{ADVANCE / 72:.4f}",
-            height=f"{SIZE * 1.3 / 72:.4f}",
+            height=f"{SIZE * 1.4 / 72:.4f}",
             fontname=MONOSPACE,
             fontsize=f"{SIZE:g}",
         )

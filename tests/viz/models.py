@@ -95,6 +95,15 @@ def unnamed() -> Any:
     return np.sum(w * w), np.tanh(w)
 
 
+def many_parameters(count: int = 10) -> Any:
+    """Values without names: one circle, and all of the parameters beside it."""
+    x = value("x", 2, 4)
+    y: Any = x
+    for n in range(count):
+        y = np.tanh(y @ parameter(f"W_{n + 1}", 4, 4))
+    return tg.mse(y, x)
+
+
 def shared_input(steps: int = 3) -> Any:
     """An input that every step uses, and a parameter that feeds two columns."""
     context, W = value("context", 2, 5), parameter("W", 5, 5)
@@ -126,6 +135,7 @@ MODELS: dict[str, Callable[[], Any]] = {
     "stacked_states": stacked_states,
     "unnamed": unnamed,
     "shared_input": shared_input,
+    "many_parameters": many_parameters,
 }
 
 

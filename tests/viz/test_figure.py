@@ -1,6 +1,7 @@
 """A figure as a file: every format, and what happens where Graphviz is missing."""
 
 import struct
+import sys
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
@@ -72,3 +73,11 @@ def test_a_dot_on_the_path_serves_where_there_is_no_wheel(
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
     assert figure.svg == f"-Knop2 -Tsvg:cairo\n{figure.source}"
+
+
+def test_without_the_graphviz_package_a_sentence_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "graphviz", None)
+    with pytest.raises(ImportError, match=r"pip install 'tinygrad-rnn\[viz\]'"):
+        viz.draw(*outputs("network"))

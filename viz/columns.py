@@ -1,0 +1,178 @@
+"""In which column and which lane everything stands: by what it is computed from."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+from viz.diagram import Diagram, Shape
+
+
+@dataclass
+class Places:
+    """columns: of every shape, None for the lowest row; lanes: below the first of its row, for
+    those that share row and column; above: the outputs that stand above their circle."""
+
+    columns: list[int | None]
+    lanes: dict[int, int]
+    above: set[int]
+
+
+def assign(diagram: Diagram) -> Places:
+    """The column, and the lane, of every shape."""
+    depths = _depths(diagram)
+    above = _outputs_above(diagram, depths)
+    _place_given(diagram, depths, above)
+    lanes = _lanes(diagram, depths, above)
+    return Places(_apart_by_parameters(diagram, depths), lanes, above)
+
+
+def is_forward(diagram: Diagram, source: int, target: int) -> bool:
+    """Whether a link leads to the right; one that comes from an earlier row leads upwards."""
+    a, b = diagram.shapes[source], diagram.shapes[target]
+    if a.rows is None or b.rows is None:
+        return False
+    return a.row is None or b.row is None or a.row == b.row
+
+
+def _depths(diagram: Diagram) -> list[int | None]:
+    """The column of every shape in a row: the longest way to it, the same for all of a role."""
+    incoming: dict[int, list[int]] = defaultdict(list)
+    for link in diagram.links:
+        if is_forward(diagram, link.source, link.target):
+            incoming[link.target].append(link.source)
+    least: dict[str, int] = {}
+    natural: list[int | None] = []
+    for _ in range(6):
+        depths: list[int | None] = []
+        for i, shape in enumerate(diagram.shapes):
+            before = [d for source in incoming[i] if (d := depths[source]) is not None]
+            own = 1 if shape.kind == "circle" else 0
+            depth = max([own, least.get(shape.role, 0), *(d + 1 for d in before)])
+            depths.append(None if shape.rows is None else depth)
+        natural = natural or depths
+        reached: dict[str, int] = {}
+        for shape, found in zip(diagram.shapes, depths, strict=True):
+            if found is not None:
+                reached[shape.role] = max(reached.get(shape.role, 0), found)
+        if reached == least:
+            return _late(diagram, depths, incoming)
+        least = reached
+    # Roles that stand behind one another have no common columns.
+    return _late(diagram, natural, incoming)
+
+
+def _late(
+    diagram: Diagram, depths: list[int | None], incoming: dict[int, list[int]]
+) -> list[int | None]:
+    """What is computed only from earlier rows need not stand at the left: it moves to its use."""
+    depths = list(depths)
+    uses: dict[int, list[int]] = defaultdict(list)
+    for target, sources in incoming.items():
+        for source in sources:
+            uses[source].append(target)
+    movable: set[int] = set()
+    for i, shape in enumerate(diagram.shapes):
+        if shape.kind == "circle" and all(source in movable for source in incoming[i]):
+            movable.add(i)
+    for i in sorted(movable, reverse=True):
+        after = [d for target in uses[i] if (d := depths[target]) is not None]
+        if after and (depth := depths[i]) is not None:
+            depths[i] = max(depth, min(after) - 1)
+    return depths
+
+
+def _outputs_above(diagram: Diagram, depths: list[int | None]) -> set[int]:
+    """Scalars in which everything ends stand above their circle, if nothing else stands there."""
+    used = {link.source for link in diagram.links}
+    above: set[int] = set()
+    for link in diagram.links:
+        box, circle = diagram.shapes[link.target], diagram.shapes[link.source]
+        if box.kind != "box" or circle.kind != "circle" or link.target in used or not box.scalar:
+            continue
+        rows = circle.rows or (0, 0)
+        if rows[0] < rows[1] or rows[1] == diagram.rows - 1:
+            above.add(link.target)
+            depths[link.target] = depths[link.source]
+    return above
+
+
+def _place_given(diagram: Diagram, depths: list[int | None], above: set[int]) -> None:
+    """What is given stands left of its first circle, or right of it where the left is taken."""
+    targets: dict[int, list[int]] = defaultdict(list)
+    computed = set()
+    for link in diagram.links:
+        targets[link.source].append(link.target)
+        computed.add(link.target)
+    taken: dict[int, list[float]] = defaultdict(list)
+    given: dict[str, list[int]] = defaultdict(list)
+    for i, shape in enumerate(diagram.shapes):
+        if depths[i] is None or i in above or shape.kind == "dots":
+            continue
+        if shape.kind == "box" and i not in computed:
+            given[shape.role].append(i)
+        else:
+            taken[depths[i] or 0].append(middle(shape))
+    for alike in given.values():
+        uses = [d for i in alike for t in targets[i] if (d := depths[t]) is not None]
+        first = min(uses, default=1)
+        heights = [middle(diagram.shapes[i]) for i in alike]
+
+        def free(column: int, heights: list[float] = heights) -> bool:
+            return all(abs(a - b) >= 1 for a in taken[column] for b in heights)
+
+        column = next((c for c in (first - 1, first + 1) if free(c)), first - 1)
+        for i in alike:
+            depths[i] = column
+        taken[column] += heights
+    column_of = {s.role: d for s, d in zip(diagram.shapes, depths, strict=True) if s.kind != "dots"}
+    for i, shape in enumerate(diagram.shapes):
+        if shape.kind == "dots":
+            depths[i] = column_of.get(shape.role, depths[i])
+
+
+def middle(shape: Shape) -> float:
+    first, last = shape.rows or (0, 0)
+    return (first + last) / 2
+
+
+def _lanes(diagram: Diagram, depths: list[int | None], above: set[int]) -> dict[int, int]:
+    """Where several shapes of a row stand in one column, they take lanes under one another."""
+    taken: dict[tuple[int, float], set[int]] = defaultdict(set)
+    before: dict[int, list[int]] = defaultdict(list)
+    for link in diagram.links:
+        if is_forward(diagram, link.source, link.target):
+            before[link.target].append(link.source)
+    lanes: dict[int, int] = {}
+    order = [i for i, depth in enumerate(depths) if depth is not None and i not in above]
+    for i in sorted(order, key=lambda i: (depths[i], not before[i], i)):
+        cell = (depths[i] or 0, middle(diagram.shapes[i]))
+        wanted = min((lanes[b] for b in before[i] if b in lanes), default=0)
+        lanes[i] = next(n for n in _outwards(wanted) if n not in taken[cell])
+        taken[cell].add(lanes[i])
+    return lanes
+
+
+def _outwards(wanted: int) -> list[int]:
+    """Lanes by their distance from the wanted one."""
+    return sorted(range(wanted + 64), key=lambda n: (abs(n - wanted), n))
+
+
+def _apart_by_parameters(diagram: Diagram, depths: list[int | None]) -> list[int | None]:
+    """Circles fed by different parameters get columns of their own, so that the ways from below,
+    which run beside the columns, stay apart."""
+    fed: dict[int, list[int]] = defaultdict(list)
+    for link in diagram.links:
+        if (below := diagram.shapes[link.source]).rows is None and below.beside is None:
+            fed[link.target].append(link.source)
+    groups: dict[int, list[tuple[int, ...]]] = defaultdict(list)
+    refined: list[tuple[int, int] | None] = []
+    for i, depth in enumerate(depths):
+        if depth is None:
+            refined.append(None)
+            continue
+        if i in fed and (group := tuple(fed[i])) not in groups[depth]:
+            groups[depth].append(group)
+        refined.append((depth, groups[depth].index(tuple(fed[i])) if i in fed else 0))
+    used = {place: n for n, place in enumerate(sorted({r for r in refined if r}))}
+    return [None if place is None else used[place] for place in refined]

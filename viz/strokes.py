@@ -1,0 +1,112 @@
+"""What of each line is drawn: its pieces between the gaps, its arrow, and the bars of a cut.
+
+Where two lines cross, the one below is broken, as in the textbook.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from viz.diagram import Diagram, Link
+from viz.geometry import Curve, Measure, crossings, distance, line, part
+
+ARROW = 4.0  # an arrow's length
+WING = 1.5  # half of its width
+GAP = 5.5  # half of the gap where a line is crossed
+STUB = 4.0  # what is left to see of a line before its first gap
+CRUMB = 7.0  # what would be shorter between two gaps is left out
+BAR = 4.0  # half of a bar across a cut
+BARS_APART = 4.0
+
+
+@dataclass
+class Stroke:
+    """A link as it is drawn.
+
+    pieces: the stretches between the gaps, the last ending at the arrow's tip.
+    bars: short lines across a link that was cut.
+    """
+
+    link: Link
+    curve: Curve
+    pieces: list[Curve] = field(default_factory=list)
+    bars: list[Curve] = field(default_factory=list)
+
+
+def strokes(diagram: Diagram, curves: Sequence[Curve]) -> list[Stroke]:
+    """One stroke per link. Parameters' lines lie on top, below them the straight ones, and what
+    goes through channels lies at the bottom."""
+    drawn = [Stroke(link, curve) for link, curve in zip(diagram.links, curves, strict=True)]
+    measures = [Measure(r.curve) for r in drawn]
+    gaps: list[list[float]] = [[] for _ in drawn]
+    boxes = np.array([[*m.points.min(0), *m.points.max(0)] for m in measures]).reshape(-1, 4)
+    rank = [(not _is_on_top(diagram, r), len(r.curve) > 1, i) for i, r in enumerate(drawn)]
+    for i, r in enumerate(drawn):
+        overlap = np.all((boxes[i, :2] <= boxes[:, 2:]) & (boxes[:, :2] <= boxes[i, 2:]), axis=1)
+        for j in np.flatnonzero(overlap[:i]):
+            other = drawn[j]
+            if r.link.source == other.link.source or r.link.target == other.link.target:
+                continue
+            for at_i, at_j in crossings(measures[i], measures[j]):
+                if rank[i] > rank[j]:
+                    gaps[i].append(at_i)
+                else:
+                    gaps[j].append(at_j)
+    for r, measure, crossed in zip(drawn, measures, gaps, strict=True):
+        hidden = [(at - GAP, at + GAP) for at in crossed]
+        if r.link.weight == 0:
+            _cut(r, measure, hidden)
+        r.pieces = _visible(r.curve, measure, hidden)
+    return drawn
+
+
+def _is_on_top(diagram: Diagram, r: Stroke) -> bool:
+    """Whether a line comes from what all rows share."""
+    source = diagram.shapes[r.link.source]
+    return source.rows is None and source.beside is None
+
+
+def _visible(curve: Curve, measure: Measure, hidden: list[tuple[float, float]]) -> list[Curve]:
+    """The pieces outside the gaps; a stub at the start and the arrow stay to be seen."""
+    first, last = min(STUB, measure.total / 3), measure.total - ARROW - 0.25
+    pieces: list[Curve] = []
+    here = 0.0
+    for low, high in sorted(hidden):
+        low, high = max(low, first), min(high, last)
+        if high <= max(low, here):
+            continue
+        if low > here + (CRUMB if here else 0):
+            pieces.append(part(curve, measure.place(here), measure.place(low)))
+        here = high
+    pieces.append(part(curve, measure.place(here), len(curve)))
+    return pieces
+
+
+def _cut(r: Stroke, measure: Measure, hidden: list[tuple[float, float]]) -> None:
+    """A gap with a bar at either side, in the middle of the longest stretch in sight."""
+    free, here = [], 0.0
+    for low, high in [*sorted(hidden), (measure.total - ARROW, measure.total)]:
+        free.append((low - here, (low + here) / 2))
+        here = max(here, high)
+    _, middle = max(free)
+    for at in (middle - BARS_APART / 2, middle + BARS_APART / 2):
+        (x, y), (dx, dy) = measure.at(at), measure.direction(at)
+        r.bars.append([line((x - BAR * dy, y + BAR * dx), (x + BAR * dy, y - BAR * dx))])
+    hidden.append((middle - BARS_APART / 2, middle + BARS_APART / 2))
+
+
+def arrow_head(curve: Curve) -> Curve:
+    """The two strokes of the open arrow at the end of a curve."""
+    _, _, before, tip = curve[-1]
+    if distance(before, tip) < 1e-9:
+        before = curve[-1][0]
+    long = distance(before, tip)
+    dx, dy = (tip[0] - before[0]) / long, (tip[1] - before[1]) / long
+    back = tip[0] - ARROW * dx, tip[1] - ARROW * dy
+    return [
+        line((back[0] - WING * dy, back[1] + WING * dx), tip),
+        line(tip, (back[0] + WING * dy, back[1] - WING * dx)),
+    ]
