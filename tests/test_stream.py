@@ -115,6 +115,8 @@ def test_memory_is_flat(truncation):
     endless = (np.ones((2, 1)) for _ in itertools.count())
     states = tg.stream(cell, endless, truncation=truncation)
     gc.disable()
+    for h in itertools.islice(states, 300):  # what is made once, for good, is made here
+        np.sum(h).backward()
     tracemalloc.start()
     try:
         peaks = []
@@ -126,7 +128,7 @@ def test_memory_is_flat(truncation):
     finally:
         tracemalloc.stop()
         gc.enable()
-    assert max(peaks[1:]) < 60_000 and max(peaks[3:]) < 1.25 * max(peaks[:3])
+    assert max(peaks) < 60_000 and max(peaks[3:]) < 1.25 * max(peaks[:3])
 
 
 def test_memory_is_flat_over_a_hundred_thousand_steps():
