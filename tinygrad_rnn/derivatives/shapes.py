@@ -15,7 +15,7 @@ from tinygrad_rnn.graph import Array
 
 
 # Shape and order of the axes.
-def _reshape(g: Array, shape_of_a: tuple[int, ...], order: str, copy: bool | None) -> Array:
+def _reshape(g: Array, shape_of_a: tuple[int, ...], order: str) -> Array:
     if order == "C":
         return g.reshape(shape_of_a)
     if order == "F":

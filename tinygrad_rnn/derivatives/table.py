@@ -31,7 +31,7 @@ from tinygrad_rnn.graph import Array, Edge
 
 _SHAPE = "shape_of_"
 
-HARMLESS = frozenset({"dtype", "casting", "subok", "kind", "stable", "device", "optimize"})
+HARMLESS = frozenset({"dtype", "casting", "copy", "subok", "kind", "stable", "device", "optimize"})
 """Options that change how a function computes or stores its result, but not its derivative."""
 
 
