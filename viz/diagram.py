@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from viz import labels
 from viz.snapshot import Value
 from viz.timeline import Timeline
+from viz.unmarked import with_steps
 
 Span = tuple[int, int]
 
@@ -63,6 +64,7 @@ class Diagram:
 
 def group(values: Sequence[Value], detail: str) -> Diagram:
     """The diagram of the values; detail is "named" or "ops"."""
+    values = with_steps(values)
     timeline = Timeline(values)
     names = _names(values)
     sinks = _sinks(values, everything=detail == "ops")

@@ -52,6 +52,18 @@ def lstm_by_hand(steps: int = 3) -> Any:
     return np.sum(h @ V)
 
 
+def plain_loop(steps: int = 3) -> Any:
+    """A loop as one writes it first: names, and no word of time."""
+    W_xh, W_hh, W_hq = parameter("W_xh", 4, 5), parameter("W_hh", 5, 5), parameter("W_hq", 5, 3)
+    h = value("h_0", 2, 5)
+    loss: Any = 0.0
+    for t in range(1, steps + 1):
+        h = np.tanh(value(f"x_{t}", 2, 4) @ W_xh + h @ W_hh).named(f"h_{t}")
+        o = (h @ W_hq).named(f"o_{t}")
+        loss = loss + tg.cross_entropy(o, labels(f"y_{t}"))
+    return loss / steps
+
+
 def own_cell(steps: int = 4) -> Any:
     """A user's function as a cell, a loss with a name at every step, random truncation."""
     w, u = parameter("w", 5), parameter("u", 5)
@@ -129,6 +141,7 @@ MODELS: dict[str, Callable[[], Any]] = {
     "gru_two_layers": lambda: recurrent_loss(cell="gru", layers=2),
     "by_hand": by_hand,
     "lstm_by_hand": lstm_by_hand,
+    "plain_loop": plain_loop,
     "own_cell": own_cell,
     "network": network,
     "tower": tower,

@@ -60,7 +60,9 @@ def test_boxes_do_not_overlap(picture: tuple[dict[str, Box], list[Line]]) -> Non
 
 
 @pytest.mark.parametrize("detail", ["named", "ops"])
-@pytest.mark.parametrize("name", ["rnn", "rnn_five_steps", "rnn_subsequence", "lstm", "own_cell"])
+@pytest.mark.parametrize(
+    "name", ["rnn", "rnn_five_steps", "rnn_subsequence", "lstm", "own_cell", "plain_loop"]
+)
 def test_time_goes_upwards_in_even_rows(name: str, detail: str) -> None:
     boxes, _ = read(viz.draw(*outputs(name), detail=detail).source)
     xs = [box for box in boxes.values() if box.text.startswith("x") and box.text[1:].isdigit()]
@@ -94,6 +96,21 @@ def test_the_textbooks_measures() -> None:
     parameters = {box.text: (box.x, box.y) for box in boxes.values() if box.fill == "#66BFFF"}
     assert parameters == {"Wxh\u2009, Whh": (70, 19), "Whq": (168, 19)}
     assert len(lines) == 6 * 2 + 2 * 3 + 3 + 3 + 3 + 1
+
+
+def test_a_loop_without_marked_steps_gives_the_same_figure() -> None:
+    marked, unmarked = (read(viz.draw(*outputs(name)).source) for name in ("rnn", "plain_loop"))
+    places = [
+        {(box.text, box.circle, box.fill, box.x, box.y) for box in boxes.values()}
+        for boxes, _ in (marked, unmarked)
+    ]
+    assert places[0] == places[1]
+    assert len(marked[1]) == len(unmarked[1])
+
+
+def test_layers_with_weights_of_their_own_are_not_taken_for_steps() -> None:
+    boxes, _ = read(viz.draw(*outputs("tower")).source)
+    assert {box.y for box in boxes.values() if box.text[:1] == "h"} == {named(boxes, "x").y}
 
 
 def test_lines_under_the_parameters_curves_are_broken() -> None:
