@@ -176,9 +176,14 @@ def test_a_long_text_chunk_by_chunk():
     whole = tg.gradients(sum(np.sum(h * h) for h, _ in states), list(cell.parameters().values()))
 
     state = cell.initial_state(B)
+    alive: weakref.WeakSet[object] = weakref.WeakSet()
     for start in range(0, len(xs), k):
-        chunk, state = tg.unroll(cell, xs[start : start + k], tg.detach(state))
+        chunk, state = tg.unroll(cell, xs[start : start + k], state)
         sum(np.sum(h * h) for h, _ in chunk).backward()
+        alive.update(h.node for h, _ in chunk)
+        state = tg.detach(state)
+        del chunk
+        assert len(alive) == 0  # of a chunk that is done with nothing stays
     for parameter, expected in zip(cell.parameters().values(), whole, strict=True):
         np.testing.assert_allclose(parameter.grad, expected, rtol=0, atol=1e-12)
 

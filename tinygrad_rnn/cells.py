@@ -6,7 +6,7 @@ A cell is any function `(x, state) -> state`. The classes here only carry parame
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -26,7 +26,12 @@ class Cell:
     """What the built-in cells share: weights for all gates side by side, and a state of zeros."""
 
     gates: int
-    """How many blocks of width hidden_size stand side by side in W_xh, W_hh and b_h."""
+    """How many blocks of width hidden_size stand side by side in W_xh and W_hh."""
+
+    biases: ClassVar[dict[str, int]]
+    """The biases by name, and how many blocks each has."""
+
+    b_h: Tensor | None
 
     state_names: Any = "h_{t}"
     """What the parts of the state are called in pictures, nested like the state."""
@@ -35,17 +40,20 @@ class Cell:
         self,
         input_size: int,
         hidden_size: int,
-        bias: bool,
-        rng: np.random.Generator | int | None,
-        dtype: Any,
-        recurrent_weights: str,
+        bias: bool = True,
+        rng: np.random.Generator | int | None = None,
+        dtype: Any = np.float64,
+        recurrent_weights: str = "uniform",
     ) -> None:
         rng = np.random.default_rng(rng)
-        width = self.gates * hidden_size
         self.input_size, self.hidden_size = input_size, hidden_size
-        self.W_xh = uniform(rng, (input_size, width), hidden_size, dtype, "W_xh")
+        shape = (input_size, self.gates * hidden_size)
+        self.W_xh = uniform(rng, shape, hidden_size, dtype, "W_xh")
         self.W_hh = recurrent(recurrent_weights, rng, hidden_size, self.gates, dtype, "W_hh")
-        self.b_h = uniform(rng, (width,), hidden_size, dtype, "b_h") if bias else None
+        for name, blocks in self.biases.items():
+            width = (blocks * hidden_size,)
+            vector = uniform(rng, width, hidden_size, dtype, name) if bias else None
+            setattr(self, name, vector)
 
     def __call__(self, x: Any, state: Any) -> Any:
         try:
@@ -116,6 +124,7 @@ class RNNCell(Cell):
     """
 
     gates = 1
+    biases: ClassVar[dict[str, int]] = {"b_h": 1}
 
     def __init__(
         self,
@@ -164,18 +173,8 @@ class LSTMCell(Cell):
     """
 
     gates = 4
+    biases: ClassVar[dict[str, int]] = {"b_h": 4}
     state_names = ("h_{t}", "c_{t}")
-
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        bias: bool = True,
-        rng: np.random.Generator | int | None = None,
-        dtype: Any = np.float64,
-        recurrent_weights: str = "uniform",
-    ) -> None:
-        super().__init__(input_size, hidden_size, bias, rng, dtype, recurrent_weights)
 
     def step(self, x: Any, state: Any) -> Any:
         h, c = state
@@ -214,19 +213,8 @@ class GRUCell(Cell):
     """
 
     gates = 3
-
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        bias: bool = True,
-        rng: np.random.Generator | int | None = None,
-        dtype: Any = np.float64,
-        recurrent_weights: str = "uniform",
-    ) -> None:
-        rng = np.random.default_rng(rng)
-        super().__init__(input_size, hidden_size, bias, rng, dtype, recurrent_weights)
-        self.b_hn = uniform(rng, (hidden_size,), hidden_size, dtype, "b_hn") if bias else None
+    biases: ClassVar[dict[str, int]] = {"b_h": 3, "b_hn": 1}
+    b_hn: Tensor | None
 
     def step(self, x: Any, h: Any) -> Any:
         from_x, from_h = x @ self.W_xh, h @ self.W_hh

@@ -24,6 +24,11 @@ def map_state(function: Callable[[Any], Any], state: Any) -> Any:
     return rebuilt(state, map(function, leaves(state)))
 
 
+def tensor(x: Any) -> Tensor:
+    """As it is, if it is a Tensor; else as a Tensor that needs no gradient."""
+    return x if isinstance(x, Tensor) else Tensor(x)
+
+
 def link(state: Any, factor: Any) -> Any:
     """The state as the next step sees it: the gradient that comes back is multiplied by ξ.
 
@@ -99,13 +104,9 @@ def reset(state: Any, rows: Any = None) -> Any:
     array([0., 3.])
     """
     if rows is None:
-        return map_state(lambda h: Tensor(np.zeros_like(_data(h)), name="0"), state)
+        return map_state(lambda h: Tensor(np.zeros_like(tensor(h).data), name="0"), state)
     forgotten = np.asarray(rows, bool)
-    return map_state(lambda h: zero_rows(h, per_row(forgotten, h)), state)
-
-
-def _data(h: Any) -> Array:
-    return h.data if isinstance(h, Tensor) else h
+    return map_state(lambda h: tensor(zero_rows(h, per_row(forgotten, h))).named("reset"), state)
 
 
 def _zero_rows(h: Array, rows: Array) -> Array:

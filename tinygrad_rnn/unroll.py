@@ -10,7 +10,7 @@ import numpy as np
 
 from tinygrad_rnn.differentiate import leaves
 from tinygrad_rnn.graph import Mark, collector_at_rest, recording, scope
-from tinygrad_rnn.state import link, map_state
+from tinygrad_rnn.state import link, map_state, tensor
 from tinygrad_rnn.state import reset as reset_state
 from tinygrad_rnn.tensor import Tensor
 from tinygrad_rnn.truncation import Full, Links, Truncation, Windows
@@ -229,10 +229,6 @@ def check_width(cell: Any, x: Any, t: int) -> None:
         f"(T, batch, {width}), but the one of step {t} has the shape {shape}"
         + (" (a batch of one sequence is xs[:, None, :])" if len(shape) == 1 else "")
     )
-
-
-def tensor(x: Any) -> Tensor:
-    return x if isinstance(x, Tensor) else Tensor(x)
 
 
 def initial_state(cell: Any, state: Any, inputs: list[Any]) -> Any:

@@ -17,6 +17,20 @@ def test_1_by_hand(tmp_path):
     assert lesson("1_by_hand", tmp_path) < 1e-15
 
 
+def test_a_lesson_is_a_program(tmp_path, monkeypatch, capsys):
+    from examples import lesson_7_powers_of_a_matrix as module
+    from examples.lesson import run
+
+    monkeypatch.setattr("sys.argv", ["lesson", "--small", "--out", str(tmp_path / "new")])
+    run(module.main, module.__doc__)
+    assert "|λ_2/λ_1| = 0.8" in capsys.readouterr().out
+    assert (tmp_path / "new" / "lesson-7-directions.png").exists()
+    monkeypatch.setattr("sys.argv", ["lesson", "--help"])
+    with pytest.raises(SystemExit):
+        run(module.main, module.__doc__)
+    assert "the angle between the gradient and v_1" in capsys.readouterr().out
+
+
 def test_2_vanishing_and_exploding(tmp_path):
     found = lesson("2_vanishing_and_exploding", tmp_path)
     assert found["number, 0.9"].last == pytest.approx(0.9**100)
