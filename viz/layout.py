@@ -54,7 +54,6 @@ class Layout:
     places: list[Placed]
     vertical: list[float]
     horizontal: list[float]
-    depths: list[int | None]
 
 
 def arrange(diagram: Diagram) -> Layout:
@@ -68,8 +67,8 @@ def arrange(diagram: Diagram) -> Layout:
 
     def height(i: int) -> float:
         first, last = shapes[i].rows or (0, 0)
-        middle = (first + last) / 2 * lane_count + (lane_count - 1 - lanes.get(i, 0))
-        return MARGIN + PITCH * (1 + middle + (1 if i in above else 0))
+        rows = (first + last) / 2 * lane_count + (lane_count - 1 - lanes.get(i, 0))
+        return MARGIN + PITCH * (1 + rows + (1 if i in above else 0))
 
     in_rows = [i for i, depth in enumerate(depths) if depth is not None]
     empty = min((height(i) for i in in_rows), default=0.0) - MARGIN - PITCH
@@ -83,7 +82,6 @@ def arrange(diagram: Diagram) -> Layout:
         [place for place in places if place is not None],
         [(a + b) / 2 for a, b in pairwise(edges)],
         [MARGIN + PITCH * (k + 0.5) for k in range(diagram.rows * lane_count + 2)],
-        depths,
     )
 
 

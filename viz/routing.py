@@ -15,6 +15,7 @@ import numpy as np
 
 from viz.diagram import Diagram, Link
 from viz.geometry import (
+    Cubic,
     Curve,
     Measure,
     Point,
@@ -31,6 +32,7 @@ CLEARANCE = 2.0  # between a line and what it passes
 TIP = 1.9  # between an arrow's tip and what it points at
 SHORTEST = 4.0  # what an arrow's last stretch must measure
 TRACK = 3.5  # between lines in one channel
+BESIDE = 6.0  # between two links with the same ends
 CANDIDATES = 12  # ways through channels that are looked at closely
 
 
@@ -78,10 +80,15 @@ class _Router:
                 off = beside.max(axis=1)
             if off.min() < CLEARANCE:
                 return False
-        return not any(_enters(self.places[i], points) for i in (link.source, link.target))
+        return not any(
+            np.any(_within(self.places[i], points, -0.1)) for i in (link.source, link.target)
+        )
 
     def _candidates(self, link: Link) -> Iterator[Curve]:
         source, target = self.places[link.source], self.places[link.target]
+        ends = link.source, link.target
+        if beside := sum((other.source, other.target) == ends for other, _ in self.drawn):
+            yield [_alongside(source, target, BESIDE * beside)]
         if self.diagram.shapes[link.source].rows is None:
             yield from self._from_below(source, target)
         yield [line(leave(source, target.centre), reach(target, source.centre))]
@@ -191,14 +198,6 @@ def _shifted(corner: Point, neighbour: Point) -> Point:
     return corner[0] + float(np.clip(run / 2, -14, 14)), corner[1]
 
 
-def _enters(place: Placed, points: Any) -> bool:
-    """Whether a line goes through the shape at one of its own ends."""
-    off = np.abs(points - np.array(place.centre)) + 0.1
-    if place.kind == "circle":
-        return bool(np.any(np.hypot(*off.T) < place.half_width))
-    return bool(np.any(np.all(off < (place.half_width, place.half_height), axis=1)))
-
-
 def leave(place: Placed, goal: Point) -> Point:
     """The point of the outline on the way from the centre to the goal."""
     return _on_outline(place, goal, 0.0)
@@ -207,6 +206,26 @@ def leave(place: Placed, goal: Point) -> Point:
 def reach(place: Placed, origin: Point) -> Point:
     """Where an arrow's tip stops that comes straight from the origin."""
     return _on_outline(place, origin, TIP)
+
+
+def _alongside(source: Placed, target: Placed, aside: float) -> Cubic:
+    """A line beside the straight one: for a value that is used twice, once cut."""
+    long = distance(source.centre, target.centre)
+    dx, dy = (target.x - source.x) / long, (target.y - source.y) / long
+    t = np.linspace(0, 1, 400)[:, None]
+    centre = np.array([source.x - aside * dy, source.y + aside * dx])
+    points = centre + t * long * np.array([dx, dy])
+    outside = points[~_within(source, points, 0.0) & ~_within(target, points, TIP)]
+    start, tip = outside[0].tolist(), outside[-1].tolist()
+    return line((start[0], start[1]), (tip[0], tip[1]))
+
+
+def _within(place: Placed, points: Any, extra: float) -> Any:
+    """Which of the points are in the shape, enlarged by so much."""
+    off = np.abs(points - np.array(place.centre))
+    if place.kind == "circle":
+        return np.hypot(*off.T) < place.half_width + extra
+    return np.all(off < (place.half_width + extra, place.half_height + extra), axis=1)
 
 
 def _on_outline(place: Placed, other: Point, extra: float) -> Point:

@@ -61,11 +61,11 @@ PASSING = ("detach", "scale_gradient")
 def snapshot(outputs: Sequence[tg.Tensor]) -> list[Value]:
     """The values that the outputs depend on, in the order in which they were recorded."""
     wanted = {output.node for output in outputs}
-    nodes = _with_cut_sources(tg.tape(*outputs))
+    tape = tg.tape(*outputs)
+    beyond = _cut_sources(tape)
     values: list[Value] = []
     resolved: dict[Node, Input] = {}  # where each node ended up, and through which weight
-    beyond = set(nodes) - set(tg.tape(*outputs))
-    for node in nodes:
+    for node in sorted({*tape, *beyond}, key=lambda node: node.position):
         passing = _passing(node)
         weight = _own_weight(node)
         inputs = () if node in beyond else _inputs(node, resolved, weight)
@@ -88,17 +88,13 @@ def snapshot(outputs: Sequence[tg.Tensor]) -> list[Value]:
     return values
 
 
-def _with_cut_sources(nodes: list[Node]) -> list[Node]:
-    """The tape, and the named values beyond it from which a detached value was taken."""
-    known = set(nodes)
-    beyond = {
-        parent
-        for node in nodes
-        if isinstance(node, Leaf)
-        for parent in _severed(node)
-        if parent not in known and parent.name
-    }
-    return sorted(known | beyond, key=lambda node: node.position)
+def _cut_sources(tape: Sequence[Node]) -> set[Node]:
+    """The named values beyond the tape from which its detached values were taken: they are drawn
+    without their own history."""
+    known = set(tape)
+    leaves = [node for node in tape if isinstance(node, Leaf)]
+    sources = {parent for leaf in leaves for parent in _severed(leaf) if parent.name}
+    return sources - known
 
 
 def _severed(node: Node) -> list[Node]:

@@ -102,6 +102,14 @@ def test_a_detached_value_with_a_name_is_a_box_behind_a_cut() -> None:
     assert (boxes[cut.source].text, boxes[cut.target].text) == ("h", "constant")
 
 
+def test_a_value_used_both_cut_and_uncut_has_two_lines() -> None:
+    h = np.exp(parameter("w", 2)).named("h")
+    boxes, lines = read(viz.draw(np.sum(h.detach() * h)).source)
+    first, second = [line for line in lines if boxes[line.source].text == "h"]
+    assert [line.color for line in (first, second)] == ["#8C8C8C", None]
+    assert np.all(np.abs(first.points()[:, 1].mean() - second.points()[:, 1].mean()) > 4)
+
+
 def test_a_constant_from_an_earlier_chunk_is_drawn_without_its_history() -> None:
     w = parameter("w", 2)
     before = np.exp(w * 3).named("h_7")
