@@ -11,6 +11,7 @@ from __future__ import annotations
 import builtins
 import keyword
 import operator
+import re
 from collections import Counter
 from typing import Any
 
@@ -56,6 +57,7 @@ class Emitter:
         self.factory: list[str] = []
         self.forward, self.backward = Direction(), Direction()
         self.taken = {"T", "np", "rows", "numbers", "program", "forward", "backward", *ALIVE}
+        self.taken |= {name for name in dir(np) if isinstance(getattr(np, name), np.ufunc)}
         self.taken |= {*keyword.kwlist, *dir(builtins)}
         self.stack: dict[Value, str] = {}  # the array of all steps in which a value stands
         self.mine: set[str] = set()  # those of them that are the program's own
@@ -700,6 +702,25 @@ class Emitter:
         for name, value in self.accumulated:
             at.loop.append(f"{name} += {self.step(value, at)}")
         self.emit_loop(self.forward)
+        self.reuse_buffers()
+
+    def reuse_buffers(self) -> None:
+        """Let what only the way back needs stand where something was that only the way forward
+        needed: a third less memory for a plain network."""
+        at = self.backward
+        text = " ".join([*at.constants, *at.before, *at.loop, *at.after, *at.owned, *self.returned])
+        used = set(re.findall(r"\w+", text))
+        free: dict[str, list[str]] = {}
+        for n, line in enumerate(self.factory):
+            name, _, made = line.partition(" = ")
+            if not made.startswith("np.empty((T,"):
+                continue
+            viewed = any(re.search(rf"\b{name}\b", other) for other in self.factory[n + 1 :])
+            if name not in used and not viewed:
+                free.setdefault(made, []).append(name)
+            elif name in used and free.get(made) and name not in self.forward.owned:
+                if not any(re.search(rf"\b{name}\b", other) for other in self.forward.before):
+                    self.factory[n] = f"{name} = {free[made].pop()}  # whose numbers are used up"
 
     def _given_back(self, gradient: Value) -> str:
         name = self.all_steps(gradient, self.backward)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from tinygrad_rnn.scan.traced import Value
 from tinygrad_rnn.scan.write import literal
@@ -157,4 +160,22 @@ def loop(at: Direction, which: str, turn: str = "") -> list[str]:
     if not sources:
         return []
     source = sources[0] if len(sources) == 1 else f"zip({', '.join(sources)})"
-    return [f"for {', '.join(given)} in {source}:", *indented(at.loop or ["pass"])]
+    called = dict.fromkeys(
+        name for line in at.loop for name in re.findall(r"\bnp\.(\w+)\(", line) if is_ufunc(name)
+    )
+    body = [re.sub(r"\bnp\.(\w+)\(", _short, line) for line in at.loop] or ["pass"]
+    names = f"{', '.join(called)} = {', '.join(f'np.{name}' for name in called)}"
+    return [
+        *([names] if called else []),
+        f"for {', '.join(given)} in {source}:",
+        *indented(body),
+    ]
+
+
+def is_ufunc(name: str) -> bool:
+    return isinstance(getattr(np, name, None), np.ufunc)
+
+
+def _short(match: re.Match[str]) -> str:
+    """A function of the loop by a local name: found without looking into the module."""
+    return f"{match[1]}(" if is_ufunc(match[1]) else match[0]

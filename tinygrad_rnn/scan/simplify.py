@@ -3,6 +3,8 @@
 Each is a law of arithmetic and not of recurrent networks:
 - two equal calls on equal arguments are one;
 - in a sum, what does not depend on the state is added up first, so that it can leave the loop;
+- g·a·b is g·(a·b), and g − g·a is g·(1 − a): what multiplies a gradient is then one factor,
+  which does not need the gradient and can leave the loop;
 - the parts of a gradient that slicing scatters into zeros are one array, each in its place.
 """
 
@@ -32,7 +34,7 @@ def assembled(shape: Any, dtype: Any, indices: Any, parts: Any) -> Any:
 def simplify(trace: Trace) -> None:
     """Rewrite the outputs of the trace in place."""
     outputs = [v for group in GROUPS for v in getattr(trace, group) if v is not None]
-    for law in (once, assembling, once, regrouping, once):
+    for law in (once, assembling, once, regrouping, factoring, once):
         new = law(outputs, trace)
         for group in GROUPS:
             values = [v if v is None else new[v] for v in getattr(trace, group)]
@@ -191,6 +193,64 @@ def regrouping(outputs: list[Value], trace: Trace) -> dict[Value, Value]:
     return new
 
 
+def factoring(outputs: list[Value], trace: Trace) -> dict[Value, Value]:
+    """Gradients as one gradient times one factor, as far as nobody wants what is in between."""
+    values = ordered(outputs)
+    uses = Counter(v for value in values for v in value.operands)
+    uses.update(outputs)
+    adjoint = {v for v in trace.adjoints if v is not None}
+    for value in values:
+        if any(v in adjoint for v in value.operands):
+            adjoint.add(value)
+    new: dict[Value, Value] = {}
+    factors: dict[Value, tuple[Value, Any]] = {}  # of a product: the gradient and its factor
+
+    def opened(value: Any) -> tuple[Any, Any]:
+        """A gradient and its factor; None for 1. Opened only if this is its only use."""
+        return factors.get(value, (new[value], None)) if uses[value] <= 1 else (new[value], None)
+
+    for value in values:
+        fresh = rewritten(value, new) if value.function is not None else value
+        if value in adjoint and value.function in (np.multiply, np.add, np.subtract):
+            left, right = value.args
+            found = None
+            if value.function is np.multiply:
+                g, a = (right, left) if right in adjoint else (left, right)
+                if plain(g, value) and isinstance(a, Value) and a.shape == value.shape:
+                    base, factor = opened(g)
+                    factor = new[a] if factor is None else computed(np.multiply, factor, new[a])
+                    found = base, factor
+            elif all(v in adjoint and plain(v, value) for v in (left, right)):
+                (base, a), (other, b) = factor_pair(left, right, new, opened)
+                if base is other and not (a is None and b is None):
+                    one = [1 if part is None else part for part in (a, b)]
+                    found = base, computed(value.function, *one)
+            if found is not None:
+                fresh = Value(value.sample, value.name, np.multiply, found)
+                factors[value] = found
+        new[value] = fresh
+    return new
+
+
+def factor_pair(left: Value, right: Value, new: Any, opened: Any) -> Any:
+    """Both sides of a sum as gradient and factor; each side may be the other's gradient itself."""
+    a, b = opened(left), opened(right)
+    if a[0] is new[right]:
+        return a, (new[right], None)
+    if b[0] is new[left]:
+        return (new[left], None), b
+    return a, b
+
+
+def plain(part: Any, whole: Value) -> bool:
+    return isinstance(part, Value) and part.shape == whole.shape and part.dtype == whole.dtype
+
+
+def computed(function: Any, left: Any, right: Any) -> Value:
+    samples = [v.sample if isinstance(v, Value) else v for v in (left, right)]
+    return Value(function(*samples), "", function, (left, right))
+
+
 def terms_of(value: Value, uses: Counter[int]) -> list[Any]:
     """The terms of a sum, opened as far as nobody else wants the partial sums."""
     terms = []
@@ -205,8 +265,7 @@ def terms_of(value: Value, uses: Counter[int]) -> list[Any]:
 def total(terms: list[Any]) -> Any:
     result = terms[0]
     for term in terms[1:]:
-        samples = [t.sample if isinstance(t, Value) else t for t in (result, term)]
-        result = Value(np.add(*samples), "", np.add, (result, term))
+        result = computed(np.add, result, term)
     return result
 
 
