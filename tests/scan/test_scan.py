@@ -366,7 +366,7 @@ def test_source_runs_by_itself() -> None:
     given = (xs.data, *(p.data for p in cell.parameters().values()))
     alone = forward(zeros, zeros, *given)
     np.testing.assert_array_equal(alone[0], states.data)
-    gradients = backward(weights, np.zeros_like(weights), *given)
+    gradients = backward(0, 0, weights, np.zeros_like(weights), *given)
     expected = [xs.grad, *(p.grad for p in cell.parameters().values())]
     for mine, theirs in zip(gradients[2:], expected, strict=True):
         np.testing.assert_allclose(mine, theirs, rtol=1e-13, atol=1e-14)

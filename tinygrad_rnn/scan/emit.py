@@ -111,7 +111,7 @@ class Emitter:
             before, after = self.fresh(f"{name}_before"), self.fresh(f"{name}_after")
             shape = self._shape(state, "T + 1")
             self.factory += [
-                f"{name} = np.empty({shape}, {literal(state.dtype)})",
+                f"{name} = np.empty({shape}, {literal(state.dtype)}) if {name} is None else {name}",
                 f"{before}, {after} = {name}[:-1], {name}[1:]",
             ]
             self.mine |= {before, after}
@@ -704,6 +704,12 @@ class Emitter:
         self.emit_loop(self.forward)
         self.reuse_buffers()
 
+    def step_bytes(self) -> int:
+        """The bytes of the buffers for one more step, the views of each step counted in."""
+        sizes = (np.asarray(v.sample).nbytes for v in self.stack if self.stack[v] in self.mine)
+        views = len(self.forward.owned) + len(self.backward.owned)
+        return sum(sizes) + 150 * views
+
     def reuse_buffers(self) -> None:
         """Let what only the way back needs stand where something was that only the way forward
         needed: a third less memory for a plain network."""
@@ -715,12 +721,13 @@ class Emitter:
             name, _, made = line.partition(" = ")
             if not made.startswith("np.empty((T,"):
                 continue
-            viewed = any(re.search(rf"\b{name}\b", other) for other in self.factory[n + 1 :])
-            if name not in used and not viewed:
-                free.setdefault(made, []).append(name)
-            elif name in used and free.get(made) and name not in self.forward.owned:
-                if not any(re.search(rf"\b{name}\b", other) for other in self.forward.before):
+            word = re.compile(rf"\b{name}\b")
+            forward = name in self.forward.owned or any(map(word.search, self.forward.before))
+            if name in used:
+                if free.get(made) and not forward:
                     self.factory[n] = f"{name} = {free[made].pop()}  # whose numbers are used up"
+            elif not any(map(word.search, self.factory[n + 1 :])):
+                free.setdefault(made, []).append(name)
 
     def _given_back(self, gradient: Value) -> str:
         name = self.all_steps(gradient, self.backward)

@@ -35,8 +35,9 @@ def page(emitter: Emitter, title: str) -> str:
         *walk(emitter.forward, emitter.of_numbers, "forward"),
         *walk(emitter.backward, emitter.of_numbers, "backward", "[::-1]"),
     ]
+    states = "".join(f", {name}=None" for name in emitter.state_names)
     body = [f'"""{title}"""', *buffers, "", *forward, "", *backward, "", "return forward, backward"]
-    text = "\n".join(["def program(T):", *indented(body)]) + "\n"
+    text = "\n".join([f"def program(T{states}):", *indented(body)]) + "\n"
     helpers = [h for h, call in ((ROWS, "rows("), (NUMBERS, "numbers(")) if call in text]
     return "\n\n".join(["import numpy as np\n", *(h.strip() + "\n" for h in helpers), text])
 
@@ -63,7 +64,14 @@ def forward_lines(emitter: Emitter) -> list[str]:
 def backward_lines(emitter: Emitter) -> list[str]:
     at = emitter.backward
     windows = ["windows", "lanes"] if emitter.windows else []
-    given = [*windows, *emitter.seed_names, *emitter.input_names, *emitter.parameter_names]
+    ends = [f"{link}_end" for link in emitter.links]
+    given = [
+        *windows,
+        *([] if emitter.windows else ends),
+        *emitter.seed_names,
+        *emitter.input_names,
+        *emitter.parameter_names,
+    ]
     if emitter.windows:
         what = "The loop: the gradient of each state, one lane for every loss that looks back."
         at.given["windows"] = "alive"
@@ -92,7 +100,7 @@ def zeros(emitter: Emitter) -> list[str]:
         for name, value in emitter.accumulated
     ]
     if not emitter.windows:
-        return lines + [f"{link}[...] = 0" for link in linked(emitter)]
+        return lines + [f"{link}[...] = {link}_end" for link in linked(emitter)]
     made = "".join(f"{empty(state)}, " for state in emitter.trace.states)
     summed = [v for v in emitter.stored if v not in emitter.ahead and "g" in emitter.depends[v]]
     return [

@@ -12,7 +12,7 @@ from tinygrad_rnn.differentiate import leaves as parts
 from tinygrad_rnn.graph import Array, Node, recording
 from tinygrad_rnn.scan.captures import Captures, captures
 from tinygrad_rnn.scan.lanes import schedule
-from tinygrad_rnn.scan.program import Program, Workspace
+from tinygrad_rnn.scan.program import Plan, Program, Workspace
 from tinygrad_rnn.scan.sequence import Sequence, prepared
 from tinygrad_rnn.scan.traced import TraceError
 from tinygrad_rnn.state import map_state
@@ -28,14 +28,27 @@ def scan(
     state: Any = None,
     truncation: Truncation | None = None,
     reset: Any = None,
+    *,
+    checkpoint: int | str | None = None,
+    budget: int = 100_000_000,
+    block: int | None = None,
+    outputs: str = "all",
     fallback: bool = False,
 ) -> tuple[Any, Any]:
     """`unroll`, compiled: the same states and gradients from a program written for this cell.
 
     cell, xs, state, truncation, reset: as for `unroll`.
+    checkpoint: keep at most so many states and compute the rest again on the way back, on the
+        binomial schedule; "auto" picks the number for a budget of bytes. None keeps everything.
+    budget: bytes for buffers and kept states, for checkpoint="auto".
+    block: how many steps are gone through at once, the unit of what is computed again; None
+        chooses. The gradients for one block length are the same to the last bit, with and
+        without checkpoints.
+    outputs: "all", or "last" for the last state alone: then no array grows with the sequence.
+        A loss at every step can be added up in the state.
     fallback: for a cell that cannot be compiled, run `unroll` instead of raising.
-    Returns the states of all steps stacked, (T, batch, hidden), nested as the cell's state is; and
-    the last state.
+    Returns the states of all steps stacked, (T, batch, hidden), nested as the cell's state is, or
+    None for outputs="last"; and the last state.
     Raises TraceError, a TypeError, for a cell whose Python code branches on the numbers of an
     array; ValueError or TypeError, with the shapes, where cell, inputs and state do not fit.
 
@@ -58,7 +71,61 @@ def scan(
         if not fallback:
             raise
         return unrolled(sequence)
-    return Run(sequence, captured, program).outputs()
+    plan = planned(sequence, program, checkpoint, budget, block, outputs)
+    return Run(sequence, captured, program, plan).outputs()
+
+
+ROWS = 4096
+"""So many rows, steps times sequences, are gone through at once: enough for large products, and
+few enough to stay near the processor."""
+
+
+def planned(
+    sequence: Sequence,
+    program: Program,
+    checkpoint: int | str | None,
+    budget: int,
+    block: int | None,
+    outputs: str,
+) -> Plan:
+    """The blocks and slots for what was asked for."""
+    if outputs not in ("all", "last"):
+        raise ValueError(f'outputs is "all" or "last", not {outputs!r}')
+    if not (checkpoint is None or checkpoint == "auto" or isinstance(checkpoint, int)):
+        raise TypeError(f'checkpoint is a number of states, "auto" or None, not {checkpoint!r}')
+    if isinstance(checkpoint, int) and checkpoint < 1:
+        raise ValueError(f"at least one state must be kept, but checkpoint is {checkpoint}")
+    if block is not None and block < 1:
+        raise ValueError(f"a block has at least one step, but block is {block}")
+    T = max(sequence.steps, 1)
+    if isinstance(sequence.truncation, Windows):
+        if checkpoint is not None or outputs == "last":
+            raise ValueError(
+                f"under {sequence.truncation!r} each loss looks back from its own step, so all "
+                f'states are kept: checkpoint and outputs="last" need a truncation by links'
+            )
+        return Plan(T, T, None, True)
+    first = sequence.state_parts[0]
+    batch = len(first) if first.ndim else 1
+    chosen = block or max(64, ROWS // max(1, batch))
+    slots = checkpoint
+    if slots == "auto":
+        if block is None:
+            chosen = max(1, min(chosen, budget // 2 // program.step_bytes))
+        left = budget - chosen * program.step_bytes
+        slots = max(1, left // max(1, program.state_bytes))
+        if left < program.state_bytes:
+            raise ValueError(
+                f"a budget of {budget} bytes is too small for blocks of {chosen} steps, of "
+                f"{program.step_bytes} bytes each, and a state of {program.state_bytes} bytes"
+            )
+    elif outputs == "last" and slots is None:
+        slots = None
+    assert slots is None or isinstance(slots, int)
+    chosen = min(chosen, T)
+    if slots is not None:
+        slots = min(slots, -(-T // chosen))
+    return Plan(T, chosen, slots, outputs == "all")
 
 
 PROGRAMS: dict[Any, Program] = {}
@@ -112,10 +179,12 @@ def unrolled(sequence: Sequence) -> tuple[Any, Any]:
 class Run:
     """One pass over one sequence, and what its way back needs."""
 
-    __slots__ = ("arrays", "known", "program", "sequence", "space", "tensors", "wanted")
+    __slots__ = ("arrays", "known", "plan", "program", "sequence", "space", "tensors", "wanted")
 
-    def __init__(self, sequence: Sequence, captured: Captures, program: Program) -> None:
-        self.sequence, self.program = sequence, program
+    def __init__(
+        self, sequence: Sequence, captured: Captures, program: Program, plan: Plan
+    ) -> None:
+        self.sequence, self.program, self.plan = sequence, program, plan
         self.tensors = [*sequence.state_parts, *sequence.input_parts, *captured.arrays]
         self.arrays = [t.data if type(t) is Tensor else t for t in self.tensors]
         self.wanted = [
@@ -128,8 +197,8 @@ class Run:
 
     def outputs(self) -> tuple[Any, Any]:
         """Run the steps; the stacked states and the last one, as Tensors in the graph."""
-        space = self.program.workspace(self.sequence.steps)
-        stacked = space.forward(*self.arrays)
+        space = self.program.workspace(self.plan)
+        stacked = space.forward(self.arrays, len(self.sequence.input_parts))
         mark = recording.mark
         if mark is None or not self.wanted:
             tensors = [Tensor(states) for states in stacked]
@@ -153,6 +222,8 @@ class Run:
                     )
                     for n, states in enumerate(stacked)
                 ]
+        if not self.plan.all_states:
+            return None, self._nested(tensors)
         if self.sequence.steps == 0:
             return self._nested(tensors), self.sequence.state
         return self._nested(tensors), self._nested([states[-1] for states in tensors])
@@ -179,23 +250,31 @@ class Run:
 
     def _computed(self, adjoints: dict[int, Array]) -> list[Array]:
         assert self.space is not None
-        stacked = self.space.states
+        ends: list[Any] = [0] * len(self.space.arrays)
+        if not self.plan.all_states:
+            ends = [adjoints.get(n, 0) for n in range(len(ends))]
+            adjoints = {}
         seeds = [
-            adjoints[n] if n in adjoints else np.broadcast_to(np.zeros((), s.dtype), s.shape)
-            for n, s in enumerate(stacked)
+            adjoints[n]
+            if n in adjoints
+            else np.broadcast_to(np.zeros((), a.dtype), (self.plan.steps, *a.shape[1:]))
+            for n, a in enumerate(self.space.arrays)
         ]
         truncation = self.sequence.truncation
         windows = (
             schedule(truncation, self.sequence.steps) if isinstance(truncation, Windows) else ()
         )
-        return list(self.space.backward(seeds, self.arrays, windows))
+        inputs = len(self.sequence.input_parts)
+        return self.space.backward(seeds, ends, self.arrays, inputs, windows)
 
     def _recorded(self, adjoints: dict[int, Any]) -> list[Any]:
         """The gradients as Tensors, for derivatives of a higher order: by `unroll`."""
         sequence = self.sequence
-        states, _ = unroll(
+        states, last = unroll(
             sequence.cell, sequence.xs, sequence.state, sequence.repeatable, sequence.reset
         )
+        if not self.plan.all_states:
+            states = [last]
         flat, seeds = [], []
         for n, steps in enumerate(zip(*map(parts, states), strict=True)):
             if n in adjoints:
