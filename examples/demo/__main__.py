@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import textwrap
 from pathlib import Path
+
+# The matrices are small: several threads for one product would only wait for one another.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
 
@@ -38,7 +42,7 @@ def main() -> None:
 
     print(f"3. a character model, trained on {len(text):,} characters")
     model = language_model.Model(Vocabulary(text), 192, rng)
-    history = language_model.train(model, text, options.updates, MAX_NORM)
+    history = language_model.train(model, text, options.updates, MAX_NORM, options.seconds)
     sample = model.sample(text[:20], 400, rng)
     print(textwrap.indent(textwrap.fill(sample, 84), "   | "))
 
@@ -63,6 +67,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--text", metavar="FILE", help="train on this text; Python's own otherwise")
     parser.add_argument("--out", type=Path, default=Path("out"), metavar="FOLDER")
     parser.add_argument("--updates", type=int, default=2500, help="how long to train")
+    parser.add_argument("--seconds", type=float, default=35, help="and how long at most")
     return parser.parse_args()
 
 

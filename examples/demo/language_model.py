@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -79,20 +80,28 @@ class Model:
 
 
 def train(
-    model: Model, text: str, updates: int, max_norm: float, batch_size: int = 32, steps: int = 32
+    model: Model,
+    text: str,
+    updates: int,
+    max_norm: float,
+    seconds: float = np.inf,
+    batch_size: int = 32,
+    steps: int = 32,
 ) -> History:
     """Truncated backpropagation through time, a chunk per update, the state carried over.
 
     Between two chunks the state is detached: over the whole text this is `Subsequence(steps)`.
-    The bar shows perplexity, exp of the loss, averaged over the last updates.
+    It ends after so many updates, or seconds, whichever comes first. The bar shows perplexity,
+    exp of the loss, averaged over the last updates.
     """
     history = History([], [])
     optimizer = tg.Adam(model.parameters(), learning_rate=0.003)
     numbers = model.vocabulary.encode(text)
     batch_size = min(batch_size, (len(numbers) - 1) // steps)
     smooth = np.log(len(model.vocabulary))
-    with tqdm(total=updates, desc="training", unit="chunk") as bar:
-        while len(history.losses) < updates:
+    end = time.monotonic() + seconds
+    with tqdm(total=updates, desc="training", unit="chunk", mininterval=0.5) as bar:
+        while True:
             state = None  # the text begins anew
             for inputs, labels in chunks(numbers, batch_size, steps):
                 loss, state = model.loss(inputs, labels, state)
@@ -106,6 +115,5 @@ def train(
                 smooth = 0.98 * smooth + 0.02 * history.losses[-1]
                 bar.set_postfix(perplexity=f"{np.exp(smooth):.2f}", refresh=False)
                 bar.update()
-                if len(history.losses) == updates:
-                    break
-    return history
+                if len(history.losses) == updates or time.monotonic() > end:
+                    return history
