@@ -20,9 +20,9 @@ def run(lesson: Callable[..., Any], text: str | None) -> None:
 
 
 def save(figure: Any, out: Path, name: str) -> None:
-    """Save a picture and say where."""
+    """Save a picture, of viz or of matplotlib, and say where."""
     out.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out / name)
+    (figure.savefig if hasattr(figure, "savefig") else figure.save)(out / name)
     print(f"picture: {out / name}")
 
 

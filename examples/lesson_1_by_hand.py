@@ -5,7 +5,8 @@ L = 1/T Σ l(o_t, y_t). By hand, ∂L/∂h_t runs backwards from ∂L/∂h_T,
 
     ∂L/∂h_t = W_hhᵀ ∂L/∂h_{t+1} + W_qhᵀ ∂L/∂o_t,    ∂L/∂W_hh = Σ_t ∂L/∂h_t h_{t−1}ᵀ.
 
-The engine knows none of this: it records what was computed and applies the chain rule.
+The engine knows none of this: it records what was computed and applies the chain rule. What it
+recorded is the chapter's figure, out/lesson-1-graph.svg.
 
 Expected: the two differ by less than 1e-15, which is rounding.
 
@@ -19,7 +20,8 @@ from pathlib import Path
 import numpy as np
 
 import tinygrad_rnn as tg
-from examples.lesson import run
+import viz
+from examples.lesson import run, save
 
 
 def main(out: Path = Path("out"), small: bool = False) -> float:
@@ -49,8 +51,8 @@ def main(out: Path = Path("out"), small: bool = False) -> float:
         for W, name in [(W_hx, "W_hx"), (W_hh, "W_hh"), (W_qh, "W_qh")]
     )
     states, _ = tg.unroll(lambda x_t, h_t: hx @ x_t + hh @ h_t, x, h_0)
-    losses = [tg.cross_entropy(qh @ h_t, y_t) for h_t, y_t in zip(states, y, strict=True)]
-    loss = sum(losses[1:], losses[0]) / T
+    outputs = [(qh @ h_t).named(f"o_{t}") for t, h_t in enumerate(states, 1)]
+    loss = tg.cross_entropy(np.stack(outputs), y).named("L")
     loss.backward()
 
     print("  step   ‖what it adds to ∂L/∂W_hh‖, by hand and by the engine")
@@ -59,6 +61,7 @@ def main(out: Path = Path("out"), small: bool = False) -> float:
         print(f"  {use.step + 1:4}   {mine:.15f}   {its:.15f}")
     difference = float(np.max(np.abs(hh.grad - by_hand)))
     print(f"largest difference in ∂L/∂W_hh: {difference:.1e}")
+    save(viz.draw(loss), out, "lesson-1-graph.svg")
     return difference
 
 

@@ -29,6 +29,7 @@ from typing import Any
 import numpy as np
 
 import tinygrad_rnn as tg
+import viz
 from examples.lesson import progress, run, save
 
 STRATEGIES = [
@@ -108,6 +109,8 @@ def main(out: Path = Path("out"), small: bool = False) -> dict[str, Any]:
         for strategy, row in results[name].items():
             print(f"  {strategy:44}" + "".join(f"{value:8.3f}" for value in row.values()))
     T = len(next(iter(panels.values())))
+    rows = [tg.Randomized.scheduled(6, 8, rng=3), tg.Subsequence(8), tg.Full()]
+    save(viz.draw_truncations(english(T), rows), out, "lesson-3-rows.svg")
     panels = {repr(s).replace(", rng=0", ""): s.weights(T) for s in STRATEGIES} | {
         f"‖∂L_t/∂W_s‖, {name}": matrix for name, matrix in panels.items()
     }

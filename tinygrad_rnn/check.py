@@ -88,7 +88,7 @@ def _check(
                 f"the derivative of order {order} by {name} has the shape {np.shape(gradient)} and "
                 f"is {gradient.dtype}, but the argument has {point.shape} and is {point.dtype}"
             )
-        for where, direction in _directions(point, rng):
+        for where, direction in directions(point, rng):
             width = step * max(1.0, float(np.max(np.abs(point * (direction != 0)))))
 
             def at(t: float, place: int = place, direction: Any = direction) -> float:
@@ -113,13 +113,14 @@ def _check(
         _check(gradient_of, names, points, order + 1, last, step, tolerance, rng)
 
 
-def _directions(point: Any, rng: np.random.Generator) -> list[tuple[str, Any]]:
+def directions(point: Any, rng: np.random.Generator) -> list[tuple[str, Any]]:
+    """Ways to move a point: along each entry, or, where these are many, along random lines."""
     if point.size <= EVERY_ENTRY:
         entries = list(np.ndindex(point.shape))
-        directions = [np.zeros(point.shape) for _ in entries]
-        for entry, direction in zip(entries, directions, strict=True):
+        along = [np.zeros(point.shape) for _ in entries]
+        for entry, direction in zip(entries, along, strict=True):
             direction[entry] = 1
-        return [(f"entry {e}", d) for e, d in zip(entries, directions, strict=True)]
+        return [(f"entry {e}", d) for e, d in zip(entries, along, strict=True)]
     along = [rng.standard_normal(point.shape) for _ in range(DIRECTIONS)]
     return [(f"random direction {i}", d) for i, d in enumerate(along)]
 

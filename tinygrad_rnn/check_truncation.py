@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_rnn.check import _directions
+from tinygrad_rnn.check import directions
 from tinygrad_rnn.differentiate import leaves
 from tinygrad_rnn.graph import no_grad
 from tinygrad_rnn.randomized import Randomized
@@ -76,7 +76,7 @@ def check_truncated_gradients(
     value = frozen_loss()
     for (name, parameter), gradient in zip(parameters.items(), found, strict=True):
         point = parameter.data
-        for where, direction in _directions(point, np.random.default_rng(0)):
+        for where, direction in directions(point, np.random.default_rng(0)):
             width = step * max(1.0, float(np.max(np.abs(point * (direction != 0)))))
             try:
                 parameter.data = point + width * direction
