@@ -80,9 +80,20 @@ def test_senseless_thresholds(clip, limit):
         clip(parameters(), limit)
 
 
-def test_parameters_are_a_dict():
-    with pytest.raises(TypeError, match=r"dict from name to Tensor.*not a list"):
-        tg.SGD([1, 2], 0.1)
+def test_parameters_as_a_list():
+    made = parameters()
+    expected = np.linalg.norm(all_entries(made))
+    assert tg.clip_grad_norm(list(made.values()), 100.0) == pytest.approx(expected)
+    twice = [*made.values(), *parameters(seed=1).values(), tg.Tensor(1.0, requires_grad=True)]
+    names = list(tg.SGD(twice, 0.1).parameters)
+    again = ["W (parameter 3)", "b (parameter 4)", "s (parameter 5)"]
+    assert names == ["W", "b", "s", *again, "parameter 6"]
+
+
+@pytest.mark.parametrize("wrong", [[1, 2], [tg.Tensor(1.0)], {"w": np.ones(2)}])
+def test_what_is_no_parameter(wrong):
+    with pytest.raises(TypeError, match=r"Tensors with requires_grad=True, as a dict.*but"):
+        tg.SGD(wrong, 0.1)
 
 
 OPTIMIZERS = [

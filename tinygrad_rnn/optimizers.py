@@ -1,19 +1,19 @@
 """Training: clipping the gradient, and the rules that take a step along it.
 
 Everything here takes the parameters as a dict from name to Tensor, as `cell.parameters()` gives
-them; a parameter without a gradient (absent, not zero) is left alone.
+them, or as a list of Tensors; one without a gradient (absent, not zero) is left alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 from tinygrad_rnn.tensor import Tensor
 
-Parameters = Mapping[str, Tensor]
+Parameters = Mapping[str, Tensor] | Iterable[Tensor]
 
 
 def clip_grad_norm(parameters: Parameters, max_norm: float) -> float:
@@ -61,7 +61,7 @@ def clip_grad_value(parameters: Parameters, limit: float) -> None:
 def _gradients(parameters: Parameters) -> dict[str, Any]:
     """The gradients that are there, each finite and an array that can be written into."""
     gradients = {}
-    for name, parameter in _checked(parameters).items():
+    for name, parameter in _named(parameters).items():
         if parameter.grad is None:
             continue
         if not np.all(np.isfinite(parameter.grad)):
@@ -84,13 +84,25 @@ def _global_norm(gradients: Mapping[str, Any]) -> float:
     return float(largest * np.sqrt(sum(squares)))
 
 
-def _checked(parameters: Parameters) -> Parameters:
-    if not isinstance(parameters, Mapping):
-        raise TypeError(
-            f"the parameters are a dict from name to Tensor, such as cell.parameters(), "
-            f"not a {type(parameters).__name__}"
-        )
-    return parameters
+def _named(parameters: Parameters) -> dict[str, Tensor]:
+    """The parameters by name; those of a list by their own names, or else by their places."""
+    if isinstance(parameters, Mapping):
+        named = dict(parameters)
+    else:
+        named = {}
+        for place, tensor in enumerate(
+            [parameters] if isinstance(parameters, Tensor) else parameters
+        ):
+            name = getattr(tensor, "name", None) or f"parameter {place}"
+            named[f"{name} (parameter {place})" if name in named else name] = tensor
+    for name, tensor in named.items():
+        if not isinstance(tensor, Tensor) or not tensor.requires_grad:
+            raise TypeError(
+                f"the parameters are Tensors with requires_grad=True, as a dict such as "
+                f"cell.parameters() or a list, but {name} is {type(tensor).__name__}"
+                + (" without it" if isinstance(tensor, Tensor) else "")
+            )
+    return named
 
 
 class Optimizer:
@@ -99,7 +111,7 @@ class Optimizer:
     def __init__(self, parameters: Parameters, learning_rate: float) -> None:
         if not learning_rate > 0:
             raise ValueError(f"the learning rate must be positive, not {learning_rate}")
-        self.parameters = dict(_checked(parameters))
+        self.parameters = _named(parameters)
         self.learning_rate = learning_rate
         self.memory: dict[str, Any] = {}
         self.steps = 0
