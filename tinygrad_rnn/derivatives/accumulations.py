@@ -22,7 +22,7 @@ def _cumsum(g: Array, shape_of_a: tuple[int, ...], axis: int | None) -> Array:
 def _cumprod(g: Array, y: Array, a: Array, axis: int | None) -> Array:
     if axis is None:
         return _cumprod(g, y, a.reshape(-1), 0).reshape(a.shape)
-    if not np.any(a == 0):
+    if np.all((y != 0) & np.isfinite(y)):
         return np.flip(np.cumsum(np.flip(g * y, axis), axis), axis) / a
     # As for prod: row i of the products is taken without factor i, and counts from there on.
     last, n = np.moveaxis(a, axis, -1), a.shape[axis]

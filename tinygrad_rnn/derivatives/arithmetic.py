@@ -24,8 +24,8 @@ convention("the gradient at 0 is 0", np.absolute, np.fabs)
 
 # Powers.
 def _power_base(g: Array, x1: Array, x2: Array) -> Array:
-    # x ** 0 is the constant 1, also at x = 0, where 0 * 0 ** -1 would be 0 * inf.
-    return g * x2 * np.power(x1, np.where(x2 == 0, 1, x2 - 1).astype(g.dtype))
+    # x ** 0 is the constant 1, also where 0 * x ** -1 would be 0 * inf.
+    return g * x2 * np.power(x1, np.where(x2 == 0, 0, x2 - 1).astype(g.dtype))
 
 
 def _power_exponent(g: Array, y: Array, x1: Array) -> Array:

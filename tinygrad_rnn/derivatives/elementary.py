@@ -38,7 +38,7 @@ derivative(np.sinh, lambda g, x: g * np.cosh(x))
 derivative(np.cosh, lambda g, x: g * np.sinh(x))
 derivative(np.tanh, lambda g, y: g * (1 - y * y))
 derivative(np.arcsinh, lambda g, x: g / np.hypot(1, x))
-derivative(np.arccosh, lambda g, x: g / np.sqrt((x - 1) * (x + 1)))
+derivative(np.arccosh, lambda g, x: g / (np.sqrt(x - 1) * np.sqrt(x + 1)))
 derivative(np.arctanh, lambda g, x: g / ((1 - x) * (1 + x)))
 
 # Angles.
@@ -67,16 +67,24 @@ derivative(
 )
 
 
-def _over(x: Array, length: Array) -> Array:
-    """x / length, and 0 where the length is 0."""
-    return x / np.where(length == 0, 1, length)
+def _direction(x: Array, length: Array) -> Array:
+    """x / length: 0 where the length is 0, ±1 where both are infinite."""
+    far = np.isinf(length)
+    return np.where(far, np.sign(x) * np.isinf(x), x) / np.where(far | (length == 0), 1, length)
 
 
-derivative(np.hypot, lambda g, y, x1: g * _over(x1, y), lambda g, y, x2: g * _over(x2, y))
+def _turn(x: Array, length: Array) -> Array:
+    """x / length², without overflow, and 0 at the origin and at infinity."""
+    blank = (length == 0) | np.isinf(length)
+    length = np.where(blank, 1, length)
+    return np.where(blank, 0, x) / length / length
+
+
+derivative(np.hypot, lambda g, y, x1: g * _direction(x1, y), lambda g, y, x2: g * _direction(x2, y))
 derivative(
     np.arctan2,
-    lambda g, x1, x2: g * _over(x2, x1 * x1 + x2 * x2),
-    lambda g, x1, x2: -g * _over(x1, x1 * x1 + x2 * x2),
+    lambda g, x1, x2: g * _turn(x2, np.hypot(x1, x2)),
+    lambda g, x1, x2: -g * _turn(x1, np.hypot(x1, x2)),
 )
 convention("the gradient at the origin is 0", np.hypot, np.arctan2)
 
@@ -84,17 +92,18 @@ convention("the gradient at the origin is 0", np.hypot, np.arctan2)
 # sin(πx) / (πx) is the spherical Bessel function j_0 of πx; the recurrence of the j_n gives each
 # derivative without a division by x (Abramowitz & Stegun, 10.1.20).
 def _spherical_bessel(n: int, z: Array) -> Array:
-    z2, term = z * z, np.ones_like(z)
+    small = np.where(np.abs(z) < n + 1, z, 0)
+    z2, term = small * small, np.ones_like(z)
     series = term
     for k in range(1, 30):
         term = term * (-z2 / (2 * k * (2 * n + 2 * k + 1)))
         series = series + term
-    near = series * z**n / math.prod(range(1, 2 * n + 2, 2))
-    far = np.where(np.abs(z) < n + 1, n + 1, z)
+    near = series * small**n / math.prod(range(1, 2 * n + 2, 2))
+    far = np.where((np.abs(z) < n + 1) | np.isinf(z), n + 1, z)
     before, here = np.cos(far) / far, np.sin(far) / far
     for m in range(n):
         before, here = here, (2 * m + 1) / far * here - before
-    return np.where(np.abs(z) < n + 1, near, here)
+    return np.where(np.abs(z) < n + 1, near, np.where(np.isinf(z), 0, here))
 
 
 spherical_bessel: Callable[[int, Array], Array] = derivative(

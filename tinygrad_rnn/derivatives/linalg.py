@@ -152,6 +152,15 @@ def _reciprocal_gaps(x: Array, vectors: str) -> Array:
     return (1 - one) / (gaps + one)
 
 
+def _refuse_low_rank(x: Array, factors: str) -> None:
+    size = np.abs(plain(x))
+    smallest = 4 * x.shape[-1] * np.finfo(x.dtype).eps * np.max(size, initial=0, axis=-1)
+    if np.any(size <= smallest[..., None]):
+        raise ValueError(
+            f"{factors} are differentiable where the matrix has full rank, and here it has not"
+        )
+
+
 def _eigh(a: Array, UPLO: Any = "L") -> Several:
     return Several(np.linalg.eigh(a, UPLO))
 
@@ -187,6 +196,8 @@ def _thin_svd_pullback(g: Several, y: Any, full: bool) -> Array:
     outer = 0
     if g_u is not None or g_vh is not None:
         gaps = _reciprocal_gaps(s * s, "singular vectors")
+        if u.shape[-2] != vh.shape[-1]:
+            _refuse_low_rank(s, "singular vectors")
     if g_u is not None:
         turn = T(u) @ g_u
         inner = inner + ((turn - T(turn)) * gaps) * s[..., None, :]
@@ -251,6 +262,7 @@ def _thin_qr_pullback(g: Several, y: Any) -> Array:
         lower = lower + r @ T(np.triu(g_r))
     if g_q is not None:
         lower = lower - T(g_q) @ q
+    _refuse_low_rank(np.diagonal(r, axis1=-2, axis2=-1), "orthogonal factors")
     symmetric = _half(lower)
     total = q @ (symmetric + T(symmetric))
     return T(solve(r, T(total if g_q is None else total + g_q)))

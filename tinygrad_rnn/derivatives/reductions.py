@@ -69,9 +69,10 @@ composed(
 convention("all entries equal to the extreme share its gradient equally", np.max, np.min, np.ptp)
 
 
-# Products. Where a factor is 0, y / a says nothing: each product without one factor is taken anew.
+# Products. Where y is 0 or infinite, y / a says nothing: each product without one factor is taken
+# anew.
 def _prod(g: Array, y: Array, a: Array, axis: Any, keepdims: bool) -> Array:
-    if not np.any(a == 0):
+    if np.all((y != 0) & np.isfinite(y)):
         return _restored(g * y, axis, keepdims) / a
     axes = tuple(range(a.ndim)) if axis is None else tuple(np.atleast_1d(axis) % a.ndim)
     kept = [i for i in range(a.ndim) if i not in axes]

@@ -103,6 +103,8 @@ def _average(
         weights = np.reshape(np.transpose(weights, np.argsort(np.argsort(axes))), shape)
         weights = np.broadcast_to(weights, np.shape(a))
     total = np.sum(weights, axis=axis, keepdims=keepdims)
+    if np.any(plain(total) == 0):
+        raise ZeroDivisionError("the weights of an average sum to 0")
     mean = np.sum(np.multiply(a, weights), axis=axis, keepdims=keepdims) / total
     return (mean, total) if returned else mean
 
