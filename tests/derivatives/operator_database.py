@@ -7,7 +7,10 @@ one random projection of the results are compared: right, refused (with a senten
 """
 
 import collections
+import contextlib
 import sys
+import types
+import unittest
 import warnings
 
 import numpy as np
@@ -559,6 +562,11 @@ def compare(torch, op, sample, rng):
 def run(report=lambda *line: None):
     """Count the samples that come out right, refused, wrong and skipped."""
     import torch
+
+    # PyTorch's testing tools derive their test cases from this package; the database needs none.
+    with contextlib.suppress(ImportError):
+        pass
+    sys.modules.setdefault("expecttest", types.SimpleNamespace(TestCase=unittest.TestCase))
     from torch.testing._internal.common_methods_invocations import op_db
 
     torch.manual_seed(0)

@@ -1,0 +1,170 @@
+"""Kinks, ties, zeros, infinities, singular matrices: the right number, or a clear refusal."""
+
+import numpy as np
+import pytest
+
+import tinygrad_rnn as tg
+from tests.derivatives.samples import singular
+
+inf, nan = np.inf, np.nan
+pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
+
+
+def gradient(f, *args, of=0):
+    arrays = [np.asarray(arg, dtype=np.float64) for arg in args]
+    return tg.grad(lambda *x: np.sum(f(*x)), of)(*arrays)
+
+
+KINKS = [
+    (np.abs, ([0.0, -0.0, -2.0],), [0, 0, -1]),
+    (np.max, ([1.0, 3.0, 3.0],), [0, 0.5, 0.5]),
+    (np.min, ([inf, inf],), [0.5, 0.5]),
+    (lambda x: np.max(x, axis=(0, 1)), (np.ones((2, 2)),), np.full((2, 2), 0.25)),
+    (np.ptp, ([1.0, 1.0, 2.0],), [-0.5, -0.5, 1]),
+    (np.maximum, ([1.0, 2.0, inf], [1.0, 0.0, inf]), [0.5, 1, 0.5]),
+    (np.fmax, ([nan, 1.0, 2.0], [1.0, nan, 2.0]), [0, 1, 0.5]),
+    (lambda x: np.clip(x, 0, 1), ([0.0, 0.5, 1.0, 2.0],), [1, 1, 1, 0]),
+    (tg.relu, ([0.0, -1.0, 2.0],), [0, 0, 1]),
+    (np.sign, ([0.0, 2.0],), [0, 0]),
+    (np.floor, ([0.0, 2.5],), [0, 0]),
+    (np.median, ([1.0, 3.0, 2.0, 4.0],), [0, 0.5, 0.5, 0]),
+    (lambda x: np.sort(x) @ np.array([1.0, 2.0, 3.0]), ([2.0, 2.0, 1.0],), [2, 3, 1]),
+    (np.nan_to_num, ([nan, inf, 1.0],), [0, 0, 1]),
+]
+
+POWERS = [
+    (np.power, ([0.0, 0.0, 0.0, 0.0, inf], [0.0, 1.0, 2.0, 3.0, 0.0]), [0, 1, 0, 0, 0]),
+    (np.power, ([-2.0, -1.5], [3.0, 2.0]), [12, -3]),
+    (lambda x: x**3, ([0.0, -2.0],), [0, 12]),
+    (lambda x: x**0, ([0.0, 2.0],), [0, 0]),
+    (lambda x: x**-1, ([2.0],), [-0.25]),
+    (np.float_power, ([0.0, -2.0], [2.0, 3.0]), [0, 12]),
+    (lambda n: np.power(np.zeros(3), n), ([0.0, 1.0, 2.0],), [0, 0, 0]),
+    (lambda n: np.power(2.0, n), ([-inf, 0.0],), [0, np.log(2)]),
+]
+
+LIMITS = [
+    (np.tanh, ([inf, -inf, 1e10],), [0, 0, 0]),
+    (tg.sigmoid, ([inf, -inf],), [0, 0]),
+    (np.exp, ([-inf, -800.0],), [0, 0]),
+    (np.arctan, ([inf, 1e200],), [0, 0]),
+    (np.arcsinh, ([1e200, -inf],), [1e-200, 0]),
+    (np.arccosh, ([1e200],), [1e-200]),
+    (np.sinc, ([0.0, 1.0, inf],), [0, -1, 0]),
+    (np.hypot, ([0.0, inf, 3e200], [0.0, 1.0, 4e200]), [0, 1, 0.6]),
+    (np.arctan2, ([0.0, inf, 1.0, 1e-200], [0.0, 1.0, inf, 1e-200]), [0, 0, 0, 5e199]),
+    (np.logaddexp, ([-inf, inf, 0.0, 1e4], [0.0, 0.0, -inf, -1e4]), [0, 1, 1, 1]),
+    (np.logaddexp.reduce, ([-inf, 0.0, 0.0],), [0, 0.5, 0.5]),
+    (np.true_divide, ([1.0, 0.0], [inf, 2.0]), [0, 0.5]),
+]
+
+ZEROS = [
+    (np.prod, ([0.0, 2.0, 3.0],), [6, 0, 0]),
+    (np.prod, ([0.0, 0.0, 3.0],), [0, 0, 0]),
+    (np.prod, ([inf, 2.0],), [2, inf]),
+    (np.prod, ([1e-200, 1e-200, 1.0],), [1e-200, 1e-200, 0]),
+    (np.cumprod, ([2.0, 0.0, 3.0, 4.0],), [1, 32, 0, 0]),
+    (np.std, ([1.0, 1.0],), [0, 0]),
+    (np.linalg.norm, ([0.0, 0.0],), [0, 0]),
+    (np.linalg.norm, (np.zeros((2, 3)),), np.zeros((2, 3))),
+    *((lambda x, p=p: np.linalg.norm(x, p), ([0.0, 0.0],), [0, 0]) for p in (1, 2, 3, inf, 0.5)),
+    (lambda x: np.linalg.norm(x, 3), ([0.0, 1.0],), [0, 1]),
+    (lambda x: np.linalg.norm(x, axis=1), ([[0.0, 0.0], [3.0, 4.0]],), [[0, 0], [0.6, 0.8]]),
+    (np.linalg.det, ([[1.0, 2.0], [2.0, 4.0]],), [[4, -2], [-2, 1]]),
+    (np.linalg.det, (np.zeros((3, 3)),), np.zeros((3, 3))),
+    (np.linalg.eigvalsh, (np.eye(2),), np.eye(2)),
+    (lambda a: np.linalg.svd(a, compute_uv=False), (np.eye(2),), np.eye(2)),
+    (np.sum, (np.zeros((0, 3)),), np.zeros((0, 3))),
+    (np.prod, (np.zeros((0,)),), np.zeros((0,))),
+]
+
+
+@pytest.mark.parametrize(("f", "args", "expected"), KINKS + POWERS + LIMITS + ZEROS)
+def test_the_number_is_right(f, args, expected):
+    np.testing.assert_allclose(gradient(f, *args), expected, rtol=1e-12, atol=1e-15)
+
+
+def test_higher_derivatives_where_the_first_is_special():
+    def second(f, x):
+        return float(tg.grad(tg.grad(f))(x))
+
+    assert second(lambda x: x**2, 0.0) == 2
+    assert second(lambda x: x**3, 0.0) == 0
+    assert second(lambda x: x**1, 0.0) == 0
+    assert abs(second(np.sinc, 0.0) + np.pi**2 / 3) < 1e-14
+    mixed = tg.grad(lambda n: tg.grad(lambda x: np.power(x, n))(0.0))(2.0)
+    assert mixed == 0
+    H = tg.hessian(np.prod)(np.array([0.0, 2.0, 3.0]))
+    np.testing.assert_allclose(H, [[0, 3, 2], [3, 0, 0], [2, 0, 0]])
+    H = tg.hessian(np.linalg.det)(singular)  # ∂² det / ∂a_11 ∂a_22 = a_33
+    assert abs(H[0, 0, 1, 1] - singular[2, 2]) < 1e-12
+
+
+@pytest.mark.parametrize(
+    ("f", "x", "error", "says"),
+    [
+        (np.linalg.inv, singular, np.linalg.LinAlgError, "Singular"),
+        (lambda a: np.linalg.slogdet(a)[1], singular * 0, np.linalg.LinAlgError, "Singular"),
+        (lambda a: np.linalg.eigh(a)[1], np.eye(2), ValueError, "distinct"),
+        (lambda a: np.linalg.svd(a)[0], np.eye(2), ValueError, "distinct"),
+        (lambda a: np.linalg.qr(a)[0], np.ones((2, 2)), ValueError, "full rank"),
+        (lambda a: np.linalg.svd(a, False)[2], np.eye(2, 3) * [1, 0, 0], ValueError, "full rank"),
+        (
+            lambda a: np.linalg.svd(a)[0],
+            np.eye(3)[:, :2] * [1, 2],
+            TypeError,
+            "full_matrices=False",
+        ),
+        (lambda a: np.linalg.qr(a, "complete")[0], np.ones((3, 2)), TypeError, "mode='reduced'"),
+        (lambda a: np.cross(a, a[::-1]), np.ones((2, 2)), ValueError, r"length 3.*\(2, 2\)"),
+        (np.median, [nan, 1.0], ValueError, "NaN"),
+        (lambda x: np.quantile(x, 0.5, method="hazen"), [1.0, 2.0], TypeError, "hazen"),
+        (lambda x: np.average(x, weights=[0, 0]), [1.0, 2.0], ZeroDivisionError, "sum to 0"),
+        (lambda x: np.pad(x, 1, mode="linear_ramp"), [1.0, 2.0], TypeError, "linear_ramp"),
+        (lambda x: np.split(x, 2), [1.0, 2.0, 3.0], ValueError, "equal parts"),
+    ],
+)
+def test_what_has_no_derivative_is_refused(f, x, error, says):
+    with pytest.raises(error, match=says):
+        gradient(lambda a: sum(map(np.sum, y)) if isinstance(y := f(a), list) else y, x)
+
+
+TORCH = {
+    "maximum": (np.maximum, lambda t: t.maximum, ([1.0, 2.0], [1.0, 0.0])),
+    "amax": (np.max, lambda t: t.amax, ([1.0, 3.0, 3.0],)),
+    "prod": (np.prod, lambda t: t.prod, ([0.0, 2.0, 3.0],)),
+    "cumprod": (np.cumprod, lambda t: lambda x: t.cumprod(x, 0), ([2.0, 0.0, 3.0, 0.0],)),
+    "pow": (np.power, lambda t: t.pow, ([0.0, 0.0, -2.0, 3.0], [0.0, 2.0, 3.0, 0.0])),
+    "norm": (np.linalg.norm, lambda t: t.linalg.norm, ([0.0, 0.0],)),
+    "abs": (np.abs, lambda t: t.abs, ([0.0, -1.0],)),
+    "hypot": (np.hypot, lambda t: t.hypot, ([3.0, 1.0], [4.0, 0.0])),
+    "logaddexp": (np.logaddexp, lambda t: t.logaddexp, ([-inf, 800.0], [0.0, -800.0])),
+    "clip": (lambda x: np.clip(x, 0, 1), lambda t: lambda x: t.clamp(x, 0, 1), ([0.0, 1.0, 3.0],)),
+    "where": (
+        lambda x: np.where(x > 0, np.sqrt(np.where(x > 0, x, 1)), 0 * x),
+        lambda t: lambda x: t.where(x > 0, t.sqrt(t.where(x > 0, x, t.ones_like(x))), 0 * x),
+        ([-1.0, 0.0, 4.0],),
+    ),
+    "remainder": (np.remainder, lambda t: t.remainder, ([-7.0, 7.5], [2.0, -2.0])),
+    "fmod": (np.fmod, lambda t: t.fmod, ([-7.0, 7.5], [2.0, -2.0])),
+    "copysign": (np.copysign, lambda t: t.copysign, ([0.0, -2.0], [-1.0, 1.0])),
+    "nan_to_num": (np.nan_to_num, lambda t: t.nan_to_num, ([nan, inf, -inf, 2.0],)),
+    "nansum": (np.nansum, lambda t: t.nansum, ([nan, 2.0],)),
+    "sinc": (np.sinc, lambda t: t.sinc, ([0.0, 1e-4, 2.0],)),
+    "pinv": (np.linalg.pinv, lambda t: t.linalg.pinv, (np.outer([1.0, 2.0], [3.0, 4.0]),)),
+}
+
+
+@pytest.mark.parametrize("name", TORCH)
+def test_edges_against_torch(name):
+    torch = pytest.importorskip("torch")
+    ours, theirs, args = TORCH[name]
+    arrays = [np.asarray(arg, dtype=np.float64) for arg in args]
+    tensors = [torch.tensor(array, requires_grad=True) for array in arrays]
+    theirs(torch)(*tensors).sum().backward()
+    for place, tensor in enumerate(tensors):
+        if (name, place) == ("pow", 1):  # NaN there for the negative base, 0 here for base 0
+            continue
+        np.testing.assert_allclose(
+            gradient(ours, *arrays, of=place), tensor.grad.numpy(), rtol=1e-9, atol=1e-12
+        )
