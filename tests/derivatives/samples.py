@@ -140,6 +140,7 @@ SAMPLES |= {
         case(places(1, 0, 1)[:, None] > 0, real(2), real()),
         case(np.zeros((0, 1), bool), real(2), real(1)),
     ],
+    arithmetic.numbers: [case(real(3), 0, None, None), case(np.array([1.0, np.nan]), 2, 0, 0)],
     np.nan_to_num: [*unary(), case(real(2, 2), nan=3.0)],
     np.conjugate: unary(),
     np.imag: unary(),

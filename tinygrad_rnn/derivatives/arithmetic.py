@@ -101,9 +101,16 @@ derivative(
     lambda g, condition: np.where(condition, g, 0),
     lambda g, condition: np.where(condition, 0, g),
 )
-derivative(
+
+
+def _numbers(x: Array, nan: float, posinf: float | None, neginf: float | None) -> Array:
+    return np.nan_to_num(x, nan=nan, posinf=posinf, neginf=neginf)
+
+
+numbers = derivative(_numbers, lambda g, x: np.where(np.isfinite(x), g, 0))
+composed(
     np.nan_to_num,
-    lambda g, x, nan, posinf, neginf: np.where(np.isfinite(x), g, 0),
+    lambda x, nan=0.0, posinf=None, neginf=None: numbers(x, nan, posinf, neginf),
 )
 derivative(np.conjugate, lambda g: g)
 derivative(np.real, lambda g: g)

@@ -338,7 +338,7 @@ def _astype(x: Array, dtype: Any) -> Array:
 
 
 astype = derivative(_astype, lambda g, dtype: g)  # the sweep itself gives each gradient its dtype
-composed(np.astype, lambda x, dtype: astype(x, dtype))
+composed(newer("astype"), lambda x, dtype: astype(x, dtype))
 
 constant(np.zeros_like, np.ones_like, np.empty_like, np.full_like)
 constant(np.shape, np.ndim, np.size, np.argsort, np.argpartition, np.lexsort)
