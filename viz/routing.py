@@ -7,6 +7,7 @@ in the textbook; the last resort goes through the free channels between rows and
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 from itertools import islice, pairwise
 from typing import Any
@@ -56,6 +57,11 @@ class _Router:
         self.round = np.array([p.kind == "circle" for p in self.places])
         self.centre = np.array([p.centre for p in self.places])
         self.radius = np.array([p.half_width for p in self.places])
+        self.links_into: dict[int, list[Link]] = defaultdict(list)  # from below, by column
+        for link in diagram.links:
+            below = diagram.shapes[link.source]
+            if below.rows is None and below.beside is None:
+                self.links_into[round(self.places[link.target].x)].append(link)
         self.drawn: list[tuple[Link, Measure]] = []
 
     def plain(self, link: Link) -> Curve | None:
@@ -90,7 +96,7 @@ class _Router:
         if beside := sum((other.source, other.target) == ends for other, _ in self.drawn):
             yield [_alongside(source, target, BESIDE * beside)]
         if self.diagram.shapes[link.source].rows is None:
-            yield from self._from_below(source, target)
+            yield from self._from_below(link)
         yield [line(leave(source, target.centre), reach(target, source.centre))]
         if source.kind != "circle" and abs(source.y - target.y) > source.half_height:
             right, up = target.x > source.x, target.y > source.y
@@ -101,8 +107,9 @@ class _Router:
             yield [line(corner, reach(target, corner))]
         yield from _sweep(source, target)
 
-    def _from_below(self, source: Placed, target: Placed) -> Iterator[Curve]:
+    def _from_below(self, link: Link) -> Iterator[Curve]:
         """Straight up to the nearest circle; around the nearer ones to the others."""
+        source, target = self.places[link.source], self.places[link.target]
         nearer = sum(
             1
             for p in self.places
@@ -112,9 +119,16 @@ class _Router:
         if not nearer and aside < source.half_width - 3:
             yield [line((target.x, source.top), (target.x, target.y - target.half_height - TIP))]
         if nearer and aside < source.half_width + BEND:
-            bends = [_bent_left(source, target, min(nearer, MOST_BENDS) + n) for n in range(4)]
-            yield from (curve for curve in bends if not self._grazes(curve, source))
-            yield from bends
+            inner = min(nearer, MOST_BENDS) + self._bends_inside(link)
+            yield from (_bent_left(source, target, inner + more) for more in range(4))
+
+    def _bends_inside(self, link: Link) -> int:
+        """How many ways of others from below run nearer to the column: parameters' come first."""
+        uses: dict[tuple[bool, int], int] = defaultdict(int)
+        for other in self.links_into[round(self.places[link.target].x)]:
+            uses[self.diagram.shapes[other.source].kind != "parameters", other.source] += 1
+        own = self.diagram.shapes[link.source].kind != "parameters", link.source
+        return sum(min(n - 1, MOST_BENDS) for key, n in uses.items() if key < own)
 
     def through_channels(self, link: Link) -> Curve:
         """Up or down into a channel between rows, along it, and, where the ends are in different
@@ -136,18 +150,6 @@ class _Router:
         best = min((cost + self._trouble(curve, link), n, curve) for cost, n, curve in shortest)
         self.drawn.append((link, Measure(best[2])))
         return best[2]
-
-    def _grazes(self, curve: Curve, source: Placed) -> bool:
-        """Whether a line from below runs for some way along one from elsewhere below."""
-        own = Measure(curve)
-        along = 0
-        for link, other in self.drawn:
-            if self.places[link.source] == source or self.diagram.shapes[link.source].rows:
-                continue
-            if not (np.any(own.high < other.low) or np.any(other.high < own.low)):
-                apart = np.abs(own.points[:, None] - other.points[None]).max(-1).min(1)
-                along += int(np.sum(apart < TRACK - 0.5))
-        return along > len(own.points) / 3
 
     def _trouble(self, curve: Curve, link: Link) -> float:
         """What it costs to cross other lines, and to run along them."""
@@ -253,7 +255,8 @@ def _bent_left(source: Placed, target: Placed, bend: int) -> Curve:
     tip = float(target.x - way * np.cos(angle)), float(target.y - way * np.sin(angle))
     low = source.y + 29.7 + 8.7 * min(bend, 3)
     high = max(low, tip[1] - 20 - 15 * min(bend, 2) - 4 * max(bend - 2, 0))
-    low = min(low, high)
+    low = min(low, high, (start[1] + tip[1]) / 2 + 2)
+    high = max(low, min(high, tip[1] - 18))
     up, across = low - start[1], out - start[0]
     curve: Curve = [
         (
