@@ -12,7 +12,7 @@ import pytest
 import tinygrad_rnn as tg
 from tinygrad_rnn.differentiate import leaves
 from tinygrad_rnn.scan import checkpoint
-from tinygrad_rnn.scan.program import Workspace
+from tinygrad_rnn.scan.workspace import Workspace
 
 T, B, D, H = 23, 2, 3, 4
 

@@ -11,7 +11,8 @@ from tinygrad_rnn.scan.traced import Value
 from tinygrad_rnn.scan.write import literal
 
 if TYPE_CHECKING:
-    from tinygrad_rnn.scan.emit import Direction, Emitter
+    from tinygrad_rnn.scan.emit import Emitter
+    from tinygrad_rnn.scan.places import Direction
 
 ROWS = '''
 def rows(a):
@@ -68,7 +69,7 @@ def backward_lines(emitter: Emitter) -> list[str]:
     given = [
         *windows,
         *([] if emitter.windows else ends),
-        *emitter.seed_names,
+        *emitter.seeds,
         *emitter.input_names,
         *emitter.parameter_names,
     ]

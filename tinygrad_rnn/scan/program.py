@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import linecache
-import sys
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from tinygrad_rnn.graph import Array
 from tinygrad_rnn.scan.captures import Captures
-from tinygrad_rnn.scan.checkpoint import Advance, schedule
 from tinygrad_rnn.scan.emit import Emitter
 from tinygrad_rnn.scan.layout import page
+from tinygrad_rnn.scan.plan import Plan
 from tinygrad_rnn.scan.sequence import Sequence
 from tinygrad_rnn.scan.simplify import simplify
 from tinygrad_rnn.scan.trace import trace
+from tinygrad_rnn.scan.workspace import Workspace
 from tinygrad_rnn.tensor import Tensor
 from tinygrad_rnn.truncation import Windows
 
@@ -38,7 +36,6 @@ class Program:
         )
         simplify(step)
         emitter = Emitter(step, isinstance(sequence.truncation, Windows))
-        emitter.build()
         self.gradients = [text != "None" for text in emitter.returned]
         self.source = page(emitter, sequence.title())
         self.filename = f"<scan {id(self)}>"
@@ -63,203 +60,7 @@ class Program:
         for space in spaces:
             if space.is_free():
                 return space
-        space = Workspace(self, plan)
+        space = Workspace(self.make, self.state_shapes, plan)
         if len(spaces) < 2:
             spaces.append(space)
         return space
-
-
-class Workspace:
-    """The buffers of a program for one plan, and its two functions on them.
-
-    A sequence is gone through in blocks of steps. Either there are buffers for every block, and
-    all blocks are views into one array of states; or there are buffers for one block, and what
-    the way back needs is computed again, from the states that the plan keeps.
-    """
-
-    __slots__ = ("arrays", "blocks", "busy", "current", "kept", "owners", "plan", "quiet", "states")
-
-    def __init__(self, program: Program, plan: Plan) -> None:
-        self.plan = plan
-        self.busy = False
-        self.states: tuple[Array, ...] = ()
-        self.owners: list[Array] = []
-        self.quiet: list[int] = []
-        self.kept: list[tuple[int, list[Array]]] = []
-        self.arrays = [
-            np.empty((plan.steps + 1 if plan.whole else 0, *shape), dtype)
-            for shape, dtype in program.state_shapes
-        ]
-        self.blocks: dict[int, tuple[Any, Any]] = {}
-        self.current: dict[int, int] = {}  # whose numbers the buffers of a length hold
-        by_length: dict[int, tuple[Any, Any]] = {}
-        for n in range(plan.blocks):
-            start, stop = plan.bounds(n)
-            if plan.keeps_blocks:
-                self.blocks[n] = program.make(
-                    stop - start, *(a[start : stop + 1] for a in self.arrays)
-                )
-            else:
-                if stop - start not in by_length:
-                    by_length[stop - start] = program.make(stop - start)
-                self.blocks[n] = by_length[stop - start]
-        if plan.all_states:
-            self.owners = self.arrays
-            self.quiet = self._references()
-
-    def is_free(self) -> bool:
-        """Whether no graph needs the buffers and no array of the caller looks into them."""
-        if self.busy:
-            return False
-        self.states = ()
-        return self._references() == self.quiet
-
-    def _references(self) -> list[int]:
-        return [sys.getrefcount(owner) for owner in self.owners]
-
-    def forward(self, arrays: list[Array], inputs: int) -> tuple[Array, ...]:
-        """The states of all steps, or the last ones alone, from [*states, *inputs, *parameters]."""
-        plan = self.plan
-        count = len(self.arrays)
-        state = arrays[:count]
-        kept: dict[int, None] = {}
-        if not plan.whole:
-            kept = dict.fromkeys(plan.first_kept())
-            self.kept = [(0, [np.array(part) for part in state])]
-        for n in range(plan.blocks):
-            states = self._run(n, state, arrays, inputs)
-            start, stop = plan.bounds(n)
-            state = [part[-1] for part in states]
-            if plan.keeps_blocks:
-                continue
-            if plan.all_states:
-                for whole, part in zip(self.arrays, states, strict=True):
-                    whole[start + 1 : stop + 1] = part
-            elif n + 1 in kept:
-                self.kept.append((n + 1, [part.copy() for part in state]))
-        if not plan.all_states:
-            self.states = tuple(np.array(part) for part in state)
-        else:
-            for whole, first in zip(self.arrays, arrays[:count], strict=True):
-                whole[0] = first
-            self.states = tuple(whole[1:] for whole in self.arrays)
-        return self.states
-
-    def _run(self, n: int, state: Any, arrays: list[Array], inputs: int) -> Any:
-        """Run a block forward; its buffers then hold what the way back through it needs."""
-        start, stop = self.plan.bounds(n)
-        self.current[stop - start] = n
-        count = len(self.arrays)
-        steps = [x[start:stop] for x in arrays[count : count + inputs]]
-        return self.blocks[n][0](*state, *steps, *arrays[count + inputs :])
-
-    def backward(
-        self,
-        seeds: list[Array],
-        ends: list[Any],
-        arrays: list[Array],
-        inputs: int,
-        windows: tuple[Any, ...],
-    ) -> list[Array | None]:
-        """The gradients of [*states, *inputs, *parameters].
-
-        seeds: ∂L/∂h of each part for all steps, ends: what comes from behind the last step.
-        """
-        count = len(self.arrays)
-        totals: list[Any] = []
-        if self.plan.blocks == 1 and self.plan.keeps_blocks:
-            given = windows or ends
-            return list(self.blocks[0][1](*given, *seeds, *arrays[count:]))
-        for n in self._blocks_backwards(arrays, inputs):
-            start, stop = self.plan.bounds(n)
-            parts = [x[start:stop] for x in (*seeds, *arrays[count : count + inputs])]
-            found = list(self.blocks[n][1](*ends, *parts, *arrays[count + inputs :]))
-            ends = [0 if end is None else end for end in found[:count]]
-            if not totals:
-                totals = [None] * count + [
-                    None if g is None else np.empty((self.plan.steps, *g.shape[1:]), g.dtype)
-                    for g in found[count : count + inputs]
-                ]
-                totals += found[count + inputs :]
-            else:
-                for total, g in zip(totals[count + inputs :], found[count + inputs :], strict=True):
-                    if total is not None:
-                        np.add(total, g, total)
-            for total, g in zip(totals[count:], found[count : count + inputs], strict=False):
-                if g is not None:
-                    total[start:stop] = g
-            totals[:count] = found[:count]
-        return totals
-
-    def _blocks_backwards(self, arrays: list[Array], inputs: int) -> Iterator[int]:
-        """The blocks from the last to the first, each run forward again if it was not kept."""
-        plan = self.plan
-        if plan.keeps_blocks:
-            yield from reversed(range(plan.blocks))
-            return
-        if plan.all_states:
-            for n in reversed(range(plan.blocks)):
-                start, stop = plan.bounds(n)
-                if self.current[stop - start] != n:
-                    self._run(n, [whole[start] for whole in self.arrays], arrays, inputs)
-                yield n
-            return
-        ready = plan.first_kept()
-        kept = [(n, [part.copy() for part in state]) for n, state in self.kept]
-        for action in schedule(plan.blocks, plan.slots or 1):
-            if isinstance(action, Advance):
-                while kept[-1][0] > action.start and action.stop not in ready:
-                    kept.pop()
-                if action.stop not in ready:
-                    at, state = kept[-1]
-                    for n in range(at, action.stop):
-                        state = [part[-1] for part in self._run(n, state, arrays, inputs)]
-                    kept.append((action.stop, [part.copy() for part in state]))
-                continue
-            ready = [n for n in ready if n < action.unit]
-            while kept[-1][0] > action.unit:
-                kept.pop()
-            at, state = kept[-1]
-            start, stop = plan.bounds(action.unit)
-            if self.current[stop - start] != action.unit:
-                for n in range(at, action.unit + 1):
-                    state = [part[-1] for part in self._run(n, state, arrays, inputs)]
-            yield action.unit
-
-
-class Plan(NamedTuple):
-    """How a sequence is gone through.
-
-    steps: T. block: so many steps at once. slots: how many states are kept; None keeps all that
-    the way back needs. all_states: whether the caller gets the states of all steps.
-    """
-
-    steps: int
-    block: int
-    slots: int | None
-    all_states: bool
-
-    @property
-    def blocks(self) -> int:
-        return -(-self.steps // self.block)
-
-    @property
-    def keeps_blocks(self) -> bool:
-        return self.slots is None
-
-    @property
-    def whole(self) -> bool:
-        """Whether there is one array with the states of all steps."""
-        return self.keeps_blocks or self.all_states
-
-    def bounds(self, n: int) -> tuple[int, int]:
-        return n * self.block, min(self.steps, (n + 1) * self.block)
-
-    def first_kept(self) -> list[int]:
-        """The blocks whose entering states are kept while running forward for the first time."""
-        kept = [0]
-        for action in schedule(self.blocks, self.slots or 1):
-            if not isinstance(action, Advance):
-                break
-            kept.append(action.stop)
-        return kept

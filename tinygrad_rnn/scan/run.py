@@ -12,9 +12,11 @@ from tinygrad_rnn.differentiate import leaves as parts
 from tinygrad_rnn.graph import Array, Node, recording
 from tinygrad_rnn.scan.captures import Captures, captures
 from tinygrad_rnn.scan.lanes import schedule
-from tinygrad_rnn.scan.program import Plan, Program, Workspace
+from tinygrad_rnn.scan.plan import Plan, planned
+from tinygrad_rnn.scan.program import Program
 from tinygrad_rnn.scan.sequence import Sequence, prepared
 from tinygrad_rnn.scan.traced import TraceError
+from tinygrad_rnn.scan.workspace import Workspace
 from tinygrad_rnn.state import map_state
 from tinygrad_rnn.sweep import gradients
 from tinygrad_rnn.tensor import Tensor
@@ -71,61 +73,9 @@ def scan(
         if not fallback:
             raise
         return unrolled(sequence)
-    plan = planned(sequence, program, checkpoint, budget, block, outputs)
+    sizes = program.state_bytes, program.step_bytes
+    plan = planned(sequence, *sizes, checkpoint, budget, block, outputs)
     return Run(sequence, captured, program, plan).outputs()
-
-
-ROWS = 4096
-"""So many rows, steps times sequences, are gone through at once: enough for large products, and
-few enough to stay near the processor."""
-
-
-def planned(
-    sequence: Sequence,
-    program: Program,
-    checkpoint: int | str | None,
-    budget: int,
-    block: int | None,
-    outputs: str,
-) -> Plan:
-    """The blocks and slots for what was asked for."""
-    if outputs not in ("all", "last"):
-        raise ValueError(f'outputs is "all" or "last", not {outputs!r}')
-    if not (checkpoint is None or checkpoint == "auto" or isinstance(checkpoint, int)):
-        raise TypeError(f'checkpoint is a number of states, "auto" or None, not {checkpoint!r}')
-    if isinstance(checkpoint, int) and checkpoint < 1:
-        raise ValueError(f"at least one state must be kept, but checkpoint is {checkpoint}")
-    if block is not None and block < 1:
-        raise ValueError(f"a block has at least one step, but block is {block}")
-    T = max(sequence.steps, 1)
-    if isinstance(sequence.truncation, Windows):
-        if checkpoint is not None or outputs == "last":
-            raise ValueError(
-                f"under {sequence.truncation!r} each loss looks back from its own step, so all "
-                f'states are kept: checkpoint and outputs="last" need a truncation by links'
-            )
-        return Plan(T, T, None, True)
-    first = sequence.state_parts[0]
-    batch = len(first) if first.ndim else 1
-    chosen = block or max(64, ROWS // max(1, batch))
-    slots = checkpoint
-    if slots == "auto":
-        if block is None:
-            chosen = max(1, min(chosen, budget // 2 // program.step_bytes))
-        left = budget - chosen * program.step_bytes
-        slots = max(1, left // max(1, program.state_bytes))
-        if left < program.state_bytes:
-            raise ValueError(
-                f"a budget of {budget} bytes is too small for blocks of {chosen} steps, of "
-                f"{program.step_bytes} bytes each, and a state of {program.state_bytes} bytes"
-            )
-    elif outputs == "last" and slots is None:
-        slots = None
-    assert slots is None or isinstance(slots, int)
-    chosen = min(chosen, T)
-    if slots is not None:
-        slots = min(slots, -(-T // chosen))
-    return Plan(T, chosen, slots, outputs == "all")
 
 
 PROGRAMS: dict[Any, Program] = {}

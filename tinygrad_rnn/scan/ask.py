@@ -1,0 +1,193 @@
+"""From the end: each output asks for what it needs, and what nobody asks for is not written."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tinygrad_rnn.scan.batch import Batched, batched, is_elementwise, is_view
+from tinygrad_rnn.scan.places import Direction, Places
+from tinygrad_rnn.scan.simplify import assembled
+from tinygrad_rnn.scan.traced import Value, filled, values_in
+from tinygrad_rnn.scan.write import expression, literal
+
+
+class Ask(Places):
+    """Names for values: of all steps, or in a loop; asking for one sees to it that it is there."""
+
+    def constant(self, value: Value, at: Direction, contiguous: bool = False) -> str:
+        """The name of what depends on parameters alone, computed once in each call."""
+        if value in at.names:
+            return at.names[value]
+        if value.function is filled and value.shape == ():
+            return literal(np.asarray(value.args[1], value.dtype)[()])
+        text = self.written(value, at, lambda v: self.constant(v, at))
+        name = self.fresh(value.name or self._constant_hint(value, at))
+        if is_view(value):
+            text = f"np.ascontiguousarray({text})"
+        at.constants.append(f"{name} = {text}")
+        at.names[value] = name
+        return name
+
+    def _constant_hint(self, value: Value, at: Direction) -> str:
+        if is_view(value) and value.args[0] in at.names:
+            return f"{at.names[value.args[0]]}_T"
+        return "ones" if value.function is filled and value.args[1] == 1 else "w"
+
+    def all_steps(self, value: Value, at: Direction) -> str:
+        """The name of the array that holds the value of all steps."""
+        if not self.stacked(value):
+            return self.constant(value, at)
+        if value in self.stack:
+            return self.stack[value]
+        if value in at.names:
+            return at.names[value]
+        home = self.home(value)
+        if value.function is assembled and self.outside(value):
+            return self._assembled_at_once(value, home)
+        rule = None
+        if self.outside(value):
+            rule = batched(value, self.stacked, lambda v: self.text(v, home, self.all_steps))
+        if rule is None:
+            self.keep(value)
+            return self.stack[value]
+        return self._all_at_once(value, rule, home)
+
+    def _all_at_once(self, value: Value, rule: Batched, at: Direction) -> str:
+        base = self.stack.get(value.args[0]) if rule.view else None
+        lines = at.after if "g" in self.depends[value] else at.before
+        name = self.fresh(self.hint(value))
+        if base is not None and base in self.mine:
+            self.factory.append(f"{name} = {rule.expression}")
+            self.mine.add(name)
+            self.stack[value] = name
+        elif rule.view or rule.into is None or "g" in self.depends[value]:
+            lines.append(f"{name} = {rule.expression}")
+            at.names[value] = name
+            if at is self.forward and value in self.needed_back:
+                self.make_stack(value, name)
+                lines[-1] = f"{name}[...] = {rule.expression}"
+        else:
+            reused = self._dying(value, at)
+            if reused is not None:
+                name = reused
+                self.stack[value] = name
+            else:
+                self.make_stack(value, name)
+            lines.append(rule.into(name))
+        return name
+
+    def _assembled_at_once(self, value: Value, at: Direction) -> str:
+        lines = at.after if "g" in self.depends[value] else at.before
+        _, dtype, indices, pieces = value.args
+        pieces = [self.all_steps(piece, at) for piece in pieces]
+        name = at.names[value] = self.fresh(self.hint(value))
+        lines.append(f"{name} = np.zeros({self.stack_shape(value)}, {literal(dtype)})")
+        for index, piece in zip(indices, pieces, strict=True):
+            lines.append(f"{name}[{literal(after_time(index))}] = {piece}")
+        return name
+
+    def _dying(self, value: Value, at: Direction) -> str | None:
+        """The array of an operand that nobody else asks for, to be written over."""
+        if not is_elementwise(value.function):
+            return None
+        for operand in value.operands:
+            name = self.stack.get(operand)
+            if (
+                name in self.mine
+                and operand.function is not None
+                and operand in self.ahead
+                and value in self.ahead
+                and operand.shape == value.shape
+                and operand.dtype == value.dtype
+                and self.uses[operand] == 1
+                and not is_view(operand)
+                and operand not in self.stored
+                and operand not in self.trace.results
+            ):
+                return name
+        return None
+
+    def keep(self, value: Value) -> None:
+        """Compute the value in the loop, and keep it for every step."""
+        self.pull_into_loop(value)
+        if value not in self.stack:
+            self.make_stack(value, self.fresh(self.hint(value)))
+            self.stored[value] = None
+        self.want(value)
+
+    def pull_into_loop(self, value: Value) -> None:
+        """Have all that a value needs in the loop, also what was to be made after it."""
+        for part in self.to_loop(value):
+            if "g" in self.depends[part]:
+                self.backward.names.pop(part, None)
+
+    def want(self, value: Value) -> None:
+        """See to it that a value is there in the loop of its direction."""
+        waiting = [value]
+        while waiting:
+            value = waiting.pop()
+            at = self.home(value)
+            if value in at.wanted and value not in self.trace.results:
+                continue
+            at.wanted[value] = None
+            for operand in value.operands:
+                waiting += self.ask(operand, at)
+
+    def ask(self, value: Value, at: Direction) -> list[Value]:
+        """Have an operand of the loop ready; returns it if it is to be computed in the loop."""
+        if not self.stacked(value):
+            self.constant(value, at, contiguous=True)
+        elif value in self.trace.adjoints or (
+            value.function is not None and self.home(value) is at and not self.outside(value)
+        ):
+            return [value]
+        elif is_view(value) and self.home(value) is at and value.args[0] not in self.stack:
+            if self.home(value.args[0]) is at and not self.outside(value.args[0]):
+                return [value]
+            self.all_steps(value, at)
+        else:
+            self.all_steps(value, at)
+        return []
+
+    def step(self, value: Value, at: Direction) -> str:
+        """The name of a value in the loop."""
+        if not self.stacked(value):
+            return self.constant(value, at)
+        if value in self.scratch:
+            return self.scratch[value]
+        name = self.all_steps(value, at)
+        walked = at.owned if name in self.mine else at.given
+        if value.shape == ():
+            self.of_numbers.add(name)
+        if name not in walked:
+            short = name.removesuffix("_before")
+            hint = f"{short}_prev" if short != name else f"{name.removesuffix('_after')}_t"
+            walked[name] = self.fresh(hint)
+        return walked[name]
+
+    def text(self, leaf: Any, at: Direction, name: Any) -> str:
+        """The source of an argument: a value by its name, anything else as a literal."""
+        if isinstance(leaf, Value):
+            return str(name(leaf, at))
+        if isinstance(leaf, slice | tuple | list) and any(True for _ in values_in(leaf)):
+            if isinstance(leaf, slice):
+                parts = [leaf.start, leaf.stop]
+                return ":".join("" if p is None else self.text(p, at, name) for p in parts)
+            inner = ", ".join(self.text(part, at, name) for part in leaf)
+            return f"[{inner}]" if isinstance(leaf, list) else f"({inner},)"
+        return literal(leaf)
+
+    def written(self, value: Value, at: Direction, name: Any) -> str:
+        return expression(
+            value.function,
+            value.args,
+            value.kwargs,
+            lambda leaf: self.text(leaf, at, lambda v, _: name(v)),
+        )
+
+
+def after_time(index: Any) -> tuple[Any, ...]:
+    """An index of one step's array, as an index of the array of all steps."""
+    return (slice(None), *(index if isinstance(index, tuple) else (index,)))

@@ -1,0 +1,79 @@
+"""What each value depends on, and so where it can be computed.
+
+A value that depends on no state can be computed for all steps before the loop; one that feeds no
+state's gradient can wait until after it; the rest is the loop.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+
+from tinygrad_rnn.scan.batch import is_view
+from tinygrad_rnn.scan.simplify import GROUPS, assembled, ordered
+from tinygrad_rnn.scan.trace import Trace
+from tinygrad_rnn.scan.traced import Value
+
+AT_ONCE = 4096
+"""Up to so many numbers a step, what the way back needs is computed for all steps before it; from
+there on in the loop, where it stays in the cache."""
+
+
+class Dependence:
+    """The values of a trace in order, and for each the kinds of input on which it depends.
+
+    depends: letters: "x" for the input, "h" for the state, "g" for the gradient from above.
+    ahead: what is computed on the way forward. looping: what feeds the gradient of a state.
+    piecewise: parts of assemblies; they are written in their place, so they are no views.
+    """
+
+    def __init__(self, trace: Trace) -> None:
+        self.trace = trace
+        outputs = [v for group in GROUPS for v in getattr(trace, group) if v is not None]
+        self.order = ordered(outputs)
+        self.rank = {v: n for n, v in enumerate(self.order)}
+        self.ahead = set(ordered(trace.results))
+        self.looping = set(ordered([v for v in trace.state_gradients if v is not None]))
+        self.depends = self._dependences()
+        self.uses = Counter(v for value in self.order for v in value.operands)
+        self.uses.update(outputs)
+        self.needed_back = {v for w in self.order if w not in self.ahead for v in w.operands}
+        self.piecewise = {p for v in self.order if v.function is assembled for p in v.args[3]}
+
+    def _dependences(self) -> dict[Value, frozenset[str]]:
+        depends: dict[Value, frozenset[str]] = {}
+        for letter, group in (
+            ("x", self.trace.inputs),
+            ("h", self.trace.states),
+            ("g", self.trace.adjoints),
+            ("", self.trace.parameters),
+        ):
+            for value in group:
+                if value is not None:
+                    depends[value] = frozenset(letter)
+        for value in self.order:
+            if value not in depends:
+                depends[value] = frozenset().union(*(depends[v] for v in value.operands))
+        return depends
+
+    def stacked(self, value: Value) -> bool:
+        return bool(self.depends[value])
+
+    def outside(self, value: Value) -> bool:
+        """Whether a value can be computed for all steps at once, outside of the loop."""
+        if value.function is None:
+            return False
+        if value.function is assembled:
+            return value not in self.ahead and value not in self.looping
+        if value in self.ahead:
+            return "h" not in self.depends[value] or is_view(value)
+        if "g" in self.depends[value]:
+            return value not in self.looping or (is_view(value) and value not in self.piecewise)
+        return is_view(value) or "h" not in self.depends[value] or np.size(value.sample) <= AT_ONCE
+
+    def to_loop(self, value: Value) -> list[Value]:
+        """Have all that a value needs on the way back in the loop; returns it."""
+        inner = [] if value in self.ahead else ordered([value])
+        self.looping.update(inner)
+        return inner

@@ -1,0 +1,117 @@
+"""Where values stand: names, and the buffers that are made once."""
+
+from __future__ import annotations
+
+import builtins
+import keyword
+
+import numpy as np
+
+from tinygrad_rnn.scan.dependence import Dependence
+from tinygrad_rnn.scan.simplify import assembled, covers
+from tinygrad_rnn.scan.trace import Trace
+from tinygrad_rnn.scan.traced import Value
+from tinygrad_rnn.scan.write import literal
+
+TAKEN = {
+    *("T", "np", "rows", "numbers", "program", "forward", "backward"),
+    *("windows", "lanes", "links", "alive", "lane", "start", "seeded", "cut"),
+    *(name for name in dir(np) if isinstance(getattr(np, name), np.ufunc)),
+    *keyword.kwlist,
+    *dir(builtins),
+}
+"""Names that the source uses for other things."""
+
+
+class Direction:
+    """The lines of one of the two functions, and what its loop walks over.
+
+    wanted: the values computed in the loop. owned: the arrays of the program it walks over, each
+    with its name for a step; given: those of the caller. names: constants and views made in the
+    function itself.
+    """
+
+    def __init__(self) -> None:
+        self.constants: list[str] = []
+        self.before: list[str] = []
+        self.loop: list[str] = []
+        self.after: list[str] = []
+        self.wanted: dict[Value, None] = {}
+        self.owned: dict[str, str] = {}
+        self.given: dict[str, str] = {}
+        self.names: dict[Value, str] = {}
+
+
+class Places(Dependence):
+    """The buffers of the program.
+
+    stack: the array of all steps in which a value stands; mine: those of them that are the
+    program's own; stored: values that the loop leaves there. scratch: the buffer of one step in
+    which a value stands; fixed: the names of those that stay the same from step to step, and
+    whole: those that are no view of another. of_numbers: arrays with one number a step.
+    """
+
+    def __init__(self, trace: Trace, windows: bool) -> None:
+        super().__init__(trace)
+        self.windows = windows
+        self.factory: list[str] = []
+        self.forward, self.backward = Direction(), Direction()
+        self.taken = set(TAKEN)
+        self.stack: dict[Value, str] = {}
+        self.mine: set[str] = set()
+        self.stored: dict[Value, None] = {}
+        self.scratch: dict[Value, str] = {}
+        self.fixed: set[str] = set()
+        self.whole: set[str] = set()
+        self.of_numbers: set[str] = set()
+        self.links: list[str] = []
+
+    def fresh(self, hint: str) -> str:
+        hint = "".join(c if c.isalnum() or c == "_" else "_" for c in hint) or "a"
+        name, number = hint, 2
+        while name in self.taken:
+            name, number = f"{hint}{number}", number + 1
+        self.taken.add(name)
+        return name
+
+    def hint(self, value: Value) -> str:
+        return value.name or ("d" if "g" in self.depends[value] else "a")
+
+    def home(self, value: Value) -> Direction:
+        return self.forward if value in self.ahead else self.backward
+
+    def stack_shape(self, value: Value, steps: str = "T") -> str:
+        return f"({', '.join([steps, *map(str, value.shape)])}{',' if not value.shape else ''})"
+
+    def make_stack(self, value: Value, name: str) -> None:
+        """A buffer for all steps."""
+        maker = "zeros" if value.function is assembled and not covers(value) else "empty"
+        shape, dtype = self.stack_shape(value), literal(value.dtype)
+        self.factory.append(f"{name} = np.{maker}({shape}, {dtype})")
+        self.mine.add(name)
+        self.stack[value] = name
+
+    def make_scratch(self, value: Value, name: str, maker: str = "empty") -> None:
+        """A buffer for one step."""
+        self.factory.append(f"{name} = np.{maker}({literal(value.shape)}, {literal(value.dtype)})")
+        self.fixed.add(name)
+        self.whole.add(name)
+
+    def written_to_stack(self, value: Value) -> bool:
+        """Whether the loop writes a value straight into the array of all steps. Under windows it
+        comes once for every lane, and the lanes are added up there."""
+        return value in self.stack and not (self.windows and "g" in self.depends[value])
+
+    def step_of_stack(self, value: Value, at: Direction) -> str:
+        name = self.stack[value]
+        if value.shape == ():
+            self.of_numbers.add(name)
+        if name not in at.owned:
+            at.owned[name] = self.fresh(f"{name.removesuffix('_after')}_t")
+        return at.owned[name]
+
+    def step_bytes(self) -> int:
+        """The bytes of the buffers for one more step, the views of each step counted in."""
+        sizes = (np.asarray(v.sample).nbytes for v in self.stack if self.stack[v] in self.mine)
+        views = len(self.forward.owned) + len(self.backward.owned)
+        return sum(sizes) + 150 * views
