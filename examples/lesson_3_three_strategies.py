@@ -83,7 +83,7 @@ def measure(recurrent_weights: str, small: bool) -> tuple[dict[str, Any], Any]:
         full = parts.sum(axis=0)
         scale += full @ full
         for strategy in STRATEGIES:
-            count = draws if "Randomized" in repr(strategy) else 1
+            count = draws if isinstance(strategy, tg.Randomized) else 1
             M = np.array([strategy.weights(T).ravel() for _ in range(count)])
             gradients = M @ parts
             mean = gradients.mean(axis=0)

@@ -103,8 +103,8 @@ class Randomized(Links):
         return f"Randomized({self.keep.tolist()!r}{options(self.seed, self.batch)})"
 
 
-class Scheduled(Links):
-    """What `Randomized.scheduled` returns."""
+class Scheduled(Randomized):
+    """What `Randomized.scheduled` returns: π depends on the links before."""
 
     def __init__(
         self,
@@ -135,6 +135,9 @@ class Scheduled(Links):
             yield np.where(survives, 1 / (1 - c), 0.0)
             since = np.where(survives, since, 0.0)
 
+    def links(self, T: int) -> Array:
+        return Links.links(self, T)  # one by one, for each depends on those before
+
     def __repr__(self) -> str:
         return (
             f"Randomized.scheduled({self.alpha!r}, {self.mean_length!r}"
@@ -142,8 +145,8 @@ class Scheduled(Links):
         )
 
 
-class Given(Links):
-    """What `Randomized.from_links` returns."""
+class Given(Randomized):
+    """What `Randomized.from_links` returns: somebody else has drawn."""
 
     def __init__(self, xi: Any) -> None:
         self.xi: Array = np.array(xi, np.float64)
