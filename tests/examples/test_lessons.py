@@ -76,7 +76,7 @@ def test_7_powers_of_a_matrix(tmp_path):
 
 def test_5_what_truncation_forgets(tmp_path):
     found = lesson("5_what_truncation_forgets", tmp_path)
-    assert found["shares"] == {"RNN": {10: 0, 20: pytest.approx(0.75, abs=0.26)}}
+    assert found["shares"]["RNN"][10] <= 0.25 and found["shares"]["RNN"][20] >= 0.75
     assert found["adding"][16][-1] < 0.02
 
 
