@@ -134,8 +134,8 @@ class Rule:
         # An option that no pull-back reads would be ignored by the derivative, so it is refused.
         read = {n.removeprefix(_SHAPE) for _, p in self.arguments if p for n in p.needs}
         read |= {name for name, p in self.arguments if p}
-        optional = _optional(function)
-        self.understood = frozenset(self.names) - optional | read | HARMLESS
+        may_be_left_out = optional(function)
+        self.understood = frozenset(self.names) - may_be_left_out | read | HARMLESS
         self.positions = next(
             (n for n, name in enumerate(self.names) if name not in self.understood), len(self.names)
         )
@@ -235,7 +235,8 @@ def _parameters(function: Callable[..., Any]) -> dict[str, Any]:
     }
 
 
-def _optional(function: Callable[..., Any]) -> set[str]:
+def optional(function: Callable[..., Any]) -> set[str]:
+    """The arguments of a function that may be left out."""
     if isinstance(function, np.ufunc):
         return set()
     return {
