@@ -77,6 +77,12 @@ def test_names_and_steps_for_the_pictures(cell, xs, truncation):
     assert {node.step for node in made} == set(range(truncation.earliest(T - 1), T))
 
 
+def test_the_inputs_belong_to_their_steps(cell, xs):
+    _, last = tg.unroll(cell, tg.Tensor(xs, requires_grad=True, name="x"))
+    named = {node.name: node.step for node in tg.tape(last) if node.name}
+    assert {f"x_{t + 1}": t for t in range(T)}.items() <= named.items()
+
+
 def test_names_of_states_of_several_parts(xs):
     w = tg.Tensor(0.5, requires_grad=True)
 

@@ -197,10 +197,10 @@ def inputs_of(cell: Any, xs: Any) -> list[Any]:
     before = recording.mark
     inputs = []
     try:
-        for t, x in enumerate(xs):
+        for t in range(len(xs)):
             if before is not None:
                 recording.mark = Mark(t, before.scope)
-            inputs.append(input_of(x, t))
+            inputs.append(input_of(xs[t], t))
     finally:
         recording.mark = before
     for t, x in enumerate(inputs if sequence else inputs[:1]):

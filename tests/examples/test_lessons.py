@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import importlib
 
+import numpy as np
 import pytest
+
+import tinygrad_rnn as tg
 
 pytest.importorskip("matplotlib")
 
@@ -53,6 +56,19 @@ def test_4_influence_balancing(tmp_path):
         "Window(0)": "diverges",
         "Randomized.scheduled(6, 16, 0)": "converges",
     }
+
+
+def test_4_a_window_has_the_right_sign_from_40_links_on():
+    from examples.lesson_4_influence_balancing import SIGN, A, n
+
+    theta, T = tg.Tensor(0.5, requires_grad=True), 64
+    for k in range(T - 1):
+        xi = np.ones(T - 1)
+        xi[T - 2 - k] = 0  # for the last loss, a window of k links
+        cut = tg.Randomized.from_links(xi)
+        _, s = tg.unroll(lambda _, s: A @ s + theta * SIGN, np.zeros(T), np.ones(n), cut)
+        slope = tg.gradients(s[0], [theta])[0]  # in the long run it is −6
+        assert (slope < 0) == (k >= 40)
 
 
 def test_3_three_strategies(tmp_path):
