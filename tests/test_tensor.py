@@ -181,3 +181,19 @@ def test_setting_grad():
         w.grad = np.ones(3)
     with pytest.raises(TypeError, match="only a leaf"):
         (w * w).grad = np.ones(2)
+
+
+def test_freezing_a_leaf():
+    W, b = leaf(3, name="W"), leaf(3, seed=1)
+    W.requires_grad = False
+    np.sum(W * b).backward()
+    assert W.grad is None and W.name == "W" and not (W * 2).requires_grad
+    W.requires_grad = True
+    np.sum(W * b).backward()
+    np.testing.assert_array_equal(W.grad, b.data)
+    with pytest.raises(TypeError, match=r"computed by multiply.*only a leaf.*\.detach\(\)"):
+        (W * 2).requires_grad = False
+    counts = tg.Tensor([1, 2])
+    with pytest.raises(TypeError, match="a gradient needs floats"):
+        counts.requires_grad = True
+    assert not counts.requires_grad

@@ -29,11 +29,11 @@ def unary(rule: Rule) -> Callable[[Any], Tensor]:
         result = _new(Tensor)
         y = result.data = compute(a)
         mark = recording.mark
-        if x.requires_grad and mark is not None:
-            result.requires_grad = True
+        if x._requires_grad and mark is not None:
+            result._requires_grad = True
             result._node = Node(function, edges(x, a, y), y.shape, y.dtype, mark)
         else:
-            result.requires_grad = False
+            result._requires_grad = False
             result._node = None
         return result
 
@@ -50,22 +50,22 @@ def binary(rule: Rule) -> Callable[[Any, Any], Tensor]:
         a1, a2 = x1, x2
         if type(x1) is Tensor:
             a1 = x1.data
-            kind = 6 if x1.requires_grad else 3
+            kind = 6 if x1._requires_grad else 3
         if type(x2) is Tensor:
             a2 = x2.data
-            kind += 2 if x2.requires_grad else 1
+            kind += 2 if x2._requires_grad else 1
         result = _new(Tensor)
         y = result.data = compute(a1, a2)
         mark = recording.mark
         if kind in edges and mark is not None:
             dtype = y.dtype
             if dtype is not DOUBLE and dtype.kind != "f":  # a complex operand
-                return not_of_floats(function, result)  # type: ignore[no-any-return]
-            result.requires_grad = True
+                return not_of_floats(function, y)  # type: ignore[no-any-return]
+            result._requires_grad = True
             edges_of = edges[kind]
             result._node = Node(function, edges_of(x1, x2, a1, a2, y), y.shape, dtype, mark)
         else:
-            result.requires_grad = False
+            result._requires_grad = False
             result._node = None
         return result
 

@@ -14,9 +14,10 @@ from typing import Any, cast
 
 import numpy as np
 
-from tinygrad_rnn.derivatives.table import CONSTANT, REFUSED, RULES, composition
+from tinygrad_rnn.derivatives.table import CONSTANT, RULES, composition
 from tinygrad_rnn.graph import Array, Edge, Leaf, Node, recording
 from tinygrad_rnn.methods import ArrayMethods
+from tinygrad_rnn.refusals import complex_values, refuse_unread, refuse_writing, without_rule
 
 STRAIGHT: dict[np.ufunc, Callable[..., Any]] = {}
 """Ufuncs whose calls are written out: `apply` for one or two operands, without a loop."""
@@ -38,7 +39,7 @@ class Tensor(ArrayMethods):
     (2, 2)
     """
 
-    __slots__ = ("__weakref__", "_node", "data", "requires_grad")
+    __slots__ = ("__weakref__", "_node", "_requires_grad", "data")
 
     _records = True
 
@@ -53,7 +54,7 @@ class Tensor(ArrayMethods):
                 f"convert them first, for example with .astype(np.float64)"
             )
         self.data: Array = data
-        self.requires_grad = requires_grad
+        self._requires_grad = requires_grad
         self._node: Node | None = None
         if requires_grad or name is not None:
             self._node = Leaf(data.shape, data.dtype, requires_grad, name)
@@ -67,6 +68,24 @@ class Tensor(ArrayMethods):
         if node is None:
             node = self._node = Leaf(np.shape(self.data), self.data.dtype, False, None)
         return node
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether a gradient with respect to it is asked for; of a leaf it can be set, for
+        example to False for a weight that is to stay as it is."""
+        return self._requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        if value == self._requires_grad:
+            return
+        if not isinstance(self.node, Leaf):
+            raise TypeError(
+                f"{self.name or 'this Tensor'} was computed by {self.node.function.__name__}, and "
+                f"only a leaf's requires_grad can be set; use .detach() for a constant"
+            )
+        leaf = Tensor(self.data, requires_grad=value, name=self.name)
+        self._requires_grad, self._node = value, leaf._node
 
     @property
     def grad(self) -> Array | None:
@@ -184,7 +203,7 @@ class Tensor(ArrayMethods):
             raise TypeError(f"{self.name or 'this Tensor'} is a leaf: there is no history to cut")
         if self.requires_grad:
             self.node.sever()
-            self.requires_grad = False
+            self._requires_grad = False
         return self
 
     # NumPy's protocols --------------------------------------------------------------------
@@ -256,7 +275,7 @@ def apply(
         if rule.unread(args, kwargs) is not None:
             if not _is_tracked(args, kwargs):
                 return _untracked(function, args, kwargs)
-            _refuse_unread(rule, function, args, kwargs)
+            refuse_unread(rule, function, args, kwargs)
         values: Sequence[Any] = rule.bind(args, kwargs)
         computed = True
         y = function(*unwrap(args), **unwrap(kwargs))
@@ -284,7 +303,7 @@ def apply(
 
     result = _new(Tensor)
     result.data = y
-    result.requires_grad = False
+    result._requires_grad = False
     result._node = None
     mark = recording.mark
     if mark is not None:
@@ -294,27 +313,23 @@ def apply(
             if i is not None:
                 arrays[-1] = i
                 name = (name, i)
-            if tensor.requires_grad and pullback is not None:
-                result.requires_grad = True
+            if tensor._requires_grad and pullback is not None:
+                result._requires_grad = True
                 edges.append((tensor.node, name, pullback, pullback.keep(arrays)))
             else:
                 edges.append((tensor.node, name, None, ()))
-        if result.requires_grad:
+        if result._requires_grad:
             if y.dtype.kind != "f":
-                return not_of_floats(function, result)
+                return not_of_floats(function, y)
             result._node = Node(function, tuple(edges), y.shape, y.dtype, mark)
     return result
 
 
-def not_of_floats(function: Callable[..., Any], result: Tensor) -> Array:
-    """Integers have no derivative; complex values would have one that is not computed here."""
-    if result.data.dtype.kind == "c":
-        raise TypeError(
-            f"{_name(function)} makes complex values ({result.data.dtype}) of a Tensor that needs "
-            f"a gradient, and only real ones can be differentiated; compute with the real and the "
-            f"imaginary part, or pass .data to do without"
-        )
-    return result.data
+def not_of_floats(function: Callable[..., Any], y: Array) -> Array:
+    """Integers have no derivative, and come out plain; complex values are refused."""
+    if y.dtype.kind == "c":
+        raise complex_values(function, y.dtype)
+    return y
 
 
 _new = object.__new__
@@ -328,17 +343,8 @@ def _without_rule(function: Callable[..., Any], args: Sequence[Any], kwargs: dic
         return _untracked(function, args, kwargs)
     composed = composition(function)
     if composed is None:
-        name = _name(function)
-        if function in REFUSED:
-            raise TypeError(
-                f"{name} {REFUSED[function]}, and an argument needs a gradient; "
-                f"pass .data to do without"
-            )
-        raise TypeError(
-            f"{name} has no rule in the table of derivatives, and an argument needs a gradient; "
-            f"add one with tg.derivative({name}, lambda g, ...: ...), or pass .data to do without"
-        )
-    _refuse_unread(composed, function, args, kwargs)
+        raise without_rule(function)
+    refuse_unread(composed, function, args, kwargs)
     return composed(*args, **kwargs)
 
 
@@ -348,42 +354,9 @@ def _is_tracked(args: Sequence[Any], kwargs: dict[str, Any]) -> bool:
 
 def _untracked(function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     """Compute where no gradient can be lost. What is written into stays what it is."""
-    _refuse_writing(function, kwargs)
+    refuse_writing(function, kwargs)
     result = function(*unwrap(args), **unwrap(kwargs))
     return result if kwargs.get("out") is not None else _wrapped(result)
-
-
-def _refuse_writing(function: Callable[..., Any], kwargs: dict[str, Any]) -> None:
-    out = kwargs.get("out")
-    if isinstance(out, Tensor) or (isinstance(out, tuple) and Tensor in map(type, out)):
-        raise TypeError(
-            f"{_name(function)} cannot write into a Tensor, for the graph would not see it; "
-            f"leave out= away and use what it returns, or write into .data"
-        )
-
-
-def _refuse_unread(
-    rule: Any, function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]
-) -> None:
-    """An option that the derivative does not take into account would make it wrong."""
-    _refuse_writing(function, kwargs)
-    option = rule.unread(args, kwargs)
-    if kwargs.get("out") is not None:
-        raise TypeError(
-            f"{_name(function)} would write a Tensor that needs a gradient into a plain array, "
-            f"which loses the gradient; write x = x + t for x += t, and leave out= away"
-        )
-    if option is not None:
-        raise TypeError(
-            f"{_name(function)} with {option}= has no derivative in the table; leave {option}= "
-            f"away, or pass .data to do without a gradient"
-        )
-
-
-def _name(function: Callable[..., Any]) -> str:
-    ufunc = getattr(function, "__self__", None)
-    name = getattr(function, "__name__", str(function))
-    return f"np.{ufunc.__name__}.{name}" if isinstance(ufunc, np.ufunc) else name
 
 
 def unwrap(value: Any) -> Any:
@@ -405,7 +378,7 @@ def _wrapped(value: Any) -> Any:
 
 def _needs_gradient(values: Sequence[Any]) -> bool:
     return any(
-        v.requires_grad if type(v) is Tensor else type(v) in (list, tuple) and _needs_gradient(v)
+        v._requires_grad if type(v) is Tensor else type(v) in (list, tuple) and _needs_gradient(v)
         for v in values
     )
 
@@ -414,6 +387,6 @@ def tracked(data: Array, node: Node) -> Tensor:
     """A Tensor for a value whose node exists already."""
     result = _new(Tensor)
     result.data = data
-    result.requires_grad = True
+    result._requires_grad = True
     result._node = node
     return result

@@ -276,6 +276,6 @@ PART = Pullback(lambda g, n: Adjoints({n: g}, g.dtype), "whole", ["whole", "n"])
 
 def _tracked(data: Array, node: Node) -> Tensor:
     result = Tensor(data)
-    result.requires_grad = True
+    result._requires_grad = True
     result._node = node
     return result
