@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -252,3 +254,9 @@ def test_the_picture_of_pairs_shows_the_matrices(tmp_path):
         shown = titled[name].get_images()[0].get_array()
         np.testing.assert_array_equal(shown.filled(0), matrix)
     figure.savefig(tmp_path / "pairs.png")
+
+
+def test_without_matplotlib_one_sentence_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(ImportError, match=r'pip install "tinygrad-rnn\[train\]"'):
+        analysis.plot_lags({"x": [1.0, 0.5, 0.2]})

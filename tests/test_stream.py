@@ -206,3 +206,24 @@ def test_messages():
         list(tg.stream(lambda x, h: h, np.ones((5, B, D))))
     with pytest.raises(TypeError, match=r"tg\.Window"):
         tg.stream(cell, [], truncation="full")
+
+
+@pytest.mark.parametrize("k", [0, 2, 5])
+def test_parameters_may_be_replaced_on_the_way(k):
+    """Online learning: a step keeps the weights it was taken with until it is out of reach."""
+    rng = np.random.default_rng(0)
+    cell, xs = tg.RNNCell(D, H, rng=0), rng.normal(size=(12, B, D))
+    versions, states, W = [], [np.zeros((B, H))], cell.W_hh
+    for t, h in enumerate(tg.stream(cell, xs, truncation=tg.Window(k))):
+        versions.append(W.data)
+        states.append(h.data)
+        found = tg.gradients(np.sum(h * h), [W])[0]
+
+        first = max(0, t - k)
+        copies = [tg.Tensor(v, requires_grad=True) for v in versions[first:]]
+        again = tg.Tensor(states[first])
+        for s, copy in enumerate(copies, first):
+            again = np.tanh(xs[s] @ cell.W_xh.data + again @ copy + cell.b_h.data)
+        expected = sum(tg.gradients(np.sum(again * again), copies))
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-13)
+        W.data = W.data - 0.1 * found

@@ -10,18 +10,11 @@ import numpy as np
 
 from tinygrad_rnn.differentiate import leaves
 from tinygrad_rnn.graph import Mark, recording
+from tinygrad_rnn.names import name, names_of
 from tinygrad_rnn.state import link, map_state, per_row, scaled
 from tinygrad_rnn.tensor import Tensor
 from tinygrad_rnn.truncation import Links, Truncation, Windows
-from tinygrad_rnn.unroll import (
-    check_width,
-    checked,
-    compare,
-    initial_state,
-    input_of,
-    name,
-    names_of,
-)
+from tinygrad_rnn.unroll import check_width, checked, compare, initial_state, input_of
 
 
 def stream(

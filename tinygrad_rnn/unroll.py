@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from itertools import repeat
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from tinygrad_rnn.differentiate import leaves
 from tinygrad_rnn.graph import Mark, collector_at_rest, recording, scope
+from tinygrad_rnn.names import name, names_of
 from tinygrad_rnn.state import link, map_state, tensor
 from tinygrad_rnn.state import reset as reset_state
 from tinygrad_rnn.tensor import Tensor
@@ -129,49 +130,6 @@ class Run:
         return states
 
 
-X = repeat(("x_", ""))
-
-
-# Names ------------------------------------------------------------------------------------
-
-
-def names_of(cell: Any, state: Any) -> list[tuple[str, str]]:
-    """What stands before and after the number of the step in the name of each part of a state."""
-    return [
-        tuple(template.split("{t}"))
-        for template in leaves(getattr(cell, "state_names", None) or templates(state))
-    ]
-
-
-def templates(state: Any, key: str = "h", layer: str = "") -> Any:
-    """A name for each part of a state by its place: its key in a dict, its number in a tuple.
-
-    >>> from tinygrad_rnn.unroll import templates
-    >>> templates((0, 0)), templates({"voltage": 0})
-    (['h_{t}^(1)', 'h_{t}^(2)'], ['voltage_{t}'])
-    """
-    if isinstance(state, dict):
-        return [templates(part, str(name), layer) for name, part in state.items()]
-    if isinstance(state, tuple | list):
-        inner = [f"{layer},{n + 1}" if layer else str(n + 1) for n in range(len(state))]
-        return [templates(part, key, n) for part, n in zip(state, inner, strict=True)]
-    return f"{key}_{{t}}^({layer})" if layer else f"{key}_{{t}}"
-
-
-def name(state: Any, names: Iterable[tuple[str, str]], t: int) -> None:
-    """Name the parts of a state that have no name yet."""
-    if type(state) is Tensor and state._node is not None:  # the usual one, without a walk
-        if state._node.name is None:
-            before, after = next(iter(names))
-            state._node.name = f"{before}{t}{after}"
-        return
-    for part, (before, after) in zip(leaves(state), names, strict=False):
-        if isinstance(part, Tensor):
-            node = part.node
-            if node.name is None:
-                node.name = f"{before}{t}{after}"
-
-
 # What comes in ----------------------------------------------------------------------------
 
 
@@ -214,7 +172,7 @@ def input_of(x: Any, t: int) -> Any:
         return Tensor(x, name=None if recording.mark is None else f"x_{t + 1}")
     x = map_state(tensor, x)
     if recording.mark is not None:
-        name(x, X, t + 1)
+        name(x, repeat(("x_", "")), t + 1)
     return x
 
 
