@@ -135,6 +135,7 @@ def _residual(logits: Array, labels: Array, weight: Array) -> Array:
     e, s, _ = _exponentials(logits)
     weight = np.asarray(weight / np.size(labels), e.dtype)
     e *= weight / s
+    e = np.ascontiguousarray(e)  # so that the flat array is a view, however the logits lie
     e.reshape(-1)[_label_places(logits, labels)] -= weight
     return e
 

@@ -679,6 +679,8 @@ SAMPLES |= {
         case(real(3), np.int64(1)),
         case(real(2, 3), places(0, 2)),
         case(real(2, 2, 3), places([0, 2], [1, 1])),
+        case(real(3, 2).T, places(0, 2)),
+        case(real(2, 6)[::-1, ::-2], places(0, 2)),
     ],
 }
 assert accumulations and contractions

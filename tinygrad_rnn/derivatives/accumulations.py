@@ -78,12 +78,12 @@ def _diff(a: Array, n: int = 1, axis: int = -1, prepend: Any = None, append: Any
 
 
 def _ediff1d(ary: Array, to_end: Any = None, to_begin: Any = None) -> Array:
-    flat = np.reshape(ary, -1)
+    flat = np.reshape(ary, (-1,))
     parts = [flat[1:] - flat[:-1]]
     if to_begin is not None:
-        parts.insert(0, np.reshape(to_begin, -1))
+        parts.insert(0, np.reshape(to_begin, (-1,)))
     if to_end is not None:
-        parts.append(np.reshape(to_end, -1))
+        parts.append(np.reshape(to_end, (-1,)))
     return np.concatenate(parts) if len(parts) > 1 else parts[0]
 
 

@@ -37,8 +37,8 @@ def _tensordot(a: Array, b: Array, axes: Any = 2) -> Array:
     free_b = [axis for axis in range(np.ndim(b)) if axis not in summed_b]
     rows, columns = [np.shape(a)[i] for i in free_a], [np.shape(b)[i] for i in free_b]
     length = math.prod(np.shape(a)[i] for i in summed_a)
-    left = np.reshape(np.transpose(a, free_a + summed_a), (math.prod(rows), length))
-    right = np.reshape(np.transpose(b, summed_b + free_b), (length, math.prod(columns)))
+    left = np.reshape(np.transpose(a, (*free_a, *summed_a)), (math.prod(rows), length))
+    right = np.reshape(np.transpose(b, (*summed_b, *free_b)), (length, math.prod(columns)))
     return np.reshape(np.matmul(left, right), (*rows, *columns))
 
 
@@ -91,7 +91,7 @@ def _matrix_power(a: Array, n: int) -> Array:
 
 composed(np.dot, _dot)
 composed(np.inner, _inner)
-composed(np.vdot, lambda a, b: np.matmul(np.reshape(a, -1), np.reshape(b, -1)))
+composed(np.vdot, lambda a, b: np.matmul(np.reshape(a, (-1,)), np.reshape(b, (-1,))))
 composed(np.vecdot, lambda x1, x2: np.sum(x1 * x2, axis=-1))
 composed(np.outer, _outer)
 composed(np.tensordot, _tensordot)

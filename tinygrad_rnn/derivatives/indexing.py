@@ -54,7 +54,7 @@ derivative(
 # Picking by places.
 def _take(a: Array, indices: Any, axis: int | None = None, mode: str = "raise") -> Array:
     if axis is None:
-        a, axis = np.reshape(a, -1), 0
+        a, axis = np.reshape(a, (-1,)), 0
     axis %= np.ndim(a)
     n, places = np.shape(a)[axis], np.asarray(indices)
     if mode == "clip":
@@ -66,7 +66,7 @@ def _take(a: Array, indices: Any, axis: int | None = None, mode: str = "raise") 
 
 def _take_along_axis(arr: Array, indices: Any, axis: int | None = -1) -> Array:
     if axis is None:
-        arr, axis = np.reshape(arr, -1), 0
+        arr, axis = np.reshape(arr, (-1,)), 0
     axis %= np.ndim(arr)
     grids: list[Any] = list(np.ix_(*map(range, np.shape(arr))))
     grids[axis] = np.asarray(indices)
@@ -107,20 +107,20 @@ composed(np.take_along_axis, _take_along_axis)
 composed(np.choose, _choose)
 composed(np.select, _select)
 composed(np.compress, _compress)
-composed(np.extract, lambda condition, arr: _compress(np.ravel(condition), np.reshape(arr, -1)))
+composed(np.extract, lambda condition, arr: _compress(np.ravel(condition), np.reshape(arr, (-1,))))
 composed(np.delete, _delete)
 
 
 # Sorting is picking by places that a first look finds.
 def _sort(a: Array, axis: int | None = -1) -> Array:
     if axis is None:
-        a, axis = np.reshape(a, -1), 0
+        a, axis = np.reshape(a, (-1,)), 0
     return _take_along_axis(a, np.argsort(a, axis=axis, kind="stable"), axis)
 
 
 def _partition(a: Array, kth: Any, axis: int | None = -1) -> Array:
     if axis is None:
-        a, axis = np.reshape(a, -1), 0
+        a, axis = np.reshape(a, (-1,)), 0
     return _take_along_axis(a, np.argpartition(a, kth, axis=axis), axis)
 
 

@@ -82,7 +82,7 @@ def _tensorsolve(a: Array, b: Array, axes: Any = None) -> Array:
         a = np.transpose(a, [i for i in range(np.ndim(a)) if i not in moved] + moved)
     shape = np.shape(a)[np.ndim(b) :]
     flat = np.reshape(a, (math.prod(np.shape(b)), -1))
-    return np.reshape(np.linalg.solve(flat, np.reshape(b, -1)), shape)
+    return np.reshape(np.linalg.solve(flat, np.reshape(b, (-1,))), shape)
 
 
 composed(np.linalg.lstsq, _lstsq)

@@ -74,14 +74,14 @@ convention("all entries equal to the extreme share its gradient equally", np.max
 def _prod(g: Array, y: Array, a: Array, axis: Any, keepdims: bool) -> Array:
     if np.all((y != 0) & np.isfinite(y)):
         return _restored(g * y, axis, keepdims) / a
-    axes = tuple(range(a.ndim)) if axis is None else tuple(np.atleast_1d(axis) % a.ndim)
+    axes = tuple(range(a.ndim)) if axis is None else tuple((np.atleast_1d(axis) % a.ndim).tolist())
     kept = [i for i in range(a.ndim) if i not in axes]
-    order = kept + list(axes)
+    order = (*kept, *axes)
     last = np.transpose(a, order)
     outer, inner = last.shape[: len(kept)], last.shape[len(kept) :]
     flat = last.reshape((*outer, math.prod(inner)))
     others = np.prod(_all_but_one(flat), axis=-1).reshape(outer + inner)
-    return _restored(g, axis, keepdims) * np.transpose(others, np.argsort(order))
+    return _restored(g, axis, keepdims) * np.transpose(others, tuple(np.argsort(order).tolist()))
 
 
 def _all_but_one(x: Array) -> Array:

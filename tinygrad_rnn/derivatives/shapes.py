@@ -15,6 +15,11 @@ from tinygrad_rnn.graph import Array
 
 
 # Shape and order of the axes.
+def _inverse(axes: Sequence[int], ndim: int) -> tuple[int, ...]:
+    """The order that undoes an order of the axes."""
+    return tuple(np.argsort([axis % ndim for axis in axes]).tolist())
+
+
 def _reshape(g: Array, shape_of_a: tuple[int, ...], order: str) -> Array:
     if order == "C":
         return g.reshape(shape_of_a)
@@ -28,9 +33,7 @@ derivative(np.expand_dims, lambda g, shape_of_a: g.reshape(shape_of_a))
 derivative(np.squeeze, lambda g, shape_of_a, axis: g.reshape(shape_of_a))
 derivative(
     np.transpose,
-    lambda g, axes: np.transpose(
-        g, None if axes is None else np.argsort(np.asarray(axes) % g.ndim)
-    ),
+    lambda g, axes: np.transpose(g, None if axes is None else _inverse(axes, g.ndim)),
 )
 derivative(np.swapaxes, lambda g, axis1, axis2: np.swapaxes(g, axis1, axis2))
 derivative(np.moveaxis, lambda g, source, destination: np.moveaxis(g, destination, source))
@@ -144,7 +147,7 @@ def _block(arrays: Any) -> Array:
 
 def _append(arr: Array, values: Array, axis: int | None = None) -> Array:
     if axis is None:
-        return np.concatenate([np.reshape(arr, -1), np.reshape(values, -1)])
+        return np.concatenate([np.reshape(arr, (-1,)), np.reshape(values, (-1,))])
     return np.concatenate([arr, values], axis=axis)
 
 
@@ -209,14 +212,14 @@ def _tile(A: Array, reps: Any) -> Array:
 
 def _repeat(a: Array, repeats: Any, axis: int | None = None) -> Array:
     if axis is None:
-        a, axis = np.reshape(a, -1), 0
+        a, axis = np.reshape(a, (-1,)), 0
     places = np.repeat(np.arange(np.shape(a)[axis]), repeats)
     return np.take(a, places, axis=axis)
 
 
 def _resize(a: Array, new_shape: Any) -> Array:
     places = np.resize(np.arange(math.prod(np.shape(a))), new_shape)
-    return np.take(np.reshape(a, -1), places, axis=0)
+    return np.take(np.reshape(a, (-1,)), places, axis=0)
 
 
 def _linspace(
@@ -285,7 +288,7 @@ composed(
 )
 composed(np.linalg.trace, lambda x, offset=0: np.sum(_diagonal(x, offset, -2, -1), axis=-1))
 composed(np.diag, _diag)
-composed(np.diagflat, lambda v, k=0: _diag(np.reshape(v, -1), k))
+composed(np.diagflat, lambda v, k=0: _diag(np.reshape(v, (-1,)), k))
 
 
 # Padding.

@@ -92,7 +92,7 @@ convention("at a knot, the slope to its right", np.interp)
 # I_n(x) = 1/π ∫ exp(x cos θ) cos nθ dθ over (0, π), which the trapezoidal rule finds to all digits;
 # its derivative is (I_{n−1} + I_{n+1}) / 2 (Abramowitz & Stegun, 9.6.19 and 9.6.26).
 def _modified_bessel(n: int, x: Array) -> Array:
-    points = 48 + 10 * math.isqrt(int(np.max(np.abs(x), initial=0)) + 1)
+    points = 48 + 10 * math.isqrt(int(np.max(np.abs(x)) if x.size else 0) + 1)
     angles = np.arange(1, points) * (math.pi / points)
     terms = np.exp(x[..., None] * np.cos(angles)) * np.cos(n * angles)
     ends = (np.exp(x) + (-1) ** n * np.exp(-x)) / 2

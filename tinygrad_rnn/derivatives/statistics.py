@@ -28,10 +28,10 @@ def _order_statistic(
     axes = tuple(range(n)) if axis is None else tuple(i % n for i in np.atleast_1d(axis).tolist())
     kept = [i for i in range(n) if i not in axes]
     lanes, count = [np.shape(a)[i] for i in kept], math.prod(np.shape(a)[i] for i in axes)
-    ordered = np.sort(np.reshape(np.transpose(a, kept + list(axes)), (*lanes, count)), axis=-1)
+    ordered = np.sort(np.reshape(np.transpose(a, (*kept, *axes)), (*lanes, count)), axis=-1)
     valid = np.sum(~np.isnan(plain(ordered)), axis=-1, keepdims=True)
 
-    place = np.reshape(q, -1) * (np.maximum(valid, 1) - 1)
+    place = np.reshape(q, (-1,)) * (np.maximum(valid, 1) - 1)
     where = plain(place)
     below, above = np.floor(where).astype(int), np.ceil(where).astype(int)
     if method == "linear":
