@@ -97,8 +97,8 @@ class Ask(Places):
             if (
                 name in self.mine
                 and operand.function is not None
-                and operand in self.ahead
-                and value in self.ahead
+                and self.home(operand) is at
+                and "g" not in self.depends[value]
                 and operand.shape == value.shape
                 and operand.dtype == value.dtype
                 and self.uses[operand] == 1

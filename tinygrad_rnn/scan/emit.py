@@ -115,20 +115,31 @@ class Emitter(Loop):
         return f"{name}.copy()" if name in self.mine or gradient in self.trace.adjoints else name
 
     def reuse_buffers(self) -> None:
-        """Let what only the way back needs stand where something was that only the way forward
-        needed: a third less memory for a plain network."""
+        """Let an array that only the way back needs stand where one was that only the way forward
+        needed; and mark those that are needed in one direction only as `empty`, so that another
+        block of steps may use them, too."""
         at = self.backward
-        text = " ".join([*at.constants, *at.before, *at.loop, *at.after, *at.owned, *self.returned])
-        used = set(re.findall(r"\w+", text))
+        back = words([*at.constants, *at.before, *at.loop, *at.after, *at.owned, *self.returned])
+        ahead = words([*self.forward.before, *self.forward.owned])
         free: dict[str, list[str]] = {}
         for n, line in enumerate(self.factory):
             name, _, made = line.partition(" = ")
             if not made.startswith("np.empty((T,"):
                 continue
-            word = re.compile(rf"\b{name}\b")
-            forward = name in self.forward.owned or any(map(word.search, self.forward.before))
-            if name in used:
-                if free.get(made) and not forward:
-                    self.factory[n] = f"{name} = {free[made].pop()}  # whose numbers are used up"
-            elif not any(map(word.search, self.factory[n + 1 :])):
+            family = {name}  # with the views of it
+            for other in self.factory[n + 1 :]:
+                view, _, of = other.partition(" = ")
+                if not of.startswith("np.") and words([of]) & family:
+                    family.add(view)
+            if family & ahead and family & back:
+                continue
+            made = made.replace("np.empty", "empty")
+            self.factory[n] = f"{name} = {made}"
+            if family & back and free.get(made):
+                self.factory[n] = f"{name} = {free[made].pop()}  # whose numbers are used up"
+            elif family & ahead:
                 free.setdefault(made, []).append(name)
+
+
+def words(lines: list[str]) -> set[str]:
+    return set(re.findall(r"\w+", " ".join(lines)))

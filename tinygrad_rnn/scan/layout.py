@@ -38,7 +38,7 @@ def page(emitter: Emitter, title: str) -> str:
     ]
     states = "".join(f", {name}=None" for name in emitter.state_names)
     body = [f'"""{title}"""', *buffers, "", *forward, "", *backward, "", "return forward, backward"]
-    text = "\n".join([f"def program(T{states}):", *indented(body)]) + "\n"
+    text = "\n".join([f"def program(T{states}, empty=np.empty):", *indented(body)]) + "\n"
     helpers = [h for h, call in ((ROWS, "rows("), (NUMBERS, "numbers(")) if call in text]
     return "\n\n".join(["import numpy as np\n", *(h.strip() + "\n" for h in helpers), text])
 

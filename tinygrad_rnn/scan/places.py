@@ -14,7 +14,7 @@ from tinygrad_rnn.scan.traced import Value
 from tinygrad_rnn.scan.write import literal
 
 TAKEN = {
-    *("T", "np", "rows", "numbers", "program", "forward", "backward"),
+    *("T", "np", "empty", "rows", "numbers", "program", "forward", "backward"),
     *("windows", "lanes", "links", "alive", "lane", "start", "seeded", "cut"),
     *(name for name in dir(np) if isinstance(getattr(np, name), np.ufunc)),
     *keyword.kwlist,

@@ -47,7 +47,7 @@ class Plan(NamedTuple):
         return kept
 
 
-ROWS = 4096
+ROWS = 2048
 """So many rows, steps times sequences, are gone through at once: enough for large products, and
 few enough to stay near the processor."""
 
@@ -80,7 +80,7 @@ def planned(
         return Plan(T, T, None, True)
     first = sequence.state_parts[0]
     batch = len(first) if first.ndim else 1
-    chosen = block or max(64, ROWS // max(1, batch))
+    chosen = block or max(16, ROWS // max(1, batch))
     slots = checkpoint
     if slots == "auto":
         if block is None:

@@ -12,7 +12,7 @@ from tinygrad_rnn.functions import scale_gradient
 from tinygrad_rnn.randomized import Randomized
 from tinygrad_rnn.state import map_state, zero_rows
 from tinygrad_rnn.tensor import Tensor
-from tinygrad_rnn.truncation import Links, Truncation, Windows
+from tinygrad_rnn.truncation import Full, Links, Truncation, Windows
 from tinygrad_rnn.unroll import checked, initial_state, restarts_of
 
 
@@ -118,14 +118,14 @@ def _state_names(cell: Any, state: Any, flat: bool) -> list[str]:
 def _extras(sequence: Sequence, reset: Any) -> None:
     """What else happens to the state between two steps, as further inputs of the cell."""
     T, cell = sequence.steps, sequence.cell
-    dtype = next((h.dtype for h in sequence.state_parts if h.dtype.kind == "f"), np.float64)
     extras: list[str] = []
-    if isinstance(sequence.truncation, Links):
+    if isinstance(sequence.truncation, Links) and not isinstance(sequence.truncation, Full):
         xi = np.asarray(sequence.truncation.links(T))
         if not (xi == 1).all():
             extras.append("link")
             sequence.repeatable = Randomized.from_links(xi[1:])
-            sequence.input_parts.append(xi.astype(dtype))
+            floats = [h.dtype for h in sequence.state_parts if h.dtype.kind == "f"]
+            sequence.input_parts.append(xi.astype(floats[0] if floats else np.float64))
             sequence.input_names.append("xi")
     if reset is not None:
         first = [sequence.xs[t] for t in range(T)]

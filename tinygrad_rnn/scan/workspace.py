@@ -37,10 +37,12 @@ class Workspace:
         self.blocks: dict[int, tuple[Any, Any]] = {}
         self.current: dict[int, int] = {}  # whose numbers the buffers of a length hold
         by_length: dict[int, tuple[Any, Any]] = {}
+        shared = Shared()
         for n in range(plan.blocks):
             start, stop = plan.bounds(n)
             if plan.keeps_blocks:
-                self.blocks[n] = make(stop - start, *(a[start : stop + 1] for a in self.arrays))
+                states = [whole[start : stop + 1] for whole in self.arrays]
+                self.blocks[n] = make(stop - start, *states, empty=shared.begin())
             else:
                 if stop - start not in by_length:
                     by_length[stop - start] = make(stop - start)
@@ -167,3 +169,23 @@ class Workspace:
                 for n in range(at, action.unit + 1):
                     state = [part[-1] for part in self._run(n, state, arrays, inputs)]
             yield action.unit
+
+
+class Shared:
+    """Arrays for what a block needs in one direction only: all blocks use the same."""
+
+    def __init__(self) -> None:
+        self.arrays: list[Array] = []
+        self.given = 0
+
+    def begin(self) -> Callable[..., Array]:
+        """A function to make arrays for the next block, which is no longer than the first."""
+        self.given = 0
+        return self._empty
+
+    def _empty(self, shape: tuple[int, ...], dtype: Any) -> Array:
+        if self.given == len(self.arrays):
+            self.arrays.append(np.empty(shape, dtype))
+        array = self.arrays[self.given][: shape[0]]
+        self.given += 1
+        return array
