@@ -12,7 +12,7 @@ from tqdm import tqdm
 from benchmarks import report
 from benchmarks.peers import PEERS
 from benchmarks.workers import Round, Worker, installed
-from benchmarks.workloads import GRADIENTS, SIZES
+from benchmarks.workloads import GRADIENTS, WORKLOADS
 
 AGREEMENT = 1e-4
 """Allowed difference of losses and gradients (float32, up to 1000 steps), relative to the largest
@@ -26,7 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
         "installed: each in its own process, agreement checked first, rounds interleaved, "
         "medians, ratios to the program written by hand.",
     )
-    parser.add_argument("--workloads", nargs="+", choices=SIZES, default=list(SIZES))
+    parser.add_argument("--workloads", nargs="+", choices=WORKLOADS, default=WORKLOADS)
     parser.add_argument("--peers", nargs="+", choices=PEERS, default=list(PEERS))
     parser.add_argument("--rounds", type=int, default=15, help="per peer and workload")
     parser.add_argument("--seconds", type=float, default=0.1, help="length of a round, at least")
@@ -67,13 +67,14 @@ def measure(
 ) -> dict[tuple[str, str], list[Round]]:
     """The rounds of every peer on every workload, interleaved, after all have agreed."""
     measured: dict[tuple[str, str], list[Round]] = {}
-    with tqdm(total=len(workloads) * rounds * len(workers), unit="round") as progress:
-        for workload in workloads:
+    takers = {workload: [w for w in workers if w.takes(workload)] for workload in workloads}
+    with tqdm(total=rounds * sum(map(len, takers.values())), unit="round") as progress:
+        for workload, taking in takers.items():
             progress.set_description(f"{workload}: agreement")
-            agree(workers, workload)
+            agree(taking, workload)
             progress.set_description(workload)
             for _ in range(rounds):
-                for worker in workers:
+                for worker in taking:
                     result = worker.round(seconds)
                     measured.setdefault((worker.peer, workload), []).append(result)
                     progress.update()

@@ -148,3 +148,95 @@ def one_sequence(problem: Problem) -> Step:
         return loss, [weights[H:-1], weights[:H], weights[-1], h_out.T @ o, ones_T @ o]
 
     return step
+
+
+def minimal(problem: Problem) -> Step:
+    """A user's own cell, a gated unit with one gate:
+
+    f = σ(x W_xf + h W_hf + b_f),  n = tanh(x W_xn + (f h) W_hn + b_n),  h' = (1 − f) h + f n.
+    """
+    xs, labels, W_x, W_h, b, W_hq, b_q = problem
+    T, B, D = xs.shape
+    H, Q = W_hq.shape
+    f32 = xs.dtype
+    x = xs.reshape(T * B, D)
+    h, gate, new, kept = (np.empty((T + n, B, H), f32) for n in (1, 0, 0, 0))
+    h[0] = 0
+    h_out, h_in = h[1:].reshape(T * B, H), h[:-1].reshape(T * B, H)
+    af, an = np.empty((T, B, H), f32), np.empty((T, B, H), f32)
+    af_rows, an_rows, dh = af.reshape(-1, H), an.reshape(-1, H), np.empty((T * B, H), f32)
+    o, norm = np.empty((T * B, Q), f32), np.empty(T * B, f32)
+    ones_Q, ones_N = np.ones(Q, f32), np.ones(T * B, f32)
+    one, two, three, link = (np.empty((B, H), f32) for _ in range(4))
+    forward = list(zip(h[:-1], af, an, gate, new, kept, h[1:], strict=True))
+    per_step = (h[:-1], af, an, gate, new, dh.reshape(T, B, H))
+    back = list(zip(*(a[::-1] for a in per_step), strict=True))
+    chosen = np.arange(T * B) * Q + labels.reshape(-1)
+    scale = f32.type(1 / (T * B))
+
+    def step() -> tuple[float, list[Any]]:
+        W_xf, W_xn, W_hf, W_hn = (
+            np.ascontiguousarray(w[:, i : i + H]) for w in (W_x, W_h) for i in (0, H)
+        )
+        np.dot(x, W_xf, af_rows)
+        np.add(af_rows, b[:H], af_rows)
+        np.dot(x, W_xn, an_rows)
+        np.add(an_rows, b[H:], an_rows)
+        for before, a_f, a_n, f, n, fh, after in forward:
+            before.dot(W_hf, one)
+            np.add(one, a_f, one)
+            np.multiply(one, 0.5, one)
+            np.tanh(one, one)
+            np.multiply(one, 0.5, one)
+            np.add(one, 0.5, f)
+            np.multiply(f, before, fh)
+            fh.dot(W_hn, one)
+            np.add(one, a_n, one)
+            np.tanh(one, n)
+            np.subtract(n, before, one)
+            np.multiply(one, f, one)
+            np.add(before, one, after)
+
+        np.dot(h_out, W_hq, o)
+        np.add(o, b_q, o)
+        np.subtract(o, o.max(), o)
+        picked = o.ravel().take(chosen)
+        np.exp(o, o)
+        np.dot(o, ones_Q, norm)
+        loss = (np.log(norm).sum() - picked.sum()) * scale
+        np.divide(scale, norm, norm)
+        np.multiply(o, norm[:, None], o)
+        o.ravel()[chosen] -= scale
+
+        W_hfT, W_hnT = np.ascontiguousarray(W_hf.T), np.ascontiguousarray(W_hn.T)
+        np.dot(o, np.ascontiguousarray(W_hq.T), dh)
+        link[...] = 0
+        for before, d_f, d_n, f, n, dh_t in back:
+            np.add(dh_t, link, dh_t)
+            np.multiply(n, n, one)
+            np.subtract(1, one, one)
+            np.multiply(one, f, one)
+            np.multiply(dh_t, one, d_n)
+            d_n.dot(W_hnT, two)
+            np.subtract(n, before, one)
+            np.multiply(one, dh_t, one)
+            np.multiply(two, before, three)
+            np.add(one, three, one)
+            np.subtract(1, f, three)
+            np.multiply(three, f, link)
+            np.multiply(one, link, d_f)
+            np.multiply(dh_t, three, one)
+            np.multiply(two, f, two)
+            np.add(one, two, one)
+            d_f.dot(W_hfT, link)
+            np.add(link, one, link)
+        fh = kept.reshape(-1, H)
+        return loss, [
+            np.concatenate([x.T @ af_rows, x.T @ an_rows], axis=1),
+            np.concatenate([h_in.T @ af_rows, fh.T @ an_rows], axis=1),
+            np.concatenate([ones_N @ af_rows, ones_N @ an_rows]),
+            h_out.T @ o,
+            ones_N @ o,
+        ]
+
+    return step

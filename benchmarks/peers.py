@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from benchmarks import handwritten
-from benchmarks.workloads import Problem
+from benchmarks.workloads import BLOCKS, Problem
 
 Step = Callable[[], tuple[Any, list[Any]]]
 
 
 def by_hand(problem: Problem) -> Step:
-    return handwritten.rnn(problem)
+    return (
+        handwritten.minimal(problem) if cell_of(problem) == "minimal" else handwritten.rnn(problem)
+    )
 
 
 def recorded(problem: Problem) -> Step:
@@ -27,16 +29,17 @@ def recorded(problem: Problem) -> Step:
 
     import tinygrad_rnn as tg
 
-    cell, W_hq, b_q = _own_parameters(problem)
-    parameters = [*cell.parameters().values(), W_hq, b_q]
+    cell, state, parameters, gradients = _own(problem)
+    *_, W_hq, b_q = parameters
 
     def step() -> tuple[Any, list[Any]]:
-        states, _ = tg.unroll(cell, problem.xs)
-        loss = tg.cross_entropy(np.stack(states) @ W_hq + b_q, problem.labels)
+        states, _ = tg.unroll(cell, problem.xs, state)
+        outputs = [s[0] for s in states] if isinstance(states[0], tuple) else states
+        loss = tg.cross_entropy(np.stack(outputs) @ W_hq + b_q, problem.labels)
         for parameter in parameters:
             parameter.grad = None
         loss.backward()
-        return loss.item(), [parameter.grad for parameter in parameters]
+        return loss.item(), gradients()
 
     return step
 
@@ -45,30 +48,59 @@ def scan(problem: Problem) -> Step:
     """This project, compiled: `scan`, and the output layer as one product over all steps."""
     import tinygrad_rnn as tg
 
-    cell, W_hq, b_q = _own_parameters(problem)
-    parameters = [*cell.parameters().values(), W_hq, b_q]
+    cell, state, parameters, gradients = _own(problem)
+    *_, W_hq, b_q = parameters
     labels = problem.labels.reshape(-1)
 
     def step() -> tuple[Any, list[Any]]:
-        states, _ = tg.scan(cell, problem.xs)
-        logits = states.reshape(len(labels), -1) @ W_hq + b_q
+        states, _ = tg.scan(cell, problem.xs, state)
+        outputs = states[0] if isinstance(states, tuple) else states
+        logits = outputs.reshape(len(labels), -1) @ W_hq + b_q
         loss = tg.cross_entropy(logits, labels)
         for parameter in parameters:
             parameter.grad = None
         loss.backward()
-        return loss.item(), [parameter.grad for parameter in parameters]
+        return loss.item(), gradients()
 
     return step
 
 
-def _own_parameters(problem: Problem) -> tuple[Any, Any, Any]:
+def _own(problem: Problem) -> tuple[Any, Any, list[Any], Callable[[], list[Any]]]:
+    """A cell with the problem's weights, its initial state (None: zeros), all parameters, and a
+    function that collects their gradients."""
+    import numpy as np
+
     import tinygrad_rnn as tg
 
-    cell = tg.RNNCell(*problem.W_xh.shape, dtype=problem.xs.dtype)
-    for name, parameter in cell.parameters().items():
-        parameter.data = getattr(problem, name)
+    kind, (D, width), H = cell_of(problem), problem.W_xh.shape, len(problem.W_hh)
     W_hq, b_q = (tg.Tensor(w, requires_grad=True) for w in (problem.W_hq, problem.b_q))
-    return cell, W_hq, b_q
+    if kind == "minimal":
+
+        def tensor(array: Any) -> Any:
+            return tg.Tensor(np.ascontiguousarray(array), requires_grad=True)
+
+        parts = [tensor(w[..., n : n + H]) for w in problem[2:5] for n in range(0, width, H)]
+        W_xf, W_xn, W_hf, W_hn, b_f, b_n = parts
+
+        def cell(x: Any, h: Any) -> Any:
+            f = tg.sigmoid(x @ W_xf + h @ W_hf + b_f)
+            n = np.tanh(x @ W_xn + (f * h) @ W_hn + b_n)
+            return (1 - f) * h + f * n
+
+        def joined() -> list[Any]:
+            grads = [p.grad for p in (*parts, W_hq, b_q)]
+            pairs = zip(grads[:6:2], grads[1:6:2], strict=True)
+            return [*(np.concatenate(pair, axis=-1) for pair in pairs), *grads[6:]]
+
+        state = np.zeros((problem.xs.shape[1], H), problem.xs.dtype)
+        return cell, state, [*parts, W_hq, b_q], joined
+    cells: dict[str, Any] = {"rnn": tg.RNNCell, "gru": tg.GRUCell, "lstm": tg.LSTMCell}
+    made = cells[kind](D, H, dtype=problem.xs.dtype)
+    for name, parameter in made.parameters().items():
+        parameter.data = getattr(problem, name, parameter.data * 0)
+    compared = [made.W_xh, made.W_hh, made.b_h, W_hq, b_q]
+    parameters = [*made.parameters().values(), W_hq, b_q]
+    return made, None, parameters, lambda: [p.grad for p in compared]
 
 
 def torch_eager(problem: Problem) -> Step:
@@ -94,12 +126,13 @@ def torch_eager(problem: Problem) -> Step:
     return step
 
 
-def torch_rnn(problem: Problem) -> Step:
-    """PyTorch's fused layer."""
+def torch_fused(problem: Problem) -> Step:
+    """PyTorch's fused layers."""
     import torch
 
     xs, labels, W_xh, W_hh, b_h, W_hq, b_q = map(torch.tensor, problem)
-    rnn = torch.nn.RNN(*W_xh.shape)
+    kinds = {"rnn": torch.nn.RNN, "gru": torch.nn.GRU, "lstm": torch.nn.LSTM}
+    rnn = kinds[cell_of(problem)](len(W_xh), len(W_hh))
     for name, value in {
         "weight_ih_l0": W_xh.T,
         "weight_hh_l0": W_hh.T,
@@ -231,28 +264,29 @@ def dezero(problem: Problem) -> Step:
     return step
 
 
-PEERS: dict[str, Callable[[Problem], Step]] = {
-    "by hand": by_hand,
-    "scan": scan,
-    "recorded": recorded,
-    "torch nn.RNN": torch_rnn,
-    "torch eager": torch_eager,
-    "jax scan": jax_scan,
-    "jax scan, hoisted": jax_scan_hoisted,
-    "autograd": autograd,
-    "mygrad": mygrad,
-    "dezero": dezero,
-}
+def cell_of(problem: Problem) -> str:
+    """Which cell the weights are for, by their width."""
+    blocks = problem.W_xh.shape[1] // len(problem.W_hh)
+    return next(cell for cell, count in BLOCKS.items() if count == blocks)
 
-PACKAGES = {
-    "by hand": "numpy",
-    "scan": "numpy",
-    "recorded": "numpy",
-    "torch nn.RNN": "torch",
-    "torch eager": "torch",
-    "jax scan": "jax",
-    "jax scan, hoisted": "jax",
-    "autograd": "autograd",
-    "mygrad": "mygrad",
-    "dezero": "dezero",
+
+class Peer(NamedTuple):
+    """A way to compute the training step, the package it is in, and the cells it is written for."""
+
+    prepare: Callable[[Problem], Step]
+    package: str
+    cells: tuple[str, ...] = ("rnn",)
+
+
+PEERS: dict[str, Peer] = {
+    "by hand": Peer(by_hand, "numpy", ("rnn", "minimal")),
+    "scan": Peer(scan, "numpy", tuple(BLOCKS)),
+    "recorded": Peer(recorded, "numpy", tuple(BLOCKS)),
+    "torch.nn": Peer(torch_fused, "torch", ("rnn", "gru", "lstm")),
+    "torch eager": Peer(torch_eager, "torch"),
+    "jax scan": Peer(jax_scan, "jax"),
+    "jax scan, hoisted": Peer(jax_scan_hoisted, "jax"),
+    "autograd": Peer(autograd, "autograd"),
+    "mygrad": Peer(mygrad, "mygrad"),
+    "dezero": Peer(dezero, "dezero"),
 }

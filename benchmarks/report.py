@@ -7,42 +7,60 @@ import platform
 from collections.abc import Mapping
 from pathlib import Path
 
-from benchmarks.workloads import SIZES
+from benchmarks.workloads import cell_of, size_of
 
 Seconds = Mapping[tuple[str, str], float]
+
+
+REFERENCES = ("by hand", "torch.nn", "scan")
+"""Whom the others are compared with: the first of these that took part."""
 
 
 def table(
     seconds: Seconds, peers: Mapping[str, str], threads: int, coretype: str | None = None
 ) -> str:
-    """Milliseconds of the program written by hand, and everybody's ratio to it."""
+    """One table for each cell: milliseconds of a reference, and everybody's ratio to it."""
     workloads = list(dict.fromkeys(workload for _, workload in seconds))
-    rows = [["", *workloads]]
-    rows.append(["(T, B, D, H, Q)", *(",".join(map(str, SIZES[w])) for w in workloads)])
-    rows.append(["by hand (ms)", *(f"{seconds['by hand', w] * 1e3:.3g}" for w in workloads)])
-    for peer in peers:
-        if peer != "by hand":
-            ratios = (seconds[peer, w] / seconds["by hand", w] for w in workloads)
-            rows.append([peer, *(f"{ratio:.3g}×" for ratio in ratios)])
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = [
-        "| " + " | ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) + " |"
-        for row in rows
-    ]
-    lines.insert(1, "|" + "|".join("-" * (w + 2) for w in widths) + "|")
     clock = "CPU time, one thread" if threads == 1 else f"wall time, {threads} threads"
     return "\n".join(
         [
             "One training step (forward, cross-entropy at every step, all gradients), float32; "
-            f"medians of interleaved rounds, {clock}; ratios to the program written by hand.",
+            f"medians of interleaved rounds, {clock}; ratios to the first row.",
             "",
-            *lines,
-            "",
+            *(
+                line
+                for cell in dict.fromkeys(map(cell_of, workloads))
+                for line in rows(seconds, [w for w in workloads if cell_of(w) == cell])
+            ),
             f"{machine()}; Python {platform.python_version()}; "
             + ", ".join(dict.fromkeys(peers.values()))
             + (f"; OPENBLAS_CORETYPE={coretype}" if coretype else ""),
         ]
     )
+
+
+def rows(seconds: Seconds, workloads: list[str]) -> list[str]:
+    """The lines of one table."""
+    taking = list(dict.fromkeys(peer for peer, workload in seconds if workload in workloads))
+    first = reference(taking)
+    cells = [["", *workloads]]
+    cells.append(["(T, B, D, H, Q)", *(",".join(map(str, size_of(w))) for w in workloads)])
+    cells.append([f"{first} (ms)", *(f"{seconds[first, w] * 1e3:.3g}" for w in workloads)])
+    for peer in taking:
+        if peer != first:
+            ratios = (seconds[peer, w] / seconds[first, w] for w in workloads)
+            cells.append([peer, *(f"{ratio:.3g}×" for ratio in ratios)])
+    widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
+    lines = [
+        "| " + " | ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) + " |"
+        for row in cells
+    ]
+    lines.insert(1, "|" + "|".join("-" * (w + 2) for w in widths) + "|")
+    return [*lines, ""]
+
+
+def reference(peers: list[str]) -> str:
+    return next((peer for peer in REFERENCES if peer in peers), peers[0])
 
 
 def machine() -> str:
@@ -67,21 +85,27 @@ def write(directory: Path, text: str, seconds: Seconds, threads: int) -> list[Pa
 
 
 def draw(path: Path, seconds: Seconds) -> None:
-    """One row per workload, one dot per peer: its ratio to the program written by hand."""
+    """One row per workload, one dot per peer: its ratio to the reference."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
     workloads = list(dict.fromkeys(workload for _, workload in seconds))
-    peers = [p for p in dict.fromkeys(peer for peer, _ in seconds) if p != "by hand"]
-    figure, axes = pyplot.subplots(figsize=(8, 0.7 * len(workloads) + 1.6), layout="constrained")
+    peers = list(dict.fromkeys(peer for peer, _ in seconds))
+    first = {w: reference([p for p in peers if (p, w) in seconds]) for w in workloads}
+    figure, axes = pyplot.subplots(figsize=(8, 0.5 * len(workloads) + 1.6), layout="constrained")
     for i, peer in enumerate(peers):
-        ratios = [seconds[peer, w] / seconds["by hand", w] for w in workloads]
+        taken = [n for n, w in enumerate(workloads) if (peer, w) in seconds and first[w] != peer]
+        ratios = [
+            seconds[peer, w] / seconds[first[w], w] for w in map(workloads.__getitem__, taken)
+        ]
+        if not taken:
+            continue
         own = peer in ("recorded", "scan")
         axes.scatter(
             ratios,
-            range(len(workloads)),
+            taken,
             label=peer,
             s=70 if own else 35,
             marker="D" if own else "o",
@@ -90,10 +114,10 @@ def draw(path: Path, seconds: Seconds) -> None:
         )
     axes.axvline(1, color="black", linewidth=1)
     axes.set_xscale("log")
-    axes.set_yticks(range(len(workloads)), workloads)
+    axes.set_yticks(range(len(workloads)), [f"{w}\n1 = {first[w]}" for w in workloads], fontsize=8)
     axes.invert_yaxis()
     axes.grid(axis="x", which="both", alpha=0.2)
-    axes.set_xlabel("time of a training step, as a multiple of the program written by hand")
+    axes.set_xlabel("time of a training step, as a multiple of the reference's")
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
     figure.savefig(path, dpi=150)
     pyplot.close(figure)

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from benchmarks.peers import PACKAGES, PEERS
-from benchmarks.workloads import problem
+from benchmarks.peers import PEERS
+from benchmarks.workloads import cell_of, problem
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
@@ -53,6 +53,10 @@ class Worker:
                 os.environ[name] = value
         theirs.close()
 
+    def takes(self, workload: str) -> bool:
+        """Whether the peer is written for the workload's cell."""
+        return cell_of(workload) in PEERS[self.peer].cells
+
     def prepare(self, workload: str) -> tuple[float, list[Any]]:
         """Set the problem up, run one step, and return its loss and gradients."""
         return self._ask("prepare", workload)  # type: ignore[no-any-return]
@@ -80,7 +84,7 @@ def serve(pipe: Any, peer: str, threads: int) -> None:
     """The child's end: answer until the pipe is closed."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
-    if PACKAGES[peer] == "torch":
+    if PEERS[peer].package == "torch":
         import torch
 
         torch.set_num_threads(threads)
@@ -92,7 +96,7 @@ def serve(pipe: Any, peer: str, threads: int) -> None:
             return
         try:
             if question == "prepare":
-                step = PEERS[peer](problem(argument))
+                step = PEERS[peer].prepare(problem(argument))
                 loss, gradients = step()
                 pipe.send((float(loss), [np.array(g) for g in gradients]))
             else:
@@ -116,7 +120,7 @@ def installed(peers: Sequence[str]) -> dict[str, str]:
     found = {}
     for peer in peers:
         try:
-            found[peer] = f"{PACKAGES[peer]} {version(PACKAGES[peer])}"
+            found[peer] = f"{PEERS[peer].package} {version(PEERS[peer].package)}"
         except PackageNotFoundError:
             continue
     return found

@@ -1,7 +1,8 @@
-"""The six workloads: a tanh RNN with a softmax output at every step, float32.
+"""The workloads: a recurrent network with a softmax output at every step, float32.
 
 `tiny`, `d2l`: as in a textbook's first example; `char`: a character model; `medium`: a larger
-one; `long`, `longbatch`: a thousand steps.
+one; `long`, `longbatch`: a thousand steps. These are a tanh RNN; two of the sizes come with other
+cells, too: `lstm char`, and so on. `minimal` is a cell of a user's own, a gated unit with one gate.
 """
 
 from __future__ import annotations
@@ -30,6 +31,14 @@ SIZES = {
     "longbatch": Size(1000, 16, 64, 256, 64),
 }
 
+BLOCKS = {"rnn": 1, "minimal": 2, "gru": 3, "lstm": 4}
+"""How many blocks of width H the weights of a cell have."""
+
+WORKLOADS = [
+    *SIZES,
+    *(f"{cell} {size}" for cell in ("lstm", "gru", "minimal") for size in ("char", "medium")),
+]
+
 GRADIENTS = ("W_xh", "W_hh", "b_h", "W_hq", "b_q")
 
 
@@ -45,9 +54,18 @@ class Problem(NamedTuple):
     b_q: Any
 
 
-def problem(name: str, seed: int = 0) -> Problem:
+def cell_of(workload: str) -> str:
+    return workload.split()[0] if " " in workload else "rnn"
+
+
+def size_of(workload: str) -> Size:
+    return SIZES[workload.split()[-1]]
+
+
+def problem(workload: str, seed: int = 0) -> Problem:
     """The problem of one workload, the same in every process."""
-    T, B, D, H, Q = SIZES[name]
+    T, B, D, H, Q = size_of(workload)
+    blocks = BLOCKS[cell_of(workload)]
     rng = np.random.default_rng(seed)
 
     def weights(*shape: int) -> Any:
@@ -56,9 +74,9 @@ def problem(name: str, seed: int = 0) -> Problem:
     return Problem(
         rng.standard_normal((T, B, D)).astype(np.float32),
         rng.integers(0, Q, (T, B)),
-        weights(D, H),
-        weights(H, H),
-        weights(H),
+        weights(D, blocks * H),
+        weights(H, blocks * H),
+        weights(blocks * H),
         weights(H, Q),
         weights(Q),
     )

@@ -12,10 +12,10 @@ from benchmarks import handwritten, peers, workloads
 from benchmarks.__main__ import agree, main
 
 
-def small(B: int) -> workloads.Problem:
+def small(B: int, blocks: int = 1) -> workloads.Problem:
     rng = np.random.default_rng(B)
     T, D, H, Q = 7, 3, 5, 4
-    shapes = (D, H), (H, H), (H,), (H, Q), (Q,)
+    shapes = (D, blocks * H), (H, blocks * H), (blocks * H,), (H, Q), (Q,)
     return workloads.Problem(
         rng.standard_normal((T, B, D)),
         rng.integers(0, Q, (T, B)),
@@ -24,12 +24,17 @@ def small(B: int) -> workloads.Problem:
 
 
 @pytest.mark.parametrize(
-    ("program", "B"),
-    [(handwritten.batch, 6), (handwritten.batch, 1), (handwritten.one_sequence, 1)],
+    ("program", "B", "blocks"),
+    [
+        (handwritten.batch, 6, 1),
+        (handwritten.batch, 1, 1),
+        (handwritten.one_sequence, 1, 1),
+        (handwritten.minimal, 6, 2),
+    ],
 )
-def test_handwritten_program_is_exact(program: Callable[..., Any], B: int) -> None:
-    step = program(small(B))
-    expected_loss, expected = peers.recorded(small(B))()
+def test_handwritten_program_is_exact(program: Callable[..., Any], B: int, blocks: int) -> None:
+    step = program(small(B, blocks))
+    expected_loss, expected = peers.recorded(small(B, blocks))()
     for _ in range(2):  # the buffers are used again by the second step
         loss, gradients = step()
         assert loss == pytest.approx(expected_loss, abs=1e-12)

@@ -353,6 +353,20 @@ def test_wrong_shapes() -> None:
         tg.scan(lambda x, h: h, np.ones((T, B, D)))
 
 
+def test_one_dtype() -> None:
+    cell = tg.RNNCell(D, H, rng=0, dtype=np.float32)
+    with pytest.raises(TraceError, match=r"float32 and returned one of float64.*astype"):
+        tg.scan(cell, np.ones((T, B, D)))
+
+
+def test_no_steps() -> None:
+    cell = tg.LSTMCell(D, H, rng=0)
+    state = cell.initial_state(B)
+    states, last = tg.scan(cell, np.ones((0, B, D)), state)
+    assert [part.shape for part in states] == [(0, B, H)] * 2
+    assert all(np.array_equal(a.data, b.data) for a, b in zip(last, state, strict=True))
+
+
 def test_source_runs_by_itself() -> None:
     cell = tg.LSTMCell(D, H, rng=0)
     xs = parameter(T, B, D, seed=2)

@@ -70,7 +70,7 @@ def planned(
         raise ValueError(f"at least one state must be kept, but checkpoint is {checkpoint}")
     if block is not None and block < 1:
         raise ValueError(f"a block has at least one step, but block is {block}")
-    T = max(sequence.steps, 1)
+    T = sequence.steps
     if isinstance(sequence.truncation, Windows):
         if checkpoint is not None or outputs == "last":
             raise ValueError(

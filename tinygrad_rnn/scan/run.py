@@ -66,6 +66,11 @@ def scan(
     ((5, 2, 4), (2, 4))
     """
     sequence = prepared(cell, xs, state, truncation, reset)
+    if sequence.steps == 0:
+        if outputs == "last":
+            return None, sequence.state
+        empty = map_state(lambda h: Tensor(np.zeros((0, *h.shape), h.dtype)), sequence.state)
+        return empty, sequence.state
     captured = captures(cell)
     try:
         program = program_for(sequence, captured)
@@ -174,8 +179,6 @@ class Run:
                 ]
         if not self.plan.all_states:
             return None, self._nested(tensors)
-        if self.sequence.steps == 0:
-            return self._nested(tensors), self.sequence.state
         return self._nested(tensors), self._nested([states[-1] for states in tensors])
 
     def _nested(self, tensors: list[Any]) -> Any:

@@ -101,6 +101,12 @@ def _backward(
             f"they must be equal, so the initial state must have the shape {returned}, or the "
             f"cell is wrong"
         )
+    for before, after in zip(parts(state), parts(new), strict=True):
+        if before.dtype != after.dtype:
+            raise TraceError(
+                f"the cell was given a state of {before.dtype} and returned one of {after.dtype}: "
+                f"let inputs, parameters and state have one dtype, for example by xs.astype(...)"
+            )
     outputs = [h if isinstance(h, Tensor) else Tensor(h) for h in parts(new)]
     result.results = [
         h.data.value if isinstance(h.data, Traced) else Value(np.asarray(h.data)) for h in outputs
