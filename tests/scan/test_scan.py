@@ -266,7 +266,7 @@ def test_dropping_the_loss_frees_the_graph_at_once() -> None:
     gc.disable()
     try:
         states, last = tg.scan(cell, np.ones((T, B, D)))
-        run = states.node.edges[0][3][1]
+        run = next(kept[1] for *_, kept in states.node.edges if kept)
         space = run.space
         assert space.busy
         del run, states, last
@@ -279,9 +279,10 @@ def test_a_scan_is_one_node() -> None:
     cell = tg.RNNCell(D, H, rng=0)
     states, _ = tg.scan(cell, np.ones((T, B, D)))
     names = [node.name or node.function.__name__ for node in tg.tape(np.sum(states))]
-    assert sorted(names) == ["W_hh", "W_xh", "b_h", "scan", "sum"]
+    assert sorted(names) == ["W_hh", "W_xh", "b_h", "h", "h_0", "sum", "x"]
     (state, memory), _ = tg.scan(tg.LSTMCell(D, H, rng=0), np.ones((T, B, D)))
     made = [n.function.__name__ for n in tg.tape(np.sum(state + memory)) if n.function is not None]
+    assert (state.name, memory.name) == ("h", "c")
     assert sorted(made) == ["add", "part", "part", "scan", "sum"]
 
 

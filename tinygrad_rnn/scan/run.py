@@ -9,7 +9,7 @@ import numpy as np
 
 from tinygrad_rnn.derivatives.table import Pullback
 from tinygrad_rnn.differentiate import leaves as parts
-from tinygrad_rnn.graph import Array, Node, recording
+from tinygrad_rnn.graph import Array, Mark, Node, recording
 from tinygrad_rnn.scan.captures import Captures, captures
 from tinygrad_rnn.scan.lanes import schedule
 from tinygrad_rnn.scan.plan import Plan, planned
@@ -160,26 +160,33 @@ class Run:
         else:
             self.space = space
             space.busy = True
-            edges = tuple(
-                (self.tensors[i].node, ("inputs", i), GRADIENT, (i, self)) for i in self.wanted
-            )
-            if len(stacked) == 1:
-                (states,) = stacked
-                tensors = [_tracked(states, Node(scan, edges, states.shape, states.dtype, mark))]
-            else:
-                whole = Node(scan, edges, (), stacked[0].dtype, mark)
-                tensors = [
-                    _tracked(
-                        states,
-                        Node(
-                            _part, ((whole, "scan", PART, (n,)),), states.shape, states.dtype, mark
-                        ),
-                    )
-                    for n, states in enumerate(stacked)
-                ]
+            tensors = [
+                _tracked(states, node)
+                for states, node in zip(stacked, self._nodes(stacked, mark), strict=True)
+            ]
         if not self.plan.all_states:
             return None, self._nested(tensors)
         return self._nested(tensors), self._nested([states[-1] for states in tensors])
+
+    def _nodes(self, stacked: tuple[Array, ...], mark: Mark) -> list[Node]:
+        """The node of the scan; where the state has several parts, also one for each of them."""
+        wanted, names = set(self.wanted), self.sequence.state_names
+        edges = tuple(
+            (tensor.node, ("inputs", i), *((GRADIENT, (i, self)) if i in wanted else (None, ())))
+            for i, tensor in enumerate(self.tensors)
+            if type(tensor) is Tensor
+        )
+        if len(stacked) == 1:
+            nodes = [Node(scan, edges, stacked[0].shape, stacked[0].dtype, mark)]
+        else:
+            whole = Node(scan, edges, (), stacked[0].dtype, mark)
+            nodes = [
+                Node(_part, ((whole, "scan", PART, (n,)),), states.shape, states.dtype, mark)
+                for n, states in enumerate(stacked)
+            ]
+        for node, name in zip(nodes, names, strict=True):
+            node.name = name
+        return nodes
 
     def _nested(self, tensors: list[Any]) -> Any:
         if self.sequence.flat:

@@ -80,7 +80,7 @@ def prepared(cell: Any, xs: Any, state: Any, truncation: Truncation | None, rese
     sequence.state = initial_state(cell, state, first)
     sequence.flat = type(sequence.state) is Tensor
     sequence.state_parts = [sequence.state] if sequence.flat else list(parts(sequence.state))
-    sequence.input_parts = [xs]
+    sequence.input_parts = [xs if type(xs) is Tensor else Tensor(xs, name="x")]
     sequence.input_names = ["x"]
     sequence.state_names = _state_names(cell, sequence.state, sequence.flat)
     sequence.reset = reset
