@@ -62,12 +62,12 @@ def groups(truncation: Windows, T: int) -> list[tuple[int, int]]:
 
 
 def cuts(f: Any, start: int, last: int) -> Any:
-    """ξ for a run over the steps start..last−1 of a window with reach f: only where the reach
-    differs between the sequences of the batch is there something to cut."""
+    """ξ for a run over the steps start..last−1 of a window with reach f. What enters the first
+    step does so through no link; only where the reach differs between the sequences of the batch
+    is there something to cut."""
     if np.ndim(f) == 0:
         return np.ones(last - start)
-    step = np.arange(start, last)[:, None]
-    return np.where((step == f) & (step > 0), 0.0, 1.0)
+    return np.where(np.arange(start, last)[:, None] == f, 0.0, 1.0)
 
 
 class Run:
