@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_rnn.derivatives.table import plain
 from tinygrad_rnn.differentiate import Tree, leaves, rebuilt, value_and_grad
 from tinygrad_rnn.graph import no_grad
-from tinygrad_rnn.tensor import Tensor
 
 EVERY_ENTRY = 64
 """Up to this size each entry of an argument is varied by itself; beyond, random directions are."""
@@ -58,7 +58,7 @@ def check_gradients(
         return f(*rebuilt(args, iter(everything)))
 
     names = [name for name, _ in variables]
-    points = [_plain(leaf) for _, leaf in variables]
+    points = [plain(leaf) for _, leaf in variables]
     _check(of_variables, names, points, 1, order, step, tolerance, rng)
 
 
@@ -95,11 +95,11 @@ def _check(
                 moved = [*points]
                 moved[place] = points[place] + t * direction
                 with no_grad():
-                    return float(_plain(projected(*moved)))
+                    return float(plain(projected(*moved)))
 
             difference = (at(width) - at(-width)) / (2 * width)
             found = float(np.sum(gradient * direction))
-            rounding = 8 * np.finfo(np.float64).eps * abs(float(_plain(value))) / width
+            rounding = 8 * np.finfo(np.float64).eps * abs(float(plain(value))) / width
             if not abs(found - difference) <= tolerance * max(1, abs(difference)) + rounding:
                 raise AssertionError(
                     f"the derivative of order {order} by {name}, {where}, is {found:.10g} by "
@@ -139,7 +139,3 @@ def _named_leaves(args: tuple[Tree, ...]) -> list[tuple[str, Any]]:
 
 def _is_float(leaf: Any) -> bool:
     return isinstance(leaf, float) or getattr(getattr(leaf, "dtype", None), "kind", "") == "f"
-
-
-def _plain(value: Any) -> Any:
-    return value.data if isinstance(value, Tensor) else value

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from tinygrad_rnn.derivatives import derivative
+from tinygrad_rnn.derivatives.table import plain
 from tinygrad_rnn.graph import Mark, marked, recording
 from tinygrad_rnn.sweep import between, sweep
 from tinygrad_rnn.tensor import Tensor
@@ -57,12 +58,12 @@ def value_and_grad(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[...,
 
     def evaluate(*args: Any, **kwargs: Any) -> tuple[Any, Tree]:
         value, pullback = vjp(*_by_argnums(f, argnums, args, kwargs))
-        if np.shape(_data(value)) != ():
+        if np.shape(plain(value)) != ():
             raise ValueError(
                 f"the gradient is that of one number, but the function returned the shape "
-                f"{np.shape(_data(value))}; sum it, or use jacobian or vjp"
+                f"{np.shape(plain(value))}; sum it, or use jacobian or vjp"
             )
-        gradients = pullback(np.ones_like(_data(value)))
+        gradients = pullback(np.ones_like(plain(value)))
         return value, gradients if _is_several(argnums) else gradients[0]
 
     return evaluate
@@ -120,7 +121,7 @@ def jvp(
     array([1., 2.])
     """
     value, pullback = vjp(f, *args)
-    zeros = rebuilt(value, (np.zeros_like(_data(leaf)) for leaf in leaves(value)))
+    zeros = rebuilt(value, (np.zeros_like(plain(leaf)) for leaf in leaves(value)))
     _, transposed = vjp(pullback, zeros)
     return value, transposed(tuple(tangents))[0]
 
@@ -142,17 +143,17 @@ def jacobian(f: Callable[..., Tree], argnums: Argnums = 0) -> Callable[..., Tree
         outputs = leaves(value)
 
         def rows(place: int) -> Tree:
-            shape = np.shape(_data(outputs[place]))
+            shape = np.shape(plain(outputs[place]))
             each = []
             for entry in range(int(np.prod(shape))):
-                seeds = [np.zeros_like(_data(y)) for y in outputs]
+                seeds = [np.zeros_like(plain(y)) for y in outputs]
                 seeds[place].flat[entry] = 1
                 gradients = pullback(rebuilt(value, iter(seeds)))
                 each.append(gradients if _is_several(argnums) else gradients[0])
             if not each:
-                zero = pullback(rebuilt(value, (np.zeros_like(_data(y)) for y in outputs)))
+                zero = pullback(rebuilt(value, (np.zeros_like(plain(y)) for y in outputs)))
                 zero = zero if _is_several(argnums) else zero[0]
-                return rebuilt(zero, (np.zeros(shape + np.shape(_data(z))) for z in leaves(zero)))
+                return rebuilt(zero, (np.zeros(shape + np.shape(plain(z))) for z in leaves(zero)))
             columns = zip(*map(leaves, each), strict=True)
             return rebuilt(
                 each[0],
@@ -225,10 +226,6 @@ def _variable(value: Any) -> Tensor:
     if isinstance(value, Tensor) and value.requires_grad:
         return _alias(value)  # type: ignore[no-any-return]
     return Tensor(value, requires_grad=True)
-
-
-def _data(value: Any) -> Any:
-    return value.data if isinstance(value, Tensor) else value
 
 
 def _seed(gradient: Any, output: Tensor) -> Any:

@@ -16,6 +16,7 @@ from tinygrad_rnn.derivatives import (
     contractions,
     elementary,
     indexing,
+    joining,
     linalg,
     reductions,
     shapes,
@@ -429,7 +430,7 @@ SAMPLES |= {
         case(real(2, 3), ((0, 0), (4, 1)), mode="wrap"),
         case(real(2, 3), {-1: (1, 2)}),
     ],
-    shapes.pad_constant: [case(real(2), ((1, 2),), constant_values=0)],
+    joining.pad_constant: [case(real(2), ((1, 2),), constant_values=0)],
     shapes.astype: [case(real(3), np.float64)],
     np.astype: [case(real(3), np.float64)],
 }

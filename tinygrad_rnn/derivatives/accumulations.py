@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_rnn.derivatives.reductions import logsumexp
+from tinygrad_rnn.derivatives.shapes import along
 from tinygrad_rnn.derivatives.signatures import newer
 from tinygrad_rnn.derivatives.table import METHODS, composed, derivative
 from tinygrad_rnn.graph import Array
@@ -56,11 +57,6 @@ composed(np.nancumprod, lambda a, axis=None: np.cumprod(np.where(np.isnan(a), 1,
 
 
 # Differences and integrals.
-def _along(axis: int, part: slice | int) -> tuple[Any, ...]:
-    """The index that takes a part of one axis and all of the others."""
-    return (slice(None),) * axis + (part,)
-
-
 def _diff(a: Array, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None) -> Array:
     axis %= np.ndim(a)
 
@@ -73,7 +69,7 @@ def _diff(a: Array, n: int = 1, axis: int = -1, prepend: Any = None, append: Any
     parts = [edge(part) for part in (prepend, a, append) if part is not None]
     a = np.concatenate(parts, axis=axis) if len(parts) > 1 else a
     for _ in range(n):
-        a = a[_along(axis, slice(1, None))] - a[_along(axis, slice(None, -1))]
+        a = a[along(axis, slice(1, None))] - a[along(axis, slice(None, -1))]
     return a
 
 
@@ -96,7 +92,7 @@ def _trapezoid(y: Array, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Array:
             dx = np.reshape(x[1:] - x[:-1], shape)
         else:
             dx = _diff(x, axis=axis)
-    later, earlier = y[_along(axis, slice(1, None))], y[_along(axis, slice(None, -1))]
+    later, earlier = y[along(axis, slice(1, None))], y[along(axis, slice(None, -1))]
     return np.sum(dx * (later + earlier) / 2.0, axis=axis)
 
 
@@ -121,7 +117,7 @@ def _reduce(ufunc: np.ufunc, array: Array, axis: Any = 0, keepdims: bool = False
         return REDUCE[ufunc](array, axis=axis, keepdims=keepdims)
     axes = tuple(range(np.ndim(array))) if axis is None else tuple(np.atleast_1d(axis))
     for one in sorted((int(i) % np.ndim(array) for i in axes), reverse=True):
-        parts = [array[_along(one, i)] for i in range(np.shape(array)[one])]
+        parts = [array[along(one, i)] for i in range(np.shape(array)[one])]
         array = functools.reduce(ufunc, parts)
         array = np.expand_dims(array, one) if keepdims else array
     return array
@@ -131,9 +127,9 @@ def _accumulate(ufunc: np.ufunc, array: Array, axis: int = 0) -> Array:
     if ufunc in ACCUMULATE:
         return ACCUMULATE[ufunc](array, axis=axis)
     axis %= np.ndim(array)
-    so_far = [array[_along(axis, 0)]]
+    so_far = [array[along(axis, 0)]]
     for i in range(1, np.shape(array)[axis]):
-        so_far.append(ufunc(so_far[-1], array[_along(axis, i)]))
+        so_far.append(ufunc(so_far[-1], array[along(axis, i)]))
     return np.stack(so_far, axis=axis)
 
 

@@ -49,7 +49,7 @@ derivative(np.deg2rad, lambda g: g * (math.pi / 180))
 
 
 # Two variables.
-def _excess(x: Array, y: Array) -> Array:
+def excess(x: Array, y: Array) -> Array:
     """x − y, and 0 where both are the same infinity."""
     same = x == y
     return np.where(same, 0, x) - np.where(same, 0, y)
@@ -57,13 +57,13 @@ def _excess(x: Array, y: Array) -> Array:
 
 derivative(
     np.logaddexp,
-    lambda g, y, x1: g * np.exp(_excess(x1, y)),
-    lambda g, y, x2: g * np.exp(_excess(x2, y)),
+    lambda g, y, x1: g * np.exp(excess(x1, y)),
+    lambda g, y, x2: g * np.exp(excess(x2, y)),
 )
 derivative(
     np.logaddexp2,
-    lambda g, y, x1: g * np.exp2(_excess(x1, y)),
-    lambda g, y, x2: g * np.exp2(_excess(x2, y)),
+    lambda g, y, x1: g * np.exp2(excess(x1, y)),
+    lambda g, y, x2: g * np.exp2(excess(x2, y)),
 )
 
 

@@ -30,7 +30,17 @@ from tinygrad_rnn.derivatives.table import (
 
 ORDER = (
     *("arithmetic", "elementary", "reductions", "statistics", "accumulations", "shapes"),
-    *("indexing", "products", "contractions", "einsum", "linalg", "several", "signals"),
+    *(
+        "joining",
+        "indexing",
+        "products",
+        "contractions",
+        "einsum",
+        "linalg",
+        "norms",
+        "several",
+        "signals",
+    ),
     "functions",
 )
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_rnn.derivatives.elementary import excess
 from tinygrad_rnn.derivatives.table import composed, constant, convention, derivative
 from tinygrad_rnn.graph import Array
 
@@ -101,15 +102,9 @@ def _logsumexp(a: Array, axis: Any, keepdims: bool = False) -> Array:
 logsumexp = derivative(
     _logsumexp,
     lambda g, y, a, axis, keepdims: (
-        _restored(g, axis, keepdims) * np.exp(_excess(a, _restored(y, axis, keepdims)))
+        _restored(g, axis, keepdims) * np.exp(excess(a, _restored(y, axis, keepdims)))
     ),
 )
-
-
-def _excess(a: Array, y: Array) -> Array:
-    """a − y, and 0 where both are the same infinity."""
-    same = a == y
-    return np.where(same, 0, a) - np.where(same, 0, y)
 
 
 # A root that is flat at 0.
