@@ -122,12 +122,17 @@ class Optimizer:
             parameter.grad = None
 
     def step(self) -> None:
-        """Move every parameter that has a gradient, in place."""
+        """Move every parameter that has a gradient.
+
+        Its `.data` is a new array afterwards: what has been recorded with the old one, such as
+        the steps that a `stream` still looks back on, stays right.
+        """
         self.steps += 1
         for name, parameter in self.parameters.items():
             if parameter.grad is not None:
                 update = self.update(name, parameter.grad)
-                parameter.data -= np.asarray(self.learning_rate * update, parameter.dtype)
+                change = np.asarray(self.learning_rate * update, parameter.dtype)
+                parameter.data = parameter.data - change
 
     def update(self, name: str, g: Any) -> Any:
         """What is subtracted, in units of the learning rate."""
