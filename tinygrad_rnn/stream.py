@@ -38,8 +38,9 @@ def stream(
     (its k1 new losses may be added up and differentiated with the last of them), and with
     `Subsequence(k)` one chunk (likewise), if you keep no state or loss yourself.
     The gradients are those of `unroll`, as long as the parameters stay the same; if you change
-    them on the way, as online learning does, write new arrays, `w.data = w.data - 0.1 * w.grad`,
-    so that a step which still is to be differentiated keeps the weights that it was taken with.
+    them on the way, as online learning does, write new arrays, `w.data = w.data - 0.1 * w.grad`
+    (the optimizers do), so that a step which still is to be differentiated keeps the weights
+    that it was taken with.
 
     >>> import itertools, numpy as np, tinygrad_rnn as tg
     >>> cell = tg.RNNCell(3, 4, rng=0)
