@@ -227,3 +227,27 @@ def test_the_sweep_in_both_modes_gives_the_same():
     for node, gradient in plain.items():
         other = recorded[node]
         close(gradient, other.data if isinstance(other, tg.Tensor) else other)
+
+
+def test_the_identity_repeated_arguments_and_none():
+    assert tg.grad(lambda x: x)(2.0) == 1
+    close(tg.grad(lambda a, b: a @ b, argnums=0)(x, x), x)
+    gradient = tg.grad(lambda p: np.sum(p["w"] ** 2))({"w": x, "b": None})
+    assert gradient["b"] is None
+    close(gradient["w"], 2 * x)
+
+
+def test_a_pullback_made_inside_and_one_made_outside():
+    def outer(x):
+        _, pullback = tg.vjp(lambda y: y * x * x, 2.0)
+        return pullback(1.0)[0]
+
+    close(tg.grad(outer)(3.0), 6.0)
+    _, pullback = tg.vjp(np.sin, 0.3)
+    close(tg.grad(lambda g: pullback(g)[0])(1.0), np.cos(0.3))
+
+
+def test_gradients_by_what_was_not_recorded_are_refused():
+    w, c = tg.Tensor(x, requires_grad=True), tg.Tensor(x, name="c")
+    with pytest.raises(TypeError, match=r"input 1, c of shape \(3,\), needs no gradient"):
+        tg.gradients(np.sum(w * c), [w, c])

@@ -192,7 +192,9 @@ def hvp(f: Callable[..., Any], x: Tree, v: Tree) -> Tree:
 
 
 def leaves(tree: Tree) -> list[Any]:
-    """The arrays in a nesting of lists, tuples and dicts, in order."""
+    """The arrays in a nesting of lists, tuples and dicts, in order; None is no array."""
+    if tree is None:
+        return []
     if isinstance(tree, dict):
         return [leaf for branch in tree.values() for leaf in leaves(branch)]
     if isinstance(tree, list | tuple):
@@ -202,6 +204,8 @@ def leaves(tree: Tree) -> list[Any]:
 
 def rebuilt(tree: Tree, values: Iterator[Any]) -> Tree:
     """The same nesting, with the arrays replaced by the values, in order."""
+    if tree is None:
+        return None
     if isinstance(tree, dict):
         return {key: rebuilt(branch, values) for key, branch in tree.items()}
     if isinstance(tree, list | tuple):

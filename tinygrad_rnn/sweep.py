@@ -207,6 +207,7 @@ def gradients(
     seed: the gradient from above, of the output's shape; may be left out for a scalar.
     create_graph: return Tensors that can be differentiated again, instead of arrays.
     Returns one gradient per input; zeros, where the output does not depend on the input.
+    Raises TypeError for an input that needs no gradient.
 
     >>> import tinygrad_rnn as tg
     >>> w = tg.Tensor(3.0, requires_grad=True)
@@ -214,6 +215,12 @@ def gradients(
     >>> print(*tg.gradients(h * h, [h, w]))
     18.0 108.0
     """
+    for place, tensor in enumerate(inputs):
+        if not tensor.requires_grad:
+            raise TypeError(
+                f"input {place}, {tensor.name or 'a Tensor'} of shape {tensor.shape}, needs no "
+                f"gradient, so nothing was recorded for it; make it with requires_grad=True"
+            )
     wanted = {tensor.node: tensor for tensor in inputs}
     nodes, _ = between(list(wanted), [output.node])
     found = {

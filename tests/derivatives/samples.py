@@ -160,6 +160,7 @@ SAMPLES |= {
     np.fmod: [*binary(real, positive), *binary(real, uniform(-3.0, -0.5))],
     np.divmod: binary(real, positive),
     np.modf: unary(),
+    np.frexp: unary(),
     np.round: [*unary(), case(real(3), decimals=1)],
     np.around: [*unary(), case(real(3), 1)],
 }

@@ -6,7 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_rnn.derivatives.table import composed, constant, convention, derivative, refused
+from tinygrad_rnn.derivatives.table import (
+    composed,
+    constant,
+    convention,
+    derivative,
+    plain,
+    refused,
+)
 from tinygrad_rnn.graph import Array
 
 derivative(np.add, lambda g: g, lambda g: g)
@@ -142,6 +149,14 @@ convention("the gradient at 0 is 0", np.copysign)
 # What is left over after division; at a multiple of the divisor it jumps.
 derivative(np.remainder, lambda g: g, lambda g, x1, x2: -g * np.floor_divide(x1, x2))
 derivative(np.fmod, lambda g: g, lambda g, y, x1, x2: -g * np.rint((x1 - y) / x2))
+
+
+def _frexp(x: Array) -> tuple[Array, Array]:
+    exponent = np.frexp(plain(x))[1]
+    return np.ldexp(x, -exponent), exponent
+
+
+composed(np.frexp, _frexp)
 composed(np.divmod, lambda x1, x2: (np.floor_divide(x1, x2), np.remainder(x1, x2)))
 composed(np.modf, lambda x: (np.fmod(x, 1), np.trunc(x)))
 convention(
