@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_rnn.scan.assembly import assembled
 from tinygrad_rnn.scan.batch import Batched, batched, is_elementwise, is_view
 from tinygrad_rnn.scan.places import Direction, Places
-from tinygrad_rnn.scan.simplify import assembled
 from tinygrad_rnn.scan.traced import Value, filled, values_in
 from tinygrad_rnn.scan.write import expression, literal
 

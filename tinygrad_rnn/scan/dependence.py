@@ -10,8 +10,10 @@ from collections import Counter
 
 import numpy as np
 
+from tinygrad_rnn.scan.assembly import assembled
 from tinygrad_rnn.scan.batch import is_view
-from tinygrad_rnn.scan.simplify import GROUPS, assembled, ordered
+from tinygrad_rnn.scan.rewrite import ordered
+from tinygrad_rnn.scan.simplify import GROUPS
 from tinygrad_rnn.scan.trace import Trace
 from tinygrad_rnn.scan.traced import Value
 

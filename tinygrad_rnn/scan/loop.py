@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from tinygrad_rnn.scan.ask import Ask, after_time
+from tinygrad_rnn.scan.assembly import assembled, covers
 from tinygrad_rnn.scan.batch import is_elementwise, is_view
 from tinygrad_rnn.scan.places import Direction
-from tinygrad_rnn.scan.simplify import assembled, covers
 from tinygrad_rnn.scan.traced import Value
 from tinygrad_rnn.scan.write import into_buffer, literal
 

@@ -7,8 +7,8 @@ import keyword
 
 import numpy as np
 
+from tinygrad_rnn.scan.assembly import assembled, covers
 from tinygrad_rnn.scan.dependence import Dependence
-from tinygrad_rnn.scan.simplify import assembled, covers
 from tinygrad_rnn.scan.trace import Trace
 from tinygrad_rnn.scan.traced import Value
 from tinygrad_rnn.scan.write import literal

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from tinygrad_rnn.scan.ask import Ask
+from tinygrad_rnn.scan.assembly import assembled, is_sum_at
 from tinygrad_rnn.scan.batch import batched, is_view, rows
-from tinygrad_rnn.scan.simplify import assembled, is_sum_at
 from tinygrad_rnn.scan.traced import Value, filled
 from tinygrad_rnn.scan.write import expression, literal
 

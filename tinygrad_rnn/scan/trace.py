@@ -7,6 +7,7 @@ cell's own were.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,7 +17,8 @@ import numpy as np
 from tinygrad_rnn.differentiate import leaves as parts
 from tinygrad_rnn.graph import Mark, Node, marked
 from tinygrad_rnn.scan.captures import Captures
-from tinygrad_rnn.scan.traced import Traced, TraceError, Value
+from tinygrad_rnn.scan.rewrite import ordered
+from tinygrad_rnn.scan.traced import PACKAGE, Traced, TraceError, Value
 from tinygrad_rnn.state import map_state
 from tinygrad_rnn.sweep import between, fit, sweep
 from tinygrad_rnn.tensor import Tensor
@@ -80,6 +82,7 @@ def trace(
     finally:
         for (tensor, _), data in zip(tensors, before, strict=True):
             tensor.data = data
+    _describe(ordered([v for v in result.results if v is not None]))
     by_array = {id(v.sample): v for v in result.parameters}
     _replace_constants(result, by_array)
     return result
@@ -150,6 +153,16 @@ def _backward(
     result.parameter_gradients = [by_value.get(id(v)) for v in result.parameters]
 
 
+def _describe(values: list[Value]) -> None:
+    """Names for values that no variable held: sigmoid_f, tanh_c."""
+    for value in values:
+        made = value.origin
+        if made is None and value.function is np.tanh:
+            made = "tanh", value.args[0]
+        if made is not None and not value.name and made[1].name:
+            value.name = f"{made[0]}_{made[1].name}"
+
+
 def rebuilt(tree: Any, leaves: Sequence[Any]) -> Any:
     """The nesting of `tree` with other leaves, in order."""
     following = iter(leaves)
@@ -203,17 +216,25 @@ class LocalNames:
         sys.setprofile(self.before)
 
     def look(self, frame: Any, event: str, argument: Any) -> None:
-        if event != "return" or frame.f_code.co_name in ("apply", "record", "__init__"):
+        if event != "return" or not is_cells_own(frame.f_code.co_filename):
             return
         for name, thing in frame.f_locals.items():
             if type(thing) is not Tensor or not isinstance(thing.data, Traced):
                 continue
             value = thing.data.value
-            if not value.name and value.function is not None and name not in INTERNAL:
+            if not value.name and value.function is not None:
                 value.name = name if name not in self.taken else ""
                 self.taken.add(name)
             if value.name and thing._node is not None:
                 self.nodes.setdefault(thing._node, value.name)
 
 
-INTERNAL = {"self", "other", "result", "value", "y", "x1", "x2", "tensor", "argument"}
+def is_cells_own(filename: str) -> bool:
+    """Whether the code is a cell's, and not the engine's or NumPy's."""
+    if filename.startswith(PACKAGE):
+        return os.path.basename(filename) in ("cells.py", "stacked.py")
+    return filename != "<string>" and not filename.startswith(OTHERS)
+
+
+OTHERS = (os.path.dirname(np.__file__) + os.sep, os.path.dirname(os.__file__) + os.sep)
+"""NumPy and Python's own library."""

@@ -25,7 +25,7 @@ PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 class Value:
     """One array of the program, and the call that makes it; None for what is given."""
 
-    __slots__ = ("args", "function", "kwargs", "name", "sample")
+    __slots__ = ("args", "function", "kwargs", "name", "origin", "sample")
 
     def __init__(
         self,
@@ -40,6 +40,7 @@ class Value:
         self.function = function
         self.args = args
         self.kwargs = kwargs or {}
+        self.origin: tuple[str, Value] | None = None  # of which function of which value it is made
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -154,7 +155,10 @@ class Traced(NDArrayOperatorsMixin):
             return NotImplemented
         if hasattr(function, "__wrapped__") and not function.__module__.startswith("numpy"):
             # A function of the table: not its name is written down but the NumPy in it.
-            return straight().get(function, function.__wrapped__)(*args, **kwargs)
+            result = straight().get(function, function.__wrapped__)(*args, **kwargs)
+            if isinstance(result, Traced) and isinstance(args[0], Traced):
+                result.value.origin = (function.__name__.strip("_"), args[0].value)
+            return result
         return record(function, args, kwargs)
 
     def __getitem__(self, index: Any) -> Traced:
