@@ -162,9 +162,7 @@ class Ask(Places):
         if value.shape == ():
             self.of_numbers.add(name)
         if name not in walked:
-            short = name.removesuffix("_before")
-            hint = f"{short}_prev" if short != name else f"{name.removesuffix('_after')}_t"
-            walked[name] = self.fresh(hint)
+            walked[name] = self.name_of_step(name)
         return walked[name]
 
     def text(self, leaf: Any, at: Direction, name: Any) -> str:

@@ -49,7 +49,7 @@ class Emitter(Loop):
             ]
             self.mine |= {before, after}
             self.stack[state] = before
-            self.forward.owned[after] = self.fresh(f"{name}_t")
+            self.forward.owned[after] = self.name_of_step(after)
             if state.shape == ():
                 self.of_numbers.add(after)
             if result not in made and "h" in self.depends[result] and not is_view(result):
@@ -92,7 +92,7 @@ class Emitter(Loop):
                 continue
             text = summed(self, gradient) or self.accumulate(gradient)
             made = self.fresh(f"d{name}")
-            at.after.append(f"{made} = {text}")
+            at.after.append(f"{made} = {text}{equation(text)}")
             self.returned.append(made)
         self.place_parts(self.forward)
         self.place_parts(at)
@@ -139,6 +139,18 @@ class Emitter(Loop):
                 self.factory[n] = f"{name} = {free[made].pop()}  # whose numbers are used up"
             elif family & ahead:
                 free.setdefault(made, []).append(name)
+
+
+def equation(text: str) -> str:
+    """What a sum over all steps is in the textbook's notation, as a comment."""
+    product = re.fullmatch(r"rows\((\w+)\)\.T @ rows\((\w+)\)", text)
+    if product:
+        left, right = product.groups()
+        earlier = left.removesuffix("_before")
+        index = "{t−1}" if earlier != left else "t"
+        return f"  # Σ_t {earlier}_{index}ᵀ {right}_t"
+    total = re.fullmatch(r"np\.ones\(len\(rows\((\w+)\)\), [\w.]+\) @ rows\(\1\)", text)
+    return f"  # Σ_t {total[1]}_t" if total else ""
 
 
 def words(lines: list[str]) -> set[str]:

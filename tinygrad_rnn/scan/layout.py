@@ -55,7 +55,7 @@ def forward_lines(emitter: Emitter) -> list[str]:
                 *at.constants,
                 *part("Before the loop: what depends on no state, for all steps.", at.before),
                 *(f"{name}[0] = {start}" for name, start in zip(names, starts, strict=True)),
-                *part("The loop: what depends on the state of the step before.", steps),
+                *part(f"The loop: {sets(names, 't')} from {sets(names, 't−1')}.", steps),
                 f"return {', '.join(f'{name}[1:]' for name in names)},",
             ]
         ),
@@ -78,7 +78,12 @@ def backward_lines(emitter: Emitter) -> list[str]:
         at.given["windows"] = "alive"
         at.loop = lanes(emitter)
     else:
-        what = "The loop: the gradient of each state, along the link from the step after it."
+        names = emitter.state_names
+        h, meaning = (names[0], "") if len(names) == 1 else ("s", f", s being ({', '.join(names)})")
+        what = (
+            f"The loop{meaning}: ∂L/∂{h}_{{t−1}} = (∂{h}_t/∂{h}_{{t−1}})ᵀ ∂L/∂{h}_t, "
+            f"and what the loss at t−1 adds."
+        )
     return [
         f"def backward({', '.join(given)}):",
         *indented(
@@ -87,7 +92,7 @@ def backward_lines(emitter: Emitter) -> list[str]:
                 *part("Before the loop: what depends on no gradient, for all steps.", at.before),
                 *zeros(emitter),
                 *part(what, loop(at, "backward", "[::-1]")),
-                *part("After the loop: what feeds no state, as products over all steps.", at.after),
+                *part("After the loop: ∂L/∂W = Σ_t ∂L/∂W_t, as products over all steps.", at.after),
                 f"return {', '.join(emitter.returned)},",
             ]
         ),
@@ -136,6 +141,12 @@ def linked(emitter: Emitter) -> list[str]:
     """The links along which a gradient comes."""
     pairs = zip(emitter.links, emitter.trace.state_gradients, strict=True)
     return [link for link, gradient in pairs if gradient is not None]
+
+
+def sets(names: list[str], index: str) -> str:
+    """h_t, or h_t, c_t."""
+    index = index if len(index) == 1 else f"{{{index}}}"
+    return ", ".join(f"{name}_{index}" for name in names)
 
 
 def empty(value: Value) -> str:

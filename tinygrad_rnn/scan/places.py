@@ -65,6 +65,7 @@ class Places(Dependence):
         self.whole: set[str] = set()
         self.of_numbers: set[str] = set()
         self.links: list[str] = []
+        self.names_of_steps: dict[str, str] = {}
 
     def fresh(self, hint: str) -> str:
         hint = "".join(c if c.isalnum() or c == "_" else "_" for c in hint) or "a"
@@ -107,8 +108,16 @@ class Places(Dependence):
         if value.shape == ():
             self.of_numbers.add(name)
         if name not in at.owned:
-            at.owned[name] = self.fresh(f"{name.removesuffix('_after')}_t")
+            at.owned[name] = self.name_of_step(name)
         return at.owned[name]
+
+    def name_of_step(self, name: str) -> str:
+        """What one step of an array of all steps is called, in both loops."""
+        if name not in self.names_of_steps:
+            short = name.removesuffix("_before")
+            hint = f"{short}_prev" if short != name else f"{name.removesuffix('_after')}_t"
+            self.names_of_steps[name] = self.fresh(hint)
+        return self.names_of_steps[name]
 
     def step_bytes(self) -> int:
         """The bytes of the buffers for one more step, the views of each step counted in."""
