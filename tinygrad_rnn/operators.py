@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_rnn.derivatives.table import RULES, Rule
+from tinygrad_rnn.derivatives.rules import Rule
+from tinygrad_rnn.derivatives.table import RULES
 from tinygrad_rnn.graph import Node, recording
 from tinygrad_rnn.tensor import STRAIGHT, Tensor, not_of_floats
 

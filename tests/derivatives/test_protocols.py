@@ -165,3 +165,8 @@ def test_a_function_of_ones_own_in_three_lines():
     softplus = tg.derivative(lambda x: np.log1p(np.exp(x)), lambda g, x: g / (1 + np.exp(-x)))
     tg.check_gradients(softplus, real(2, 3), order=3)
     assert tg.tape(softplus(leaf(2)))[-1].function.__name__ == "<lambda>"
+
+
+def test_a_function_of_ones_own_takes_lists_of_tensors():
+    total = tg.derivative(lambda arrays: sum(arrays), lambda g, i: g)
+    tg.check_gradients(lambda a, b: total([a, b]) ** 2, real(2, 3), real(3))

@@ -18,14 +18,14 @@ from typing import Any
 import numpy as np
 
 import tinygrad_rnn
+from tinygrad_rnn.derivatives.rules import Rule
+from tinygrad_rnn.derivatives.signatures import optional
 from tinygrad_rnn.derivatives.table import (
     COMPOSED,
     CONVENTIONS,
     METHODS,
     REFUSED,
     RULES,
-    Rule,
-    optional,
 )
 
 ORDER = (

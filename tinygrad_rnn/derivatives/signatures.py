@@ -46,3 +46,36 @@ def newer(name: str) -> Callable[..., Any]:
 
     function: Callable[..., Any] = getattr(np, name, absent)
     return function
+
+
+def parameters(function: Callable[..., Any]) -> dict[str, Any]:
+    """The arguments of a function, each with its default, None if it has none."""
+    if isinstance(function, np.ufunc):
+        return dict.fromkeys(
+            ["x"] if function.nin == 1 else [f"x{n + 1}" for n in range(function.nin)]
+        )
+    kinds = (inspect.Parameter.VAR_KEYWORD,)
+    return {
+        name: None if p.default is inspect.Parameter.empty else p.default
+        for name, p in signature(function).parameters.items()
+        if p.kind not in kinds
+    }
+
+
+def optional(function: Callable[..., Any]) -> set[str]:
+    """The arguments of a function that may be left out."""
+    if isinstance(function, np.ufunc):
+        return set()
+    return {
+        name
+        for name, p in signature(function).parameters.items()
+        if p.default is not inspect.Parameter.empty
+    }
+
+
+def is_variadic(function: Callable[..., Any]) -> bool:
+    """Whether a function takes any number of arguments."""
+    if isinstance(function, np.ufunc):
+        return False
+    kinds = [p.kind for p in signature(function).parameters.values()]
+    return inspect.Parameter.VAR_POSITIONAL in kinds

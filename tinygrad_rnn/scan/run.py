@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_rnn.derivatives.table import Pullback
+from tinygrad_rnn.derivatives.rules import Pullback
 from tinygrad_rnn.differentiate import leaves as parts
 from tinygrad_rnn.graph import Array, Mark, Node, recording
 from tinygrad_rnn.scan.captures import Captures, captures
