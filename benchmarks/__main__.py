@@ -57,7 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
     text = report.table(seconds, peers, options.threads, options.coretype)
     print(text)
     if options.write:
-        for path in report.write(options.write, text, seconds, options.threads):
+        for path in report.write(options.write, text, seconds, options.threads, options.coretype):
             print(f"wrote {path}")
     return 0
 

@@ -74,10 +74,13 @@ def machine() -> str:
     return f"{name}, {os.cpu_count()} cores, {platform.system()}"
 
 
-def write(directory: Path, text: str, seconds: Seconds, threads: int) -> list[Path]:
+def write(
+    directory: Path, text: str, seconds: Seconds, threads: int, coretype: str | None = None
+) -> list[Path]:
     """Write the table and the picture; return their paths."""
     directory.mkdir(parents=True, exist_ok=True)
     suffix = "1-thread" if threads == 1 else f"{threads}-threads"
+    suffix += f"-{coretype}" if coretype else ""
     page, picture = directory / f"benchmark-{suffix}.md", directory / f"benchmark-{suffix}.png"
     draw(picture, seconds)
     page.write_text(f"{text}\n\n![ratios]({picture.name})\n", encoding="utf-8")

@@ -22,6 +22,7 @@ class Emitter(Loop):
     def __init__(self, trace: Trace, windows: bool = False) -> None:
         super().__init__(trace, windows)
         self.in_place = {}
+        self.copies = []
         self.accumulated: list[tuple[str, Value]] = []
         self.returned: list[str] = []
         self._name_inputs()

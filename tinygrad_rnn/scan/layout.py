@@ -90,6 +90,7 @@ def backward_lines(emitter: Emitter) -> list[str]:
             [
                 *at.constants,
                 *part("Before the loop: what depends on no gradient, for all steps.", at.before),
+                *emitter.copies,
                 *zeros(emitter),
                 *part(what, loop(at, "backward", "[::-1]")),
                 *part("After the loop: ∂L/∂W = Σ_t ∂L/∂W_t, as products over all steps.", at.after),

@@ -13,17 +13,22 @@ from tinygrad_rnn.scan.places import Direction
 from tinygrad_rnn.scan.traced import Value
 from tinygrad_rnn.scan.write import into_buffer, literal
 
+FEW = 256
+"""Up to so many numbers a step, looking into the caller's array costs more than copying it."""
+
 
 class Loop(Ask):
     """The lines of the loops.
 
-    links: the buffers in which the gradient of a state goes from a step to the one before;
-    seeds: the names of the gradients that the caller gives. copied: states that are no fresh
-    result, with the array they are copied to. in_place: parts written inside of an assembly.
+    links: the buffers in which the gradient of a state goes from a step to the one before.
+    seeds: the names of the gradients that the caller gives; copies: lines that copy them.
+    copied: states that are no fresh result, with the array they are copied to.
+    in_place: parts written inside of an assembly.
     """
 
     seeds: list[str]
     copied: list[tuple[str, Value]]
+    copies: list[str]
     in_place: dict[Value, Value]
 
     def emit_loop(self, at: Direction) -> None:
@@ -158,7 +163,10 @@ class Loop(Ask):
         """∂L/∂h_t: from the loss at t, and along the link from the step after it."""
         part = self.trace.adjoints.index(value)
         link, given = self.links[part], self.seeds[part]
-        loss = at.given.setdefault(given, f"{given}_t")
+        if value.ndim and np.size(value.sample) <= FEW:
+            loss = self._own_copy(given, value, at)
+        else:
+            loss = at.given.setdefault(given, f"{given}_t")
         linked = self.trace.state_gradients[part] is not None
         if self.windows:
             loss = f"{loss} if seeded else 0"
@@ -172,6 +180,13 @@ class Loop(Ask):
             self.make_scratch(value, out)
             self.scratch[value] = out
         at.loop.append(f"np.add({link}, {loss}, {out})" if linked else f"np.copyto({out}, {loss})")
+
+    def _own_copy(self, given: str, value: Value, at: Direction) -> str:
+        """Copy an array of the caller, for the views of its steps are then made once."""
+        name = self.fresh(f"{given}_here")
+        self.factory.append(f"{name} = empty({self.stack_shape(value)}, {literal(value.dtype)})")
+        self.copies.append(f"{name}[...] = {given}")
+        return at.owned.setdefault(name, self.fresh(f"{given}_t"))
 
     def _assemble(self, value: Value, at: Direction, done: set[Value]) -> None:
         """The parts were written in their places before; here only those that could not be."""
