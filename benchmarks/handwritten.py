@@ -42,14 +42,11 @@ def batch(problem: Problem) -> Step:
     h_out, h_in = h[1:].reshape(T * B, H), h[:-1].reshape(T * B, H)
     a = np.empty((T, B, H), f)  # x W_xh, and on the way back ∂L/∂h and δ in its place
     a_rows = a.reshape(T * B, H)
-    o = np.empty((T * B, Q), f)
-    norm = np.empty(T * B, f)
-    ones_Q, ones_N = np.ones(Q, f), np.ones(T * B, f)
+    o, output = output_layer(labels, Q, f)
+    ones_N = np.ones(T * B, f)
     product, derivative = np.empty((B, H), f), np.empty((B, H), f)
     forward = list(zip([row.dot for row in h[:-1]], a, h[1:], strict=True))
     back = list(zip([row.dot for row in a[:0:-1]], a[-2::-1], h[-2:0:-1], strict=True))
-    chosen = np.arange(T * B) * Q + labels.reshape(-1)
-    scale = f.type(1 / (T * B))
 
     def step() -> tuple[float, list[Any]]:
         np.dot(x, W_xh, a_rows)
@@ -59,16 +56,7 @@ def batch(problem: Problem) -> Step:
             np.add(product, a_t, product)
             np.tanh(product, h_t)
 
-        np.dot(h_out, W_hq, o)
-        np.add(o, b_q, o)
-        np.subtract(o, o.max(), o)
-        picked = o.ravel().take(chosen)
-        np.exp(o, o)
-        np.dot(o, ones_Q, norm)
-        loss = (np.log(norm).sum() - picked.sum()) * scale
-        np.divide(scale, norm, norm)
-        np.multiply(o, norm[:, None], o)
-        o.ravel()[chosen] -= scale
+        loss = output(h_out, W_hq, b_q)
 
         W_qh = np.ascontiguousarray(W_hq.T)
         W_hh_T = np.ascontiguousarray(W_hh.T)
@@ -91,6 +79,29 @@ def batch(problem: Problem) -> Step:
         ]
 
     return step
+
+
+def output_layer(labels: Any, Q: int, dtype: Any) -> tuple[Any, Callable[..., float]]:
+    """The logits of all steps and their cross-entropy; ∂L/∂o is left in the array returned."""
+    N = labels.size
+    o, norm, ones = np.empty((N, Q), dtype), np.empty(N, dtype), np.ones(Q, dtype)
+    chosen = np.arange(N) * Q + labels.reshape(-1)
+    scale = dtype.type(1 / N)
+
+    def output(h: Any, W_hq: Any, b_q: Any) -> float:
+        np.dot(h, W_hq, o)
+        np.add(o, b_q, o)
+        np.subtract(o, o.max(), o)
+        picked = o.ravel().take(chosen)
+        np.exp(o, o)
+        np.dot(o, ones, norm)
+        loss = (np.log(norm).sum() - picked.sum()) * scale
+        np.divide(scale, norm, norm)
+        np.multiply(o, norm[:, None], o)
+        o.ravel()[chosen] -= scale
+        return float(loss)
+
+    return o, output
 
 
 def one_sequence(problem: Problem) -> Step:
@@ -165,14 +176,12 @@ def minimal(problem: Problem) -> Step:
     h_out, h_in = h[1:].reshape(T * B, H), h[:-1].reshape(T * B, H)
     af, an = np.empty((T, B, H), f32), np.empty((T, B, H), f32)
     af_rows, an_rows, dh = af.reshape(-1, H), an.reshape(-1, H), np.empty((T * B, H), f32)
-    o, norm = np.empty((T * B, Q), f32), np.empty(T * B, f32)
-    ones_Q, ones_N = np.ones(Q, f32), np.ones(T * B, f32)
+    o, output = output_layer(labels, Q, f32)
+    ones_N = np.ones(T * B, f32)
     one, two, three, link = (np.empty((B, H), f32) for _ in range(4))
     forward = list(zip(h[:-1], af, an, gate, new, kept, h[1:], strict=True))
     per_step = (h[:-1], af, an, gate, new, dh.reshape(T, B, H))
     back = list(zip(*(a[::-1] for a in per_step), strict=True))
-    chosen = np.arange(T * B) * Q + labels.reshape(-1)
-    scale = f32.type(1 / (T * B))
 
     def step() -> tuple[float, list[Any]]:
         W_xf, W_xn, W_hf, W_hn = (
@@ -197,16 +206,7 @@ def minimal(problem: Problem) -> Step:
             np.multiply(one, f, one)
             np.add(before, one, after)
 
-        np.dot(h_out, W_hq, o)
-        np.add(o, b_q, o)
-        np.subtract(o, o.max(), o)
-        picked = o.ravel().take(chosen)
-        np.exp(o, o)
-        np.dot(o, ones_Q, norm)
-        loss = (np.log(norm).sum() - picked.sum()) * scale
-        np.divide(scale, norm, norm)
-        np.multiply(o, norm[:, None], o)
-        o.ravel()[chosen] -= scale
+        loss = output(h_out, W_hq, b_q)
 
         W_hfT, W_hnT = np.ascontiguousarray(W_hf.T), np.ascontiguousarray(W_hn.T)
         np.dot(o, np.ascontiguousarray(W_hq.T), dh)
