@@ -90,7 +90,7 @@ def _place(module: ModuleType) -> int:
 def _section(module: ModuleType, rows: list[str], definitions: dict[str, str]) -> str:
     title = (module.__doc__ or "").splitlines()[0].rstrip(".")
     head = "| function | by | derivative | keeps | convention |\n|---|---|---|---|---|"
-    where = "\n\n".join(definitions.values())
+    where = "\n\n\n".join(definitions.values())  # as a formatter of Python has it
     note = f"\nwhere\n\n```python\n{where}\n```\n" if where else ""
     return "\n".join([f"## {title}\n", head, *rows, note])
 
