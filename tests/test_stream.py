@@ -112,7 +112,9 @@ STREAMING = [
 def test_memory_is_flat(truncation):
     """No cycle either: the collector is off."""
     peaks = peaks_of_memory(truncation, 4, warm_up=2200)
-    assert max(peaks[1:]) < 1.02 * min(peaks[1:])
+    # One object left behind per step, and be it the smallest, would be 16 bytes × 300 steps more
+    # from peak to peak; Python's own caches, whose hits depend on the hour, are worth far less.
+    assert peaks[-1] - peaks[0] < 16 * 300 * (len(peaks) - 1) / 2
     assert max(peaks) < 60_000  # all 300 steps would be a million bytes
 
 
