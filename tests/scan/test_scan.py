@@ -344,6 +344,32 @@ def test_a_tensor_that_the_cell_hides() -> None:
         tg.scan(Hiding(), np.ones((T, B, D)), np.zeros((B, H)))
 
 
+def test_random_numbers_are_not_drawn_once_for_all_steps() -> None:
+    rng = np.random.default_rng(0)
+
+    def noisy(x: Any, h: Any) -> Any:
+        return np.tanh(x @ W + h + 0.1 * rng.standard_normal(h.shape))
+
+    def jumpy(x: Any, h: Any) -> Any:
+        return np.tanh(x @ W + float(rng.random()) * h)
+
+    for cell in (noisy, jumpy):
+        with pytest.raises(TraceError, match="draws random numbers"):
+            tg.scan(cell, np.ones((T, B, D)), np.zeros((B, H)))
+
+
+def test_arrays_made_inside_and_carried_along() -> None:
+    window = np.linspace(0, 1, H)
+
+    def cell(x: Any, h: Any) -> Any:
+        return np.tanh(x @ W + (h * window) @ U) * np.array([1.0, 2.0, 3.0, 4.0])
+
+    state = parameter(B, H, seed=3)
+    compare(cell, state, [W, U])
+    window *= 0.5  # written into: the next run sees it
+    compare(cell, state, [W, U])
+
+
 def test_wrong_shapes() -> None:
     cell = tg.RNNCell(D, H, rng=0)
     with pytest.raises(ValueError, match=r"\(T, batch, 3\).*\(7, 3\)"):

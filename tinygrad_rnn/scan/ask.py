@@ -169,6 +169,11 @@ class Ask(Places):
         """The source of an argument: a value by its name, anything else as a literal."""
         if isinstance(leaf, Value):
             return str(name(leaf, at))
+        if isinstance(leaf, np.ndarray) and leaf.ndim:
+            if id(leaf) not in at.arrays:
+                at.arrays[id(leaf)] = made = self.fresh("constant")
+                at.constants.append(f"{made} = {literal(leaf)}")
+            return at.arrays[id(leaf)]
         if isinstance(leaf, slice | tuple | list) and any(True for _ in values_in(leaf)):
             if isinstance(leaf, slice):
                 parts = [leaf.start, leaf.stop]

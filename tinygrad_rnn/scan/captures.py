@@ -8,6 +8,7 @@ and arrays found on the way are what the program is run on.
 from __future__ import annotations
 
 import functools
+import random
 import types
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -20,11 +21,15 @@ PLAIN = (int, float, complex, bool, str, bytes, type(None), np.dtype)
 
 
 class Captures(NamedTuple):
-    """The structure of a cell, hashable, and the Tensors and arrays in it with their names."""
+    """The structure of a cell, hashable, and the Tensors and arrays in it with their names.
+
+    random: whether it carries a generator of random numbers.
+    """
 
     key: tuple[Any, ...]
     arrays: list[Any]
     names: list[str]
+    random: bool
 
 
 def captures(cell: Callable[..., Any]) -> Captures:
@@ -33,6 +38,7 @@ def captures(cell: Callable[..., Any]) -> Captures:
     arrays: list[Any] = []
     names: list[str] = []
     seen: dict[int, int] = {}
+    drawing: list[bool] = []
 
     def visit(thing: Any, name: str) -> None:
         kind = type(thing)
@@ -83,6 +89,7 @@ def captures(cell: Callable[..., Any]) -> Captures:
             key.append(id(thing))
         else:
             key.append(kind)
+            drawing.append(isinstance(thing, GENERATORS))
             if thing is cell:
                 visit(getattr(kind, "__call__", None), name)  # noqa: B004
             for attribute, element in getattr(thing, "__dict__", EMPTY).items():
@@ -90,8 +97,9 @@ def captures(cell: Callable[..., Any]) -> Captures:
                 visit(element, attribute)
 
     visit(cell, "cell")
-    return Captures(tuple(key), arrays, names)
+    return Captures(tuple(key), arrays, names, any(drawing))
 
 
 PLAIN_TYPES = frozenset(PLAIN)
+GENERATORS = (np.random.Generator, np.random.RandomState, random.Random)
 EMPTY: dict[str, Any] = {}

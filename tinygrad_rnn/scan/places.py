@@ -28,7 +28,7 @@ class Direction:
 
     wanted: the values computed in the loop. owned: the arrays of the program it walks over, each
     with its name for a step; given: those of the caller. names: constants and views made in the
-    function itself.
+    function itself; arrays: those that the cell made of plain numbers, by their identity.
     """
 
     def __init__(self) -> None:
@@ -40,6 +40,7 @@ class Direction:
         self.owned: dict[str, str] = {}
         self.given: dict[str, str] = {}
         self.names: dict[Value, str] = {}
+        self.arrays: dict[int, str] = {}
 
 
 class Places(Dependence):

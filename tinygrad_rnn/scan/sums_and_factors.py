@@ -30,8 +30,8 @@ def regrouping(outputs: list[Value], trace: Trace) -> dict[Value, Value]:
         fresh = rewritten(value, new) if value.function is not None else value
         if value.function is np.add and value in state - adjoint and id(value) not in inner:
             terms = terms_of(value, uses)
-            light = [t for t in terms if t not in state]
-            heavy = [t for t in terms if t in state]
+            light = [t for t in terms if not among(t, state)]
+            heavy = [t for t in terms if among(t, state)]
             if light and heavy and len(terms) > 2:
                 together = total([new.get(t, t) if isinstance(t, Value) else t for t in light])
                 if value.name and isinstance(together, Value) and not together.name:
@@ -79,12 +79,12 @@ def factoring(outputs: list[Value], trace: Trace) -> dict[Value, Value]:
             left, right = value.args
             found = None
             if value.function is np.multiply:
-                g, a = (right, left) if right in adjoint else (left, right)
+                g, a = (right, left) if among(right, adjoint) else (left, right)
                 if plain(g, value) and isinstance(a, Value) and a.shape == value.shape:
                     base, factor = opened(g)
                     factor = new[a] if factor is None else computed(np.multiply, factor, new[a])
                     found = base, factor
-            elif all(v in adjoint and plain(v, value) for v in (left, right)):
+            elif all(among(v, adjoint) and plain(v, value) for v in (left, right)):
                 (base, a), (other, b) = factor_pair(left, right, new, opened)
                 if base is other and not (a is None and b is None):
                     one = [1 if part is None else part for part in (a, b)]
@@ -104,6 +104,11 @@ def factor_pair(left: Value, right: Value, new: Any, opened: Any) -> Any:
     if b[0] is new[left]:
         return (new[left], None), b
     return a, b
+
+
+def among(leaf: Any, values: set[Value]) -> bool:
+    """Whether an argument, which may be a plain number or array, is one of the values."""
+    return isinstance(leaf, Value) and leaf in values
 
 
 def plain(part: Any, whole: Value) -> bool:

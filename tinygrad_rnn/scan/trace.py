@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -56,6 +56,27 @@ def trace(
     gradient. names: of the parts of x and of the state.
     Raises TraceError, with the place in the cell, where one straight line cannot stand for it.
     """
+    given = (cell, x, state, captured, x_needs, names)
+    result = _trace(*given)
+    numbers = list(_numbers(result))
+    if captured.random or any(isinstance(number, np.ndarray) for number in numbers):
+        again = _numbers(_trace(*given))
+        if not all(np.array_equal(a, b) for a, b in zip(numbers, again, strict=True)):
+            raise TraceError(
+                "the cell draws random numbers, and a program would draw them once for all steps: "
+                "draw them before and give them to the cell in xs, or use tg.unroll"
+            )
+    return result
+
+
+def _trace(
+    cell: Callable[..., Any],
+    x: Any,
+    state: Any,
+    captured: Captures,
+    x_needs: Sequence[bool],
+    names: tuple[list[str], list[str]],
+) -> Trace:
     result = Trace()
     x_names, state_names = names
     result.inputs = [Value(p, name) for p, name in zip(parts(x), x_names, strict=True)]
@@ -83,7 +104,11 @@ def trace(
         for (tensor, _), data in zip(tensors, before, strict=True):
             tensor.data = data
     _describe(ordered([v for v in result.results if v is not None]))
-    by_array = {id(v.sample): v for v in result.parameters}
+    by_array = {
+        id(array): value
+        for array, value in zip(captured.arrays, result.parameters, strict=True)
+        if type(array) is np.ndarray
+    }
     _replace_constants(result, by_array)
     return result
 
@@ -151,6 +176,20 @@ def _backward(
     result.input_gradients = [gradient_of(t) for t in x_tensors]
     by_value = {id(v): gradient_of(t) for t, v in tensors}
     result.parameter_gradients = [by_value.get(id(v)) for v in result.parameters]
+
+
+def _numbers(result: Trace) -> Iterator[Any]:
+    """All numbers and arrays that stand in the calls of the way forward as they are."""
+
+    def inside(leaf: Any) -> Iterator[Any]:
+        if isinstance(leaf, float | np.ndarray | np.generic):
+            yield leaf
+        elif isinstance(leaf, tuple | list):
+            for part in leaf:
+                yield from inside(part)
+
+    for value in ordered(result.results):
+        yield from inside(value.args)
 
 
 def _describe(values: list[Value]) -> None:
