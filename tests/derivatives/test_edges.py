@@ -54,7 +54,10 @@ LIMITS = [
     (np.hypot, ([0.0, inf, 3e200], [0.0, 1.0, 4e200]), [0, 1, 0.6]),
     (np.arctan2, ([0.0, inf, 1.0, 1e-200], [0.0, 1.0, inf, 1e-200]), [0, 0, 0, 5e199]),
     (np.logaddexp, ([-inf, inf, 0.0, 1e4], [0.0, 0.0, -inf, -1e4]), [0, 1, 1, 1]),
+    (np.logaddexp, ([inf, -inf], [inf, -inf]), [0.5, 0.5]),
     (np.logaddexp.reduce, ([-inf, 0.0, 0.0],), [0, 0.5, 0.5]),
+    (np.logaddexp.reduce, ([-inf, -inf],), [0.5, 0.5]),
+    (np.logaddexp.reduce, ([inf, 3.0],), [1, 0]),
     (np.true_divide, ([1.0, 0.0], [inf, 2.0]), [0, 0.5]),
 ]
 

@@ -83,8 +83,18 @@ def subscripts(draw):
     letters = sorted(set("".join(operands)))
     output = draw(st.permutations(letters)) if letters else []
     output = "".join(output[: draw(st.integers(0, len(output)))])
+    stacks = [()] * len(operands)
+    if draw(st.booleans()):
+        drawn = hnp.mutually_broadcastable_shapes(
+            num_shapes=len(operands), max_dims=2, max_side=2, min_side=0
+        )
+        stacks = draw(drawn).input_shapes
+        operands, output = ["..." + operand for operand in operands], "..." + output
     written = ",".join(operands) + draw(st.sampled_from(["->" + output, ""]))
-    return written, [tuple(sizes[letter] for letter in operand) for operand in operands]
+    return written, [
+        (*stack, *(sizes[letter] for letter in operand.replace(".", "")))
+        for stack, operand in zip(stacks, operands, strict=True)
+    ]
 
 
 @quick

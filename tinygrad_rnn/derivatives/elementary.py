@@ -55,16 +55,22 @@ def excess(x: Array, y: Array) -> Array:
     return np.where(same, 0, x) - np.where(same, 0, y)
 
 
+def _tie(x1: Array, x2: Array) -> Array:
+    """1/2 where both are the same infinity, 1 elsewhere."""
+    return np.where((x1 == x2) & np.isinf(x1), 0.5, 1).astype(np.result_type(x1, x2))
+
+
 derivative(
     np.logaddexp,
-    lambda g, y, x1: g * np.exp(excess(x1, y)),
-    lambda g, y, x2: g * np.exp(excess(x2, y)),
+    lambda g, y, x1, x2: g * np.exp(excess(x1, y)) * _tie(x1, x2),
+    lambda g, y, x1, x2: g * np.exp(excess(x2, y)) * _tie(x1, x2),
 )
 derivative(
     np.logaddexp2,
-    lambda g, y, x1: g * np.exp2(excess(x1, y)),
-    lambda g, y, x2: g * np.exp2(excess(x2, y)),
+    lambda g, y, x1, x2: g * np.exp2(excess(x1, y)) * _tie(x1, x2),
+    lambda g, y, x1, x2: g * np.exp2(excess(x2, y)) * _tie(x1, x2),
 )
+convention("equal infinities share the gradient equally", np.logaddexp, np.logaddexp2)
 
 
 def _direction(x: Array, length: Array) -> Array:

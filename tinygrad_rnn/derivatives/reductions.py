@@ -99,12 +99,16 @@ def _logsumexp(a: Array, axis: Any, keepdims: bool = False) -> Array:
     return reduce(a, axis=axis, keepdims=keepdims)
 
 
-logsumexp = derivative(
-    _logsumexp,
-    lambda g, y, a, axis, keepdims: (
-        _restored(g, axis, keepdims) * np.exp(excess(a, _restored(y, axis, keepdims)))
-    ),
-)
+def _softmax(g: Array, y: Array, a: Array, axis: Any, keepdims: bool) -> Array:
+    y, g = _restored(y, axis, keepdims), _restored(g, axis, keepdims)
+    share = np.exp(excess(a, y))
+    if np.any(np.isinf(y)):
+        share = share / np.sum(share, axis=axis, keepdims=True)
+    return g * share
+
+
+logsumexp = derivative(_logsumexp, _softmax)
+convention("equal infinities share the gradient equally", logsumexp)
 
 
 # A root that is flat at 0.
