@@ -102,6 +102,8 @@ def serve(pipe: Any, peer: str, threads: int) -> None:
             else:
                 assert step is not None
                 pipe.send(timed(step, argument))
+        except BrokenPipeError:
+            return
         except Exception as error:
             pipe.send(error)
 
