@@ -69,6 +69,8 @@ def compare(
 
 def state_of(cell: Any) -> Any:
     h, c = parameter(B, H, seed=1), parameter(B, H, seed=2)
+    if isinstance(cell, tg.Stacked):
+        return tuple(state_of(layer) for layer in cell.cells)
     return (h, c) if isinstance(cell, tg.LSTMCell) else h
 
 
@@ -79,6 +81,7 @@ CELLS: dict[str, Callable[[], Any]] = {
     "without bias": lambda: tg.RNNCell(D, H, bias=False, rng=0),
     "lstm": lambda: tg.LSTMCell(D, H, rng=0),
     "gru": lambda: tg.GRUCell(D, H, rng=0),
+    "stacked": lambda: tg.Stacked([tg.RNNCell(D, H, rng=0), tg.LSTMCell(H, H, rng=1)]),
 }
 
 STRATEGIES = [

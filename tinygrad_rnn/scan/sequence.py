@@ -103,7 +103,7 @@ def prepared(cell: Any, xs: Any, state: Any, truncation: Truncation | None, rese
 def _state_names(cell: Any, state: Any, flat: bool) -> list[str]:
     named = getattr(cell, "state_names", None)
     if named is not None:
-        return [str(n).replace("_{t}", "") for n in parts(named)]
+        return [str(n).replace("_{t}", "").replace("^(", "_").rstrip(")") for n in parts(named)]
     if flat:
         return ["h"]
     if isinstance(state, dict):
