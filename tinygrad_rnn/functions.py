@@ -106,7 +106,7 @@ def _cross_entropy(logits: Array, labels: Array) -> Array:
     places = _label_places(logits, labels)
     _, s, shift = _exponentials(logits)
     at_labels = logits.reshape(-1).take(places)
-    return np.mean(np.log(s) + shift) - np.mean(at_labels)
+    return (np.sum(np.log(s) + shift) - np.sum(at_labels)) / np.size(labels)
 
 
 def _label_places(logits: Array, labels: Array) -> Array:
