@@ -62,3 +62,9 @@ def test_a_nan_is_not_right():
 def test_it_refuses_below_float64(dtype):
     with pytest.raises(TypeError, match=rf"argument 1 is {np.dtype(dtype)}.*float64"):
         tg.check_gradients(np.add, x, x.astype(dtype))
+
+
+def test_there_must_be_something_to_check():
+    for args in [(), (np.array([1, 2, 3]),)]:
+        with pytest.raises(TypeError, match="nothing to check"):
+            tg.check_gradients(lambda *xs: np.float64(1.0), *args)

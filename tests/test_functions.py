@@ -76,3 +76,26 @@ def test_scale_gradient():
     np.testing.assert_array_equal(y.data, w.data)
     np.sum(y).backward()
     np.testing.assert_array_equal(w.grad, [[0, 0, 0], [2, 2, 2]])
+
+
+@pytest.mark.parametrize("offset", [1e4, 1e6, -1e30])
+def test_an_offset_of_all_logits_changes_nothing(offset):
+    logits = np.array([[2.0, 0.5, -1.0], [0.0, 0.25, 4.0]], np.float32)
+    moved = (logits.astype(np.float64) + offset).astype(np.float32)
+    labels = np.array([1, 2])
+    expected, _ = by_definition(moved, labels)
+    assert tg.cross_entropy(moved, labels) == pytest.approx(expected, rel=1e-6)
+
+
+def test_logits_of_other_kinds():
+    expected = tg.softmax(np.array([1.0, 2.0]))
+    for logits in ([1, 2], np.array([1, 2]), [1.0, 2.0]):
+        np.testing.assert_array_equal(tg.softmax(logits), expected)
+    with np.errstate(invalid="ignore"):
+        assert np.isnan(tg.softmax(np.array([0.0, np.inf]))).any()
+
+
+def test_what_mse_refuses():
+    assert tg.mse(np.array([1.0, 3.0]), 1.0) == 2.0
+    with pytest.raises(ValueError, match=r"\(4, 1\) and \(4,\)"):
+        tg.mse(np.ones((4, 1)), np.ones(4))

@@ -229,3 +229,41 @@ def test_parameters_may_be_replaced_on_the_way(k):
         expected = sum(tg.gradients(np.sum(again * again), copies))
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-13)
         W.data = W.data - 0.1 * found
+
+
+@pytest.mark.parametrize("truncation", [tg.Window(1), tg.TBPTT(2, 3)])
+def test_a_part_that_the_cell_hands_through(truncation):
+    """It is a state like any other: cut where the window ends, and the caller's own value not."""
+    W = tg.Tensor(np.random.default_rng(0).normal(size=(H, H)), requires_grad=True)
+    m = tg.Tensor(np.ones((B, H)), requires_grad=True)
+    xs = np.random.default_rng(1).normal(size=(5, B, H))
+
+    def cell(x, state):
+        return np.tanh(x + state[0] @ W + state[1]), state[1]
+
+    def reach(run):
+        context = m * 2
+        slopes = []
+        for h, _ in run(cell, xs, (np.zeros((B, H)), context), truncation):
+            m.grad = None
+            np.sum(h).backward()
+            slopes.append(m.grad)
+        np.sum(context).backward()
+        assert m.grad is not None
+        return slopes
+
+    online = reach(tg.stream)
+    at_once = reach(lambda *args: tg.unroll(*args)[0])
+    for one, other in zip(online, at_once, strict=True):
+        assert (one is None) == (other is None)
+        if one is not None:
+            np.testing.assert_allclose(one, other, rtol=1e-13)
+
+
+@pytest.mark.parametrize(
+    "strategy", [tg.Randomized.from_links([1, 0, 2, 1]), tg.Randomized([0.5, 0.5, 0.5, 0.5], 0)]
+)
+def test_one_link_too_many(strategy):
+    xs = np.ones((4, B, D))
+    with pytest.raises(ValueError, match=r"ended after 4 steps.*3 links, but 4"):
+        list(tg.stream(tg.RNNCell(D, H, rng=0), xs, truncation=strategy))

@@ -247,3 +247,40 @@ def test_data_times_weight_keeps_the_data_and_not_the_weight():
     y = x @ W
     kept = [array for edge in y.node.edges for array in edge[3] if isinstance(array, np.ndarray)]
     assert len(kept) == 1 and kept[0] is x.data
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2, -1])
+def test_the_rows_of_a_tensor_are_a_sequence_too(axis):
+    W, weights = leaf(3, 4, 2), np.random.default_rng(1).normal(size=(3, 4, 2))
+    stacked, joined = np.stack(W, axis=axis), np.concatenate(W, axis=min(axis, 1))
+    together = np.sum(stacked * np.moveaxis(weights, 0, axis)) + np.sum(joined**2) / 2
+    (gradient,) = tg.gradients(together, [W])
+    np.testing.assert_allclose(gradient, weights + W.data, rtol=1e-14)
+
+
+def test_an_argument_named_y_is_not_the_output():
+    blend = tg.derivative(lambda x, y: x * y, lambda g, y: g * y, lambda g, x: g * x)
+    tg.check_gradients(lambda p, q: blend(p**2, q**2), np.array([2.0]), np.array([3.0]), order=3)
+
+
+def test_the_gradient_of_a_scalar_leaf_is_an_array():
+    w = tg.Tensor(2.0, requires_grad=True)
+    (w * w).backward(tg.Tensor(3.0))
+    assert type(w.grad) is np.ndarray and w.grad == 12.0
+
+
+def test_gradients_by_a_value_that_was_cut():
+    w = leaf(2)
+    h = w * w
+    loss = np.sum(h * w)
+    h.cut()
+    np.testing.assert_array_equal(tg.gradients(loss, [h])[0], w.data)
+
+
+def test_each_contribution_is_an_array_of_its_own():
+    w = tg.Tensor(np.ones(3, np.float32), requires_grad=True)
+    one, other = tg.contributions(np.sum((w + w) * np.ones(3)), w)
+    one.gradient[0] = 5.0
+    assert one.gradient.dtype == np.float32 and other.gradient[0] == 1.0
+    with pytest.raises(TypeError, match="needs no gradient"):
+        tg.contributions(np.sum(w), tg.Tensor(np.ones(3)))

@@ -1,5 +1,7 @@
 """Tensors: what they hold, what they refuse, and NumPy's protocols."""
 
+from collections import deque, namedtuple
+
 import numpy as np
 import pytest
 
@@ -188,7 +190,10 @@ def test_freezing_a_leaf():
     W.requires_grad = False
     np.sum(W * b).backward()
     assert W.grad is None and W.name == "W" and not (W * 2).requires_grad
+    loss = np.sum(W * b)
     W.requires_grad = True
+    loss.backward()  # recorded while W was frozen
+    assert W.grad is None
     np.sum(W * b).backward()
     np.testing.assert_array_equal(W.grad, b.data)
     with pytest.raises(TypeError, match=r"computed by multiply.*only a leaf.*\.detach\(\)"):
@@ -197,3 +202,35 @@ def test_freezing_a_leaf():
     with pytest.raises(TypeError, match="a gradient needs floats"):
         counts.requires_grad = True
     assert not counts.requires_grad
+
+
+def test_sequences_of_any_kind():
+    Pair = namedtuple("Pair", "h c")
+    h, c = leaf(2), leaf(2, seed=1)
+    for sequence in [Pair(h, c), deque([h, c]), (h, c), [h, c]]:
+        assert np.stack(sequence).requires_grad
+        assert np.concatenate(sequence).shape == (4,)
+        with tg.no_grad():
+            assert isinstance(np.hstack(sequence), tg.Tensor)
+
+
+def test_without_a_gradient_tensors_come_out_as_well():
+    x = tg.Tensor(np.eye(2) * 3)
+    sign, logarithm = np.linalg.slogdet(x)
+    assert isinstance(logarithm, tg.Tensor) and sign.item() == 1
+    for value in [np.linalg.norm(x), np.trace(x), np.median(x), np.add.reduce(x, axis=None)]:
+        assert isinstance(value, tg.Tensor) and isinstance(value.item(), float)
+
+
+def test_a_tensor_is_not_a_base_class():
+    with pytest.raises(TypeError, match="cannot be subclassed"):
+        type("Mine", (tg.Tensor,), {})
+
+
+def test_names_and_operators_in_place():
+    w = tg.Tensor(7.0, requires_grad=True)
+    w.name = "w"
+    assert w.node.name == "w"
+    w %= 4
+    w //= 2
+    assert w.item() == 1.0

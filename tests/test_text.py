@@ -48,3 +48,11 @@ def test_weights_on_disk(tmp_path):
     path.write_text("not weights")
     with pytest.raises(ValueError, match="is not a safetensors file"):
         tg.load(path)
+
+
+def test_what_is_saved_has_names_and_keeps_its_shape(tmp_path):
+    path = tmp_path / "weights.safetensors"
+    tg.save(path, {"s": tg.Tensor(2.0, requires_grad=True)})
+    assert tg.load(path)["s"].shape == ()
+    with pytest.raises(TypeError, match=r"saved by name.*not a list"):
+        tg.save(path, [tg.Tensor(2.0)])

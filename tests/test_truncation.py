@@ -195,3 +195,10 @@ def test_values_compare():
 def test_values_that_make_no_sense(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_one_strategy_by_two_names():
+    assert tg.TBPTT(3, 3) == tg.Subsequence(3) and tg.TBPTT(1, 4) == tg.Window(3)
+    assert len({tg.TBPTT(3, 3), tg.Subsequence(3), tg.TBPTT(1, 4), tg.Window(3)}) == 2
+    assert tg.Subsequence([2, 3]) == tg.Subsequence((2, 3)) != tg.Subsequence(2)
+    assert tg.Full() == tg.Full() != tg.Window(0) and tg.Subsequence(2) != 2

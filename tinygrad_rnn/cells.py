@@ -15,10 +15,16 @@ from tinygrad_rnn.functions import relu, sigmoid
 from tinygrad_rnn.initial import recurrent, uniform
 from tinygrad_rnn.tensor import Tensor
 
+
+def identity(x: Any) -> Any:
+    """φ(x) = x, for the chapter's linear network."""
+    return x
+
+
 NONLINEARITIES: dict[str, Callable[[Any], Any]] = {
     "tanh": np.tanh,
     "relu": relu,
-    "identity": lambda x: x,
+    "identity": identity,
 }
 
 
@@ -45,6 +51,10 @@ class Cell:
         dtype: Any = np.float64,
         recurrent_weights: str = "uniform",
     ) -> None:
+        if input_size < 1 or hidden_size < 1:
+            raise ValueError(
+                f"a cell has at least one input and one unit, not {input_size} and {hidden_size}"
+            )
         rng = np.random.default_rng(rng)
         self.input_size, self.hidden_size = input_size, hidden_size
         shape = (input_size, self.gates * hidden_size)

@@ -57,6 +57,8 @@ def check_gradients(
         everything = [next(given) if _is_float(leaf) else leaf for leaf in leaves(args)]
         return f(*rebuilt(args, iter(everything)))
 
+    if not variables:
+        raise TypeError("there is nothing to check: no argument is, or holds, an array of floats")
     names = [name for name, _ in variables]
     points = [plain(leaf) for _, leaf in variables]
     _check(of_variables, names, points, 1, order, step, tolerance, rng)

@@ -7,7 +7,9 @@ whose variable is whose.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -24,14 +26,31 @@ Tree: TypeAlias = Any
 Argnums: TypeAlias = int | str | Sequence[int | str]
 
 
+class Calls(threading.local):
+    """How many functions this thread is differentiating at the moment, one within the other."""
+
+    depth = 0
+
+    @contextmanager
+    def inside(self) -> Iterator[None]:
+        self.depth += 1
+        try:
+            yield
+        finally:
+            self.depth -= 1
+
+
+calls = Calls()
+
+
 def grad(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Tree]:
     """The gradient of a function that returns one number, as a function of the same arguments.
 
     argnums: which argument to differentiate by: its place, or its name if it is given by keyword;
         a list or tuple of those gives a tuple of gradients. An argument may be an array or any
         nesting of lists, tuples and dicts of arrays; its gradient has the same structure.
-    Returns plain arrays; Tensors where the result depends on a Tensor that needs a gradient
-    itself, so that gradients of gradients come out right.
+    Returns plain arrays; Tensors if an argument is a Tensor that needs a gradient, or if the call
+    is made by a function that is being differentiated itself, so that derivatives nest.
     Raises ValueError if f does not return a single number, TypeError for arguments of integers.
 
     >>> import numpy as np, tinygrad_rnn as tg
@@ -81,7 +100,10 @@ def vjp(f: Callable[..., Tree], *args: Tree) -> tuple[Tree, Callable[[Tree], tup
     (array([1., 5.]),)
     """
     ambient = recording.mark
-    with marked(ambient or Mark()):
+    enclosed = calls.depth > 0 or any(
+        isinstance(leaf, Tensor) and leaf.requires_grad for leaf in leaves(args)
+    )
+    with marked(ambient or Mark()), calls.inside():
         variables = [_variable(leaf) for leaf in leaves(args)]
         output = f(*rebuilt(args, iter(variables)))
     results = [leaf if isinstance(leaf, Tensor) else Tensor(leaf) for leaf in leaves(output)]
@@ -89,7 +111,7 @@ def vjp(f: Callable[..., Tree], *args: Tree) -> tuple[Tree, Callable[[Tree], tup
     nodes, is_open = between(
         [variable.node for variable in variables], [result.node for result in tracked]
     )
-    is_open = is_open and ambient is not None
+    is_open = is_open and enclosed and ambient is not None
 
     def pullback(gradient: Tree) -> tuple[Tree, ...]:
         seeds = [_seed(g, y) for g, y in zip(leaves(gradient), results, strict=True)]
@@ -111,7 +133,8 @@ def jvp(
 ) -> tuple[Tree, Tree]:
     """The value f(*args), and J v: how the value changes as the arguments move along `tangents`.
 
-    args, tangents: sequences of the same structure and shapes, one entry per argument.
+    args, tangents: sequences of the same structure and shapes, one entry per argument; for one
+        argument, it alone will do.
     The product is the derivative of the pull-back, which is linear in the gradient it is given:
     J v = ∂/∂g (gᵀ J) v.
 
@@ -120,6 +143,7 @@ def jvp(
     >>> change
     array([1., 2.])
     """
+    args, tangents = (x if isinstance(x, tuple | list) else (x,) for x in (args, tangents))
     value, pullback = vjp(f, *args)
     zeros = rebuilt(value, (np.zeros_like(plain(leaf)) for leaf in leaves(value)))
     _, transposed = vjp(pullback, zeros)

@@ -26,6 +26,9 @@ relu = derivative(_relu, lambda g, y: g * (y > 0))
 def _sigmoid(x: Array) -> Array:
     """1 / (1 + exp(-x)), elementwise, as (1 + tanh(x / 2)) / 2, which cannot overflow.
 
+    It is right to rounding next to 1; far below 0, where it is tiny, its own digits are lost
+    (from x = −15 on in float32): use `log_softmax` where its logarithm is wanted.
+
     >>> import numpy as np, tinygrad_rnn as tg
     >>> tg.sigmoid(np.array([0.0, 1000.0]))
     array([0.5, 1. ])
@@ -43,13 +46,14 @@ def _exponentials(x: Array) -> tuple[Array, Array, Array]:
     NumPy and a product with a vector of ones is not. Rows that lie so far below the largest
     entry that digits would be lost send everybody back to one shift per row.
     """
+    if not hasattr(x, "dtype") or x.dtype.kind in "iub":
+        x = np.asarray(x, np.float64)
     ones = np.ones_like(x, shape=x.shape[-1:])
-    if x.size:
-        shift = np.max(x)
+    if x.size and np.isfinite(shift := np.max(x)):
         e = x - shift
         e = np.exp(e, out=e) if type(e) is np.ndarray else np.exp(e)
         s = e @ ones
-        if np.min(s) > 1e-7 and np.isfinite(shift):
+        if np.min(s) > 1e-7:
             return e, s[..., None], shift
     shift = np.max(x, axis=-1, keepdims=True, initial=-np.inf)
     shift = np.where(np.isfinite(shift), shift, np.zeros_like(shift))
@@ -106,7 +110,9 @@ def _cross_entropy(logits: Array, labels: Array) -> Array:
     places = _label_places(logits, labels)
     _, s, shift = _exponentials(logits)
     at_labels = logits.reshape(-1).take(places)
-    return (np.sum(np.log(s) + shift) - np.sum(at_labels)) / np.size(labels)
+    # Differences first: a large shift would swallow the logarithms' digits.
+    below = at_labels - (shift if np.ndim(shift) == 0 else shift.reshape(-1))
+    return (np.sum(np.log(s)) - np.sum(below)) / np.size(labels)
 
 
 def _label_places(logits: Array, labels: Array) -> Array:
@@ -169,10 +175,18 @@ def one_hot(labels: Array, classes: int, dtype: Any = np.float64) -> Array:
 def mse(prediction: Any, target: Any) -> Any:
     """The mean of the squared differences over all entries.
 
+    prediction, target: of one shape; the target may be one number for all.
+    Raises ValueError, with the shapes, if they differ.
+
     >>> import numpy as np, tinygrad_rnn as tg
     >>> print(tg.mse(np.array([1.0, 3.0]), np.array([0.0, 1.0])))
     2.5
     """
+    if np.shape(target) not in [np.shape(prediction), ()]:
+        raise ValueError(
+            f"prediction and target must have one shape, but they have {np.shape(prediction)} "
+            f"and {np.shape(target)}"
+        )
     return np.mean(np.square(prediction - target))
 
 

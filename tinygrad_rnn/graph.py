@@ -208,7 +208,7 @@ def collector_at_rest() -> Iterator[None]:
     """Keep Python's garbage collector from walking the graph while it grows.
 
     It looks for reference cycles, of which the graph has none, again and again: half of the time
-    that it takes to record a long sequence.
+    that it takes to record a long sequence. It rests for the whole process, until the block ends.
     """
     enabled = gc.isenabled()
     gc.disable()

@@ -91,6 +91,8 @@ def install() -> None:
         "sub": np.subtract,
         "mul": np.multiply,
         "truediv": np.true_divide,
+        "floordiv": np.floor_divide,
+        "mod": np.remainder,
         "pow": np.power,
         "matmul": np.matmul,
     }.items():

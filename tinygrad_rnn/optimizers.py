@@ -132,7 +132,7 @@ class Optimizer:
             if parameter.grad is not None:
                 update = self.update(name, parameter.grad)
                 change = np.asarray(self.learning_rate * update, parameter.dtype)
-                parameter.data = parameter.data - change
+                parameter.data = np.asarray(parameter.data - change)
 
     def update(self, name: str, g: Any) -> Any:
         """What is subtracted, in units of the learning rate."""

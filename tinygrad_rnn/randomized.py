@@ -54,6 +54,10 @@ class Randomized(Links):
             pi = pi[:, None]
         return with_first(self._drawn(pi, (max(T - 1, 0),)), T)
 
+    def ended(self, T: int) -> None:
+        if np.ndim(getattr(self, "keep", 0)):
+            exactly(self.keep, T, "probabilities")
+
     def _drawn(self, pi: Array, links: tuple[int, ...]) -> Array:
         """0 or 1/π; the same draws for all links at once or one by one."""
         shape = links if self.batch is None else (*links, self.batch)
@@ -163,6 +167,9 @@ class Given(Randomized):
     def links(self, T: int) -> Array:
         return with_first(fitted(self.xi, T, "links"), T)
 
+    def ended(self, T: int) -> None:
+        exactly(self.xi, T, "links")
+
     def earliest(self, t: int) -> Any:
         """The last step up to t that is entered through a link ξ = 0; needs ξ_1 .. ξ_t, no ξ_0."""
         cut = np.concatenate([np.ones((1, *self.xi.shape[1:])), self.xi == 0])[: t + 1]
@@ -186,6 +193,15 @@ def fitted(values: Array, T: int, what: str) -> Array:
             f"but {len(values)} {what} were given"
         )
     return values[len(values) - max(T - 1, 0) :]
+
+
+def exactly(values: Array, T: int, what: str) -> None:
+    """A stream does not know T: its first value is for the first link, and none may be left."""
+    if len(values) > T - 1:
+        raise ValueError(
+            f"the stream ended after {T} steps, between which there are {max(T - 1, 0)} links, but "
+            f"{len(values)} {what} were given, and the first of them was taken for the first link"
+        )
 
 
 def with_first(xi: Array, T: int) -> Array:

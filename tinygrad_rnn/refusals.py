@@ -42,6 +42,15 @@ def complex_values(function: Function, dtype: Any) -> TypeError:
     )
 
 
+def refuse_gradient_of(data: Any) -> None:
+    """TypeError if there is no derivative by data of this kind."""
+    if data.dtype.kind != "f":
+        raise TypeError(
+            f"a gradient needs floats, but the data are {data.dtype} of shape {data.shape}; "
+            f"convert them first, for example with .astype(np.float64)"
+        )
+
+
 def refuse_writing(function: Function, kwargs: Mapping[str, Any]) -> None:
     """TypeError for `out=` a Tensor."""
     out = kwargs.get("out")

@@ -27,8 +27,13 @@ def save(path: str | PathLike[str], parameters: Mapping[str, Any]) -> None:
     >>> sorted(loaded), np.array_equal(loaded["W_hh"], cell.W_hh.data)
     (['W_hh', 'W_xh', 'b_h'], True)
     """
+    if not isinstance(parameters, Mapping):
+        raise TypeError(
+            f"parameters are saved by name: give a dict such as cell.parameters(), "
+            f"not a {type(parameters).__name__}"
+        )
     arrays = {
-        name: np.ascontiguousarray(value.data if isinstance(value, Tensor) else value)
+        name: np.asarray(value.data if isinstance(value, Tensor) else value, order="C")
         for name, value in parameters.items()
     }
     target = Path(path)

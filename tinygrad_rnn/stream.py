@@ -59,6 +59,7 @@ def stream(
 
 def _run(cell: Any, xs: Iterable[Any], state: Any, enter: Linked | Sliding) -> Iterator[Any]:
     names: list[tuple[str, str]] = []
+    t = -1
     for t, x in enumerate(xs):
         before = recording.mark
         try:
@@ -72,7 +73,7 @@ def _run(cell: Any, xs: Iterable[Any], state: Any, enter: Linked | Sliding) -> I
                 entered = state
             else:
                 entered = enter(state, t)
-            state = cell(x, entered)
+            state = fresh(cell(x, entered), entered)
             if t == 0:
                 compare(entered, state, t)
             if before is not None:
@@ -81,17 +82,28 @@ def _run(cell: Any, xs: Iterable[Any], state: Any, enter: Linked | Sliding) -> I
             recording.mark = before
         del x, entered  # while the caller has the state, nothing else is held for him
         yield state
+    enter.ended(t + 1)
+
+
+def fresh(state: Any, entered: Any) -> Any:
+    """The state with a node of its own for each part that the cell has handed through: what is
+    cut later is this step's link, and not the caller's value."""
+    given = {id(part) for part in leaves(entered) if isinstance(part, Tensor)}
+    return map_state(lambda h: scaled(h, 1.0) if id(h) in given else h, state)
 
 
 class Linked:
     """Truncation that is a weight on the link: the next step sees the state through it."""
 
     def __init__(self, truncation: Links) -> None:
-        self.factors = truncation.factors()
+        self.truncation, self.factors = truncation, truncation.factors()
 
     def __call__(self, state: Any, t: int) -> Any:
         """The state of step t−1 as step t sees it."""
         return link(state, next(self.factors))
+
+    def ended(self, T: int) -> None:
+        self.truncation.ended(T)
 
 
 class Sliding:
@@ -120,6 +132,9 @@ class Sliding:
             self.recent.popleft()
             self.first += 1
         return entry.seen
+
+    def ended(self, T: int) -> None:
+        pass
 
 
 class Entry:

@@ -79,7 +79,7 @@ def sweep(
                 own.add(node)
 
     for node, seed in zip(outputs, seeds, strict=True):
-        add(node, seed)
+        add(node, Tensor(seed) if create_graph and not isinstance(seed, Tensor) else seed)
     for node in reversed(nodes):
         if node in tied:
             for pullback, uses in _by_pullback(tied.pop(node)):
@@ -112,7 +112,7 @@ def sweep(
                     add(parent, contribution)
             else:
                 contribution = pullback.function(gradient, *kept)
-                held = pending.get(parent)
+                held = pending.get(parent)  # `add`, written out: this runs for every edge
                 if held is None:
                     pending[parent] = contribution
                 elif parent in own and held.shape == contribution.shape:
@@ -136,8 +136,9 @@ def fit(gradient: Array, shape: tuple[int, ...]) -> Array:
     extra = len(gradient.shape) - len(shape)
     if extra > 0:
         # A product with ones is many times faster than a sum over the leading axes.
-        rows = gradient.reshape(*map(math.prod, (gradient.shape[:extra], gradient.shape[extra:])))
-        gradient = (np.ones_like(rows, shape=len(rows)) @ rows).reshape(gradient.shape[extra:])
+        outer, inner = gradient.shape[:extra], gradient.shape[extra:]
+        rows = gradient.reshape(math.prod(outer), math.prod(inner))
+        gradient = (np.ones_like(rows, shape=len(rows)) @ rows).reshape(inner)
     have, want = gradient.shape, shape[len(shape) - len(gradient.shape) :]
     stretched = tuple(n for n in range(len(have)) if want[n] == 1 and have[n] != 1)
     if stretched:
@@ -149,7 +150,8 @@ def remembered(node: Node, edge: Edge) -> tuple[Any, ...]:
     """What an edge keeps, as Tensors wherever it depends on something that needs a gradient."""
     _, _, pullback, kept = edge
     origin = {argument: parent for parent, argument, needed, _ in node.edges if needed is not None}
-    origin["y"] = node
+    if pullback.output_is_y:
+        origin["y"] = node
 
     def restore(need: str, value: Any) -> Any:
         if need in origin:
@@ -174,6 +176,8 @@ def backward(output: Tensor, gradient: Any = None) -> None:
     with collector_at_rest():
         for node, total in sweep([output.node], [_seed(output, gradient)], leaves_only=True):
             if isinstance(node, Leaf):  # and not a computed value that was cut off
+                total = total.data if isinstance(total, Tensor) else total
+                total = np.array(total) if isinstance(total, np.generic) else total
                 node.grad = total.copy() if node.grad is None else node.grad + total
 
 
@@ -215,12 +219,6 @@ def gradients(
     >>> print(*tg.gradients(h * h, [h, w]))
     18.0 108.0
     """
-    for place, tensor in enumerate(inputs):
-        if not tensor.requires_grad:
-            raise TypeError(
-                f"input {place}, {tensor.name or 'a Tensor'} of shape {tensor.shape}, needs no "
-                f"gradient, so nothing was recorded for it; make it with requires_grad=True"
-            )
     wanted = {tensor.node: tensor for tensor in inputs}
     nodes, _ = between(list(wanted), [output.node])
     found = {
@@ -232,12 +230,22 @@ def gradients(
     def own(tensor: Tensor) -> Any:
         gradient = found.get(tensor.node)
         if gradient is None:
+            refuse_untracked(tensor)
             gradient = np.zeros_like(tensor.data)
         elif not isinstance(gradient, Tensor):
             gradient = gradient.copy()  # pull-backs hand the same array to several nodes
         return Tensor(gradient) if create_graph and type(gradient) is not Tensor else gradient
 
     return [own(tensor) for tensor in inputs]
+
+
+def refuse_untracked(tensor: Tensor) -> None:
+    """TypeError for a Tensor whose uses were not recorded."""
+    if not tensor.requires_grad:
+        raise TypeError(
+            f"{tensor.name or 'a Tensor'} of shape {tensor.shape} needs no gradient, so nothing "
+            f"was recorded for it; make it with requires_grad=True"
+        )
 
 
 def between(inputs: Sequence[Node], outputs: Sequence[Node]) -> tuple[list[Node], bool]:
@@ -283,7 +291,8 @@ def contributions(output: Tensor, tensor: Tensor, seed: Any = None) -> list[Cont
     """One entry per use of `tensor` in the history of `output`; they sum to the gradient.
 
     The terms of dL/dW_hh = Σ_t δ_t h_{t−1}ᵀ (chapter "Backpropagation Through Time"), one by one,
-    in recorded order.
+    in recorded order. A whole `scan` is one use; `unroll` shows its steps.
+    Raises TypeError for a Tensor that needs no gradient.
 
     >>> import tinygrad_rnn as tg
     >>> w = tg.Tensor(3.0, requires_grad=True)
@@ -296,11 +305,13 @@ def contributions(output: Tensor, tensor: Tensor, seed: Any = None) -> list[Cont
     0 6.0
     1 6.0
     """
+    refuse_untracked(tensor)
     uses: list[Contribution] = []
 
     def note(node: Node, edge: Edge, contribution: Array) -> None:
         if edge[0] is tensor.node:
-            uses.append(Contribution(node.step, node.scope, fit(contribution, tensor.shape)))
+            gradient = fit(contribution, tensor.shape).astype(tensor.dtype)  # a copy of its own
+            uses.append(Contribution(node.step, node.scope, gradient))
 
     for _ in sweep([output.node], [_seed(output, seed)], each_use=note):
         pass

@@ -2,13 +2,15 @@
 
 Everything that is computed from Tensors, by an operator, an index or a NumPy function, goes
 through the one door `apply`: it calls the function on the arrays inside and, where an argument
-needs a gradient, records a node.
+needs a gradient, records a node. (Ufuncs of one or two operands take a short cut that does the
+same: `operators.py`.)
 """
 
 from __future__ import annotations
 
 import math
 import operator
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
@@ -17,10 +19,20 @@ import numpy as np
 from tinygrad_rnn.derivatives.table import CONSTANT, RULES, composition
 from tinygrad_rnn.graph import Array, Edge, Leaf, Node, recording
 from tinygrad_rnn.methods import ArrayMethods
-from tinygrad_rnn.refusals import complex_values, refuse_unread, refuse_writing, without_rule
+from tinygrad_rnn.refusals import (
+    complex_values,
+    refuse_gradient_of,
+    refuse_unread,
+    refuse_writing,
+    without_rule,
+)
 
 STRAIGHT: dict[np.ufunc, Callable[..., Any]] = {}
-"""Ufuncs whose calls are written out: `apply` for one or two operands, without a loop."""
+"""Ufuncs whose calls are written out: `apply` for one or two operands, without a loop (see
+`operators.py`, which fills this in)."""
+
+SEQUENCES = (list, tuple, deque)
+"""What an argument that is a sequence of arrays may come in."""
 
 
 class Tensor(ArrayMethods):
@@ -43,16 +55,16 @@ class Tensor(ArrayMethods):
 
     _records = True
 
+    def __init_subclass__(cls) -> None:
+        raise TypeError("Tensor cannot be subclassed: hold one, or put your array type inside one")
+
     def __init__(self, data: Any, requires_grad: bool = False, name: str | None = None) -> None:
         if isinstance(data, Tensor):
             data = data.data
         elif not hasattr(data, "__array_function__"):
             data = np.asarray(data)
-        if requires_grad and data.dtype.kind != "f":
-            raise TypeError(
-                f"a gradient needs floats, but the data are {data.dtype} of shape {data.shape}; "
-                f"convert them first, for example with .astype(np.float64)"
-            )
+        if requires_grad:
+            refuse_gradient_of(data)
         self.data: Array = data
         self._requires_grad = requires_grad
         self._node: Node | None = None
@@ -84,8 +96,9 @@ class Tensor(ArrayMethods):
                 f"{self.name or 'this Tensor'} was computed by {self.node.function.__name__}, and "
                 f"only a leaf's requires_grad can be set; use .detach() for a constant"
             )
-        leaf = Tensor(self.data, requires_grad=value, name=self.name)
-        self._requires_grad, self._node = value, leaf._node
+        if value:
+            refuse_gradient_of(self.data)
+        self._requires_grad = self.node.requires_grad = value
 
     @property
     def grad(self) -> Array | None:
@@ -107,6 +120,10 @@ class Tensor(ArrayMethods):
     def name(self) -> str | None:
         """Its name in pictures and messages."""
         return None if self._node is None else self._node.name
+
+    @name.setter
+    def name(self, value: str | None) -> None:
+        self.node.name = value
 
     def named(self, name: str) -> Tensor:
         """Name this value for the pictures, and return it.
@@ -136,7 +153,8 @@ class Tensor(ArrayMethods):
 
     def item(self) -> float:
         """The one number inside, as a Python number."""
-        return self.data.item()  # type: ignore[no-any-return]
+        value = self.data
+        return value.item() if hasattr(value, "item") else float(value)
 
     def tolist(self) -> Any:
         """The numbers inside, as Python's own, in nested lists."""
@@ -291,9 +309,12 @@ def apply(
     ] = []  # what is a Tensor among them, each with its argument
     for value, argument in zip(values, rule.arguments):  # noqa: B905 (hot, and of one length)
         if type(value) is Tensor:
-            arrays.append(value.data)
-            tensors.append((value, argument, None))
-        elif type(value) is tuple or type(value) is list:
+            if argument[1] is None or not argument[1].takes_a_sequence:
+                arrays.append(value.data)
+                tensors.append((value, argument, None))
+                continue
+            value = list(value)  # its rows are the sequence
+        if isinstance(value, SEQUENCES):
             arrays.append(unwrap(value))
             tensors += [(v, argument, i) for i, v in enumerate(value) if type(v) is Tensor]
         else:
@@ -363,8 +384,9 @@ def unwrap(value: Any) -> Any:
     """The arrays inside Tensors, also in lists, tuples and dicts of them."""
     if type(value) is Tensor:
         return value.data
-    if isinstance(value, list | tuple) and type(value) in (list, tuple):
-        return type(value)([unwrap(v) for v in value])
+    if isinstance(value, SEQUENCES):  # plain ones: NumPy need not know the other kinds
+        inside = [unwrap(v) for v in value]
+        return tuple(inside) if isinstance(value, tuple) else inside
     if type(value) is dict:
         return {key: unwrap(v) for key, v in value.items()}
     return value
@@ -372,13 +394,15 @@ def unwrap(value: Any) -> Any:
 
 def _wrapped(value: Any) -> Any:
     if isinstance(value, list | tuple):
-        return type(value)(_wrapped(v) for v in value)
-    return Tensor(value) if hasattr(value, "__array_function__") else value
+        parts = [_wrapped(v) for v in value]
+        return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
+    is_array = hasattr(value, "__array_function__") or isinstance(value, np.generic)
+    return Tensor(value) if is_array else value
 
 
 def _needs_gradient(values: Sequence[Any]) -> bool:
     return any(
-        v._requires_grad if type(v) is Tensor else type(v) in (list, tuple) and _needs_gradient(v)
+        v._requires_grad if type(v) is Tensor else isinstance(v, SEQUENCES) and _needs_gradient(v)
         for v in values
     )
 

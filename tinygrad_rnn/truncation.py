@@ -27,7 +27,23 @@ Steps: TypeAlias = int | tuple[int, ...]
 
 
 class Truncation(ABC):
-    """A strategy, whatever its family; it answers `weights(T)`."""
+    """A strategy, whatever its family; it answers `weights(T)`.
+
+    TBPTT(k, k) is Subsequence(k), and TBPTT(1, k+1) is Window(k): these are equal.
+    """
+
+    k1: Any = None
+    k2: Any = None
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Truncation):
+            return NotImplemented
+        if self.k1 is None:
+            return self is other
+        return bool(self.k1 == other.k1 and self.k2 == other.k2)
+
+    def __hash__(self) -> int:
+        return object.__hash__(self) if self.k1 is None else hash((self.k1, self.k2))
 
     @abstractmethod
     def weights(self, T: int) -> Array:
@@ -65,6 +81,9 @@ class Links(Truncation):
         drawn = list(islice(self.factors(), max(T - 1, 0)))
         first = np.ones_like(drawn[0]) if drawn else 1.0
         return np.array([first, *drawn][:T], np.float64)
+
+    def ended(self, T: int) -> None:
+        """Told by a stream how many steps it had: ValueError if there were links for more."""
 
     def weights(self, T: int) -> Array:
         xi = self.links(T)
@@ -114,7 +133,7 @@ class Full(Links):
         return 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Subsequence(Links):
     """Chunks of k steps, with a detach at every multiple of k: f(t) = k·⌊t/k⌋.
 
@@ -134,6 +153,16 @@ class Subsequence(Links):
     def __post_init__(self) -> None:
         object.__setattr__(self, "k", steps(self.k, "Subsequence", "k", 1))
 
+    @property
+    def k1(self) -> Steps:
+        """As a TBPTT(k1, k2): k."""
+        return self.k  # type: ignore[no-any-return]
+
+    @property
+    def k2(self) -> Steps:
+        """As a TBPTT(k1, k2): k."""
+        return self.k  # type: ignore[no-any-return]
+
     def factors(self) -> Iterator[Any]:
         k, t = spread(self.k), 0
         while True:
@@ -146,7 +175,7 @@ class Subsequence(Links):
         return k * (t // k)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Window(Windows):
     """Every loss looks back k links, so through k + 1 uses of the weights: f(t) = max(0, t−k).
 
@@ -180,7 +209,7 @@ class Window(Windows):
         return largest(t - spread(self.k))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TBPTT(Windows):
     """Every k1 steps, go back k2 steps for the k1 new losses: f(t) = max(0, (⌊t/k1⌋+1)·k1 − k2).
 

@@ -426,3 +426,13 @@ def test_source_of_the_chapters_linear_network() -> None:
     ):
         assert line in source
     assert source.count(" for ") == 3  # two loops; one is in a comment
+
+
+def test_second_derivatives_of_a_loss_that_is_linear_in_the_states() -> None:
+    cell = tg.RNNCell(3, 4, rng=0)
+    xs = np.random.default_rng(0).normal(size=(4, 2, 3))
+    v = np.random.default_rng(1).normal(size=xs.shape)
+    compiled = tg.hvp(lambda x: np.sum(tg.scan(cell, x)[0]), xs, v)
+    recorded = tg.hvp(lambda x: np.sum(np.stack(tg.unroll(cell, x)[0])), xs, v)
+    assert np.abs(recorded).max() > 0.01
+    np.testing.assert_allclose(compiled, recorded, rtol=0, atol=1e-13)

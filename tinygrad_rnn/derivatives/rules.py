@@ -26,7 +26,9 @@ class Pullback:
         "function",
         "keep",
         "needs",
+        "output_is_y",
         "places",
+        "takes_a_sequence",
         "together",
         "together_below",
     )
@@ -47,6 +49,8 @@ class Pullback:
                     f"{', '.join(names)}, each also as {_SHAPE}..."
                 )
         self.needs = tuple(needs)
+        self.output_is_y = "y" not in names  # else y is an argument of that name
+        self.takes_a_sequence = "i" in needs and "i" not in names
         self.places = tuple(known.index(need.removeprefix(_SHAPE)) for need in needs)
         self.keep = compiled("values", self.kept([f"values[{n}]" for n in range(len(known))]))
 
