@@ -407,6 +407,15 @@ def _needs_gradient(values: Sequence[Any]) -> bool:
     )
 
 
+def given(data: Array, name: str | None) -> Tensor:
+    """`Tensor(data, name=name)` for an ndarray, without the questions: one for every step."""
+    result = _new(Tensor)
+    result.data = data
+    result._requires_grad = False
+    result._node = None if name is None else Leaf(data.shape, data.dtype, False, name)
+    return result
+
+
 def tracked(data: Array, node: Node) -> Tensor:
     """A Tensor for a value whose node exists already."""
     result = _new(Tensor)

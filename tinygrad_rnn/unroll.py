@@ -13,7 +13,7 @@ from tinygrad_rnn.graph import Mark, collector_at_rest, recording, scope
 from tinygrad_rnn.names import name, names_of
 from tinygrad_rnn.state import link, map_state, tensor
 from tinygrad_rnn.state import reset as reset_state
-from tinygrad_rnn.tensor import Tensor
+from tinygrad_rnn.tensor import Tensor, given
 from tinygrad_rnn.truncation import Full, Links, Truncation, Windows
 
 
@@ -169,7 +169,7 @@ def inputs_of(cell: Any, xs: Any) -> list[Any]:
 def input_of(x: Any, t: int) -> Any:
     """The input of step t as a Tensor, or as a nesting of them, with a name."""
     if type(x) is np.ndarray:
-        return Tensor(x, name=None if recording.mark is None else f"x_{t + 1}")
+        return given(x, None if recording.mark is None else f"x_{t + 1}")
     x = map_state(tensor, x)
     if recording.mark is not None:
         name(x, repeat(("x_", "")), t + 1)

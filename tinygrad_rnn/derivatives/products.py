@@ -18,9 +18,12 @@ def _transposed(x: Array) -> Array:
     return x.T if x.ndim == 2 else np.swapaxes(x, -1, -2)
 
 
+_ndarray = np.ndarray
+
+
 def _matmul(x1: Array, x2: Array) -> Array:
     # The method of two small matrices takes less than half the time of the ufunc.
-    if type(x1) is np.ndarray and type(x2) is np.ndarray and x1.ndim == 2 == x2.ndim:
+    if type(x1) is _ndarray is type(x2) and x1.ndim == 2 == x2.ndim:
         return x1.dot(x2)
     return np.matmul(x1, x2)
 

@@ -54,10 +54,14 @@ class Pullback:
         self.places = tuple(known.index(need.removeprefix(_SHAPE)) for need in needs)
         self.keep = compiled("values", self.kept([f"values[{n}]" for n in range(len(known))]))
 
-    def kept(self, values: Sequence[str]) -> str:
-        """The tuple of what is needed, as an expression in those for `[*arguments, y, i]`."""
+    def kept(self, values: Sequence[str], shapes: Sequence[str] | None = None) -> str:
+        """The tuple of what is needed, as an expression in those for `[*arguments, y, i]`.
+
+        shapes: expressions for the arguments' shapes, where something shorter will do.
+        """
+        shapes = shapes or [f"shape({value})" for value in values]
         items = [
-            f"shape({values[place]})" if need.startswith(_SHAPE) else values[place]
+            shapes[place] if need.startswith(_SHAPE) else values[place]
             for need, place in zip(self.needs, self.places, strict=True)
         ]
         return f"({''.join(f'{item}, ' for item in items)})"
@@ -83,7 +87,6 @@ class Rule:
         "arity",
         "compute",
         "defaults",
-        "edges",
         "function",
         "names",
         "positions",
@@ -116,7 +119,6 @@ class Rule:
         )
 
         self.compute = function
-        self.edges: dict[tuple[int, ...], Callable[..., tuple[Edge, ...]]] = {}
         # An option that no pull-back reads would be ignored by the derivative, so it is refused.
         read = {n.removeprefix(_SHAPE) for _, p in self.arguments if p for n in p.needs}
         read |= {name for name, p in self.arguments if p}
@@ -135,17 +137,17 @@ class Rule:
         """
         tensors = [f"t{n}" for n in range(len(kinds))]
         arrays = [f"a{n}" for n in range(len(kinds))]
+        values = [*arrays, "y", "None"]
+        shapes = [f"a{n}.shape" if kind else f"shape(a{n})" for n, kind in enumerate(kinds)]
         edges, pullbacks = "", {}
         for n, kind in enumerate(kinds):
             name, pullback = self.arguments[n]
             if kind == 2 and pullback is not None:
                 pullbacks[f"p{n}"] = pullback
-                edges += f"(t{n}._node, {name!r}, p{n}, {pullback.kept([*arrays, 'y', 'None'])}), "
+                edges += f"(t{n}._node, {name!r}, p{n}, {pullback.kept(values, shapes)}), "
             elif kind:
-                edges += f"(t{n}.node, {name!r}, None, ()), "
-        parameters = ", ".join([*tensors, *arrays, "y"])
-        self.edges[kinds] = compiled(parameters, f"({edges})", **pullbacks)
-        return self.edges[kinds]
+                edges += f"(t{n}._node or t{n}.node, {name!r}, None, ()), "
+        return compiled(", ".join([*tensors, *arrays, "y"]), f"({edges})", **pullbacks)
 
     def unread(self, args: Sequence[Any], kwargs: dict[str, Any]) -> str | None:
         """An option that the call sets and the derivative does not take into account, or None."""
