@@ -23,6 +23,12 @@ def by_hand(problem: Problem) -> Step:
     )
 
 
+def by_hand_any_batch(problem: Problem) -> Step:
+    """The program for batches also where there is one sequence: h_t and x_t apart, as one writes
+    them down, and not the stacked weights that batch size 1 allows."""
+    return handwritten.batch(problem)
+
+
 def recorded(problem: Problem) -> Step:
     """This project, define by run: one node per operation."""
     import numpy as np
@@ -280,6 +286,7 @@ class Peer(NamedTuple):
 
 PEERS: dict[str, Peer] = {
     "by hand": Peer(by_hand, "numpy", ("rnn", "minimal")),
+    "by hand, any batch": Peer(by_hand_any_batch, "numpy", ("rnn",)),
     "scan": Peer(scan, "numpy", tuple(BLOCKS)),
     "recorded": Peer(recorded, "numpy", tuple(BLOCKS)),
     "torch.nn": Peer(torch_fused, "torch", ("rnn", "gru", "lstm")),
