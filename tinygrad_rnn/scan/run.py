@@ -11,6 +11,7 @@ from tinygrad_rnn.derivatives.rules import Pullback
 from tinygrad_rnn.differentiate import leaves as parts
 from tinygrad_rnn.graph import Array, Mark, Node, recording
 from tinygrad_rnn.scan.captures import Captures, captures
+from tinygrad_rnn.scan.exchange import exchanged
 from tinygrad_rnn.scan.lanes import schedule
 from tinygrad_rnn.scan.plan import Plan, planned
 from tinygrad_rnn.scan.program import Program
@@ -198,6 +199,8 @@ class Run:
         """∂L/∂(input i). All are computed together when the first is asked for."""
         if self.known is None or self.known[0] is not g:
             adjoints = g.parts if isinstance(g, Adjoints) else {0: g}
+            if recording.mark is None:
+                adjoints = {n: a.data if type(a) is Tensor else a for n, a in adjoints.items()}
             if any(isinstance(a, Tensor) for a in adjoints.values()):
                 found = self._recorded(adjoints)
             else:
@@ -229,10 +232,21 @@ class Run:
 
     def _recorded(self, adjoints: dict[int, Any]) -> list[Any]:
         """The gradients as Tensors, for derivatives of a higher order: by `unroll`."""
-        sequence = self.sequence
-        states, last = unroll(
-            sequence.cell, sequence.xs, sequence.state, sequence.repeatable, sequence.reset
-        )
+        # Inputs may have been computed from one another. The gradient of one is not to flow on
+        # through another one here, so the steps are run on copies of them.
+        sequence, tensors = self.sequence, self.tensors
+        copies = {i: +tensors[i] for i in self.wanted}
+        count = len(sequence.state_parts)
+        following = iter([copies.get(i, tensors[i]) for i in range(count)])
+        carried = [i for i in self.wanted if i >= count + len(sequence.input_parts)]
+        with exchanged([tensors[i] for i in carried], [copies[i] for i in carried]):
+            states, last = unroll(
+                sequence.cell,
+                copies.get(count, sequence.xs),
+                map_state(lambda _: next(following), sequence.state),
+                sequence.repeatable,
+                sequence.reset,
+            )
         if not self.plan.all_states:
             states = [last]
         flat, seeds = [], []
@@ -241,9 +255,8 @@ class Run:
                 flat.append(np.reshape(np.stack(steps), -1))
                 seeds.append(np.reshape(adjoints[n], -1))
         output, seed = np.concatenate(flat), np.concatenate(seeds)
-        inputs = [self.tensors[i] for i in self.wanted]
-        found = gradients(output, inputs, seed, create_graph=True)  # type: ignore[arg-type]
-        result: list[Any] = [None] * len(self.tensors)
+        found = gradients(output, list(copies.values()), seed, create_graph=True)  # type: ignore[arg-type]
+        result: list[Any] = [None] * len(tensors)
         for i, gradient in zip(self.wanted, found, strict=True):
             result[i] = gradient
         return result

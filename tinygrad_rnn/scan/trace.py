@@ -17,6 +17,7 @@ import numpy as np
 from tinygrad_rnn.differentiate import leaves as parts
 from tinygrad_rnn.graph import Mark, Node, marked
 from tinygrad_rnn.scan.captures import Captures
+from tinygrad_rnn.scan.exchange import exchanged
 from tinygrad_rnn.scan.rewrite import ordered
 from tinygrad_rnn.scan.traced import PACKAGE, Traced, TraceError, Value
 from tinygrad_rnn.state import map_state
@@ -91,18 +92,12 @@ def _trace(
         (a, v) for a, v in zip(captured.arrays, result.parameters, strict=True) if type(a) is Tensor
     ]
     frames = LocalNames(result.inputs + result.states + result.parameters)
-    before = [tensor.data for tensor, _ in tensors]
-    try:
-        for tensor, value in tensors:
-            tensor.data = Traced(value)
-        with marked(Mark()):
-            x_nested, h_nested = rebuilt(x, x_tensors), rebuilt(state, h_tensors)
-            with frames:
-                new = cell(x_nested, h_nested)
-            _backward(result, new, state, h_tensors, x_tensors, tensors, frames)
-    finally:
-        for (tensor, _), data in zip(tensors, before, strict=True):
-            tensor.data = data
+    inside = [Tensor(Traced(value), tensor.requires_grad, tensor.name) for tensor, value in tensors]
+    with exchanged([tensor for tensor, _ in tensors], inside), marked(Mark()):
+        x_nested, h_nested = rebuilt(x, x_tensors), rebuilt(state, h_tensors)
+        with frames:
+            new = cell(x_nested, h_nested)
+        _backward(result, new, state, h_tensors, x_tensors, tensors, frames)
     _describe(ordered([v for v in result.results if v is not None]))
     by_array = {
         id(array): value
