@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tinygrad_rnn.exchange import looking
 from tinygrad_rnn.graph import (
     Array,
     Edge,
@@ -219,24 +220,27 @@ def gradients(
     >>> print(*tg.gradients(h * h, [h, w]))
     18.0 108.0
     """
-    wanted = {tensor.node: tensor for tensor in inputs}
-    nodes, _ = between(list(wanted), [output.node])
+    with looking:
+        places = [tensor.node for tensor in inputs]
+    wanted = set(places)
+    nodes, _ = between(places, [output.node])
     found = {
         node: gradient
         for node, gradient in sweep([output.node], [_seed(output, seed)], create_graph, nodes=nodes)
         if node in wanted
     }
 
-    def own(tensor: Tensor) -> Any:
-        gradient = found.get(tensor.node)
+    def own(tensor: Tensor, node: Node) -> Any:
+        gradient = found.get(node)
         if gradient is None:
             refuse_untracked(tensor)
-            gradient = np.zeros_like(tensor.data)
+            with looking:
+                gradient = np.zeros_like(tensor.data)
         elif not isinstance(gradient, Tensor):
             gradient = gradient.copy()  # pull-backs hand the same array to several nodes
         return Tensor(gradient) if create_graph and type(gradient) is not Tensor else gradient
 
-    return [own(tensor) for tensor in inputs]
+    return [own(tensor, node) for tensor, node in zip(inputs, places, strict=True)]
 
 
 def refuse_untracked(tensor: Tensor) -> None:
@@ -306,11 +310,13 @@ def contributions(output: Tensor, tensor: Tensor, seed: Any = None) -> list[Cont
     1 6.0
     """
     refuse_untracked(tensor)
+    with looking:
+        place, shape, dtype = tensor.node, tensor.shape, tensor.dtype
     uses: list[Contribution] = []
 
     def note(node: Node, edge: Edge, contribution: Array) -> None:
-        if edge[0] is tensor.node:
-            gradient = fit(contribution, tensor.shape).astype(tensor.dtype)  # a copy of its own
+        if edge[0] is place:
+            gradient = fit(contribution, shape).astype(dtype)  # a copy of its own
             uses.append(Contribution(node.step, node.scope, gradient))
 
     for _ in sweep([output.node], [_seed(output, seed)], each_use=note):

@@ -10,6 +10,7 @@ import pytest
 
 import tinygrad_rnn as tg
 from tests.scan.test_scan import B, D, H, T, compare, parameter, stacked
+from tinygrad_rnn.scan import TraceError
 
 XS = parameter(T, B, D, seed=1).data
 W = parameter(H, H)  # older than the other weight: a cell may carry what is newer than its origin
@@ -117,6 +118,16 @@ def test_functions_of_a_weight() -> None:
         mine, theirs = tg.Tensor(mine).data, tg.Tensor(theirs).data
         assert np.abs(theirs).max() > 0.01
         np.testing.assert_allclose(mine, theirs, rtol=1e-12, atol=1e-12)
+
+
+def test_a_hidden_tensor_that_is_newer_than_those_the_cell_carries() -> None:
+    class Weights:
+        __slots__ = ("newer",)
+
+    weights = Weights()
+    weights.newer = parameter(H, H)  # type: ignore[attr-defined]
+    with pytest.raises(TraceError, match="cannot be found from the cell"):
+        tg.scan(lambda x, h: np.tanh(x @ W_xh + h @ weights.newer), XS, np.zeros((B, H)))
 
 
 def test_a_tensor_as_seed_where_nothing_is_recorded() -> None:

@@ -54,13 +54,18 @@ class Program:
         self.state_bytes = sum(np.asarray(v.sample).nbytes for v in step.states)
         self.step_bytes = self.state_bytes + emitter.step_bytes()
 
-    def workspace(self, plan: Plan) -> Workspace:
-        """Buffers for a plan that nobody looks into any more, or new ones."""
+    def claimed(self, plan: Plan) -> Workspace:
+        """Buffers for a plan that nobody looks into any more, or new ones; busy from now on.
+
+        To be called by one thread at a time.
+        """
         spaces = self.spaces.setdefault(plan, [])
         for space in spaces:
             if space.is_free():
-                return space
-        space = Workspace(self.make, self.state_shapes, plan)
-        if len(spaces) < 2:
-            spaces.append(space)
+                break
+        else:
+            space = Workspace(self.make, self.state_shapes, plan)
+            if len(spaces) < 2:
+                spaces.append(space)
+        space.busy = True
         return space

@@ -9,9 +9,9 @@ import numpy as np
 
 from tinygrad_rnn.derivatives.rules import Pullback
 from tinygrad_rnn.differentiate import leaves as parts
+from tinygrad_rnn.exchange import exchanged, looking
 from tinygrad_rnn.graph import Array, Mark, Node, recording
 from tinygrad_rnn.scan.captures import Captures, captures
-from tinygrad_rnn.scan.exchange import exchanged
 from tinygrad_rnn.scan.lanes import schedule
 from tinygrad_rnn.scan.plan import Plan, planned
 from tinygrad_rnn.scan.program import Program
@@ -66,22 +66,24 @@ def scan(
     >>> states.shape, last.shape
     ((5, 2, 4), (2, 4))
     """
-    sequence = prepared(cell, xs, state, truncation, reset)
-    if sequence.steps == 0:
-        if outputs == "last":
-            return None, sequence.state
-        empty = map_state(lambda h: Tensor(np.zeros((0, *h.shape), h.dtype)), sequence.state)
-        return empty, sequence.state
-    captured = captures(cell)
-    try:
-        program = program_for(sequence, captured)
-    except TraceError:
-        if not fallback:
-            raise
-        return unrolled(sequence)
-    sizes = program.state_bytes, program.step_bytes
-    plan = planned(sequence, *sizes, checkpoint, budget, block, outputs)
-    return Run(sequence, captured, program, plan).outputs()
+    with looking:
+        sequence = prepared(cell, xs, state, truncation, reset)
+        if sequence.steps == 0:
+            if outputs == "last":
+                return None, sequence.state
+            empty = map_state(lambda h: Tensor(np.zeros((0, *h.shape), h.dtype)), sequence.state)
+            return empty, sequence.state
+        captured = captures(cell)
+        try:
+            program = program_for(sequence, captured)
+        except TraceError:
+            if not fallback:
+                raise
+            return unrolled(sequence)
+        sizes = program.state_bytes, program.step_bytes
+        plan = planned(sequence, *sizes, checkpoint, budget, block, outputs)
+        run = Run(sequence, captured, program, plan)
+    return run.outputs()
 
 
 PROGRAMS: dict[Any, Program] = {}
@@ -118,8 +120,9 @@ def scan_source(
     >>> "dW_hh = rows(h_before).T @ rows(dh)" in source
     True
     """
-    sequence = prepared(cell, xs, state, truncation, reset)
-    return program_for(sequence, captures(cell)).source
+    with looking:
+        sequence = prepared(cell, xs, state, truncation, reset)
+        return program_for(sequence, captures(cell)).source
 
 
 def unrolled(sequence: Sequence) -> tuple[Any, Any]:
@@ -133,13 +136,29 @@ def unrolled(sequence: Sequence) -> tuple[Any, Any]:
 
 
 class Run:
-    """One pass over one sequence, and what its way back needs."""
+    """One pass over one sequence, and what its way back needs.
 
-    __slots__ = ("arrays", "known", "plan", "program", "sequence", "space", "tensors", "wanted")
+    While it lives, its workspace is its own. Made by a thread that holds `looking`, for all that
+    is asked of the cell's Tensors is asked here.
+    """
+
+    __slots__ = (
+        "arrays",
+        "known",
+        "mark",
+        "nodes",
+        "plan",
+        "program",
+        "sequence",
+        "space",
+        "tensors",
+        "wanted",
+    )
 
     def __init__(
         self, sequence: Sequence, captured: Captures, program: Program, plan: Plan
     ) -> None:
+        self.space: Workspace | None = None
         self.sequence, self.program, self.plan = sequence, program, plan
         self.tensors = [*sequence.state_parts, *sequence.input_parts, *captured.arrays]
         self.arrays = [t.data if type(t) is Tensor else t for t in self.tensors]
@@ -149,21 +168,22 @@ class Run:
             if type(t) is Tensor and t.requires_grad and program.gradients[i]
         ]
         self.known: tuple[Any, list[Any]] | None = None
-        self.space: Workspace | None = None
+        self.mark = recording.mark if self.wanted else None
+        self.nodes = (
+            [t.node for t in self.tensors if type(t) is Tensor] if self.mark is not None else []
+        )
+        self.space = program.claimed(plan)
 
     def outputs(self) -> tuple[Any, Any]:
         """Run the steps; the stacked states and the last one, as Tensors in the graph."""
-        space = self.program.workspace(self.plan)
-        stacked = space.forward(self.arrays, len(self.sequence.input_parts))
-        mark = recording.mark
-        if mark is None or not self.wanted:
+        assert self.space is not None
+        stacked = self.space.forward(self.arrays, len(self.sequence.input_parts))
+        if self.mark is None:
             tensors = [Tensor(states) for states in stacked]
         else:
-            self.space = space
-            space.busy = True
             tensors = [
                 _tracked(states, node)
-                for states, node in zip(stacked, self._nodes(stacked, mark), strict=True)
+                for states, node in zip(stacked, self._nodes(stacked, self.mark), strict=True)
             ]
         if not self.plan.all_states:
             return None, self._nested(tensors)
@@ -172,8 +192,13 @@ class Run:
     def _nodes(self, stacked: tuple[Array, ...], mark: Mark) -> list[Node]:
         """The node of the scan; where the state has several parts, also one for each of them."""
         wanted, names = set(self.wanted), self.sequence.state_names
+        of_tensors = iter(self.nodes)
         edges = tuple(
-            (tensor.node, ("inputs", i), *((GRADIENT, (i, self)) if i in wanted else (None, ())))
+            (
+                next(of_tensors),
+                ("inputs", i),
+                *((GRADIENT, (i, self)) if i in wanted else (None, ())),
+            )
             for i, tensor in enumerate(self.tensors)
             if type(tensor) is Tensor
         )

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from tinygrad_rnn.differentiate import leaves as parts
+from tinygrad_rnn.exchange import exchanged
 from tinygrad_rnn.graph import Mark, Node, marked
 from tinygrad_rnn.scan.captures import Captures
-from tinygrad_rnn.scan.exchange import exchanged
 from tinygrad_rnn.scan.rewrite import ordered
 from tinygrad_rnn.scan.traced import PACKAGE, Traced, TraceError, Value
 from tinygrad_rnn.state import map_state

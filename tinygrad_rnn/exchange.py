@@ -1,8 +1,8 @@
-"""Other arrays and nodes inside the Tensors that a cell carries, while it is run for the engine.
+"""Other arrays and nodes inside Tensors, for as long as a cell is run to be looked at.
 
-A cell reaches its Tensors by itself, so they cannot be given to it as arguments. What it does
-with them is seen by putting something else inside of them for the time of one call. Other threads
-must not see that: whoever looks into the Tensors of a cell for a scan holds `looking`.
+A cell reaches its Tensors by itself, so others cannot be given to it as arguments: something else
+is put inside of them. Other threads must not see that, so whoever asks for the node or the array
+of a Tensor that a cell may carry holds `looking`: `scan` and the functions that give gradients do.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from tinygrad_rnn.tensor import Tensor
 
 looking = threading.RLock()
-"""Held by a thread that reads the Tensors of a cell or exchanges what is inside of them. A cell
+"""Held by a thread that exchanges what is inside of Tensors, or must not see it exchanged. A cell
 may itself run a scan, so the thread that holds it may take it again."""
 
 
