@@ -47,8 +47,10 @@ class Node:
     the gradient of this node into a contribution to the parent's, and the values which that
     pull-back asked to be kept. An argument that needs no gradient has the pull-back None.
 
-    The node holds no Tensor and no array except what its pull-backs keep, so there is no
-    reference cycle: when the last Tensor that leads to it goes, it goes.
+    The node holds nothing but what its pull-backs keep: arrays, and for a whole `scan` also its
+    cell and the Tensors that went in. None of it leads back to the node (unless somebody hangs
+    the states on the cell), so there is no reference cycle: when the last Tensor that leads to
+    the node goes, it goes.
     """
 
     __slots__ = (

@@ -80,7 +80,11 @@ def sweep(
                 own.add(node)
 
     for node, seed in zip(outputs, seeds, strict=True):
-        add(node, Tensor(seed) if create_graph and not isinstance(seed, Tensor) else seed)
+        if create_graph and not isinstance(seed, Tensor):
+            seed = Tensor(seed)
+        elif type(seed) is np.ndarray:
+            seed = seed.view()  # what flows in a pass lives no longer than the pass
+        add(node, seed)
     for node in reversed(nodes):
         if node in tied:
             for pullback, uses in _by_pullback(tied.pop(node)):

@@ -34,70 +34,80 @@ class Captures(NamedTuple):
 
 def captures(cell: Callable[..., Any]) -> Captures:
     """Walk the cell: attributes, closures, defaults, bound objects, lists and dicts of these."""
-    key: list[Any] = []
-    arrays: list[Any] = []
-    names: list[str] = []
-    seen: dict[int, int] = {}
-    drawing: list[bool] = []
+    walk = Walk(cell)
+    walk.visit(cell, "cell")
+    return Captures(tuple(walk.key), walk.arrays, walk.names, walk.random)
 
-    def visit(thing: Any, name: str) -> None:
+
+class Walk:
+    """What has been found in a cell so far."""
+
+    __slots__ = ("arrays", "cell", "key", "names", "random", "seen")
+
+    def __init__(self, cell: Callable[..., Any]) -> None:
+        self.cell = cell
+        self.key: list[Any] = []
+        self.arrays: list[Any] = []
+        self.names: list[str] = []
+        self.seen: dict[int, int] = {}
+        self.random = False
+
+    def visit(self, thing: Any, name: str) -> None:
+        """Note a thing that the cell holds under this name, and go on to what it holds itself."""
         kind = type(thing)
         if kind in PLAIN_TYPES or isinstance(thing, np.generic):
-            key.append((kind, thing))
+            self.key.append((kind, thing))
             return
-        if id(thing) in seen:
-            key.append(seen[id(thing)])
+        if id(thing) in self.seen:
+            self.key.append(self.seen[id(thing)])
             return
-        seen[id(thing)] = len(seen)
+        self.seen[id(thing)] = len(self.seen)
         if kind is Tensor:
-            key.append((thing.data.shape, thing.data.dtype, thing.requires_grad))
-            arrays.append(thing)
-            names.append(thing.name or name)
+            self.key.append((thing.data.shape, thing.data.dtype, thing.requires_grad))
+            self.arrays.append(thing)
+            self.names.append(thing.name or name)
         elif kind is np.ndarray:
-            key.append((thing.shape, thing.dtype))
-            arrays.append(thing)
-            names.append(name)
+            self.key.append((thing.shape, thing.dtype))
+            self.arrays.append(thing)
+            self.names.append(name)
         elif kind is types.FunctionType:
-            key.append(thing.__code__)
+            self.key.append(thing.__code__)
             for variable, cell_of in zip(
                 thing.__code__.co_freevars, thing.__closure__ or (), strict=True
             ):
-                visit(cell_of.cell_contents, variable)
+                self.visit(cell_of.cell_contents, variable)
             for default in thing.__defaults__ or ():
-                visit(default, "")
+                self.visit(default, "")
             names_used = thing.__code__.co_names
             if names_used and not thing.__module__.startswith(("numpy", "tinygrad_rnn")):
                 for variable in names_used:
                     if variable in thing.__globals__:
-                        visit(thing.__globals__[variable], variable)
+                        self.visit(thing.__globals__[variable], variable)
         elif kind is types.MethodType:
-            visit(thing.__func__, name)
-            visit(thing.__self__, name)
+            self.visit(thing.__func__, name)
+            self.visit(thing.__self__, name)
         elif kind is functools.partial:
             for part in (thing.func, thing.args, thing.keywords):
-                visit(part, name)
+                self.visit(part, name)
         elif kind is list or kind is tuple:
-            key.append((kind, len(thing)))
+            self.key.append((kind, len(thing)))
             for element in thing:
-                visit(element, name)
+                self.visit(element, name)
         elif kind is dict:
-            key.append((kind, len(thing)))
+            self.key.append((kind, len(thing)))
             for label, element in thing.items():
-                visit(label, "")
-                visit(element, label if isinstance(label, str) else name)
+                self.visit(label, "")
+                self.visit(element, label if isinstance(label, str) else name)
         elif isinstance(thing, type | types.ModuleType | types.BuiltinFunctionType | np.ufunc):
-            key.append(id(thing))
+            self.key.append(id(thing))
         else:
-            key.append(kind)
-            drawing.append(isinstance(thing, GENERATORS))
-            if thing is cell:
-                visit(getattr(kind, "__call__", None), name)  # noqa: B004
+            self.key.append(kind)
+            self.random |= isinstance(thing, GENERATORS)
+            if thing is self.cell:
+                self.visit(getattr(kind, "__call__", None), name)  # noqa: B004
             for attribute, element in getattr(thing, "__dict__", EMPTY).items():
-                key.append(attribute)
-                visit(element, attribute)
-
-    visit(cell, "cell")
-    return Captures(tuple(key), arrays, names, any(drawing))
+                self.key.append(attribute)
+                self.visit(element, attribute)
 
 
 PLAIN_TYPES = frozenset(PLAIN)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -143,6 +145,7 @@ class Run:
     """
 
     __slots__ = (
+        "__weakref__",
         "arrays",
         "known",
         "mark",
@@ -167,7 +170,7 @@ class Run:
             for i, t in enumerate(self.tensors)
             if type(t) is Tensor and t.requires_grad and program.gradients[i]
         ]
-        self.known: tuple[Any, list[Any]] | None = None
+        self.known: tuple[weakref.ref[Any], dict[int, Any]] | None = None
         self.mark = recording.mark if self.wanted else None
         self.nodes = (
             [t.node for t in self.tensors if type(t) is Tensor] if self.mark is not None else []
@@ -221,8 +224,10 @@ class Run:
         return map_state(lambda _: next(following), self.sequence.state)
 
     def gradient(self, g: Any, i: int) -> Any:
-        """∂L/∂(input i). All are computed together when the first is asked for."""
-        if self.known is None or self.known[0] is not g:
+        """∂L/∂(input i). All are computed together when the first is asked for; the others wait
+        until they are asked for or g goes, for the sweep holds it while it is at this node."""
+        known = self.known
+        if known is None or known[0]() is not g or i not in known[1]:
             adjoints = g.parts if isinstance(g, Adjoints) else {0: g}
             if recording.mark is None:
                 adjoints = {n: a.data if type(a) is Tensor else a for n, a in adjoints.items()}
@@ -230,11 +235,9 @@ class Run:
                 found = self._recorded(adjoints)
             else:
                 found = self._computed(adjoints)
-            self.known = (g, found)
-        gradient = self.known[1][i]
-        if i == self.wanted[-1]:
-            self.known = None
-        return gradient
+            wanted = {i: found[i] for i in self.wanted}
+            self.known = known = weakref.ref(g, partial(forget, weakref.ref(self))), wanted
+        return known[1].pop(i)
 
     def _computed(self, adjoints: dict[int, Array]) -> list[Array]:
         assert self.space is not None
@@ -291,13 +294,21 @@ class Run:
             self.space.busy = False
 
 
+def forget(owner: weakref.ref[Run], adjoint: weakref.ref[Any]) -> None:
+    """Let a run forget the gradients that it found from an adjoint which is no more. As Tensors
+    they lead to the node that leads to the run: it would keep itself alive."""
+    run = owner()
+    if run is not None and run.known is not None and run.known[0] is adjoint:
+        run.known = None
+
+
 class Adjoints:
     """The gradient of a scan whose state has several parts: those of the parts that have one.
 
     It travels through the sweep like an array without axes.
     """
 
-    __slots__ = ("dtype", "parts")
+    __slots__ = ("__weakref__", "dtype", "parts")
     shape: tuple[int, ...] = ()
     size = 1
 

@@ -175,16 +175,16 @@ def _backward(
 
 def _numbers(result: Trace) -> Iterator[Any]:
     """All numbers and arrays that stand in the calls of the way forward as they are."""
-
-    def inside(leaf: Any) -> Iterator[Any]:
-        if isinstance(leaf, float | np.ndarray | np.generic):
-            yield leaf
-        elif isinstance(leaf, tuple | list):
-            for part in leaf:
-                yield from inside(part)
-
     for value in ordered(result.results):
-        yield from inside(value.args)
+        yield from _numbers_in(value.args)
+
+
+def _numbers_in(leaf: Any) -> Iterator[Any]:
+    if isinstance(leaf, float | np.ndarray | np.generic):
+        yield leaf
+    elif isinstance(leaf, tuple | list):
+        for part in leaf:
+            yield from _numbers_in(part)
 
 
 def _describe(values: list[Value]) -> None:
@@ -206,14 +206,6 @@ def rebuilt(tree: Any, leaves: Sequence[Any]) -> Any:
 def _replace_constants(result: Trace, by_array: dict[int, Value]) -> None:
     """Where a call was made on an array that the cell carries, let it be that input."""
     seen: set[int] = set()
-
-    def exchange(leaf: Any) -> Any:
-        if isinstance(leaf, np.ndarray):
-            return by_array.get(id(leaf), leaf)
-        if isinstance(leaf, tuple | list):
-            return type(leaf)([exchange(part) for part in leaf])
-        return leaf
-
     waiting = [
         v
         for group in (
@@ -230,9 +222,17 @@ def _replace_constants(result: Trace, by_array: dict[int, Value]) -> None:
         if id(value) in seen:
             continue
         seen.add(id(value))
-        value.args = exchange(value.args)
-        value.kwargs = {key: exchange(leaf) for key, leaf in value.kwargs.items()}
+        value.args = _replaced(value.args, by_array)
+        value.kwargs = {key: _replaced(leaf, by_array) for key, leaf in value.kwargs.items()}
         waiting += value.operands
+
+
+def _replaced(leaf: Any, by_array: dict[int, Value]) -> Any:
+    if isinstance(leaf, np.ndarray):
+        return by_array.get(id(leaf), leaf)
+    if isinstance(leaf, tuple | list):
+        return type(leaf)([_replaced(part, by_array) for part in leaf])
+    return leaf
 
 
 class LocalNames:

@@ -156,8 +156,11 @@ class Traced(NDArrayOperatorsMixin):
         if hasattr(function, "__wrapped__") and not function.__module__.startswith("numpy"):
             # A function of the table: not its name is written down but the NumPy in it.
             result = straight().get(function, function.__wrapped__)(*args, **kwargs)
-            if isinstance(result, Traced) and isinstance(args[0], Traced):
-                result.value.origin = (function.__name__.strip("_"), args[0].value)
+            given = args[0]
+            if isinstance(result, Traced) and isinstance(given, Traced):
+                if result.value is given.value:  # of the identity
+                    return result
+                result.value.origin = (function.__name__.strip("_"), given.value)
             return result
         return record(function, args, kwargs)
 
