@@ -32,37 +32,34 @@ def states_and_gradients(run: Callable[..., Any], cell: Any, xs: Any, create: bo
     return [np.array(states.data), *(tg.Tensor(g).data for g in found)]
 
 
-@pytest.mark.parametrize("create", [False, True], ids=["first order", "second order"])
-def test_one_program_in_several_threads(create: bool) -> None:
-    cell = tg.RNNCell(D, H, rng=0)
-    inputs = np.random.default_rng(0).normal(size=(THREADS, 30, 2, D))
+def side_by_side(cell: Any, inputs: list[Any], orders: list[Any], create: bool = False) -> None:
+    """One thread for each order, in which it goes through the inputs and compares with `unroll`."""
     expected = [states_and_gradients(tg.unroll, cell, xs, False) for xs in inputs]
-    rounds = 20 if create else 100
 
-    def work(n: int) -> None:
-        for _ in range(rounds):
+    def work(order: Any) -> None:
+        for n in order:
             got = states_and_gradients(tg.scan, cell, inputs[n], create)
             for mine, theirs in zip(got, expected[n], strict=True):
                 np.testing.assert_allclose(mine, theirs, rtol=1e-12, atol=1e-12)
 
-    with ThreadPoolExecutor(THREADS) as pool:
-        list(pool.map(work, range(THREADS)))
+    with ThreadPoolExecutor(len(orders)) as pool:
+        list(pool.map(work, orders))
+
+
+@pytest.mark.parametrize("create", [False, True], ids=["first order", "second order"])
+def test_one_program_in_several_threads(create: bool) -> None:
+    inputs = list(np.random.default_rng(0).normal(size=(THREADS, 30, 2, D)))
+    rounds = 20 if create else 100
+    orders = [[n] * rounds for n in range(THREADS)]
+    side_by_side(tg.RNNCell(D, H, rng=0), inputs, orders, create)
 
 
 def test_programs_written_while_other_threads_run_the_cell() -> None:
     cell = tg.RNNCell(D, H, rng=0)
     cell.W_hh = np.tanh(cell.W_hh)
     inputs = [np.random.default_rng(n).normal(size=(4, 2 + n, D)) for n in range(20)]
-    expected = [states_and_gradients(tg.unroll, cell, xs, False) for xs in inputs]
-
-    def work(thread: int) -> None:
-        for n in np.random.default_rng(thread).permutation(np.repeat(range(20), 3)):
-            got = states_and_gradients(tg.scan, cell, inputs[n], False)
-            for mine, theirs in zip(got, expected[n], strict=True):
-                np.testing.assert_allclose(mine, theirs, rtol=1e-12, atol=1e-12)
-
-    with ThreadPoolExecutor(THREADS) as pool:
-        list(pool.map(work, range(THREADS)))
+    each = np.repeat(range(20), 3)
+    side_by_side(cell, inputs, [np.random.default_rng(n).permutation(each) for n in range(THREADS)])
 
 
 def test_a_scan_inside_a_cell_takes_the_lock_again() -> None:
