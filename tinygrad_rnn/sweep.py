@@ -1,7 +1,7 @@
 """The one reverse pass: from an output back through its history, node by node.
 
 Everything that flows backwards in this project is a reader of `sweep`: `backward`, `gradients`,
-`contributions`, and the numbers in the pictures.
+`contributions`, and the derivatives of functions in `differentiate.py`.
 """
 
 from __future__ import annotations
