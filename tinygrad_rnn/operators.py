@@ -16,7 +16,7 @@ from tinygrad_rnn.derivatives.table import RULES
 from tinygrad_rnn.graph import Node, recording
 from tinygrad_rnn.tensor import STRAIGHT, Tensor, not_of_floats
 
-DOUBLE = np.dtype(np.float64)
+DOUBLE, SINGLE = np.dtype(np.float64), np.dtype(np.float32)
 
 _new = object.__new__
 
@@ -60,7 +60,8 @@ def binary(rule: Rule) -> Callable[[Any, Any], Tensor]:
         mark = recording.mark
         if kind in edges and mark is not None:
             dtype = y.dtype
-            if dtype is not DOUBLE and dtype.kind != "f":  # a complex operand
+            usual = dtype is SINGLE or dtype is DOUBLE
+            if not usual and dtype.kind != "f":  # a complex operand
                 return not_of_floats(function, y)  # type: ignore[no-any-return]
             result._requires_grad = True
             edges_of = edges[kind]

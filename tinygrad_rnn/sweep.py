@@ -105,7 +105,7 @@ def sweep(
             parent, _, pullback, kept = edge
             if pullback is None or (within is not None and parent not in within):
                 continue
-            if sum_at_once and gradient.size < pullback.together_below:
+            if pullback.together_below and sum_at_once and gradient.size < pullback.together_below:
                 if parent in tied:
                     tied[parent].append((pullback, (gradient, *kept)))
                 else:

@@ -29,8 +29,8 @@ def _matmul(x1: Array, x2: Array) -> Array:
 
 
 def _matmul_left(g: Array, x2: Array) -> Array:
-    if x2.ndim == 2 and g.ndim == 2:
-        return _matmul(g, x2.T)
+    if type(g) is _ndarray is type(x2) and x2.ndim == 2 == g.ndim:
+        return g.dot(x2.T)
     if x2.ndim == 1:
         return g[..., None] * x2
     if g.ndim < x2.ndim:  # the left factor was a vector
