@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from tinygrad_rnn.derivatives.rules import Rule
-from tinygrad_rnn.derivatives.table import RULES
+from tinygrad_rnn.derivatives.table import ON_ENTRY, RULES
 from tinygrad_rnn.graph import Node, recording
-from tinygrad_rnn.tensor import STRAIGHT, Tensor, not_of_floats
+from tinygrad_rnn.tensor import STRAIGHT, Tensor, apply, not_of_floats
 
 DOUBLE, SINGLE = np.dtype(np.float64), np.dtype(np.float32)
 
@@ -74,33 +74,42 @@ def binary(rule: Rule) -> Callable[[Any, Any], Tensor]:
     return call
 
 
-def install() -> None:
-    """Take the short way wherever there is one, also for Python's operators.
+OPERATORS = {
+    np.add: "add",
+    np.subtract: "sub",
+    np.multiply: "mul",
+    np.true_divide: "truediv",
+    np.floor_divide: "floordiv",
+    np.remainder: "mod",
+    np.power: "pow",
+    np.matmul: "matmul",
+}
+
+
+def shorten(function: Any, rule: Rule) -> None:
+    """Take the short way for a function where there is one, also for Python's operator.
 
     NumPy's mixin, which supplies the other operators, goes through the ufunc's dispatch, half a
     microsecond longer; and it takes `loss += x` for writing into `loss`, not for a new value.
     """
-    for function, rule in RULES.items():
-        if (
-            isinstance(function, np.ufunc)
-            and function.nout == 1
-            and all(p for _, p in rule.arguments)
-        ):
-            STRAIGHT[function] = (unary if function.nin == 1 else binary)(rule)
-    for name, ufunc in {
-        "add": np.add,
-        "sub": np.subtract,
-        "mul": np.multiply,
-        "truediv": np.true_divide,
-        "floordiv": np.floor_divide,
-        "mod": np.remainder,
-        "pow": np.power,
-        "matmul": np.matmul,
-    }.items():
-        call = STRAIGHT[ufunc]
+    if not isinstance(function, np.ufunc) or function.nout != 1 or function.nin > 2:
+        return
+    if all(pullback for _, pullback in rule.arguments):
+        STRAIGHT[function] = (unary if function.nin == 1 else binary)(rule)
+    else:
+        STRAIGHT.pop(function, None)
+    if function in OPERATORS:
+        name, call = OPERATORS[function], STRAIGHT.get(function) or long_way(function)
         setattr(Tensor, f"__{name}__", call)
         setattr(Tensor, f"__i{name}__", call)
-        setattr(Tensor, f"__r{name}__", lambda x2, x1, call=call: call(x1, x2))
+        setattr(Tensor, f"__r{name}__", lambda x2, x1: call(x1, x2))
 
 
-install()
+def long_way(function: Any) -> Callable[[Any, Any], Any]:
+    """An operator for a function that has no pull-back for one of its operands."""
+    return lambda x1, x2: apply(function, (x1, x2))
+
+
+for _function, _rule in RULES.items():
+    shorten(_function, _rule)
+ON_ENTRY.append(shorten)

@@ -5,6 +5,7 @@ import pytest
 
 import tinygrad_rnn as tg
 from tests.derivatives.samples import real
+from tinygrad_rnn.derivatives.table import RULES
 
 ones = np.ones(3)
 
@@ -170,3 +171,31 @@ def test_a_function_of_ones_own_in_three_lines():
 def test_a_function_of_ones_own_takes_lists_of_tensors():
     total = tg.derivative(lambda arrays: sum(arrays), lambda g, i: g)
     tg.check_gradients(lambda a, b: total([a, b]) ** 2, real(2, 3), real(3))
+
+
+@pytest.mark.parametrize("second", [lambda g: 7 * g, None])
+def test_a_row_entered_again_counts_everywhere(second):
+    """For the function, for Python's operator, and for programs that were compiled before."""
+    w, h = tg.Tensor(2.0, requires_grad=True), np.ones((1, 1))
+
+    def cell(x, state):
+        return np.tanh(state * w)
+
+    def slopes():
+        states, _ = tg.scan(cell, np.zeros((1, 1, 1)), h)
+        values = [np.multiply(w, 3.0), w * 3.0, 3.0 * w, np.sum(states)]
+        return [tg.gradients(y, [w])[0] for y in values]
+
+    before = slopes()
+    kept = [
+        (f, [pullback and pullback.function for _, pullback in RULES[f].arguments])
+        for f in (np.multiply, np.tanh)
+    ]
+    try:
+        tg.derivative(np.multiply, lambda g: 100 * g, second)
+        tg.derivative(np.tanh, lambda g: 0.5 * g)
+        assert slopes() == [100, 100, 7 if second else 0, 3.5 if second else 0]
+    finally:
+        for function, pullbacks in kept:
+            tg.derivative(function, *pullbacks)
+    assert slopes() == before

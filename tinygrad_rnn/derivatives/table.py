@@ -31,6 +31,10 @@ from tinygrad_rnn.graph import Array
 RULES: dict[Callable[..., Any], Rule] = {}
 """The table: every function that can be differentiated."""
 
+ON_ENTRY: list[Callable[[Callable[..., Any], Rule], None]] = []
+"""Called with every function and rule that is entered: by whoever has made something of the rows,
+for a row may be entered again with other pull-backs."""
+
 COMPOSED: dict[Callable[..., Any], Composition] = {}
 """Functions that are differentiated as a composition of others."""
 
@@ -54,6 +58,7 @@ def derivative(
     pullbacks: one per argument, in the function's order, None for one that has no derivative.
         Each is `(g, ...) -> contribution`, its parameters named as the module's first lines say.
     named: the same for arguments further back, by their names.
+    A function that is in the table already gets these pull-backs instead of the ones it had.
     Raises TypeError if a pull-back asks for a name that the function does not have.
 
     A NumPy function is returned as it is, for NumPy itself asks the Tensors among its arguments
@@ -68,7 +73,9 @@ def derivative(
     """
     if not isinstance(function, np.ufunc) and not hasattr(function, "_implementation"):
         function = function if _is_builtin(function) else _overridable(function)
-    RULES[function] = Rule(function, pullbacks, named)
+    rule = RULES[function] = Rule(function, pullbacks, named)
+    for made_of_it in ON_ENTRY:
+        made_of_it(function, rule)
     return function
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_rnn.derivatives.rules import Pullback
+from tinygrad_rnn.derivatives.table import ON_ENTRY
 from tinygrad_rnn.differentiate import leaves as parts
 from tinygrad_rnn.exchange import exchanged, looking
 from tinygrad_rnn.graph import Array, Mark, Node, recording
@@ -89,6 +90,7 @@ def scan(
 
 
 PROGRAMS: dict[Any, Program] = {}
+ON_ENTRY.append(lambda function, rule: PROGRAMS.clear())  # they were written with the old rules
 KEPT = 64
 """So many programs are kept; then the oldest goes."""
 
