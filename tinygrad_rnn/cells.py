@@ -13,6 +13,7 @@ import numpy as np
 from tinygrad_rnn.differentiate import leaves
 from tinygrad_rnn.functions import relu, sigmoid
 from tinygrad_rnn.initial import recurrent, uniform
+from tinygrad_rnn.operators import direct
 from tinygrad_rnn.tensor import Tensor
 
 
@@ -21,8 +22,10 @@ def identity(x: Any) -> Any:
     return x
 
 
+tanh = direct(np.tanh)
+
 NONLINEARITIES: dict[str, Callable[[Any], Any]] = {
-    "tanh": np.tanh,
+    "tanh": tanh,
     "relu": relu,
     "identity": identity,
 }
@@ -192,8 +195,8 @@ class LSTMCell(Cell):
         if self.b_h is not None:
             gates = gates + self.b_h
         i, f, g, o = (self._slice(gates, n) for n in range(4))
-        c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
-        return sigmoid(o) * np.tanh(c), c
+        c = sigmoid(f) * c + sigmoid(i) * tanh(g)
+        return sigmoid(o) * tanh(c), c
 
     def initial_state(self, batch_size: int) -> Any:
         """The pair h_0 = 0, c_0 = 0, each of shape (batch_size, hidden_size)."""
@@ -235,5 +238,5 @@ class GRUCell(Cell):
         inner = self._slice(from_h, 2)
         if self.b_hn is not None:
             inner = inner + self.b_hn
-        n = np.tanh(self._slice(from_x, 2) + r * inner)
+        n = tanh(self._slice(from_x, 2) + r * inner)
         return (1 - z) * n + z * h

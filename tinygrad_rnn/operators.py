@@ -32,7 +32,8 @@ def unary(rule: Rule) -> Callable[[Any], Tensor]:
         mark = recording.mark
         if x._requires_grad and mark is not None:
             result._requires_grad = True
-            result._node = Node(function, edges(x, a, y), y.shape, y.dtype, mark)
+            node = x._node
+            result._node = Node(function, edges(x, a, y), node.shape, y.dtype, mark)
         else:
             result._requires_grad = False
             result._node = None
@@ -71,6 +72,17 @@ def binary(rule: Rule) -> Callable[[Any, Any], Tensor]:
             result._node = None
         return result
 
+    return call
+
+
+def direct(ufunc: np.ufunc) -> Callable[[Any], Any]:
+    """A ufunc of one operand that goes straight to the short way, and asks NumPy only for what is
+    no Tensor: a third of what a small `np.tanh` costs is NumPy's asking."""
+
+    def call(x: Any) -> Any:
+        return STRAIGHT[ufunc](x) if type(x) is Tensor else ufunc(x)
+
+    call.__name__ = ufunc.__name__
     return call
 
 

@@ -80,7 +80,8 @@ class Run:
         self, cell: Any, xs: Any, state: Any, reset: Any, link: Callable[[Any, Any], Any] = link
     ) -> None:
         self.cell, self.link = cell, link
-        self.inputs = inputs_of(cell, xs)
+        self.mark, self.marks = recording.mark, marks(0, length(xs))
+        self.inputs = inputs_of(cell, xs, self.marks)
         self.state = initial_state(cell, state, self.inputs)
         self.restarts = restarts_of(reset, self.inputs)
         self.names = names_of(cell, self.state)
@@ -104,17 +105,16 @@ class Run:
 
     def __call__(self, first: int, last: int, state: Any, xi: Any) -> list[Any]:
         """The states of the steps first..last−1; ξ of a step scales the link that enters it."""
-        cell, inputs, restarts = self.cell, self.inputs, self.restarts
-        link, names = self.link, self.names
+        cell, inputs, restarts, link = self.cell, self.inputs, self.restarts, self.link
+        names = self.names
         before = recording.mark
-        labels = before.scope if before is not None else None
+        under = self.marks[first:last] if before is self.mark else marks(first, last)
         whole = (xi == 1).all(axis=tuple(range(1, xi.ndim)))
         factors = [None if one else factor for one, factor in zip(whole, xi, strict=True)]
         states = []
         try:
-            for t, factor in zip(range(first, last), factors, strict=True):
-                if labels is not None:
-                    recording.mark = Mark(t, labels)
+            for t, mark, factor in zip(range(first, last), under, factors, strict=True):
+                recording.mark = mark
                 if t > first and factor is not None:
                     state = link(state, factor)
                 if restarts is not None and restarts[t].any():
@@ -122,7 +122,7 @@ class Run:
                 entered, state = state, cell(inputs[t], state)
                 if t == 0:
                     compare(entered, state, t)
-                if labels is not None:
+                if mark is not None:
                     name(state, names, t + 1)
                 states.append(state)
         finally:
@@ -144,24 +144,40 @@ def checked(truncation: Truncation | None) -> Truncation:
     return truncation
 
 
-def inputs_of(cell: Any, xs: Any) -> list[Any]:
-    """The input of each step as a Tensor named x_1, x_2, ..."""
-    sequence = isinstance(xs, Sequence) and not isinstance(xs, str)
-    if not sequence and np.ndim(xs) == 0:
+def length(xs: Any) -> int:
+    """The number of steps; TypeError if it is no sequence."""
+    if not is_list(xs) and np.ndim(xs) == 0:
         raise TypeError(
             f"xs is the sequence of inputs, of shape (T, batch, input), but a single "
             f"{type(xs).__name__} was given"
         )
+    return len(xs)
+
+
+def is_list(xs: Any) -> bool:
+    """Whether the inputs come one by one, and not in one array."""
+    return isinstance(xs, Sequence) and not isinstance(xs, str)
+
+
+def marks(first: int, last: int) -> list[Mark | None]:
+    """What the steps first..last−1 are recorded under; None, where nothing is recorded."""
+    mark = recording.mark
+    if mark is None:
+        return [None] * (last - first)
+    return [Mark(t, mark.scope) for t in range(first, last)]
+
+
+def inputs_of(cell: Any, xs: Any, marks: list[Mark | None]) -> list[Any]:
+    """The input of each step as a Tensor named x_1, x_2, ..."""
     before = recording.mark
     inputs = []
     try:
-        for t in range(len(xs)):
-            if before is not None:
-                recording.mark = Mark(t, before.scope)
+        for t, mark in enumerate(marks):
+            recording.mark = mark
             inputs.append(input_of(xs[t], t))
     finally:
         recording.mark = before
-    for t, x in enumerate(inputs if sequence else inputs[:1]):
+    for t, x in enumerate(inputs if is_list(xs) else inputs[:1]):
         check_width(cell, x, t)
     return inputs
 

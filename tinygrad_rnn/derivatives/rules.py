@@ -13,6 +13,9 @@ from tinygrad_rnn.graph import Array, Edge
 
 _SHAPE = "shape_of_"
 
+SHAPES = "shape(a{0})", "a{0}.shape", "t{0}._node.shape"
+"""The shape of an argument, by its kind (see `edges_for`): a node has it already."""
+
 HARMLESS = frozenset({"dtype", "casting", "copy", "subok", "kind", "stable", "device", "optimize"})
 """Options that change how a function computes or stores its result, but not its derivative."""
 
@@ -138,7 +141,7 @@ class Rule:
         tensors = [f"t{n}" for n in range(len(kinds))]
         arrays = [f"a{n}" for n in range(len(kinds))]
         values = [*arrays, "y", "None"]
-        shapes = [f"a{n}.shape" if kind else f"shape(a{n})" for n, kind in enumerate(kinds)]
+        shapes = [SHAPES[kind].format(n) for n, kind in enumerate(kinds)]
         edges, pullbacks = "", {}
         for n, kind in enumerate(kinds):
             name, pullback = self.arguments[n]
