@@ -34,7 +34,9 @@ CALLS: list[Callable[[Any, Any, Any, Any, Any], Any]] = [
 ]
 
 
-def random_cell(seed: int) -> tuple[Callable[[Any, Any], Any], Any, list[tg.Tensor]]:
+def random_cell(
+    seed: int, batch: int = B
+) -> tuple[Callable[[Any, Any], Any], Any, list[tg.Tensor]]:
     """A cell of a dozen random calls, its state of up to three parts, and its parameters."""
     rng = np.random.default_rng(seed)
     matrices = [tg.Tensor(rng.standard_normal((N, N)) / 2, requires_grad=True) for _ in range(3)]
@@ -52,7 +54,7 @@ def random_cell(seed: int) -> tuple[Callable[[Any, Any], Any], Any, list[tg.Tens
         # Bounded, so that nothing explodes over the steps.
         return tuple(np.sin(h) if n % 2 else np.tanh(h) for n, h in enumerate(new))
 
-    state = tuple(tg.Tensor(rng.standard_normal((B, N)), requires_grad=True) for _ in chosen)
+    state = tuple(tg.Tensor(rng.standard_normal((batch, N)), requires_grad=True) for _ in chosen)
     return cell, state, [*matrices, *rows, wide]
 
 

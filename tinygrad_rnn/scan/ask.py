@@ -8,12 +8,13 @@ import numpy as np
 
 from tinygrad_rnn.scan.assembly import assembled
 from tinygrad_rnn.scan.batch import Batched, batched, is_elementwise, is_view
-from tinygrad_rnn.scan.places import Direction, Places
+from tinygrad_rnn.scan.places import Direction
+from tinygrad_rnn.scan.rows import Rows, span
 from tinygrad_rnn.scan.traced import Value, filled, values_in
 from tinygrad_rnn.scan.write import expression, literal
 
 
-class Ask(Places):
+class Ask(Rows):
     """Names for values: of all steps, or in a loop; asking for one sees to it that it is there."""
 
     def constant(self, value: Value, at: Direction, contiguous: bool = False) -> str:
@@ -22,12 +23,33 @@ class Ask(Places):
             return at.names[value]
         if value.function is filled and value.shape == ():
             return literal(np.asarray(value.args[1], value.dtype)[()])
+        if is_stacked_matrix(value):
+            return self._stacked_matrix(value, at)
         text = self.written(value, at, lambda v: self.constant(v, at))
         name = self.fresh(value.name or self._constant_hint(value, at))
         if is_view(value):
             text = f"np.ascontiguousarray({text})"
         at.constants.append(f"{name} = {text}")
         at.names[value] = name
+        return name
+
+    def _stacked_matrix(self, value: Value, at: Direction) -> str:
+        """Matrices under one another, copied into a buffer; what is known already, once."""
+        name = at.names[value] = self.fresh("W_joined")
+        shape, dtype = literal(value.shape), literal(value.dtype)
+        self.factory.append(f"{name} = np.empty({shape}, {dtype})")
+        start = 0
+        for part in value.args[0]:
+            stop = start + len(part.sample)
+            source = part.args[0] if part.function is np.reshape else part
+            known = source.function is not None and not source.operands
+            if known or is_view(source):
+                text = self.written(source, at, lambda v: self.constant(v, at))
+            else:
+                text = self.constant(source, at)
+            lines = self.factory if known else at.constants
+            lines.append(f"{name}[{span(start, stop, len(value.sample))}] = {text}")
+            start = stop
         return name
 
     def _constant_hint(self, value: Value, at: Direction) -> str:
@@ -132,8 +154,25 @@ class Ask(Places):
             if value in at.wanted and value not in self.trace.results:
                 continue
             at.wanted[value] = None
+            if value in self.rows:
+                waiting += self._parts_of_row(value, at)
+                continue
             for operand in value.operands:
                 waiting += self.ask(operand, at)
+
+    def _parts_of_row(self, value: Value, at: Direction) -> list[Value]:
+        """Have the parts of a row written into it; returns those for which the loop does that."""
+        inner = []
+        for part, *_, view, computed_here in self.rows[value].places:
+            if part.function is filled:
+                self.factory.append(f"{view} = {literal(part.args[1])}")
+            elif "h" not in self.depends[part]:
+                at.before.append(f"{view} = {self.all_steps(part, at)}")
+            elif not computed_here:
+                inner += self.ask(part, at)
+            elif part not in self.trace.states:
+                self.keep(part)
+        return inner
 
     def ask(self, value: Value, at: Direction) -> list[Value]:
         """Have an operand of the loop ready; returns it if it is to be computed in the loop."""
@@ -189,6 +228,15 @@ class Ask(Places):
             value.kwargs,
             lambda leaf: self.text(leaf, at, lambda v, _: name(v)),
         )
+
+
+def is_stacked_matrix(value: Value) -> bool:
+    return (
+        value.function is np.concatenate
+        and value.args[1:] == (0,)
+        and not value.kwargs
+        and all(isinstance(part, Value) and part.ndim == 2 for part in value.args[0])
+    )
 
 
 def after_time(index: Any) -> tuple[Any, ...]:

@@ -33,10 +33,13 @@ class Dependence:
     def __init__(self, trace: Trace) -> None:
         self.trace = trace
         outputs = [v for group in GROUPS for v in getattr(trace, group) if v is not None]
+        carried = [row for row, _ in trace.carried.values()]
+        outputs += [v for pair in trace.carried.values() for v in pair]
         self.order = ordered(outputs)
         self.rank = {v: n for n, v in enumerate(self.order)}
         self.ahead = set(ordered(trace.results))
-        self.looping = set(ordered([v for v in trace.state_gradients if v is not None]))
+        fed = [*trace.state_gradients, *carried]
+        self.looping = set(ordered([v for v in fed if v is not None]))
         self.depends = self._dependences()
         self.uses = Counter(v for value in self.order for v in value.operands)
         self.uses.update(outputs)

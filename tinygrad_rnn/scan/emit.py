@@ -6,10 +6,9 @@ import re
 
 from tinygrad_rnn.scan.batch import is_view
 from tinygrad_rnn.scan.loop import Loop
-from tinygrad_rnn.scan.sums import summed
+from tinygrad_rnn.scan.sums import joint_products, summed
 from tinygrad_rnn.scan.trace import Trace
 from tinygrad_rnn.scan.traced import Value
-from tinygrad_rnn.scan.write import literal
 
 
 class Emitter(Loop):
@@ -28,6 +27,8 @@ class Emitter(Loop):
         self._name_inputs()
         self.links = [self.fresh(f"d{name}_link") for name in self.state_names]
         self.seeds = [self.fresh(f"dL_d{name}") for name in self.state_names]
+        self.lay_out_carried()
+        self.joint = joint_products(self)
         self.build()
 
     def _name_inputs(self) -> None:
@@ -41,11 +42,11 @@ class Emitter(Loop):
             direction.names.update(zip(trace.parameters, self.parameter_names, strict=True))
         self.copied: list[tuple[str, Value]] = []
         made: set[Value] = set(trace.states)
+        self.lay_out_rows()
         for state, result, name in zip(trace.states, trace.results, self.state_names, strict=True):
             before, after = self.fresh(f"{name}_before"), self.fresh(f"{name}_after")
-            shape = self.stack_shape(state, "T + 1")
             self.factory += [
-                f"{name} = np.empty({shape}, {literal(state.dtype)}) if {name} is None else {name}",
+                *self.array_of_state(state, name),
                 f"{before}, {after} = {name}[:-1], {name}[1:]",
             ]
             self.mine |= {before, after}
@@ -63,26 +64,26 @@ class Emitter(Loop):
     def build(self) -> None:
         """Ask for all outputs, then write the loops."""
         trace, at = self.trace, self.backward
+        for row in self.rows:  # first of all: others look into their arrays
+            self.want(row)
         for result in trace.results:
             if result in self.forward.wanted:
                 self.want(result)
         for _, result in self.copied:
             for needed in self.ask(result, self.forward):
                 self.want(needed)
+        for row, _ in trace.carried.values():
+            self.keep(row)
         for gradient in trace.state_gradients:
             if gradient is not None:
                 for value in self.ask(gradient, at):
                     self.want(value)
-        for link, state, gradient in zip(
-            self.links, trace.states, trace.state_gradients, strict=True
-        ):
+        for n, (link, gradient) in enumerate(zip(self.links, trace.state_gradients, strict=True)):
             if gradient is not None and self.windows:
-                n = self.links.index(link)
                 self.whole.add(link)
                 self.returned.append(f"sum(links[lane][{n}] for lane, *_ in alive)")
-            elif gradient is not None:
-                self.make_scratch(state, link)
-                self.returned.append(f"{link}.copy()")
+            elif gradient is not None or n in trace.carried:
+                self.returned.append(self._link_of_first(n))
             else:
                 self.returned.append("None")
         for gradient in trace.input_gradients:
@@ -102,6 +103,19 @@ class Emitter(Loop):
             at.loop.append(f"{name} += {self.step(value, at)}")
         self.emit_loop(self.forward)
         self.reuse_buffers()
+
+    def _link_of_first(self, n: int) -> str:
+        """The gradient of the n-th part of the initial state."""
+        link = ""
+        if self.trace.state_gradients[n] is not None:
+            link = self.links[n]
+            self.make_scratch(self.trace.states[n], link)
+        if n not in self.trace.carried:
+            return f"{link}.copy()"
+        row, matrix = self.trace.carried[n]
+        joint = self.constant(matrix, self.backward)
+        product = f"{self.stack[row]}[0] @ {joint}[:{row.shape[-1]}]"
+        return f"{link} + {product}" if link else product
 
     def accumulate(self, value: Value) -> str:
         """Σ_t of a value, added up in the loop."""

@@ -36,7 +36,7 @@ def page(emitter: Emitter, title: str) -> str:
         *walk(emitter.forward, emitter.of_numbers, "forward"),
         *walk(emitter.backward, emitter.of_numbers, "backward", "[::-1]"),
     ]
-    states = "".join(f", {name}=None" for name in emitter.state_names)
+    states = "".join(f", {name}=None" for name in emitter.state_arrays)
     body = [f'"""{title}"""', *buffers, "", *forward, "", *backward, "", "return forward, backward"]
     text = "\n".join([f"def program(T{states}, empty=np.empty):", *indented(body)]) + "\n"
     helpers = [h for h, call in ((ROWS, "rows("), (NUMBERS, "numbers(")) if call in text]
@@ -107,6 +107,7 @@ def zeros(emitter: Emitter) -> list[str]:
         for name, value in emitter.accumulated
     ]
     if not emitter.windows:
+        lines += emitter.ends_of_rows
         return lines + [f"{link}[...] = {link}_end" for link in linked(emitter)]
     made = "".join(f"{empty(state)}, " for state in emitter.trace.states)
     summed = [v for v in emitter.stored if v not in emitter.ahead and "g" in emitter.depends[v]]

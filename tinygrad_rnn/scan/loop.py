@@ -46,6 +46,9 @@ class Loop(Ask):
             if value in self.trace.adjoints:
                 self._adjoint(value, at)
                 continue
+            if value in self.rows:
+                self._fill_row(value, at)
+                continue
             if value.function is assembled:
                 self._assemble(value, at, done)
                 done.add(value)
@@ -163,14 +166,17 @@ class Loop(Ask):
         """∂L/∂h_t: from the loss at t, and along the link from the step after it."""
         part = self.trace.adjoints.index(value)
         link, given = self.links[part], self.seeds[part]
-        if value.ndim and np.size(value.sample) <= FEW:
+        carried = part in self.carried_rows
+        if carried:
+            loss = ""  # stands in the row
+        elif value.ndim and np.size(value.sample) <= FEW:
             loss = self._own_copy(given, value, at)
         else:
             loss = at.given.setdefault(given, f"{given}_t")
         linked = self.trace.state_gradients[part] is not None
         if self.windows:
             loss = f"{loss} if seeded else 0"
-        if not linked and value not in self.stored and not self.windows:
+        if not carried and not linked and value not in self.stored and not self.windows:
             self.scratch[value] = loss
             return
         if self.written_to_stack(value):
@@ -179,7 +185,14 @@ class Loop(Ask):
             out = self.fresh(value.name)
             self.make_scratch(value, out)
             self.scratch[value] = out
-        at.loop.append(f"np.add({link}, {loss}, {out})" if linked else f"np.copyto({out}, {loss})")
+        if carried:
+            row, matrix = self.carried_rows[part], self.trace.carried[part].matrix
+            at.loop.append(f"{at.owned[row]}.dot({self.constant(matrix, at)}, {out})")
+            if linked:
+                at.loop.append(f"np.add({out}, {link}, {out})")
+        else:
+            added, copied = f"np.add({link}, {loss}, {out})", f"np.copyto({out}, {loss})"
+            at.loop.append(added if linked else copied)
 
     def _own_copy(self, given: str, value: Value, at: Direction) -> str:
         """Copy an array of the caller, for the views of its steps are then made once."""
@@ -187,6 +200,15 @@ class Loop(Ask):
         self.factory.append(f"{name} = empty({self.stack_shape(value)}, {literal(value.dtype)})")
         self.copies.append(f"{name}[...] = {given}")
         return at.owned.setdefault(name, self.fresh(f"{given}_t"))
+
+    def _fill_row(self, value: Value, at: Direction) -> None:
+        """Copy into a row what has its place elsewhere; the rest of it is there already."""
+        for part, *_, view, computed_here in self.rows[value].places:
+            if not computed_here and "h" in self.depends[part]:
+                name = self.fresh(f"{self.hint(part)}_here")
+                self.factory.append(f"{name} = {view}")
+                at.owned[name] = self.name_of_step(name)
+                at.loop.append(f"np.copyto({at.owned[name]}, {self.step(part, at)})")
 
     def _assemble(self, value: Value, at: Direction, done: set[Value]) -> None:
         """The parts were written in their places before; here only those that could not be."""

@@ -49,7 +49,8 @@ class Places(Dependence):
     stack: the array of all steps in which a value stands; mine: those of them that are the
     program's own; stored: values that the loop leaves there. scratch: the buffer of one step in
     which a value stands; fixed: the names of those that stay the same from step to step, and
-    whole: those that are no view of another. of_numbers: arrays with one number a step.
+    whole: those that are no view of another. of_numbers: arrays with one number a step. placed:
+    views for the values that are to stand inside of a larger array.
     """
 
     def __init__(self, trace: Trace, windows: bool) -> None:
@@ -66,6 +67,7 @@ class Places(Dependence):
         self.whole: set[str] = set()
         self.of_numbers: set[str] = set()
         self.links: list[str] = []
+        self.placed: dict[Value, str] = {}
         self.names_of_steps: dict[str, str] = {}
 
     def fresh(self, hint: str) -> str:
@@ -89,7 +91,8 @@ class Places(Dependence):
         """A buffer for all steps."""
         maker = "zeros" if value.function is assembled and not covers(value) else "empty"
         shape, dtype = self.stack_shape(value), literal(value.dtype)
-        self.factory.append(f"{name} = np.{maker}({shape}, {dtype})")
+        made = self.placed.get(value, f"np.{maker}({shape}, {dtype})")
+        self.factory.append(f"{name} = {made}")
         self.mine.add(name)
         self.stack[value] = name
 
@@ -122,6 +125,7 @@ class Places(Dependence):
 
     def step_bytes(self) -> int:
         """The bytes of the buffers for one more step, the views of each step counted in."""
-        sizes = (np.asarray(v.sample).nbytes for v in self.stack if self.stack[v] in self.mine)
+        own = [v for v in self.stack if self.stack[v] in self.mine and v not in self.placed]
+        sizes = (np.asarray(v.sample).nbytes for v in own)
         views = len(self.forward.owned) + len(self.backward.owned)
         return sum(sizes) + 150 * views

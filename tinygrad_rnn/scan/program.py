@@ -9,6 +9,7 @@ import numpy as np
 
 from tinygrad_rnn.scan.captures import Captures
 from tinygrad_rnn.scan.emit import Emitter
+from tinygrad_rnn.scan.joining import carry
 from tinygrad_rnn.scan.layout import page
 from tinygrad_rnn.scan.plan import Plan
 from tinygrad_rnn.scan.sequence import Sequence
@@ -35,7 +36,10 @@ class Program:
             (sequence.input_names, sequence.state_names),
         )
         simplify(step)
-        emitter = Emitter(step, isinstance(sequence.truncation, Windows))
+        windows = isinstance(sequence.truncation, Windows)
+        if not windows:
+            carry(step)
+        emitter = Emitter(step, windows)
         self.gradients = [text != "None" for text in emitter.returned]
         self.source = page(emitter, sequence.title())
         self.filename = f"<scan {id(self)}>"
@@ -49,7 +53,7 @@ class Program:
         exec(compile(self.source, self.filename, "exec"), namespace)
         self.make = namespace["program"]
         self.spaces: dict[Plan, list[Workspace]] = {}
-        self.state_shapes = [(v.shape, v.dtype) for v in step.states]
+        self.layouts = emitter.layouts
         # For planning: the bytes that a state takes, and all buffers of one more step.
         self.state_bytes = sum(np.asarray(v.sample).nbytes for v in step.states)
         self.step_bytes = self.state_bytes + emitter.step_bytes()
@@ -64,7 +68,7 @@ class Program:
             if space.is_free():
                 break
         else:
-            space = Workspace(self.make, self.state_shapes, plan)
+            space = Workspace(self.make, self.layouts, plan)
             if len(spaces) < 2:
                 spaces.append(space)
         space.busy = True

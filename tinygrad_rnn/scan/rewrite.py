@@ -58,3 +58,15 @@ def reached(values: list[Value], start: Iterable[Value | None]) -> set[Value]:
         if any(operand in found for operand in value.operands):
             found.add(value)
     return found
+
+
+def computed(function: Any, left: Any, right: Any) -> Value:
+    samples = [v.sample if isinstance(v, Value) else v for v in (left, right)]
+    return Value(function(*samples), "", function, (left, right))
+
+
+def total(terms: list[Any]) -> Any:
+    result = terms[0]
+    for term in terms[1:]:
+        result = computed(np.add, result, term)
+    return result

@@ -10,6 +10,7 @@ import numpy as np
 from tinygrad_rnn.scan.ask import Ask
 from tinygrad_rnn.scan.assembly import assembled, is_sum_at
 from tinygrad_rnn.scan.batch import batched, is_view, rows
+from tinygrad_rnn.scan.rows import Place, span
 from tinygrad_rnn.scan.traced import Value, filled
 from tinygrad_rnn.scan.write import expression, literal
 
@@ -54,6 +55,9 @@ def summed(ask: Ask, value: Value) -> str | None:
         at.after.append(f"{name} = np.zeros({literal(shape)}, {literal(dtype)})")
         at.after += [f"{name}[{literal(i)}] = {s}" for i, s in zip(indices, sums, strict=True)]
         return name
+    pair = factors(value)
+    if pair is not None and pair in ask.joint:
+        return from_row(ask, *ask.joint[pair], pair[1])
     if function is np.matmul:
         left, right = value.args
         if ask.stacked(left) and ask.stacked(right):
@@ -71,6 +75,46 @@ def summed(ask: Ask, value: Value) -> str | None:
     if value in ask.looping or batched(value, ask.stacked, lambda leaf: "") is None:
         return None
     return f"{over_steps(value)}.sum(axis=0)"
+
+
+def factors(value: Value) -> tuple[Value | None, Value] | None:
+    """a and b of a product aᵀ b of one step, a being None for ones."""
+    if value.function is not np.matmul:
+        return None
+    left, right = value.args
+    if not isinstance(left, Value) or not isinstance(right, Value) or right.ndim != 2:
+        return None
+    if is_ones(left) and left.ndim == 1:
+        return None, right
+    factor = untransposed(left)
+    return None if factor is None else (factor, right)
+
+
+def joint_products(ask: Ask) -> dict[tuple[Value | None, Value], tuple[Value, Place]]:
+    """For products aᵀ b whose a is part of a row, the row and the place of a in it; where there are
+    several with one b, for they are then parts of one product of all steps."""
+    pairs = [pair for pair in map(factors, ask.order) if pair is not None]
+    joint: dict[tuple[Value | None, Value], tuple[Value, Place]] = {}
+    for row, laid_out in ask.rows.items():
+        of_part = {None if is_ones(p.part) else p.part: p for p in laid_out.places}
+        found = [(part, b) for part, b in pairs if part in of_part and (part, b) not in joint]
+        for part, b in found:
+            if sum(other is b for _, other in found) > 1:
+                joint[part, b] = row, of_part[part]
+    return joint
+
+
+def from_row(ask: Ask, row: Value, place: Place, right: Value) -> str:
+    """Σ_t aᵀ b as a part of the product of whole rows."""
+    at = ask.backward
+    if (row, right) not in ask.products_of_rows:
+        name = ask.products_of_rows[row, right] = ask.fresh("dW_joined")
+        steps = f"rows({ask.stack[row]}).T @ rows({ask.all_steps(right, at)})"
+        at.after.append(f"{name} = {steps}  # Σ_t {ask.rows[row].notation}ᵀ {ask.hint(right)}_t")
+    name = ask.products_of_rows[row, right]
+    if is_ones(place.part):
+        return f"{name}[{place.start}]"
+    return f"{name}[{span(place.start, place.stop, row.shape[-1])}]"
 
 
 def untransposed(value: Value) -> Value | None:

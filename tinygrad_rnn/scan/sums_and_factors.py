@@ -7,17 +7,20 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_rnn.scan.rewrite import ordered, reached, rewritten
+from tinygrad_rnn.scan.joining import joined
+from tinygrad_rnn.scan.rewrite import computed, ordered, reached, rewritten, total
 from tinygrad_rnn.scan.trace import Trace
 from tinygrad_rnn.scan.traced import Value
 
 
 def regrouping(outputs: list[Value], trace: Trace) -> dict[Value, Value]:
-    """a + b + c with what does not depend on the state first: it is then one term in the loop."""
+    """a + b + c with what does not depend on the state first: it is then one term in the loop; or,
+    where that is less work, products joined to one."""
     values = ordered(outputs)
     uses = Counter(id(v) for value in values for v in value.operands)
     uses.update(id(v) for v in outputs)
     state, adjoint = reached(values, trace.states), reached(values, trace.adjoints)
+    changing = reached(values, [*trace.inputs, *trace.states, *trace.adjoints])
     inner = {
         id(v)
         for value in values
@@ -32,7 +35,13 @@ def regrouping(outputs: list[Value], trace: Trace) -> dict[Value, Value]:
             terms = terms_of(value, uses)
             light = [t for t in terms if not among(t, state)]
             heavy = [t for t in terms if among(t, state)]
-            if light and heavy and len(terms) > 2:
+            joint = joined(
+                value, heavy, light, lambda v: v not in changing, lambda v: uses[id(v)] == 1, new
+            )
+            if joint is not None:
+                fresh = total(joint)
+                fresh.name = value.name
+            elif light and heavy and len(terms) > 2:
                 together = total([new.get(t, t) if isinstance(t, Value) else t for t in light])
                 if value.name and isinstance(together, Value) and not together.name:
                     together.name = f"{value.name}_x"
@@ -51,13 +60,6 @@ def terms_of(value: Value, uses: Counter[int]) -> list[Any]:
         else:
             terms.append(term)
     return terms
-
-
-def total(terms: list[Any]) -> Any:
-    result = terms[0]
-    for term in terms[1:]:
-        result = computed(np.add, result, term)
-    return result
 
 
 def factoring(outputs: list[Value], trace: Trace) -> dict[Value, Value]:
@@ -113,8 +115,3 @@ def among(leaf: Any, values: set[Value]) -> bool:
 
 def plain(part: Any, whole: Value) -> bool:
     return isinstance(part, Value) and part.shape == whole.shape and part.dtype == whole.dtype
-
-
-def computed(function: Any, left: Any, right: Any) -> Value:
-    samples = [v.sample if isinstance(v, Value) else v for v in (left, right)]
-    return Value(function(*samples), "", function, (left, right))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,12 +25,21 @@ from tinygrad_rnn.sweep import between, fit, sweep
 from tinygrad_rnn.tensor import Tensor
 
 
+class Carried(NamedTuple):
+    """The part of a state's gradient that is a product of a row with a matrix of parameters."""
+
+    row: Value
+    matrix: Value
+
+
 class Trace:
     """The values of one step.
 
     inputs: x_t, one value per part. states: h_{t−1}, likewise. parameters: what the cell carries,
     Tensors and arrays. results: h_t. adjoints: ∂L/∂h_t. And the gradients, None where there is
-    none: for states ∂L/∂h_{t−1}, for inputs, for parameters.
+    none: for states ∂L/∂h_{t−1}, for inputs, for parameters. carried: of the gradient of a state,
+    by its place, the product that is computed with the step before; for `state_gradients` has the
+    rest then, see `joining.py`.
     """
 
     inputs: list[Value]
@@ -41,6 +50,7 @@ class Trace:
     state_gradients: list[Value | None]
     input_gradients: list[Value | None]
     parameter_gradients: list[Value | None]
+    carried: dict[int, Carried]
 
 
 def trace(
@@ -79,6 +89,7 @@ def _trace(
     names: tuple[list[str], list[str]],
 ) -> Trace:
     result = Trace()
+    result.carried = {}
     x_names, state_names = names
     result.inputs = [Value(p, name) for p, name in zip(parts(x), x_names, strict=True)]
     result.states = [Value(p, name) for p, name in zip(parts(state), state_names, strict=True)]

@@ -11,6 +11,7 @@ import numpy as np
 from tinygrad_rnn.graph import Array
 from tinygrad_rnn.scan.checkpoint import Advance, schedule
 from tinygrad_rnn.scan.plan import Plan
+from tinygrad_rnn.scan.rows import Layout
 
 
 class Workspace:
@@ -23,33 +24,41 @@ class Workspace:
 
     __slots__ = ("arrays", "blocks", "busy", "current", "kept", "owners", "plan", "quiet", "states")
 
-    def __init__(self, make: Callable[..., Any], shapes: list[Any], plan: Plan) -> None:
+    def __init__(self, make: Callable[..., Any], layouts: list[Layout], plan: Plan) -> None:
         self.plan = plan
         self.busy = False
         self.states: tuple[Array, ...] = ()
         self.owners: list[Array] = []
         self.quiet: list[int] = []
         self.kept: list[tuple[int, list[Array]]] = []
+        rows = [
+            np.empty((plan.steps + 1 if plan.whole else 0, *layout.shape), layout.dtype)
+            for layout in layouts
+        ]
         self.arrays = [
-            np.empty((plan.steps + 1 if plan.whole else 0, *shape), dtype)
-            for shape, dtype in shapes
+            row if layout.start is None else row[..., layout.start : layout.stop]
+            for row, layout in zip(rows, layouts, strict=True)
         ]
         self.blocks: dict[int, tuple[Any, Any]] = {}
         self.current: dict[int, int] = {}  # whose numbers the buffers of a length hold
+        self._make_blocks(make, rows)
+        if plan.all_states:
+            self.owners = rows
+            self.quiet = self._references()
+
+    def _make_blocks(self, make: Callable[..., Any], rows: list[Array]) -> None:
+        plan = self.plan
         by_length: dict[int, tuple[Any, Any]] = {}
         shared = Shared()
         for n in range(plan.blocks):
             start, stop = plan.bounds(n)
             if plan.keeps_blocks:
-                states = [whole[start : stop + 1] for whole in self.arrays]
+                states = [row[start : stop + 1] for row in rows]
                 self.blocks[n] = make(stop - start, *states, empty=shared.begin())
             else:
                 if stop - start not in by_length:
                     by_length[stop - start] = make(stop - start)
                 self.blocks[n] = by_length[stop - start]
-        if plan.all_states:
-            self.owners = self.arrays
-            self.quiet = self._references()
 
     def is_free(self) -> bool:
         """Whether no graph needs the buffers and no array of the caller looks into them."""
