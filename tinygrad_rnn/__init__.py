@@ -2,6 +2,7 @@
 
 from tinygrad_rnn import analysis
 from tinygrad_rnn import operators as operators
+from tinygrad_rnn.anomaly import anomaly
 from tinygrad_rnn.cells import GRUCell, LSTMCell, RNNCell
 from tinygrad_rnn.check import check_gradients
 from tinygrad_rnn.check_truncation import check_truncated_gradients
@@ -56,6 +57,7 @@ __all__ = [
     "Tensor",
     "Window",
     "analysis",
+    "anomaly",
     "check_gradients",
     "check_truncated_gradients",
     "clip_grad_norm",

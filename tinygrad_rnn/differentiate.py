@@ -245,14 +245,14 @@ def _same(x: Any) -> Any:
     return x
 
 
-_alias = derivative(_same, lambda g: g)
+alias = derivative(_same, lambda g: g)
 
 
 def _variable(value: Any) -> Tensor:
     """A fresh variable. That of a Tensor which needs a gradient is a new node behind it, so that
     what is computed from the variable still depends on the Tensor, for whoever asks outside."""
     if isinstance(value, Tensor) and value.requires_grad:
-        return _alias(value)  # type: ignore[no-any-return]
+        return alias(value)  # type: ignore[no-any-return]
     return Tensor(value, requires_grad=True)
 
 

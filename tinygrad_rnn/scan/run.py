@@ -230,11 +230,11 @@ class Run:
         until they are asked for or g goes, for the sweep holds it while it is at this node."""
         known = self.known
         if known is None or known[0]() is not g or i not in known[1]:
-            adjoints = g.parts if isinstance(g, Adjoints) else {0: g}
+            adjoints = adjoints_of(g)
             if recording.mark is None:
                 adjoints = {n: a.data if type(a) is Tensor else a for n, a in adjoints.items()}
             if any(isinstance(a, Tensor) for a in adjoints.values()):
-                found = self._recorded(adjoints)
+                found = self.recorded(adjoints)
             else:
                 found = self._computed(adjoints)
             wanted = {i: found[i] for i in self.wanted}
@@ -260,12 +260,15 @@ class Run:
         inputs = len(self.sequence.input_parts)
         return self.space.backward(seeds, ends, self.arrays, inputs, windows)
 
-    def _recorded(self, adjoints: dict[int, Any]) -> list[Any]:
-        """The gradients as Tensors, for derivatives of a higher order: by `unroll`."""
+    def recorded(self, adjoints: dict[int, Any], create_graph: bool = True) -> list[Any]:
+        """The gradients by `unroll`, one node per operation: as Tensors for derivatives of a
+        higher order, or as arrays, to look at what happens at each step."""
         # Inputs may have been computed from one another. The gradient of one is not to flow on
         # through another one here, so the steps are run on copies of them.
         sequence, tensors = self.sequence, self.tensors
         copies = {i: +tensors[i] for i in self.wanted}
+        for i, copy in copies.items():
+            copy.name = tensors[i].name
         count = len(sequence.state_parts)
         following = iter([copies.get(i, tensors[i]) for i in range(count)])
         carried = [i for i in self.wanted if i >= count + len(sequence.input_parts)]
@@ -285,7 +288,7 @@ class Run:
                 flat.append(np.reshape(np.stack(steps), -1))
                 seeds.append(np.reshape(adjoints[n], -1))
         output, seed = np.concatenate(flat), np.concatenate(seeds)
-        found = gradients(output, list(copies.values()), seed, create_graph=True)  # type: ignore[arg-type]
+        found = gradients(output, list(copies.values()), seed, create_graph)  # type: ignore[arg-type]
         result: list[Any] = [None] * len(tensors)
         for i, gradient in zip(self.wanted, found, strict=True):
             result[i] = gradient
@@ -324,6 +327,11 @@ class Adjoints:
         return Adjoints(merged, self.dtype)
 
 
+def adjoints_of(g: Any) -> dict[int, Any]:
+    """The gradients of the parts of a scan's state that have one, by their places."""
+    return g.parts if isinstance(g, Adjoints) else {0: g}
+
+
 def _part(whole: Any, n: int) -> Any:
     """One part of the states of a scan."""
     return whole[n]
@@ -333,6 +341,13 @@ _part.__name__ = "part"
 
 GRADIENT = Pullback(lambda g, i, run: run.gradient(g, i), "inputs", ["inputs", "run"])
 PART = Pullback(lambda g, n: Adjoints({n: g}, g.dtype), "whole", ["whole", "n"])
+
+
+def run_of(node: Node) -> Run | None:
+    """The run that made a value, if it is the states of a scan or one part of them."""
+    if node.function is _part:
+        node = node.edges[0][0]
+    return next((kept[1] for _, _, pullback, kept in node.edges if pullback is GRADIENT), None)
 
 
 def _tracked(data: Array, node: Node) -> Tensor:

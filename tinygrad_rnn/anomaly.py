@@ -1,0 +1,228 @@
+"""Where NaN and infinity come from: a look at every value as it is made, and at every gradient.
+
+Values come out of the methods of Tensor by which NumPy and Python call the engine, and gradients
+out of `sweep`. While a block is open, both are exchanged for ones that look at what comes out;
+while none is, nothing of this runs.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+import tinygrad_rnn.sweep as sweeping
+from tinygrad_rnn import diagnosis, differentiate
+from tinygrad_rnn.diagnosis import Call
+from tinygrad_rnn.graph import Array, Edge, Node, marked, recording
+from tinygrad_rnn.scan.run import Run, adjoints_of, run_of, unrolled
+from tinygrad_rnn.scan.traced import user_frame
+from tinygrad_rnn.tensor import Tensor, unwrap
+
+
+@contextmanager
+def anomaly(infinite: bool = True) -> Iterator[None]:
+    """Inside, the first value or gradient that is not finite raises, and says where it was made.
+
+    infinite: whether infinities count. With False only NaN does: for computations that mean their
+        infinities, such as masks of −inf before a softmax.
+    Raises FloatingPointError, with the function, the values that went in and their ranges, the
+    time step, the scope and the line of your code; for a gradient, with the argument that it
+    belongs to. If a NaN was given (as data, or in a parameter), it says that.
+
+    Forward, whatever is computed from Tensors while recording is looked at; backward, every use's
+    contribution and every sum of them. So uses of a weight are summed one by one inside, and all
+    is slower; outside of a block it costs nothing. A `scan` in which something is not finite is
+    run again with `unroll`, to find the step. NumPy's own warnings of overflow and the like are
+    silent inside. Blocks nest, and each thread has its own.
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> w = tg.Tensor([4.0, 0.0], requires_grad=True, name="w")
+    >>> with tg.anomaly(), tg.step(3):
+    ...     np.sum(np.sqrt(w)).backward()
+    Traceback (most recent call last):
+    FloatingPointError: the gradient that sqrt at step 3 (...) passes back to its argument x, w of
+    shape (2,), has 1 infinite entry of 2, though the gradient that came to sqrt, with entries of
+    1, is finite: it divided by zero, so keep the argument away from there, for example by adding
+    a small constant
+    """
+    wrong = _not_finite if infinite else np.isnan
+    ignored = np.errstate(over="ignore", divide="ignore", invalid="ignore")
+    with EXCHANGE, watch.looking(wrong=wrong, values=True), ignored:
+        yield
+
+
+def _not_finite(array: Array) -> Array:
+    return ~np.isfinite(array)
+
+
+class Watch(threading.local):
+    """What this thread looks for.
+
+    wrong: the function that finds it; None outside of a block. values: whether values are looked
+    at too, and not gradients alone. lines: where in the user's code nodes were recorded.
+    """
+
+    wrong: Callable[[Array], Array] | None = None
+    values = True
+
+    def __init__(self) -> None:
+        self.lines: WeakKeyDictionary[Node, str] = WeakKeyDictionary()
+
+    @contextmanager
+    def looking(self, **what: Any) -> Iterator[None]:
+        before = {name: getattr(self, name) for name in what}
+        vars(self).update(what)
+        try:
+            yield
+        finally:
+            vars(self).update(before)
+
+    def finds(self, value: Any) -> bool:
+        """Whether there is anything wrong with the numbers in a value."""
+        wrong = self.wrong
+        return wrong is not None and any(wrong(a).any() for a in diagnosis.numbers_in(value))
+
+
+watch = Watch()
+
+
+# Forward ----------------------------------------------------------------------------------
+
+
+def values_watched(name: str, door: Callable[..., Any]) -> Callable[..., Any]:
+    """A method of Tensor that looks at what it returns."""
+
+    @functools.wraps(door)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        result = door(*args, **kwargs)
+        if watch.wrong is None or recording.mark is None:
+            return result
+        for value in differentiate.leaves(result):
+            if type(value) is Tensor:
+                line = user_frame()
+                if value._node is not None:
+                    watch.lines.setdefault(value._node, line)
+                if watch.values and watch.finds(value):
+                    _refuse_value(value, Call.through(name, args, kwargs, recording.mark, line))
+        return result
+
+    return call
+
+
+def _refuse_value(value: Tensor, call: Call) -> None:
+    for argument in call.arguments:
+        if watch.finds(argument):
+            run = run_of(argument.node) if isinstance(argument, Tensor) else None
+            if run is not None:
+                _open(run)
+            raise FloatingPointError(diagnosis.of_argument(argument, call))
+    raise FloatingPointError(diagnosis.of_value(value, call))
+
+
+def _open(run: Run) -> None:
+    """Run the steps of a scan one by one: what is not finite is found at its step."""
+    with watch.looking(values=True), marked(run.mark or recording.mark):
+        unrolled(run.sequence)
+
+
+# Backward ---------------------------------------------------------------------------------
+
+
+def gradients_watched(sweep: Callable[..., Any]) -> Callable[..., Any]:
+    """A sweep that looks at every contribution, and at every gradient, before it is handed on."""
+
+    @functools.wraps(sweep)
+    def reader(
+        outputs: Sequence[Node],
+        seeds: Sequence[Array],
+        create_graph: bool = False,
+        each_use: sweeping.Use | None = None,
+        nodes: Sequence[Node] | None = None,
+        leaves_only: bool = False,
+    ) -> Iterator[tuple[Node, Array]]:
+        if watch.wrong is None:
+            yield from sweep(outputs, seeds, create_graph, each_use, nodes, leaves_only)
+            return
+        gradient: Array = None
+
+        def look(node: Node, edge: Edge, contribution: Array) -> None:
+            if watch.finds(contribution):
+                _refuse_use(node, edge, gradient, contribution)
+            if each_use is not None:
+                each_use(node, edge, contribution)
+
+        for output, seed in zip(outputs, seeds, strict=True):
+            if watch.finds(seed):
+                raise FloatingPointError(diagnosis.of_seed(output, seed))
+        passing = sweep(outputs, seeds, create_graph, look, nodes)
+        while True:
+            with watch.looking(values=False):  # what pull-backs compute is not the user's
+                node, gradient = next(passing, (None, None))
+            if node is None:
+                return
+            if watch.finds(gradient):
+                raise FloatingPointError(diagnosis.of_sum(node, gradient, watch.lines.get(node)))
+            if not (leaves_only and node.edges):
+                yield node, gradient
+
+    return reader
+
+
+def _refuse_use(node: Node, edge: Edge, gradient: Array, contribution: Array) -> None:
+    run = run_of(node)
+    if run is not None:
+        adjoints = {n: unwrap(adjoint) for n, adjoint in adjoints_of(gradient).items()}
+        with watch.looking(values=True), marked(run.mark):
+            run.recorded(adjoints, create_graph=False)  # raises, at the step
+    forward = any(watch.finds(kept) for kept in differentiate.leaves(edge[3]))
+    line = watch.lines.get(node)
+    raise FloatingPointError(
+        diagnosis.of_contribution(node, edge, gradient, contribution, forward, line)
+    )
+
+
+# The exchange -----------------------------------------------------------------------------
+
+METHODS = ("__array_ufunc__", "__array_function__", "__getitem__", *diagnosis.UFUNCS)
+
+
+class Exchange:
+    """Open while a block of any thread is: the methods and sweeps that look, in their places."""
+
+    def __init__(self) -> None:
+        self.lock, self.blocks = threading.Lock(), 0
+        self.exchanged: list[tuple[Any, str, Any, Any]] = []
+
+    def __enter__(self) -> None:
+        with self.lock:
+            self.blocks += 1
+            if self.blocks > 1:
+                return
+            for name in METHODS:
+                if name in vars(Tensor):
+                    self._put(Tensor, name, values_watched(name, vars(Tensor)[name]))
+            for module in (sweeping, differentiate):
+                self._put(module, "sweep", gradients_watched(vars(module)["sweep"]))
+
+    def _put(self, owner: Any, name: str, watched: Any) -> None:
+        self.exchanged.append((owner, name, vars(owner)[name], watched))
+        setattr(owner, name, watched)
+
+    def __exit__(self, *problem: Any) -> None:
+        with self.lock:
+            self.blocks -= 1
+            if self.blocks > 0:
+                return
+            for owner, name, before, watched in self.exchanged:
+                if vars(owner)[name] is watched:  # a rule that was entered meanwhile stays
+                    setattr(owner, name, before)
+            self.exchanged.clear()
+
+
+EXCHANGE = Exchange()
