@@ -32,8 +32,8 @@ def anomaly(infinite: bool = True) -> Iterator[None]:
     infinite: whether infinities count. With False only NaN does: for computations that mean their
         infinities, such as masks of −inf before a softmax.
     Raises FloatingPointError, with the function, the values that went in and their ranges, the
-    time step, the scope and the line of your code; for a gradient, with the argument that it
-    belongs to. If a NaN was given (as data, or in a parameter), it says that.
+    time step (counted from 0), the scope and the line of your code; for a gradient, with the
+    argument that it belongs to. If a NaN was given (as data, or in a parameter), it says that.
 
     Forward, whatever is computed from Tensors while recording is looked at; backward, every use's
     contribution and every sum of them. So uses of a weight are summed one by one inside, and all
