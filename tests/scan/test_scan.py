@@ -436,3 +436,17 @@ def test_second_derivatives_of_a_loss_that_is_linear_in_the_states() -> None:
     recorded = tg.hvp(lambda x: np.sum(np.stack(tg.unroll(cell, x)[0])), xs, v)
     assert np.abs(recorded).max() > 0.01
     np.testing.assert_allclose(compiled, recorded, rtol=0, atol=1e-13)
+
+
+def test_the_parts_of_a_state_are_named_without_a_step() -> None:
+    stacked = tg.Stacked([tg.RNNCell(3, 4, rng=0), tg.RNNCell(4, 4, rng=1)])
+    states, _ = tg.scan(stacked, np.ones((5, 2, 3)))
+    assert [h.name for h in states] == ["h^(1)", "h^(2)"]  # h_1 would be the state of step 1
+    assert "def forward(h_1_0, h_2_0, x, " in tg.scan_source(stacked, np.ones((5, 2, 3)))
+
+    def cell(x: Any, state: Any) -> Any:
+        return {"v": state["v"] * W + x, "rest": [state["rest"][0] + state["v"], state["rest"][1]]}
+
+    W, h = tg.Tensor(np.ones(3), requires_grad=True), np.ones((2, 3))
+    states, _ = tg.scan(cell, np.ones((5, 2, 3)), {"v": h, "rest": [h, h]})
+    assert [states["v"].name, *(s.name for s in states["rest"])] == ["v", "rest^(1)", "rest^(2)"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import linecache
+import re
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,7 @@ class Program:
             sequence.sample_state(),
             captured,
             [type(x) is Tensor and x.requires_grad for x in sequence.input_parts],
-            (sequence.input_names, sequence.state_names),
+            (sequence.input_names, [identifier(name) for name in sequence.state_names]),
         )
         simplify(step)
         windows = isinstance(sequence.truncation, Windows)
@@ -73,3 +74,8 @@ class Program:
                 spaces.append(space)
         space.busy = True
         return space
+
+
+def identifier(name: str) -> str:
+    """What a value of this name is called in the program: h_1 for h^(1)."""
+    return re.sub(r"\W+", "_", name).strip("_")

@@ -9,6 +9,7 @@ import numpy as np
 
 from tinygrad_rnn.differentiate import leaves as parts
 from tinygrad_rnn.functions import scale_gradient
+from tinygrad_rnn.names import names_of
 from tinygrad_rnn.randomized import Randomized
 from tinygrad_rnn.state import map_state, zero_rows
 from tinygrad_rnn.tensor import Tensor
@@ -82,7 +83,10 @@ def prepared(cell: Any, xs: Any, state: Any, truncation: Truncation | None, rese
     sequence.state_parts = [sequence.state] if sequence.flat else list(parts(sequence.state))
     sequence.input_parts = [xs if type(xs) is Tensor else Tensor(xs, name="x")]
     sequence.input_names = ["x"]
-    sequence.state_names = _state_names(cell, sequence.state, sequence.flat)
+    sequence.state_names = [
+        before.removesuffix("_") + "".join(after)  # h^(1) is all of h_1^(1), h_2^(1), ...
+        for before, *after in names_of(cell, sequence.state)
+    ]
     sequence.reset = reset
     _extras(sequence, reset)
     sequence.key = (
@@ -98,21 +102,6 @@ def prepared(cell: Any, xs: Any, state: Any, truncation: Truncation | None, rese
         isinstance(sequence.truncation, Windows),
     )
     return sequence
-
-
-def _state_names(cell: Any, state: Any, flat: bool) -> list[str]:
-    named = getattr(cell, "state_names", None)
-    if named is not None:
-        return [str(n).replace("_{t}", "").replace("^(", "_").rstrip(")") for n in parts(named)]
-    if flat:
-        return ["h"]
-    if isinstance(state, dict):
-        keys = []
-        for key, part in state.items():
-            count = len(list(parts(part)))
-            keys += [str(key)] if count == 1 else [f"{key}_{n + 1}" for n in range(count)]
-        return keys
-    return [f"h_{n + 1}" for n in range(len(list(parts(state))))]
 
 
 def _extras(sequence: Sequence, reset: Any) -> None:
