@@ -28,7 +28,7 @@ def write(diagram: Diagram, layout: Layout, strokes: Sequence[Stroke]) -> str:
     dot = new_graph()
     for i, (shape, place) in enumerate(zip(diagram.shapes, layout.places, strict=True)):
         attributes = _node(place)
-        label = f"<{shape.label}>" if shape.label else ""
+        label = f"<{labels.centred(shape.label)}>" if shape.label else ""
         if shape.kind == "circle" and shape.label:
             attributes["fontsize"] = f"{min(8.0, 8 * 18 / labels.width(shape.label)):.1f}"
         dot.node(f"n{i}", label, **attributes)

@@ -9,6 +9,7 @@ from pathlib import Path
 from viz.render import render
 
 SUFFIXES = ("svg", "png", "pdf", "gv", "html")
+MAGNIFIED = 2  # how large a page of its own shows the picture, where there is room
 
 
 @dataclass(frozen=True)
@@ -64,10 +65,11 @@ class Figure:
         title = html.escape(self.title)
         svg = self.svg
         svg = svg[svg.index("<svg") :]
+        width = MAGNIFIED * float(svg.split('width="')[1].split("pt")[0])
         return (
             f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
             f"<title>{title}</title>\n<style>body {{ margin: 2rem; text-align: center }} "
-            f"svg {{ max-width: 100%; height: auto; width: 60rem }}</style>\n</head>\n"
+            f"svg {{ max-width: 100%; height: auto; width: {width:g}pt }}</style>\n</head>\n"
             f'<body>\n<figure role="img" aria-label="{title}">\n{svg}\n</figure>\n'
             f"</body>\n</html>\n"
         )

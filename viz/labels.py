@@ -80,6 +80,19 @@ def _italic_letters(text: str) -> str:
     )
 
 
+def centred(label: str) -> str:
+    """The label, in the middle of its box also where it has no subscript.
+
+    Graphviz sets a <B> or <I> where a subscript would have room below it, but a face of its own
+    in the middle.
+    """
+    alone = re.fullmatch(r"<([BI])>([^<]*)</\1>", label.replace("</B><B>", ""))
+    if alone is None:
+        return label
+    style = {"B": "Bold", "I": "Italic"}[alone[1]]
+    return f'<FONT FACE="{FONT} {style}">{alone[2]}</FONT>'
+
+
 def size(label: str) -> tuple[float, int]:
     """How wide a label is, in points, and how many lines it has."""
     lines = label.split(BREAK)

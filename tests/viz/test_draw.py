@@ -77,8 +77,8 @@ def test_names_are_set_as_in_print() -> None:
     assert f"<B>h</B>{small}<SUB>3</SUB></FONT>{small}<SUP>(2)</SUP></FONT>" in source
     assert f"<B>W</B>{small}<SUB><I>hh</I></SUB></FONT>" in source
     assert f"<y{small}<SUB>1</SUB></FONT>>" in source  # labels, plain
-    assert "<<I>L</I>>" in source  # a scalar
-    assert "<<B>z</B>>" in source
+    assert 'serif Italic">L</FONT>>' in source  # a scalar
+    assert 'serif Bold">z</FONT>>' in source
 
 
 def test_a_name_may_hold_anything() -> None:

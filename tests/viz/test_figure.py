@@ -1,12 +1,15 @@
 """A figure as a file: every format, and what happens where Graphviz is missing."""
 
+import re
 import struct
 import sys
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+import tinygrad_rnn as tg
 import viz
 from tests.viz.models import MODELS, outputs
 
@@ -39,6 +42,39 @@ def test_pdf_gv_and_html(figure: viz.Figure, tmp_path: Path) -> None:
     page = figure.save(tmp_path / "f.html").read_text()
     assert page.startswith("<!DOCTYPE html>") and page.count("<svg") == 1
     assert "<?xml" not in page and "<title>" in page
+
+
+def test_a_page_shows_small_and_large_pictures_at_one_size(tmp_path: Path) -> None:
+    def magnified(*outputs: tg.Tensor) -> float:
+        page = viz.draw(*outputs).save(tmp_path / "f.html").read_text()
+        natural, shown = (
+            re.search(r'<svg [^>]*width="(\d+)pt', page),
+            re.search(r"width: (\d+)pt", page),
+        )
+        assert natural and shown
+        return int(shown[1]) / int(natural[1])
+
+    w = tg.Tensor([1.0, 2.0], requires_grad=True, name="w")
+    states, _ = tg.unroll(tg.RNNCell(3, 4, rng=0), np.ones((5, 2, 3)))
+    assert magnified(np.sum(w)) == magnified(*states) == 2
+
+
+def row_of_ink(picture: np.ndarray) -> tuple[int, int]:
+    """The first and the last row of what stands inside of a box's outline."""
+    height, width = picture.shape
+    inside = picture[height // 8 : -height // 8, width // 8 : -width // 8]
+    rows = np.flatnonzero((inside < 0.5).any(axis=1)) + height // 8
+    return int(rows[0]), int(rows[-1])
+
+
+@pytest.mark.parametrize("shape", [(), (2,)])
+def test_a_capital_stands_in_the_middle_of_its_box(shape: tuple[int, ...], tmp_path: Path) -> None:
+    image = pytest.importorskip("matplotlib.image")
+    figure = viz.draw(tg.Tensor(np.ones(shape), name="L"))
+    picture = image.imread(figure.save(tmp_path / "box.png"))[..., :3].mean(axis=-1)
+    first, last = row_of_ink(picture)
+    assert 10 < last - first < 50  # a letter
+    assert abs((first + last) / 2 - len(picture) / 2) < 0.2 * (last - first)
 
 
 def test_another_suffix_is_refused(figure: viz.Figure, tmp_path: Path) -> None:
