@@ -1,8 +1,7 @@
 """Where NaN and infinity come from: a look at every value as it is made, and at every gradient.
 
-Values come out of the methods of Tensor by which NumPy and Python call the engine, and gradients
-out of `sweep`. While a block is open, both are exchanged for ones that look at what comes out;
-while none is, nothing of this runs.
+Values come out of `apply` and its short ways, and gradients out of `sweep`. While a block is open,
+these are exchanged for ones that look at what comes out; while none is, nothing of this runs.
 """
 
 from __future__ import annotations
@@ -17,12 +16,13 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 import tinygrad_rnn.sweep as sweeping
-from tinygrad_rnn import diagnosis, differentiate
+from tinygrad_rnn import diagnosis, differentiate, operators, tensor
 from tinygrad_rnn.diagnosis import Call
 from tinygrad_rnn.graph import Array, Edge, Node, marked, recording
+from tinygrad_rnn.operators import install
 from tinygrad_rnn.scan.run import Run, adjoints_of, run_of, unrolled
 from tinygrad_rnn.scan.traced import user_frame
-from tinygrad_rnn.tensor import Tensor, unwrap
+from tinygrad_rnn.tensor import STRAIGHT, Tensor, unwrap
 
 
 @contextmanager
@@ -95,24 +95,38 @@ watch = Watch()
 # Forward ----------------------------------------------------------------------------------
 
 
-def values_watched(name: str, door: Callable[..., Any]) -> Callable[..., Any]:
-    """A method of Tensor that looks at what it returns."""
+def apply_watched(apply: Callable[..., Any]) -> Callable[..., Any]:
+    """`apply`, and a look at what it returns."""
 
-    @functools.wraps(door)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        result = door(*args, **kwargs)
-        if watch.wrong is None or recording.mark is None:
-            return result
-        for value in differentiate.leaves(result):
-            if type(value) is Tensor:
-                line = user_frame()
-                if value._node is not None:
-                    watch.lines.setdefault(value._node, line)
-                if watch.values and watch.finds(value):
-                    _refuse_value(value, Call.through(name, args, kwargs, recording.mark, line))
+    def call(function: Any, args: Sequence[Any], kwargs: dict[str, Any] | None = None) -> Any:
+        result = apply(function, args, kwargs)
+        _look(result, function, args, kwargs or {})
         return result
 
     return call
+
+
+def short_way_watched(function: np.ufunc, short_way: Callable[..., Any]) -> Callable[..., Any]:
+    """A short way through `apply`, and a look at what it returns."""
+
+    def call(*args: Any) -> Any:
+        result = short_way(*args)
+        _look(result, function, args, {})
+        return result
+
+    return call
+
+
+def _look(result: Any, function: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
+    if watch.wrong is None or recording.mark is None:
+        return
+    for value in differentiate.leaves(result):
+        if type(value) is Tensor:
+            line = user_frame()
+            if value._node is not None:
+                watch.lines.setdefault(value._node, line)
+            if watch.values and watch.finds(value):
+                _refuse_value(value, Call(function, args, kwargs, recording.mark, line))
 
 
 def _refuse_value(value: Tensor, call: Call) -> None:
@@ -189,40 +203,49 @@ def _refuse_use(node: Node, edge: Edge, gradient: Array, contribution: Array) ->
 
 # The exchange -----------------------------------------------------------------------------
 
-METHODS = ("__array_ufunc__", "__array_function__", "__getitem__", *diagnosis.UFUNCS)
-
 
 class Exchange:
-    """Open while a block of any thread is: the methods and sweeps that look, in their places."""
+    """Open while a block of any thread is: what looks, in the place of what does not."""
 
     def __init__(self) -> None:
         self.lock, self.blocks = threading.Lock(), 0
-        self.exchanged: list[tuple[Any, str, Any, Any]] = []
+        self.globals: list[tuple[dict[str, Any], str, Any]] = []
+        self.short_ways: dict[np.ufunc, tuple[Any, Any]] = {}
 
     def __enter__(self) -> None:
         with self.lock:
             self.blocks += 1
             if self.blocks > 1:
                 return
-            for name in METHODS:
-                if name in vars(Tensor):
-                    self._put(Tensor, name, values_watched(name, vars(Tensor)[name]))
-            for module in (sweeping, differentiate):
-                self._put(module, "sweep", gradients_watched(vars(module)["sweep"]))
-
-    def _put(self, owner: Any, name: str, watched: Any) -> None:
-        self.exchanged.append((owner, name, vars(owner)[name], watched))
-        setattr(owner, name, watched)
+            for names, name, watched in READERS:
+                self.globals.append((names, name, names[name]))
+                names[name] = watched(names[name])
+            for function, short_way in STRAIGHT.items():
+                watched = short_way_watched(function, short_way)
+                self.short_ways[function] = short_way, watched
+            for function, (_, watched) in self.short_ways.items():
+                install(function, watched)
 
     def __exit__(self, *problem: Any) -> None:
         with self.lock:
             self.blocks -= 1
             if self.blocks > 0:
                 return
-            for owner, name, before, watched in self.exchanged:
-                if vars(owner)[name] is watched:  # a rule that was entered meanwhile stays
-                    setattr(owner, name, before)
-            self.exchanged.clear()
+            for names, name, before in self.globals:
+                names[name] = before
+            for function, (before, watched) in self.short_ways.items():
+                if STRAIGHT.get(function) is watched:  # a rule that was entered meanwhile stays
+                    install(function, before)
+            self.globals.clear()
+            self.short_ways.clear()
 
+
+READERS: list[tuple[dict[str, Any], str, Callable[..., Any]]] = [
+    (vars(tensor), "apply", apply_watched),
+    (vars(operators), "apply", apply_watched),
+    (vars(sweeping), "sweep", gradients_watched),
+    (vars(differentiate), "sweep", gradients_watched),
+]
+"""The modules that call `apply` or `sweep`, by the names that they have for them."""
 
 EXCHANGE = Exchange()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -11,13 +10,10 @@ import numpy as np
 from tinygrad_rnn.derivatives.several import Several
 from tinygrad_rnn.differentiate import alias, leaves
 from tinygrad_rnn.graph import Array, Edge, Leaf, Mark, Node
-from tinygrad_rnn.operators import OPERATORS
 from tinygrad_rnn.refusals import name_of
 from tinygrad_rnn.scan.run import Adjoints, scan
 from tinygrad_rnn.scan.traced import Traced
 from tinygrad_rnn.tensor import Tensor, unwrap
-
-UFUNCS = {f"__{kind}{name}__": f for f, name in OPERATORS.items() for kind in ("", "i", "r")}
 
 
 class Call(NamedTuple):
@@ -28,21 +24,6 @@ class Call(NamedTuple):
     kwargs: Mapping[str, Any]
     mark: Mark
     line: str
-
-    @classmethod
-    def through(cls, name: str, args: Any, kwargs: Any, mark: Mark, line: str) -> Call:
-        """The call that a method of Tensor stands for."""
-        if name == "__array_ufunc__":
-            _, function, method, *args = args
-            function = function if method == "__call__" else getattr(function, method)
-        elif name == "__array_function__":
-            _, function, _, args, kwargs = args
-        elif name == "__getitem__":
-            function = operator.getitem
-        else:
-            function = UFUNCS[name]
-            args = args[::-1] if name.startswith("__r") else args
-        return cls(function, args, kwargs, mark, line)
 
     @property
     def arguments(self) -> list[Any]:

@@ -107,11 +107,22 @@ def shorten(function: Any, rule: Rule) -> None:
     if not isinstance(function, np.ufunc) or function.nout != 1 or function.nin > 2:
         return
     if all(pullback for _, pullback in rule.arguments):
-        STRAIGHT[function] = (unary if function.nin == 1 else binary)(rule)
+        install(function, (unary if function.nin == 1 else binary)(rule))
     else:
         STRAIGHT.pop(function, None)
+        as_operator(function, long_way(function))
+
+
+def install(function: np.ufunc, call: Callable[..., Any]) -> None:
+    """Let `call` be the short way for a ufunc, also for Python's operator."""
+    STRAIGHT[function] = call
+    as_operator(function, call)
+
+
+def as_operator(function: np.ufunc, call: Callable[[Any, Any], Any]) -> None:
+    """Let `call` be what Python's operator for a ufunc does to Tensors, if it has one."""
     if function in OPERATORS:
-        name, call = OPERATORS[function], STRAIGHT.get(function) or long_way(function)
+        name = OPERATORS[function]
         setattr(Tensor, f"__{name}__", call)
         setattr(Tensor, f"__i{name}__", call)
         setattr(Tensor, f"__r{name}__", lambda x2, x1: call(x1, x2))
