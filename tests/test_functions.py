@@ -42,6 +42,47 @@ def test_rows_far_below_the_largest_lose_no_digits():
     np.testing.assert_array_equal(tg.softmax(np.array([0.0, -np.inf])), [1.0, 0.0])
 
 
+def test_a_second_way_back_is_the_first_one_again():
+    rng = np.random.default_rng(0)
+    logits = tg.Tensor(rng.normal(size=(6, 5)), requires_grad=True)
+    labels = rng.integers(0, 5, 6)
+    loss = tg.cross_entropy(logits, tg.Tensor(labels))
+    first, again = (tg.gradients(loss, [logits])[0] for _ in range(2))
+    (recorded,) = tg.gradients(loss, [logits], create_graph=True)
+    weighted, _ = (tg.gradients(3 * loss, [logits])[0] for _ in range(2))
+    _, expected = by_definition(logits.data, labels)
+    np.testing.assert_array_equal(first, again)
+    np.testing.assert_array_equal(first, recorded.data)
+    np.testing.assert_allclose(first, expected, rtol=0, atol=1e-15)
+    np.testing.assert_allclose(weighted, 3 * expected, rtol=0, atol=1e-15)
+
+
+def test_the_value_and_its_gradient_share_their_exponentials(monkeypatch):
+    asked = []
+    given = tg.functions._exponentials
+    monkeypatch.setattr(tg.functions, "_exponentials", lambda x: asked.append(x) or given(x))
+    logits = tg.Tensor(np.random.default_rng(0).normal(size=(6, 5)), requires_grad=True)
+    loss = tg.cross_entropy(logits, np.zeros(6, int))
+    loss.backward()
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize("largest", [-3.0, 0.0, 15.9, 16.1, 80.0, 700.0])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_with_one_shift_and_without(largest, dtype):
+    logits = np.random.default_rng(0).normal(size=(7, 5))
+    logits = (logits - logits.max() + largest).astype(dtype)
+    labels = np.arange(7) % 5
+    value, gradient = by_definition(logits, labels)
+    eps = float(np.finfo(dtype).eps)
+    for given in (logits, np.asfortranarray(logits), logits[::-1][::-1]):
+        tensor = tg.Tensor(given, requires_grad=True)
+        loss = tg.cross_entropy(tensor, labels)
+        loss.backward()
+        assert loss.item() == pytest.approx(value, rel=20 * eps)
+        np.testing.assert_allclose(tensor.grad, gradient, rtol=0, atol=2 * eps)
+
+
 def test_what_cross_entropy_refuses():
     logits = np.zeros((4, 3))
     with pytest.raises(ValueError, match=r"\(4, 3\) need labels of shape \(4,\).*\(3,\)"):
@@ -85,6 +126,25 @@ def test_an_offset_of_all_logits_changes_nothing(offset):
     labels = np.array([1, 2])
     expected, _ = by_definition(moved, labels)
     assert tg.cross_entropy(moved, labels) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("scale", [1, 1000])
+def test_logits_in_pieces(scale):
+    array = pytest.importorskip("dask.array")
+    rng = np.random.default_rng(0)
+    logits, labels = scale * rng.normal(size=(7, 5)), rng.integers(0, 5, 7)
+    value, gradient = by_definition(logits, labels)
+    tensor = tg.Tensor(array.from_array(logits, chunks=3), requires_grad=True)
+    loss = tg.cross_entropy(tensor, labels)
+    loss.backward()
+    assert isinstance(loss.data, array.Array) and float(loss.data) == pytest.approx(value)
+    np.testing.assert_allclose(np.asarray(tensor.grad), gradient, rtol=0, atol=1e-14)
+
+
+def test_half_precision():
+    logits = np.array([[12.0, 12.0, 11.0], [10.0, 12.0, 12.0]], np.float16)
+    value, _ = by_definition(logits, np.array([0, 1]))
+    assert tg.cross_entropy(logits, np.array([0, 1])) == pytest.approx(value, rel=2e-3)
 
 
 def test_logits_of_other_kinds():

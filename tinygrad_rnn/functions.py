@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -39,26 +40,43 @@ def _sigmoid(x: Array) -> Array:
 sigmoid = derivative(_sigmoid, lambda g, y: g * (y * (1 - y)))
 
 
-def _exponentials(x: Array) -> tuple[Array, Array, Array]:
+HARMLESS = 16
+"""Up to here the exponentials of numbers, and sums of them, lose no digits to speak of, unless in
+half precision."""
+
+
+def _exponentials(x: Array) -> tuple[Array, Array, Any]:
     """exp(x − shift), its sum over the last axis, and the shift that keeps it from overflowing.
 
-    One shift for all rows makes all of it fast, for reductions along a short axis are slow in
-    NumPy and a product with a vector of ones is not. Rows that lie so far below the largest
-    entry that digits would be lost send everybody back to one shift per row.
+    One shift for all rows, or none where there is no danger, makes all of it fast: reductions
+    along a short axis are slow in NumPy, and a product with a vector of ones is not. Rows that lie
+    so far below the largest entry that digits would be lost send everybody back to one shift per
+    row.
     """
     if not hasattr(x, "dtype") or x.dtype.kind in "iub":
         x = np.asarray(x, np.float64)
     ones = np.ones_like(x, shape=x.shape[-1:])
-    if x.size and np.isfinite(shift := np.max(x)):
-        e = x - shift
-        e = np.exp(e, out=e) if type(e) is np.ndarray else np.exp(e)
+    if math.isfinite(shift := float(x.max()) if x.size else 0.0):
+        if 0 <= shift <= HARMLESS and x.dtype.itemsize > 2:
+            shift = 0.0
+        e = _exp(x, shift)
         s = e @ ones
-        if np.min(s) > 1e-7:
-            return e, s[..., None], shift
-    shift = np.max(x, axis=-1, keepdims=True, initial=-np.inf)
-    shift = np.where(np.isfinite(shift), shift, np.zeros_like(shift))
-    e = np.exp(x - shift)
-    return e, (e @ ones)[..., None], shift
+        if not x.size or s.min() > 1e-7:
+            return e, s, shift
+    each = np.max(x, axis=-1, keepdims=True)
+    each = np.where(np.isfinite(each), each, np.zeros_like(each))
+    e = _exp(x, each)
+    return e, e @ ones, each
+
+
+def _exp(x: Array, shift: Any) -> Array:
+    """exp(x − shift): a new array, whose rows lie one after another however those of x do."""
+    if type(x) is not np.ndarray:
+        return np.exp(x - shift)
+    if type(shift) is float and shift == 0:
+        return np.exp(x, order="C")
+    e = np.subtract(x, shift, order="C")
+    return np.exp(e, e)
 
 
 def _softmax(x: Array) -> Array:
@@ -71,7 +89,7 @@ def _softmax(x: Array) -> Array:
     array([0.25, 0.75])
     """
     e, s, _ = _exponentials(x)
-    return e / s
+    return e / s[..., None]
 
 
 softmax = derivative(_softmax, lambda g, y: y * (g - np.sum(g * y, axis=-1, keepdims=True)))
@@ -87,7 +105,7 @@ def _log_softmax(x: Array) -> Array:
     array([0.5, 0.5])
     """
     _, s, shift = _exponentials(x)
-    return x - shift - np.log(s)
+    return x - shift - np.log(s[..., None])
 
 
 log_softmax = derivative(
@@ -95,7 +113,11 @@ log_softmax = derivative(
 )
 
 
-def _cross_entropy(logits: Array, labels: Array) -> Array:
+Found: TypeAlias = dict[str, Any]
+"""Where a value leaves what its gradient needs again."""
+
+
+def cross_entropy(logits: Any, labels: Any) -> Any:
     """The mean over all places of −log softmax(logits)[label].
 
     logits: (..., classes); labels: integers of shape (...).
@@ -107,15 +129,22 @@ def _cross_entropy(logits: Array, labels: Array) -> Array:
     >>> print(tg.cross_entropy(np.zeros((3, 4)), np.array([0, 1, 2])) - np.log(4))
     0.0
     """
-    places = _label_places(logits, labels)
-    _, s, shift = _exponentials(logits)
-    at_labels = logits.reshape(-1).take(places)
+    return mean_loss(logits, labels, {})
+
+
+def _cross_entropy(logits: Array, labels: Array, found: Found | None = None) -> Array:
+    """`cross_entropy`; what its gradient needs, too, is left in `found`."""
+    e, s, shift = _exponentials(logits)
+    places = label_places(logits, labels)
+    if found is not None:
+        found["exponentials"] = places, e, s
     # Differences first: a large shift would swallow the logarithms' digits.
-    below = at_labels - (shift if np.ndim(shift) == 0 else shift.reshape(-1))
-    return (np.sum(np.log(s)) - np.sum(below)) / np.size(labels)
+    at_labels = logits.reshape(-1)[places]
+    below = at_labels - (shift if type(shift) is float else shift.reshape(-1))
+    return (np.log(s).reshape(-1) - below).sum() / len(places)
 
 
-def _label_places(logits: Array, labels: Array) -> Array:
+def label_places(logits: Array, labels: Array) -> Array:
     """Where in the flattened logits the labels' own logits are."""
     labels = np.asanyarray(labels)
     if labels.dtype.kind not in "iu":
@@ -136,13 +165,18 @@ def _label_places(logits: Array, labels: Array) -> Array:
     return np.arange(0, classes * labels.size, classes) + labels.reshape(-1)
 
 
-def _residual(logits: Array, labels: Array, weight: Array) -> Array:
-    """softmax(logits) minus the one-hot labels, times weight over the number of labels."""
-    e, s, _ = _exponentials(logits)
-    weight = np.asarray(weight / np.size(labels), e.dtype)
-    e *= weight / s
-    e = np.ascontiguousarray(e)  # so that the flat array is a view, however the logits lie
-    e.reshape(-1)[_label_places(logits, labels)] -= weight
+def _residual(logits: Array, labels: Array, weight: Array, found: Found | None) -> Array:
+    """softmax(logits) minus the one-hot labels, times weight over the number of labels.
+
+    found: what the value left. Its exponentials are used up, for the result is written in their
+    place; whoever asks a second time has them computed anew.
+    """
+    known = found.pop("exponentials", None) if found else None
+    places, e, s = known or (label_places(logits, labels), *_exponentials(logits)[:2])
+    weight = np.asarray(weight / len(places), e.dtype)
+    e *= (weight / s)[..., None]
+    e = np.ascontiguousarray(e)  # of other kinds of arrays, too: the flat array is to be a view
+    e.reshape(-1)[places] -= weight
     return e
 
 
@@ -152,11 +186,13 @@ def _residual_pullback(g: Array, logits: Array, labels: Array, weight: Array) ->
 
 
 def _residual_of_weight(g: Array, logits: Array, labels: Array) -> Array:
-    return np.sum(g * residual(logits, labels, 1.0))
+    return np.sum(g * residual(logits, labels, 1.0, None))
 
 
 residual = derivative(_residual, _residual_pullback, None, _residual_of_weight)
-cross_entropy = derivative(_cross_entropy, lambda g, logits, labels: residual(logits, labels, g))
+mean_loss = derivative(
+    _cross_entropy, lambda g, logits, labels, found: residual(logits, labels, g, found)
+)
 
 
 def one_hot(labels: Array, classes: int, dtype: Any = np.float64) -> Array:

@@ -8,6 +8,7 @@ written down alike. Each traced array also has a sample of its numbers, for shap
 from __future__ import annotations
 
 import functools
+import math
 import operator
 import os
 import sys
@@ -260,7 +261,28 @@ def straight() -> dict[Any, Callable[..., Any]]:
         _, s, shift = parts(x)
         return x - shift - np.log(s)
 
-    return {functions.softmax: softmax, functions.log_softmax: log_softmax}
+    def hits(logits: Any, labels: Any) -> Any:
+        functions.label_places(logits, _sample(_value(labels)))  # refuses what does not fit
+        labels = labels if isinstance(labels, Traced) else np.asanyarray(labels)
+        return labels[..., None] == np.arange(logits.shape[-1])
+
+    def cross_entropy(logits: Any, labels: Any, found: Any) -> Any:
+        at = hits(logits, labels)
+        below = np.sum(np.where(at, log_softmax(logits), logits.dtype.type(0)), axis=-1)
+        # A label of a later step that no class has can be refused no more; its loss is −log 0.
+        below = np.where(np.any(at, axis=-1), below, logits.dtype.type(-np.inf))
+        return -np.sum(below) / math.prod(below.shape)
+
+    def residual(logits: Any, labels: Any, weight: Any, found: Any) -> Any:
+        difference = softmax(logits) - hits(logits, labels).astype(logits.dtype)
+        return difference * (weight / math.prod(logits.shape[:-1]))
+
+    return {
+        functions.softmax: softmax,
+        functions.log_softmax: log_softmax,
+        functions.mean_loss: cross_entropy,
+        functions.residual: residual,
+    }
 
 
 CONSTANT_LIKE = {np.ones_like: 1, np.zeros_like: 0, np.empty_like: 0}

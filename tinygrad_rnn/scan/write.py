@@ -29,9 +29,9 @@ def literal(value: Any) -> str:
     if isinstance(value, type) and issubclass(value, np.generic):
         return f"np.{value.__name__}"
     if isinstance(value, np.generic):
-        return f"np.{value.dtype.name}({value.item()!r})"
+        return f"np.{value.dtype.name}({literal(value.item())})"
     if isinstance(value, np.ndarray):
-        return f"np.array({value.tolist()!r}, np.{value.dtype.name})"
+        return f"np.array({literal(value.tolist())}, np.{value.dtype.name})"
     if isinstance(value, float) and (value != value or value in (np.inf, -np.inf)):
         return f"float({str(value)!r})"
     return repr(value)
