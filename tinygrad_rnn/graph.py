@@ -205,17 +205,19 @@ def scope(name: str) -> Iterator[None]:
         yield
 
 
-@contextmanager
-def collector_at_rest() -> Iterator[None]:
-    """Keep Python's garbage collector from walking the graph while it grows.
+class CollectorAtRest:
+    """Keeps Python's garbage collector from walking the graph while it grows.
 
     It looks for reference cycles, of which the graph has none, again and again: half of the time
     that it takes to record a long sequence. It rests for the whole process, until the block ends.
     """
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
+
+    __slots__ = ("enabled",)
+
+    def __enter__(self) -> None:
+        self.enabled = gc.isenabled()
+        gc.disable()
+
+    def __exit__(self, *problem: object) -> None:
+        if self.enabled:
             gc.enable()

@@ -96,7 +96,7 @@ class ArrayMethods(NDArrayOperatorsMixin):
         return _call(np.take, self, indices, axis)
 
     def compress(self, condition: Any, axis: int | None = None) -> Tensor:
-        return _call(np.compress, condition, self, axis)
+        return cast("Tensor", np.compress(condition, self, axis))  # type: ignore[call-overload]
 
     def clip(self, min: Any = None, max: Any = None) -> Tensor:  # noqa: A002
         return _call(np.clip, self, min, max)
@@ -137,5 +137,8 @@ class ArrayMethods(NDArrayOperatorsMixin):
         return np.nonzero(self)  # type: ignore[arg-type]
 
 
-def _call(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Tensor:
-    return cast("Tensor", function(*args, **kwargs))
+def _call(function: Callable[..., Any], array: Any, *args: Any, **kwargs: Any) -> Tensor:
+    """What NumPy would ask the array for, without NumPy's asking."""
+    if isinstance(function, np.ufunc):
+        return cast("Tensor", array.__array_ufunc__(function, "__call__", array, *args, **kwargs))
+    return cast("Tensor", array.__array_function__(function, (), (array, *args), kwargs))

@@ -6,6 +6,7 @@ Everything that flows backwards in this project is a reader of `sweep`: `backwar
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -15,10 +16,10 @@ import numpy as np
 from tinygrad_rnn.exchange import looking
 from tinygrad_rnn.graph import (
     Array,
+    CollectorAtRest,
     Edge,
     Leaf,
     Node,
-    collector_at_rest,
     history,
     marked,
     position,
@@ -52,11 +53,7 @@ def sweep(
     pending: dict[Node, Array] = {}  # the gradient of a node, as far as it has come
     own: set[Node] = set()  # those whose pending array is ours to add into
     tied: dict[Node, list[tuple[Any, Any]]] = {}  # uses whose contributions are summed at once
-    sum_at_once = (
-        not create_graph
-        and each_use is None
-        and not any(isinstance(seed, Tensor) for seed in seeds)
-    )
+    sum_at_once = not create_graph and each_use is None and Tensor not in map(type, seeds)
     within = None
     if nodes is None:
         nodes = history(*outputs, differentiable=True)
@@ -88,7 +85,8 @@ def sweep(
     for node in reversed(nodes):
         if node in tied:
             for pullback, uses in _by_pullback(tied.pop(node)):
-                add(node, pullback.together(uses))
+                several = len(uses) > 1
+                add(node, pullback.together(uses) if several else pullback.function(*uses[0]))
         gradient = pending.pop(node, None)
         if gradient is None:
             continue
@@ -138,17 +136,31 @@ def _by_pullback(uses: list[tuple[Any, Any]]) -> Iterator[tuple[Any, list[Any]]]
 
 def fit(gradient: Array, shape: tuple[int, ...]) -> Array:
     """Undo broadcasting, in either direction: sum what was repeated, repeat what was summed."""
-    extra = len(gradient.shape) - len(shape)
+    have = gradient.shape
+    extra = len(have) - len(shape)
     if extra > 0:
-        # A product with ones is many times faster than a sum over the leading axes.
-        outer, inner = gradient.shape[:extra], gradient.shape[extra:]
-        rows = gradient.reshape(math.prod(outer), math.prod(inner))
-        gradient = (np.ones_like(rows, shape=len(rows)) @ rows).reshape(inner)
-    have, want = gradient.shape, shape[len(shape) - len(gradient.shape) :]
+        rows = gradient.reshape(math.prod(have[:extra]), math.prod(have[extra:]))
+        gradient = sum_of_rows(rows).reshape(have[extra:])
+        have = gradient.shape
+    if have == shape:
+        return gradient
+    want = shape[len(shape) - len(have) :]
     stretched = tuple(n for n in range(len(have)) if want[n] == 1 and have[n] != 1)
     if stretched:
         gradient = np.sum(gradient, axis=stretched, keepdims=True)
     return gradient if gradient.shape == shape else np.broadcast_to(gradient, shape)
+
+
+def sum_of_rows(rows: Array) -> Array:
+    """The sum over the first axis: a product with ones is many times faster than `np.sum`."""
+    if type(rows) is np.ndarray:
+        return _ones(len(rows), rows.dtype).dot(rows)
+    return np.ones_like(rows, shape=len(rows)) @ rows
+
+
+@functools.lru_cache(maxsize=4)
+def _ones(count: int, dtype: Any) -> Array:
+    return np.ones(count, dtype)
 
 
 def remembered(node: Node, edge: Edge) -> tuple[Any, ...]:
@@ -178,7 +190,7 @@ def backward(output: Tensor, gradient: Any = None) -> None:
             f"there is nothing to differentiate: {output!r} was not computed from a Tensor with "
             f"requires_grad=True, or not while recording"
         )
-    with collector_at_rest():
+    with CollectorAtRest():
         for node, total in sweep([output.node], [_seed(output, gradient)], leaves_only=True):
             if isinstance(node, Leaf):  # and not a computed value that was cut off
                 total = total.data if isinstance(total, Tensor) else total

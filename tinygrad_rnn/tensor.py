@@ -288,20 +288,14 @@ def apply(
     rule = RULES.get(function)
     if rule is None:
         return _without_rule(function, args, kwargs or {})
+    values = args
     if kwargs or len(args) != rule.arity:
         kwargs = kwargs or {}
         if rule.unread(args, kwargs) is not None:
             if not _is_tracked(args, kwargs):
                 return _untracked(function, args, kwargs)
             refuse_unread(rule, function, args, kwargs)
-        values: Sequence[Any] = rule.bind(args, kwargs)
-        computed = True
-        y = function(*unwrap(args), **unwrap(kwargs))
-        if type(y) is tuple:  # np.where of a condition alone: places, not values
-            return y
-    else:
-        values = args
-        computed = False
+        values = rule.bind(args, kwargs)
 
     arrays: list[Any] = []  # what is inside the values
     tensors: list[
@@ -319,8 +313,14 @@ def apply(
             tensors += [(v, argument, i) for i, v in enumerate(value) if type(v) is Tensor]
         else:
             arrays.append(value)
-    if not computed:
-        y = function(*arrays)
+    if rule.variadic:
+        y = function(*unwrap(args), **unwrap(kwargs))
+    elif kwargs:
+        y = function(*arrays[: len(args)], **unwrap(kwargs))
+    else:
+        y = function(*arrays[: len(args)])
+    if type(y) is tuple:  # np.where of a condition alone: places, not values
+        return y
 
     result = _new(Tensor)
     result.data = y

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_rnn.differentiate import leaves
-from tinygrad_rnn.graph import Mark, collector_at_rest, recording, scope
+from tinygrad_rnn.graph import CollectorAtRest, Mark, recording, scope
 from tinygrad_rnn.names import name, names_of
 from tinygrad_rnn.state import link, map_state, tensor
 from tinygrad_rnn.state import reset as reset_state
@@ -50,7 +50,7 @@ def unroll(
     >>> len(states), last.shape, last.name
     (5, (2, 4), 'h_5')
     """
-    with collector_at_rest():
+    with CollectorAtRest():
         return Run(cell, xs, state, reset).unrolled(checked(truncation))
 
 
