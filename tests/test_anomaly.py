@@ -4,6 +4,7 @@ import ast
 import threading
 from pathlib import Path
 
+import dask.array
 import numpy as np
 import pytest
 
@@ -50,7 +51,7 @@ def _everything_is_put_back():
         (lambda p: np.exp(p * 1000), r"exp .* 2 infinite entries of 3 .* 0 to 2e\+03: it overfl"),
         (lambda p: p.dot(p * 1e307) * 10, r"multiply .* 1 infinite entry of 1 .* from what matmul"),
         (lambda p: np.concatenate([p, np.array([np.nan])]), r"an array of shape \(1,\) has 1 NaN "
-         r"entry of 1 before concatenate at step 2 .* uses it: it was given so"),
+         r"entry of 1 before concatenate at step 2 .* uses it: it came in so"),
         (lambda p: (p * 2)[np.array([0, 1])] ** -1, r"power .* from what getitem at step 2"),
         (lambda p: np.multiply.reduce(p + 1e200), r"prod .* 1 infinite entry of 1 .* overflowed"),
     ],
@@ -124,6 +125,15 @@ def test_what_was_made_outside_of_the_block():
         np.sum(value)
 
 
+def test_arrays_of_another_kind():
+    w = tg.Tensor(dask.array.from_array(np.array([1.0, 0.0])), requires_grad=True, name="w")
+    made, passed = r"log .* 1 infinite entry of 2 .* of 0 to 1: ", r"sqrt .* x, w of .* 1 infinite"
+    with pytest.raises(FloatingPointError, match=made), tg.anomaly():
+        np.log(w)
+    with pytest.raises(FloatingPointError, match=passed), tg.anomaly():
+        np.sum(np.sqrt(w)).backward()
+
+
 def test_infinities_that_are_meant():
     w = leaf(1.0, 2.0)
     mask = np.array([0.0, -np.inf])
@@ -167,6 +177,30 @@ def growing(run, T=20):
     xs, h_0 = np.zeros((T, 4, 2), np.float32), np.zeros((4, 3), np.float32)
     _, last = run(lambda x, h: np.tanh(x @ W + h @ V), xs, h_0)
     return np.sum(last), W, V
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"checkpoint": 3},
+        {"outputs": "last"},
+        {"truncation": tg.Window(15)},
+        {"truncation": tg.Randomized(0.99, rng=0)},
+    ],
+)
+def test_a_scan_is_opened_as_it_was_run(options):
+    with (
+        pytest.raises(FloatingPointError, match=r"^the gradient that matmul at step 10 "),
+        tg.anomaly(),
+    ):
+        growing(lambda *given: tg.scan(*given, **options))[0].backward()
+
+
+def test_truncation_that_keeps_the_gradient_finite():
+    with tg.anomaly():
+        loss, _, V = growing(lambda *given: tg.scan(*given, truncation=tg.Subsequence(4)))
+        loss.backward()
+    assert np.isfinite(V.grad).all()
 
 
 @pytest.mark.parametrize("run", FORWARD_AND_BACK)

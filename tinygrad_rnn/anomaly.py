@@ -37,9 +37,9 @@ def anomaly(infinite: bool = True) -> Iterator[None]:
 
     Forward, whatever is computed from Tensors while recording is looked at; backward, every use's
     contribution and every sum of them. So uses of a weight are summed one by one inside, and all
-    is slower; outside of a block it costs nothing. A `scan` in which something is not finite is
-    run again with `unroll`, to find the step. NumPy's own warnings of overflow and the like are
-    silent inside. Blocks nest, and each thread has its own.
+    is slower; outside of a block it costs nothing. A `scan` is one value: if its states or its
+    gradients are not finite, it is run again with `unroll`, to find the step. NumPy's own warnings
+    of overflow and the like are silent inside. Blocks nest, and each thread has its own.
 
     >>> import numpy as np, tinygrad_rnn as tg
     >>> w = tg.Tensor([4.0, 0.0], requires_grad=True, name="w")

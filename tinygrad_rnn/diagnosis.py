@@ -52,7 +52,7 @@ def of_argument(argument: Any, call: Call) -> str:
     if isinstance(node, Leaf) and node.requires_grad:
         why = "the parameter was so before, from its last update or from the beginning"
     elif node is None or isinstance(node, Leaf):
-        why = "it was given so, so look for it in the data"
+        why = "it came in so, with the data or from what is computed without a gradient"
     elif node.function is scan:
         why = "a scan is one value here, and tg.unroll shows its steps"
     else:
@@ -120,10 +120,12 @@ OF_GRADIENTS = {
 
 def _why(compute: Callable[[], Any], dtype: Any, causes: dict[str, str]) -> str:
     """Do it again, and let the floating-point unit say what happens."""
-    raised = []
+    raised: list[str] = []
     with np.errstate(all="call", call=lambda kind, flag: raised.append(kind)):
         compute()
-    cause = next((kind for kind in causes if kind in raised), "overflow")
+    cause = next((kind for kind in causes if kind in raised), None)
+    if cause is None:  # where others compute: threads, a lazy array, another device
+        return "what went in is too large for it, or it is not defined there"
     wider = cause == "overflow" and np.dtype(dtype).itemsize < 8
     return causes[cause] + (", and float64 reaches further" if wider else "")
 
