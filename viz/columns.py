@@ -127,7 +127,7 @@ def _place_given(diagram: Diagram, depths: list[int | None], above: set[int]) ->
         taken[column] += heights
     column_of = {s.role: d for s, d in zip(diagram.shapes, depths, strict=True) if s.kind != "dots"}
     for i, shape in enumerate(diagram.shapes):
-        if shape.kind == "dots":
+        if shape.kind == "dots" and shape.row is not None:
             depths[i] = column_of.get(shape.role, depths[i])
 
 
@@ -174,5 +174,9 @@ def _apart_by_parameters(diagram: Diagram, depths: list[int | None]) -> list[int
         if i in fed and (group := tuple(fed[i])) not in groups[depth]:
             groups[depth].append(group)
         refined.append((depth, groups[depth].index(tuple(fed[i])) if i in fed else 0))
+    place_of = {s.role: r for s, r in zip(diagram.shapes, refined, strict=True) if s.kind != "dots"}
+    for i, shape in enumerate(diagram.shapes):
+        if shape.kind == "dots" and shape.row is not None:
+            refined[i] = place_of.get(shape.role, refined[i])
     used = {place: n for n, place in enumerate(sorted({r for r in refined if r}))}
     return [None if place is None else used[place] for place in refined]

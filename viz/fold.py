@@ -36,7 +36,8 @@ def fold(diagram: Diagram, most: int | None) -> Diagram:
         role = shape.role.removeprefix("circle of ")
         role = role if role in boxes else shape.role
         if role not in dots:
-            dots[role] = folded.add(Shape("dots", DOTS, (head, head), role))
+            over = (head if shape.row is not None else moved((shape.rows or (0, 0))[0]), head)
+            dots[role] = folded.add(Shape("dots", DOTS, over, role))
         place[i] = dots[role]
     links: dict[Link, None] = {}
     for link in diagram.links:

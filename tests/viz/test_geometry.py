@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import tinygrad_rnn as tg
 import viz
 from tests.viz.models import MODELS, outputs
 from tests.viz.reading import Box, Line, named, read
@@ -166,3 +167,27 @@ def test_long_sequences_fold() -> None:
     assert sorted(b.text for b in boxes.values() if b.text[:1] == "h") == ["h0", "h1", "h5"]
     boxes, _ = read(viz.draw(*outputs("rnn_hundred_steps"), fold=None).source)
     assert sum(b.text[:1] == "h" for b in boxes.values()) == 101
+
+
+def test_dots_stand_where_that_is_what_they_stand_for() -> None:
+    cell = tg.RNNCell(3, 4, rng=0)
+    states, _ = tg.unroll(cell, np.ones((12, 2, 3)))
+    losses = [tg.mse(h, 0.0) for h in states]
+    boxes, lines = read(viz.draw(sum(losses), detail="ops").source)
+
+    def follow(box: Box, text: str, backwards: bool = False) -> list[Box]:
+        ends = [(line.target, line.source) if backwards else (line.source, line.target)
+                for line in lines]  # fmt: skip
+        return [boxes[b] for a, b in ends if boxes[a] is box and boxes[b].text == text]
+
+    # The folded products with W_hh are under and over the ones that are shown.
+    (product,), (dots,) = follow(named(boxes, "h3"), "@"), follow(named(boxes, "h4"), "⋮")
+    assert dots.x == product.x and dots.y > product.y
+
+    # The sum grows to the right and upwards, through the dots too.
+    chain = [b for b in boxes.values() if b.text == "⋮" and follow(b, "+") and follow(b, "+", True)]
+    (between,) = [
+        b for b in chain if b.x > max(box.x for box in boxes.values() if box.text == "h1")
+    ]
+    (before,), (after,) = follow(between, "+", True), follow(between, "+")
+    assert before.x < between.x < after.x and before.y < between.y < after.y
