@@ -11,105 +11,172 @@ import functools
 import random
 import types
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from tinygrad_rnn.tensor import Tensor
 
-PLAIN = (int, float, complex, bool, str, bytes, type(None), np.dtype)
+PLAIN = frozenset((int, float, complex, bool, str, bytes, type(None), np.dtype))
+"""Kinds of things that are equal where they have equal values."""
 
 
-class Captures(NamedTuple):
+class Captures:
     """The structure of a cell, hashable, and the Tensors and arrays in it with their names.
 
     random: whether it carries a generator of random numbers.
+
+    Each thing stands in the key as its kind and then what is to be known of it, so that no two
+    structures have the same key.
     """
 
-    key: tuple[Any, ...]
-    arrays: list[Any]
-    names: list[str]
-    random: bool
+    __slots__ = ("arrays", "cell", "key", "labels", "random", "seen")
 
-
-def captures(cell: Callable[..., Any]) -> Captures:
-    """Walk the cell: attributes, closures, defaults, bound objects, lists and dicts of these."""
-    walk = Walk(cell)
-    walk.visit(cell, "cell")
-    return Captures(tuple(walk.key), walk.arrays, walk.names, walk.random)
-
-
-class Walk:
-    """What has been found in a cell so far."""
-
-    __slots__ = ("arrays", "cell", "key", "names", "random", "seen")
+    key: Any
 
     def __init__(self, cell: Callable[..., Any]) -> None:
         self.cell = cell
-        self.key: list[Any] = []
         self.arrays: list[Any] = []
-        self.names: list[str] = []
+        self.labels: list[str] = []
         self.seen: dict[int, int] = {}
         self.random = False
+        self.key = []
+        self.visit(cell, "cell")
+        self.key = tuple(self.key)
+
+    @property
+    def names(self) -> list[str]:
+        """Of the Tensors and arrays: their own, or how the cell calls them."""
+        return [
+            (type(thing) is Tensor and thing.name) or label
+            for thing, label in zip(self.arrays, self.labels, strict=True)
+        ]
 
     def visit(self, thing: Any, name: str) -> None:
         """Note a thing that the cell holds under this name, and go on to what it holds itself."""
         kind = type(thing)
-        if kind in PLAIN_TYPES or isinstance(thing, np.generic):
-            self.key.append((kind, thing))
+        if kind in PLAIN:
+            self.key += (kind, thing)
             return
-        if id(thing) in self.seen:
-            self.key.append(self.seen[id(thing)])
-            return
-        self.seen[id(thing)] = len(self.seen)
-        if kind is Tensor:
-            self.key.append((thing.data.shape, thing.data.dtype, thing.requires_grad))
-            self.arrays.append(thing)
-            self.names.append(thing.name or name)
-        elif kind is np.ndarray:
-            self.key.append((thing.shape, thing.dtype))
-            self.arrays.append(thing)
-            self.names.append(name)
-        elif kind is types.FunctionType:
-            self.key.append(thing.__code__)
-            for variable, cell_of in zip(
-                thing.__code__.co_freevars, thing.__closure__ or (), strict=True
-            ):
-                self.visit(cell_of.cell_contents, variable)
-            for default in thing.__defaults__ or ():
-                self.visit(default, "")
-            names_used = thing.__code__.co_names
-            if names_used and not thing.__module__.startswith(("numpy", "tinygrad_rnn")):
-                for variable in names_used:
-                    if variable in thing.__globals__:
-                        self.visit(thing.__globals__[variable], variable)
-        elif kind is types.MethodType:
-            self.visit(thing.__func__, name)
-            self.visit(thing.__self__, name)
-        elif kind is functools.partial:
-            for part in (thing.func, thing.args, thing.keywords):
-                self.visit(part, name)
-        elif kind is list or kind is tuple:
-            self.key.append((kind, len(thing)))
-            for element in thing:
-                self.visit(element, name)
-        elif kind is dict:
-            self.key.append((kind, len(thing)))
-            for label, element in thing.items():
-                self.visit(label, "")
-                self.visit(element, label if isinstance(label, str) else name)
-        elif isinstance(thing, type | types.ModuleType | types.BuiltinFunctionType | np.ufunc):
-            self.key.append(id(thing))
+        count = len(self.seen)
+        place = self.seen.setdefault(id(thing), count)
+        if place < count:
+            self.key += ("seen", place)
         else:
-            self.key.append(kind)
-            self.random |= isinstance(thing, GENERATORS)
-            if thing is self.cell:
-                self.visit(getattr(kind, "__call__", None), name)  # noqa: B004
-            for attribute, element in getattr(thing, "__dict__", EMPTY).items():
-                self.key.append(attribute)
+            look_at(kind)(self, thing, name)
+
+    def look_at_tensor(self, thing: Tensor, name: str) -> None:
+        data = thing.data
+        self.key += (Tensor, data.shape, data.dtype, thing._requires_grad)
+        self.arrays.append(thing)
+        self.labels.append(name)
+
+    def look_at_array(self, thing: Any, name: str) -> None:
+        self.key += (np.ndarray, thing.shape, thing.dtype)
+        self.arrays.append(thing)
+        self.labels.append(name)
+
+    def look_at_function(self, thing: types.FunctionType, name: str) -> None:
+        code = thing.__code__
+        self.key += (types.FunctionType, code)
+        if thing.__closure__:
+            for variable, cell_of in zip(code.co_freevars, thing.__closure__):  # noqa: B905 (hot)
+                self.visit(cell_of.cell_contents, variable)
+        if thing.__defaults__:
+            self.key.append("defaults")
+            self.visit(thing.__defaults__, "")
+        if thing.__kwdefaults__:
+            self.key.append("keywords")
+            self.visit(thing.__kwdefaults__, "")
+        if code.co_names and not thing.__module__.startswith(("numpy", "tinygrad_rnn")):
+            for variable in code.co_names:
+                if variable in thing.__globals__:
+                    self.key.append(variable)
+                    self.visit(thing.__globals__[variable], variable)
+
+    def look_at_method(self, thing: types.MethodType, name: str) -> None:
+        self.key.append(types.MethodType)
+        self.visit(thing.__func__, name)
+        self.visit(thing.__self__, name)
+
+    def look_at_partial(self, thing: functools.partial[Any], name: str) -> None:
+        self.key.append(functools.partial)
+        for part in (thing.func, thing.args, thing.keywords):
+            self.visit(part, name)
+
+    def look_at_sequence(self, thing: Any, name: str) -> None:
+        self.key += (type(thing), len(thing))
+        for element in thing:
+            self.visit(element, name)
+
+    def look_at_dict(self, thing: dict[Any, Any], name: str) -> None:
+        self.key += (dict, len(thing))
+        for label, element in thing.items():
+            self.visit(label, "")
+            self.visit(element, label if isinstance(label, str) else name)
+
+    def look_at_number(self, thing: Any, name: str) -> None:
+        self.key += (type(thing), thing)
+
+    def look_at_one_of_a_kind(self, thing: Any, name: str) -> None:
+        """What is looked at no further: another one is another structure."""
+        self.key += (object, thing)
+
+    def look_at_generator(self, thing: Any, name: str) -> None:
+        self.random = True
+        self.look_at_object(thing, name)
+
+    def look_at_object(self, thing: Any, name: str) -> None:
+        """An object of a class: its attributes, and if it is the cell, how it is called."""
+        key, kind = self.key, type(thing)
+        if thing is self.cell:
+            self.visit(getattr(kind, "__call__", None), name)  # noqa: B004
+        attributes = getattr(thing, "__dict__", EMPTY)
+        key += (kind, len(attributes))
+        for attribute, element in attributes.items():
+            kind = type(element)
+            if kind in PLAIN:
+                key += (attribute, kind, element)
+            elif kind is Tensor and id(element) not in self.seen:  # what a cell has most of
+                self.seen[id(element)] = len(self.seen)
+                data = element.data
+                key += (attribute, Tensor, data.shape, data.dtype, element._requires_grad)
+                self.arrays.append(element)
+                self.labels.append(attribute)
+            else:
+                key.append(attribute)
                 self.visit(element, attribute)
 
 
-PLAIN_TYPES = frozenset(PLAIN)
-GENERATORS = (np.random.Generator, np.random.RandomState, random.Random)
+captures = Captures
+
 EMPTY: dict[str, Any] = {}
+
+LOOK: dict[tuple[type, ...], Callable[[Captures, Any, str], None]] = {
+    (Tensor,): Captures.look_at_tensor,
+    (np.ndarray,): Captures.look_at_array,
+    (types.FunctionType,): Captures.look_at_function,
+    (types.MethodType,): Captures.look_at_method,
+    (functools.partial,): Captures.look_at_partial,
+    (list, tuple): Captures.look_at_sequence,
+    (dict,): Captures.look_at_dict,
+}
+"""How to look at a thing of just this kind."""
+
+LOOK_AT_HEIRS: dict[tuple[type, ...], Callable[[Captures, Any, str], None]] = {
+    (np.generic,): Captures.look_at_number,
+    (type, types.ModuleType, types.BuiltinFunctionType, np.ufunc): Captures.look_at_one_of_a_kind,
+    (np.random.Generator, np.random.RandomState, random.Random): Captures.look_at_generator,
+}
+"""How to look at a thing of this kind or one that inherits from it."""
+
+
+@functools.lru_cache(256)
+def look_at(kind: type) -> Callable[[Captures, Any, str], None]:
+    for kinds, look in LOOK.items():
+        if kind in kinds:
+            return look
+    for kinds, look in LOOK_AT_HEIRS.items():
+        if issubclass(kind, kinds):
+            return look
+    return Captures.look_at_object
