@@ -63,7 +63,7 @@ class Captures:
         if place < count:
             self.key += ("seen", place)
         else:
-            look_at(kind)(self, thing, name)
+            look_at(kind)(self, thing, name)  # type: ignore[arg-type]
 
     def look_at_tensor(self, thing: Tensor, name: str) -> None:
         data = thing.data

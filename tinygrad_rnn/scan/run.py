@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import weakref
 from collections.abc import Callable
 from functools import partial
@@ -10,20 +11,20 @@ from typing import Any
 import numpy as np
 
 from tinygrad_rnn.derivatives.rules import Pullback
-from tinygrad_rnn.derivatives.table import ON_ENTRY
+from tinygrad_rnn.derivatives.table import ON_ENTRY, RULES
 from tinygrad_rnn.differentiate import leaves as parts
 from tinygrad_rnn.exchange import exchanged, looking
 from tinygrad_rnn.graph import Array, Mark, Node, recording
 from tinygrad_rnn.scan.captures import Captures, captures
 from tinygrad_rnn.scan.lanes import schedule
-from tinygrad_rnn.scan.plan import Plan, planned
+from tinygrad_rnn.scan.plan import Plan
 from tinygrad_rnn.scan.program import Program
 from tinygrad_rnn.scan.sequence import Sequence, prepared
 from tinygrad_rnn.scan.traced import TraceError
 from tinygrad_rnn.scan.workspace import Workspace
 from tinygrad_rnn.state import map_state
 from tinygrad_rnn.sweep import gradients
-from tinygrad_rnn.tensor import Tensor
+from tinygrad_rnn.tensor import Tensor, tracked
 from tinygrad_rnn.truncation import Truncation, Windows
 from tinygrad_rnn.unroll import unroll
 
@@ -83,8 +84,7 @@ def scan(
             if not fallback:
                 raise
             return unrolled(sequence)
-        sizes = program.state_bytes, program.step_bytes
-        plan = planned(sequence, *sizes, checkpoint, budget, block, outputs)
+        plan = program.plan(sequence, checkpoint, budget, block, outputs)
         run = Run(sequence, captured, program, plan)
     return run.outputs()
 
@@ -165,18 +165,13 @@ class Run:
     ) -> None:
         self.space: Workspace | None = None
         self.sequence, self.program, self.plan = sequence, program, plan
-        self.tensors = [*sequence.state_parts, *sequence.input_parts, *captured.arrays]
-        self.arrays = [t.data if type(t) is Tensor else t for t in self.tensors]
-        self.wanted = [
-            i
-            for i, t in enumerate(self.tensors)
-            if type(t) is Tensor and t.requires_grad and program.gradients[i]
-        ]
+        tensors = [*sequence.state_parts, *sequence.input_parts, *captured.arrays]
+        self.tensors = tensors
+        self.arrays = [t.data if type(t) is Tensor else t for t in tensors]
+        self.wanted = program.wanted
         self.known: tuple[weakref.ref[Any], dict[int, Any]] | None = None
-        self.mark = recording.mark if self.wanted else None
-        self.nodes = (
-            [t.node for t in self.tensors if type(t) is Tensor] if self.mark is not None else []
-        )
+        self.mark = mark = recording.mark if self.wanted else None
+        self.nodes = [] if mark is None else [tensors[i].node for i, _ in program.arguments]
         self.space = program.claimed(plan)
 
     def outputs(self) -> tuple[Any, Any]:
@@ -186,26 +181,20 @@ class Run:
         if self.mark is None:
             tensors = [Tensor(states) for states in stacked]
         else:
-            tensors = [
-                _tracked(states, node)
-                for states, node in zip(stacked, self._nodes(stacked, self.mark), strict=True)
-            ]
+            tensors = list(map(tracked, stacked, self._nodes(stacked, self.mark)))
         if not self.plan.all_states:
             return None, self._nested(tensors)
-        return self._nested(tensors), self._nested([states[-1] for states in tensors])
+        return self._nested(tensors), self._nested([last_of(states) for states in tensors])
 
     def _nodes(self, stacked: tuple[Array, ...], mark: Mark) -> list[Node]:
         """The node of the scan; where the state has several parts, also one for each of them."""
-        wanted, names = set(self.wanted), self.sequence.state_names
-        of_tensors = iter(self.nodes)
         edges = tuple(
-            (
-                next(of_tensors),
-                ("inputs", i),
-                *((GRADIENT, (i, self)) if i in wanted else (None, ())),
-            )
-            for i, tensor in enumerate(self.tensors)
-            if type(tensor) is Tensor
+            [
+                (node, ("inputs", i), GRADIENT, (i, self))
+                if needs
+                else (node, ("inputs", i), None, ())
+                for node, (i, needs) in zip(self.nodes, self.program.arguments, strict=True)
+            ]
         )
         if len(stacked) == 1:
             nodes = [Node(scan, edges, stacked[0].shape, stacked[0].dtype, mark)]
@@ -215,7 +204,7 @@ class Run:
                 Node(_part, ((whole, "scan", PART, (n,)),), states.shape, states.dtype, mark)
                 for n, states in enumerate(stacked)
             ]
-        for node, name in zip(nodes, names, strict=True):
+        for node, name in zip(nodes, self.program.names, strict=True):
             node.name = name
         return nodes
 
@@ -350,8 +339,14 @@ def run_of(node: Node) -> Run | None:
     return next((kept[1] for _, _, pullback, kept in node.edges if pullback is GRADIENT), None)
 
 
-def _tracked(data: Array, node: Node) -> Tensor:
-    result = Tensor(data)
-    result._requires_grad = True
-    result._node = node
-    return result
+def last_of(states: Tensor) -> Tensor:
+    """`states[-1]`, recorded without asking what kind of index it is."""
+    array = states.data
+    last = array[-1]
+    mark = recording.mark
+    if mark is None or not states.requires_grad:
+        return Tensor(last)
+    ((name, pullback), _) = RULES[operator.getitem].arguments
+    assert pullback is not None
+    edge = states.node, name, pullback, pullback.keep((array, -1, last, None))
+    return tracked(last, Node(operator.getitem, (edge,), last.shape, last.dtype, mark))

@@ -12,13 +12,22 @@ from tinygrad_rnn.functions import scale_gradient
 from tinygrad_rnn.names import names_of
 from tinygrad_rnn.randomized import Randomized
 from tinygrad_rnn.state import map_state, zero_rows
-from tinygrad_rnn.tensor import Tensor
+from tinygrad_rnn.tensor import Tensor, given
 from tinygrad_rnn.truncation import Full, Links, Truncation, Windows
 from tinygrad_rnn.unroll import checked, initial_state, restarts_of
 
 
 class Sequence:
-    """The arguments of a scan. `key` is what of them the program depends on."""
+    """The arguments of a scan. `key` is what of them the program depends on.
+
+    extras: what happens to the state between two steps, "link" or "reset", given to the cell of
+    the program, step_cell, as further inputs.
+    """
+
+    __slots__ = (
+        *("cell", "extras", "flat", "input_names", "input_parts", "key", "repeatable", "reset"),
+        *("state", "state_parts", "step_cell", "steps", "truncation", "xs"),
+    )
 
     cell: Callable[..., Any]
     step_cell: Callable[..., Any]
@@ -31,10 +40,16 @@ class Sequence:
     flat: bool
     input_parts: list[Any]
     state_parts: list[Any]
-    input_names: list[str]
-    state_names: list[str]
+    input_names: tuple[str, ...]
     extras: tuple[str, ...]
     key: tuple[Any, ...]
+
+    @property
+    def state_names(self) -> list[str]:
+        return [
+            before.removesuffix("_") + "".join(after)  # h^(1) is all of h_1^(1), h_2^(1), ...
+            for before, *after in names_of(self.cell, self.state)
+        ]
 
     def sample_input(self) -> Any:
         """One step's input, as the cell of the program takes it."""
@@ -58,56 +73,73 @@ def _first(array: Any) -> Any:
 def prepared(cell: Any, xs: Any, state: Any, truncation: Truncation | None, reset: Any) -> Sequence:
     """Look at the arguments as `unroll` does, and bring them into one form."""
     sequence = Sequence()
-    sequence.cell = cell
-    sequence.truncation = sequence.repeatable = checked(truncation)
-    if isinstance(xs, list | tuple):
-        xs = np.stack(xs) if len(xs) else np.zeros((0,))
-    elif type(xs) is not Tensor and not isinstance(xs, np.ndarray):
-        xs = np.asarray(xs)
-    if xs.ndim == 0:
+    sequence.cell = sequence.step_cell = cell
+    sequence.truncation = sequence.repeatable = FULL if truncation is None else checked(truncation)
+    sequence.reset = reset
+    kind = type(xs)
+    if kind is not np.ndarray and kind is not Tensor:
+        if isinstance(xs, list | tuple):
+            xs = np.stack(xs) if len(xs) else np.zeros((0,))
+        else:
+            xs = np.asarray(xs)
+        kind = type(xs)
+    shape = xs.shape
+    if not shape:
         raise TypeError(
             f"xs is the sequence of inputs, of shape (T, batch, input), but a single "
             f"{type(xs).__name__} was given"
         )
     width = getattr(cell, "input_size", None)
-    if width is not None and (xs.ndim != 3 or xs.shape[2] != width):
+    if width is not None and (len(shape) != 3 or shape[2] != width):
         raise ValueError(
-            f"xs is to have the shape (T, batch, {width}), but it has the shape {xs.shape}"
-            + (" (a batch of one sequence is xs[:, None, :])" if xs.ndim == 2 else "")
+            f"xs is to have the shape (T, batch, {width}), but it has the shape {shape}"
+            + (" (a batch of one sequence is xs[:, None, :])" if len(shape) == 2 else "")
         )
+    sequence.steps = shape[0]
     sequence.xs = xs
-    T = sequence.steps = len(xs)
-    first = [Tensor(xs.data[0] if type(xs) is Tensor else xs[0])] if T else []
-    sequence.state = initial_state(cell, state, first)
-    sequence.flat = type(sequence.state) is Tensor
-    sequence.state_parts = [sequence.state] if sequence.flat else list(parts(sequence.state))
-    sequence.input_parts = [xs if type(xs) is Tensor else Tensor(xs, name="x")]
-    sequence.input_names = ["x"]
-    sequence.state_names = [
-        before.removesuffix("_") + "".join(after)  # h^(1) is all of h_1^(1), h_2^(1), ...
-        for before, *after in names_of(cell, sequence.state)
-    ]
-    sequence.reset = reset
-    _extras(sequence, reset)
-    sequence.key = (
-        sequence.extras,
-        tuple(
-            [
-                (x.shape[1:], x.dtype, getattr(x, "requires_grad", False))
-                for x in sequence.input_parts
-            ]
-        ),
-        tuple([(h.data.shape, h.data.dtype, h.requires_grad) for h in sequence.state_parts]),
-        None if sequence.flat else repr(map_state(lambda _: 0, sequence.state)),
-        isinstance(sequence.truncation, Windows),
-    )
+    x = xs if kind is Tensor else given(xs, "x")
+    sequence.input_parts, sequence.input_names, sequence.extras = [x], ("x",), ()
+    sequence.state = state = _initial_state(cell, state, x)
+    if type(state) is Tensor:
+        sequence.flat = True
+        sequence.state_parts = [state]
+        h = state.data
+        state_key: tuple[Any, ...] = (h.shape, h.dtype, state._requires_grad)
+    else:
+        sequence.flat = False
+        sequence.state_parts = list(parts(state))
+        state_key = (
+            *[(h.shape, h.dtype, h.requires_grad) for h in sequence.state_parts],
+            repr(map_state(lambda _: 0, state)),
+        )
+    windows = False
+    if truncation is not None or reset is not None:
+        windows = isinstance(truncation, Windows)
+        _extras(sequence, reset)
+    further = [(part.shape[1:], part.dtype) for part in sequence.input_parts[1:]]
+    own = sequence.extras, *further, windows
+    sequence.key = (shape[1:], xs.dtype, x._requires_grad, state_key, own)
     return sequence
+
+
+FULL = Full()
+
+
+def _initial_state(cell: Any, state: Any, x: Tensor) -> Any:
+    """As `unroll` has it. Usual is one that the cell makes and names, and nothing is left to do."""
+    data = x.data
+    if state is None and data.ndim > 1 and len(data) and hasattr(cell, "initial_state"):
+        state = cell.initial_state(data.shape[1])
+    if type(state) is Tensor and state.name is not None:
+        return state
+    return initial_state(cell, state, [Tensor(data[0])] if len(data) else [])
 
 
 def _extras(sequence: Sequence, reset: Any) -> None:
     """What else happens to the state between two steps, as further inputs of the cell."""
     T, cell = sequence.steps, sequence.cell
     extras: list[str] = []
+    names = ["x"]
     if isinstance(sequence.truncation, Links) and not isinstance(sequence.truncation, Full):
         xi = np.asarray(sequence.truncation.links(T))
         if not (xi == 1).all():
@@ -115,15 +147,15 @@ def _extras(sequence: Sequence, reset: Any) -> None:
             sequence.repeatable = Randomized.from_links(xi[1:])
             floats = [h.dtype for h in sequence.state_parts if h.dtype.kind == "f"]
             sequence.input_parts.append(xi.astype(floats[0] if floats else np.float64))
-            sequence.input_names.append("xi")
+            names.append("xi")
     if reset is not None:
         first = [sequence.xs[t] for t in range(T)]
         rows = restarts_of(reset, first)
         if rows.any():
             extras.append("reset")
             sequence.input_parts.append(rows)
-            sequence.input_names.append("restart")
-    sequence.extras = tuple(extras)
+            names.append("restart")
+    sequence.extras, sequence.input_names = tuple(extras), tuple(names)
     if not extras:
         sequence.step_cell = cell
         return

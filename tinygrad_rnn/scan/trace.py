@@ -59,7 +59,7 @@ def trace(
     state: Any,
     captured: Captures,
     x_needs: Sequence[bool],
-    names: tuple[list[str], list[str]],
+    names: tuple[Sequence[str], Sequence[str]],
 ) -> Trace:
     """Run the cell once on sample numbers and write it down.
 
@@ -86,7 +86,7 @@ def _trace(
     state: Any,
     captured: Captures,
     x_needs: Sequence[bool],
-    names: tuple[list[str], list[str]],
+    names: tuple[Sequence[str], Sequence[str]],
 ) -> Trace:
     result = Trace()
     result.carried = {}

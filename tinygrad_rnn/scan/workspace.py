@@ -22,12 +22,11 @@ class Workspace:
     the way back needs is computed again, from the states that the plan keeps.
     """
 
-    __slots__ = ("arrays", "blocks", "busy", "current", "kept", "owners", "plan", "quiet", "states")
+    __slots__ = ("arrays", "blocks", "busy", "current", "kept", "owners", "plan", "quiet")
 
     def __init__(self, make: Callable[..., Any], layouts: list[Layout], plan: Plan) -> None:
         self.plan = plan
         self.busy = False
-        self.states: tuple[Array, ...] = ()
         self.owners: list[Array] = []
         self.quiet: list[int] = []
         self.kept: list[tuple[int, list[Array]]] = []
@@ -62,10 +61,7 @@ class Workspace:
 
     def is_free(self) -> bool:
         """Whether no graph needs the buffers and no array of the caller looks into them."""
-        if self.busy:
-            return False
-        self.states = ()
-        return self._references() == self.quiet
+        return not self.busy and self._references() == self.quiet
 
     def _references(self) -> list[int]:
         return [sys.getrefcount(owner) for owner in self.owners]
@@ -73,6 +69,9 @@ class Workspace:
     def forward(self, arrays: list[Array], inputs: int) -> tuple[Array, ...]:
         """The states of all steps, or the last ones alone, from [*states, *inputs, *parameters]."""
         plan = self.plan
+        if plan.blocks == 1 and plan.keeps_blocks and plan.all_states:
+            self.current[plan.steps] = 0
+            return self.blocks[0][0](*arrays)  # type: ignore[no-any-return]
         count = len(self.arrays)
         state = arrays[:count]
         kept: dict[int, None] = {}
@@ -91,12 +90,10 @@ class Workspace:
             elif n + 1 in kept:
                 self.kept.append((n + 1, [part.copy() for part in state]))
         if not plan.all_states:
-            self.states = tuple(np.array(part) for part in state)
-        else:
-            for whole, first in zip(self.arrays, arrays[:count], strict=True):
-                whole[0] = first
-            self.states = tuple(whole[1:] for whole in self.arrays)
-        return self.states
+            return tuple([np.array(part) for part in state])
+        for whole, first in zip(self.arrays, arrays[:count], strict=True):
+            whole[0] = first
+        return tuple([whole[1:] for whole in self.arrays])
 
     def _run(self, n: int, state: Any, arrays: list[Array], inputs: int) -> Any:
         """Run a block forward; its buffers then hold what the way back through it needs."""
