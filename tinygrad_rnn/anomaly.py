@@ -7,6 +7,7 @@ these are exchanged for ones that look at what comes out; while none is, nothing
 from __future__ import annotations
 
 import functools
+import operator
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from tinygrad_rnn import diagnosis, differentiate, operators, tensor
 from tinygrad_rnn.diagnosis import Call
 from tinygrad_rnn.graph import Array, Edge, Node, marked, recording
 from tinygrad_rnn.operators import install
+from tinygrad_rnn.scan import run as running
 from tinygrad_rnn.scan.run import Run, adjoints_of, run_of, unrolled
 from tinygrad_rnn.scan.traced import user_frame
 from tinygrad_rnn.tensor import STRAIGHT, Tensor, unwrap
@@ -112,6 +114,17 @@ def short_way_watched(function: np.ufunc, short_way: Callable[..., Any]) -> Call
     def call(*args: Any) -> Any:
         result = short_way(*args)
         _look(result, function, args, {})
+        return result
+
+    return call
+
+
+def last_watched(last_of: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """The last state of a scan, and a look at it."""
+
+    def call(states: Tensor) -> Tensor:
+        result = last_of(states)
+        _look(result, operator.getitem, (states, -1), {})
         return result
 
     return call
@@ -243,9 +256,10 @@ class Exchange:
 READERS: list[tuple[dict[str, Any], str, Callable[..., Any]]] = [
     (vars(tensor), "apply", apply_watched),
     (vars(operators), "apply", apply_watched),
+    (vars(running), "last_of", last_watched),
     (vars(sweeping), "sweep", gradients_watched),
     (vars(differentiate), "sweep", gradients_watched),
 ]
-"""The modules that call `apply` or `sweep`, by the names that they have for them."""
+"""What computes values and gradients, by the modules that call it and their names for it."""
 
 EXCHANGE = Exchange()
