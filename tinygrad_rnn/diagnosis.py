@@ -29,7 +29,8 @@ class Call(NamedTuple):
     def arguments(self) -> list[Any]:
         """The arrays and numbers that went in."""
         given = leaves([list(self.args), dict(self.kwargs)])
-        return [x for x in given if isinstance(x, float) or getattr(x, "dtype", None) is not None]
+        numbers = (float, int) if isinstance(self.function, np.ufunc) else float
+        return [x for x in given if isinstance(x, numbers) or hasattr(x, "dtype")]
 
     def __str__(self) -> str:
         return f"{name_of(self.function)}{_place(self.mark, self.line)}"
@@ -163,21 +164,21 @@ def _wrong_entries(value: Any) -> str:
 
 def _named(value: Any) -> str:
     """What it is called, or where it came from; and its shape."""
-    if isinstance(value, float):
-        return f"{value}"
-    shape = f"of shape {_shape(value)}"
     node = value.node if isinstance(value, Tensor) else value
     if not isinstance(node, Node):
-        return f"an array {shape}"
+        return f"an array of shape {_shape(value)}" if np.ndim(value) else f"{value:g}"
     while node.function is alias:  # the variable of a function that is being differentiated
         node = node.edges[0][0]
     if node.name is None and node.function is not None:
-        return f"what {name_of(node.function)}{_place(node.mark)} made, {shape}"
-    return f"{node.name or 'a value without a name'} {shape}"
+        name = f"what {name_of(node.function)}{_place(node.mark)} made,"
+    else:
+        name = node.name or "a value without a name"
+    return f"{name} of shape {_shape(value)}"
 
 
 def _measured(value: Any) -> str:
-    return _named(value) + ("" if isinstance(value, float) else f" {_range(value)}")
+    is_number = not isinstance(value, Tensor) and np.ndim(value) == 0
+    return _named(value) + ("" if is_number else f" {_range(value)}")
 
 
 def _range(value: Any) -> str:
