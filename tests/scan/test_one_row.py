@@ -95,6 +95,7 @@ def test_vectors() -> None:
         (tg.RNNCell(D, H, "tanh", rng=0), 2, 2),
         (tg.RNNCell(D, H, "identity", rng=0), 1, 1),
         (tg.LSTMCell(D, H, rng=0), 19, 9),
+        (tg.GRUCell(D, H, rng=0), 19, 7),
     ],
 )
 def test_one_call_less_each_way(cell: Any, forward: int, backward: int) -> None:

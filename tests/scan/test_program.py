@@ -55,6 +55,11 @@ def test_what_nobody_needs_is_not_computed() -> None:
     assert "dW_xh = " not in tg.scan_source(cell, xs)
 
 
+def test_a_difference_of_gradients_is_one_factor() -> None:
+    _, back = loops(tg.scan_source(CELLS["gru"], np.ones((5, B, D))))  # (1 − z) n + z h
+    assert len(back) == 8 and not any("negative" in line for line in back)
+
+
 def test_large_steps_keep_their_factors_in_the_loop() -> None:
     small, large = tg.RNNCell(D, H, rng=0), tg.RNNCell(D, 2 * H, rng=0)
     steps = [loops(tg.scan_source(cell, np.ones((5, 1024, D)))) for cell in (small, large)]

@@ -2,9 +2,10 @@
 
 Each is a law of arithmetic and not of recurrent networks:
 - two equal calls on equal arguments are one;
-- in a sum, what does not depend on the state is added up first, so that it can leave the loop;
-- g·a·b is g·(a·b), and g − g·a is g·(1 − a): what multiplies a gradient is then one factor,
-  which does not need the gradient and can leave the loop;
+- in a sum, what does not depend on the state is added up first, so that it can leave the loop; or
+  it is joined to the rest as one product, see `joining.py`;
+- g·a·b is g·(a·b), g − g·a is g·(1 − a), and g·a + (−g·b) is g·(a − b): what multiplies a
+  gradient is then one factor, which does not need the gradient and can leave the loop;
 - the parts of a gradient that slicing scatters into zeros are one array, each in its place.
 """
 

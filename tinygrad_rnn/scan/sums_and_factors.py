@@ -77,7 +77,13 @@ def factoring(outputs: list[Value], trace: Trace) -> dict[Value, Value]:
 
     for value in values:
         fresh = rewritten(value, new) if value.function is not None else value
-        if value in adjoint and value.function in (np.multiply, np.add, np.subtract):
+        if value in adjoint and value.function is np.negative and plain(value.args[0], value):
+            base, factor = opened(value.args[0])
+            if factor is not None:
+                factor = Value(np.negative(factor.sample), "", np.negative, (factor,))
+                fresh = Value(value.sample, value.name, np.multiply, (base, factor))
+                factors[value] = base, factor
+        elif value in adjoint and value.function in (np.multiply, np.add, np.subtract):
             left, right = value.args
             found = None
             if value.function is np.multiply:
@@ -90,12 +96,21 @@ def factoring(outputs: list[Value], trace: Trace) -> dict[Value, Value]:
                 (base, a), (other, b) = factor_pair(left, right, new, opened)
                 if base is other and not (a is None and b is None):
                     one = [1 if part is None else part for part in (a, b)]
-                    found = base, computed(value.function, *one)
+                    found = base, combined(value.function, *one)
             if found is not None:
                 fresh = Value(value.sample, value.name, np.multiply, found)
                 factors[value] = found
         new[value] = fresh
     return new
+
+
+def combined(function: Any, a: Any, b: Any) -> Value:
+    """a ± b, and a − b for a + (−b)."""
+    if function is np.add:
+        for one, other in ((a, b), (b, a)):
+            if isinstance(other, Value) and other.function is np.negative:
+                return computed(np.subtract, one, other.args[0])
+    return computed(function, a, b)
 
 
 def factor_pair(left: Value, right: Value, new: Any, opened: Any) -> Any:
