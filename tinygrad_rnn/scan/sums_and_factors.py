@@ -80,7 +80,7 @@ def factoring(outputs: list[Value], trace: Trace) -> dict[Value, Value]:
         if value in adjoint and value.function is np.negative and plain(value.args[0], value):
             base, factor = opened(value.args[0])
             if factor is not None:
-                factor = Value(np.negative(factor.sample), "", np.negative, (factor,))
+                factor = Value(-factor.sample, "", np.negative, (factor,))
                 fresh = Value(value.sample, value.name, np.multiply, (base, factor))
                 factors[value] = base, factor
         elif value in adjoint and value.function in (np.multiply, np.add, np.subtract):
