@@ -27,6 +27,10 @@ from tinygrad_rnn.graph import (
 )
 from tinygrad_rnn.tensor import Tensor, tracked
 
+LARGE = 2**16
+"""From so many numbers on, what broadcasting repeated is summed at once, and not only when all
+contributions are there: an array waits for nobody."""
+
 Use = Callable[[Node, Edge, Array], None]
 
 
@@ -99,6 +103,7 @@ def sweep(
                     gradient = gradient.astype(node.dtype)
         if not (leaves_only and node.edges):
             yield node, gradient
+        large = gradient.size >= LARGE
         for edge in node.edges:
             parent, _, pullback, kept = edge
             if pullback is None or (within is not None and parent not in within):
@@ -115,6 +120,8 @@ def sweep(
                     add(parent, contribution)
             else:
                 contribution = pullback.function(gradient, *kept)
+                if large and len(contribution.shape) > len(parent.shape):
+                    contribution = fit(contribution, parent.shape)  # not to wait with its memory
                 held = pending.get(parent)  # `add`, written out: this runs for every edge
                 if held is None:
                     pending[parent] = contribution
