@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
@@ -61,3 +62,24 @@ def test_disagreement_ends_the_run() -> None:
     agree([Stub("a", 0), Stub("b", 1e-6)], "tiny")  # type: ignore[list-item]
     with pytest.raises(SystemExit, match=r"b disagrees with a on b_q of tiny"):
         agree([Stub("a", 0), Stub("b", 1e-2)], "tiny")  # type: ignore[list-item]
+
+
+def test_scan_needs_little_more_memory_than_the_program_written_by_hand() -> None:
+    """The peak of a training step over a thousand steps. What is more: the logits, which the graph
+    keeps, where the program by hand writes their gradient over them."""
+    problem = workloads.problem("longbatch")
+
+    def peaks(prepare: Callable[..., Any]) -> list[int]:
+        prepare(problem)()  # what is imported and compiled stays
+        found = []
+        tracemalloc.start()
+        step = prepare(problem)
+        for _ in range(2):
+            tracemalloc.reset_peak()
+            step()
+            found.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        return found
+
+    for mine, by_hand in zip(peaks(peers.scan), peaks(peers.by_hand), strict=True):
+        assert mine <= 1.1 * by_hand

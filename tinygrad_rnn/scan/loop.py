@@ -107,6 +107,7 @@ class Loop(Ask):
                 self.scratch[value] = made
             return
         if self.written_to_stack(value):
+            self._write_over(value, at)
             out = self.step_of_stack(value, at)
         elif value in self.scratch:  # a part of an assembly
             out = self.scratch[value]
@@ -138,6 +139,32 @@ class Loop(Ask):
                 made = self.fresh(self.hint(value))
                 at.loop.append(f"{made} = {text}")
                 self.scratch[value] = made
+
+    def _write_over(self, value: Value, at: Direction) -> None:
+        """Let the loop back leave a result of all steps where an operand stood that was made for
+        this call alone: one array less."""
+        if at is not self.backward or self.windows or not is_elementwise(value.function):
+            return
+        name, made = self.stack[value], f"np.empty({self.stack_shape(value)}, "
+        for operand in value.operands:
+            other = self.stack.get(operand)
+            lines = [
+                n
+                for n, line in enumerate(self.factory)
+                if line.startswith((f"{name} = {made}", f"{other} = {made}"))
+            ]
+            if (
+                len(lines) == 2
+                and operand.function is not None
+                and self.home(operand) is at
+                and self.uses[operand] == 1
+                and operand.dtype == value.dtype
+                and operand not in self.stored
+            ):
+                first, second = (self.factory[n].split(" = ")[0] for n in lines)
+                self.factory[lines[1]] = f"{second} = {first}  # written over step by step"
+                self.stack[operand] = name
+                return
 
     def _scratch_for(self, value: Value, n: int, last: dict[Value, int], links: Any) -> str:
         if value in links and links[value] not in self.scratch.values():

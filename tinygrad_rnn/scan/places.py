@@ -97,8 +97,9 @@ class Places(Dependence):
         self.stack[value] = name
 
     def make_scratch(self, value: Value, name: str, maker: str = "empty") -> None:
-        """A buffer for one step."""
-        self.factory.append(f"{name} = np.{maker}({literal(value.shape)}, {literal(value.dtype)})")
+        """A buffer for one step; blocks of steps share it, unless zeros have to stay in it."""
+        make = "empty" if maker == "empty" else f"np.{maker}"
+        self.factory.append(f"{name} = {make}({literal(value.shape)}, {literal(value.dtype)})")
         self.fixed.add(name)
         self.whole.add(name)
 

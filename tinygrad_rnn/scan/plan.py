@@ -47,9 +47,10 @@ class Plan(NamedTuple):
         return kept
 
 
-ROWS = 2048
-"""So many rows, steps times sequences, are gone through at once: enough for large products, and
-few enough to stay near the processor."""
+ROWS, STEPS = 1024, 64
+"""So many rows, steps times sequences, are gone through at once: enough for large products, few
+enough to stay near the processor, and to need little memory besides the states. Twice as many, if
+that makes so many steps: each block costs some calls of its own."""
 
 
 def planned(
@@ -80,7 +81,8 @@ def planned(
         return Plan(T, T, None, True)
     first = sequence.state_parts[0]
     batch = len(first) if first.ndim else 1
-    chosen = block or max(16, ROWS // max(1, batch))
+    rows = ROWS // max(1, batch)
+    chosen = block or max(16, rows, min(2 * rows, STEPS))
     slots = checkpoint
     if slots == "auto":
         if block is None:

@@ -192,6 +192,7 @@ class Shared:
     def _empty(self, shape: tuple[int, ...], dtype: Any) -> Array:
         if self.given == len(self.arrays):
             self.arrays.append(np.empty(shape, dtype))
-        array = self.arrays[self.given][: shape[0]]
+        array = self.arrays[self.given]
+        array = array[: shape[0]] if shape else array
         self.given += 1
         return array
