@@ -14,7 +14,7 @@ from tinygrad_rnn.differentiate import leaves
 from tinygrad_rnn.functions import relu, sigmoid
 from tinygrad_rnn.initial import recurrent, uniform
 from tinygrad_rnn.operators import direct
-from tinygrad_rnn.tensor import Tensor
+from tinygrad_rnn.tensor import Tensor, given
 
 
 def identity(x: Any) -> Any:
@@ -91,7 +91,7 @@ class Cell:
         return state
 
     def _zeros(self, batch_size: int, name: str) -> Tensor:
-        return Tensor(np.zeros((batch_size, self.hidden_size), self.W_hh.dtype), name=name)
+        return given(np.zeros((batch_size, self.hidden_size), self.W_hh.dtype), name)
 
     def _slice(self, gates: Any, n: int) -> Any:
         return gates[..., n * self.hidden_size : (n + 1) * self.hidden_size]
