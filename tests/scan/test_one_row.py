@@ -174,3 +174,21 @@ def test_the_array_of_rows_is_used_again_when_nobody_looks_into_it() -> None:
     assert not first.is_free() and second.is_free()
     del held
     assert first.is_free()
+
+
+@pytest.mark.parametrize("seed", range(140, 160))
+def test_random_cell_in_blocks(seed: int) -> None:
+    cell, state, parameters = random_cell(seed, 1)
+    xs = tg.Tensor(np.random.default_rng(seed).standard_normal((7, 1, N)), requires_grad=True)
+    options: dict[str, Any] = {"block": 2 + seed % 3, "checkpoint": [None, 2][seed // 3 % 2]}
+    inputs = [*parameters, *state, xs]
+
+    def gradients(states: Any) -> list[Any]:
+        loss: Any = sum(np.sum(np.sin(part)) for part in states)
+        return tg.gradients(loss, inputs)
+
+    expected = gradients(tg.scan(cell, xs, state)[0])
+    found = gradients(tg.scan(cell, xs, state, **options)[0])
+    for mine, theirs in zip(found, expected, strict=True):
+        scale = max(1.0, float(np.abs(theirs).max()))
+        np.testing.assert_allclose(mine, theirs, rtol=0, atol=1e-12 * scale)

@@ -37,7 +37,7 @@ class Ask(Rows):
         """Matrices under one another, copied into a buffer; what is known already, once."""
         name = at.names[value] = self.fresh("W_joined")
         shape, dtype = literal(value.shape), literal(value.dtype)
-        self.factory.append(f"{name} = np.empty({shape}, {dtype})")
+        self.factory.append(f"{name} = empty({shape}, {dtype})")
         start = 0
         for part in value.args[0]:
             stop = start + len(part.sample)
