@@ -60,6 +60,16 @@ def test_a_difference_of_gradients_is_one_factor() -> None:
     assert len(back) == 8 and not any("negative" in line for line in back)
 
 
+def test_numbers_and_rows_are_arrays_before_the_loop() -> None:
+    source = tg.scan_source(CELLS["gru"], np.ones((5, B, D)))
+    assert "half = np.array(0.5, np.float64)" in source
+    assert "b_hn_spread[...] = b_hn" in source
+    for lines in loops(source):
+        assert not any(
+            isinstance(node, ast.Constant) for line in lines for node in ast.walk(ast.parse(line))
+        )
+
+
 def test_large_steps_keep_their_factors_in_the_loop() -> None:
     small, large = tg.RNNCell(D, H, rng=0), tg.RNNCell(D, 2 * H, rng=0)
     steps = [loops(tg.scan_source(cell, np.ones((5, 1024, D)))) for cell in (small, large)]

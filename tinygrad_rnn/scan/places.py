@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import keyword
+from typing import Any
 
 import numpy as np
 
@@ -28,7 +29,8 @@ class Direction:
 
     wanted: the values computed in the loop. owned: the arrays of the program it walks over, each
     with its name for a step; given: those of the caller. names: constants and views made in the
-    function itself; arrays: those that the cell made of plain numbers, by their identity.
+    function itself; arrays: those that the cell made of plain numbers, by their identity. spread:
+    constants as arrays of a larger shape.
     """
 
     def __init__(self) -> None:
@@ -41,6 +43,7 @@ class Direction:
         self.given: dict[str, str] = {}
         self.names: dict[Value, str] = {}
         self.arrays: dict[int, str] = {}
+        self.spread: dict[tuple[Value, tuple[int, ...]], str] = {}
 
 
 class Places(Dependence):
@@ -50,7 +53,7 @@ class Places(Dependence):
     program's own; stored: values that the loop leaves there. scratch: the buffer of one step in
     which a value stands; fixed: the names of those that stay the same from step to step, and
     whole: those that are no view of another. of_numbers: arrays with one number a step. placed:
-    views for the values that are to stand inside of a larger array.
+    views for the values that are to stand inside of a larger array. numbers: arrays of one number.
     """
 
     def __init__(self, trace: Trace, windows: bool) -> None:
@@ -68,6 +71,7 @@ class Places(Dependence):
         self.of_numbers: set[str] = set()
         self.links: list[str] = []
         self.placed: dict[Value, str] = {}
+        self.numbers: dict[tuple[float, Any], str] = {}
         self.names_of_steps: dict[str, str] = {}
 
     def fresh(self, hint: str) -> str:
