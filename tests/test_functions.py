@@ -83,6 +83,13 @@ def test_with_one_shift_and_without(largest, dtype):
         np.testing.assert_allclose(tensor.grad, gradient, rtol=0, atol=2 * eps)
 
 
+@pytest.mark.parametrize("kind", [np.uint8, np.int32, np.uint64])
+def test_labels_of_every_kind_of_integer(kind):
+    logits, labels = np.random.default_rng(0).normal(size=(300, 3)), np.arange(300) % 3
+    expected, _ = by_definition(logits, labels)
+    assert tg.cross_entropy(logits, labels.astype(kind)) == pytest.approx(expected, rel=1e-13)
+
+
 def test_what_cross_entropy_refuses():
     logits = np.zeros((4, 3))
     with pytest.raises(ValueError, match=r"\(4, 3\) need labels of shape \(4,\).*\(3,\)"):

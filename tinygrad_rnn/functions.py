@@ -162,7 +162,8 @@ def label_places(logits: Array, labels: Array) -> Array:
             f"the labels must lie in 0..{classes - 1}, for the logits have {classes} classes, "
             f"but they range over {labels.min()}..{labels.max()}"
         )
-    return np.arange(0, classes * labels.size, classes) + labels.reshape(-1)
+    places = np.arange(0, classes * labels.size, classes)
+    return np.add(places, labels.reshape(-1), out=places, casting="unsafe")
 
 
 def _residual(logits: Array, labels: Array, weight: Array, found: Found | None) -> Array:
