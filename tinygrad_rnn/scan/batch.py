@@ -67,12 +67,25 @@ def aligned(operand: Any, ndim: int, stacked: Any, name: Any) -> str:
     return f"{text}.reshape({', '.join(shape)})"
 
 
+MANY = 32
+"""Beside so many rows a vector is written out once, in as many rows: NumPy then goes through each
+step in one piece, and not row by row."""
+
+
 def _elementwise(value: Value, stacked: Any, name: Any) -> Batched:
     args = [aligned(a, value.ndim, stacked, name) for a in value.args]
+    for n, operand in enumerate(value.args):
+        if isinstance(operand, Value) and not stacked(operand) and is_row(operand, value):
+            args[n] = f"np.full({literal(value.shape)}, {args[n]})"
     text = f"{call(value.function)}({', '.join(args)})"
     if not isinstance(value.function, np.ufunc):
         return Batched(text)
     return Batched(text, lambda out: into_buffer(value.function, args, out))
+
+
+def is_row(operand: Value, value: Value) -> bool:
+    """Whether it is one of many rows that broadcasting makes of it."""
+    return value.ndim == 2 and value.shape[0] >= MANY and operand.shape == value.shape[1:]
 
 
 def rows(text: str) -> str:

@@ -29,9 +29,10 @@ class Loop(Ask):
     links: the buffers in which the gradient of a state goes from a step to the one before.
     seeds: the names of the gradients that the caller gives; copies: lines that copy them.
     copied: states that are no fresh result, with the array they are copied to.
-    in_place: parts written inside of an assembly.
+    in_place: parts written inside of an assembly. accumulated: sums added up in the loop.
     """
 
+    accumulated: list[tuple[str, Value]]
     seeds: list[str]
     copied: list[tuple[str, Value]]
     copies: list[str]
@@ -50,7 +51,7 @@ class Loop(Ask):
         done: set[Value] = set()
         for n, value in enumerate(body):
             if value in self.trace.adjoints:
-                self._adjoint(value, at)
+                self._adjoint(value, at, body, last)
                 continue
             if value in self.rows:
                 self._fill_row(value, at)
@@ -85,6 +86,7 @@ class Loop(Ask):
                         break
                     operand = operand.args[0]
         kept = [*self.trace.results, *self.trace.state_gradients]
+        kept += [value for _, value in self.accumulated]
         if self.windows:
             kept += self.stored
         for kept_value in kept:
@@ -206,7 +208,8 @@ class Loop(Ask):
                 return
 
     def _scratch_for(self, value: Value, n: int, last: dict[Value, int], links: Any) -> str:
-        if value in links and links[value] not in self.scratch.values():
+        held = [v for v, buffer in self.scratch.items() if buffer == links.get(value)]
+        if value in links and all(last.get(v, n) < n for v in held):
             self.scratch[value] = links[value]
             return str(links[value])
         if is_elementwise(value.function):
@@ -228,7 +231,9 @@ class Loop(Ask):
         self.scratch[value] = made
         return made
 
-    def _adjoint(self, value: Value, at: Direction) -> None:
+    def _adjoint(
+        self, value: Value, at: Direction, body: list[Value], last: dict[Value, int]
+    ) -> None:
         """∂L/∂h_t: from the loss at t, and along the link from the step after it."""
         part = self.trace.adjoints.index(value)
         link, given = self.links[part], self.seeds[part]
@@ -247,6 +252,8 @@ class Loop(Ask):
             return
         if self.written_to_stack(value):
             out = self.step_of_stack(value, at)
+        elif linked and not carried and not self.windows and self._is_read(value, body, last):
+            out = self.scratch[value] = link
         else:
             out = self.fresh(value.name)
             self.make_scratch(value, out)
@@ -259,6 +266,11 @@ class Loop(Ask):
         else:
             added, copied = f"np.add({link}, {loss}, {out})", f"np.copyto({out}, {loss})"
             at.loop.append(added if linked else copied)
+
+    def _is_read(self, value: Value, body: list[Value], last: dict[Value, int]) -> bool:
+        """Whether an adjoint has been read for the last time before its link is written."""
+        written = self.trace.state_gradients[self.trace.adjoints.index(value)]
+        return last.get(value, 0) < (body.index(written) if written in body else len(body))
 
     def _own_copy(self, given: str, value: Value, at: Direction) -> str:
         """Copy an array of the caller, for the views of its steps are then made once."""
