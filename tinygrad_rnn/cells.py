@@ -70,12 +70,29 @@ class Cell:
 
     def __call__(self, x: Any, state: Any) -> Any:
         try:
-            return self.step(x, state)
+            return self.advance(self.project(x), state)
         except ValueError as problem:
             raise self._explained(problem, x, state) from None
 
-    def step(self, x: Any, state: Any) -> Any:
-        """The equations."""
+    def project(self, x: Any) -> Any:
+        """What the gates get from the input: x W_xh + b_h, of one step or of all at once.
+
+        x: (batch, input), or a whole sequence (T, batch, input); the result has the width of all
+            gates in place of the input's.
+
+        It depends on no state, so all steps can share one product; then `advance` is the cell.
+
+        >>> import numpy as np, tinygrad_rnn as tg
+        >>> cell, xs = tg.RNNCell(3, 4, rng=0), np.ones((5, 2, 3))
+        >>> states, last = tg.unroll(cell.advance, cell.project(xs))
+        >>> np.allclose(last.data, tg.unroll(cell, xs)[1].data)
+        True
+        """
+        a = x @ self.W_xh
+        return a if self.b_h is None else a + self.b_h
+
+    def advance(self, a: Any, state: Any) -> Any:
+        """The next state, from what `project` made of the input, (batch, gates · hidden)."""
         raise NotImplementedError
 
     def parameters(self) -> dict[str, Tensor]:
@@ -159,10 +176,8 @@ class RNNCell(Cell):
         self.nonlinearity, self.residual = nonlinearity, residual
         self.phi = NONLINEARITIES[nonlinearity]
 
-    def step(self, x: Any, h: Any) -> Any:
-        a = x @ self.W_xh + h @ self.W_hh
-        if self.b_h is not None:
-            a = a + self.b_h
+    def advance(self, a: Any, h: Any) -> Any:
+        a = a + h @ self.W_hh
         return h + self.phi(a) if self.residual else self.phi(a)
 
 
@@ -189,11 +204,9 @@ class LSTMCell(Cell):
     biases: ClassVar[dict[str, int]] = {"b_h": 4}
     state_names = ("h_{t}", "c_{t}")
 
-    def step(self, x: Any, state: Any) -> Any:
+    def advance(self, a: Any, state: Any) -> Any:
         h, c = state
-        gates = x @ self.W_xh + h @ self.W_hh
-        if self.b_h is not None:
-            gates = gates + self.b_h
+        gates = a + h @ self.W_hh
         i, f, g, o = (self._slice(gates, n) for n in range(4))
         c = sigmoid(f) * c + sigmoid(i) * tanh(g)
         return sigmoid(o) * tanh(c), c
@@ -229,10 +242,8 @@ class GRUCell(Cell):
     biases: ClassVar[dict[str, int]] = {"b_h": 3, "b_hn": 1}
     b_hn: Tensor | None
 
-    def step(self, x: Any, h: Any) -> Any:
-        from_x, from_h = x @ self.W_xh, h @ self.W_hh
-        if self.b_h is not None:
-            from_x = from_x + self.b_h
+    def advance(self, a: Any, h: Any) -> Any:
+        from_x, from_h = a, h @ self.W_hh
         r = sigmoid(self._slice(from_x, 0) + self._slice(from_h, 0))
         z = sigmoid(self._slice(from_x, 1) + self._slice(from_h, 1))
         inner = self._slice(from_h, 2)

@@ -10,7 +10,7 @@ import numpy as np
 
 from tinygrad_rnn.differentiate import leaves
 from tinygrad_rnn.graph import CollectorAtRest, Mark, recording, scope
-from tinygrad_rnn.names import name, names_of
+from tinygrad_rnn.names import name, names_of, of_cell
 from tinygrad_rnn.state import link, map_state, tensor
 from tinygrad_rnn.state import reset as reset_state
 from tinygrad_rnn.tensor import Tensor, given
@@ -109,8 +109,9 @@ class Run:
         names = self.names
         before = recording.mark
         under = self.marks[first:last] if before is self.mark else marks(first, last)
-        whole = (xi == 1).all(axis=tuple(range(1, xi.ndim)))
-        factors = [None if one else factor for one, factor in zip(whole, xi, strict=True)]
+        factors: list[Any] = [None] * len(xi)
+        if not (xi == 1).all():
+            factors = [None if np.all(factor == 1) else factor for factor in xi]
         states = []
         try:
             for t, mark, factor in zip(range(first, last), under, factors, strict=True):
@@ -182,13 +183,17 @@ def inputs_of(cell: Any, xs: Any, marks: list[Mark | None]) -> list[Any]:
     return inputs
 
 
+INPUT_NAMES = repeat(("x_", ""))
+
+
 def input_of(x: Any, t: int) -> Any:
     """The input of step t as a Tensor, or as a nesting of them, with a name."""
     if type(x) is np.ndarray:
         return given(x, None if recording.mark is None else f"x_{t + 1}")
-    x = map_state(tensor, x)
+    if type(x) is not Tensor:
+        x = map_state(tensor, x)
     if recording.mark is not None:
-        name(x, repeat(("x_", "")), t + 1)
+        name(x, INPUT_NAMES, t + 1)
     return x
 
 
@@ -208,7 +213,7 @@ def check_width(cell: Any, x: Any, t: int) -> None:
 def initial_state(cell: Any, state: Any, inputs: list[Any]) -> Any:
     """The state that enters the first step, its parts Tensors with a name."""
     if state is None:
-        make = getattr(cell, "initial_state", None)
+        make = of_cell(cell, "initial_state")
         if make is None:
             raise TypeError(
                 f"{getattr(cell, '__name__', type(cell).__name__)} has no initial_state(batch_size)"
@@ -217,7 +222,8 @@ def initial_state(cell: Any, state: Any, inputs: list[Any]) -> Any:
         if not inputs:
             raise ValueError("a sequence of no steps has no batch size: give the initial state")
         state = make(len(leaves(inputs[0])[0]))
-    state = map_state(tensor, state)
+    if type(state) is not Tensor:
+        state = map_state(tensor, state)
     if recording.mark is not None:
         name(state, names_of(cell, state), 0)
     return state
