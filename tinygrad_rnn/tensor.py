@@ -27,9 +27,12 @@ from tinygrad_rnn.refusals import (
     without_rule,
 )
 
-STRAIGHT: dict[np.ufunc, Callable[..., Any]] = {}
-"""Ufuncs whose calls are written out: `apply` for one or two operands, without a loop (see
+STRAIGHT: dict[Callable[..., Any], Callable[..., Any]] = {}
+"""Functions whose calls are written out: `apply` for one or two operands, without a loop (see
 `operators.py`, which fills this in)."""
+
+PLAIN = frozenset({int, slice, type(None), type(Ellipsis)})
+"""What an index is made of that holds no array."""
 
 SEQUENCES = (list, tuple, deque)
 """What an argument that is a sequence of arrays may come in."""
@@ -249,6 +252,9 @@ class Tensor(ArrayMethods):
     # Python's own ---------------------------------------------------------------------------
 
     def __getitem__(self, index: Any) -> Tensor:
+        kind = type(index)
+        if kind in PLAIN or (kind is tuple and PLAIN.issuperset(map(type, index))):
+            return cast(Tensor, STRAIGHT[operator.getitem](self, index))
         return cast(Tensor, apply(operator.getitem, (self, index)))
 
     def __setitem__(self, index: Any, value: Any) -> None:
@@ -318,7 +324,7 @@ def apply(
     elif kwargs:
         y = function(*arrays[: len(args)], **unwrap(kwargs))
     else:
-        y = function(*arrays[: len(args)])
+        y = rule.compute(*arrays[: len(args)])
     if type(y) is tuple:  # np.where of a condition alone: places, not values
         return y
 
@@ -330,15 +336,20 @@ def apply(
     if mark is not None:
         arrays += (y, None)
         edges: list[Edge] = []
+        shared: dict[str, tuple[Any, ...]] = {}  # what the elements of a sequence keep in common
         for tensor, (name, pullback), i in tensors:
-            if i is not None:
-                arrays[-1] = i
-                name = (name, i)
             if tensor._requires_grad and pullback is not None:
                 result._requires_grad = True
-                edges.append((tensor.node, name, pullback, pullback.keep(arrays)))
+                if i is None:
+                    kept = pullback.keep(arrays)
+                else:
+                    if name not in shared:
+                        shared[name] = pullback.keep(arrays)
+                    kept = pullback.of_element(shared[name], i)
+                    name = (name, i)
+                edges.append((tensor.node, name, pullback, kept))
             else:
-                edges.append((tensor.node, name, None, ()))
+                edges.append((tensor.node, name if i is None else (name, i), None, ()))
         if result._requires_grad:
             if y.dtype.kind != "f":
                 return not_of_floats(function, y)
@@ -385,7 +396,7 @@ def unwrap(value: Any) -> Any:
     if type(value) is Tensor:
         return value.data
     if isinstance(value, SEQUENCES):  # plain ones: NumPy need not know the other kinds
-        inside = [unwrap(v) for v in value]
+        inside = [v.data if type(v) is Tensor else unwrap(v) for v in value]
         return tuple(inside) if isinstance(value, tuple) else inside
     if type(value) is dict:
         return {key: unwrap(v) for key, v in value.items()}

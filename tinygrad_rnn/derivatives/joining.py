@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 
 from tinygrad_rnn.derivatives.shapes import along, at_least
 from tinygrad_rnn.derivatives.signatures import newer
-from tinygrad_rnn.derivatives.table import composed, derivative, plain
+from tinygrad_rnn.derivatives.table import RULES, composed, derivative, plain
 from tinygrad_rnn.graph import Array
 
 
@@ -22,16 +23,27 @@ def _slot(g: Array, i: int, axis: int) -> Array:
 
 def _part(g: Array, i: int, shape_of_arrays: Any, axis: int | None) -> Array:
     if axis is None:
-        sizes = [math.prod(shape) for shape in shape_of_arrays]
-        start = sum(sizes[:i])
-        return g[start : start + sizes[i]].reshape(shape_of_arrays[i])
-    lengths = [shape[axis] for shape in shape_of_arrays]
-    start = sum(lengths[:i])
-    return g[(slice(None),) * (axis % g.ndim) + (slice(start, start + lengths[i]),)]
+        start = sum(map(math.prod, shape_of_arrays[:i]))
+        shape = shape_of_arrays[i]
+        return g[start : start + math.prod(shape)].reshape(shape)
+    length = operator.itemgetter(axis)
+    start = sum(map(length, shape_of_arrays[:i]))
+    part = slice(start, start + length(shape_of_arrays[i]))
+    return g[(slice(None),) * (axis % g.ndim) + (part,)]
 
 
-derivative(np.stack, lambda g, i, axis: _slot(g, i, axis))
-derivative(np.concatenate, lambda g, i, shape_of_arrays, axis: _part(g, i, shape_of_arrays, axis))
+def _stack(arrays: Sequence[Array], axis: int = 0) -> Array:
+    # NumPy's own asks every array several questions; the states of a sequence are all alike.
+    if axis == 0 and set(map(type, arrays)) == {np.ndarray}:
+        shapes = {array.shape for array in arrays}
+        if len(shapes) == 1 and shapes != {()}:
+            return np.concatenate(arrays).reshape(len(arrays), *arrays[0].shape)
+    return np.stack(arrays, axis)
+
+
+derivative(np.stack, _slot)
+RULES[np.stack].compute = _stack
+derivative(np.concatenate, _part)
 
 
 def _raised(arrays: Any, n: int) -> list[Array]:

@@ -21,7 +21,11 @@ HARMLESS = frozenset({"dtype", "casting", "copy", "subok", "kind", "stable", "de
 
 
 class Pullback:
-    """One argument's derivative: `function(g, *kept) -> contribution`, and what it keeps."""
+    """One argument's derivative: `function(g, *kept) -> contribution`, and what it keeps.
+
+    keep: from the values `[*arguments, y, i]` to what is kept. of_element: from what all elements
+    of a sequence keep to what its element i does.
+    """
 
     __slots__ = (
         "__weakref__",
@@ -29,6 +33,7 @@ class Pullback:
         "function",
         "keep",
         "needs",
+        "of_element",
         "output_is_y",
         "places",
         "takes_a_sequence",
@@ -56,6 +61,10 @@ class Pullback:
         self.takes_a_sequence = "i" in needs and "i" not in names
         self.places = tuple(known.index(need.removeprefix(_SHAPE)) for need in needs)
         self.keep = compiled("values", self.kept([f"values[{n}]" for n in range(len(known))]))
+        shared = [f"kept[{n}]" for n in range(len(needs))]
+        if self.takes_a_sequence:
+            shared[needs.index("i")] = "i"
+        self.of_element = compiled("kept, i", f"({''.join(f'{item}, ' for item in shared)})")
 
     def kept(self, values: Sequence[str], shapes: Sequence[str] | None = None) -> str:
         """The tuple of what is needed, as an expression in those for `[*arguments, y, i]`.
