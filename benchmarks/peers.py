@@ -29,8 +29,11 @@ def by_hand_any_batch(problem: Problem) -> Step:
     return handwritten.batch(problem)
 
 
-def recorded(problem: Problem) -> Step:
-    """This project, define by run: one node per operation."""
+def recorded(problem: Problem, hoisted: bool = False) -> Step:
+    """This project, define by run: one node per operation.
+
+    hoisted: what the cell makes of its inputs is one product for all steps, before the loop.
+    """
     import numpy as np
 
     import tinygrad_rnn as tg
@@ -39,7 +42,10 @@ def recorded(problem: Problem) -> Step:
     *_, W_hq, b_q = parameters
 
     def step() -> tuple[Any, list[Any]]:
-        states, _ = tg.unroll(cell, problem.xs, state)
+        if hoisted:
+            states, _ = tg.unroll(cell.advance, cell.project(problem.xs))
+        else:
+            states, _ = tg.unroll(cell, problem.xs, state)
         outputs = [s[0] for s in states] if isinstance(states[0], tuple) else states
         loss = tg.cross_entropy(np.stack(outputs) @ W_hq + b_q, problem.labels)
         for parameter in parameters:
@@ -48,6 +54,11 @@ def recorded(problem: Problem) -> Step:
         return loss.item(), gradients()
 
     return step
+
+
+def recorded_hoisted(problem: Problem) -> Step:
+    """This project, define by run, the product with the inputs taken out of the loop by hand."""
+    return recorded(problem, hoisted=True)
 
 
 def scan(problem: Problem) -> Step:
@@ -109,7 +120,7 @@ def _own(problem: Problem) -> tuple[Any, Any, list[Any], Callable[[], list[Any]]
     return made, None, parameters, lambda: [p.grad for p in compared]
 
 
-def torch_eager(problem: Problem) -> Step:
+def torch_eager(problem: Problem, hoisted: bool = False) -> Step:
     """PyTorch with a Python loop over the steps."""
     import torch
 
@@ -119,9 +130,14 @@ def torch_eager(problem: Problem) -> Step:
     def step() -> tuple[Any, list[Any]]:
         h = torch.zeros(xs.shape[1], len(W_hh))
         states = []
-        for x in xs:
-            h = torch.tanh(x @ W_xh + h @ W_hh + b_h)
-            states.append(h)
+        if hoisted:
+            for a in xs @ W_xh + b_h:
+                h = torch.tanh(a + h @ W_hh)
+                states.append(h)
+        else:
+            for x in xs:
+                h = torch.tanh(x @ W_xh + h @ W_hh + b_h)
+                states.append(h)
         logits = torch.stack(states) @ W_hq + b_q
         loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), labels.flatten())
         for w in weights:
@@ -130,6 +146,11 @@ def torch_eager(problem: Problem) -> Step:
         return loss.item(), [w.grad.numpy() for w in weights]
 
     return step
+
+
+def torch_eager_hoisted(problem: Problem) -> Step:
+    """PyTorch with a Python loop, the product with the inputs taken out of it by hand."""
+    return torch_eager(problem, hoisted=True)
 
 
 def torch_fused(problem: Problem) -> Step:
@@ -289,8 +310,10 @@ PEERS: dict[str, Peer] = {
     "by hand, any batch": Peer(by_hand_any_batch, "numpy", ("rnn",)),
     "scan": Peer(scan, "numpy", tuple(BLOCKS)),
     "recorded": Peer(recorded, "numpy", tuple(BLOCKS)),
+    "recorded, hoisted": Peer(recorded_hoisted, "numpy", ("rnn", "gru", "lstm")),
     "torch.nn": Peer(torch_fused, "torch", ("rnn", "gru", "lstm")),
     "torch eager": Peer(torch_eager, "torch"),
+    "torch eager, hoisted": Peer(torch_eager_hoisted, "torch"),
     "jax scan": Peer(jax_scan, "jax"),
     "jax scan, hoisted": Peer(jax_scan_hoisted, "jax"),
     "autograd": Peer(autograd, "autograd"),
