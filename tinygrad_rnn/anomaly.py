@@ -108,7 +108,9 @@ def apply_watched(apply: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-def short_way_watched(function: np.ufunc, short_way: Callable[..., Any]) -> Callable[..., Any]:
+def short_way_watched(
+    function: Callable[..., Any], short_way: Callable[..., Any]
+) -> Callable[..., Any]:
     """A short way through `apply`, and a look at what it returns."""
 
     def call(*args: Any) -> Any:
@@ -223,7 +225,7 @@ class Exchange:
     def __init__(self) -> None:
         self.lock, self.blocks = threading.Lock(), 0
         self.globals: list[tuple[dict[str, Any], str, Any]] = []
-        self.short_ways: dict[np.ufunc, tuple[Any, Any]] = {}
+        self.short_ways: dict[Callable[..., Any], tuple[Any, Any]] = {}
 
     def __enter__(self) -> None:
         with self.lock:

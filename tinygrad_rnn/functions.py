@@ -37,7 +37,7 @@ def _sigmoid(x: Array) -> Array:
     return 0.5 * np.tanh(0.5 * x) + 0.5
 
 
-sigmoid = derivative(_sigmoid, lambda g, y: g * (y * (1 - y)))
+sigmoid = derivative(_sigmoid, lambda g, y: g * (y - y * y))
 
 
 HARMLESS = 16

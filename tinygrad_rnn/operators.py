@@ -1,4 +1,4 @@
-"""The short way through the engine, for ufuncs of one or two operands.
+"""The short way through the engine, for ufuncs of one or two operands and for plain indexing.
 
 It does what `apply` does, written out: no loop, no list, and the edges made by one compiled
 expression. A recurrent network of batch size 1 spends its time here and not in NumPy.
@@ -6,6 +6,7 @@ expression. A recurrent network of batch size 1 spends its time here and not in 
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -45,7 +46,8 @@ def unary(rule: Rule) -> Callable[[Any], Tensor]:
 def binary(rule: Rule) -> Callable[[Any, Any], Tensor]:
     """`(x1, x2) -> function(x1, x2)`, recorded; either may be a plain array or number."""
     function, compute = rule.function, rule.compute
-    edges = {3 * a + b: rule.edges_for((a, b)) for a in range(3) for b in range(3) if 2 in (a, b)}
+    kinds = [(a, b) for a in range(3) for b in range(3)]
+    edges_of = [rule.edges_for(pair) if 2 in pair else None for pair in kinds]
 
     def call(x1: Any, x2: Any) -> Tensor:
         kind = 0
@@ -59,14 +61,13 @@ def binary(rule: Rule) -> Callable[[Any, Any], Tensor]:
         result = _new(Tensor)
         y = result.data = compute(a1, a2)
         mark = recording.mark
-        if kind in edges and mark is not None:
+        edges = edges_of[kind]
+        if edges is not None and mark is not None:
             dtype = y.dtype
-            usual = dtype is SINGLE or dtype is DOUBLE
-            if not usual and dtype.kind != "f":  # a complex operand
+            if dtype is not SINGLE and dtype is not DOUBLE and dtype.kind != "f":  # complex
                 return not_of_floats(function, y)  # type: ignore[no-any-return]
             result._requires_grad = True
-            edges_of = edges[kind]
-            result._node = Node(function, edges_of(x1, x2, a1, a2, y), y.shape, dtype, mark)
+            result._node = Node(function, edges(x1, x2, a1, a2, y), y.shape, dtype, mark)
         else:
             result._requires_grad = False
             result._node = None
@@ -80,13 +81,14 @@ def direct(ufunc: np.ufunc) -> Callable[[Any], Any]:
     no Tensor: a third of what a small `np.tanh` costs is NumPy's asking."""
 
     def call(x: Any) -> Any:
-        return STRAIGHT[ufunc](x) if type(x) is Tensor else ufunc(x)
+        short_way = STRAIGHT.get(ufunc) if type(x) is Tensor else None
+        return ufunc(x) if short_way is None else short_way(x)
 
     call.__name__ = ufunc.__name__
     return call
 
 
-OPERATORS = {
+OPERATORS: dict[Callable[..., Any], str] = {
     np.add: "add",
     np.subtract: "sub",
     np.multiply: "mul",
@@ -104,6 +106,8 @@ def shorten(function: Any, rule: Rule) -> None:
     NumPy's mixin, which supplies the other operators, goes through the ufunc's dispatch, half a
     microsecond longer; and it takes `loss += x` for writing into `loss`, not for a new value.
     """
+    if function is operator.getitem:
+        install(function, binary(rule))
     if not isinstance(function, np.ufunc) or function.nout != 1 or function.nin > 2:
         return
     if all(pullback for _, pullback in rule.arguments):
@@ -113,13 +117,13 @@ def shorten(function: Any, rule: Rule) -> None:
         as_operator(function, long_way(function))
 
 
-def install(function: np.ufunc, call: Callable[..., Any]) -> None:
-    """Let `call` be the short way for a ufunc, also for Python's operator."""
+def install(function: Callable[..., Any], call: Callable[..., Any]) -> None:
+    """Let `call` be the short way for a function, also for Python's operator."""
     STRAIGHT[function] = call
     as_operator(function, call)
 
 
-def as_operator(function: np.ufunc, call: Callable[[Any, Any], Any]) -> None:
+def as_operator(function: Callable[..., Any], call: Callable[[Any, Any], Any]) -> None:
     """Let `call` be what Python's operator for a ufunc does to Tensors, if it has one."""
     if function in OPERATORS:
         name = OPERATORS[function]

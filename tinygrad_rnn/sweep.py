@@ -56,7 +56,7 @@ def sweep(
     """
     pending: dict[Node, Array] = {}  # the gradient of a node, as far as it has come
     own: set[Node] = set()  # those whose pending array is ours to add into
-    tied: dict[Node, list[tuple[Any, Any]]] = {}  # uses whose contributions are summed at once
+    tied: dict[Node, dict[Any, list[Any]]] = {}  # uses whose contributions are summed at once
     sum_at_once = not create_graph and each_use is None and Tensor not in map(type, seeds)
     within = None
     if nodes is None:
@@ -88,7 +88,7 @@ def sweep(
         add(node, seed)
     for node in reversed(nodes):
         if node in tied:
-            for pullback, uses in _by_pullback(tied.pop(node)):
+            for pullback, uses in tied.pop(node).items():
                 several = len(uses) > 1
                 add(node, pullback.together(uses) if several else pullback.function(*uses[0]))
         gradient = pending.pop(node, None)
@@ -103,42 +103,40 @@ def sweep(
                     gradient = gradient.astype(node.dtype)
         if not (leaves_only and node.edges):
             yield node, gradient
-        large = gradient.size >= LARGE
-        for edge in node.edges:
-            parent, _, pullback, kept = edge
+        size = gradient.size
+        for parent, argument, pullback, kept in node.edges:
             if pullback is None or (within is not None and parent not in within):
                 continue
-            if pullback.together_below and sum_at_once and gradient.size < pullback.together_below:
-                if parent in tied:
-                    tied[parent].append((pullback, (gradient, *kept)))
+            if sum_at_once and size < pullback.together_below:
+                groups = tied.get(parent)
+                if groups is None:
+                    groups = tied[parent] = {}
+                if pullback in groups:
+                    groups[pullback].append((gradient, *kept))
                 else:
-                    tied[parent] = [(pullback, (gradient, *kept))]
+                    groups[pullback] = [(gradient, *kept)]
                 continue
             if create_graph:  # what is recorded here belongs to the step of the node it is for
                 with marked(node.mark):
-                    contribution = pullback.function(gradient, *remembered(node, edge))
+                    contribution = pullback.function(gradient, *remembered(node, pullback, kept))
                     add(parent, contribution)
             else:
                 contribution = pullback.function(gradient, *kept)
-                if large and len(contribution.shape) > len(parent.shape):
+                if size >= LARGE and len(contribution.shape) > len(parent.shape):
                     contribution = fit(contribution, parent.shape)  # not to wait with its memory
                 held = pending.get(parent)  # `add`, written out: this runs for every edge
                 if held is None:
                     pending[parent] = contribution
-                elif parent in own and held.shape == contribution.shape:
+                elif held.shape != contribution.shape:
+                    add(parent, contribution)
+                elif parent in own:
                     held += contribution
                     pending[parent] = held  # a NumPy scalar is not added to in place
                 else:
-                    add(parent, contribution)
+                    pending[parent] = held + contribution
+                    own.add(parent)
             if each_use is not None:
-                each_use(node, edge, contribution)
-
-
-def _by_pullback(uses: list[tuple[Any, Any]]) -> Iterator[tuple[Any, list[Any]]]:
-    groups: dict[Any, list[Any]] = {}
-    for pullback, use in uses:
-        groups.setdefault(pullback, []).append(use)
-    yield from groups.items()
+                each_use(node, (parent, argument, pullback, kept), contribution)
 
 
 def fit(gradient: Array, shape: tuple[int, ...]) -> Array:
@@ -170,9 +168,8 @@ def _ones(count: int, dtype: Any) -> Array:
     return np.ones(count, dtype)
 
 
-def remembered(node: Node, edge: Edge) -> tuple[Any, ...]:
+def remembered(node: Node, pullback: Any, kept: tuple[Any, ...]) -> tuple[Any, ...]:
     """What an edge keeps, as Tensors wherever it depends on something that needs a gradient."""
-    _, _, pullback, kept = edge
     origin = {argument: parent for parent, argument, needed, _ in node.edges if needed is not None}
     if pullback.output_is_y:
         origin["y"] = node
@@ -213,7 +210,8 @@ def _seed(output: Tensor, gradient: Any) -> Array:
                 f"the output has the shape {output.shape}, and only a scalar has a gradient: "
                 f"reduce it, for example with np.sum, or give the gradient from above"
             )
-        return np.ones_like(output.data)
+        data = output.data
+        return type(data)(1) if isinstance(data, np.floating) else np.ones_like(data)
     if not hasattr(gradient, "__array_function__"):
         gradient = np.asarray(gradient, output.dtype)
     if gradient.shape != output.shape:

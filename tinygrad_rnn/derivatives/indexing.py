@@ -24,7 +24,7 @@ def is_basic(index: Any) -> bool:
 
 
 def _add_at(total: Array, index: Any, values: Array) -> None:
-    if is_basic(index):
+    if type(index) is int or is_basic(index):
         total[index] += values
     else:
         np.add.at(total, index, values)
@@ -38,8 +38,14 @@ def _scatter(values: Array, index: Any, shape: tuple[int, ...]) -> Array:
 
 
 def _scatter_together(uses: list[tuple[Any, ...]]) -> Array:
-    total = np.zeros_like(uses[0][0], shape=uses[0][1])
-    for values, _, index in uses:
+    gradients, (shape, *_), indices = zip(*uses, strict=True)
+    total = np.zeros_like(gradients[0], shape=shape)
+    if type(total) is np.ndarray and len(shape) > 1 and set(map(type, indices)) == {int}:
+        rows = {index % shape[0] for index in indices}
+        if len(rows) == len(indices):  # the steps of a sequence: written once, and not added
+            total[list(indices)] = np.concatenate(gradients).reshape(len(rows), *shape[1:])
+            return total
+    for values, index in zip(gradients, indices, strict=True):
         _add_at(total, index, values)
     return total
 
