@@ -40,12 +40,6 @@ def templates(state: Any, key: str = "h", layer: str = "") -> Any:
 
 def name(state: Any, names: Iterable[tuple[str, str]], t: int) -> None:
     """Name the parts of a state that have no name yet."""
-    if type(state) is Tensor and (node := state._node) is not None:  # usual, and without a walk
-        if node.name is None:
-            for before, after in names:
-                node.name = f"{before}{t}{after}"
-                return
-        return
     for part, (before, after) in zip(leaves(state), names, strict=False):
         if isinstance(part, Tensor):
             node = part.node

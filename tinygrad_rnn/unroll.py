@@ -107,6 +107,7 @@ class Run:
         """The states of the steps first..last−1; ξ of a step scales the link that enters it."""
         cell, inputs, restarts, link = self.cell, self.inputs, self.restarts, self.link
         names = self.names
+        head, tail = names[0] if names else ("", "")
         before = recording.mark
         under = self.marks[first:last] if before is self.mark else marks(first, last)
         factors: list[Any] = [None] * len(xi)
@@ -123,7 +124,10 @@ class Run:
                 entered, state = state, cell(inputs[t], state)
                 if t == 0:
                     compare(entered, state, t)
-                if mark is not None:
+                if type(state) is Tensor and (node := state._node) is not None:  # the usual one
+                    if node.name is None:
+                        node.name = f"{head}{t + 1}{tail}"
+                elif mark is not None:
                     name(state, names, t + 1)
                 states.append(state)
         finally:
@@ -165,7 +169,8 @@ def marks(first: int, last: int) -> list[Mark | None]:
     mark = recording.mark
     if mark is None:
         return [None] * (last - first)
-    return [Mark(t, mark.scope) for t in range(first, last)]
+    scope = mark.scope
+    return [Mark(t, scope) for t in range(first, last)]
 
 
 def inputs_of(cell: Any, xs: Any, marks: list[Mark | None]) -> list[Any]:
@@ -183,17 +188,17 @@ def inputs_of(cell: Any, xs: Any, marks: list[Mark | None]) -> list[Any]:
     return inputs
 
 
-INPUT_NAMES = repeat(("x_", ""))
-
-
 def input_of(x: Any, t: int) -> Any:
     """The input of step t as a Tensor, or as a nesting of them, with a name."""
     if type(x) is np.ndarray:
         return given(x, None if recording.mark is None else f"x_{t + 1}")
-    if type(x) is not Tensor:
-        x = map_state(tensor, x)
+    if type(x) is Tensor and (node := x._node) is not None:  # of a sequence that is a Tensor
+        if node.name is None:
+            node.name = f"x_{t + 1}"
+        return x
+    x = map_state(tensor, x)
     if recording.mark is not None:
-        name(x, INPUT_NAMES, t + 1)
+        name(x, repeat(("x_", "")), t + 1)
     return x
 
 
