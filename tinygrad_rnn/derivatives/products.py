@@ -21,20 +21,25 @@ def _transposed(x: Array) -> Array:
 _ndarray = np.ndarray
 
 
+SMALL = 2**17
+"""Up to this size of a factor the method of two matrices takes less time than the ufunc, for
+small ones less than half. It fills its result with zeros first, which large ones feel."""
+
+
 def _matmul(x1: Array, x2: Array) -> Array:
     if type(x1) is _ndarray is type(x2) and x2.ndim == 2:
-        # The method of two small matrices takes less than half the time of the ufunc, which
-        # besides makes a product for each matrix of a stack, also where one can serve all.
         if x1.ndim == 2:
-            return x1.dot(x2)
+            return x1.dot(x2) if x1.size <= SMALL else np.matmul(x1, x2)
+        # The ufunc makes a product for each matrix of a stack, also where one can serve all.
         if x1.ndim > 2 and x1.size and x1.shape[-1] == len(x2):
-            return x1.reshape(-1, x1.shape[-1]).dot(x2).reshape(*x1.shape[:-1], x2.shape[1])
+            product = _matmul(x1.reshape(-1, x1.shape[-1]), x2)
+            return product.reshape(*x1.shape[:-1], x2.shape[1])
     return np.matmul(x1, x2)
 
 
 def _matmul_left(g: Array, x2: Array) -> Array:
     if type(g) is _ndarray is type(x2) and x2.ndim == 2:
-        return g.dot(x2.T) if g.ndim == 2 else _matmul(g, x2.T)
+        return g.dot(x2.T) if g.ndim == 2 and g.size <= SMALL else _matmul(g, x2.T)
     if x2.ndim == 1:
         return g[..., None] * x2
     if g.ndim < x2.ndim:  # the left factor was a vector

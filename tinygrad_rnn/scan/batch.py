@@ -67,6 +67,9 @@ def aligned(operand: Any, ndim: int, stacked: Any, name: Any) -> str:
     return f"{text}.reshape({', '.join(shape)})"
 
 
+LARGE = 2**13
+"""From so many numbers a step on, writing them costs more than a call."""
+
 MANY = 32
 """Beside so many rows a vector is written out once, in as many rows: NumPy then goes through each
 step in one piece, and not row by row."""
@@ -99,9 +102,11 @@ def _matmul(value: Value, stacked: Any, name: Any) -> Batched | None:
     a, b = name(left), name(right)
     if stacked(left) and not stacked(right):
         if right.ndim == 2 and left.ndim == 2:
+            # The shorter call fills its result with zeros first.
+            product = "np.matmul" if np.size(value.sample) >= LARGE else "np.dot"
             return Batched(
                 f"({rows(a)} @ {b}).reshape(-1, {left.shape[0]}, {right.shape[1]})",
-                lambda out: f"np.dot({rows(a)}, {b}, {rows(out)})",
+                lambda out: f"{product}({rows(a)}, {b}, {rows(out)})",
             )
         if right.ndim == 2 and left.ndim == 1:
             return Batched(f"{a} @ {b}", lambda out: f"np.dot({a}, {b}, {out})")
