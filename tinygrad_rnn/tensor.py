@@ -32,7 +32,7 @@ STRAIGHT: dict[Callable[..., Any], Callable[..., Any]] = {}
 `operators.py`, which fills this in)."""
 
 PLAIN = frozenset({int, slice, type(None), type(Ellipsis)})
-"""What an index is made of that holds no array."""
+"""What an index or a shape is made of that holds no array."""
 
 SEQUENCES = (list, tuple, deque)
 """What an argument that is a sequence of arrays may come in."""
@@ -295,7 +295,11 @@ def apply(
     if rule is None:
         return _without_rule(function, args, kwargs or {})
     values = args
-    if kwargs or len(args) != rule.arity:
+    given = len(args)
+    if not kwargs and given <= rule.positions and not rule.variadic:
+        if given != rule.arity:
+            values = [*args, *rule.defaults[given:]]
+    elif kwargs or given != rule.arity:
         kwargs = kwargs or {}
         if rule.unread(args, kwargs) is not None:
             if not _is_tracked(args, kwargs):
@@ -314,7 +318,7 @@ def apply(
                 tensors.append((value, argument, None))
                 continue
             value = list(value)  # its rows are the sequence
-        if isinstance(value, SEQUENCES):
+        if isinstance(value, SEQUENCES) and not PLAIN.issuperset(map(type, value)):
             arrays.append(unwrap(value))
             tensors += [(v, argument, i) for i, v in enumerate(value) if type(v) is Tensor]
         else:
@@ -322,9 +326,9 @@ def apply(
     if rule.variadic:
         y = function(*unwrap(args), **unwrap(kwargs))
     elif kwargs:
-        y = function(*arrays[: len(args)], **unwrap(kwargs))
+        y = function(*arrays[:given], **unwrap(kwargs))
     else:
-        y = rule.compute(*arrays[: len(args)])
+        y = rule.compute(*arrays[:given])
     if type(y) is tuple:  # np.where of a condition alone: places, not values
         return y
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_rnn.derivatives.signatures import newer
-from tinygrad_rnn.derivatives.table import composed, constant, derivative
+from tinygrad_rnn.derivatives.table import RULES, composed, constant, derivative
 from tinygrad_rnn.graph import Array
 
 
@@ -31,7 +31,13 @@ def _reshape(g: Array, shape_of_a: tuple[int, ...], order: str) -> Array:
     raise TypeError(f"reshape with order={order!r} has no derivative; use 'C' or 'F'")
 
 
+def _reshaped(a: Array, *shape: Any) -> Array:
+    # The method takes a tenth of the time of NumPy's function.
+    return a.reshape(*shape) if len(shape) == 1 and type(a) is np.ndarray else np.reshape(a, *shape)
+
+
 derivative(np.reshape, _reshape)
+RULES[np.reshape].compute = _reshaped
 derivative(np.expand_dims, lambda g, shape_of_a: g.reshape(shape_of_a))
 derivative(np.squeeze, lambda g, shape_of_a, axis: g.reshape(shape_of_a))
 derivative(
