@@ -161,6 +161,47 @@ def one_sequence(problem: Problem) -> Step:
     return step
 
 
+def calls_alone(problem: Problem) -> Step:
+    """What a tape does not add: the calls of the recorded loop, one by one, and nothing around.
+
+    Every operation makes a new array, as it must where each result is a value of its own.
+    """
+    xs, labels, W_xh, W_hh, b_h, W_hq, b_q = problem
+    T, B, _ = xs.shape
+    H, Q = W_hq.shape
+    start = np.zeros((B, H), xs.dtype)
+    o, output = output_layer(labels, Q, xs.dtype)
+    ones = np.ones(T * B, xs.dtype)
+
+    def step() -> tuple[float, list[Any]]:
+        h = start
+        states = [h]
+        for x in xs:
+            a = x.dot(W_xh) + h.dot(W_hh)
+            a = a + b_h
+            h = np.tanh(a)
+            states.append(h)
+        h_out = np.concatenate(states[1:])
+        loss = output(h_out, W_hq, b_q)
+        above = o.dot(W_hq.T).reshape(T, B, H)
+        db_h = np.zeros((B, H), xs.dtype)
+        deltas: list[Any] = [None] * T
+        delta = above[-1] * (1 - h * h)
+        for t in range(T - 1, 0, -1):
+            deltas[t] = delta
+            db_h += delta
+            h = states[t]
+            delta = (above[t - 1] + delta.dot(W_hh.T)) * (1 - h * h)
+        deltas[0] = delta
+        db_h += delta
+        d = np.concatenate(deltas)
+        h_in = np.concatenate(states[:-1])
+        x_in = np.concatenate(list(xs))
+        return loss, [x_in.T @ d, h_in.T @ d, db_h.sum(axis=0), h_out.T @ o, ones @ o]
+
+    return step
+
+
 def minimal(problem: Problem) -> Step:
     """A user's own cell, a gated unit with one gate:
 

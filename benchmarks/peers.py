@@ -29,6 +29,11 @@ def by_hand_any_batch(problem: Problem) -> Step:
     return handwritten.batch(problem)
 
 
+def calls_alone(problem: Problem) -> Step:
+    """NumPy's part of the recorded loop: its calls without a tape."""
+    return handwritten.calls_alone(problem)
+
+
 def recorded(problem: Problem, hoisted: bool = False) -> Step:
     """This project, define by run: one node per operation.
 
@@ -67,13 +72,11 @@ def scan(problem: Problem) -> Step:
 
     cell, state, parameters, gradients = _own(problem)
     *_, W_hq, b_q = parameters
-    labels = problem.labels.reshape(-1)
 
     def step() -> tuple[Any, list[Any]]:
         states, _ = tg.scan(cell, problem.xs, state)
         outputs = states[0] if isinstance(states, tuple) else states
-        logits = outputs.reshape(len(labels), -1) @ W_hq + b_q
-        loss = tg.cross_entropy(logits, labels)
+        loss = tg.cross_entropy(outputs @ W_hq + b_q, problem.labels)
         for parameter in parameters:
             parameter.grad = None
         loss.backward()
@@ -310,6 +313,7 @@ PEERS: dict[str, Peer] = {
     "by hand, any batch": Peer(by_hand_any_batch, "numpy", ("rnn",)),
     "scan": Peer(scan, "numpy", tuple(BLOCKS)),
     "recorded": Peer(recorded, "numpy", tuple(BLOCKS)),
+    "its calls alone": Peer(calls_alone, "numpy"),
     "recorded, hoisted": Peer(recorded_hoisted, "numpy", ("rnn", "gru", "lstm")),
     "torch.nn": Peer(torch_fused, "torch", ("rnn", "gru", "lstm")),
     "torch eager": Peer(torch_eager, "torch"),
