@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from tinygrad_rnn import sums
 from tinygrad_rnn.derivatives import derivative
 from tinygrad_rnn.graph import Array
 
@@ -55,18 +56,17 @@ def _exponentials(x: Array) -> tuple[Array, Array, Any]:
     """
     if not hasattr(x, "dtype") or x.dtype.kind in "iub":
         x = np.asarray(x, np.float64)
-    ones = np.ones_like(x, shape=x.shape[-1:])
     if math.isfinite(shift := float(x.max()) if x.size else 0.0):
         if 0 <= shift <= HARMLESS and x.dtype.itemsize > 2:
             shift = 0.0
         e = _exp(x, shift)
-        s = e @ ones
+        s = sums.over_last_axis(e)
         if not x.size or s.min() > 1e-7:
             return e, s, shift
     each = np.max(x, axis=-1, keepdims=True)
     each = np.where(np.isfinite(each), each, np.zeros_like(each))
     e = _exp(x, each)
-    return e, e @ ones, each
+    return e, sums.over_last_axis(e), each
 
 
 def _exp(x: Array, shift: Any) -> Array:

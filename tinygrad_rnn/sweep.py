@@ -6,13 +6,13 @@ Everything that flows backwards in this project is a reader of `sweep`: `backwar
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from tinygrad_rnn import sums
 from tinygrad_rnn.exchange import looking
 from tinygrad_rnn.graph import (
     Array,
@@ -145,7 +145,7 @@ def fit(gradient: Array, shape: tuple[int, ...]) -> Array:
     extra = len(have) - len(shape)
     if extra > 0:
         rows = gradient.reshape(math.prod(have[:extra]), math.prod(have[extra:]))
-        gradient = sum_of_rows(rows).reshape(have[extra:])
+        gradient = sums.over_rows(rows).reshape(have[extra:])
         have = gradient.shape
     if have == shape:
         return gradient
@@ -154,18 +154,6 @@ def fit(gradient: Array, shape: tuple[int, ...]) -> Array:
     if stretched:
         gradient = np.sum(gradient, axis=stretched, keepdims=True)
     return gradient if gradient.shape == shape else np.broadcast_to(gradient, shape)
-
-
-def sum_of_rows(rows: Array) -> Array:
-    """The sum over the first axis: a product with ones is many times faster than `np.sum`."""
-    if type(rows) is np.ndarray:
-        return _ones(len(rows), rows.dtype).dot(rows)
-    return np.ones_like(rows, shape=len(rows)) @ rows
-
-
-@functools.lru_cache(maxsize=4)
-def _ones(count: int, dtype: Any) -> Array:
-    return np.ones(count, dtype)
 
 
 def remembered(node: Node, pullback: Any, kept: tuple[Any, ...]) -> tuple[Any, ...]:

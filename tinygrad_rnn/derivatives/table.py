@@ -131,7 +131,7 @@ def _overridable(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        for argument in (*args, *kwargs.values()):
+        for argument in (*args, *kwargs.values()) if kwargs else args:
             if type(argument) is list or type(argument) is tuple:
                 argument = next((a for a in argument if getattr(a, "_records", False)), None)
             if getattr(argument, "_records", False):
