@@ -135,13 +135,14 @@ def history(*outputs: Node, differentiable: bool = False) -> list[Node]:
     Iterative, so that a chain may be as long as memory allows.
     """
     found = set(outputs)
-    waiting = list(found)
-    while waiting:
-        for parent, _, pullback, _ in waiting.pop().edges:
+    nodes = list(found)
+    for node in nodes:  # which grows on the way
+        for parent, _, pullback, _ in node.edges:
             if parent not in found and not (differentiable and pullback is None):
                 found.add(parent)
-                waiting.append(parent)
-    return sorted(found, key=position)
+                nodes.append(parent)
+    nodes.sort(key=position)
+    return nodes
 
 
 position = attrgetter("position")
