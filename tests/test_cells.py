@@ -216,3 +216,30 @@ def test_only_what_can_be_carried_over_is():
     for module in (torch.nn.Linear(2, 2), torch.nn.GRU(2, 2, bidirectional=True)):
         with pytest.raises(TypeError, match="in one direction"):
             tg.from_torch(module)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("run", [tg.unroll, tg.scan])
+@pytest.mark.parametrize("make", [tg.RNNCell, tg.LSTMCell, tg.GRUCell])
+def test_the_product_with_the_inputs_may_stand_before_the_loop(make, run, bias):
+    cell = make(3, 4, bias=bias, rng=0)
+    data = np.random.default_rng(1).standard_normal((6, 2, 3))
+
+    def gradients(apart):
+        xs = tg.Tensor(data, requires_grad=True)
+        inputs = cell.project(xs) if apart else xs
+        states, _ = run(cell.advance if apart else cell, inputs)
+        parts = [s[0] if make is tg.LSTMCell else s for s in states] if run is tg.unroll else states
+        h = parts if run is tg.unroll else parts[0] if make is tg.LSTMCell else parts
+        loss = np.sum(np.stack(h) ** 2 if run is tg.unroll else h**2)
+        return tg.gradients(loss, [xs, *cell.parameters().values()])
+
+    for one, other in zip(gradients(True), gradients(False), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-12)
+
+
+def test_a_method_is_a_cell_with_the_names_and_the_state_of_its_object():
+    cell = tg.LSTMCell(3, 4, rng=0)
+    states, last = tg.unroll(cell.advance, cell.project(np.ones((2, 1, 3))))
+    assert [part.name for part in last] == ["h_2", "c_2"]
+    assert len(states) == 2

@@ -284,3 +284,21 @@ def test_each_contribution_is_an_array_of_its_own():
     assert one.gradient.dtype == np.float32 and other.gradient[0] == 1.0
     with pytest.raises(TypeError, match="needs no gradient"):
         tg.contributions(np.sum(w), tg.Tensor(np.ones(3)))
+
+
+def test_what_the_elements_of_a_sequence_keep_is_shared():
+    rows = [tg.Tensor(np.ones((1, 2)), requires_grad=True) for _ in range(50)]
+    joined = np.concatenate(rows)
+    shapes = [kept[1] for _, _, _, kept in joined.node.edges]
+    assert all(shape is shapes[0] for shape in shapes)
+    assert len(shapes[0]) == 50
+
+
+@pytest.mark.parametrize("indices", [[0, 1, 2], [2, 0], [0, -3], [1, 1, 1], [-1, 2, 0]])
+def test_steps_taken_by_integers_get_their_own_gradients(indices):
+    xs = whole_numbers(3, 2, 4)
+    weights = whole_numbers(len(indices), 2, 4, seed=1).data
+    np.sum(np.stack([xs[i] for i in indices]) * weights).backward()
+    expected = np.zeros((3, 2, 4))
+    np.add.at(expected, indices, weights)
+    np.testing.assert_array_equal(xs.grad, expected)
