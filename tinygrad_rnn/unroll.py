@@ -40,6 +40,9 @@ def unroll(
     chain of states. For windows (`Window`, `TBPTT`) the window of every loss is run again from a
     constant state, so that `states[t]` hangs on steps f(t)..t and nothing else: the definition.
 
+    What a built-in cell makes of its inputs depends on no state. `unroll(cell.advance,
+    cell.project(xs))` records it as one product for all steps, which saves a third of the nodes.
+
     Inputs and states are named for the pictures, as the textbook does it: x_1, h_1, ...; h_t and
     c_t for an LSTM, h_t^(1), h_t^(2) for several layers, `key_t` for a dict; and a state that the
     cell has named keeps its name.
