@@ -166,7 +166,7 @@ class Ask(Rows):
         for part, *_, view, computed_here in self.rows[value].places:
             if part.function is filled:
                 self.factory.append(f"{view} = {literal(part.args[1])}")
-            elif "h" not in self.depends[part]:
+            elif self.known_before(part):
                 at.before.append(f"{view} = {self.all_steps(part, at)}")
             elif not computed_here:
                 inner += self.ask(part, at)
@@ -213,11 +213,13 @@ class Ask(Rows):
                 at.arrays[id(leaf)] = made = self.fresh("constant")
                 at.constants.append(f"{made} = {literal(leaf)}")
             return at.arrays[id(leaf)]
-        if isinstance(leaf, slice | tuple | list) and any(True for _ in values_in(leaf)):
-            if isinstance(leaf, slice):
-                parts = [leaf.start, leaf.stop]
-                return ":".join("" if p is None else self.text(p, at, name) for p in parts)
+        if isinstance(leaf, slice) and any(True for _ in values_in(leaf)):
+            parts = [leaf.start, leaf.stop, *([] if leaf.step is None else [leaf.step])]
+            return ":".join("" if p is None else self.text(p, at, name) for p in parts)
+        if isinstance(leaf, tuple | list) and holds_arrays(leaf):
             inner = ", ".join(self.text(part, at, name) for part in leaf)
+            if any(isinstance(part, slice) for part in leaf):
+                return inner  # an index
             return f"[{inner}]" if isinstance(leaf, list) else f"({inner},)"
         return literal(leaf)
 
@@ -237,6 +239,13 @@ def is_stacked_matrix(value: Value) -> bool:
         and not value.kwargs
         and all(isinstance(part, Value) and part.ndim == 2 for part in value.args[0])
     )
+
+
+def holds_arrays(leaf: Any) -> bool:
+    """Whether there is an array in a nesting of lists and tuples."""
+    if isinstance(leaf, tuple | list):
+        return any(map(holds_arrays, leaf))
+    return isinstance(leaf, Value | np.ndarray) or any(True for _ in values_in(leaf))
 
 
 def after_time(index: Any) -> tuple[Any, ...]:

@@ -11,7 +11,7 @@ from collections import Counter
 import numpy as np
 
 from tinygrad_rnn.scan.assembly import assembled
-from tinygrad_rnn.scan.batch import is_view
+from tinygrad_rnn.scan.batch import batched, is_view
 from tinygrad_rnn.scan.rewrite import ordered
 from tinygrad_rnn.scan.simplify import GROUPS
 from tinygrad_rnn.scan.trace import Trace
@@ -27,11 +27,13 @@ class Dependence:
 
     depends: letters: "x" for the input, "h" for the state, "g" for the gradient from above.
     ahead: what is computed on the way forward. looping: what feeds the gradient of a state.
-    piecewise: parts of assemblies; they are written in their place, so they are no views.
+    late: what is no call for all steps, or too much at once, and what hangs on that: it is made in
+    the loop. piecewise: parts of assemblies; they are written in their place, so they are no views.
+    reshaped: values whose numbers must lie one after another, for another shape to be a view.
     """
 
-    def __init__(self, trace: Trace) -> None:
-        self.trace = trace
+    def __init__(self, trace: Trace, windows: bool) -> None:
+        self.trace, self.windows = trace, windows
         outputs = [v for group in GROUPS for v in getattr(trace, group) if v is not None]
         carried = [row for row, _ in trace.carried.values()]
         outputs += [v for pair in trace.carried.values() for v in pair]
@@ -45,6 +47,11 @@ class Dependence:
         self.uses.update(outputs)
         self.needed_back = {v for w in self.order if w not in self.ahead for v in w.operands}
         self.piecewise = {p for v in self.order if v.function is assembled for p in v.args[3]}
+        self.late = self._late()
+        self.reshaped: set[Value] = set()
+        for value in reversed(self.order):
+            if is_view(value) and (value.function is np.reshape or value in self.reshaped):
+                self.reshaped.add(value.args[0])
 
     def _dependences(self) -> dict[Value, frozenset[str]]:
         depends: dict[Value, frozenset[str]] = {}
@@ -62,20 +69,39 @@ class Dependence:
                 depends[value] = frozenset().union(*(depends[v] for v in value.operands))
         return depends
 
+    def _late(self) -> set[Value]:
+        late: set[Value] = set()
+        for value in self.order:
+            if value.function is None or not self.stacked(value) or "g" in self.depends[value]:
+                continue
+            ahead = value in self.ahead
+            hangs = any(v in late and (v in self.ahead) is ahead for v in value.operands)
+            large = "h" in self.depends[value] and np.size(value.sample) > AT_ONCE
+            at_once = value.function is assembled or batched(value, self.stacked, lambda v: "")
+            if hangs or not at_once or (large and not ahead and not is_view(value)):
+                late.add(value)
+        return late
+
+    def known_before(self, value: Value) -> bool:
+        """Whether the way forward has a value of all steps before its loop."""
+        return "h" not in self.depends[value] and value not in self.late
+
     def stacked(self, value: Value) -> bool:
         return bool(self.depends[value])
 
     def outside(self, value: Value) -> bool:
         """Whether a value can be computed for all steps at once, outside of the loop."""
-        if value.function is None:
+        if value.function is None or (value in self.late and not is_view(value)):
             return False
         if value.function is assembled:
             return value not in self.ahead and value not in self.looping
         if value in self.ahead:
             return "h" not in self.depends[value] or is_view(value)
         if "g" in self.depends[value]:
-            return value not in self.looping or (is_view(value) and value not in self.piecewise)
-        return is_view(value) or "h" not in self.depends[value] or np.size(value.sample) <= AT_ONCE
+            # Under windows the array of all steps has the sum over the lanes, and not one of them.
+            whole = is_view(value) and value not in self.piecewise and not self.windows
+            return value not in self.looping or whole
+        return True
 
     def to_loop(self, value: Value) -> list[Value]:
         """Have all that a value needs on the way back in the loop; returns it."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 
 from tinygrad_rnn.scan.batch import is_view
+from tinygrad_rnn.scan.joining import is_row
 from tinygrad_rnn.scan.loop import Loop
 from tinygrad_rnn.scan.sums import joint_products, summed
 from tinygrad_rnn.scan.trace import Trace
 from tinygrad_rnn.scan.traced import Value
+from tinygrad_rnn.scan.write import words
 
 
 class Emitter(Loop):
@@ -51,6 +53,8 @@ class Emitter(Loop):
             ]
             self.mine |= {before, after}
             self.stack[state] = before
+            if state not in self.array_with or is_row(state):
+                self.whole.add(after)
             self.forward.owned[after] = self.name_of_step(after)
             if state.shape == ():
                 self.of_numbers.add(after)
@@ -144,7 +148,7 @@ class Emitter(Loop):
             family = {name}  # with the views of it
             for other in self.factory[n + 1 :]:
                 view, _, of = other.partition(" = ")
-                if not of.startswith("np.") and words([of]) & family:
+                if words([of]) & family:
                     family.add(view)
             if family & ahead and family & back:
                 continue
@@ -166,7 +170,3 @@ def equation(text: str) -> str:
         return f"  # Σ_t {earlier}_{index}ᵀ {right}_t"
     total = re.fullmatch(r"np\.ones\(len\(rows\((\w+)\)\), [\w.]+\) @ rows\(\1\)", text)
     return f"  # Σ_t {total[1]}_t" if total else ""
-
-
-def words(lines: list[str]) -> set[str]:
-    return set(re.findall(r"\w+", " ".join(lines)))

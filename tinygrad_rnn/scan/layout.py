@@ -26,6 +26,16 @@ def numbers(a):
     return [a[t, ...] for t in range(len(a))]
 '''
 
+ADDED_AT = '''
+def added_at(total, index, values):
+    """An array with values added up at the index, repeated places too."""
+    total = total.copy()
+    np.add.at(total, index, values)
+    return total
+'''
+
+HELPERS = {"rows": ROWS, "numbers": NUMBERS, "added_at": ADDED_AT}
+
 
 def page(emitter: Emitter, title: str) -> str:
     """The whole module: `program(T)` makes the buffers for T steps and returns two functions."""
@@ -39,7 +49,7 @@ def page(emitter: Emitter, title: str) -> str:
     states = "".join(f", {name}=None" for name in emitter.state_arrays)
     body = [f'"""{title}"""', *buffers, "", *forward, "", *backward, "", "return forward, backward"]
     text = "\n".join([f"def program(T{states}, empty=np.empty):", *indented(body)]) + "\n"
-    helpers = [h for h, call in ((ROWS, "rows("), (NUMBERS, "numbers(")) if call in text]
+    helpers = [helper for name, helper in HELPERS.items() if f"{name}(" in text]
     return "\n\n".join(["import numpy as np\n", *(h.strip() + "\n" for h in helpers), text])
 
 
@@ -107,7 +117,7 @@ def zeros(emitter: Emitter) -> list[str]:
         for name, value in emitter.accumulated
     ]
     if not emitter.windows:
-        lines += emitter.ends_of_rows
+        lines += emitter.ends
         return lines + [f"{link}[...] = {link}_end" for link in linked(emitter)]
     made = "".join(f"{empty(state)}, " for state in emitter.trace.states)
     summed = [v for v in emitter.stored if v not in emitter.ahead and "g" in emitter.depends[v]]

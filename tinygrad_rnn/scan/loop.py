@@ -11,7 +11,7 @@ from tinygrad_rnn.scan.assembly import assembled, covers
 from tinygrad_rnn.scan.batch import is_elementwise, is_view
 from tinygrad_rnn.scan.places import Direction
 from tinygrad_rnn.scan.traced import Value, filled
-from tinygrad_rnn.scan.write import into_buffer, literal
+from tinygrad_rnn.scan.write import into_buffer, literal, words
 
 FEW = 256
 """Up to so many numbers a step, looking into the caller's array costs more than copying it."""
@@ -33,6 +33,7 @@ class Loop(Ask):
     """
 
     accumulated: list[tuple[str, Value]]
+    returned: list[str]
     seeds: list[str]
     copied: list[tuple[str, Value]]
     copies: list[str]
@@ -78,20 +79,23 @@ class Loop(Ask):
     def _last_uses(self, body: list[Value]) -> dict[Value, int]:
         """When an array is read for the last time, views of it counted as itself."""
         last: dict[Value, int] = {}
+
+        def read(value: Value, n: int) -> None:
+            last[value] = n
+            while value.function is not None and is_view(value):
+                value = value.args[0]
+                last[value] = n
+
         for n, value in enumerate(body):
             for operand in value.operands:
-                while True:
-                    last[operand] = n
-                    if operand.function is None or not is_view(operand):
-                        break
-                    operand = operand.args[0]
+                read(operand, n)
         kept = [*self.trace.results, *self.trace.state_gradients]
         kept += [value for _, value in self.accumulated]
         if self.windows:
             kept += self.stored
         for kept_value in kept:
             if kept_value is not None:
-                last[kept_value] = len(body)
+                read(kept_value, len(body))
         return last
 
     def _write_step(
@@ -132,7 +136,7 @@ class Loop(Ask):
         elif product:
             left, right = value.args
             a, b = (self.text(v, at, lambda v, _: name(v)) for v in (left, right))
-            whole = self.written_to_stack(value) or out in self.whole
+            whole = (self.stack[value] if self.written_to_stack(value) else out) in self.whole
             same = all(isinstance(v, Value) and v.dtype == value.dtype for v in (left, right))
             small = all(isinstance(v, Value) and v.ndim <= 2 for v in (left, right))
             if whole and same and small and value.ndim > 0:
@@ -187,6 +191,7 @@ class Loop(Ask):
         if at is not self.backward or self.windows or not is_elementwise(value.function):
             return
         name, made = self.stack[value], f"np.empty({self.stack_shape(value)}, "
+        read_later = words([*at.after, *self.returned])
         for operand in value.operands:
             other = self.stack.get(operand)
             lines = [
@@ -201,6 +206,7 @@ class Loop(Ask):
                 and self.uses[operand] == 1
                 and operand.dtype == value.dtype
                 and operand not in self.stored
+                and other not in read_later
             ):
                 first, second = (self.factory[n].split(" = ")[0] for n in lines)
                 self.factory[lines[1]] = f"{second} = {first}  # written over step by step"
@@ -238,13 +244,16 @@ class Loop(Ask):
         part = self.trace.adjoints.index(value)
         link, given = self.links[part], self.seeds[part]
         carried = part in self.carried_rows
+        linked = self.trace.state_gradients[part] is not None
         if carried:
             loss = ""  # stands in the row
-        elif value.ndim and np.size(value.sample) <= FEW:
-            loss = self._own_copy(given, value, at)
+        elif (not linked and not self.windows) or (value.ndim and np.size(value.sample) <= FEW):
+            copy = self._own_copy(given, value)
+            loss = at.owned.setdefault(copy, self.fresh(f"{given}_t"))
+            if not linked and not self.windows:
+                self.ends.append(f"{copy}[-1] += {link}_end")
         else:
             loss = at.given.setdefault(given, f"{given}_t")
-        linked = self.trace.state_gradients[part] is not None
         if self.windows:
             loss = f"{loss} if seeded else 0"
         if not carried and not linked and value not in self.stored and not self.windows:
@@ -272,17 +281,20 @@ class Loop(Ask):
         written = self.trace.state_gradients[self.trace.adjoints.index(value)]
         return last.get(value, 0) < (body.index(written) if written in body else len(body))
 
-    def _own_copy(self, given: str, value: Value, at: Direction) -> str:
-        """Copy an array of the caller, for the views of its steps are then made once."""
+    def _own_copy(self, given: str, value: Value) -> str:
+        """Copy an array of the caller: the views of its steps are made once, and what comes from
+        behind the last step can be added to it."""
         name = self.fresh(f"{given}_here")
         self.factory.append(f"{name} = empty({self.stack_shape(value)}, {literal(value.dtype)})")
         self.copies.append(f"{name}[...] = {given}")
-        return at.owned.setdefault(name, self.fresh(f"{given}_t"))
+        if value.shape == ():
+            self.of_numbers.add(name)
+        return name
 
     def _fill_row(self, value: Value, at: Direction) -> None:
         """Copy into a row what has its place elsewhere; the rest of it is there already."""
         for part, *_, view, computed_here in self.rows[value].places:
-            if not computed_here and "h" in self.depends[part]:
+            if not computed_here and not self.known_before(part):
                 name = self.fresh(f"{self.hint(part)}_here")
                 self.factory.append(f"{name} = {view}")
                 at.owned[name] = self.name_of_step(name)
@@ -309,6 +321,7 @@ class Loop(Ask):
                 if (
                     part not in at.wanted
                     or part in self.in_place
+                    or part in self.reshaped
                     or part in self.scratch
                     or part.function in (None, assembled)
                     or is_view(part)
@@ -336,9 +349,10 @@ class Loop(Ask):
         """Let the array of a part be a view of the whole, if nothing looks into it so far."""
         name = self.stack[part]
         made = [n for n, line in enumerate(self.factory) if line.startswith(f"{name} = np.")]
-        read = [line for line in self.factory if f" {name}[" in line]
+        read = [line for line in self.factory if name in words([line.partition(" = ")[2]])]
         if len(made) != 1 or read or part in self.trace.results:
             return False
         del self.factory[made[0]]
+        self.whole.discard(name)
         self.factory.append(f"{name} = {self.stack[whole]}[{literal(after_time(index))}]")
         return True

@@ -10,12 +10,13 @@ import numpy as np
 
 from tinygrad_rnn.scan.assembly import assembled, covers
 from tinygrad_rnn.scan.dependence import Dependence
+from tinygrad_rnn.scan.joining import is_row
 from tinygrad_rnn.scan.trace import Trace
 from tinygrad_rnn.scan.traced import Value
 from tinygrad_rnn.scan.write import literal
 
 TAKEN = {
-    *("T", "np", "empty", "rows", "numbers", "program", "forward", "backward"),
+    *("T", "np", "empty", "rows", "numbers", "added_at", "program", "forward", "backward"),
     *("windows", "lanes", "links", "alive", "lane", "start", "seeded", "cut"),
     *(name for name in dir(np) if isinstance(getattr(np, name), np.ufunc)),
     *keyword.kwlist,
@@ -52,13 +53,13 @@ class Places(Dependence):
     stack: the array of all steps in which a value stands; mine: those of them that are the
     program's own; stored: values that the loop leaves there. scratch: the buffer of one step in
     which a value stands; fixed: the names of those that stay the same from step to step, and
-    whole: those that are no view of another. of_numbers: arrays with one number a step. placed:
-    views for the values that are to stand inside of a larger array. numbers: arrays of one number.
+    whole: the arrays and buffers in which the numbers of one step lie one after another.
+    of_numbers: arrays with one number a step. placed: views for the values that are to stand inside
+    of a larger array. numbers: arrays of one number.
     """
 
     def __init__(self, trace: Trace, windows: bool) -> None:
-        super().__init__(trace)
-        self.windows = windows
+        super().__init__(trace, windows)
         self.factory: list[str] = []
         self.forward, self.backward = Direction(), Direction()
         self.taken = set(TAKEN)
@@ -99,6 +100,8 @@ class Places(Dependence):
         self.factory.append(f"{name} = {made}")
         self.mine.add(name)
         self.stack[value] = name
+        if value not in self.placed or is_row(value):
+            self.whole.add(name)
 
     def make_scratch(self, value: Value, name: str, maker: str = "empty") -> None:
         """A buffer for one step; blocks of steps share it, unless zeros have to stay in it."""

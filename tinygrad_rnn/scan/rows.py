@@ -12,6 +12,7 @@ import numpy as np
 
 from tinygrad_rnn.scan.assembly import assembled, covers
 from tinygrad_rnn.scan.batch import is_view
+from tinygrad_rnn.scan.joining import is_row
 from tinygrad_rnn.scan.places import Places
 from tinygrad_rnn.scan.traced import Value, filled
 from tinygrad_rnn.scan.write import literal
@@ -51,10 +52,10 @@ class Rows(Places):
     """The rows of the two loops.
 
     rows: the joined values of the forward loop. carried_rows: for a part of the state whose
-    gradient is carried to the step before as a row, the array with these rows. ends_of_rows: lines
-    that put in what comes from behind the last step. state_arrays: the arrays in which the states
-    stand, and layouts: how. joint: products of all steps that are parts of the product of a row,
-    and products_of_rows: the names of these.
+    gradient is carried to the step before as a row, the array with these rows. ends: lines that put
+    in what comes from behind the last step, where no link does. state_arrays: the arrays in which
+    the states stand, and layouts: how. joint: products of all steps that are parts of the product
+    of a row, and products_of_rows: the names of these.
     """
 
     rows: dict[Value, Row]
@@ -67,7 +68,7 @@ class Rows(Places):
     def lay_out_rows(self) -> None:
         """Choose for the joined values of the forward loop what is written in its place."""
         self.rows, self.carried_rows = {}, {}
-        self.ends_of_rows: list[str] = []
+        self.ends: list[str] = []
         self.products_of_rows: dict[tuple[Value, Value], str] = {}
         self.state_arrays: list[str] = []
         self.layouts: list[Layout] = []
@@ -78,7 +79,7 @@ class Rows(Places):
 
     def _lay_out(self, value: Value) -> None:
         pieces = value.args[0]
-        states = (p for p in pieces if p in self.trace.states and p not in self.placed)
+        states = (p for p in pieces if p in self.trace.states and self._is_free(p))
         state: Value | None = next(states, None)
         name = self.fresh("_".join(map(label, pieces)) if len(pieces) < 5 else "row")
         steps = name if state is None else self.fresh(f"{name}_before")
@@ -111,12 +112,15 @@ class Rows(Places):
             start = stop
         self.rows[value] = Row(steps, places, notation)
 
+    def _is_free(self, piece: Value) -> bool:
+        return piece not in self.placed and (piece not in self.reshaped or is_row(piece))
+
     def _can_be_placed(self, piece: Value) -> bool:
         return (
-            piece not in self.placed
+            self._is_free(piece)
             and piece.function is not None
             and piece in self.ahead
-            and "h" in self.depends[piece]
+            and self.stacked(piece)
             and not self.outside(piece)
             and not is_view(piece)
             and piece not in self.rows
@@ -170,7 +174,7 @@ class Rows(Places):
             self.carried_rows[part] = after
             self.copies += [f"{name}[-1, ..., :{width}] = 0", f"{here}[...] = {seed}"]
             if self.trace.state_gradients[part] is None:
-                self.ends_of_rows.append(f"{here}[-1] += {self.links[part]}_end")
+                self.ends.append(f"{here}[-1] += {self.links[part]}_end")
 
 
 def is_row_of_parts(value: Value) -> bool:

@@ -43,6 +43,8 @@ def summed(ask: Ask, value: Value) -> str | None:
             name = ask.fresh(value.name or "dw")
             made = expression(zeros.function, zeros.args, {}, literal)
             where, what = over_steps(index), over_steps(part)
+            if not ask.stacked(index):
+                what = f"{what}.sum(axis=0)"
             at.after += [f"{name} = {made}", f"np.add.at({name}, {where}, {what})"]
             return name
         return None

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import operator
+import re
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from tinygrad_rnn.scan.traced import TraceError, astype, filled
+from tinygrad_rnn.scan.traced import TraceError, added_at, astype, filled
 
 
 def literal(value: Any) -> str:
@@ -71,6 +72,9 @@ def expression(function: Any, args: Any, kwargs: Any, name: Callable[[Any], str]
         if maker is None:
             return f"np.full({literal(shape)}, {literal(value)}, {literal(dtype)})"
         return f"np.{maker}({literal(shape)}, {literal(dtype)})"
+    if function is added_at:
+        total, index, values = map(name, args)
+        return f"added_at({total}, np.s_[{index}], {values})"
     infix = INFIX.get(function)
     if infix is not None and not kwargs:
         return f"{name(args[0])} {infix} {name(args[1])}"
@@ -86,3 +90,8 @@ def into_buffer(function: Any, args: list[str], out: str) -> str:
 
 
 INFIX: dict[Any, str] = {np.matmul: "@"}
+
+
+def words(lines: list[str]) -> set[str]:
+    """The names that stand in lines of source."""
+    return set(re.findall(r"\w+", " ".join(lines)))
