@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
+from tinygrad_rnn.differentiate import leaves
 
 B, D, H = 2, 3, 4
 PHI = {"tanh": np.tanh, "relu": lambda x: np.maximum(x, 0), "identity": lambda x: x}
@@ -243,3 +246,20 @@ def test_a_method_is_a_cell_with_the_names_and_the_state_of_its_object():
     states, last = tg.unroll(cell.advance, cell.project(np.ones((2, 1, 3))))
     assert [part.name for part in last] == ["h_2", "c_2"]
     assert len(states) == 2
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        tg.RNNCell(2, 3, rng=0),
+        tg.RNNCell(2, 3, "relu", rng=0),
+        tg.LSTMCell(2, 3, rng=0),
+        tg.GRUCell(2, 3, rng=0),
+    ],
+    ids=repr,
+)
+def test_a_cell_can_be_pickled(cell):
+    again = pickle.loads(pickle.dumps(cell))
+    x, state = np.ones((1, 2)), cell.initial_state(1)
+    for mine, theirs in zip(leaves(again(x, state)), leaves(cell(x, state)), strict=True):
+        np.testing.assert_array_equal(mine.data, theirs.data)

@@ -13,7 +13,7 @@ import numpy as np
 from tinygrad_rnn.differentiate import leaves
 from tinygrad_rnn.functions import relu, sigmoid
 from tinygrad_rnn.initial import recurrent, uniform
-from tinygrad_rnn.operators import direct
+from tinygrad_rnn.operators import tanh
 from tinygrad_rnn.tensor import Tensor, given
 
 
@@ -21,8 +21,6 @@ def identity(x: Any) -> Any:
     """φ(x) = x, for the chapter's linear network."""
     return x
 
-
-tanh = direct(np.tanh)
 
 NONLINEARITIES: dict[str, Callable[[Any], Any]] = {
     "tanh": tanh,

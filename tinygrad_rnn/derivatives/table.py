@@ -138,7 +138,8 @@ def _overridable(function: Callable[..., Any]) -> Callable[..., Any]:
                 return argument.__array_function__(wrapper, (type(argument),), args, kwargs)
         return function(*args, **kwargs)
 
-    wrapper.__name__ = function.__name__.lstrip("_")  # as messages and pictures call it
+    # As messages and pictures call it, and as it is found in its module.
+    wrapper.__name__ = wrapper.__qualname__ = function.__name__.lstrip("_")
     return wrapper
 
 
