@@ -166,3 +166,16 @@ def test_what_mse_refuses():
     assert tg.mse(np.array([1.0, 3.0]), 1.0) == 2.0
     with pytest.raises(ValueError, match=r"\(4, 1\) and \(4,\)"):
         tg.mse(np.ones((4, 1)), np.ones(4))
+
+
+def test_half_precision_has_small_numbers_and_many_labels():
+    far_below = np.array([[-12.0, -13.0], [0.0, 0.0]], np.float16)
+    logits = tg.Tensor(far_below, requires_grad=True)
+    tg.cross_entropy(logits, np.array([0, 1])).backward(np.float16(64.0))
+    expected = tg.grad(lambda x: 64 * tg.cross_entropy(x, np.array([0, 1])))(
+        far_below.astype(np.float64)
+    )
+    np.testing.assert_allclose(logits.grad, expected, rtol=2e-3)
+    many = np.zeros((100_000, 2), np.float16)
+    loss = tg.cross_entropy(many, np.zeros(100_000, int))
+    assert abs(loss - np.log(2)) < 1e-3 and loss.dtype == np.float16
