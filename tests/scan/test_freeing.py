@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import linecache
 import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -12,6 +13,8 @@ import pytest
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.differentiate import leaves
+from tinygrad_rnn.scan.program import LENGTHS
+from tinygrad_rnn.scan.run import KEPT, run_of
 
 T, B, D, H = 5, 2, 3, 4
 XS = np.random.default_rng(0).normal(size=(T, B, D))
@@ -87,3 +90,27 @@ def test_gradients_that_were_not_asked_for_are_forgotten() -> None:
     seed *= 3.0
     (found,) = tg.gradients(states, [cell.W_hh], seed)
     np.testing.assert_allclose(found, 3 * tg.gradients(np.sum(states), [cell.W_hh])[0], rtol=1e-12)
+
+
+def test_buffers_are_kept_for_some_lengths_and_not_for_all() -> None:
+    cell = tg.RNNCell(D, 257, rng=0)  # of a width of its own, so the program is, too
+    buffers = []
+    for steps in range(1, 40):
+        states, _ = tg.scan(cell, np.ones((steps, B, D)))
+        run = run_of(states.node)
+        assert run is not None and run.space is not None
+        buffers.append(weakref.ref(run.space.owners[0]))
+        del states, _, run
+    alive = [buffer() is not None for buffer in buffers]
+    assert 1 <= sum(alive) <= LENGTHS < len(alive)
+
+
+def test_the_source_of_a_program_goes_with_it() -> None:
+    def cell(x: Any, h: Any) -> Any:
+        return np.tanh(x @ weights + h * factor)
+
+    weights, before = tg.Tensor(np.ones((D, H)), requires_grad=True), len(linecache.cache)
+    for n in range(2 * KEPT):
+        factor = float(n)
+        tg.scan(cell, XS, np.zeros((B, H)))
+    assert len(linecache.cache) <= before + KEPT

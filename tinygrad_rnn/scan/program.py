@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import linecache
 import re
+import weakref
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,9 @@ from tinygrad_rnn.scan.trace import trace
 from tinygrad_rnn.scan.workspace import Workspace
 from tinygrad_rnn.tensor import Tensor
 from tinygrad_rnn.truncation import Windows
+
+LENGTHS = 8
+"""For so many lengths of sequences buffers are kept; then those of the oldest go."""
 
 
 class Program:
@@ -59,6 +63,7 @@ class Program:
             self.source.splitlines(True),
             self.filename,
         )
+        weakref.finalize(self, linecache.cache.pop, self.filename, None)
         namespace: dict[str, Any] = {}
         exec(compile(self.source, self.filename, "exec"), namespace)
         self.make = namespace["program"]
@@ -84,6 +89,8 @@ class Program:
         """
         spaces = self.spaces.get(plan)
         if spaces is None:
+            if len(self.spaces) >= LENGTHS:
+                del self.spaces[next(iter(self.spaces))]
             spaces = self.spaces[plan] = []
         for space in spaces:
             if space.is_free():
