@@ -102,3 +102,18 @@ def test_last_of_a_part_that_no_later_step_reads(block: int | None) -> None:
         gradients.append(tg.gradients(loss, [W, row, h, xs]))
     for one, other in zip(*gradients, strict=True):
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("options", [{}, {"block": 2}, {"checkpoint": 1}, {"outputs": "last"}])
+def test_single_numbers(options: dict[str, Any]) -> None:
+    """A state of one number, a parameter of one number: their gradients are no arrays."""
+
+    def cell(x: Any, h: Any) -> Any:
+        return np.tanh(h * factor + np.sum(x * row))
+
+    factor, h, xs = parameter(seed=7), parameter(seed=8), parameter(5, N)
+    gradients = []
+    for last in (tg.unroll(cell, xs, h)[1], tg.scan(cell, xs, h, **options)[1]):
+        gradients.append(tg.gradients(last * last, [factor, row, h, xs]))
+    for one, other in zip(*gradients, strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-12)

@@ -169,7 +169,7 @@ class Run:
         self.tensors = tensors
         self.arrays = [t.data if type(t) is Tensor else t for t in tensors]
         self.wanted = program.wanted
-        self.known: tuple[weakref.ref[Any], dict[int, Any]] | None = None
+        self.known: tuple[Callable[[], Any], dict[int, Any]] | None = None
         self.mark = mark = recording.mark if self.wanted else None
         self.nodes = [] if mark is None else [tensors[i].node for i, _ in program.arguments]
         self.space = program.claimed(plan)
@@ -227,7 +227,10 @@ class Run:
             else:
                 found = self._computed(adjoints)
             wanted = {i: found[i] for i in self.wanted}
-            self.known = known = weakref.ref(g, partial(forget, weakref.ref(self))), wanted
+            # A single number cannot be waited for, and leads nowhere.
+            number = isinstance(g, np.generic)
+            ref = (lambda: g) if number else weakref.ref(g, partial(forget, weakref.ref(self)))
+            self.known = known = ref, wanted
         return known[1].pop(i)
 
     def _computed(self, adjoints: dict[int, Array]) -> list[Array]:

@@ -132,9 +132,9 @@ class Workspace:
                 ]
                 totals += found[count + inputs :]
             else:
-                for total, g in zip(totals[count + inputs :], found[count + inputs :], strict=True):
-                    if total is not None:
-                        np.add(total, g, total)
+                for i in range(count + inputs, len(totals)):
+                    if totals[i] is not None:
+                        totals[i] += found[i]  # in place, unless it is a single number
             for total, g in zip(totals[count:], found[count : count + inputs], strict=False):
                 if g is not None:
                     total[start:stop] = g
