@@ -171,3 +171,15 @@ def test_edges_against_torch(name):
         np.testing.assert_allclose(
             gradient(ours, *arrays, of=place), tensor.grad.numpy(), rtol=1e-9, atol=1e-12
         )
+
+
+@pytest.mark.parametrize("axis", [0, 1, -1, None])
+def test_where_joined_arrays_begin_is_found_once_for_all_of_them(axis):
+    parts = [tg.Tensor(np.full((2, 2), float(n)), requires_grad=True) for n in range(50)]
+    weights = np.arange(200.0).reshape(np.concatenate([p.data for p in parts], axis).shape)
+    joined = np.concatenate(parts, axis)
+    found = tg.gradients(np.sum(joined * weights), parts)
+    rows = np.split(weights, 50, axis or 0)
+    np.testing.assert_array_equal(found, [row.reshape(2, 2) for row in rows])
+    (shapes,) = {id(kept[1]): kept[1] for *_, kept in joined.node.edges}.values()
+    assert len(shapes.starts[axis]) == 51

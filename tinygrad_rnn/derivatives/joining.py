@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,13 +21,9 @@ def _slot(g: Array, i: int, axis: int) -> Array:
 
 
 def _part(g: Array, i: int, shape_of_arrays: Any, axis: int | None) -> Array:
+    part = slice(shape_of_arrays.start(i, axis), shape_of_arrays.start(i + 1, axis))
     if axis is None:
-        start = sum(map(math.prod, shape_of_arrays[:i]))
-        shape = shape_of_arrays[i]
-        return g[start : start + math.prod(shape)].reshape(shape)
-    length = operator.itemgetter(axis)
-    start = sum(map(length, shape_of_arrays[:i]))
-    part = slice(start, start + length(shape_of_arrays[i]))
+        return g[part].reshape(shape_of_arrays[i])
     return g[(slice(None),) * (axis % g.ndim) + (part,)]
 
 

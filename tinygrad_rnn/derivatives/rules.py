@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
+import itertools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -84,10 +87,26 @@ def compiled(parameters: str, expression: str, **names: Any) -> Callable[..., An
     return eval(f"lambda {parameters}: {expression}", {"shape": _shapes, **names})  # type: ignore[no-any-return]
 
 
+class Shapes(tuple[Any, ...]):
+    """The shapes of the arrays of a sequence."""
+
+    @functools.cached_property
+    def starts(self) -> dict[int | None, list[int]]:
+        """By axis, where each array begins if they are joined along it; as far as asked for: the
+        pull-backs of all arrays share it. Under None, where it begins among all the numbers."""
+        return {}
+
+    def start(self, i: int, axis: int | None) -> int:
+        if axis not in self.starts:
+            sizes = (math.prod(s) if axis is None else s[axis] for s in self)
+            self.starts[axis] = list(itertools.accumulate(sizes, initial=0))
+        return self.starts[axis][i]
+
+
 def _shapes(value: Any) -> Any:
-    """The shape of an array; of a list or tuple of arrays, the tuple of their shapes."""
+    """The shape of an array; of a list or tuple of arrays, the shapes of these."""
     if type(value) is list or type(value) is tuple:
-        return tuple(map(_shapes, value))
+        return Shapes(map(_shapes, value))
     return value.shape if hasattr(value, "shape") else np.shape(value)
 
 
