@@ -302,3 +302,13 @@ def test_steps_taken_by_integers_get_their_own_gradients(indices):
     expected = np.zeros((3, 2, 4))
     np.add.at(expected, indices, weights)
     np.testing.assert_array_equal(xs.grad, expected)
+
+
+def test_what_a_sum_over_many_numbers_took_is_given_back():
+    many, w = np.ones(2**18), tg.Tensor(2.0, requires_grad=True)
+    tg.gradients(np.sum(many * w), [w])
+    tracemalloc.start()
+    tg.gradients(np.sum(many[:-1] * w), [w])
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kept < many.nbytes / 2

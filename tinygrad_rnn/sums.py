@@ -25,9 +25,17 @@ def over_last_axis(a: Array) -> Array:
     return a @ np.ones_like(a, shape=a.shape[-1:])
 
 
-@functools.lru_cache(maxsize=8)
+KEPT = 2**16
+"""Up to so many ones are kept for the next who asks; more would cost memory, and save nothing."""
+
+
 def ones(count: int, dtype: Any) -> Array:
-    """A vector of ones, which nobody may write into: the next who asks gets the same."""
+    """A vector of ones, which nobody may write into."""
+    return _kept(count, dtype) if count <= KEPT else np.ones(count, dtype)
+
+
+@functools.lru_cache(maxsize=8)
+def _kept(count: int, dtype: Any) -> Array:
     vector = np.ones(count, dtype)
     vector.flags.writeable = False
     return vector
