@@ -312,3 +312,18 @@ def test_what_a_sum_over_many_numbers_took_is_given_back():
     kept, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert kept < many.nbytes / 2
+
+
+@pytest.mark.parametrize("shape", [(3,), (1, 3, 2), (2, 3, 1), (1, 2, 3, 2)])
+def test_stacks_of_several_ranks_times_one_tensor(shape):
+    """What each product contributes has axes of its own, until broadcasting is undone."""
+    x2 = leaf(*shape)
+    factors = [
+        whole_numbers(2, 3, seed=1),
+        whole_numbers(4, 2, 2, 3, seed=2),
+        whole_numbers(2, 1, 5, 3),
+    ]
+    loss = sum(np.sum(np.sin(factor @ x2)) for factor in factors)
+    (gradient,) = tg.gradients(loss, [x2])
+    one_by_one = sum(use.gradient for use in tg.contributions(loss, x2))
+    np.testing.assert_allclose(gradient, one_by_one, rtol=0, atol=1e-12)

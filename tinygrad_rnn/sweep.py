@@ -89,8 +89,10 @@ def sweep(
     for node in reversed(nodes):
         if node in tied:
             for pullback, uses in tied.pop(node).items():
-                several = len(uses) > 1
-                add(node, pullback.together(uses) if several else pullback.function(*uses[0]))
+                one = len(uses) == 1
+                found = [pullback.function(*uses[0])] if one else pullback.together(uses)
+                for contribution in found:
+                    add(node, contribution)
         gradient = pending.pop(node, None)
         if gradient is None:
             continue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -37,17 +38,18 @@ def _scatter(values: Array, index: Any, shape: tuple[int, ...]) -> Array:
     return total
 
 
-def _scatter_together(uses: list[tuple[Any, ...]]) -> Array:
+def _scatter_together(uses: list[tuple[Any, ...]]) -> Iterator[Array]:
     gradients, (shape, *_), indices = zip(*uses, strict=True)
     total = np.zeros_like(gradients[0], shape=shape)
     if type(total) is np.ndarray and len(shape) > 1 and set(map(type, indices)) == {int}:
         rows = {index % shape[0] for index in indices}
         if len(rows) == len(indices):  # the steps of a sequence: written once, and not added
             total[list(indices)] = np.concatenate(gradients).reshape(len(rows), *shape[1:])
-            return total
+            yield total
+            return
     for values, index in zip(gradients, indices, strict=True):
         _add_at(total, index, values)
-    return total
+    yield total
 
 
 scatter = derivative(_scatter, lambda g, index: g[index])

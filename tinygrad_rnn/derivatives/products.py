@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -47,22 +48,19 @@ def _matmul_left(g: Array, x2: Array) -> Array:
     return g @ _transposed(x2)
 
 
-def _sum_of_products(uses: list[tuple[Any, ...]]) -> Array:
+def _in_few_products(uses: list[tuple[Any, ...]]) -> Iterator[Array]:
     """Σ_t x_tᵀ g_t in few products: the rows of several uses stand under one another."""
     matrices = len(uses[0][2]) == 2 and {use[0].ndim for use in uses} == {2}
     per_product = max(1, ROWS // max(1, len(uses[0][0]))) if matrices else 1
-    total = None
     for start in range(0, len(uses), per_product):
         gs, xs, (shape, *_) = zip(*uses[start : start + per_product], strict=True)
         if len(gs) == 1:
-            product = _matmul_right(gs[0], xs[0], shape)
+            yield _matmul_right(gs[0], xs[0], shape)
         else:
-            product = np.concatenate(xs).T @ np.concatenate(gs)
-        total = product if total is None else total + product
-    return total
+            yield np.concatenate(xs).T @ np.concatenate(gs)
 
 
-@together(_sum_of_products, below=2**15)
+@together(_in_few_products, below=2**15)
 def _matmul_right(g: Array, x1: Array, shape_of_x2: tuple[int, ...]) -> Array:
     if x1.ndim == 1:
         return g * x1 if g.ndim == 0 else x1[:, None] * g[..., None, :]

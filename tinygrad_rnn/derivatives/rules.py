@@ -6,7 +6,7 @@ import functools
 import inspect
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -47,7 +47,7 @@ class Pullback:
     def __init__(self, function: Callable[..., Array], argument: str, names: Sequence[str]) -> None:
         self.argument = argument
         self.function = function
-        self.together: Callable[..., Array] | None = getattr(function, "together", None)
+        self.together: Callable[..., Iterator[Array]] | None = getattr(function, "together", None)
         self.together_below: float = getattr(function, "together_below", 0)
         gradient, *needs = inspect.signature(function).parameters
         if gradient != "g":

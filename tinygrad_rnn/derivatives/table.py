@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -144,11 +144,11 @@ def _overridable(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def together(
-    combine: Callable[..., Array], below: float = math.inf
+    combine: Callable[..., Iterator[Array]], below: float = math.inf
 ) -> Callable[[Callable[..., Array]], Callable[..., Array]]:
     """Say that the contributions of many uses are cheaper to compute at once than one by one.
 
-    combine: from the list of uses, each `(g, *kept)`, to the sum of their contributions.
+    combine: from the list of uses, each `(g, *kept)`, to fewer contributions with the same sum.
     below: the size of `g` from which on a use is not worth keeping for that.
     """
 
