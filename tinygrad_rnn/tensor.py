@@ -17,7 +17,7 @@ from typing import Any, cast
 import numpy as np
 
 from tinygrad_rnn.derivatives.table import CONSTANT, RULES, composition
-from tinygrad_rnn.graph import Array, Edge, Leaf, Node, recording
+from tinygrad_rnn.graph import Array, CollectorAtRest, Edge, Leaf, Node, recording
 from tinygrad_rnn.methods import ArrayMethods
 from tinygrad_rnn.refusals import (
     complex_values,
@@ -337,28 +337,45 @@ def apply(
     result._requires_grad = False
     result._node = None
     mark = recording.mark
-    if mark is not None:
-        arrays += (y, None)
-        edges: list[Edge] = []
-        shared: dict[str, tuple[Any, ...]] = {}  # what the elements of a sequence keep in common
-        for tensor, (name, pullback), i in tensors:
-            if tensor._requires_grad and pullback is not None:
-                result._requires_grad = True
-                if i is None:
-                    kept = pullback.keep(arrays)
-                else:
-                    if name not in shared:
-                        shared[name] = pullback.keep(arrays)
-                    kept = pullback.of_element(shared[name], i)
-                    name = (name, i)
-                edges.append((tensor.node, name, pullback, kept))
-            else:
-                edges.append((tensor.node, name if i is None else (name, i), None, ()))
-        if result._requires_grad:
-            if y.dtype.kind != "f":
-                return not_of_floats(function, y)
-            result._node = Node(function, tuple(edges), y.shape, y.dtype, mark)
+    if mark is None:
+        return result
+    if len(tensors) < MANY:
+        edges = _edges(tensors, arrays, y)
+    else:
+        with CollectorAtRest():
+            edges = _edges(tensors, arrays, y)
+    if edges:
+        if y.dtype.kind != "f":
+            return not_of_floats(function, y)
+        result._requires_grad = True
+        result._node = Node(function, edges, y.shape, y.dtype, mark)
     return result
+
+
+MANY = 256
+"""So many edges are made with the collector at rest: each is a few tuples, and no cycle."""
+
+
+def _edges(tensors: list[tuple[Tensor, Any, int | None]], arrays: list[Any], y: Any) -> Any:
+    """The edges of a call to its Tensors; none, where no gradient can flow."""
+    arrays += (y, None)
+    flows = False
+    edges: list[Edge] = []
+    shared: dict[str, tuple[Any, ...]] = {}  # what the elements of a sequence keep in common
+    for tensor, (name, pullback), i in tensors:
+        argument = name if i is None else (name, i)
+        if not tensor._requires_grad or pullback is None:
+            edges.append((tensor.node, argument, None, ()))
+            continue
+        flows = True
+        if i is None:
+            kept = pullback.keep(arrays)
+        else:
+            if name not in shared:
+                shared[name] = pullback.keep(arrays)
+            kept = pullback.of_element(shared[name], i)
+        edges.append((tensor.node, argument, pullback, kept))
+    return tuple(edges) if flows else ()
 
 
 def not_of_floats(function: Callable[..., Any], y: Array) -> Array:
