@@ -327,3 +327,14 @@ def test_stacks_of_several_ranks_times_one_tensor(shape):
     (gradient,) = tg.gradients(loss, [x2])
     one_by_one = sum(use.gradient for use in tg.contributions(loss, x2))
     np.testing.assert_allclose(gradient, one_by_one, rtol=0, atol=1e-12)
+
+
+def test_uses_in_single_precision_do_not_spoil_those_in_double():
+    w = tg.Tensor([1.0, 2.0], requires_grad=True)
+    third = np.array([1 / 3, 2 / 3])
+    half = w.astype(np.float32)
+    loss = np.sum(w * third) + np.sum(np.multiply(half, np.float32(2)).astype(np.float64))
+    loss = loss + np.sum(w.astype(np.float32).astype(np.float64))
+    loss = loss + np.sum(w.astype(np.float32).astype(np.float64))
+    (gradient,) = tg.gradients(loss, [w])
+    np.testing.assert_allclose(gradient, third + 4, rtol=0, atol=1e-15)

@@ -55,7 +55,7 @@ def sweep(
     its gradient has been summed over all of its uses, which is the multivariate chain rule.
     """
     pending: dict[Node, Array] = {}  # the gradient of a node, as far as it has come
-    own: set[Node] = set()  # those whose pending array is ours to add into
+    own: set[Node] = set()  # those whose pending array is ours to add into, and as precise
     tied: dict[Node, dict[Any, list[Any]]] = {}  # uses whose contributions are summed at once
     sum_at_once = not create_graph and each_use is None and Tensor not in map(type, seeds)
     within = None
@@ -76,8 +76,8 @@ def sweep(
             gradient += contribution
             pending[node] = gradient
         else:
-            pending[node] = gradient + contribution
-            if not create_graph:
+            gradient = pending[node] = gradient + contribution
+            if not create_graph and gradient.dtype is node.dtype:
                 own.add(node)
 
     for node, seed in zip(outputs, seeds, strict=True):
@@ -135,8 +135,9 @@ def sweep(
                     held += contribution
                     pending[parent] = held  # a NumPy scalar is not added to in place
                 else:
-                    pending[parent] = held + contribution
-                    own.add(parent)
+                    held = pending[parent] = held + contribution
+                    if held.dtype is parent.dtype:
+                        own.add(parent)
             if each_use is not None:
                 each_use(node, (parent, argument, pullback, kept), contribution)
 
