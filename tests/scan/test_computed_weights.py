@@ -121,11 +121,14 @@ def test_functions_of_a_weight() -> None:
 
 
 def test_a_hidden_tensor_that_is_newer_than_those_the_cell_carries() -> None:
+    newer = parameter(H, H)
+
     class Weights:
-        __slots__ = ("newer",)
+        @property
+        def newer(self) -> tg.Tensor:
+            return newer
 
     weights = Weights()
-    weights.newer = parameter(H, H)  # type: ignore[attr-defined]
     with pytest.raises(TraceError, match="cannot be found from the cell"):
         tg.scan(lambda x, h: np.tanh(x @ W_xh + h @ weights.newer), XS, np.zeros((B, H)))
 

@@ -348,16 +348,12 @@ def test_a_tensor_that_the_cell_hides() -> None:
     hidden = {"weights": parameter(H, H)}
 
     class Hiding:
-        __slots__ = ()
-
-        def __call__(self, x: Any, h: Any) -> Any:
-            return self.turn(h)
-
         def turn(self, h: Any) -> Any:
             return np.tanh(h @ hidden["weights"])
 
+    hiding = Hiding()
     with pytest.raises(TraceError, match="cannot be found from the cell"):
-        tg.scan(Hiding(), np.ones((T, B, D)), np.zeros((B, H)))
+        tg.scan(lambda x, h: hiding.turn(h), np.ones((T, B, D)), np.zeros((B, H)))
 
 
 def test_random_numbers_are_not_drawn_once_for_all_steps() -> None:

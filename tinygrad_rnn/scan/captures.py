@@ -8,9 +8,11 @@ and arrays found on the way are what the program is run on.
 from __future__ import annotations
 
 import functools
+import itertools
 import random
 import types
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -24,13 +26,14 @@ PLAIN = frozenset((int, float, complex, bool, str, bytes, type(None), np.dtype))
 class Captures:
     """The structure of a cell, hashable, and the Tensors and arrays in it with their names.
 
-    random: whether it carries a generator of random numbers.
+    random: whether it carries a generator of random numbers. owner: the cell's class, for what its
+    methods find there.
 
     Each thing stands in the key as its kind and then what is to be known of it, so that no two
     structures have the same key.
     """
 
-    __slots__ = ("arrays", "cell", "key", "labels", "random", "seen")
+    __slots__ = ("arrays", "cell", "key", "labels", "owner", "random", "seen")
 
     key: Any
 
@@ -40,6 +43,7 @@ class Captures:
         self.labels: list[str] = []
         self.seen: dict[int, int] = {}
         self.random = False
+        self.owner: type | None = None
         self.key = []
         self.visit(cell, "cell")
         self.key = tuple(self.key)
@@ -88,14 +92,33 @@ class Captures:
         if thing.__kwdefaults__:
             self.key.append("keywords")
             self.visit(thing.__kwdefaults__, "")
-        if code.co_names and not thing.__module__.startswith(("numpy", "tinygrad_rnn")):
-            for variable in code.co_names:
-                if variable in thing.__globals__:
+        if code.co_names and is_of_user(thing.__module__):
+            names, known = names_in(code), thing.__globals__
+            holders: list[Any] = [] if self.owner is None else [self.owner]
+            for variable in names:
+                if variable in known:
                     self.key.append(variable)
-                    self.visit(thing.__globals__[variable], variable)
+                    self.visit(known[variable], variable)
+                    if type(known[variable]) is types.ModuleType:
+                        holders.append(known[variable])
+            for holder in holders:
+                if is_of_user(holder.__name__ if holder is not self.owner else holder.__module__):
+                    self.visit_members(holder, names)
+            if thing.__dict__:
+                self.look_at_dict(thing.__dict__, name)
+
+    def visit_members(self, holder: Any, names: Iterable[str]) -> None:
+        """What a class or a module holds under names that stand in the code."""
+        for name in names:
+            member = getattr(holder, name, None)
+            if member is not None:
+                self.key.append(name)
+                self.visit(member.fget if type(member) is property else member, name)
 
     def look_at_method(self, thing: types.MethodType, name: str) -> None:
         self.key.append(types.MethodType)
+        if thing is self.cell:
+            self.owner = type(thing.__self__)
         self.visit(thing.__func__, name)
         self.visit(thing.__self__, name)
 
@@ -110,7 +133,7 @@ class Captures:
             self.visit(element, name)
 
     def look_at_dict(self, thing: dict[Any, Any], name: str) -> None:
-        self.key += (dict, len(thing))
+        self.key += (type(thing), len(thing))
         for label, element in thing.items():
             self.visit(label, "")
             self.visit(element, label if isinstance(label, str) else name)
@@ -130,8 +153,12 @@ class Captures:
         """An object of a class: its attributes, and if it is the cell, how it is called."""
         key, kind = self.key, type(thing)
         if thing is self.cell:
+            self.owner = kind
             self.visit(getattr(kind, "__call__", None), name)  # noqa: B004
         attributes = getattr(thing, "__dict__", EMPTY)
+        slots = slots_of(kind)  # type: ignore[arg-type]
+        if slots:
+            attributes = {s: getattr(thing, s) for s in slots if hasattr(thing, s)} | attributes
         key += (kind, len(attributes))
         for attribute, element in attributes.items():
             kind = type(element)
@@ -164,6 +191,8 @@ LOOK: dict[tuple[type, ...], Callable[[Captures, Any, str], None]] = {
 """How to look at a thing of just this kind."""
 
 LOOK_AT_HEIRS: dict[tuple[type, ...], Callable[[Captures, Any, str], None]] = {
+    (list, tuple, deque, set, frozenset): Captures.look_at_sequence,
+    (dict,): Captures.look_at_dict,
     (np.generic,): Captures.look_at_number,
     (type, types.ModuleType, types.BuiltinFunctionType, np.ufunc): Captures.look_at_one_of_a_kind,
     (np.random.Generator, np.random.RandomState, random.Random): Captures.look_at_generator,
@@ -180,3 +209,26 @@ def look_at(kind: type) -> Callable[[Captures, Any, str], None]:
         if issubclass(kind, kinds):
             return look
     return Captures.look_at_object
+
+
+def is_of_user(module: str) -> bool:
+    """Whether what stands in a module can change from call to call."""
+    return not module.startswith(("numpy", "tinygrad_rnn"))
+
+
+@functools.lru_cache(256)
+def names_in(code: types.CodeType) -> tuple[str, ...]:
+    """The names of variables and attributes in the code of a function, also in what it defines."""
+    inner = [names_in(part) for part in code.co_consts if isinstance(part, types.CodeType)]
+    return tuple(dict.fromkeys(itertools.chain(code.co_names, *inner)))
+
+
+@functools.lru_cache(256)
+def slots_of(kind: type) -> tuple[str, ...]:
+    """The attributes that are no entries of an object's dictionary."""
+    return tuple(
+        name
+        for base in kind.__mro__
+        for name, member in vars(base).items()
+        if type(member) is types.MemberDescriptorType
+    )
