@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.scan.captures import captures
+from tinygrad_rnn.scan.captures import Captures
 
 B, D, H = 2, 3, 4
 CELLS: dict[str, Any] = {
@@ -96,15 +96,15 @@ def test_names_come_from_the_cell() -> None:
 
 def test_structure_of_a_cell_is_its_key() -> None:
     first, second = tg.RNNCell(D, H, rng=0), tg.RNNCell(D, H, rng=1)
-    assert captures(first).key == captures(second).key
-    assert captures(first).names == ["W_xh", "W_hh", "b_h"]
-    assert captures(first).key != captures(tg.RNNCell(D, H, "relu", rng=0)).key
-    assert captures(first).key != captures(tg.RNNCell(D, H + 1, rng=0)).key
+    assert Captures(first).key == Captures(second).key
+    assert Captures(first).names == ["W_xh", "W_hh", "b_h"]
+    assert Captures(first).key != Captures(tg.RNNCell(D, H, "relu", rng=0)).key
+    assert Captures(first).key != Captures(tg.RNNCell(D, H + 1, rng=0)).key
     factor = 2.0
 
     def cell(x: Any, h: Any) -> Any:
         return factor * h
 
-    before = captures(cell).key
+    before = Captures(cell).key
     factor = 3.0
-    assert captures(cell).key != before
+    assert Captures(cell).key != before

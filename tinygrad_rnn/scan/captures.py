@@ -175,8 +175,6 @@ class Captures:
                 self.visit(element, attribute)
 
 
-captures = Captures
-
 EMPTY: dict[str, Any] = {}
 
 LOOK: dict[tuple[type, ...], Callable[[Captures, Any, str], None]] = {

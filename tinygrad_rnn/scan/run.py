@@ -15,7 +15,7 @@ from tinygrad_rnn.derivatives.table import ON_ENTRY, RULES
 from tinygrad_rnn.differentiate import leaves as parts
 from tinygrad_rnn.exchange import exchanged, looking
 from tinygrad_rnn.graph import Array, Mark, Node, recording
-from tinygrad_rnn.scan.captures import Captures, captures
+from tinygrad_rnn.scan.captures import Captures
 from tinygrad_rnn.scan.lanes import schedule
 from tinygrad_rnn.scan.plan import Plan
 from tinygrad_rnn.scan.program import Program
@@ -77,7 +77,7 @@ def scan(
                 return None, sequence.state
             empty = map_state(lambda h: Tensor(np.zeros((0, *h.shape), h.dtype)), sequence.state)
             return empty, sequence.state
-        captured = captures(cell)
+        captured = Captures(cell)
         try:
             program = program_for(sequence, captured)
         except TraceError:
@@ -126,7 +126,7 @@ def scan_source(
     """
     with looking:
         sequence = prepared(cell, xs, state, truncation, reset)
-        return program_for(sequence, captures(cell)).source
+        return program_for(sequence, Captures(cell)).source
 
 
 def unrolled(sequence: Sequence) -> tuple[Any, Any]:
