@@ -129,6 +129,11 @@ def cross_entropy(logits: Any, labels: Any) -> Any:
     >>> print(tg.cross_entropy(np.zeros((3, 4)), np.array([0, 1, 2])) - np.log(4))
     0.0
     """
+    if isinstance(logits, list | tuple):
+        raise TypeError(
+            f"the logits are one array of shape (..., classes), not a {type(logits).__name__} of "
+            f"{len(logits)}: np.stack joins those of several steps"
+        )
     return mean_loss(logits, labels, {})
 
 
