@@ -234,3 +234,11 @@ def test_names_and_operators_in_place():
     w %= 4
     w //= 2
     assert w.item() == 1.0
+
+
+@pytest.mark.parametrize("function", [tg.relu, tg.softmax])
+def test_a_list_of_tensors_is_not_one_array(function):
+    parts = [tg.Tensor([1.0, -2.0], requires_grad=True), tg.Tensor([-3.0, 4.0], requires_grad=True)]
+    with pytest.raises(TypeError, match=r"takes one array as its x, .*np.stack"):
+        function(parts)
+    assert function(np.stack(parts)).shape == (2, 2)

@@ -33,6 +33,14 @@ def without_rule(function: Function) -> TypeError:
     )
 
 
+def one_array(function: Function, argument: str) -> TypeError:
+    """A list of Tensors, where the pull-back does not tell its elements apart."""
+    return TypeError(
+        f"{name_of(function)} takes one array as its {argument}, not a list of Tensors that need a "
+        f"gradient: np.stack makes one of them"
+    )
+
+
 def complex_values(function: Function, dtype: Any) -> TypeError:
     """Complex values would have a derivative that is not computed here."""
     return TypeError(

@@ -21,6 +21,7 @@ from tinygrad_rnn.graph import Array, CollectorAtRest, Edge, Leaf, Node, recordi
 from tinygrad_rnn.methods import ArrayMethods
 from tinygrad_rnn.refusals import (
     complex_values,
+    one_array,
     refuse_gradient_of,
     refuse_unread,
     refuse_writing,
@@ -340,10 +341,10 @@ def apply(
     if mark is None:
         return result
     if len(tensors) < MANY:
-        edges = _edges(tensors, arrays, y)
+        edges = _edges(function, tensors, arrays, y)
     else:
         with CollectorAtRest():
-            edges = _edges(tensors, arrays, y)
+            edges = _edges(function, tensors, arrays, y)
     if edges:
         if y.dtype.kind != "f":
             return not_of_floats(function, y)
@@ -356,7 +357,9 @@ MANY = 256
 """So many edges are made with the collector at rest: each is a few tuples, and no cycle."""
 
 
-def _edges(tensors: list[tuple[Tensor, Any, int | None]], arrays: list[Any], y: Any) -> Any:
+def _edges(
+    function: Any, tensors: list[tuple[Tensor, Any, int | None]], arrays: list[Any], y: Any
+) -> Any:
     """The edges of a call to its Tensors; none, where no gradient can flow."""
     arrays += (y, None)
     flows = False
@@ -371,6 +374,8 @@ def _edges(tensors: list[tuple[Tensor, Any, int | None]], arrays: list[Any], y: 
         if i is None:
             kept = pullback.keep(arrays)
         else:
+            if not pullback.takes_a_sequence:
+                raise one_array(function, name)
             if name not in shared:
                 shared[name] = pullback.keep(arrays)
             kept = pullback.of_element(shared[name], i)
