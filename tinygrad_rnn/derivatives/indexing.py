@@ -40,13 +40,11 @@ def _scatter(values: Array, index: Any, shape: tuple[int, ...]) -> Array:
 
 def _scatter_together(uses: list[tuple[Any, ...]]) -> Iterator[Array]:
     gradients, (shape, *_), indices = zip(*uses, strict=True)
+    if len(shape) > 1 and list(indices) == list(range(shape[0] - 1, -1, -1)):
+        # The steps of a sequence, each taken once and the last one here first.
+        yield np.concatenate(gradients[::-1]).reshape(shape)
+        return
     total = np.zeros_like(gradients[0], shape=shape)
-    if type(total) is np.ndarray and len(shape) > 1 and set(map(type, indices)) == {int}:
-        rows = {index % shape[0] for index in indices}
-        if len(rows) == len(indices):  # the steps of a sequence: written once, and not added
-            total[list(indices)] = np.concatenate(gradients).reshape(len(rows), *shape[1:])
-            yield total
-            return
     for values, index in zip(gradients, indices, strict=True):
         _add_at(total, index, values)
     yield total
