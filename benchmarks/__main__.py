@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from tqdm import tqdm
 
 from benchmarks import report
 from benchmarks.peers import PEERS
-from benchmarks.workers import Round, Worker, installed
+from benchmarks.workers import Round, Worker, installed, takes
 from benchmarks.workloads import GRADIENTS, WORKLOADS
 
 AGREEMENT = 1e-4
@@ -42,12 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.quick:
         options.workloads, options.rounds, options.seconds = ["tiny"], 1, 0.0
     peers = installed(["by hand", *(p for p in options.peers if p != "by hand")])
-    workers = [Worker(peer, options.threads, options.coretype) for peer in peers]
-    try:
-        rounds = measure(workers, options.workloads, options.rounds, options.seconds)
-    finally:
-        for worker in workers:
-            worker.close()
+    rounds = measure(peers, options)
     seconds = {
         (peer, workload): float(
             np.median([r.cpu if options.threads == 1 else r.wall for r in results])
@@ -63,21 +59,34 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def measure(
-    workers: list[Worker], workloads: list[str], rounds: int, seconds: float
+    peers: Iterable[str], options: argparse.Namespace
 ) -> dict[tuple[str, str], list[Round]]:
-    """The rounds of every peer on every workload, interleaved, after all have agreed."""
+    """The rounds of every peer on every workload, interleaved, after all have agreed.
+
+    Every workload has processes of its own: what a larger one leaves behind in the memory of a
+    process makes a smaller one slower, and is no part of it.
+    """
     measured: dict[tuple[str, str], list[Round]] = {}
-    takers = {workload: [w for w in workers if w.takes(workload)] for workload in workloads}
-    with tqdm(total=rounds * sum(map(len, takers.values())), unit="round") as progress:
+    takers = {
+        workload: [peer for peer in peers if takes(peer, workload)]
+        for workload in options.workloads
+    }
+    total = options.rounds * sum(map(len, takers.values()))
+    with tqdm(total=total, unit="round") as progress:
         for workload, taking in takers.items():
             progress.set_description(f"{workload}: agreement")
-            agree(taking, workload)
-            progress.set_description(workload)
-            for _ in range(rounds):
-                for worker in taking:
-                    result = worker.round(seconds)
-                    measured.setdefault((worker.peer, workload), []).append(result)
-                    progress.update()
+            workers = [Worker(peer, options.threads, options.coretype) for peer in taking]
+            try:
+                agree(workers, workload)
+                progress.set_description(workload)
+                for _ in range(options.rounds):
+                    for worker in workers:
+                        result = worker.round(options.seconds)
+                        measured.setdefault((worker.peer, workload), []).append(result)
+                        progress.update()
+            finally:
+                for worker in workers:
+                    worker.close()
     return measured
 
 

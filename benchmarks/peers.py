@@ -43,7 +43,7 @@ def recorded(problem: Problem, hoisted: bool = False) -> Step:
 
     import tinygrad_rnn as tg
 
-    cell, state, parameters, gradients = _own(problem)
+    cell, state, parameters, gradients = own(problem)
     *_, W_hq, b_q = parameters
 
     def step() -> tuple[Any, list[Any]]:
@@ -70,7 +70,7 @@ def scan(problem: Problem) -> Step:
     """This project, compiled: `scan`, and the output layer as one product over all steps."""
     import tinygrad_rnn as tg
 
-    cell, state, parameters, gradients = _own(problem)
+    cell, state, parameters, gradients = own(problem)
     *_, W_hq, b_q = parameters
 
     def step() -> tuple[Any, list[Any]]:
@@ -85,7 +85,7 @@ def scan(problem: Problem) -> Step:
     return step
 
 
-def _own(problem: Problem) -> tuple[Any, Any, list[Any], Callable[[], list[Any]]]:
+def own(problem: Problem) -> tuple[Any, Any, list[Any], Callable[[], list[Any]]]:
     """A cell with the problem's weights, its initial state (None: zeros), all parameters, and a
     function that collects their gradients."""
     import numpy as np

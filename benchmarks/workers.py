@@ -54,10 +54,6 @@ class Worker:
                 os.environ[name] = value
         theirs.close()
 
-    def takes(self, workload: str) -> bool:
-        """Whether the peer is written for the workload's cell."""
-        return cell_of(workload) in PEERS[self.peer].cells
-
     def prepare(self, workload: str) -> tuple[float, list[Any]]:
         """Set the problem up, run one step, and return its loss and gradients."""
         return self._ask("prepare", workload)  # type: ignore[no-any-return]
@@ -119,6 +115,11 @@ def timed(step: Any, seconds: float) -> Round:
         step()
         steps += 1
     return Round((time.process_time() - cpu) / steps, (time.perf_counter() - wall) / steps)
+
+
+def takes(peer: str, workload: str) -> bool:
+    """Whether a peer is written for the workload's cell."""
+    return cell_of(workload) in PEERS[peer].cells
 
 
 def installed(peers: Sequence[str]) -> dict[str, str]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import handwritten, peers, workloads
+from benchmarks import handwritten, parts, peers, workloads
 from benchmarks.__main__ import agree, main
 
 
@@ -28,6 +28,11 @@ def small(B: int, blocks: int = 1) -> workloads.Problem:
     ("program", "B", "blocks"),
     [
         (handwritten.batch, 6, 1),
+        (handwritten.calls_alone, 6, 1),
+        (handwritten.calls_alone, 1, 1),
+        (peers.recorded_hoisted, 6, 1),
+        (peers.recorded_hoisted, 1, 3),
+        (peers.recorded_hoisted, 6, 4),
         (handwritten.batch, 1, 1),
         (handwritten.one_sequence, 1, 1),
         (handwritten.minimal, 6, 2),
@@ -83,3 +88,10 @@ def test_scan_needs_little_more_memory_than_the_program_written_by_hand() -> Non
 
     for mine, by_hand in zip(peaks(peers.scan), peaks(peers.by_hand), strict=True):
         assert mine <= 1.1 * by_hand
+
+
+def test_the_parts_of_a_step_make_up_the_step():
+    taken = parts.parts_of_scan("tiny", 3)
+    assert len(taken) == 5
+    assert all(seconds > 0 for seconds in taken.values())
+    assert parts.products_of_lstm("lstm char") > 0

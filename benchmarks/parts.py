@@ -1,0 +1,126 @@
+"""Where the time of a training step goes: `python -m benchmarks.parts`.
+
+For a single sequence: what of a `scan` is its program of NumPy calls, and what stands around it.
+For an LSTM: what the matrix products take by themselves, which no program in NumPy can do without.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy is imported
+
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from tqdm import trange
+
+import tinygrad_rnn as tg
+from benchmarks.peers import by_hand, own, scan
+from benchmarks.workloads import problem
+from tinygrad_rnn.scan.workspace import Workspace
+
+STEPS = 2000
+
+
+def parts_of_scan(workload: str, steps: int) -> dict[str, float]:
+    """The medians, in seconds, of the parts of one training step, one after the other in its flow.
+
+    The program's own share is taken at its two doors, the forward and the backward function.
+    """
+    given = problem(workload)
+    cell, state, parameters, _ = own(given)
+    *_, W_hq, b_q = parameters
+    inside: list[float] = []
+
+    def timed(function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any) -> Any:
+            start = time.perf_counter()
+            result = function(*args)
+            inside.append(time.perf_counter() - start)
+            return result
+
+        return call
+
+    rows: list[list[float]] = []
+    forward, backward = Workspace.forward, Workspace.backward
+    Workspace.forward, Workspace.backward = timed(forward), timed(backward)  # type: ignore[method-assign]
+    try:
+        for _ in trange(steps, desc=workload):
+            inside.clear()
+            for parameter in parameters:
+                parameter.grad = None
+            clock = [time.perf_counter()]
+            states, _ = tg.scan(cell, given.xs, state)
+            clock.append(time.perf_counter())
+            loss = tg.cross_entropy(states @ W_hq + b_q, given.labels)
+            clock.append(time.perf_counter())
+            loss.backward()
+            clock.append(time.perf_counter())
+            whole = np.diff(clock)
+            there, back = inside
+            rows.append([there, whole[0] - there, whole[1], back, whole[2] - back])
+    finally:
+        Workspace.forward, Workspace.backward = forward, backward  # type: ignore[method-assign]
+    names = (
+        "the program forward",
+        "around it",
+        "output layer and loss",
+        "the program backward",
+        "the rest of backward",
+    )
+    medians = map(statistics.median, zip(*rows, strict=True))
+    return dict(zip(names, medians, strict=True))
+
+
+def products_of_lstm(workload: str) -> float:
+    """The seconds that the five products of an LSTM's training step take, and nothing else."""
+    given = problem(workload)
+    T, B, D = given.xs.shape
+    H, width = given.W_hh.shape
+    x = given.xs.reshape(T * B, D)
+    h, gates = np.ones((T, B, H), x.dtype), np.ones((T, B, width), x.dtype)
+    h_rows, gate_rows = h.reshape(T * B, H), gates.reshape(T * B, width)
+    W_T = np.ascontiguousarray(given.W_hh.T)
+    forward, back = np.empty((B, width), x.dtype), np.empty((B, H), x.dtype)
+
+    def step() -> None:
+        x @ given.W_xh
+        for t in range(T):
+            np.matmul(h[t], given.W_hh, forward)
+        for t in range(T):
+            np.matmul(gates[t], W_T, back)
+        h_rows.T @ gate_rows
+        x.T @ gate_rows
+
+    return median_of(step)
+
+
+def median_of(step: Callable[[], Any], rounds: int = 21) -> float:
+    taken = []
+    for _ in range(rounds):
+        start = time.perf_counter()
+        step()
+        taken.append(time.perf_counter() - start)
+    return statistics.median(taken)
+
+
+def main() -> None:
+    for workload in ("tiny", "long"):
+        parts = parts_of_scan(workload, STEPS if workload == "tiny" else STEPS // 20)
+        for name, seconds in parts.items():
+            print(f"{workload:10} {name:24} {seconds * 1e6:8.1f} µs")
+        print(f"{workload:10} {'all of it':24} {sum(parts.values()) * 1e6:8.1f} µs")
+        hand = median_of(by_hand(problem(workload)), 201)
+        print(f"{workload:10} {'the program by hand':24} {hand * 1e6:8.1f} µs")
+    for workload in ("lstm char", "lstm medium"):
+        products, whole = products_of_lstm(workload), median_of(scan(problem(workload)))
+        print(f"{workload:10} {'its products':24} {products * 1e3:8.1f} ms")
+        print(f"{workload:10} {'all of it':24} {whole * 1e3:8.1f} ms")
+
+
+if __name__ == "__main__":
+    main()
