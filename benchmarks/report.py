@@ -87,12 +87,15 @@ def write(
     return [page, picture]
 
 
+OURS = "scan", "recorded", "recorded, hoisted"
+
+
 def draw(path: Path, seconds: Seconds) -> None:
     """One row per workload, one dot per peer: its ratio to the reference."""
     import matplotlib
 
     matplotlib.use("Agg")
-    from matplotlib import pyplot
+    from matplotlib import pyplot, ticker
 
     workloads = list(dict.fromkeys(workload for _, workload in seconds))
     peers = list(dict.fromkeys(peer for peer, _ in seconds))
@@ -105,18 +108,21 @@ def draw(path: Path, seconds: Seconds) -> None:
         ]
         if not taken:
             continue
-        own = peer in ("recorded", "scan")
+        own = peer in OURS
         axes.scatter(
             ratios,
             taken,
             label=peer,
             s=70 if own else 35,
             marker="D" if own else "o",
-            color=pyplot.get_cmap("tab10")(i % 10),
+            color=pyplot.get_cmap("tab20")((2 * i + i // 10) % 20),
             zorder=3 if own else 2,
         )
     axes.axvline(1, color="black", linewidth=1)
     axes.set_xscale("log")
+    axes.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter("{x:g}×")
+    axes.xaxis.set_minor_formatter(ticker.NullFormatter())
     axes.set_yticks(range(len(workloads)), [f"{w}\n1 = {first[w]}" for w in workloads], fontsize=8)
     axes.invert_yaxis()
     axes.grid(axis="x", which="both", alpha=0.2)
