@@ -241,7 +241,7 @@ def test_the_product_with_the_inputs_may_stand_before_the_loop(make, run, bias):
         np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-12)
 
 
-def test_a_method_is_a_cell_with_the_names_and_the_state_of_its_object():
+def test_the_recurrence_has_the_names_and_the_state_of_its_cell():
     cell = tg.LSTMCell(3, 4, rng=0)
     states, last = tg.unroll(cell.advance, cell.project(np.ones((2, 1, 3))))
     assert [part.name for part in last] == ["h_2", "c_2"]
@@ -263,3 +263,21 @@ def test_a_cell_can_be_pickled(cell):
     x, state = np.ones((1, 2)), cell.initial_state(1)
     for mine, theirs in zip(leaves(again(x, state)), leaves(cell(x, state)), strict=True):
         np.testing.assert_array_equal(mine.data, theirs.data)
+
+
+@pytest.mark.parametrize("run", [tg.unroll, tg.scan])
+@pytest.mark.parametrize("make", [tg.RNNCell, tg.LSTMCell, tg.GRUCell])
+def test_inputs_that_nobody_projected_are_refused(make, run):
+    cell = make(1, 4, rng=0)  # a width of 1 would be repeated silently
+    width = cell.gates * 4
+    with pytest.raises(ValueError, match=rf"\(T, batch, {width}\).*\(\d, 2, 1\)|{width}.*\(2, 1\)"):
+        run(cell.advance, np.ones((5, 2, 1)))
+    with pytest.raises(ValueError, match=r"takes inputs of shape \(..., 1\).*\(5, 2, 3\)"):
+        cell.project(np.ones((5, 2, 3)))
+    with pytest.raises(ValueError, match=rf"advance takes x of shape \(batch, {width}\)"):
+        cell.advance(
+            np.ones((2, width)),
+            tg.Tensor(np.ones((2, 5)))
+            if width != 16
+            else (tg.Tensor(np.ones((2, 5))), tg.Tensor(np.ones((2, 4)))),
+        )

@@ -68,15 +68,20 @@ class Cell:
 
     def __call__(self, x: Any, state: Any) -> Any:
         try:
-            return self.advance(self.project(x), state)
+            return self.step(self._product(x), state)
         except ValueError as problem:
-            raise self._explained(problem, x, state) from None
+            raise explained(problem, self, x, state) from None
+
+    def step(self, a: Any, state: Any) -> Any:
+        """The equations, from what `project` makes of the input."""
+        raise NotImplementedError
 
     def project(self, x: Any) -> Any:
         """What the gates get from the input: x W_xh + b_h, of one step or of all at once.
 
         x: (batch, input), or a whole sequence (T, batch, input); the result has the width of all
             gates in place of the input's.
+        Raises ValueError, with the shapes, for an input of another width.
 
         It depends on no state, so all steps can share one product; then `advance` is the cell.
 
@@ -86,12 +91,21 @@ class Cell:
         >>> np.allclose(last.data, tg.unroll(cell, xs)[1].data)
         True
         """
+        if np.shape(x)[-1:] != (self.input_size,):
+            raise ValueError(
+                f"{self} takes inputs of shape (..., {self.input_size}), "
+                f"but x has the shape {np.shape(x)}"
+            )
+        return self._product(x)
+
+    def _product(self, x: Any) -> Any:
         a = x @ self.W_xh
         return a if self.b_h is None else a + self.b_h
 
-    def advance(self, a: Any, state: Any) -> Any:
-        """The next state, from what `project` made of the input, (batch, gates · hidden)."""
-        raise NotImplementedError
+    @property
+    def advance(self) -> Recurrence:
+        """The cell for inputs that `project` has made already."""
+        return Recurrence(self)
 
     def parameters(self) -> dict[str, Tensor]:
         """The parameters by name."""
@@ -111,22 +125,51 @@ class Cell:
     def _slice(self, gates: Any, n: int) -> Any:
         return gates[..., n * self.hidden_size : (n + 1) * self.hidden_size]
 
-    def _explained(self, problem: ValueError, x: Any, state: Any) -> ValueError:
-        """One sentence, if it is the shapes that do not fit."""
-        widths = [np.shape(part)[-1:] for part in (x, *leaves(state))]
-        if widths == [(self.input_size,)] + [(self.hidden_size,)] * (len(widths) - 1) and (
-            len({np.shape(part)[:-1] for part in (x, *leaves(state))}) == 1
-        ):
-            return problem
-        shapes = ", ".join(str(np.shape(part)) for part in leaves(state))
-        return ValueError(
-            f"{type(self).__name__}({self.input_size}, {self.hidden_size}) takes x of shape "
-            f"(batch, {self.input_size}) and a state of shape (batch, {self.hidden_size}), "
-            f"but x has the shape {np.shape(x)} and the state {shapes}"
-        )
-
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.input_size}, {self.hidden_size})"
+
+
+class Recurrence:
+    """A cell without its product with the input: what it takes is what `project` has made.
+
+    It begins with the cell's own state, and its states are called what the cell's are.
+    """
+
+    def __init__(self, cell: Cell) -> None:
+        self.cell = cell
+        self.input_size, self.hidden_size = cell.gates * cell.hidden_size, cell.hidden_size
+        self.state_names = cell.state_names
+
+    def __call__(self, a: Any, state: Any) -> Any:
+        try:
+            return self.cell.step(a, state)
+        except ValueError as problem:
+            raise explained(problem, self, a, state) from None
+
+    def initial_state(self, batch_size: int) -> Any:
+        """As the cell's own."""
+        return self.cell.initial_state(batch_size)
+
+    def output(self, state: Any) -> Any:
+        """What a layer above sees of the state: h."""
+        return self.cell.output(state)
+
+    def __repr__(self) -> str:
+        return f"{self.cell!r}.advance"
+
+
+def explained(problem: ValueError, cell: Cell | Recurrence, x: Any, state: Any) -> ValueError:
+    """One sentence, if it is the shapes that do not fit."""
+    widths = [np.shape(part)[-1:] for part in (x, *leaves(state))]
+    if widths == [(cell.input_size,)] + [(cell.hidden_size,)] * (len(widths) - 1) and (
+        len({np.shape(part)[:-1] for part in (x, *leaves(state))}) == 1
+    ):
+        return problem
+    shapes = ", ".join(str(np.shape(part)) for part in leaves(state))
+    return ValueError(
+        f"{cell} takes x of shape (batch, {cell.input_size}) and a state of shape "
+        f"(batch, {cell.hidden_size}), but x has the shape {np.shape(x)} and the state {shapes}"
+    )
 
 
 class RNNCell(Cell):
@@ -174,7 +217,7 @@ class RNNCell(Cell):
         self.nonlinearity, self.residual = nonlinearity, residual
         self.phi = NONLINEARITIES[nonlinearity]
 
-    def advance(self, a: Any, h: Any) -> Any:
+    def step(self, a: Any, h: Any) -> Any:
         a = a + h @ self.W_hh
         return h + self.phi(a) if self.residual else self.phi(a)
 
@@ -202,7 +245,7 @@ class LSTMCell(Cell):
     biases: ClassVar[dict[str, int]] = {"b_h": 4}
     state_names = ("h_{t}", "c_{t}")
 
-    def advance(self, a: Any, state: Any) -> Any:
+    def step(self, a: Any, state: Any) -> Any:
         h, c = state
         gates = a + h @ self.W_hh
         i, f, g, o = (self._slice(gates, n) for n in range(4))
@@ -240,7 +283,7 @@ class GRUCell(Cell):
     biases: ClassVar[dict[str, int]] = {"b_h": 3, "b_hn": 1}
     b_hn: Tensor | None
 
-    def advance(self, a: Any, h: Any) -> Any:
+    def step(self, a: Any, h: Any) -> Any:
         from_x, from_h = a, h @ self.W_hh
         r = sigmoid(self._slice(from_x, 0) + self._slice(from_h, 0))
         z = sigmoid(self._slice(from_x, 1) + self._slice(from_h, 1))

@@ -13,14 +13,8 @@ def names_of(cell: Any, state: Any) -> list[tuple[str, str]]:
     """What stands before and after the number of the step in the name of each part of a state."""
     return [
         tuple(template.split("{t}"))
-        for template in leaves(of_cell(cell, "state_names") or templates(state))
+        for template in leaves(getattr(cell, "state_names", None) or templates(state))
     ]
-
-
-def of_cell(cell: Any, attribute: str) -> Any:
-    """What a cell says of itself; where the cell is a method, what its object says. Else None."""
-    owner = getattr(cell, "__self__", None)
-    return getattr(cell, attribute, getattr(owner, attribute, None))
 
 
 def templates(state: Any, key: str = "h", layer: str = "") -> Any:

@@ -300,7 +300,7 @@ def apply(
     if not kwargs and given <= rule.positions and not rule.variadic:
         if given != rule.arity:
             values = [*args, *rule.defaults[given:]]
-    elif kwargs or given != rule.arity:
+    else:
         kwargs = kwargs or {}
         if rule.unread(args, kwargs) is not None:
             if not _is_tracked(args, kwargs):

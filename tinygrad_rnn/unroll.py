@@ -10,7 +10,7 @@ import numpy as np
 
 from tinygrad_rnn.differentiate import leaves
 from tinygrad_rnn.graph import CollectorAtRest, Mark, recording, scope
-from tinygrad_rnn.names import name, names_of, of_cell
+from tinygrad_rnn.names import name, names_of
 from tinygrad_rnn.state import link, map_state, tensor
 from tinygrad_rnn.state import reset as reset_state
 from tinygrad_rnn.tensor import Tensor, given
@@ -221,7 +221,7 @@ def check_width(cell: Any, x: Any, t: int) -> None:
 def initial_state(cell: Any, state: Any, inputs: list[Any]) -> Any:
     """The state that enters the first step, its parts Tensors with a name."""
     if state is None:
-        make = of_cell(cell, "initial_state")
+        make = getattr(cell, "initial_state", None)
         if make is None:
             raise TypeError(
                 f"{getattr(cell, '__name__', type(cell).__name__)} has no initial_state(batch_size)"

@@ -117,3 +117,12 @@ def test_single_numbers(options: dict[str, Any]) -> None:
         gradients.append(tg.gradients(last * last, [factor, row, h, xs]))
     for one, other in zip(*gradients, strict=True):
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-12)
+
+
+def test_a_constant_that_is_nan_is_no_random_number():
+    def cell(x, h):
+        return np.fmax(np.tanh(x + h), np.full(3, np.nan))
+
+    xs, start = np.ones((4, 2, 3)), np.zeros((2, 3))
+    compiled, recorded = tg.scan(cell, xs, start)[1], tg.unroll(cell, xs, start)[1]
+    np.testing.assert_allclose(compiled.data, recorded.data, rtol=1e-12)
