@@ -242,3 +242,9 @@ def test_a_list_of_tensors_is_not_one_array(function):
     with pytest.raises(TypeError, match=r"takes one array as its x, .*np.stack"):
         function(parts)
     assert function(np.stack(parts)).shape == (2, 2)
+
+
+def test_stacking_unequal_arrays_is_refused_as_numpy_refuses_it():
+    rows = [tg.Tensor(np.ones((n, 2)), requires_grad=True) for n in (2, 1, 3)]  # 3 · 2 in all
+    with pytest.raises(ValueError, match="same shape"):
+        np.stack(rows)

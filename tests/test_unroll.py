@@ -240,3 +240,16 @@ def test_the_mark_is_restored_after_an_error(cell, xs):
         tg.unroll(lambda x, h: (_ for _ in ()).throw(ValueError("does not fit")), xs, xs[0])
     w = tg.Tensor(1.0, requires_grad=True)
     assert (w * w).node.step is None
+
+
+def test_what_a_window_records_stands_under_its_number():
+    cell = tg.RNNCell(2, 3, rng=0)
+    states, _ = tg.unroll(cell, np.ones((3, 1, 2)), truncation=tg.Window(1))
+    uses = tg.contributions(np.sum(np.stack(states)), cell.W_hh)
+    # The losses of the steps 0 and 1 reach back equally far, to step 0: one run serves both.
+    assert [(use.step, use.scope) for use in uses] == [
+        (0, ("window 1",)),
+        (1, ("window 1",)),
+        (1, ("window 3",)),
+        (2, ("window 3",)),
+    ]

@@ -72,14 +72,17 @@ def trace(
     numbers = list(_numbers(result))
     if captured.random or any(isinstance(number, np.ndarray) for number in numbers):
         again = _numbers(_trace(*given))
-        if not all(
-            np.array_equal(a, b, equal_nan=True) for a, b in zip(numbers, again, strict=True)
-        ):
+        if not all(same(a, b) for a, b in zip(numbers, again, strict=True)):
             raise TraceError(
                 "the cell draws random numbers, and a program would draw them once for all steps: "
                 "draw them before and give them to the cell in xs, or use tg.unroll"
             )
     return result
+
+
+def same(a: Any, b: Any) -> bool:
+    """Whether two constants are equal, NaN being equal to itself."""
+    return np.array_equal(a, b, equal_nan=np.asarray(a).dtype.kind in "fc")
 
 
 def _trace(
