@@ -159,6 +159,13 @@ def test_repeated_indices_add_up():
     np.testing.assert_array_equal(w.grad, [3.0, 0.0, 4.0, 0.0])
 
 
+def test_several_uses_by_arrays_of_indices():
+    x, places = tg.Tensor(np.ones((3, 4)), requires_grad=True), np.array([0, 0, 2])
+    loss = np.sum(x[places]) + np.sum(x[places] * 2) + np.sum(x[places[:2], [1, 3]])
+    expected = np.array([[6.0, 7, 6, 7], [0, 0, 0, 0], [3, 3, 3, 3]])
+    np.testing.assert_array_equal(tg.gradients(loss, [x])[0], expected)
+
+
 def test_broadcasting_is_undone_in_both_directions():
     np.testing.assert_array_equal(fit(np.ones((5, 2, 3)), (2, 1)), np.full((2, 1), 15.0))
     np.testing.assert_array_equal(fit(np.ones((2, 3)), ()), 6.0)

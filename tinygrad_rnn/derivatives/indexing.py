@@ -40,7 +40,8 @@ def _scatter(values: Array, index: Any, shape: tuple[int, ...]) -> Array:
 
 def _scatter_together(uses: list[tuple[Any, ...]]) -> Iterator[Array]:
     gradients, (shape, *_), indices = zip(*uses, strict=True)
-    if len(shape) > 1 and list(indices) == list(range(shape[0] - 1, -1, -1)):
+    single = len(shape) > 1 and all(type(index) is int for index in indices)
+    if single and list(indices) == list(range(shape[0] - 1, -1, -1)):
         # The steps of a sequence, each taken once and the last one here first.
         yield np.concatenate(gradients[::-1]).reshape(shape)
         return
