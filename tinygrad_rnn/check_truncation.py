@@ -114,5 +114,6 @@ class Replay:
 
     @staticmethod
     def _linked(h: Any, constant: Any, factor: Any) -> Any:
-        factor = per_row(factor, h) if np.ndim(factor) else factor
+        if np.ndim(factor):  # a single number belongs to no sequence
+            factor = per_row(factor, h) if np.ndim(h) else 1.0
         return constant + factor * (h - constant)

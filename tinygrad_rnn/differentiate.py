@@ -221,7 +221,7 @@ def leaves(tree: Tree) -> list[Any]:
         return []
     if isinstance(tree, dict):
         return [leaf for branch in tree.values() for leaf in leaves(branch)]
-    if isinstance(tree, list | tuple):
+    if isinstance(tree, (list, tuple)):
         return [leaf for branch in tree for leaf in leaves(branch)]
     return [tree]
 
@@ -232,10 +232,24 @@ def rebuilt(tree: Tree, values: Iterator[Any]) -> Tree:
         return None
     if isinstance(tree, dict):
         return {key: rebuilt(branch, values) for key, branch in tree.items()}
-    if isinstance(tree, list | tuple):
+    if isinstance(tree, (list, tuple)):
         branches = [rebuilt(branch, values) for branch in tree]
         return type(tree)(*branches) if hasattr(tree, "_fields") else type(tree)(branches)
     return next(values)
+
+
+def leaves_like(pattern: Tree, tree: Tree) -> list[Any]:
+    """The arrays of a nesting in the order of another one; ValueError if they are nested in
+    different ways."""
+    if isinstance(pattern, dict) and isinstance(tree, dict) and pattern.keys() == tree.keys():
+        pairs = [(branch, tree[key]) for key, branch in pattern.items()]
+    elif isinstance(pattern, (list, tuple)) and isinstance(tree, (list, tuple)):
+        pairs = list(zip(pattern, tree, strict=True))
+    elif isinstance(tree, (dict, list, tuple)) or isinstance(pattern, (dict, list, tuple)):
+        raise ValueError("they are nested in different ways")
+    else:
+        return leaves(tree)
+    return [leaf for first, other in pairs for leaf in leaves_like(first, other)]
 
 
 # Variables --------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -9,12 +10,21 @@ from tinygrad_rnn.differentiate import leaves
 from tinygrad_rnn.tensor import Tensor
 
 
-def names_of(cell: Any, state: Any) -> list[tuple[str, str]]:
+def names_of(cell: Any, state: Any) -> list[tuple[str, ...]]:
     """What stands before and after the number of the step in the name of each part of a state."""
-    return [
-        tuple(template.split("{t}"))
-        for template in leaves(getattr(cell, "state_names", None) or templates(state))
-    ]
+    named = getattr(cell, "state_names", None)
+    if named is None or len(leaves(named)) != len(leaves(state)):
+        return by_place(state)
+    return split(named)
+
+
+def by_place(nested: Any, key: str = "h") -> list[tuple[str, ...]]:
+    """The same for parts that are called after their places."""
+    return split(templates(nested, key))
+
+
+def split(templates: Any) -> list[tuple[str, ...]]:
+    return [tuple(template.split("{t}")) for template in leaves(templates)]
 
 
 def templates(state: Any, key: str = "h", layer: str = "") -> Any:
@@ -32,10 +42,15 @@ def templates(state: Any, key: str = "h", layer: str = "") -> Any:
     return f"{key}_{{t}}^({layer})" if layer else f"{key}_{{t}}"
 
 
-def name(state: Any, names: Iterable[tuple[str, str]], t: int) -> None:
+def name(state: Any, names: Iterable[tuple[str, ...]], t: int) -> None:
     """Name the parts of a state that have no name yet."""
     for part, (before, after) in zip(leaves(state), names, strict=False):
         if isinstance(part, Tensor):
             node = part.node
             if node.name is None:
                 node.name = f"{before}{t}{after}"
+
+
+def identifier(name: str) -> str:
+    """What a value of this name is called in the program: h_1 for h^(1)."""
+    return re.sub(r"\W+", "_", name).strip("_")

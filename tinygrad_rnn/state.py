@@ -43,7 +43,7 @@ def link(state: Any, factor: Any) -> Any:
         return state
     if not factor.any():
         return detach(state)
-    return map_state(lambda h: scaled(h, per_row(factor, h)), state)
+    return by_rows(scaled, factor, state)
 
 
 def scaled(h: Any, factor: Any) -> Any:
@@ -54,12 +54,23 @@ def scaled(h: Any, factor: Any) -> Any:
 def per_row(values: Array, h: Any) -> Array:
     """One value per sequence, (batch,), shaped so that it broadcasts to h: (batch, 1, ...)."""
     values = np.asarray(values)
-    if np.ndim(h) == 0 or len(h) != len(values):
-        raise ValueError(
-            f"there is one value for each of {len(values)} sequences, "
-            f"but the state has the shape {np.shape(h)}"
-        )
+    check_rows(len(values), np.shape(h))
     return values.reshape(-1, *[1] * (np.ndim(h) - 1))
+
+
+def check_rows(count: int, shape: tuple[int, ...]) -> None:
+    """ValueError if a part of a state has no row for each sequence."""
+    if shape[:1] != (count,):
+        raise ValueError(
+            f"there is one value for each of {count} sequences, but the state has the shape {shape}"
+        )
+
+
+def by_rows(change: Callable[[Any, Array], Any], values: Array, state: Any) -> Any:
+    """The state with each part changed by one value per sequence, (batch,). A single number beside
+    the other parts, such as the loss at the step, belongs to no sequence and stays as it is."""
+    alone = not any(np.ndim(h) for h in leaves(state))
+    return map_state(lambda h: change(h, per_row(values, h)) if alone or np.ndim(h) else h, state)
 
 
 def detach(state: Any, rows: Any = None) -> Any:
@@ -81,7 +92,7 @@ def detach(state: Any, rows: Any = None) -> Any:
     if rows is None:
         return map_state(lambda h: h.detach() if isinstance(h, Tensor) else h, state)
     keep = 1.0 - np.asarray(rows, bool)
-    return map_state(lambda h: scaled(h, per_row(keep, h)), state)
+    return by_rows(scaled, keep, state)
 
 
 def reset(state: Any, rows: Any = None) -> Any:
@@ -106,7 +117,7 @@ def reset(state: Any, rows: Any = None) -> Any:
     if rows is None:
         return map_state(lambda h: Tensor(np.zeros_like(tensor(h).data), name="0"), state)
     forgotten = np.asarray(rows, bool)
-    return map_state(lambda h: tensor(zero_rows(h, per_row(forgotten, h))).named("reset"), state)
+    return by_rows(lambda h, rows: tensor(zero_rows(h, rows)).named("reset"), forgotten, state)
 
 
 def _zero_rows(h: Array, rows: Array) -> Array:

@@ -11,10 +11,18 @@ import numpy as np
 from tinygrad_rnn.differentiate import leaves
 from tinygrad_rnn.graph import Mark, recording
 from tinygrad_rnn.names import name, names_of
-from tinygrad_rnn.state import link, map_state, per_row, scaled
+from tinygrad_rnn.state import by_rows, link, map_state, scaled
 from tinygrad_rnn.tensor import Tensor
 from tinygrad_rnn.truncation import Links, Truncation, Windows
-from tinygrad_rnn.unroll import check_width, checked, compare, initial_state, input_of
+from tinygrad_rnn.unroll import (
+    at_step,
+    check_width,
+    checked,
+    compare,
+    initial_state,
+    input_of,
+    length,
+)
 
 
 def stream(
@@ -27,7 +35,7 @@ def stream(
 
     cell: any function `(x, state) -> state`.
     xs: an iterable of inputs, each (batch, input); it is asked for the next one only when the
-        next state is.
+        next state is. Or a dict of sequences, as for `unroll`.
     state: the initial state; None asks `cell.initial_state(batch)`.
     truncation: how far the gradient of each loss goes back; None is `Full()`, with which memory
         grows as the sequence does.
@@ -58,9 +66,10 @@ def stream(
 
 
 def _run(cell: Any, xs: Iterable[Any], state: Any, enter: Linked | Sliding) -> Iterator[Any]:
-    names: list[tuple[str, str]] = []
+    names: list[tuple[str, ...]] = []
     t = -1
-    for t, x in enumerate(xs):
+    steps = (at_step(xs, n) for n in range(length(xs))) if isinstance(xs, dict) else xs
+    for t, x in enumerate(steps):
         before = recording.mark
         try:
             if before is not None:
@@ -144,9 +153,7 @@ class Entry:
         self.state = state
         # Single sequences of a batch are cut through a factor that can be written into.
         self.factor = np.ones(rows)
-        self.seen = (
-            map_state(lambda h: scaled(h, per_row(self.factor, h)), state) if rows else state
-        )
+        self.seen = by_rows(scaled, self.factor, state) if rows else state
 
     def cut(self, rows: Any) -> None:
         """No gradient comes through any more, for these rows (or, if rows is a bool, at all)."""

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
-from itertools import repeat
 from typing import Any
 
 import numpy as np
 
 from tinygrad_rnn.differentiate import leaves
 from tinygrad_rnn.graph import CollectorAtRest, Mark, recording, scope
-from tinygrad_rnn.names import name, names_of
+from tinygrad_rnn.names import by_place, name, names_of
 from tinygrad_rnn.state import link, map_state, tensor
 from tinygrad_rnn.state import reset as reset_state
 from tinygrad_rnn.tensor import Tensor, given
@@ -28,7 +28,8 @@ def unroll(
 
     cell: any function `(x, state) -> state`, whose state may be an array, or tuples, lists and
         dicts of them.
-    xs: the inputs, (T, batch, input): an array, a Tensor, or a list of T of them.
+    xs: the inputs, (T, batch, input): an array, a Tensor, or a list of T of them. Where a step
+        takes several things, such as input and label, a dict of sequences: the cell gets a dict.
     state: the initial state; None asks `cell.initial_state(batch)`.
     truncation: how far the gradient of each loss goes back; None is `Full()`. The loss at step t
         is what is computed from `states[t]`.
@@ -154,12 +155,31 @@ def checked(truncation: Truncation | None) -> Truncation:
 
 def length(xs: Any) -> int:
     """The number of steps; TypeError if it is no sequence."""
+    if isinstance(xs, dict):
+        return length_of_each(xs)
     if not is_list(xs) and np.ndim(xs) == 0:
         raise TypeError(
             f"xs is the sequence of inputs, of shape (T, batch, input), but a single "
             f"{type(xs).__name__} was given"
         )
     return len(xs)
+
+
+def length_of_each(xs: dict[Any, Any]) -> int:
+    """The number of steps that all sequences of a dict have; ValueError if they differ."""
+    for key, sequence in xs.items():
+        if not isinstance(sequence, (dict, list, tuple)) and np.ndim(sequence) == 0:
+            raise TypeError(
+                f"every part of a dict is a sequence, of shape (T, ...), but {key} is a single "
+                f"{type(sequence).__name__}"
+            )
+    lengths = {key: length(sequence) for key, sequence in xs.items()}
+    if len(set(lengths.values())) != 1:
+        raise ValueError(
+            f"the sequences of a dict have one length T, but these have "
+            f"{', '.join(f'{n} ({key})' for key, n in lengths.items()) or 'none: it is empty'}"
+        )
+    return next(iter(lengths.values()))
 
 
 def is_list(xs: Any) -> bool:
@@ -179,16 +199,22 @@ def marks(first: int, last: int) -> list[Mark | None]:
 def inputs_of(cell: Any, xs: Any, marks: list[Mark | None]) -> list[Any]:
     """The input of each step as a Tensor named x_1, x_2, ..."""
     before = recording.mark
+    take = at_step if isinstance(xs, dict) else operator.getitem
     inputs = []
     try:
         for t, mark in enumerate(marks):
             recording.mark = mark
-            inputs.append(input_of(xs[t], t))
+            inputs.append(input_of(take(xs, t), t))
     finally:
         recording.mark = before
     for t, x in enumerate(inputs if is_list(xs) else inputs[:1]):
         check_width(cell, x, t)
     return inputs
+
+
+def at_step(xs: Any, t: int) -> Any:
+    """What sequences have for step t, in a dict if they stand in one."""
+    return {k: at_step(part, t) for k, part in xs.items()} if isinstance(xs, dict) else xs[t]
 
 
 def input_of(x: Any, t: int) -> Any:
@@ -201,7 +227,7 @@ def input_of(x: Any, t: int) -> Any:
         return x
     x = map_state(tensor, x)
     if recording.mark is not None:
-        name(x, repeat(("x_", "")), t + 1)
+        name(x, by_place(x, "x"), t + 1)
     return x
 
 
