@@ -29,7 +29,9 @@ class Ask(Rows):
         name = self.fresh(value.name or self._constant_hint(value, at))
         if is_view(value):
             text = f"np.ascontiguousarray({text})"
-        at.constants.append(f"{name} = {text}")
+        # What is known already is made once.
+        lines = at.constants if value.operands else self.factory
+        lines.append(f"{name} = {text}")
         at.names[value] = name
         return name
 
@@ -66,6 +68,8 @@ class Ask(Rows):
         if value in at.names:
             return at.names[value]
         home = self.home(value)
+        if value in self.trace.adjoints and self.depends[value] == {"o"}:
+            return self._of_output(value)
         if value.function is assembled and self.outside(value):
             return self._assembled_at_once(value, home)
         rule = None
@@ -76,9 +80,21 @@ class Ask(Rows):
             return self.stack[value]
         return self._all_at_once(value, rule, home)
 
+    def _of_output(self, value: Value) -> str:
+        """The gradient of an output, with what comes from behind the last step."""
+        part = self.trace.adjoints.index(value)
+        seed, end = self.seeds[part], f"{self.links[part]}_end"
+        self.backward.before += [
+            f"if type({end}) is not int:",
+            f"    {seed} = np.array({seed})",
+            f"    {seed}[-1] += {end}",
+        ]
+        self.stack[value] = seed
+        return seed
+
     def _all_at_once(self, value: Value, rule: Batched, at: Direction) -> str:
         base = self.stack.get(value.args[0]) if rule.view else None
-        lines = at.after if "g" in self.depends[value] else at.before
+        lines = at.after if self.comes_after(value) else at.before
         name = self.fresh(self.hint(value))
         if base is not None and base in self.mine:
             self.factory.append(f"{name} = {rule.expression}")
@@ -101,7 +117,7 @@ class Ask(Rows):
         return name
 
     def _assembled_at_once(self, value: Value, at: Direction) -> str:
-        lines = at.after if "g" in self.depends[value] else at.before
+        lines = at.after if self.comes_after(value) else at.before
         _, dtype, indices, pieces = value.args
         pieces = [self.all_steps(piece, at) for piece in pieces]
         name = at.names[value] = self.fresh(self.hint(value))
@@ -211,7 +227,7 @@ class Ask(Rows):
         if isinstance(leaf, np.ndarray) and leaf.ndim:
             if id(leaf) not in at.arrays:
                 at.arrays[id(leaf)] = made = self.fresh("constant")
-                at.constants.append(f"{made} = {literal(leaf)}")
+                self.factory.append(f"{made} = {literal(leaf)}")
             return at.arrays[id(leaf)]
         if isinstance(leaf, slice) and any(True for _ in values_in(leaf)):
             parts = [leaf.start, leaf.stop, *([] if leaf.step is None else [leaf.step])]

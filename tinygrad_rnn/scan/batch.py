@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinygrad_rnn.derivatives.indexing import is_basic
-from tinygrad_rnn.scan.traced import Value, astype
+from tinygrad_rnn.scan.losses import cross_entropies, cross_entropy_gradient
+from tinygrad_rnn.scan.traced import Value, astype, filled
 from tinygrad_rnn.scan.write import call, into_buffer, literal
 
 
@@ -39,8 +40,23 @@ def is_view(value: Value) -> bool:
         array, index = value.args
         return isinstance(array, Value) and isinstance(array.sample, np.ndarray) and is_basic(index)
     if value.function in VIEWS:
-        return bool(np.shares_memory(value.sample, value.args[0].sample))
+        base = value.args[0].sample  # a single number has no memory to share, but those of all have
+        return not isinstance(base, np.ndarray) or bool(np.shares_memory(value.sample, base))
     return False
+
+
+def is_part(value: Value) -> bool:
+    """Whether it is one of several results of a call."""
+    if value.function is not operator.getitem or not isinstance(value.args[0], Value):
+        return False
+    return isinstance(value.args[0].sample, tuple | list)
+
+
+def source(value: Value) -> Value:
+    """What a value looks into, through all views."""
+    while value.function is not None and is_view(value):
+        value = value.args[0]
+    return value
 
 
 def batched(
@@ -103,13 +119,17 @@ def _matmul(value: Value, stacked: Any, name: Any) -> Batched | None:
     if stacked(left) and not stacked(right):
         if right.ndim == 2 and left.ndim == 2:
             # The shorter call fills its result with zeros first.
-            product = "np.matmul" if np.size(value.sample) >= LARGE else "np.dot"
+            large = np.size(value.sample) >= LARGE
             return Batched(
                 f"({rows(a)} @ {b}).reshape(-1, {left.shape[0]}, {right.shape[1]})",
-                lambda out: f"{product}({rows(a)}, {b}, {rows(out)})",
+                lambda out: (
+                    f"np.matmul({rows(a)}, {b}, {rows(out)})"
+                    if large
+                    else f"{rows(a)}.dot({b}, {rows(out)})"
+                ),
             )
         if right.ndim == 2 and left.ndim == 1:
-            return Batched(f"{a} @ {b}", lambda out: f"np.dot({a}, {b}, {out})")
+            return Batched(f"{a} @ {b}", lambda out: f"{a}.dot({b}, {out})")
         if right.ndim == 1:
             return Batched(f"{a} @ {b}")
         return None
@@ -128,6 +148,10 @@ def _matmul(value: Value, stacked: Any, name: Any) -> Batched | None:
 
 def _indexed(value: Value, stacked: Any, name: Any) -> Batched | None:
     array, index = value.args
+    if is_part(value):
+        if batched(array, stacked, name) is None:
+            return None
+        return Batched(f"{name(array)}[{index}]", view=True)
     if isinstance(array, Value) and stacked(array):
         if not is_basic(index):
             return None
@@ -144,7 +168,7 @@ def _shifted(axis: int, ndim: int) -> int:
 
 def _reshaped(value: Value, stacked: Any, name: Any) -> Batched:
     shape = ", ".join(map(str, ("-1", *value.shape)))
-    return Batched(f"{name(value.args[0])}.reshape({shape})", view=True)
+    return Batched(f"{name(value.args[0])}.reshape({shape})", view=is_view(value))
 
 
 def _transposed(value: Value, stacked: Any, name: Any) -> Batched:
@@ -192,6 +216,21 @@ def _joined(value: Value, stacked: Any, name: Any) -> Batched | None:
     return Batched(f"{text})", lambda out: f"{text}, out={out})")
 
 
+def _cross_entropies(value: Value, stacked: Any, name: Any) -> Batched:
+    def of_all_steps(leaf: Any) -> str:
+        """What is the same at all steps is spread over them, but for the ones to sum with."""
+        each = isinstance(leaf, Value) and (stacked(leaf) or leaf.function is filled)
+        if each:
+            return str(name(leaf))
+        shape = ", ".join(("T", *map(str, np.shape(getattr(leaf, "sample", leaf)))))
+        return f"np.broadcast_to({name(leaf)}, ({shape},))"
+
+    args = ", ".join(map(of_all_steps, value.args))
+    call = value.function.__name__  # type: ignore[union-attr]
+    several = "*" if isinstance(value.sample, tuple) else ""
+    return Batched(f"{call}({args})", lambda out: f"{call}({args}, {several}{out})")
+
+
 def _converted(value: Value, stacked: Any, name: Any) -> Batched:
     return Batched(f"{name(value.args[0])}.astype({literal(value.args[1])})")
 
@@ -209,5 +248,7 @@ RULES: dict[Any, Callable[..., Batched | None]] = {
     np.concatenate: _joined,
     np.stack: _joined,
     astype: _converted,
+    cross_entropies: _cross_entropies,
+    cross_entropy_gradient: _cross_entropies,
     **dict.fromkeys(REDUCTIONS, _reduction),
 }

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import functools
 import itertools
+import operator
+import os
 import random
 import types
 from collections import deque
@@ -17,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_rnn.scan.traced import PACKAGE
 from tinygrad_rnn.tensor import Tensor
 
 PLAIN = frozenset((int, float, complex, bool, str, bytes, type(None), np.dtype))
@@ -31,19 +34,28 @@ class Captures:
 
     Each thing stands in the key as its kind and then what is to be known of it, so that no two
     structures have the same key.
+
+    watching: whether it is to say later if anything has changed. watched: ways to look into all
+    that can be exchanged, each with what was there; facts: of the arrays.
     """
 
-    __slots__ = ("arrays", "cell", "key", "labels", "owner", "random", "seen")
+    __slots__ = (
+        *("arrays", "cell", "facts", "key", "labels", "owner", "random", "seen"),
+        *("watched", "watching"),
+    )
 
     key: Any
 
-    def __init__(self, cell: Callable[..., Any]) -> None:
+    def __init__(self, cell: Callable[..., Any], watching: bool = False) -> None:
         self.cell = cell
         self.arrays: list[Any] = []
         self.labels: list[str] = []
         self.seen: dict[int, int] = {}
         self.random = False
         self.owner: type | None = None
+        self.watching = watching
+        self.watched: list[tuple[Callable[[], Any], tuple[Any, ...]]] = []
+        self.facts: list[tuple[Any, ...]] = []
         self.key = []
         self.visit(cell, "cell")
         self.key = tuple(self.key)
@@ -55,6 +67,25 @@ class Captures:
             (type(thing) is Tensor and thing.name) or label
             for thing, label in zip(self.arrays, self.labels, strict=True)
         ]
+
+    def unchanged(self) -> bool:
+        """Whether all that was found is still in its place: a walk would end as this one did."""
+        for look, things in self.watched:
+            if not all(map(operator.is_, look(), things)):
+                return False
+        for (shape, dtype, needs), thing in zip(self.facts, self.arrays):  # noqa: B905 (hot)
+            data = thing if needs is None else thing.data
+            if data.shape != shape or data.dtype != dtype:
+                return False
+            if needs is not None and thing._requires_grad is not needs:
+                return False
+        return True
+
+    def watch(self, look: Callable[..., Any], *places: Any) -> None:
+        """Note what is in a place."""
+        if self.watching:
+            look = functools.partial(look, *places)
+            self.watched.append((look, tuple(look())))
 
     def visit(self, thing: Any, name: str) -> None:
         """Note a thing that the cell holds under this name, and go on to what it holds itself."""
@@ -72,18 +103,26 @@ class Captures:
     def look_at_tensor(self, thing: Tensor, name: str) -> None:
         data = thing.data
         self.key += (Tensor, data.shape, data.dtype, thing._requires_grad)
+        self.facts.append((data.shape, data.dtype, thing._requires_grad))
         self.arrays.append(thing)
         self.labels.append(name)
 
     def look_at_array(self, thing: Any, name: str) -> None:
         self.key += (np.ndarray, thing.shape, thing.dtype)
+        self.facts.append((thing.shape, thing.dtype, None))
         self.arrays.append(thing)
         self.labels.append(name)
 
     def look_at_function(self, thing: types.FunctionType, name: str) -> None:
         code = thing.__code__
+        of_user = not code.co_filename.startswith(LIBRARIES)
+        if not of_user and thing.__closure__ is None:
+            self.key.append(thing)  # it stays what it is
+            return
         self.key += (types.FunctionType, code)
+        self.watch(parts_of_function, thing)
         if thing.__closure__:
+            self.watch(map, contents, thing.__closure__)
             for variable, cell_of in zip(code.co_freevars, thing.__closure__):  # noqa: B905 (hot)
                 self.visit(cell_of.cell_contents, variable)
         if thing.__defaults__:
@@ -92,8 +131,10 @@ class Captures:
         if thing.__kwdefaults__:
             self.key.append("keywords")
             self.visit(thing.__kwdefaults__, "")
-        if code.co_names and is_of_user(thing.__module__):
+        if of_user and code.co_names:
             names, known = names_in(code), thing.__globals__
+            self.watch(map, known.get, names)
+            self.watch(both, thing.__dict__)
             holders: list[Any] = [] if self.owner is None else [self.owner]
             for variable in names:
                 if variable in known:
@@ -109,6 +150,7 @@ class Captures:
 
     def visit_members(self, holder: Any, names: Iterable[str]) -> None:
         """What a class or a module holds under names that stand in the code."""
+        self.watch(lambda: [getattr(holder, name, None) for name in names])
         for name in names:
             member = getattr(holder, name, None)
             if member is not None:
@@ -124,16 +166,19 @@ class Captures:
 
     def look_at_partial(self, thing: functools.partial[Any], name: str) -> None:
         self.key.append(functools.partial)
+        self.watch(parts_of_partial, thing)
         for part in (thing.func, thing.args, thing.keywords):
             self.visit(part, name)
 
     def look_at_sequence(self, thing: Any, name: str) -> None:
         self.key += (type(thing), len(thing))
+        self.watch(elements, thing)
         for element in thing:
             self.visit(element, name)
 
     def look_at_dict(self, thing: dict[Any, Any], name: str) -> None:
         self.key += (type(thing), len(thing))
+        self.watch(both, thing)
         for label, element in thing.items():
             self.visit(label, "")
             self.visit(element, label if isinstance(label, str) else name)
@@ -150,14 +195,19 @@ class Captures:
         self.look_at_object(thing, name)
 
     def look_at_object(self, thing: Any, name: str) -> None:
-        """An object of a class: its attributes, and if it is the cell, how it is called."""
+        """An object of a class: its attributes, and how it is called."""
         key, kind = self.key, type(thing)
-        if thing is self.cell:
-            self.owner = kind
-            self.visit(getattr(kind, "__call__", None), name)  # noqa: B004
+        call = getattr(kind, "__call__", None)  # noqa: B004
+        if type(call) is types.FunctionType and is_of_user(kind.__module__):
+            before, self.owner = self.owner, kind
+            self.visit(call, name)
+            self.watch(lambda: (type(thing).__call__,))
+            self.owner = before
         attributes = getattr(thing, "__dict__", EMPTY)
+        self.watch(inside, thing)
         slots = slots_of(kind)  # type: ignore[arg-type]
         if slots:
+            self.watch(lambda: [getattr(thing, s, None) for s in slots])
             attributes = {s: getattr(thing, s) for s in slots if hasattr(thing, s)} | attributes
         key += (kind, len(attributes))
         for attribute, element in attributes.items():
@@ -168,6 +218,7 @@ class Captures:
                 self.seen[id(element)] = len(self.seen)
                 data = element.data
                 key += (attribute, Tensor, data.shape, data.dtype, element._requires_grad)
+                self.facts.append((data.shape, data.dtype, element._requires_grad))
                 self.arrays.append(element)
                 self.labels.append(attribute)
             else:
@@ -176,6 +227,30 @@ class Captures:
 
 
 EMPTY: dict[str, Any] = {}
+
+contents = operator.attrgetter("cell_contents")
+parts_of_partial = operator.attrgetter("func", "args", "keywords")
+parts_of_function = operator.attrgetter("__code__", "__closure__", "__defaults__", "__kwdefaults__")
+
+
+def both(entries: dict[Any, Any]) -> tuple[Any, ...]:
+    """The keys of a dict, and its values."""
+    return (*entries, *entries.values(), END)
+
+
+def inside(thing: Any) -> tuple[Any, ...]:
+    """The class of an object, and its attributes."""
+    return (type(thing), *both(getattr(thing, "__dict__", EMPTY)))
+
+
+def elements(sequence: Iterable[Any]) -> tuple[Any, ...]:
+    """The elements of a sequence."""
+    return (*sequence, END)
+
+
+END = object()
+"""Stands behind the last, so that one more or one less is seen."""
+
 
 LOOK: dict[tuple[type, ...], Callable[[Captures, Any, str], None]] = {
     (Tensor,): Captures.look_at_tensor,
@@ -209,8 +284,13 @@ def look_at(kind: type) -> Callable[[Captures, Any, str], None]:
     return Captures.look_at_object
 
 
+LIBRARIES = (PACKAGE, os.path.dirname(np.__file__) + os.sep)
+"""Where the code stands that does not change from call to call."""
+
+
+@functools.lru_cache(256)
 def is_of_user(module: str) -> bool:
-    """Whether what stands in a module can change from call to call."""
+    """Whether what stands in a class or module of this module can change from call to call."""
     return not module.startswith(("numpy", "tinygrad_rnn"))
 
 

@@ -11,9 +11,8 @@ from collections import Counter
 import numpy as np
 
 from tinygrad_rnn.scan.assembly import assembled
-from tinygrad_rnn.scan.batch import batched, is_view
-from tinygrad_rnn.scan.rewrite import ordered
-from tinygrad_rnn.scan.simplify import GROUPS
+from tinygrad_rnn.scan.batch import batched, is_part, is_view
+from tinygrad_rnn.scan.rewrite import GROUPS, ordered, recurring, unread
 from tinygrad_rnn.scan.trace import Trace
 from tinygrad_rnn.scan.traced import Value
 
@@ -25,8 +24,10 @@ there on in the loop, where it stays in the cache."""
 class Dependence:
     """The values of a trace in order, and for each the kinds of input on which it depends.
 
-    depends: letters: "x" for the input, "h" for the state, "g" for the gradient from above.
-    ahead: what is computed on the way forward. looping: what feeds the gradient of a state.
+    depends: letters: "x" for the input, "h" for the state, "g" for the gradient of the state, "o"
+    for that of an output, which is known before the loop. outputs: the parts of the state that no
+    step reads. ahead: what is computed on the way forward; recurring: what the next state needs of
+    it. looping: what feeds the gradient of a state.
     late: what is no call for all steps, or too much at once, and what hangs on that: it is made in
     the loop. piecewise: parts of assemblies; they are written in their place, so they are no views.
     reshaped: values whose numbers must lie one after another, for another shape to be a view.
@@ -35,23 +36,34 @@ class Dependence:
     def __init__(self, trace: Trace, windows: bool) -> None:
         self.trace, self.windows = trace, windows
         outputs = [v for group in GROUPS for v in getattr(trace, group) if v is not None]
-        carried = [row for row, _ in trace.carried.values()]
-        outputs += [v for pair in trace.carried.values() for v in pair]
+        carried = [carried.row for carried in trace.carried.values()]
+        outputs += [v for row, matrix, *_ in trace.carried.values() for v in (row, matrix)]
+        outputs += trace.added.values()
         self.order = ordered(outputs)
         self.rank = {v: n for n, v in enumerate(self.order)}
-        self.ahead = set(ordered(trace.results))
+        self.outputs = unread(trace)
+        self.ahead = self._with_parts(ordered(trace.results))
+        self.recurring = self._with_parts(recurring(trace))
         fed = [*trace.state_gradients, *carried]
         self.looping = set(ordered([v for v in fed if v is not None]))
         self.depends = self._dependences()
         self.uses = Counter(v for value in self.order for v in value.operands)
         self.uses.update(outputs)
         self.needed_back = {v for w in self.order if w not in self.ahead for v in w.operands}
+        for value in reversed(self.order):  # and what they look into
+            if value in self.needed_back and is_view(value):
+                self.needed_back.add(value.args[0])
         self.piecewise = {p for v in self.order if v.function is assembled for p in v.args[3]}
         self.late = self._late()
         self.reshaped: set[Value] = set()
         for value in reversed(self.order):
             if is_view(value) and (value.function is np.reshape or value in self.reshaped):
                 self.reshaped.add(value.args[0])
+
+    def _with_parts(self, values: list[Value]) -> set[Value]:
+        """Also the other results of calls that have several."""
+        found = set(values)
+        return found | {v for v in self.order if is_part(v) and v.args[0] in found}
 
     def _dependences(self) -> dict[Value, frozenset[str]]:
         depends: dict[Value, frozenset[str]] = {}
@@ -64,6 +76,10 @@ class Dependence:
             for value in group:
                 if value is not None:
                     depends[value] = frozenset(letter)
+        for state, adjoint in zip(self.trace.states, self.trace.adjoints, strict=True):
+            # Under windows each lane has a gradient of its own, and the loop goes through them.
+            if state in self.outputs and adjoint is not None and not self.windows:
+                depends[adjoint] = frozenset("o")
         for value in self.order:
             if value not in depends:
                 depends[value] = frozenset().union(*(depends[v] for v in value.operands))
@@ -76,10 +92,16 @@ class Dependence:
                 continue
             ahead = value in self.ahead
             hangs = any(v in late and (v in self.ahead) is ahead for v in value.operands)
-            large = "h" in self.depends[value] and np.size(value.sample) > AT_ONCE
+            if ahead and "h" in self.depends[value] and value not in self.recurring:
+                # It comes after the loop, which has left all single results behind.
+                hangs = is_part(value) and value.args[0] in late
+            early = ahead or is_view(value) or self.depends[value] & {"h", "o"} != {"h"}
             at_once = value.function is assembled or batched(value, self.stacked, lambda v: "")
-            if hangs or not at_once or (large and not ahead and not is_view(value)):
+            if hangs or not at_once or not (early or np.size(value.sample) <= AT_ONCE):
                 late.add(value)
+        # What has no form for all steps is made in the loop, with all that it is made of.
+        inside = ordered([v for v in late if v in self.ahead and "h" in self.depends[v]])
+        self.recurring = self._with_parts([*self.recurring, *inside])
         return late
 
     def known_before(self, value: Value) -> bool:
@@ -94,14 +116,20 @@ class Dependence:
         if value.function is None or (value in self.late and not is_view(value)):
             return False
         if value.function is assembled:
-            return value not in self.ahead and value not in self.looping
+            early = "g" not in self.depends[value]
+            return value not in self.ahead and (early or value not in self.looping)
         if value in self.ahead:
-            return "h" not in self.depends[value] or is_view(value)
+            early = "h" not in self.depends[value]
+            return early or is_view(value) or value not in self.recurring
         if "g" in self.depends[value]:
             # Under windows the array of all steps has the sum over the lanes, and not one of them.
             whole = is_view(value) and value not in self.piecewise and not self.windows
             return value not in self.looping or whole
         return True
+
+    def comes_after(self, value: Value) -> bool:
+        """Whether what is computed for all steps at once has to wait for its loop."""
+        return ("h" if value in self.ahead else "g") in self.depends[value]
 
     def to_loop(self, value: Value) -> list[Value]:
         """Have all that a value needs on the way back in the loop; returns it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from tinygrad_rnn.scan.batch import is_view
+from tinygrad_rnn.scan.batch import batched, is_view
 from tinygrad_rnn.scan.joining import is_row
 from tinygrad_rnn.scan.loop import Loop
 from tinygrad_rnn.scan.sums import joint_products, summed
@@ -17,12 +17,12 @@ class Emitter(Loop):
     """All lines of a program, from `factory`, `forward` and `backward`; `layout` makes a page.
 
     returned: what `backward` returns, for states, inputs and parameters. accumulated: sums that
-    are added up in the loop.
+    are added up in the loop. at_once: outputs that are no part of the loop, with their arrays.
     """
 
     def __init__(self, trace: Trace, windows: bool = False) -> None:
         super().__init__(trace, windows)
-        self.in_place = {}
+        self.in_place, self.gathered = {}, {}
         self.copies = []
         self.accumulated: list[tuple[str, Value]] = []
         self.returned: list[str] = []
@@ -43,6 +43,7 @@ class Emitter(Loop):
         for direction in (self.forward, self.backward):
             direction.names.update(zip(trace.parameters, self.parameter_names, strict=True))
         self.copied: list[tuple[str, Value]] = []
+        self.at_once: list[tuple[str, Value]] = []
         made: set[Value] = set(trace.states)
         self.lay_out_rows()
         for state, result, name in zip(trace.states, trace.results, self.state_names, strict=True):
@@ -55,6 +56,9 @@ class Emitter(Loop):
             self.stack[state] = before
             if state not in self.array_with or is_row(state):
                 self.whole.add(after)
+            if state in self.outputs and (self.outside(result) or not self.stacked(result)):
+                self.at_once.append((after, result))
+                continue
             self.forward.owned[after] = self.name_of_step(after)
             if state.shape == ():
                 self.of_numbers.add(after)
@@ -76,8 +80,10 @@ class Emitter(Loop):
         for _, result in self.copied:
             for needed in self.ask(result, self.forward):
                 self.want(needed)
-        for row, _ in trace.carried.values():
-            self.keep(row)
+        for after, result in sorted(self.at_once, key=lambda pair: self.rank[pair[1]]):
+            self._give_out(after, result)
+        for carried in trace.carried.values():
+            self.keep(carried.row)
         for gradient in trace.state_gradients:
             if gradient is not None:
                 for value in self.ask(gradient, at):
@@ -92,14 +98,20 @@ class Emitter(Loop):
                 self.returned.append("None")
         for gradient in trace.input_gradients:
             self.returned.append("None" if gradient is None else self._given_back(gradient))
+        known: dict[Value, str] = {}
         for name, gradient in zip(self.parameter_names, trace.parameter_gradients, strict=True):
             if gradient is None:
                 self.returned.append("None")
                 continue
+            if gradient in known:  # as that of a second bias; each is to have an array of its own
+                self.returned.append(f"{known[gradient]}.copy()")
+                continue
             text = summed(self, gradient) or self.accumulate(gradient)
-            made = self.fresh(f"d{name}")
-            at.after.append(f"{made} = {text}{equation(text)}")
-            self.returned.append(made)
+            known[gradient] = self.fresh(f"d{name}")
+            at.after.append(f"{known[gradient]} = {text}{equation(text)}")
+            self.returned.append(known[gradient])
+        for part, here in self.carried_here.items():
+            self.copies.append(f"{here}[...] = {self.given_gradient(part)}")
         self.place_parts(self.forward)
         self.place_parts(at)
         self.emit_loop(at)
@@ -107,6 +119,20 @@ class Emitter(Loop):
             at.loop.append(f"{name} += {self.step(value, at)}")
         self.emit_loop(self.forward)
         self.reuse_buffers()
+        if self.rows or self.carried_rows:
+            self.bind_products()
+
+    def _give_out(self, after: str, result: Value) -> None:
+        """Compute an output for all steps, after the loop; in its place, if it has none yet."""
+        at = self.forward
+        if result not in self.stack and self.comes_after(result) and not is_view(result):
+            rule = batched(result, self.stacked, lambda v: self.text(v, at, self.all_steps))
+            if rule is not None and rule.into is not None:
+                self.stack[result] = after
+                self.whole.add(after)
+                at.after.append(rule.into(after))
+                return
+        at.after.append(f"{after}[...] = {self.all_steps(result, at)}")
 
     def _link_of_first(self, n: int) -> str:
         """The gradient of the n-th part of the initial state."""
@@ -115,11 +141,15 @@ class Emitter(Loop):
             link = self.links[n]
             self.make_scratch(self.trace.states[n], link)
         if n not in self.trace.carried:
-            return f"{link}.copy()"
-        row, matrix = self.trace.carried[n]
+            return f"{link}.copy() if entering else None"
+        row, matrix, *_ = self.trace.carried[n]
         joint = self.constant(matrix, self.backward)
-        product = f"{self.stack[row]}[0] @ {joint}[:{row.shape[-1]}]"
-        return f"{link} + {product}" if link else product
+        first = f"{self.stack[row]}[0]"
+        product = f"{first} @ {joint}[:{row.shape[-1]}]"
+        given = f"{link} + {product}" if link else product
+        if self.trace.carried[n].alone:
+            given = f'{first} if entering == "block" else {given}'
+        return f"({given}) if entering else None"
 
     def accumulate(self, value: Value) -> str:
         """Σ_t of a value, added up in the loop."""
@@ -139,7 +169,7 @@ class Emitter(Loop):
         block of steps may use them, too."""
         at = self.backward
         back = words([*at.constants, *at.before, *at.loop, *at.after, *at.owned, *self.returned])
-        ahead = words([*self.forward.before, *self.forward.owned])
+        ahead = words([*self.forward.before, *self.forward.owned, *self.forward.after])
         free: dict[str, list[str]] = {}
         for n, line in enumerate(self.factory):
             name, _, made = line.partition(" = ")
@@ -159,6 +189,18 @@ class Emitter(Loop):
             elif family & ahead:
                 free.setdefault(made, []).append(name)
 
+    def bind_products(self) -> None:
+        """Where an array of the loop is asked for its product alone, let the loop have just that:
+        for a single row it takes hardly longer than to look it up."""
+        for at in (self.forward, self.backward):
+            for name, step in list(at.owned.items()):
+                inside = [line for line in at.loop if step in words([line])]
+                calls = sum(len(re.findall(rf"\b{step}\b", line)) for line in inside)
+                if calls and calls == sum(line.count(f"{step}.dot(") for line in inside):
+                    at.owned[name] = product = self.fresh(f"{step}_dot")
+                    at.products.add(name)
+                    at.loop = [line.replace(f"{step}.dot(", f"{product}(") for line in at.loop]
+
 
 def equation(text: str) -> str:
     """What a sum over all steps is in the textbook's notation, as a comment."""
@@ -168,5 +210,5 @@ def equation(text: str) -> str:
         earlier = left.removesuffix("_before")
         index = "{t−1}" if earlier != left else "t"
         return f"  # Σ_t {earlier}_{index}ᵀ {right}_t"
-    total = re.fullmatch(r"np\.ones\(len\(rows\((\w+)\)\), [\w.]+\) @ rows\(\1\)", text)
+    total = re.fullmatch(r"ones\w* @ rows\((\w+)\)", text)
     return f"  # Σ_t {total[1]}_t" if total else ""

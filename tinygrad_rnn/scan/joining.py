@@ -16,7 +16,7 @@ import numpy as np
 
 from tinygrad_rnn.scan.assembly import assembled
 from tinygrad_rnn.scan.batch import is_view
-from tinygrad_rnn.scan.rewrite import ordered, reached, total
+from tinygrad_rnn.scan.rewrite import ordered, reached, total, unread
 from tinygrad_rnn.scan.trace import Carried, Trace
 from tinygrad_rnn.scan.traced import Value, filled
 
@@ -123,11 +123,14 @@ def concatenated(parts: list[Value], axis: int) -> Value:
 def carry(trace: Trace) -> None:
     """Take the product off the gradient of each state, so that it can be joined, in the step
     before, with what the loss adds there. Rewrites the trace in place."""
-    values = ordered([v for v in trace.state_gradients if v is not None])
+    given = [v for v in trace.state_gradients if v is not None]
+    values = ordered([*given, *trace.added.values()])
     changing = reached(values, [*trace.inputs, *trace.states, *trace.adjoints])
+    outputs, pairs = unread(trace), zip(trace.states, trace.adjoints, strict=True)
+    linked = reached(values, [adjoint for state, adjoint in pairs if state not in outputs])
     taken: set[Value] = set()
-    outputs = [*values, *(v for v in trace.parameter_gradients if v is not None)]
-    pieces = {p for v in ordered(outputs) if v.function is assembled for p in v.args[3]}
+    gradients = [*values, *(v for v in trace.parameter_gradients if v is not None)]
+    pieces = {p for v in ordered(gradients) if v.function is assembled for p in v.args[3]}
     for n, gradient in enumerate(trace.state_gradients):
         adjoint = trace.adjoints[n]
         if gradient is None or adjoint is None or not is_row(gradient):
@@ -142,9 +145,21 @@ def carry(trace: Trace) -> None:
             rest = [other for other in terms if other is not term]
             if row in taken or row in pieces or is_view(row) or dear or len(rest) < len(terms) - 1:
                 continue
+            if row not in linked:  # known before the loop, and the product as well
+                continue
             taken.add(row)
-            joint = concatenated([matrix, identity(width, gradient.dtype)], 0)
-            trace.carried[n] = Carried(row, joint)
+            added = trace.added.get(n)
+            beside, below, alone = adjoint, identity(width, gradient.dtype), False
+            if (
+                added is not None
+                and is_product_of_row(added, lambda v: v not in changing)
+                and added.args[1].sample.nbytes <= PRODUCT
+                and trace.loss_alone
+                and not rest
+            ):
+                beside, below, alone = *added.args, True
+                trace.added[n] = beside
+            trace.carried[n] = Carried(row, concatenated([matrix, below], 0), beside, alone)
             trace.state_gradients[n] = total(rest) if rest else None
             break
 

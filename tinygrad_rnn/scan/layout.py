@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinygrad_rnn.scan.losses import cross_entropies, cross_entropy_gradient
 from tinygrad_rnn.scan.traced import Value
 from tinygrad_rnn.scan.write import literal
 
@@ -26,6 +29,12 @@ def numbers(a):
     return [a[t, ...] for t in range(len(a))]
 '''
 
+PRODUCTS = '''
+def products(a):
+    """The product of each step's array with a matrix, as a function."""
+    return [a_t.dot for a_t in a]
+'''
+
 ADDED_AT = '''
 def added_at(total, index, values):
     """An array with values added up at the index, repeated places too."""
@@ -34,7 +43,19 @@ def added_at(total, index, values):
     return total
 '''
 
-HELPERS = {"rows": ROWS, "numbers": NUMBERS, "added_at": ADDED_AT}
+
+def source(function: Callable[..., Any]) -> str:
+    """A function as a page has it, where nothing is known of types."""
+    return re.sub(r"(: | -> )Any", "", inspect.getsource(function))
+
+
+HELPERS = {
+    "rows": ROWS,
+    "numbers": NUMBERS,
+    "products": PRODUCTS,
+    "added_at": ADDED_AT,
+    **{f.__name__: source(f) for f in (cross_entropies, cross_entropy_gradient)},
+}
 
 
 def page(emitter: Emitter, title: str) -> str:
@@ -66,6 +87,7 @@ def forward_lines(emitter: Emitter) -> list[str]:
                 *part("Before the loop: what depends on no state, for all steps.", at.before),
                 *(f"{name}[0] = {start}" for name, start in zip(names, starts, strict=True)),
                 *part(f"The loop: {sets(names, 't')} from {sets(names, 't−1')}.", steps),
+                *part("After the loop: what no step reads, for all steps.", at.after),
                 f"return {', '.join(f'{name}[1:]' for name in names)},",
             ]
         ),
@@ -82,6 +104,7 @@ def backward_lines(emitter: Emitter) -> list[str]:
         *emitter.seeds,
         *emitter.input_names,
         *emitter.parameter_names,
+        *([] if emitter.windows else ['entering="state"']),
     ]
     if emitter.windows:
         what = "The loop: the gradient of each state, one lane for every loss that looks back."
@@ -130,19 +153,25 @@ def zeros(emitter: Emitter) -> list[str]:
 
 def lanes(emitter: Emitter) -> list[str]:
     """The loop over the losses that are alive at a step, around the lines of one."""
-    links = dict(zip(emitter.links, emitter.trace.states, strict=True))
+    pairs = zip(emitter.links, emitter.trace.states, strict=True)
+    links = {link: state for link, state in pairs if link in linked(emitter)}
     shapes = {link: ", ".join(["-1", *"1" * (len(v.shape) - 1)]) for link, v in links.items()}
     return [
         "for lane, start, seeded, cut in alive:",
         *indented(
             [
-                f"{', '.join(links)}, = links[lane]",
+                f"{', '.join(emitter.links)}, = links[lane]",
                 "if start:",
-                *indented([f"{link}[...] = 0" for link in links]),
+                *indented([f"{link}[...] = 0" for link in links] or ["pass"]),
                 *emitter.backward.loop,
                 "if cut is not None:",
                 *indented(
-                    [f"np.multiply({link}, cut.reshape({shapes[link]}), {link})" for link in links]
+                    [
+                        f"np.multiply({link}, cut.reshape({shapes[link]}), {link})"
+                        for link, state in links.items()
+                        if state.ndim
+                    ]
+                    or ["pass"]
                 ),
             ]
         ),
@@ -175,7 +204,10 @@ def indented(lines: list[str]) -> list[str]:
 
 def walk(at: Direction, of_numbers: set[str], which: str, turn: str = "") -> list[str]:
     """The views of each step of the program's own arrays."""
-    arrays = [f"numbers({name}{turn})" if name in of_numbers else name + turn for name in at.owned]
+    helpers = dict.fromkeys(of_numbers, "numbers") | dict.fromkeys(at.products, "products")
+    arrays = [
+        f"{helpers[name]}({name}{turn})" if name in helpers else name + turn for name in at.owned
+    ]
     if not arrays:
         return []
     source = arrays[0] if len(arrays) == 1 else f"zip({', '.join(arrays)})"

@@ -6,16 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_rnn.scan.ask import Ask, after_time
+from tinygrad_rnn.scan.adjoint import Adjoint
+from tinygrad_rnn.scan.ask import after_time
 from tinygrad_rnn.scan.assembly import assembled, covers
 from tinygrad_rnn.scan.batch import is_elementwise, is_view
 from tinygrad_rnn.scan.places import Direction
 from tinygrad_rnn.scan.traced import Value, filled
 from tinygrad_rnn.scan.write import into_buffer, literal, words
-
-FEW = 256
-"""Up to so many numbers a step, looking into the caller's array costs more than copying it."""
-
 
 ARITHMETIC = (np.add, np.subtract, np.multiply, np.divide, np.maximum, np.minimum)
 
@@ -23,20 +20,16 @@ NUMBERS = {0.0: "zero", 0.5: "half", 1.0: "one", 2.0: "two"}
 """What numbers are called."""
 
 
-class Loop(Ask):
+class Loop(Adjoint):
     """The lines of the loops.
 
-    links: the buffers in which the gradient of a state goes from a step to the one before.
-    seeds: the names of the gradients that the caller gives; copies: lines that copy them.
     copied: states that are no fresh result, with the array they are copied to.
     in_place: parts written inside of an assembly. accumulated: sums added up in the loop.
     """
 
     accumulated: list[tuple[str, Value]]
     returned: list[str]
-    seeds: list[str]
     copied: list[tuple[str, Value]]
-    copies: list[str]
     in_place: dict[Value, Value]
 
     def emit_loop(self, at: Direction) -> None:
@@ -52,7 +45,7 @@ class Loop(Ask):
         done: set[Value] = set()
         for n, value in enumerate(body):
             if value in self.trace.adjoints:
-                self._adjoint(value, at, body, last)
+                self.adjoint(value, at, body, last)
                 continue
             if value in self.rows:
                 self._fill_row(value, at)
@@ -236,60 +229,6 @@ class Loop(Ask):
         self.make_scratch(value, made)
         self.scratch[value] = made
         return made
-
-    def _adjoint(
-        self, value: Value, at: Direction, body: list[Value], last: dict[Value, int]
-    ) -> None:
-        """∂L/∂h_t: from the loss at t, and along the link from the step after it."""
-        part = self.trace.adjoints.index(value)
-        link, given = self.links[part], self.seeds[part]
-        carried = part in self.carried_rows
-        linked = self.trace.state_gradients[part] is not None
-        if carried:
-            loss = ""  # stands in the row
-        elif (not linked and not self.windows) or (value.ndim and np.size(value.sample) <= FEW):
-            copy = self._own_copy(given, value)
-            loss = at.owned.setdefault(copy, self.fresh(f"{given}_t"))
-            if not linked and not self.windows:
-                self.ends.append(f"{copy}[-1] += {link}_end")
-        else:
-            loss = at.given.setdefault(given, f"{given}_t")
-        if self.windows:
-            loss = f"{loss} if seeded else 0"
-        if not carried and not linked and value not in self.stored and not self.windows:
-            self.scratch[value] = loss
-            return
-        if self.written_to_stack(value):
-            out = self.step_of_stack(value, at)
-        elif linked and not carried and not self.windows and self._is_read(value, body, last):
-            out = self.scratch[value] = link
-        else:
-            out = self.fresh(value.name)
-            self.make_scratch(value, out)
-            self.scratch[value] = out
-        if carried:
-            row, matrix = self.carried_rows[part], self.trace.carried[part].matrix
-            at.loop.append(f"{at.owned[row]}.dot({self.constant(matrix, at)}, {out})")
-            if linked:
-                at.loop.append(f"np.add({out}, {link}, {out})")
-        else:
-            added, copied = f"np.add({link}, {loss}, {out})", f"np.copyto({out}, {loss})"
-            at.loop.append(added if linked else copied)
-
-    def _is_read(self, value: Value, body: list[Value], last: dict[Value, int]) -> bool:
-        """Whether an adjoint has been read for the last time before its link is written."""
-        written = self.trace.state_gradients[self.trace.adjoints.index(value)]
-        return last.get(value, 0) < (body.index(written) if written in body else len(body))
-
-    def _own_copy(self, given: str, value: Value) -> str:
-        """Copy an array of the caller: the views of its steps are made once, and what comes from
-        behind the last step can be added to it."""
-        name = self.fresh(f"{given}_here")
-        self.factory.append(f"{name} = empty({self.stack_shape(value)}, {literal(value.dtype)})")
-        self.copies.append(f"{name}[...] = {given}")
-        if value.shape == ():
-            self.of_numbers.add(name)
-        return name
 
     def _fill_row(self, value: Value, at: Direction) -> None:
         """Copy into a row what has its place elsewhere; the rest of it is there already."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_rnn.differentiate import leaves
 from tinygrad_rnn.scan.assembly import assembled, covers
 from tinygrad_rnn.scan.dependence import Dependence
 from tinygrad_rnn.scan.joining import is_row
@@ -16,7 +17,20 @@ from tinygrad_rnn.scan.traced import Value
 from tinygrad_rnn.scan.write import literal
 
 TAKEN = {
-    *("T", "np", "empty", "rows", "numbers", "added_at", "program", "forward", "backward"),
+    *(
+        "T",
+        "np",
+        "empty",
+        "rows",
+        "numbers",
+        "products",
+        "added_at",
+        "program",
+        "forward",
+        "backward",
+        "entering",
+    ),
+    *("cross_entropies", "cross_entropy_gradient"),
     *("windows", "lanes", "links", "alive", "lane", "start", "seeded", "cut"),
     *(name for name in dir(np) if isinstance(getattr(np, name), np.ufunc)),
     *keyword.kwlist,
@@ -31,7 +45,7 @@ class Direction:
     wanted: the values computed in the loop. owned: the arrays of the program it walks over, each
     with its name for a step; given: those of the caller. names: constants and views made in the
     function itself; arrays: those that the cell made of plain numbers, by their identity. spread:
-    constants as arrays of a larger shape.
+    constants as arrays of a larger shape. products: arrays of which it needs the products alone.
     """
 
     def __init__(self) -> None:
@@ -45,6 +59,7 @@ class Direction:
         self.names: dict[Value, str] = {}
         self.arrays: dict[int, str] = {}
         self.spread: dict[tuple[Value, tuple[int, ...]], str] = {}
+        self.products: set[str] = set()
 
 
 class Places(Dependence):
@@ -55,7 +70,7 @@ class Places(Dependence):
     which a value stands; fixed: the names of those that stay the same from step to step, and
     whole: the arrays and buffers in which the numbers of one step lie one after another.
     of_numbers: arrays with one number a step. placed: views for the values that are to stand inside
-    of a larger array. numbers: arrays of one number.
+    of a larger array. numbers: arrays of one number. ones: vectors of ones, by length and dtype.
     """
 
     def __init__(self, trace: Trace, windows: bool) -> None:
@@ -74,6 +89,7 @@ class Places(Dependence):
         self.placed: dict[Value, str] = {}
         self.numbers: dict[tuple[float, Any], str] = {}
         self.names_of_steps: dict[str, str] = {}
+        self.ones: dict[tuple[int, Any], str] = {}
 
     def fresh(self, hint: str) -> str:
         hint = "".join(c if c.isalnum() or c == "_" else "_" for c in hint) or "a"
@@ -84,7 +100,7 @@ class Places(Dependence):
         return name
 
     def hint(self, value: Value) -> str:
-        return value.name or ("d" if "g" in self.depends[value] else "a")
+        return value.name or ("d" if self.depends[value] & {"g", "o"} else "a")
 
     def home(self, value: Value) -> Direction:
         return self.forward if value in self.ahead else self.backward
@@ -93,7 +109,16 @@ class Places(Dependence):
         return f"({', '.join([steps, *map(str, value.shape)])}{',' if not value.shape else ''})"
 
     def make_stack(self, value: Value, name: str) -> None:
-        """A buffer for all steps."""
+        """A buffer for all steps; several, if the value is the results of one call."""
+        if isinstance(value.sample, tuple):
+            each = [
+                f"np.empty({self.stack_shape(Value(part))}, {literal(part.dtype)})"
+                for part in value.sample
+            ]
+            self.factory.append(f"{name} = {', '.join(each)}")
+            self.mine.add(name)
+            self.stack[value] = name
+            return
         maker = "zeros" if value.function is assembled and not covers(value) else "empty"
         shape, dtype = self.stack_shape(value), literal(value.dtype)
         made = self.placed.get(value, f"np.{maker}({shape}, {dtype})")
@@ -134,6 +159,6 @@ class Places(Dependence):
     def step_bytes(self) -> int:
         """The bytes of the buffers for one more step, the views of each step counted in."""
         own = [v for v in self.stack if self.stack[v] in self.mine and v not in self.placed]
-        sizes = (np.asarray(v.sample).nbytes for v in own)
+        sizes = (np.asarray(a).nbytes for v in own for a in leaves(v.sample))
         views = len(self.forward.owned) + len(self.backward.owned)
         return sum(sizes) + 150 * views

@@ -53,6 +53,11 @@ enough to stay near the processor, and to need little memory besides the states.
 that makes so many steps: each block costs some calls of its own."""
 
 
+def even(T: int, length: int) -> int:
+    """About so many steps, in blocks of one length: a short last one would cost like the others."""
+    return -(-T // max(1, round(T / length)))
+
+
 def planned(
     sequence: Sequence,
     state_bytes: int,
@@ -82,7 +87,7 @@ def planned(
     first = sequence.state_parts[0]
     batch = len(first) if first.ndim else 1
     rows = ROWS // max(1, batch)
-    chosen = block or max(16, rows, min(2 * rows, STEPS))
+    chosen = block or even(T, max(16, rows, min(2 * rows, STEPS)))
     slots = checkpoint
     if slots == "auto":
         if block is None:

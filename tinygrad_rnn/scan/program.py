@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import linecache
-import re
 import weakref
 from typing import Any
 
 import numpy as np
 
+from tinygrad_rnn.differentiate import leaves as parts
+from tinygrad_rnn.names import identifier
 from tinygrad_rnn.scan.captures import Captures
 from tinygrad_rnn.scan.emit import Emitter
 from tinygrad_rnn.scan.joining import carry
 from tinygrad_rnn.scan.layout import page
+from tinygrad_rnn.scan.outputs import gather
 from tinygrad_rnn.scan.plan import Plan, planned
 from tinygrad_rnn.scan.sequence import Sequence
 from tinygrad_rnn.scan.simplify import simplify
@@ -28,9 +30,11 @@ LENGTHS = 8
 class Program:
     """The source for one step's structure, and the workspaces made so far.
 
-    arguments: for every argument (states, inputs, parameters) that is a Tensor its place, and
-    whether it is given a gradient; wanted: the places of those that are. names: of the parts of
-    the state.
+    arguments: for every argument (states, inputs, parameters) that stands in the graph its place,
+    whether it is given a gradient, and its name if it is a plain array; wanted: the places of those
+    that are. names: of the parts of the state. added: of which of these the caller need not give a
+    gradient, for the outputs do. states: shapes and dtypes. needs: whether they depend on what
+    needs one. outputs_last: whether no step reads the last of them.
     """
 
     def __init__(self, sequence: Sequence, captured: Captures) -> None:
@@ -40,21 +44,25 @@ class Program:
             sequence.sample_input(),
             sequence.sample_state(),
             captured,
-            [type(x) is Tensor and x.requires_grad for x in sequence.input_parts],
+            [needs(x) for x in sequence.input_parts],
             (sequence.input_names, [identifier(name) for name in self.names]),
         )
+        step.loss_alone = sequence.loss_alone
         simplify(step)
         windows = isinstance(sequence.truncation, Windows)
         if not windows:
+            gather(step)
             carry(step)
         emitter = Emitter(step, windows)
         given = [*sequence.state_parts, *sequence.input_parts, *captured.arrays]
+        count, inputs = len(sequence.state_parts), len(list(parts(sequence.xs)))
+        plain = dict(enumerate(sequence.input_names[:inputs], count))
         self.arguments = [
-            (i, tensor.requires_grad and text != "None")
+            (i, needs(tensor) and text != "None", None if type(tensor) is Tensor else plain[i])
             for i, (tensor, text) in enumerate(zip(given, emitter.returned, strict=True))
-            if type(tensor) is Tensor
+            if type(tensor) is Tensor or i in plain
         ]
-        self.wanted = [i for i, needs in self.arguments if needs]
+        self.wanted = [i for i, wanted, _ in self.arguments if wanted]
         self.source = page(emitter, sequence.title())
         self.filename = f"<scan {id(self)}>"
         linecache.cache[self.filename] = (
@@ -70,6 +78,10 @@ class Program:
         self.spaces: dict[Plan, list[Workspace]] = {}
         self.plans: dict[Any, Plan] = {}  # made so far, by the options
         self.layouts = emitter.layouts
+        self.added = frozenset(step.added)
+        self.states = [(state.shape, state.dtype) for state in step.states]
+        self.needs = [adjoint is not None for adjoint in step.adjoints]
+        self.outputs_last = step.states[-1] in emitter.outputs
         # For planning: the bytes that a state takes, and all buffers of one more step.
         self.state_bytes = sum(np.asarray(v.sample).nbytes for v in step.states)
         self.step_bytes = self.state_bytes + emitter.step_bytes()
@@ -81,6 +93,13 @@ class Program:
         if plan is None:
             plan = self.plans[key] = planned(sequence, self.state_bytes, self.step_bytes, *options)
         return plan
+
+    def no_gradient(self, part: int, T: int) -> Any:
+        """What stands for the gradient of a part of the state to which the caller gives none."""
+        if part in self.added:
+            return None
+        shape, dtype = self.states[part]
+        return np.broadcast_to(np.zeros((), dtype), (T, *shape))
 
     def claimed(self, plan: Plan) -> Workspace:
         """Buffers for a plan that nobody looks into any more, or new ones; busy from now on.
@@ -103,6 +122,6 @@ class Program:
         return space
 
 
-def identifier(name: str) -> str:
-    """What a value of this name is called in the program: h_1 for h^(1)."""
-    return re.sub(r"\W+", "_", name).strip("_")
+def needs(thing: Any) -> bool:
+    """Whether it is a Tensor that needs a gradient."""
+    return type(thing) is Tensor and thing.requires_grad

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tinygrad_rnn.scan.traced import Value, mapped
+
+if TYPE_CHECKING:
+    from tinygrad_rnn.scan.trace import Trace
+
+GROUPS = ("results", "state_gradients", "input_gradients", "parameter_gradients")
+"""The outputs of a trace."""
 
 
 def ordered(outputs: list[Value]) -> list[Value]:
@@ -70,3 +76,17 @@ def total(terms: list[Any]) -> Any:
     for term in terms[1:]:
         result = computed(np.add, result, term)
     return result
+
+
+def unread(trace: Trace) -> set[Value]:
+    """The parts of the state that no step reads: outputs."""
+    groups = (getattr(trace, group) for group in GROUPS)
+    read = ordered([v for group in groups for v in group if v is not None])
+    return set(trace.states) - set(read)
+
+
+def recurring(trace: Trace) -> list[Value]:
+    """What the next state is computed from."""
+    outputs = unread(trace)
+    pairs = zip(trace.states, trace.results, strict=True)
+    return ordered([result for state, result in pairs if state not in outputs])

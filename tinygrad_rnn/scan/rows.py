@@ -52,7 +52,8 @@ class Rows(Places):
     """The rows of the two loops.
 
     rows: the joined values of the forward loop. carried_rows: for a part of the state whose
-    gradient is carried to the step before as a row, the array with these rows. ends: lines that put
+    gradient is carried to the step before as a row, the array with these rows, and carried_here the
+    place in it for what the loss adds. ends: lines that put
     in what comes from behind the last step, where no link does. state_arrays: the arrays in which
     the states stand, and layouts: how. joint: products of all steps that are parts of the product
     of a row, and products_of_rows: the names of these.
@@ -60,6 +61,7 @@ class Rows(Places):
 
     rows: dict[Value, Row]
     carried_rows: dict[int, str]
+    carried_here: dict[int, str]
     state_names: list[str]
     seeds: list[str]
     copies: list[str]
@@ -67,14 +69,16 @@ class Rows(Places):
 
     def lay_out_rows(self) -> None:
         """Choose for the joined values of the forward loop what is written in its place."""
-        self.rows, self.carried_rows = {}, {}
+        self.rows, self.carried_rows, self.carried_here = {}, {}, {}
         self.ends: list[str] = []
         self.products_of_rows: dict[tuple[Value, Value], str] = {}
         self.state_arrays: list[str] = []
         self.layouts: list[Layout] = []
         self.array_with: dict[Value, tuple[str, Layout]] = {}
         for value in self.order:
-            if value in self.ahead and is_row_of_parts(value) and not self.outside(value):
+            given_out = value in self.trace.results
+            in_loop = value in self.ahead and not self.outside(value) and not given_out
+            if in_loop and is_row_of_parts(value):
                 self._lay_out(value)
 
     def _lay_out(self, value: Value) -> None:
@@ -147,22 +151,21 @@ class Rows(Places):
         return lines
 
     def step_bytes(self) -> int:
-        carried = [(row, self.trace.adjoints[n]) for n, (row, _) in self.trace.carried.items()]
-        widths = sum(np.asarray(v.sample).nbytes for pair in carried for v in pair if v is not None)
-        return super().step_bytes() + widths
+        carried = [v for pair in self.trace.carried.values() for v in (pair.row, pair.beside)]
+        return super().step_bytes() + sum(np.asarray(v.sample).nbytes for v in carried)
 
     def lay_out_carried(self) -> None:
         """Rows of the backward loop: what is carried from the step after and what the loss adds."""
-        for part, (row, _) in self.trace.carried.items():
-            gradient, seed = self.trace.adjoints[part], self.seeds[part]
-            assert gradient is not None
+        for part, carried in self.trace.carried.items():
+            row, beside, seed = carried.row, carried.beside, self.seeds[part]
             width = row.shape[-1]
-            widths = (*row.shape[:-1], width + gradient.shape[-1])
+            widths = (*row.shape[:-1], width + beside.shape[-1])
             name = self.fresh(f"{self.hint(row)}_{seed}")
             here, after = self.fresh(f"{seed}_here"), self.fresh(f"{name}_after")
             maker = "np.zeros" if row.function is assembled and not covers(row) else "empty"
             shape = ", ".join(["T + 1", *map(str, widths)])
-            notation = f"[{self.hint(row)}_{{t+1}}, ∂L/∂{self.state_names[part]}_t]"
+            loss = self.hint(beside) if carried.alone else f"∂L/∂{self.state_names[part]}"
+            notation = f"[{self.hint(row)}_{{t+1}}, {loss}_t]"
             self.factory += [
                 f"{name} = {maker}(({shape}), {literal(row.dtype)})  # rows {notation}",
                 f"{after}, {here} = {name}[1:], {name}[1:, ..., {width}:]",
@@ -172,9 +175,15 @@ class Rows(Places):
             self.names_of_steps[after] = self.fresh(f"{name}_t")
             self.backward.owned[after] = self.names_of_steps[after]
             self.carried_rows[part] = after
-            self.copies += [f"{name}[-1, ..., :{width}] = 0", f"{here}[...] = {seed}"]
-            if self.trace.state_gradients[part] is None:
-                self.ends.append(f"{here}[-1] += {self.links[part]}_end")
+            end = f"{self.links[part]}_end" if carried.alone else "0"
+            self.copies.append(f"{name}[-1, ..., :{width}] = {end}")
+            self.carried_here[part] = here
+            if self.trace.state_gradients[part] is None and not carried.alone:
+                self.end(here, self.links[part])
+
+    def end(self, given: str, link: str) -> None:
+        """Add to the gradients of the last step what comes from behind it, where no link does."""
+        self.ends += [f"if type({link}_end) is not int:", f"    {given}[-1] += {link}_end"]
 
 
 def is_row_of_parts(value: Value) -> bool:

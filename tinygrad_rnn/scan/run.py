@@ -13,8 +13,9 @@ import numpy as np
 from tinygrad_rnn.derivatives.rules import Pullback
 from tinygrad_rnn.derivatives.table import ON_ENTRY, RULES
 from tinygrad_rnn.differentiate import leaves as parts
+from tinygrad_rnn.differentiate import rebuilt
 from tinygrad_rnn.exchange import exchanged, looking
-from tinygrad_rnn.graph import Array, Mark, Node, recording
+from tinygrad_rnn.graph import Array, Leaf, Mark, Node, recording
 from tinygrad_rnn.scan.captures import Captures
 from tinygrad_rnn.scan.lanes import schedule
 from tinygrad_rnn.scan.plan import Plan
@@ -44,7 +45,7 @@ def scan(
 ) -> tuple[Any, Any]:
     """`unroll`, compiled: the same states and gradients from a program written for this cell.
 
-    cell, xs, state, truncation, reset: as for `unroll`.
+    cell, xs, state, truncation, reset: as for `unroll`; a step may have any nesting of arrays.
     checkpoint: keep at most so many states and compute the rest again on the way back, on the
         binomial schedule; "auto" picks the number for a budget of bytes. None keeps everything.
     budget: bytes for buffers and kept states, for checkpoint="auto".
@@ -131,9 +132,8 @@ def scan_source(
 
 def unrolled(sequence: Sequence) -> tuple[Any, Any]:
     """What `unroll` gives, in the form that `scan` gives."""
-    states, last = unroll(
-        sequence.cell, sequence.xs, sequence.state, sequence.truncation, sequence.reset
-    )
+    xs = sequence.steps_of(iter(sequence.input_parts))
+    states, last = unroll(sequence.cell, xs, sequence.state, sequence.truncation, sequence.reset)
     stacked = [np.stack(steps) for steps in zip(*map(parts, states), strict=True)]
     following = iter(stacked)
     return map_state(lambda _: next(following), last), last
@@ -161,7 +161,11 @@ class Run:
     )
 
     def __init__(
-        self, sequence: Sequence, captured: Captures, program: Program, plan: Plan
+        self,
+        sequence: Sequence,
+        captured: Captures,
+        program: Program,
+        plan: Plan,
     ) -> None:
         self.space: Workspace | None = None
         self.sequence, self.program, self.plan = sequence, program, plan
@@ -171,7 +175,14 @@ class Run:
         self.wanted = program.wanted
         self.known: tuple[Callable[[], Any], dict[int, Any]] | None = None
         self.mark = mark = recording.mark if self.wanted else None
-        self.nodes = [] if mark is None else [tensors[i].node for i, _ in program.arguments]
+        self.nodes = (
+            []
+            if mark is None
+            else [
+                tensors[i].node if name is None else leaf(tensors[i], name)
+                for i, _, name in program.arguments
+            ]
+        )
         self.space = program.claimed(plan)
 
     def outputs(self) -> tuple[Any, Any]:
@@ -181,7 +192,11 @@ class Run:
         if self.mark is None:
             tensors = [Tensor(states) for states in stacked]
         else:
-            tensors = list(map(tracked, stacked, self._nodes(stacked, self.mark)))
+            made = zip(stacked, self._nodes(stacked, self.mark), self.program.needs, strict=True)
+            tensors = [
+                tracked(states, node) if needs else Tensor(states, name=node.name)
+                for states, node, needs in made
+            ]
         if not self.plan.all_states:
             return None, self._nested(tensors)
         return self._nested(tensors), self._nested([last_of(states) for states in tensors])
@@ -193,7 +208,7 @@ class Run:
                 (node, ("inputs", i), GRADIENT, (i, self))
                 if needs
                 else (node, ("inputs", i), None, ())
-                for node, (i, needs) in zip(self.nodes, self.program.arguments, strict=True)
+                for node, (i, needs, _) in zip(self.nodes, self.program.arguments, strict=True)
             ]
         )
         if len(stacked) == 1:
@@ -211,8 +226,7 @@ class Run:
     def _nested(self, tensors: list[Any]) -> Any:
         if self.sequence.flat:
             return tensors[0]
-        following = iter(tensors)
-        return map_state(lambda _: next(following), self.sequence.state)
+        return rebuilt(self.sequence.state, iter(tensors))
 
     def gradient(self, g: Any, i: int) -> Any:
         """∂L/∂(input i). All are computed together when the first is asked for; the others wait
@@ -240,17 +254,16 @@ class Run:
             ends = [adjoints.get(n, 0) for n in range(len(ends))]
             adjoints = {}
         seeds = [
-            adjoints[n]
-            if n in adjoints
-            else np.broadcast_to(np.zeros((), a.dtype), (self.plan.steps, *a.shape[1:]))
-            for n, a in enumerate(self.space.arrays)
+            adjoints[n] if n in adjoints else self.program.no_gradient(n, self.plan.steps)
+            for n in range(len(ends))
         ]
         truncation = self.sequence.truncation
         windows = (
             schedule(truncation, self.sequence.steps) if isinstance(truncation, Windows) else ()
         )
         inputs = len(self.sequence.input_parts)
-        return self.space.backward(seeds, ends, self.arrays, inputs, windows)
+        entering = "state" if any(i < len(seeds) for i in self.wanted) else ""
+        return self.space.backward(seeds, ends, self.arrays, inputs, windows, entering)
 
     def recorded(self, adjoints: dict[int, Any], create_graph: bool = True) -> list[Any]:
         """The gradients by `unroll`, one node per operation: as Tensors for derivatives of a
@@ -262,12 +275,13 @@ class Run:
         for i, copy in copies.items():
             copy.name = tensors[i].name
         count = len(sequence.state_parts)
-        following = iter([copies.get(i, tensors[i]) for i in range(count)])
+        given = [copies.get(i, tensor) for i, tensor in enumerate(tensors)]
+        following, xs = iter(given[:count]), sequence.steps_of(iter(given[count:]))
         carried = [i for i in self.wanted if i >= count + len(sequence.input_parts)]
         with exchanged([tensors[i] for i in carried], [copies[i] for i in carried]):
             states, last = unroll(
                 sequence.cell,
-                copies.get(count, sequence.xs),
+                xs,
                 map_state(lambda _: next(following), sequence.state),
                 sequence.repeatable,
                 sequence.reset,
@@ -340,6 +354,11 @@ def run_of(node: Node) -> Run | None:
     if node.function is _part:
         node = node.edges[0][0]
     return next((kept[1] for _, _, pullback, kept in node.edges if pullback is GRADIENT), None)
+
+
+def leaf(array: Array, name: str) -> Leaf:
+    """A node for inputs that are a plain array."""
+    return Leaf(array.shape, array.dtype, False, name)
 
 
 def last_of(states: Tensor) -> Tensor:

@@ -14,12 +14,10 @@ from __future__ import annotations
 from typing import Any
 
 from tinygrad_rnn.scan.assembly import assembling
-from tinygrad_rnn.scan.rewrite import identity, ordered, rewritten
+from tinygrad_rnn.scan.rewrite import GROUPS, identity, ordered, rewritten
 from tinygrad_rnn.scan.sums_and_factors import factoring, regrouping
 from tinygrad_rnn.scan.trace import Trace
 from tinygrad_rnn.scan.traced import Value
-
-GROUPS = ("results", "state_gradients", "input_gradients", "parameter_gradients")
 
 
 def simplify(trace: Trace) -> None:

@@ -67,16 +67,26 @@ def summed(ask: Ask, value: Value) -> str | None:
             if factor is not None and factor.ndim == 2 and right.ndim == 2:
                 return f"{rows(over_steps(factor))}.T @ {rows(over_steps(right))}"
         elif is_ones(left) and ask.stacked(right) and (left.ndim, right.ndim) == (1, 2):
-            name = over_steps(right)
-            return f"np.ones(len({rows(name)}), {literal(value.dtype)}) @ {rows(name)}"
+            return f"{ones(ask, right)} @ {rows(over_steps(right))}"
     if function is np.multiply and value.ndim == 2:
         for column, row in (value.args, value.args[::-1]):
             a, b = vector_of(column, 1), vector_of(row, 0)
             if a is not None and b is not None and ask.stacked(a) and ask.stacked(b):
                 return f"{over_steps(a)}.T @ {over_steps(b)}"
-    if value in ask.looping or batched(value, ask.stacked, lambda leaf: "") is None:
+    in_loop = value in ask.looping and "g" in ask.depends[value]
+    if in_loop or batched(value, ask.stacked, lambda leaf: "") is None:
         return None
     return f"{over_steps(value)}.sum(axis=0)"
+
+
+def ones(ask: Ask, value: Value) -> str:
+    """A vector of ones to add up the rows of all steps."""
+    key = len(value.sample), value.dtype
+    if key not in ask.ones:
+        ask.ones[key] = ask.fresh("ones")
+        made = f"{ask.ones[key]} = empty((T * {key[0]},), {literal(value.dtype)})"
+        ask.factory += [made, f"{ask.ones[key]}[...] = 1"]
+    return ask.ones[key]
 
 
 def factors(value: Value) -> tuple[Value | None, Value] | None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_rnn.scan.joining import joined
-from tinygrad_rnn.scan.rewrite import computed, ordered, reached, rewritten, total
+from tinygrad_rnn.scan.rewrite import computed, ordered, reached, recurring, rewritten, total
 from tinygrad_rnn.scan.trace import Trace
 from tinygrad_rnn.scan.traced import Value
 
@@ -19,6 +19,7 @@ def regrouping(outputs: list[Value], trace: Trace) -> dict[Value, Value]:
     values = ordered(outputs)
     uses = Counter(id(v) for value in values for v in value.operands)
     uses.update(id(v) for v in outputs)
+    needed, ahead = set(recurring(trace)), set(ordered(trace.results))
     state, adjoint = reached(values, trace.states), reached(values, trace.adjoints)
     changing = reached(values, [*trace.inputs, *trace.states, *trace.adjoints])
     inner = {
@@ -31,7 +32,8 @@ def regrouping(outputs: list[Value], trace: Trace) -> dict[Value, Value]:
     new: dict[Value, Value] = {}
     for value in values:
         fresh = rewritten(value, new) if value.function is not None else value
-        if value.function is np.add and value in state - adjoint and id(value) not in inner:
+        loops = value in state - adjoint and (value in needed or value not in ahead)
+        if value.function is np.add and loops and id(value) not in inner:
             terms = terms_of(value, uses)
             light = [t for t in terms if not among(t, state)]
             heavy = [t for t in terms if among(t, state)]

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinygrad_rnn.differentiate import leaves as parts
+from tinygrad_rnn.differentiate import leaves_like
 from tinygrad_rnn.exchange import exchanged
 from tinygrad_rnn.graph import Mark, Node, marked
 from tinygrad_rnn.scan.captures import Captures
@@ -26,10 +27,17 @@ from tinygrad_rnn.tensor import Tensor
 
 
 class Carried(NamedTuple):
-    """The part of a state's gradient that is a product of a row with a matrix of parameters."""
+    """The part of a state's gradient that is a product of a row with a matrix of parameters.
+
+    beside: what stands in one row with it in the step before, and is multiplied by the same
+    matrix: what the loss adds there; or, where that is a product itself, the row of that. Then they
+    are alone: they are all that the gradient of the state consists of.
+    """
 
     row: Value
     matrix: Value
+    beside: Value
+    alone: bool
 
 
 class Trace:
@@ -39,7 +47,9 @@ class Trace:
     Tensors and arrays. results: h_t. adjoints: ∂L/∂h_t. And the gradients, None where there is
     none: for states ∂L/∂h_{t−1}, for inputs, for parameters. carried: of the gradient of a state,
     by its place, the product that is computed with the step before; for `state_gradients` has the
-    rest then, see `joining.py`.
+    rest then, see `joining.py`. added: of ∂L/∂h_t, what the step's own outputs add to what the
+    caller gives, see `outputs.py`. loss_alone: whether the caller gives a gradient of the last
+    part of the state only.
     """
 
     inputs: list[Value]
@@ -51,6 +61,8 @@ class Trace:
     input_gradients: list[Value | None]
     parameter_gradients: list[Value | None]
     carried: dict[int, Carried]
+    added: dict[int, Value]
+    loss_alone: bool
 
 
 def trace(
@@ -94,7 +106,7 @@ def _trace(
     names: tuple[Sequence[str], Sequence[str]],
 ) -> Trace:
     result = Trace()
-    result.carried = {}
+    result.carried, result.added, result.loss_alone = {}, {}, False
     x_names, state_names = names
     result.inputs = [Value(p, name) for p, name in zip(parts(x), x_names, strict=True)]
     result.states = [Value(p, name) for p, name in zip(parts(state), state_names, strict=True)]
@@ -140,15 +152,17 @@ def _backward(
             f"they must be equal, so the initial state must have the shape {returned}, or the "
             f"cell is wrong"
         )
-    for before, after in zip(parts(state), parts(new), strict=True):
+    returned_parts = leaves_like(state, new)  # the keys of a dict may come in another order
+    for before, after in zip(parts(state), returned_parts, strict=True):
         if before.dtype != after.dtype:
             raise TraceError(
                 f"the cell was given a state of {before.dtype} and returned one of {after.dtype}: "
                 f"let inputs, parameters and state have one dtype, for example by xs.astype(...)"
             )
-    outputs = [h if isinstance(h, Tensor) else Tensor(h) for h in parts(new)]
+    outputs = [h if isinstance(h, Tensor) else Tensor(h) for h in returned_parts]
     result.results = [
-        h.data.value if isinstance(h.data, Traced) else Value(np.asarray(h.data)) for h in outputs
+        h.data.value if isinstance(h.data, Traced) else Value(h.data, "", np.array, (h.data,))
+        for h in outputs
     ]
     result.adjoints = [
         Value(np.ones_like(v.sample), f"d{s.name}") if h.requires_grad else None

@@ -8,7 +8,6 @@ written down alike. Each traced array also has a sample of its numbers, for shap
 from __future__ import annotations
 
 import functools
-import math
 import operator
 import os
 import sys
@@ -18,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
+from tinygrad_rnn.scan.losses import cross_entropies, cross_entropy_gradient
 from tinygrad_rnn.tensor import Tensor
 
 PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
@@ -152,10 +152,11 @@ class Traced(NDArrayOperatorsMixin):
     def __array_function__(
         self, function: Callable[..., Any], types: Any, args: Any, kwargs: Any
     ) -> Any:
-        if any(isinstance(a, Tensor) for a in args):
+        if Tensor in types:
             return NotImplemented
         if hasattr(function, "__wrapped__") and not function.__module__.startswith("numpy"):
             # A function of the table: not its name is written down but the NumPy in it.
+            args = mapped(args, lambda a: a.data if isinstance(a, Tensor) else a)
             result = straight().get(function, function.__wrapped__)(*args, **kwargs)
             given = args[0]
             if isinstance(result, Traced) and isinstance(given, Traced):
@@ -248,34 +249,43 @@ def straight() -> dict[Any, Callable[..., Any]]:
     """Functions that choose by their numbers how to compute, written without a choice."""
     from tinygrad_rnn import functions
 
+    def of_floats(x: Any) -> Any:
+        return x.astype(np.float64) if x.dtype.kind in "iub" else x
+
     def parts(x: Any) -> tuple[Any, Any, Any]:
         shift = np.max(x, axis=-1, keepdims=True)
         e = np.exp(x - shift)
         return e, np.sum(e, axis=-1, keepdims=True), shift
 
     def softmax(x: Any) -> Any:
-        e, s, _ = parts(x)
+        e, s, _ = parts(of_floats(x))
         return e / s
 
     def log_softmax(x: Any) -> Any:
+        x = of_floats(x)
         _, s, shift = parts(x)
         return x - shift - np.log(s)
 
-    def hits(logits: Any, labels: Any) -> Any:
-        functions.label_places(logits, _sample(_value(labels)))  # refuses what does not fit
-        labels = labels if isinstance(labels, Traced) else np.asanyarray(labels)
-        return labels[..., None] == np.arange(logits.shape[-1])
+    def scored(logits: Any, labels: Any) -> Any:
+        logits = of_floats(logits)
+        return record(
+            cross_entropies, (logits, labels, np.ones_like(logits, shape=logits.shape[-1]))
+        )
 
     def cross_entropy(logits: Any, labels: Any, found: Any) -> Any:
-        at = hits(logits, labels)
-        below = np.sum(np.where(at, log_softmax(logits), logits.dtype.type(0)), axis=-1)
-        # A label of a later step that no class has can be refused no more; its loss is −log 0.
-        below = np.where(np.any(at, axis=-1), below, logits.dtype.type(-np.inf))
-        return -np.sum(below) / math.prod(below.shape)
+        functions.label_places(logits, _sample(_value(labels)))  # refuses what does not fit
+        losses, _, _ = scored(logits, labels)
+        if losses.size == 1:
+            return np.reshape(losses, ())
+        return np.sum(losses) / losses.size if logits.dtype.itemsize > 2 else np.mean(losses)
 
     def residual(logits: Any, labels: Any, weight: Any, found: Any) -> Any:
-        difference = softmax(logits) - hits(logits, labels).astype(logits.dtype)
-        return difference * (weight / math.prod(logits.shape[:-1]))
+        losses, e, s = scored(logits, labels)
+        if losses.size == 1:
+            weights = np.reshape(weight, losses.shape)
+        else:
+            weights = np.broadcast_to(weight / losses.size, losses.shape)
+        return record(cross_entropy_gradient, (e, s, labels, weights))
 
     return {
         functions.softmax: softmax,

@@ -105,25 +105,31 @@ class Workspace:
 
     def backward(
         self,
-        seeds: list[Array],
+        seeds: list[Array | None],
         ends: list[Any],
         arrays: list[Array],
         inputs: int,
-        windows: tuple[Any, ...],
+        windows: tuple[Any, ...] = (),
+        entering: str = "state",
     ) -> list[Array | None]:
         """The gradients of [*states, *inputs, *parameters].
 
-        seeds: ∂L/∂h of each part for all steps, ends: what comes from behind the last step.
+        seeds: ∂L/∂h of each part for all steps, ends: what comes from behind the last step, each
+        None or 0 if there is none. entering: "state" if the gradients of the states that enter the
+        first step are asked for, else "".
         """
         count = len(self.arrays)
         totals: list[Any] = []
         if self.plan.blocks == 1 and self.plan.keeps_blocks:
-            given = windows or ends
-            return list(self.blocks[0][1](*given, *seeds, *arrays[count:]))
+            if windows:
+                return list(self.blocks[0][1](*windows, *seeds, *arrays[count:]))
+            return list(self.blocks[0][1](*ends, *seeds, *arrays[count:], entering))
         for n in self._blocks_backwards(arrays, inputs):
             start, stop = self.plan.bounds(n)
-            parts = [x[start:stop] for x in (*seeds, *arrays[count : count + inputs])]
-            found = list(self.blocks[n][1](*ends, *parts, *arrays[count + inputs :]))
+            given = (*seeds, *arrays[count : count + inputs])
+            parts = [None if x is None else x[start:stop] for x in given]
+            asked = "block" if n else entering
+            found = list(self.blocks[n][1](*ends, *parts, *arrays[count + inputs :], asked))
             ends = [0 if end is None else end for end in found[:count]]
             if not totals:
                 totals = [None] * count + [
