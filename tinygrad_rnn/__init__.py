@@ -29,7 +29,7 @@ from tinygrad_rnn.optimizers import (
     clip_grad_value,
 )
 from tinygrad_rnn.randomized import Randomized
-from tinygrad_rnn.scan import scan, scan_source
+from tinygrad_rnn.scan import Propagation, scan, scan_source
 from tinygrad_rnn.stacked import Stacked, from_torch
 from tinygrad_rnn.state import detach, reset
 from tinygrad_rnn.storage import load, save
@@ -38,6 +38,7 @@ from tinygrad_rnn.sweep import contributions, gradients, tape
 from tinygrad_rnn.tensor import Tensor
 from tinygrad_rnn.truncation import TBPTT, Full, Subsequence, Window
 from tinygrad_rnn.unroll import unroll
+from tinygrad_rnn.with_loss import WithLoss
 
 keep_freed_memory()
 
@@ -49,6 +50,7 @@ __all__ = [
     "Full",
     "GRUCell",
     "LSTMCell",
+    "Propagation",
     "RMSProp",
     "RNNCell",
     "Randomized",
@@ -56,6 +58,7 @@ __all__ = [
     "Subsequence",
     "Tensor",
     "Window",
+    "WithLoss",
     "analysis",
     "anomaly",
     "check_gradients",

@@ -21,6 +21,7 @@ from tinygrad_rnn import diagnosis, differentiate, operators, tensor
 from tinygrad_rnn.diagnosis import Call
 from tinygrad_rnn.graph import Array, Edge, Node, marked, recording
 from tinygrad_rnn.operators import install
+from tinygrad_rnn.scan import propagation
 from tinygrad_rnn.scan import run as running
 from tinygrad_rnn.scan.run import Run, adjoints_of, run_of, unrolled
 from tinygrad_rnn.scan.traced import user_frame
@@ -128,6 +129,15 @@ def last_watched(last_of: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tens
         result = last_of(states)
         _look(result, operator.getitem, (states, -1), {})
         return result
+
+    return call
+
+
+def propagation_watched(propagated: Callable[..., Any]) -> Callable[..., Any]:
+    """A propagation with a graph, if there is somebody to look at it."""
+
+    def call(*args: Any) -> Any:
+        return (propagated if watch.wrong is None else propagation.recorded)(*args)
 
     return call
 
@@ -259,6 +269,7 @@ READERS: list[tuple[dict[str, Any], str, Callable[..., Any]]] = [
     (vars(tensor), "apply", apply_watched),
     (vars(operators), "apply", apply_watched),
     (vars(running), "last_of", last_watched),
+    (vars(propagation), "propagated", propagation_watched),
     (vars(sweeping), "sweep", gradients_watched),
     (vars(differentiate), "sweep", gradients_watched),
 ]

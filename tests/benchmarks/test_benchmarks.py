@@ -31,6 +31,10 @@ def small(B: int, blocks: int = 1) -> workloads.Problem:
         (handwritten.batch, 6, 1),
         (handwritten.calls_alone, 6, 1),
         (handwritten.calls_alone, 1, 1),
+        (peers.propagation, 1, 1),
+        (peers.propagation, 6, 1),
+        (peers.propagation, 6, 2),
+        (peers.propagation, 6, 4),
         (peers.recorded_hoisted, 6, 1),
         (peers.recorded_hoisted, 1, 3),
         (peers.recorded_hoisted, 6, 4),
@@ -70,7 +74,8 @@ def test_disagreement_ends_the_run() -> None:
         agree([Stub("a", 0), Stub("b", 1e-2)], "tiny")  # type: ignore[list-item]
 
 
-def test_scan_needs_little_more_memory_than_the_program_written_by_hand() -> None:
+@pytest.mark.parametrize("peer", [peers.scan, peers.propagation])
+def test_little_more_memory_than_the_program_written_by_hand(peer: Callable[..., Any]) -> None:
     """The peak of a training step over a thousand steps. What is more: the logits, which the graph
     keeps, where the program by hand writes their gradient over them."""
     problem = workloads.problem("longbatch")
@@ -88,7 +93,7 @@ def test_scan_needs_little_more_memory_than_the_program_written_by_hand() -> Non
         tracemalloc.stop()
         return found
 
-    for mine, by_hand in zip(peaks(peers.scan), peaks(peers.by_hand), strict=True):
+    for mine, by_hand in zip(peaks(peer), peaks(peers.by_hand), strict=True):
         assert mine <= 1.1 * by_hand
 
 
@@ -96,4 +101,6 @@ def test_the_parts_of_a_step_make_up_the_step():
     taken = parts.parts_of_scan("tiny", 3)
     assert len(taken) == 5
     assert all(seconds > 0 for seconds in taken.values())
+    taken = parts.parts_of_propagation("tiny", 3)
+    assert len(taken) == 3 and all(seconds > 0 for seconds in taken.values())
     assert parts.products_of_lstm("lstm char") > 0

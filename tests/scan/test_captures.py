@@ -13,6 +13,7 @@ import pytest
 
 import tinygrad_rnn as tg
 from tests.scan.test_scan import parameter
+from tinygrad_rnn.scan.captures import Captures
 
 XS, H_0 = np.random.default_rng(0).standard_normal((3, 2, 4)), np.zeros((2, 4))
 Pair = collections.namedtuple("Pair", "W k")
@@ -120,7 +121,9 @@ KINDS = ["slots", "class", "methods", "module", "attribute", "dataclass", "named
 def test_numbers_and_weights_may_change(kind: str) -> None:
     cell, changes = cell_and_changes(kind)
     for change in [lambda: None, *changes]:
+        look = Captures(cell, watching=True)
         change()
+        assert look.unchanged() == (change not in changes)
         np.testing.assert_allclose(
             tg.scan(cell, XS, H_0)[1].data, tg.unroll(cell, XS, H_0)[1].data, rtol=0, atol=1e-14
         )
@@ -128,8 +131,11 @@ def test_numbers_and_weights_may_change(kind: str) -> None:
 
 @pytest.mark.parametrize("cell", [of_a_comprehension, WithMethods()])
 def test_a_variable_of_the_module_may_change(cell: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    for value in (0.5, 0.25):
+    for value in (0.75, 0.25):
+        look = Captures(cell, watching=True)
+        assert look.unchanged()
         monkeypatch.setitem(globals(), "factor", value)
+        assert not look.unchanged()
         np.testing.assert_allclose(
             tg.scan(cell, XS, H_0)[1].data, tg.unroll(cell, XS, H_0)[1].data, rtol=0, atol=1e-14
         )
@@ -141,8 +147,45 @@ def test_a_set_may_grow() -> None:
     def cell(x: Any, h: Any) -> Any:
         return np.tanh(h * max(numbers) + x)
 
-    for number in (0.5, 1.5):
+    for number in (1.5, 2.5):
+        look = Captures(cell, watching=True)
+        assert look.unchanged()
         numbers.add(number)
+        assert not look.unchanged()
         np.testing.assert_allclose(
             tg.scan(cell, XS, H_0)[1].data, tg.unroll(cell, XS, H_0)[1].data, rtol=0, atol=1e-14
         )
+
+
+def test_what_else_is_seen_to_change() -> None:
+    W, scale, box = parameter(4, 4, seed=1), np.ones(4), {"k": 0.5}
+
+    def phi(a: Any, slope: float = 1.0) -> Any:
+        return np.tanh(slope * a)
+
+    def cell(x: Any, h: Any) -> Any:
+        return phi(h @ W * scale + x * box["k"])
+
+    def exchange() -> None:
+        nonlocal scale
+        scale = np.ones((2, 4))
+
+    changes: list[Callable[[], Any]] = [
+        lambda: setattr(W, "requires_grad", False),
+        lambda: setattr(W, "data", W.data.astype(np.float32)),
+        exchange,
+        lambda: box.update(k=0.1),
+        lambda: box.update(other=0.1),
+        lambda: box.pop("other"),
+        lambda: setattr(phi, "__defaults__", (2.0,)),
+        lambda: setattr(phi, "note", 1),
+        lambda: setattr(phi, "__code__", (lambda a, slope: a).__code__),
+    ]
+    for change in changes:
+        look = Captures(cell, watching=True)
+        assert look.unchanged()
+        change()
+        assert not look.unchanged()
+    look = Captures(cell, watching=True)
+    W.data = W.data + 1  # other numbers are no change
+    assert look.unchanged()
