@@ -12,28 +12,24 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy is imported
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from tqdm import trange
 
 import tinygrad_rnn as tg
-from benchmarks.peers import by_hand, own, scan
+from benchmarks.peers import by_hand, own, propagation
 from benchmarks.workloads import problem
 from tinygrad_rnn.scan.workspace import Workspace
 
 STEPS = 2000
 
 
-def parts_of_scan(workload: str, steps: int) -> dict[str, float]:
-    """The medians, in seconds, of the parts of one training step, one after the other in its flow.
-
-    The program's own share is taken at its two doors, the forward and the backward function.
-    """
-    given = problem(workload)
-    cell, state, parameters, _ = own(given)
-    *_, W_hq, b_q = parameters
+@contextmanager
+def at_the_doors() -> Iterator[list[float]]:
+    """The seconds that each call of a program takes, forward and backward, inside the block."""
     inside: list[float] = []
 
     def timed(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -45,11 +41,22 @@ def parts_of_scan(workload: str, steps: int) -> dict[str, float]:
 
         return call
 
-    rows: list[list[float]] = []
     forward, backward = Workspace.forward, Workspace.backward
     Workspace.forward, Workspace.backward = timed(forward), timed(backward)  # type: ignore[method-assign]
     try:
-        for _ in trange(steps, desc=workload):
+        yield inside
+    finally:
+        Workspace.forward, Workspace.backward = forward, backward  # type: ignore[method-assign]
+
+
+def parts_of_scan(workload: str, steps: int) -> dict[str, float]:
+    """The medians, in seconds, of the parts of one training step, one after the other."""
+    given = problem(workload)
+    cell, state, parameters, _ = own(given)
+    *_, W_hq, b_q = parameters
+    rows: list[list[float]] = []
+    with at_the_doors() as inside:
+        for _ in trange(steps, desc=f"scan, {workload}"):
             inside.clear()
             for parameter in parameters:
                 parameter.grad = None
@@ -63,8 +70,6 @@ def parts_of_scan(workload: str, steps: int) -> dict[str, float]:
             whole = np.diff(clock)
             there, back = inside
             rows.append([there, whole[0] - there, whole[1], back, whole[2] - back])
-    finally:
-        Workspace.forward, Workspace.backward = forward, backward  # type: ignore[method-assign]
     names = (
         "the program forward",
         "around it",
@@ -72,8 +77,24 @@ def parts_of_scan(workload: str, steps: int) -> dict[str, float]:
         "the program backward",
         "the rest of backward",
     )
-    medians = map(statistics.median, zip(*rows, strict=True))
-    return dict(zip(names, medians, strict=True))
+    return medians(names, rows)
+
+
+def parts_of_propagation(workload: str, steps: int) -> dict[str, float]:
+    """The same of a propagation, whose programs have the loss in them."""
+    step = propagation(problem(workload))
+    rows: list[list[float]] = []
+    with at_the_doors() as inside:
+        for _ in trange(steps, desc=f"propagation, {workload}"):
+            inside.clear()
+            start = time.perf_counter()
+            step()
+            rows.append([*inside, time.perf_counter() - start - sum(inside)])
+    return medians(("the program forward", "the program backward", "around them"), rows)
+
+
+def medians(names: Sequence[str], rows: list[list[float]]) -> dict[str, float]:
+    return dict(zip(names, map(statistics.median, zip(*rows, strict=True)), strict=True))
 
 
 def products_of_lstm(workload: str) -> float:
@@ -110,16 +131,17 @@ def median_of(step: Callable[[], Any], rounds: int = 21) -> float:
 
 def main() -> None:
     for workload in ("tiny", "long"):
-        parts = parts_of_scan(workload, STEPS if workload == "tiny" else STEPS // 20)
-        for name, seconds in parts.items():
-            print(f"{workload:10} {name:24} {seconds * 1e6:8.1f} µs")
-        print(f"{workload:10} {'all of it':24} {sum(parts.values()) * 1e6:8.1f} µs")
+        steps = STEPS if workload == "tiny" else STEPS // 20
+        for what, take_apart in (("scan", parts_of_scan), ("propagation", parts_of_propagation)):
+            parts = take_apart(workload, steps)
+            for name, seconds in (*parts.items(), ("all of it", sum(parts.values()))):
+                print(f"{workload:10} {what:12} {name:24} {seconds * 1e6:8.1f} µs")
         hand = median_of(by_hand(problem(workload)), 201)
-        print(f"{workload:10} {'the program by hand':24} {hand * 1e6:8.1f} µs")
+        print(f"{workload:10} {'by hand':37} {hand * 1e6:8.1f} µs")
     for workload in ("lstm char", "lstm medium"):
-        products, whole = products_of_lstm(workload), median_of(scan(problem(workload)))
-        print(f"{workload:10} {'its products':24} {products * 1e3:8.1f} ms")
-        print(f"{workload:10} {'all of it':24} {whole * 1e3:8.1f} ms")
+        products, whole = products_of_lstm(workload), median_of(propagation(problem(workload)))
+        print(f"{workload:24} {'its products':24} {products * 1e3:8.1f} ms")
+        print(f"{workload:24} {'all of it':24} {whole * 1e3:8.1f} ms")
 
 
 if __name__ == "__main__":

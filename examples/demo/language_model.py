@@ -59,11 +59,9 @@ class Model:
     def parameters(self) -> dict[str, tg.Tensor]:
         return {**self.cell.parameters(), "W_hq": self.W_hq, "b_q": self.b_q}
 
-    def loss(self, inputs: Any, labels: Any, state: Any) -> tuple[Any, Any]:
-        """The mean cross-entropy over a chunk, and the state to go on with."""
-        xs = tg.one_hot(inputs, len(self.vocabulary), np.float32)
-        states, state = tg.unroll(self.cell, xs, state)
-        return tg.cross_entropy(np.stack(states) @ self.W_hq + self.b_q, labels), state
+    def loss(self, h: Any, y: Any) -> Any:
+        """l_t, the cross-entropy of the guess at one step, the mean over the batch."""
+        return tg.cross_entropy(h @ self.W_hq + self.b_q, y)
 
     def sample(self, prefix: str, length: int, rng: np.random.Generator) -> str:
         """`length` characters, each drawn from the model's own guess, after a prefix."""
@@ -90,12 +88,14 @@ def train(
 ) -> History:
     """Truncated backpropagation through time, a chunk per update, the state carried over.
 
-    Between two chunks the state is detached: over the whole text this is `Subsequence(steps)`.
+    A chunk begins with the numbers that the last one ended with, and no gradient flows back to
+    it: over the whole text this is `Subsequence(steps)`.
     It ends after so many updates, or seconds, whichever comes first. The bar shows perplexity,
     exp of the loss, averaged over the last updates.
     """
     history = History([], [])
     optimizer = tg.Adam(model.parameters(), learning_rate=0.003)
+    propagate = tg.Propagation(tg.WithLoss(model.cell, model.loss))
     numbers = model.vocabulary.encode(text)
     batch_size = min(batch_size, (len(numbers) - 1) // steps)
     smooth = np.log(len(model.vocabulary))
@@ -104,10 +104,9 @@ def train(
         while True:
             state = None  # the text begins anew
             for inputs, labels in chunks(numbers, batch_size, steps):
-                loss, state = model.loss(inputs, labels, state)
-                state = state.detach()
+                xs = tg.one_hot(inputs, len(model.vocabulary), np.float32)
                 optimizer.zero_grad()
-                loss.backward()
+                loss, state = propagate({"x": xs, "y": labels}, state)
                 norm = tg.clip_grad_norm(optimizer.parameters, max_norm)
                 optimizer.step()
                 history.losses.append(loss.item())
