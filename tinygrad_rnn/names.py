@@ -51,6 +51,12 @@ def name(state: Any, names: Iterable[tuple[str, ...]], t: int) -> None:
                 node.name = f"{before}{t}{after}"
 
 
+def without_step(name: tuple[str, ...]) -> str:
+    """What the values of all steps are called together: h^(1) is all of h_1^(1), h_2^(1), ..."""
+    before, *after = name
+    return before.removesuffix("_") + "".join(after)
+
+
 def identifier(name: str) -> str:
     """What a value of this name is called in the program: h_1 for h^(1)."""
     return re.sub(r"\W+", "_", name).strip("_")

@@ -69,6 +69,12 @@ def test_names_of_the_parts() -> None:
     states, _ = tg.scan(cell, {"x": X.data, "z": Z.data}, np.zeros((B, H)))
     assert {"x", "z", "h"} <= {node.name for node in tg.tape(states)}
     assert "def forward(h_0, x, z, W" in tg.scan_source(cell, {"x": X, "z": Z}, np.zeros((B, H)))
+    source = tg.scan_source(
+        lambda x, h: np.tanh(x[0] @ W + x[1] @ V + h),
+        list(zip(X, Z, strict=True)),
+        np.zeros((B, H)),
+    )
+    assert "def forward(h_0, x_1, x_2, W, V" in source
     (h,) = tg.unroll(lambda x, h: x[0] + x[1] + h, [(X[0], Z[0])], np.zeros((B, D)))[0]
     assert h.name == "h_1"
 

@@ -13,6 +13,11 @@ from tinygrad_rnn.scan.rows import Rows, span
 from tinygrad_rnn.scan.traced import Value, filled, values_in
 from tinygrad_rnn.scan.write import expression, literal
 
+ARITHMETIC = (np.add, np.subtract, np.multiply, np.divide, np.maximum, np.minimum)
+
+NUMBERS = {0.0: "zero", 0.5: "half", 1.0: "one", 2.0: "two"}
+"""What numbers are called."""
+
 
 class Ask(Rows):
     """Names for values: of all steps, or in a loop; asking for one sees to it that it is there."""
@@ -74,7 +79,9 @@ class Ask(Rows):
             return self._assembled_at_once(value, home)
         rule = None
         if self.outside(value):
-            rule = batched(value, self.stacked, lambda v: self.text(v, home, self.all_steps))
+            rule = batched(
+                value, self.stacked, lambda v: self.argument(v, value, home, self.all_steps)
+            )
         if rule is None:
             self.keep(value)
             return self.stack[value]
@@ -219,6 +226,23 @@ class Ask(Rows):
         if name not in walked:
             walked[name] = self.name_of_step(name)
         return walked[name]
+
+    def argument(self, leaf: Any, value: Value, at: Direction, name: Any) -> str:
+        """The source of an argument of a call; a number beside arrays of one kind as an array, for
+        of 0.5 a ufunc would make one at every call."""
+        if isinstance(leaf, int | float | np.floating):
+            same = [v.dtype for v in value.operands if v.function is not filled or v.ndim]
+            if value.function in ARITHMETIC and same and set(same) == {value.dtype}:
+                return self.number(leaf, value.dtype)
+        return self.text(leaf, at, name)
+
+    def number(self, number: Any, dtype: Any) -> str:
+        """The name of a number as an array."""
+        key = float(number), dtype
+        if key not in self.numbers:
+            self.numbers[key] = name = self.fresh(NUMBERS.get(key[0], "number"))
+            self.factory.append(f"{name} = np.array({literal(key[0])}, {literal(dtype)})")
+        return self.numbers[key]
 
     def text(self, leaf: Any, at: Direction, name: Any) -> str:
         """The source of an argument: a value by its name, anything else as a literal."""

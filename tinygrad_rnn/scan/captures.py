@@ -134,7 +134,7 @@ class Captures:
         if of_user and code.co_names:
             names, known = names_in(code), thing.__globals__
             self.watch(map, known.get, names)
-            self.watch(both, thing.__dict__)
+            self.watch(elements, thing.__dict__)
             holders: list[Any] = [] if self.owner is None else [self.owner]
             for variable in names:
                 if variable in known:
@@ -240,7 +240,8 @@ def both(entries: dict[Any, Any]) -> tuple[Any, ...]:
 
 def inside(thing: Any) -> tuple[Any, ...]:
     """The class of an object, and its attributes."""
-    return (type(thing), *both(getattr(thing, "__dict__", EMPTY)))
+    attributes = getattr(thing, "__dict__", EMPTY)
+    return (thing.__class__, *attributes, *attributes.values(), END)
 
 
 def elements(sequence: Iterable[Any]) -> tuple[Any, ...]:

@@ -126,7 +126,9 @@ class Emitter(Loop):
         """Compute an output for all steps, after the loop; in its place, if it has none yet."""
         at = self.forward
         if result not in self.stack and self.comes_after(result) and not is_view(result):
-            rule = batched(result, self.stacked, lambda v: self.text(v, at, self.all_steps))
+            rule = batched(
+                result, self.stacked, lambda v: self.argument(v, result, at, self.all_steps)
+            )
             if rule is not None and rule.into is not None:
                 self.stack[result] = after
                 self.whole.add(after)
@@ -210,5 +212,5 @@ def equation(text: str) -> str:
         earlier = left.removesuffix("_before")
         index = "{t−1}" if earlier != left else "t"
         return f"  # Σ_t {earlier}_{index}ᵀ {right}_t"
-    total = re.fullmatch(r"ones\w* @ rows\((\w+)\)", text)
+    total = re.fullmatch(r"ones\w*\.dot\(rows\((\w+)\)\)", text)
     return f"  # Σ_t {total[1]}_t" if total else ""

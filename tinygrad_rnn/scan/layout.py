@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_rnn.scan.losses import cross_entropies, cross_entropy_gradient
+from tinygrad_rnn.scan.losses import cross_entropies, cross_entropy_gradient, places_of
 from tinygrad_rnn.scan.traced import Value
 from tinygrad_rnn.scan.write import literal
 
@@ -49,12 +49,13 @@ def source(function: Callable[..., Any]) -> str:
     return re.sub(r"(: | -> )Any", "", inspect.getsource(function))
 
 
+# Each before those that need it.
 HELPERS = {
     "rows": ROWS,
     "numbers": NUMBERS,
     "products": PRODUCTS,
     "added_at": ADDED_AT,
-    **{f.__name__: source(f) for f in (cross_entropies, cross_entropy_gradient)},
+    **{f.__name__: source(f) for f in (places_of, cross_entropies, cross_entropy_gradient)},
 }
 
 
@@ -70,8 +71,10 @@ def page(emitter: Emitter, title: str) -> str:
     states = "".join(f", {name}=None" for name in emitter.state_arrays)
     body = [f'"""{title}"""', *buffers, "", *forward, "", *backward, "", "return forward, backward"]
     text = "\n".join([f"def program(T{states}, empty=np.empty):", *indented(body)]) + "\n"
-    helpers = [helper for name, helper in HELPERS.items() if f"{name}(" in text]
-    return "\n\n".join(["import numpy as np\n", *(h.strip() + "\n" for h in helpers), text])
+    for name, helper in reversed(HELPERS.items()):
+        if f"{name}(" in text:
+            text = f"{helper.strip()}\n\n\n{text}"
+    return f"import numpy as np\n\n\n{text}"
 
 
 def forward_lines(emitter: Emitter) -> list[str]:

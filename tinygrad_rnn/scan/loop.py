@@ -14,11 +14,6 @@ from tinygrad_rnn.scan.places import Direction
 from tinygrad_rnn.scan.traced import Value, filled
 from tinygrad_rnn.scan.write import into_buffer, literal, words
 
-ARITHMETIC = (np.add, np.subtract, np.multiply, np.divide, np.maximum, np.minimum)
-
-NUMBERS = {0.0: "zero", 0.5: "half", 1.0: "one", 2.0: "two"}
-"""What numbers are called."""
-
 
 class Loop(Adjoint):
     """The lines of the loops.
@@ -154,19 +149,7 @@ class Loop(Adjoint):
                 leaf = np.asarray(leaf.args[1], leaf.dtype)[()]
             elif leaf.shape != value.shape:
                 return self._spread(leaf, value, at)
-        if isinstance(leaf, int | float | np.floating):
-            same = [v.dtype for v in value.operands if v.function is not filled or v.ndim]
-            if value.function in ARITHMETIC and same and set(same) == {value.dtype}:
-                return self._number(leaf, value.dtype)
-        return self.text(leaf, at, lambda v, _: self.step(v, at))
-
-    def _number(self, number: Any, dtype: Any) -> str:
-        """The name of a number as an array."""
-        key = float(number), dtype
-        if key not in self.numbers:
-            self.numbers[key] = name = self.fresh(NUMBERS.get(key[0], "number"))
-            self.factory.append(f"{name} = np.array({literal(key[0])}, {literal(dtype)})")
-        return self.numbers[key]
+        return self.argument(leaf, value, at, lambda v, _: self.step(v, at))
 
     def _spread(self, leaf: Value, value: Value, at: Direction) -> str:
         """The name of an array of the value's shape with what is the same in all steps."""

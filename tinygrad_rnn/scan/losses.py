@@ -13,6 +13,12 @@ from typing import Any
 import numpy as np
 
 
+def places_of(chosen: Any, classes: int) -> Any:
+    """Where the chosen entry of each row is, all rows one after another."""
+    places = np.arange(0, len(chosen) * classes, classes)
+    return places + chosen if chosen.dtype == places.dtype else places + chosen.astype(int)
+
+
 def cross_entropies(
     logits: Any, labels: Any, ones: Any, losses: Any = None, e: Any = None, s: Any = None
 ) -> Any:
@@ -30,7 +36,7 @@ def cross_entropies(
             f"the labels must lie in 0..{classes - 1}, for the logits have {classes} classes, "
             f"but they range over {chosen.min()}..{chosen.max()}"
         )
-    shift = np.maximum.reduce(o, axis=None)
+    shift: Any = float(np.maximum.reduce(o, axis=None))
     if 0 <= shift <= 16:
         shift = 0
         np.exp(o, e_rows)
@@ -43,17 +49,15 @@ def cross_entropies(
         np.exp(np.subtract(o, shift, e_rows), e_rows)
         np.sum(e_rows, axis=1, out=sums)
         shift = shift[:, 0]
-    places = np.arange(0, o.size, classes)
-    np.add(places, chosen, places, casting="unsafe")
-    at_labels = o.reshape(-1)[places]
-    np.subtract(np.log(sums), at_labels - shift, losses.reshape(-1))
+    at_labels = o.reshape(-1)[places_of(chosen, classes)]
+    if np.ndim(shift) or shift:
+        at_labels -= shift  # first: a large shift would swallow the logarithms' digits
+    np.subtract(np.log(sums), at_labels, losses.reshape(-1))
     return losses, e, s
 
 
 def cross_entropy_gradient(e: Any, s: Any, labels: Any, weights: Any, out: Any = None) -> Any:
     """(softmax − 1 at the label) · weight of the place; the softmax is e / s."""
     out = np.multiply(e, (weights / s)[..., None], out)
-    places = np.arange(0, out.size, out.shape[-1])
-    np.add(places, labels.reshape(-1), places, casting="unsafe")
-    out.reshape(-1)[places] -= weights.reshape(-1)
+    out.reshape(-1)[places_of(labels.reshape(-1), out.shape[-1])] -= weights.reshape(-1)
     return out

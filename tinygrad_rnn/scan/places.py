@@ -30,7 +30,7 @@ TAKEN = {
         "backward",
         "entering",
     ),
-    *("cross_entropies", "cross_entropy_gradient"),
+    *("cross_entropies", "cross_entropy_gradient", "places_of"),
     *("windows", "lanes", "links", "alive", "lane", "start", "seeded", "cut"),
     *(name for name in dir(np) if isinstance(getattr(np, name), np.ufunc)),
     *keyword.kwlist,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,7 +28,8 @@ class Ready(NamedTuple):
     """What serves all sequences of one form.
 
     weights: ∂L/∂l_t = 1/T. seeds: the gradients of all parts of the state, of which only the last
-    is given one. windows: the lanes. entering: what is asked of the initial state.
+    is given one. windows: the lanes. entering: what is asked of the initial state. nested: brings
+    the parts of a state into its form.
     """
 
     program: Program
@@ -35,6 +38,7 @@ class Ready(NamedTuple):
     seeds: list[Any]
     windows: tuple[Any, ...]
     entering: str
+    nested: Callable[[Iterator[Any]], Any]
 
 
 class Propagation:
@@ -129,7 +133,8 @@ class Propagation:
                     f"tg.scan and backward"
                 )
         plan = program.plan(sequence, None, 0, self._block, "all")
-        weights = np.full(T, 1 / T, losses.dtype)
+        state, weights = sequence.state, np.full(T, 1 / T, losses.dtype)
+        is_plain = type(state) is tuple and all(type(part) is Tensor for part in state)
         seeds = [program.no_gradient(n, T) for n in range(len(sequence.state_parts) - 1)]
         return Ready(
             program,
@@ -138,6 +143,7 @@ class Propagation:
             [*seeds, weights],
             schedule(truncation, T) if isinstance(truncation, Windows) else (),
             "state" if any(i <= len(seeds) for i in program.wanted) else "",
+            tuple if is_plain else partial(rebuilt, map_state(lambda _: 0, state)),
         )
 
 
@@ -147,14 +153,15 @@ def propagated(propagation: Propagation, xs: Any, state: Any, reset: Any) -> tup
         sequence = prepared(
             propagation._model, xs, state, propagation._truncation, reset, loss_alone=True
         )
-        program, space, weights, seeds, windows, entering = propagation.ready_for(sequence)
+        ready = propagation.ready_for(sequence)
+        program, space, weights, seeds, windows, entering, nested = ready
         given = propagation.arguments(sequence)
         arrays = [t.data if type(t) is Tensor else t for t in given]
-        leaves = [given[i].node for i in program.wanted]
+        leaves = [given[i]._node for i in program.wanted]
     inputs = len(sequence.input_parts)
     stacked = space.forward(arrays, inputs)
     loss = weights.dot(stacked[-1])
-    last = rebuilt(sequence.state, iter([states[-1].copy() for states in stacked]))
+    last = nested(iter([states[-1].copy() for states in stacked]))
     if recording.mark is not None:
         found = space.backward(seeds, [0] * len(seeds), arrays, inputs, windows, entering)
         for leaf, i in zip(leaves, program.wanted, strict=True):

@@ -11,7 +11,7 @@ import numpy as np
 from tinygrad_rnn.differentiate import leaves as parts
 from tinygrad_rnn.differentiate import leaves_like, rebuilt
 from tinygrad_rnn.functions import scale_gradient
-from tinygrad_rnn.names import by_place, identifier, names_of
+from tinygrad_rnn.names import by_place, identifier, names_of, without_step
 from tinygrad_rnn.randomized import Randomized
 from tinygrad_rnn.state import check_rows, map_state, zero_rows
 from tinygrad_rnn.tensor import Tensor
@@ -49,10 +49,7 @@ class Sequence:
 
     @property
     def state_names(self) -> list[str]:
-        return [
-            before.removesuffix("_") + "".join(after)  # h^(1) is all of h_1^(1), h_2^(1), ...
-            for before, *after in names_of(self.cell, self.state)
-        ]
+        return [without_step(name) for name in names_of(self.cell, self.state)]
 
     @property
     def input_names(self) -> tuple[str, ...]:
@@ -153,18 +150,18 @@ def steps_in(cell: Any, xs: Any, inputs: list[Any], nested: bool) -> int:
     if not nested:
         check_shape(cell, xs, np.shape(xs))
         return len(xs)
-    T: tuple[int, ...] = np.shape(inputs[0])[:1] if inputs else ()
-    for array in inputs:
-        if np.shape(array)[:1] != T:
-            T = ()
-    return T[0] if T else length_of_each(dict(zip(names_of_inputs(xs), inputs, strict=True)))
+    try:
+        (T,) = {array.shape[0] for array in inputs}
+    except (AttributeError, IndexError, ValueError):
+        return length_of_each(dict(zip(names_of_inputs(xs), inputs, strict=True)))  # says why
+    return int(T)
 
 
 def names_of_inputs(xs: Any) -> tuple[str, ...]:
     """What the parts of the inputs are called."""
     if isinstance(xs, np.ndarray | Tensor):
         return ("x",)
-    return tuple(identifier("".join(name)) for name in by_place(xs, "x"))
+    return tuple(identifier(without_step(name)) for name in by_place(xs, "x"))
 
 
 def stacked(xs: Any) -> Any:

@@ -67,7 +67,7 @@ def summed(ask: Ask, value: Value) -> str | None:
             if factor is not None and factor.ndim == 2 and right.ndim == 2:
                 return f"{rows(over_steps(factor))}.T @ {rows(over_steps(right))}"
         elif is_ones(left) and ask.stacked(right) and (left.ndim, right.ndim) == (1, 2):
-            return f"{ones(ask, right)} @ {rows(over_steps(right))}"
+            return f"{ones(ask, right)}.dot({rows(over_steps(right))})"
     if function is np.multiply and value.ndim == 2:
         for column, row in (value.args, value.args[::-1]):
             a, b = vector_of(column, 1), vector_of(row, 0)
