@@ -10,6 +10,7 @@ import numpy as np
 
 from tinygrad_rnn.scan.batch import source
 from tinygrad_rnn.scan.dependence import Dependence
+from tinygrad_rnn.scan.rewrite import unread
 from tinygrad_rnn.scan.trace import Trace
 
 
@@ -17,6 +18,8 @@ def gather(trace: Trace) -> None:
     """Take what a step's outputs add to ∂L/∂h_t, E_t, off the loop: the gradient that enters the
     step is then the caller's and E_t together. Rewrites the trace in place.
     """
+    if not unread(trace):
+        return
     known = Dependence(trace, windows=False)
     for n, (state, adjoint) in enumerate(zip(trace.states, trace.adjoints, strict=True)):
         if adjoint is None or state in known.outputs or known.uses[adjoint] != 1:

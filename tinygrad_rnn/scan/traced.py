@@ -26,7 +26,7 @@ PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 class Value:
     """One array of the program, and the call that makes it; None for what is given."""
 
-    __slots__ = ("args", "function", "kwargs", "name", "origin", "sample")
+    __slots__ = ("_found", "args", "function", "kwargs", "name", "origin", "sample")
 
     def __init__(
         self,
@@ -42,6 +42,7 @@ class Value:
         self.args = args
         self.kwargs = kwargs or {}
         self.origin: tuple[str, Value] | None = None  # of which function of which value it is made
+        self._found: tuple[Any, Any, list[Value]] | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -58,7 +59,11 @@ class Value:
     @property
     def operands(self) -> list[Value]:
         """The values among the arguments, also inside lists, tuples and dicts."""
-        return list(values_in((self.args, self.kwargs)))
+        found = self._found  # asked for again and again
+        if found is None or found[0] is not self.args or found[1] is not self.kwargs:
+            here = list(values_in((self.args, self.kwargs)))
+            found = self._found = self.args, self.kwargs, here
+        return found[2]
 
 
 def values_in(tree: Any) -> Any:
