@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import functools
 import types
 from collections.abc import Callable
 from typing import Any
@@ -163,8 +164,10 @@ def test_what_else_is_seen_to_change() -> None:
     def phi(a: Any, slope: float = 1.0) -> Any:
         return np.tanh(slope * a)
 
+    bent = functools.partial(phi, slope=1.0)
+
     def cell(x: Any, h: Any) -> Any:
-        return phi(h @ W * scale + x * box["k"])
+        return bent(h @ W * scale + x * box["k"])
 
     def exchange() -> None:
         nonlocal scale
@@ -177,6 +180,7 @@ def test_what_else_is_seen_to_change() -> None:
         lambda: box.update(k=0.1),
         lambda: box.update(other=0.1),
         lambda: box.pop("other"),
+        lambda: bent.__setstate__((phi, (), {"slope": 2.0}, {})),
         lambda: setattr(phi, "__defaults__", (2.0,)),
         lambda: setattr(phi, "note", 1),
         lambda: setattr(phi, "__code__", (lambda a, slope: a).__code__),

@@ -332,16 +332,21 @@ def test_outputs_of_integers_and_booleans() -> None:
 
 
 def test_a_gradient_is_not_added_into_what_others_read() -> None:
-    """The outputs' part of ∂L/∂h is a look into an array that a weight's gradient needs as well."""
-    V = parameter(H, 2 * H, seed=13)
+    """What an output adds to ∂L/∂h is also the gradient of an input, or a part of another one."""
+    V, bias = parameter(H, Q, seed=13), parameter(2, 3, H, seed=15)
+    parameters, xs = [parameter_U, V, bias], parameter(T, 3, H, seed=9)
 
-    def cell(x: Any, state: Any) -> Any:
-        h = np.tanh(x @ parameter_W + state[0] @ parameter_U)
-        both = np.stack([h, h * 2])
-        return h, both @ V
+    def shared(x: Any, state: Any) -> Any:
+        h = np.tanh(x + state[0] @ parameter_U)
+        return h, np.sin((h + x) @ V)
 
-    state = np.zeros((3, H)), np.zeros((2, 3, 2 * H))
-    compare(cell, state, [parameter_W, parameter_U, V], parameter(T, 3, D, seed=9))
+    def looked_into(x: Any, state: Any) -> Any:
+        h = np.tanh(x + state[0] @ parameter_U)
+        return h, np.sin(np.stack([h, x]) + bias)
+
+    h = np.zeros((3, H))
+    compare(shared, (h, np.zeros((3, Q))), parameters, xs)
+    compare(looked_into, (h, np.zeros((2, 3, H))), parameters, xs)
 
 
 def test_a_dict_may_come_back_in_another_order() -> None:

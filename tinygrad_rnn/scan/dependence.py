@@ -91,10 +91,10 @@ class Dependence:
             if value.function is None or not self.stacked(value) or "g" in self.depends[value]:
                 continue
             ahead = value in self.ahead
-            hangs = any(v in late and (v in self.ahead) is ahead for v in value.operands)
-            if ahead and "h" in self.depends[value] and value not in self.recurring:
-                # It comes after the loop, which has left all single results behind.
-                hangs = is_part(value) and value.args[0] in late
+            waits = ahead and "h" in self.depends[value] and value not in self.recurring
+            hangs = not waits and any(  # what comes after the loop finds all that the loop has made
+                v in late and (v in self.ahead) is ahead for v in value.operands
+            )
             early = ahead or is_view(value) or self.depends[value] & {"h", "o"} != {"h"}
             at_once = value.function is assembled or batched(value, self.stacked, lambda v: "")
             if hangs or not at_once or not (early or np.size(value.sample) <= AT_ONCE):
