@@ -112,6 +112,9 @@ def test_a_model_in_the_graph() -> None:
     states, (last, loss) = tg.unroll(model, {"x": X.data, "y": np.ones((T, B, H))})
     assert (last.name, loss.name) == ("h_6", "l_6")
     assert [loss.shape for _, loss in states] == [()] * T
+    (_, losses), _ = tg.scan(model, {"x": X.data, "y": np.ones((T, B, H))})
+    names = {node.name for node in tg.tape(losses)}
+    assert {"h_0", "x", "y", "W_xh", "l"} <= names and "l_0" not in names  # which no step reads
     assert model.output((last, loss)) is last and model.parameters() == cell.parameters()
     stacked = tg.WithLoss(tg.Stacked([tg.LSTMCell(D, H, rng=0), cell.__class__(H, H, rng=0)]), max)
     assert tg.names.names_of(stacked, stacked.initial_state(2)) == [

@@ -56,11 +56,12 @@ class Program:
         emitter = Emitter(step, windows)
         given = [*sequence.state_parts, *sequence.input_parts, *captured.arrays]
         count, inputs = len(sequence.state_parts), len(list(parts(sequence.xs)))
+        unread = {n for n, state in enumerate(step.states) if state in emitter.outputs}
         plain = dict(enumerate(sequence.input_names[:inputs], count))
         self.arguments = [
             (i, needs(tensor) and text != "None", None if type(tensor) is Tensor else plain[i])
             for i, (tensor, text) in enumerate(zip(given, emitter.returned, strict=True))
-            if type(tensor) is Tensor or i in plain
+            if (type(tensor) is Tensor or i in plain) and i not in unread
         ]
         self.wanted = [i for i, wanted, _ in self.arguments if wanted]
         self.source = page(emitter, sequence.title())
