@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_rnn.differentiate import leaves
+from tinygrad_rnn.differentiate import leaves, leaves_like
 from tinygrad_rnn.graph import Mark, recording
 from tinygrad_rnn.names import name, names_of
 from tinygrad_rnn.state import by_rows, link, map_state, scaled
@@ -67,6 +67,7 @@ def stream(
 
 def _run(cell: Any, xs: Iterable[Any], state: Any, enter: Linked | Sliding) -> Iterator[Any]:
     names: list[tuple[str, ...]] = []
+    nesting: Any = None
     t = -1
     steps = (at_step(xs, n) for n in range(length(xs))) if isinstance(xs, dict) else xs
     for t, x in enumerate(steps):
@@ -78,7 +79,7 @@ def _run(cell: Any, xs: Iterable[Any], state: Any, enter: Linked | Sliding) -> I
             check_width(cell, x, t)
             if t == 0:
                 state = initial_state(cell, state, [x])
-                names = names_of(cell, state)
+                names, nesting = names_of(cell, state), map_state(lambda _: 0, state)
                 entered = state
             else:
                 entered = enter(state, t)
@@ -86,7 +87,7 @@ def _run(cell: Any, xs: Iterable[Any], state: Any, enter: Linked | Sliding) -> I
             if t == 0:
                 compare(entered, state, t)
             if before is not None:
-                name(state, names, t + 1)
+                name(leaves_like(nesting, state), names, t + 1)
         finally:
             recording.mark = before
         del x, entered  # while the caller has the state, nothing else is held for him

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_rnn.differentiate import leaves
+from tinygrad_rnn.differentiate import leaves, leaves_like
 from tinygrad_rnn.graph import CollectorAtRest, Mark, recording, scope
 from tinygrad_rnn.names import by_place, name, names_of
 from tinygrad_rnn.state import link, map_state, tensor
@@ -132,7 +132,7 @@ class Run:
                     if node.name is None:
                         node.name = f"{head}{t + 1}{tail}"
                 elif mark is not None:
-                    name(state, names, t + 1)
+                    name(leaves_like(self.state, state), names, t + 1)
                 states.append(state)
         finally:
             recording.mark = before

@@ -6,6 +6,8 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from tinygrad_rnn.differentiate import leaves, rebuilt
 from tinygrad_rnn.names import names_of
 from tinygrad_rnn.stacked import output_of
@@ -61,7 +63,12 @@ class WithLoss:
         return rebuilt(inner, names), "l_{t}"
 
     def initial_state(self, batch_size: int) -> Any:
-        """The cell's own, and a loss of zero."""
+        """The cell's own, and a loss of zero; TypeError for a cell that has none."""
+        if not hasattr(self.cell, "initial_state"):
+            raise TypeError(
+                f"{getattr(self.cell, '__name__', self.cell)} has no initial_state(batch_size), so "
+                f"the sequence needs the state to begin with: the pair of the cell's state and 0.0"
+            )
         state = self.cell.initial_state(batch_size)
         return state, no_loss((state if type(state) is Tensor else leaves(state)[0]).dtype)
 
@@ -71,7 +78,7 @@ class WithLoss:
 
     def parameters(self) -> dict[str, Tensor]:
         """The cell's; those of the loss are with whoever made it."""
-        return dict(self.cell.parameters())
+        return dict(getattr(self.cell, "parameters", dict)())
 
     def __repr__(self) -> str:
         return f"WithLoss({self.cell!r})"
@@ -89,4 +96,4 @@ def describe(given: Any) -> str:
         return f"a dict with {', '.join(map(repr, given)) or 'nothing in it'}"
     if isinstance(given, (tuple, list)):
         return f"a {type(given).__name__} of {len(given)}"
-    return f"one {type(given).__name__} of shape {given.shape}"
+    return f"one {type(given).__name__} of shape {np.shape(given)}"

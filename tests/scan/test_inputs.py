@@ -131,3 +131,16 @@ def test_states_of_the_stream() -> None:
         for (h, loss), (expected, same) in zip(tg.stream(model, given), states, strict=True):
             np.testing.assert_array_equal(h.data, expected.data)
             assert loss.data == same.data
+
+
+def test_a_function_in_a_model() -> None:
+    model = tg.WithLoss(lambda x, h: np.tanh(x @ W + h @ U), lambda h, y: np.sum(h * y))
+    sequence = {"x": X.data, "y": np.ones((T, B, H))}
+    assert model.parameters() == {}
+    for run in (tg.unroll, tg.scan, tg.Propagation(model)):
+        given = (sequence,) if isinstance(run, tg.Propagation) else (model, sequence)
+        with pytest.raises(TypeError, match=r"<lambda> has no initial_state.* the pair of"):
+            run(*given)
+        run(*given, (np.zeros((B, H)), 0.0))
+    with pytest.raises(TypeError, match=r"but a step got one int of shape \(\)"):
+        model(3, (0, 0))

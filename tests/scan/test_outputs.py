@@ -352,7 +352,7 @@ def test_a_gradient_is_not_added_into_what_others_read() -> None:
 def test_a_dict_may_come_back_in_another_order() -> None:
     def cell(x: Any, s: Any) -> Any:
         h = np.tanh(x @ parameter_W + s["h"] @ parameter_U)
-        return {"c": s["c"] + h, "h": h}
+        return {"c": 0.5 * s["c"] + h * h, "h": h}
 
     state = {"h": np.zeros((3, H)), "c": np.ones((3, H))}
     xs = parameter(T, 3, D, seed=9).data
@@ -360,6 +360,17 @@ def test_a_dict_may_come_back_in_another_order() -> None:
     for key in state:
         expected = np.stack([step[key].data for step in steps])
         np.testing.assert_allclose(states[key].data, expected, rtol=0, atol=1e-14)
+    for step in (steps[2], list(tg.stream(cell, xs, state))[2]):
+        assert {key: part.name for key, part in step.items()} == {"c": "c_3", "h": "h_3"}
+
+    def curvature(run: Callable[..., Any]) -> Any:
+        _, last = run(cell, xs, state)
+        loss = np.sum(last["c"] ** 2) + np.sum(np.sin(last["h"]))
+        (slope,) = tg.gradients(loss, [parameter_U], create_graph=True)
+        return tg.gradients(np.sum(slope * slope), [parameter_U, parameter_W])
+
+    for mine, theirs in zip(curvature(tg.scan), curvature(tg.unroll), strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=0, atol=1e-11)
 
 
 @pytest.mark.parametrize("truncation", [tg.Subsequence([1, 2, 3]), tg.Window([0, 1, 2])], ids=repr)

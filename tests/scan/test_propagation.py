@@ -13,6 +13,7 @@ import pytest
 import tinygrad_rnn as tg
 from tests.scan.test_outputs import LOSSES, OUTPUT, W_hq, entropy, model_of, sequence
 from tests.scan.test_scan import CELLS, STRATEGIES, leaves, parameter
+from tinygrad_rnn.derivatives.table import RULES
 from tinygrad_rnn.scan.propagation import recorded
 
 T, D, H, Q = 7, 3, 4, 5
@@ -258,3 +259,18 @@ def test_another_class_is_seen() -> None:
     compare(propagation, [W_hq], sequence(3))
     loss.__class__ = Often
     compare(propagation, [W_hq], sequence(3))
+
+
+def test_a_rule_entered_anew_counts() -> None:
+    model = model_of("tanh")
+    propagation, W_hh = tg.Propagation(model), [model.cell.W_hh]
+    _, _, before = gradients(lambda: propagation(sequence(3)), W_hh)
+    ((_, old),) = RULES[np.tanh].arguments
+    try:
+        tg.derivative(np.tanh, lambda g, y: 2 * g * (1 - y * y))
+        _, _, found = gradients(lambda: propagation(sequence(3)), W_hh)
+    finally:
+        tg.derivative(np.tanh, old.function)
+    _, _, again = gradients(lambda: propagation(sequence(3)), W_hh)
+    assert not np.allclose(found[0], before[0])
+    np.testing.assert_array_equal(again[0], before[0])

@@ -55,6 +55,9 @@ class Dependence:
                 self.needed_back.add(value.args[0])
         self.piecewise = {p for v in self.order if v.function is assembled for p in v.args[3]}
         self.late = self._late()
+        # What has no form for all steps is made in the loop, with all that it is made of.
+        inside = ordered([v for v in self.late if v in self.ahead and "h" in self.depends[v]])
+        self.recurring = self._with_parts([*self.recurring, *inside])
         self.reshaped: set[Value] = set()
         for value in reversed(self.order):
             if is_view(value) and (value.function is np.reshape or value in self.reshaped):
@@ -99,9 +102,6 @@ class Dependence:
             at_once = value.function is assembled or batched(value, self.stacked, lambda v: "")
             if hangs or not at_once or not (early or np.size(value.sample) <= AT_ONCE):
                 late.add(value)
-        # What has no form for all steps is made in the loop, with all that it is made of.
-        inside = ordered([v for v in late if v in self.ahead and "h" in self.depends[v]])
-        self.recurring = self._with_parts([*self.recurring, *inside])
         return late
 
     def known_before(self, value: Value) -> bool:

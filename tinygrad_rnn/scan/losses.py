@@ -1,5 +1,6 @@
 """Cross-entropy as a program has it: two functions that its page shows, each for any number of
-places at once.
+places at once. A page needs NumPy alone and writes into buffers, so they are not the rows of the
+table in `functions.py`, which take any kind of array; the numbers are the same.
 
 Reductions along a short axis are slow in NumPy, so the exponentials take one shift for all places
 and their sums are a product with ones. Where a row lies so far below the largest entry that digits

@@ -17,20 +17,9 @@ from tinygrad_rnn.scan.traced import Value
 from tinygrad_rnn.scan.write import literal
 
 TAKEN = {
-    *(
-        "T",
-        "np",
-        "empty",
-        "rows",
-        "numbers",
-        "products",
-        "added_at",
-        "program",
-        "forward",
-        "backward",
-        "entering",
-    ),
-    *("cross_entropies", "cross_entropy_gradient", "places_of"),
+    *("T", "np", "empty", "program", "forward", "backward", "entering"),
+    *("rows", "numbers", "products", "added_at"),
+    *("places_of", "cross_entropies", "cross_entropy_gradient"),
     *("windows", "lanes", "links", "alive", "lane", "start", "seeded", "cut"),
     *(name for name in dir(np) if isinstance(getattr(np, name), np.ufunc)),
     *keyword.kwlist,

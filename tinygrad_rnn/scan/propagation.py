@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, NamedTuple
+from weakref import WeakSet
 
 import numpy as np
 
+from tinygrad_rnn.derivatives.table import ON_ENTRY
 from tinygrad_rnn.differentiate import leaves as leaves_of
 from tinygrad_rnn.differentiate import rebuilt
 from tinygrad_rnn.exchange import looking
@@ -78,6 +80,7 @@ class Propagation:
         self._truncation = None if truncation is None else checked(truncation)
         self.captured = Captures(model, watching=True)
         self.ready: dict[Any, Ready] = {}
+        PROPAGATIONS.add(self)
 
     def __call__(self, xs: Any, state: Any = None, reset: Any = None) -> tuple[Any, Any]:
         return propagated(self, xs, state, reset)
@@ -145,6 +148,18 @@ class Propagation:
             "state" if any(i <= len(seeds) for i in program.wanted) else "",
             tuple if is_plain else partial(rebuilt, map_state(lambda _: 0, state)),
         )
+
+
+PROPAGATIONS: WeakSet[Propagation] = WeakSet()
+
+
+def forget(function: Any, rule: Any) -> None:
+    """The programs were written with the old rules."""
+    for propagation in PROPAGATIONS:
+        propagation.ready.clear()
+
+
+ON_ENTRY.append(forget)
 
 
 def propagated(propagation: Propagation, xs: Any, state: Any, reset: Any) -> tuple[Any, Any]:

@@ -53,10 +53,10 @@ class Rows(Places):
 
     rows: the joined values of the forward loop. carried_rows: for a part of the state whose
     gradient is carried to the step before as a row, the array with these rows, and carried_here the
-    place in it for what the loss adds. ends: lines that put
-    in what comes from behind the last step, where no link does. state_arrays: the arrays in which
-    the states stand, and layouts: how. joint: products of all steps that are parts of the product
-    of a row, and products_of_rows: the names of these.
+    place in it for what the loss adds. ends: lines that put in what comes from behind the last
+    step, where no link does. state_arrays: the arrays in which the states stand, and layouts: how.
+    joint: products of all steps that are parts of the product of a row, and products_of_rows: the
+    names of these.
     """
 
     rows: dict[Value, Row]

@@ -13,7 +13,7 @@ import numpy as np
 from tinygrad_rnn.derivatives.rules import Pullback
 from tinygrad_rnn.derivatives.table import ON_ENTRY, RULES
 from tinygrad_rnn.differentiate import leaves as parts
-from tinygrad_rnn.differentiate import rebuilt
+from tinygrad_rnn.differentiate import leaves_like, rebuilt
 from tinygrad_rnn.exchange import exchanged, looking
 from tinygrad_rnn.graph import Array, Leaf, Mark, Node, recording
 from tinygrad_rnn.scan.captures import Captures
@@ -161,11 +161,7 @@ class Run:
     )
 
     def __init__(
-        self,
-        sequence: Sequence,
-        captured: Captures,
-        program: Program,
-        plan: Plan,
+        self, sequence: Sequence, captured: Captures, program: Program, plan: Plan
     ) -> None:
         self.space: Workspace | None = None
         self.sequence, self.program, self.plan = sequence, program, plan
@@ -289,7 +285,8 @@ class Run:
         if not self.plan.all_states:
             states = [last]
         flat, seeds = [], []
-        for n, steps in enumerate(zip(*map(parts, states), strict=True)):
+        in_order = [leaves_like(sequence.state, state) for state in states]
+        for n, steps in enumerate(zip(*in_order, strict=True)):
             if n in adjoints:
                 flat.append(np.reshape(np.stack(steps), -1))
                 seeds.append(np.reshape(adjoints[n], -1))
