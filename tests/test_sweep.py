@@ -161,8 +161,12 @@ def test_repeated_indices_add_up():
 
 def test_several_uses_by_arrays_of_indices():
     x, places = tg.Tensor(np.ones((3, 4)), requires_grad=True), np.array([0, 0, 2])
-    loss = np.sum(x[places]) + np.sum(x[places] * 2) + np.sum(x[places[:2], [1, 3]])
-    expected = np.array([[6.0, 7, 6, 7], [0, 0, 0, 0], [3, 3, 3, 3]])
+    loss = np.sum(x[places]) + np.sum(x[places] * 2) + np.sum(x[places] * 3)
+    np.testing.assert_array_equal(
+        tg.gradients(loss, [x])[0], np.array([12.0, 0, 6])[:, None] * np.ones(4)
+    )
+    loss = loss + np.sum(x[places[:2], [1, 3]])
+    expected = np.array([[12.0, 13, 12, 13], [0, 0, 0, 0], [6, 6, 6, 6]])
     np.testing.assert_array_equal(tg.gradients(loss, [x])[0], expected)
 
 

@@ -15,7 +15,7 @@ from tinygrad_rnn.state import link, map_state, per_row
 from tinygrad_rnn.sweep import gradients
 from tinygrad_rnn.tensor import Tensor
 from tinygrad_rnn.truncation import Links, Truncation, Windows
-from tinygrad_rnn.unroll import Run, checked
+from tinygrad_rnn.unroll import Run, checked, length
 
 
 def check_truncated_gradients(
@@ -50,7 +50,7 @@ def check_truncated_gradients(
     >>> loss = lambda states: sum(np.sum(h * h) for h in states)
     >>> tg.check_truncated_gradients(loss, cell, xs, truncation=tg.Window(2))
     """
-    truncation = fixed(checked(truncation), len(xs))
+    truncation = fixed(checked(truncation), length(xs))
     parameters = cell.parameters() if parameters is None else parameters  # type: ignore[attr-defined]
     for name, parameter in parameters.items():
         if parameter.dtype != np.float64:

@@ -430,3 +430,27 @@ def test_exponentials_of_booleans() -> None:
 
     h = np.zeros((3, H))
     compare(cell, (h, np.zeros(()), h, h), [parameter_W, parameter_U], sequence(3)["x"])
+
+
+def test_numbers_alone_have_no_sequences_to_cut() -> None:
+    w = parameter()
+
+    def cell(x: Any, h: Any) -> Any:
+        return np.tanh(w * h + x)
+
+    for run in (tg.unroll, tg.scan):
+        with pytest.raises(ValueError, match=r"each of 3 sequences, but the state .* shape \(\)"):
+            run(cell, np.ones(T), np.zeros(()), tg.Subsequence([1, 2, 3]))
+    for change in (tg.detach, tg.reset):
+        with pytest.raises(ValueError, match="each of 2 sequences"):
+            change(w * 2, rows=[True, False])
+        beside = change((w * 2, w * np.ones((2, 1))), rows=[True, False])
+        assert beside[0].data == 2 * w.data and beside[0].requires_grad
+    model = model_of("lstm")
+    for truncation in (tg.Subsequence([1, 2, 3]), tg.Window([0, 1, 2])):
+        tg.check_truncated_gradients(
+            lambda states: sum(loss for _, loss in states),
+            model,
+            sequence(3),
+            truncation=truncation,
+        )

@@ -12,6 +12,7 @@ import pytest
 
 import tinygrad_rnn as tg
 from tests.scan.test_outputs import LOSSES, OUTPUT, W_hq, entropy, model_of, sequence
+from tests.scan.test_program import loops
 from tests.scan.test_scan import CELLS, STRATEGIES, leaves, parameter
 from tinygrad_rnn.derivatives.table import RULES
 from tinygrad_rnn.scan.propagation import recorded
@@ -274,3 +275,26 @@ def test_a_rule_entered_anew_counts() -> None:
     _, _, again = gradients(lambda: propagation(sequence(3)), W_hh)
     assert not np.allclose(found[0], before[0])
     np.testing.assert_array_equal(again[0], before[0])
+
+
+def source_of(name: str, batch: int) -> str:
+    """The program for a model's training."""
+    propagation = tg.Propagation(model_of(name))
+    propagation(sequence(batch))
+    (ready,) = propagation.ready.values()
+    return ready.program.source
+
+
+def test_nothing_is_added_that_nobody_gives() -> None:
+    model = model_of("lstm")
+    with_gradients = loops(tg.scan_source(model, sequence(3)))[1]
+    training = loops(source_of("lstm", 3))[1]
+    assert any("dL_dc_t" in line for line in with_gradients)
+    assert not any("dL_dc_t" in line for line in training)
+    assert len(training) < len(with_gradients)
+
+
+def test_for_one_row_the_product_of_the_loss_is_joined() -> None:
+    assert ".dot(W_hq_T, " in source_of("tanh", 3)
+    assert "W_hq.T" in source_of("tanh", 1) and "np.eye" not in source_of("tanh", 1)
+    assert "np.eye" in tg.scan_source(model_of("tanh"), sequence(1))
