@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.tensor import STRAIGHT
+from tinygrad_rnn.engine.tensor import STRAIGHT
 
 ROUNDS, CALLS = 21, 20_000
 

@@ -22,7 +22,7 @@ from tqdm import trange
 import tinygrad_rnn as tg
 from benchmarks.peers import by_hand, own, propagation
 from benchmarks.workloads import problem
-from tinygrad_rnn.scan.workspace import Workspace
+from tinygrad_rnn.compiler.runtime.workspace import Workspace
 
 STEPS = 2000
 

@@ -9,7 +9,7 @@ import pytest
 
 from examples.demo import chapter, language_model, plots
 from tinygrad_rnn import Full, Subsequence
-from tinygrad_rnn.text import Vocabulary
+from tinygrad_rnn.training.text import Vocabulary
 
 ROOT = Path(__file__).parent.parent
 

@@ -286,7 +286,7 @@ def test_the_check_finds_a_wrong_truncated_gradient():
 
 
 def unfixed_check(loss, cell, xs, strategy):
-    from tinygrad_rnn import check_truncation
+    from tinygrad_rnn.analysis import truncation_check as check_truncation
 
     original = check_truncation.fixed
     check_truncation.fixed = lambda truncation, T: truncation

@@ -1,14 +1,12 @@
 """A mini reverse-mode autodiff engine on NumPy, whose subject is backpropagation through time."""
 
 from tinygrad_rnn import analysis
-from tinygrad_rnn import operators as operators
-from tinygrad_rnn.anomaly import anomaly
-from tinygrad_rnn.cells import GRUCell, LSTMCell, RNNCell
-from tinygrad_rnn.check import check_gradients
-from tinygrad_rnn.check_truncation import check_truncated_gradients
-from tinygrad_rnn.derivatives import derivative
-from tinygrad_rnn.differentiate import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
-from tinygrad_rnn.functions import (
+from tinygrad_rnn.analysis.anomaly import anomaly
+from tinygrad_rnn.analysis.gradient_check import check_gradients
+from tinygrad_rnn.analysis.truncation_check import check_truncated_gradients
+from tinygrad_rnn.compiler.runtime.propagation import Propagation
+from tinygrad_rnn.compiler.runtime.scan import scan, scan_source
+from tinygrad_rnn.derivatives.functions import (
     cross_entropy,
     log_softmax,
     mse,
@@ -18,9 +16,22 @@ from tinygrad_rnn.functions import (
     sigmoid,
     softmax,
 )
-from tinygrad_rnn.graph import no_grad, scope, step
-from tinygrad_rnn.memory import keep_freed_memory
-from tinygrad_rnn.optimizers import (
+from tinygrad_rnn.engine import fast_paths as fast_paths
+from tinygrad_rnn.engine.graph import no_grad, scope, step
+from tinygrad_rnn.engine.memory import keep_freed_memory
+from tinygrad_rnn.engine.sweep import contributions, gradients, tape
+from tinygrad_rnn.engine.table import derivative
+from tinygrad_rnn.engine.tensor import Tensor
+from tinygrad_rnn.engine.transforms import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
+from tinygrad_rnn.recurrent.cells import GRUCell, LSTMCell, RNNCell
+from tinygrad_rnn.recurrent.randomized import Randomized
+from tinygrad_rnn.recurrent.stacked import Stacked, from_torch
+from tinygrad_rnn.recurrent.state import detach, reset
+from tinygrad_rnn.recurrent.stream import stream
+from tinygrad_rnn.recurrent.truncation import TBPTT, Full, Subsequence, Window
+from tinygrad_rnn.recurrent.unroll import unroll
+from tinygrad_rnn.training.checkpoints import load, save
+from tinygrad_rnn.training.optimizers import (
     SGD,
     Adagrad,
     Adam,
@@ -28,17 +39,7 @@ from tinygrad_rnn.optimizers import (
     clip_grad_norm,
     clip_grad_value,
 )
-from tinygrad_rnn.randomized import Randomized
-from tinygrad_rnn.scan import Propagation, scan, scan_source
-from tinygrad_rnn.stacked import Stacked, from_torch
-from tinygrad_rnn.state import detach, reset
-from tinygrad_rnn.storage import load, save
-from tinygrad_rnn.stream import stream
-from tinygrad_rnn.sweep import contributions, gradients, tape
-from tinygrad_rnn.tensor import Tensor
-from tinygrad_rnn.truncation import TBPTT, Full, Subsequence, Window
-from tinygrad_rnn.unroll import unroll
-from tinygrad_rnn.with_loss import WithLoss
+from tinygrad_rnn.training.with_loss import WithLoss
 
 keep_freed_memory()
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.truncation import Truncation
+from tinygrad_rnn.recurrent.truncation import Truncation
 from viz.drawing import DETAILS, draw
 from viz.figure import SUFFIXES, Figure
 from viz.models import CELLS, recurrent_loss

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.graph import Leaf, Node
+from tinygrad_rnn.engine.graph import Leaf, Node
 
 
 @dataclass(frozen=True)

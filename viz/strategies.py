@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from tinygrad_rnn.truncation import Truncation
+from tinygrad_rnn.recurrent.truncation import Truncation
 from viz import labels
 from viz.dot import new_graph, number, plain
 from viz.figure import Figure

@@ -16,7 +16,7 @@ import numpy as np
 import tinygrad_rnn as tg
 import viz
 from examples.demo import chapter, language_model, plots
-from tinygrad_rnn.text import Vocabulary
+from tinygrad_rnn.training.text import Vocabulary
 
 MAX_NORM = 1.0
 STRATEGIES = [tg.Randomized(0.75, rng=5), tg.Subsequence(4), tg.Full()]

@@ -10,7 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.text import Vocabulary, chunks
+from tinygrad_rnn.training.text import Vocabulary, chunks
 
 
 def english_text() -> str:

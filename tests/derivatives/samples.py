@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_rnn import functions, state
 from tinygrad_rnn.derivatives import (
     accumulations,
     arithmetic,
     contractions,
     elementary,
+    functions,
     indexing,
     joining,
     linalg,
@@ -22,6 +22,7 @@ from tinygrad_rnn.derivatives import (
     shapes,
     signals,
 )
+from tinygrad_rnn.recurrent import state
 
 rng = np.random.default_rng(7)
 

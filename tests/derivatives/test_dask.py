@@ -6,7 +6,7 @@ import pytest
 import tinygrad_rnn as tg
 from tests.derivatives.samples import SAMPLES
 from tests.derivatives.test_table import SEVERAL, TABLE, _is_float, name
-from tinygrad_rnn.differentiate import leaves
+from tinygrad_rnn.engine.transforms import leaves
 
 
 def gradients(function, case, make):

@@ -5,7 +5,7 @@ import pytest
 
 import tinygrad_rnn as tg
 from tests.derivatives.samples import real
-from tinygrad_rnn.derivatives.table import RULES
+from tinygrad_rnn.engine.table import RULES
 
 ones = np.ones(3)
 

@@ -5,7 +5,7 @@ import inspect
 import numpy as np
 import pytest
 
-from tinygrad_rnn.derivatives.signatures import WRITTEN, newer, signature
+from tinygrad_rnn.engine.signatures import WRITTEN, newer, signature
 
 
 @pytest.mark.parametrize("name", sorted(WRITTEN))

@@ -5,16 +5,16 @@ import pytest
 
 import tinygrad_rnn as tg
 from tests.derivatives.samples import SAMPLES, Case, real
-from tinygrad_rnn import differentiate, functions
-from tinygrad_rnn.derivatives import COMPOSED, RULES, linalg
+from tinygrad_rnn.derivatives import COMPOSED, RULES, functions, linalg
 from tinygrad_rnn.derivatives.several import part, parts
-from tinygrad_rnn.differentiate import leaves
+from tinygrad_rnn.engine import transforms
+from tinygrad_rnn.engine.transforms import leaves
 
 # What is there before any test adds rows of its own.
 TABLE = [*RULES, *COMPOSED]
 
 # Not a derivative of its forward, by design; tested by itself below.
-BY_DESIGN = {functions.scale_gradient, differentiate.alias, np.spacing}
+BY_DESIGN = {functions.scale_gradient, transforms.alias, np.spacing}
 
 # Tested through what is composed of them.
 PARTS = {part, linalg.completing}

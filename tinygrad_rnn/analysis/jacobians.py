@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_rnn.differentiate import leaves
-from tinygrad_rnn.graph import Array
-from tinygrad_rnn.state import map_state
-from tinygrad_rnn.sweep import gradients
-from tinygrad_rnn.tensor import Tensor
-from tinygrad_rnn.unroll import unroll
+from tinygrad_rnn.engine.graph import Array
+from tinygrad_rnn.engine.sweep import gradients
+from tinygrad_rnn.engine.tensor import Tensor
+from tinygrad_rnn.engine.transforms import leaves
+from tinygrad_rnn.recurrent.state import map_state
+from tinygrad_rnn.recurrent.unroll import unroll
 
 
 def jacobians(cell: Callable[[Any, Any], Any], xs: Any, state: Any = None) -> Array:

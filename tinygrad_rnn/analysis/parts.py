@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_rnn.differentiate import leaves
-from tinygrad_rnn.graph import Array
-from tinygrad_rnn.sweep import contributions, gradients
-from tinygrad_rnn.tensor import Tensor
+from tinygrad_rnn.engine.graph import Array
+from tinygrad_rnn.engine.sweep import contributions, gradients
+from tinygrad_rnn.engine.tensor import Tensor
+from tinygrad_rnn.engine.transforms import leaves
 
 
 def gradient_norms(loss: Tensor, states: Sequence[Any]) -> Array:

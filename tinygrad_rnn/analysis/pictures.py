@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_rnn.analysis.spectrum import Spectrum
-from tinygrad_rnn.graph import Array
+from tinygrad_rnn.engine.graph import Array
 
 BLUE, GREY = "#1f6fb4", "#8a8a8a"
 COLOURS = (BLUE, "#d1571b", "#3a8f4d", "#8b5cb1", "#b0892b", "#444444")

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_rnn.graph import Array
-from tinygrad_rnn.tensor import Tensor
+from tinygrad_rnn.engine.graph import Array
+from tinygrad_rnn.engine.tensor import Tensor
 
 
 class Spectrum(NamedTuple):

@@ -16,7 +16,7 @@ from tinygrad_rnn.derivatives import (  # noqa: F401
     signals,
     statistics,
 )
-from tinygrad_rnn.derivatives.table import (
+from tinygrad_rnn.engine.table import (
     COMPOSED,
     CONSTANT,
     RULES,

@@ -10,9 +10,9 @@ import numpy as np
 
 from tinygrad_rnn.derivatives.reductions import logsumexp
 from tinygrad_rnn.derivatives.shapes import along
-from tinygrad_rnn.derivatives.signatures import newer
-from tinygrad_rnn.derivatives.table import METHODS, composed, derivative
-from tinygrad_rnn.graph import Array
+from tinygrad_rnn.engine.graph import Array
+from tinygrad_rnn.engine.signatures import newer
+from tinygrad_rnn.engine.table import METHODS, composed, derivative
 
 
 def _cumsum(g: Array, shape_of_a: tuple[int, ...], axis: int | None) -> Array:

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_rnn.derivatives.table import (
+from tinygrad_rnn.engine.graph import Array
+from tinygrad_rnn.engine.table import (
     composed,
     constant,
     convention,
@@ -14,7 +15,6 @@ from tinygrad_rnn.derivatives.table import (
     plain,
     refused,
 )
-from tinygrad_rnn.graph import Array
 
 derivative(np.add, lambda g: g, lambda g: g)
 derivative(np.subtract, lambda g: g, lambda g: -g)

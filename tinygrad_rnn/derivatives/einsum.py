@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_rnn.derivatives.table import derivative
-from tinygrad_rnn.graph import Array
+from tinygrad_rnn.engine.graph import Array
+from tinygrad_rnn.engine.table import derivative
 
 LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tinygrad_rnn.derivatives.table import composed, convention, derivative
-from tinygrad_rnn.graph import Array
+from tinygrad_rnn.engine.graph import Array
+from tinygrad_rnn.engine.table import composed, convention, derivative
 
 LN2, LN10 = math.log(2), math.log(10)
 

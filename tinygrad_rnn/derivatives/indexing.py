@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_rnn.derivatives.table import composed, convention, derivative, together
-from tinygrad_rnn.graph import Array
+from tinygrad_rnn.engine.graph import Array
+from tinygrad_rnn.engine.table import composed, convention, derivative, together
 
 
 def is_basic(index: Any) -> bool:

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from tinygrad_rnn.derivatives.shapes import along, at_least
-from tinygrad_rnn.derivatives.signatures import newer
-from tinygrad_rnn.derivatives.table import RULES, composed, derivative, plain
-from tinygrad_rnn.graph import Array
+from tinygrad_rnn.engine.graph import Array
+from tinygrad_rnn.engine.signatures import newer
+from tinygrad_rnn.engine.table import RULES, composed, derivative, plain
 
 
 # Joining.

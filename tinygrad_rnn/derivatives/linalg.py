@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from tinygrad_rnn.derivatives.several import Several, parts
-from tinygrad_rnn.derivatives.table import composed, constant, convention, derivative, plain
-from tinygrad_rnn.graph import Array
+from tinygrad_rnn.engine.graph import Array
+from tinygrad_rnn.engine.table import composed, constant, convention, derivative, plain
 
 
 def T(x: Array) -> Array:

@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 
 import tinygrad_rnn
-from tinygrad_rnn.derivatives.rules import Rule
-from tinygrad_rnn.derivatives.signatures import optional
-from tinygrad_rnn.derivatives.table import (
+from tinygrad_rnn.engine.rules import Rule
+from tinygrad_rnn.engine.signatures import optional
+from tinygrad_rnn.engine.table import (
     COMPOSED,
     CONVENTIONS,
     METHODS,

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_rnn.derivatives.table import RULES, derivative, together
-from tinygrad_rnn.graph import Array
+from tinygrad_rnn.engine.graph import Array
+from tinygrad_rnn.engine.table import RULES, derivative, together
 
 ROWS = 512
 """From this many rows on a matrix product gains nothing from more of them."""

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from tinygrad_rnn.derivatives.elementary import excess
-from tinygrad_rnn.derivatives.table import composed, constant, convention, derivative
-from tinygrad_rnn.graph import Array
+from tinygrad_rnn.engine.graph import Array
+from tinygrad_rnn.engine.table import composed, constant, convention, derivative
 
 
 def _restored(g: Array, axis: Any, keepdims: bool) -> Array:

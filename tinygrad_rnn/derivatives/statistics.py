@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from tinygrad_rnn.derivatives.reductions import root
-from tinygrad_rnn.derivatives.table import composed, convention, plain
-from tinygrad_rnn.graph import Array
+from tinygrad_rnn.engine.graph import Array
+from tinygrad_rnn.engine.table import composed, convention, plain
 
 METHODS = ("linear", "lower", "higher", "midpoint", "nearest")
 

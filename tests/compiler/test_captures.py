@@ -1,0 +1,195 @@
+"""What a cell holds may change between two calls, wherever it holds it: `scan` sees it."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import functools
+import types
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinygrad_rnn as tg
+from tests.compiler.test_scan import parameter
+from tinygrad_rnn.compiler.frontend.captures import Captures
+
+XS, H_0 = np.random.default_rng(0).standard_normal((3, 2, 4)), np.zeros((2, 4))
+Pair = collections.namedtuple("Pair", "W k")
+settings = types.ModuleType("settings")
+factor = 0.5
+
+
+class WithSlots:
+    __slots__ = ("W", "k")
+
+    def __call__(self, x: Any, h: Any) -> Any:
+        return np.tanh(h @ self.W + x * self.k)
+
+
+class OfTheClass:
+    W, k = parameter(4, 4, seed=1), 0.5
+
+    def __call__(self, x: Any, h: Any) -> Any:
+        return np.tanh(h @ self.W + x * self.k)
+
+
+class WithMethods:
+    def __init__(self) -> None:
+        self.W, self._k = parameter(4, 4, seed=1), 0.5
+
+    @property
+    def k(self) -> float:
+        return self._k * factor
+
+    def step(self, x: Any, h: Any) -> Any:
+        return np.tanh(h @ self.W + x * self.k)
+
+    def __call__(self, x: Any, h: Any) -> Any:
+        return self.step(x, h)
+
+
+@dataclasses.dataclass(slots=True)
+class Settings:
+    W: Any
+    k: float
+
+
+def of_a_module(x: Any, h: Any) -> Any:
+    return np.tanh(h @ settings.W + x * settings.k)
+
+
+def of_a_comprehension(x: Any, h: Any) -> Any:
+    return sum([np.tanh(h * factor + x * n) for n in range(2)])
+
+
+def of_an_attribute(x: Any, h: Any) -> Any:
+    return np.tanh(h @ of_an_attribute.W + x * of_an_attribute.k)  # type: ignore[attr-defined]
+
+
+def holding(box: Any, read: Callable[[Any], tuple[Any, Any]]) -> Callable[[Any, Any], Any]:
+    def cell(x: Any, h: Any) -> Any:
+        W, k = read(box)
+        return np.tanh(h @ W + x * k)
+
+    return cell
+
+
+def cell_and_changes(kind: str) -> tuple[Any, list[Callable[[], Any]]]:
+    """A cell, and what changes its number k and its weights W."""
+    W, V = parameter(4, 4, seed=1), parameter(4, 4, seed=2)
+    if kind in ("slots", "class", "methods", "module", "attribute"):
+        cell: Any = {
+            "slots": WithSlots,
+            "class": OfTheClass,
+            "methods": WithMethods,
+            "module": lambda: of_a_module,
+            "attribute": lambda: of_an_attribute,
+        }[kind]()
+        owner = {"class": OfTheClass, "module": settings}.get(kind, cell)
+        number = "_k" if kind == "methods" else "k"
+        setattr(owner, number, 0.5)
+        owner.W = W
+        return cell, [lambda: setattr(owner, number, 0.1), lambda: setattr(owner, "W", V)]
+    if kind == "dataclass":
+        box: Any = Settings(W, 0.5)
+        return holding(box, lambda b: (b.W, b.k)), [
+            lambda: setattr(box, "k", 0.1),
+            lambda: setattr(box, "W", V),
+        ]
+    if kind == "named tuple":
+        box = [Pair(W, 0.5)]
+        return holding(box, lambda b: (b[0].W, b[0].k)), [
+            lambda: box.__setitem__(0, Pair(W, 0.1)),
+            lambda: box.__setitem__(0, Pair(V, 0.1)),
+        ]
+    box = {
+        "ordered dict": collections.OrderedDict([(0, W), (1, 0.5)]),
+        "deque": collections.deque([W, 0.5]),
+    }[kind]
+    return holding(box, lambda b: (b[0], b[1])), [
+        lambda: box.__setitem__(1, 0.1),
+        lambda: box.__setitem__(0, V),
+    ]
+
+
+KINDS = ["slots", "class", "methods", "module", "attribute", "dataclass", "named tuple"]
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "ordered dict", "deque"])
+def test_numbers_and_weights_may_change(kind: str) -> None:
+    cell, changes = cell_and_changes(kind)
+    for change in [lambda: None, *changes]:
+        look = Captures(cell, watching=True)
+        change()
+        assert look.unchanged() == (change not in changes)
+        np.testing.assert_allclose(
+            tg.scan(cell, XS, H_0)[1].data, tg.unroll(cell, XS, H_0)[1].data, rtol=0, atol=1e-14
+        )
+
+
+@pytest.mark.parametrize("cell", [of_a_comprehension, WithMethods()])
+def test_a_variable_of_the_module_may_change(cell: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    for value in (0.75, 0.25):
+        look = Captures(cell, watching=True)
+        assert look.unchanged()
+        monkeypatch.setitem(globals(), "factor", value)
+        assert not look.unchanged()
+        np.testing.assert_allclose(
+            tg.scan(cell, XS, H_0)[1].data, tg.unroll(cell, XS, H_0)[1].data, rtol=0, atol=1e-14
+        )
+
+
+def test_a_set_may_grow() -> None:
+    numbers = {0.5}
+
+    def cell(x: Any, h: Any) -> Any:
+        return np.tanh(h * max(numbers) + x)
+
+    for number in (1.5, 2.5):
+        look = Captures(cell, watching=True)
+        assert look.unchanged()
+        numbers.add(number)
+        assert not look.unchanged()
+        np.testing.assert_allclose(
+            tg.scan(cell, XS, H_0)[1].data, tg.unroll(cell, XS, H_0)[1].data, rtol=0, atol=1e-14
+        )
+
+
+def test_what_else_is_seen_to_change() -> None:
+    W, scale, box = parameter(4, 4, seed=1), np.ones(4), {"k": 0.5}
+
+    def phi(a: Any, slope: float = 1.0) -> Any:
+        return np.tanh(slope * a)
+
+    bent = functools.partial(phi, slope=1.0)
+
+    def cell(x: Any, h: Any) -> Any:
+        return bent(h @ W * scale + x * box["k"])
+
+    def exchange() -> None:
+        nonlocal scale
+        scale = np.ones((2, 4))
+
+    changes: list[Callable[[], Any]] = [
+        lambda: setattr(W, "requires_grad", False),
+        lambda: setattr(W, "data", W.data.astype(np.float32)),
+        exchange,
+        lambda: box.update(k=0.1),
+        lambda: box.update(other=0.1),
+        lambda: box.pop("other"),
+        lambda: bent.__setstate__((phi, (), {"slope": 2.0}, {})),
+        lambda: setattr(phi, "__defaults__", (2.0,)),
+        lambda: setattr(phi, "note", 1),
+        lambda: setattr(phi, "__code__", (lambda a, slope: a).__code__),
+    ]
+    for change in changes:
+        look = Captures(cell, watching=True)
+        assert look.unchanged()
+        change()
+        assert not look.unchanged()
+    look = Captures(cell, watching=True)
+    W.data = W.data + 1  # other numbers are no change
+    assert look.unchanged()

@@ -1,0 +1,187 @@
+"""Losses and activations: values, gradients, and what they refuse."""
+
+import numpy as np
+import pytest
+
+import tinygrad_rnn as tg
+
+
+def by_definition(logits, labels):
+    flat = logits.reshape(-1, logits.shape[-1]).astype(np.longdouble)
+    flat = flat - flat.max(axis=1, keepdims=True)
+    log_p = flat - np.log(np.exp(flat).sum(axis=1, keepdims=True))
+    one_hot = np.eye(logits.shape[-1])[labels.reshape(-1)]
+    gradient = (np.exp(log_p) - one_hot) / len(flat)
+    return float(-(log_p * one_hot).sum() / len(flat)), gradient.reshape(logits.shape)
+
+
+@pytest.mark.parametrize("scale", [1.0, 30.0, 1000.0])
+@pytest.mark.parametrize("shape", [(5,), (4, 3), (3, 2, 7), (200, 28)])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-13), (np.float32, 2e-6)])
+def test_cross_entropy(shape, scale, dtype, tolerance):
+    rng = np.random.default_rng(0)
+    logits = (scale * rng.normal(size=shape)).astype(dtype)
+    labels = rng.integers(0, shape[-1], shape[:-1])
+    value, gradient = by_definition(logits, labels)
+    tensor = tg.Tensor(logits, requires_grad=True)
+    loss = tg.cross_entropy(tensor, labels)
+    loss.backward()
+    assert loss.dtype == dtype and tensor.grad.dtype == dtype
+    assert loss.item() == pytest.approx(value, rel=tolerance, abs=tolerance)
+    np.testing.assert_allclose(tensor.grad, gradient, rtol=0, atol=tolerance)
+    np.testing.assert_allclose(tg.softmax(logits).sum(axis=-1), 1, rtol=10 * tolerance)
+    np.testing.assert_allclose(
+        np.exp(tg.log_softmax(logits)), tg.softmax(logits), rtol=0, atol=tolerance
+    )
+
+
+def test_rows_far_below_the_largest_lose_no_digits():
+    logits = np.array([[1000.0, 999.0], [-1000.0, -1001.0], [0.0, -1.0]])
+    expected = np.exp([0.0, -1.0]) / np.sum(np.exp([0.0, -1.0]))
+    np.testing.assert_allclose(tg.softmax(logits), np.tile(expected, (3, 1)), rtol=1e-14)
+    np.testing.assert_array_equal(tg.softmax(np.array([0.0, -np.inf])), [1.0, 0.0])
+
+
+def test_a_second_way_back_is_the_first_one_again():
+    rng = np.random.default_rng(0)
+    logits = tg.Tensor(rng.normal(size=(6, 5)), requires_grad=True)
+    labels = rng.integers(0, 5, 6)
+    loss = tg.cross_entropy(logits, tg.Tensor(labels))
+    first, again = (tg.gradients(loss, [logits])[0] for _ in range(2))
+    (recorded,) = tg.gradients(loss, [logits], create_graph=True)
+    weighted, _ = (tg.gradients(3 * loss, [logits])[0] for _ in range(2))
+    _, expected = by_definition(logits.data, labels)
+    np.testing.assert_array_equal(first, again)
+    np.testing.assert_array_equal(first, recorded.data)
+    np.testing.assert_allclose(first, expected, rtol=0, atol=1e-15)
+    np.testing.assert_allclose(weighted, 3 * expected, rtol=0, atol=1e-15)
+
+
+def test_the_value_and_its_gradient_share_their_exponentials(monkeypatch):
+    asked = []
+    functions = tg.derivatives.functions
+    given = functions._exponentials
+    monkeypatch.setattr(
+        tg.derivatives.functions, "_exponentials", lambda x: asked.append(x) or given(x)
+    )
+    logits = tg.Tensor(np.random.default_rng(0).normal(size=(6, 5)), requires_grad=True)
+    loss = tg.cross_entropy(logits, np.zeros(6, int))
+    loss.backward()
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize("largest", [-3.0, 0.0, 15.9, 16.1, 80.0, 700.0])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_with_one_shift_and_without(largest, dtype):
+    logits = np.random.default_rng(0).normal(size=(7, 5))
+    logits = (logits - logits.max() + largest).astype(dtype)
+    labels = np.arange(7) % 5
+    value, gradient = by_definition(logits, labels)
+    eps = float(np.finfo(dtype).eps)
+    for given in (logits, np.asfortranarray(logits), logits[::-1][::-1]):
+        tensor = tg.Tensor(given, requires_grad=True)
+        loss = tg.cross_entropy(tensor, labels)
+        loss.backward()
+        assert loss.item() == pytest.approx(value, rel=20 * eps)
+        np.testing.assert_allclose(tensor.grad, gradient, rtol=0, atol=2 * eps)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int32, np.uint64])
+def test_labels_of_every_kind_of_integer(kind):
+    logits, labels = np.random.default_rng(0).normal(size=(300, 3)), np.arange(300) % 3
+    expected, _ = by_definition(logits, labels)
+    assert tg.cross_entropy(logits, labels.astype(kind)) == pytest.approx(expected, rel=1e-13)
+
+
+def test_what_cross_entropy_refuses():
+    logits = np.zeros((4, 3))
+    with pytest.raises(ValueError, match=r"\(4, 3\) need labels of shape \(4,\).*\(3,\)"):
+        tg.cross_entropy(logits, np.zeros(3, int))
+    with pytest.raises(TypeError, match="must be integers, but they are float64"):
+        tg.cross_entropy(logits, np.zeros(4))
+    with pytest.raises(ValueError, match=r"0\.\.2.*3 classes.*0\.\.3"):
+        tg.cross_entropy(logits, np.array([0, 1, 2, 3]))
+    with pytest.raises(ValueError, match="no labels"):
+        tg.cross_entropy(np.zeros((0, 3)), np.zeros(0, int))
+    step = tg.Tensor(np.zeros((2, 3)), requires_grad=True)
+    with pytest.raises(TypeError, match=r"not a list of 2: np.stack joins"):
+        tg.cross_entropy([step, step], np.zeros((2, 2), int))
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: tg.cross_entropy(x, np.array([0, 2, 1])),
+        lambda x: np.sum(tg.softmax(x) ** 3),
+        lambda x: np.sum(tg.log_softmax(x) ** 3),
+        lambda x: np.sum(tg.sigmoid(x) ** 3),
+        lambda x: np.sum(tg.relu(x) ** 3),
+        lambda x: tg.mse(x, np.ones((3, 3))),
+        lambda x: np.sum(tg.scale_gradient(x, 1.0) ** 3),
+    ],
+)
+def test_derivatives_to_order_two(function):
+    tg.check_gradients(function, np.random.default_rng(0).normal(size=(3, 3)), order=2)
+
+
+def test_scale_gradient():
+    w = tg.Tensor(np.ones((2, 3)), requires_grad=True)
+    y = tg.scale_gradient(w, np.array([[0.0], [2.0]]))
+    np.testing.assert_array_equal(y.data, w.data)
+    np.sum(y).backward()
+    np.testing.assert_array_equal(w.grad, [[0, 0, 0], [2, 2, 2]])
+
+
+@pytest.mark.parametrize("offset", [1e4, 1e6, -1e30])
+def test_an_offset_of_all_logits_changes_nothing(offset):
+    logits = np.array([[2.0, 0.5, -1.0], [0.0, 0.25, 4.0]], np.float32)
+    moved = (logits.astype(np.float64) + offset).astype(np.float32)
+    labels = np.array([1, 2])
+    expected, _ = by_definition(moved, labels)
+    assert tg.cross_entropy(moved, labels) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("scale", [1, 1000])
+def test_logits_in_pieces(scale):
+    array = pytest.importorskip("dask.array")
+    rng = np.random.default_rng(0)
+    logits, labels = scale * rng.normal(size=(7, 5)), rng.integers(0, 5, 7)
+    value, gradient = by_definition(logits, labels)
+    tensor = tg.Tensor(array.from_array(logits, chunks=3), requires_grad=True)
+    loss = tg.cross_entropy(tensor, labels)
+    loss.backward()
+    assert isinstance(loss.data, array.Array) and float(loss.data) == pytest.approx(value)
+    np.testing.assert_allclose(np.asarray(tensor.grad), gradient, rtol=0, atol=1e-14)
+
+
+def test_half_precision():
+    logits = np.array([[12.0, 12.0, 11.0], [10.0, 12.0, 12.0]], np.float16)
+    value, _ = by_definition(logits, np.array([0, 1]))
+    assert tg.cross_entropy(logits, np.array([0, 1])) == pytest.approx(value, rel=2e-3)
+
+
+def test_logits_of_other_kinds():
+    expected = tg.softmax(np.array([1.0, 2.0]))
+    for logits in ([1, 2], np.array([1, 2]), [1.0, 2.0]):
+        np.testing.assert_array_equal(tg.softmax(logits), expected)
+    with np.errstate(invalid="ignore"):
+        assert np.isnan(tg.softmax(np.array([0.0, np.inf]))).any()
+
+
+def test_what_mse_refuses():
+    assert tg.mse(np.array([1.0, 3.0]), 1.0) == 2.0
+    with pytest.raises(ValueError, match=r"\(4, 1\) and \(4,\)"):
+        tg.mse(np.ones((4, 1)), np.ones(4))
+
+
+def test_half_precision_has_small_numbers_and_many_labels():
+    far_below = np.array([[-12.0, -13.0], [0.0, 0.0]], np.float16)
+    logits = tg.Tensor(far_below, requires_grad=True)
+    tg.cross_entropy(logits, np.array([0, 1])).backward(np.float16(64.0))
+    expected = tg.grad(lambda x: 64 * tg.cross_entropy(x, np.array([0, 1])))(
+        far_below.astype(np.float64)
+    )
+    np.testing.assert_allclose(logits.grad, expected, rtol=2e-3)
+    many = np.zeros((100_000, 2), np.float16)
+    loss = tg.cross_entropy(many, np.zeros(100_000, int))
+    assert abs(loss - np.log(2)) < 1e-3 and loss.dtype == np.float16

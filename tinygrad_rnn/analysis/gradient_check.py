@@ -1,0 +1,143 @@
+"""Checking derivatives against differences of the function itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tinygrad_rnn.engine.graph import no_grad
+from tinygrad_rnn.engine.table import plain
+from tinygrad_rnn.engine.transforms import Tree, leaves, rebuilt, value_and_grad
+
+EVERY_ENTRY = 64
+"""Up to this size each entry of an argument is varied by itself; beyond, random directions are."""
+
+DIRECTIONS = 8
+
+
+def check_gradients(
+    f: Callable[..., Tree],
+    *args: Tree,
+    order: int = 2,
+    step: float = 1e-5,
+    tolerance: float = 1e-6,
+    rng: np.random.Generator | int | None = 0,
+) -> None:
+    """Compare the derivatives of f at `args` with central differences, up to the given order.
+
+    f: any function of arrays (or of lists, tuples and dicts of them) that returns arrays. What is
+        compared is the gradient of its output along a random direction; order 2 compares the
+        gradient of that gradient along another one, and so on.
+    args: float64 arrays; anything that is not made of floats is held constant.
+    step: half of the difference's width, for entries of size 1.
+    tolerance: the largest relative difference (absolute, below 1).
+    Raises TypeError below float64, where differences say nothing; AssertionError with the order,
+    the argument, the entry and both numbers where they differ.
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> tg.check_gradients(np.tanh, np.array([0.5, -1.0]), order=3)
+    >>> wrong = tg.derivative(lambda x: x ** 2, lambda g, x: 3 * g * x)
+    >>> tg.check_gradients(wrong, np.array([1.0]))
+    Traceback (most recent call last):
+    AssertionError: the derivative of order 1 by argument 0, entry (0,), is ... by differences
+    """
+    rng = np.random.default_rng(rng)
+    variables = [(name, leaf) for name, leaf in _named_leaves(args) if _is_float(leaf)]
+    for name, leaf in variables:
+        if leaf.dtype != np.float64:
+            raise TypeError(
+                f"{name} is {leaf.dtype}, and differences of less than float64 are too coarse to "
+                f"check a gradient; convert it with .astype(np.float64)"
+            )
+
+    def of_variables(*values: Any) -> Tree:
+        given = iter(values)
+        everything = [next(given) if _is_float(leaf) else leaf for leaf in leaves(args)]
+        return f(*rebuilt(args, iter(everything)))
+
+    if not variables:
+        raise TypeError("there is nothing to check: no argument is, or holds, an array of floats")
+    names = [name for name, _ in variables]
+    points = [plain(leaf) for _, leaf in variables]
+    _check(of_variables, names, points, 1, order, step, tolerance, rng)
+
+
+def _check(
+    f: Callable[..., Tree],
+    names: list[str],
+    points: list[Any],
+    order: int,
+    last: int,
+    step: float,
+    tolerance: float,
+    rng: np.random.Generator,
+) -> None:
+    weights: list[Any] = []
+
+    def projected(*values: Any) -> Any:
+        outputs = [y for y in leaves(f(*values)) if _is_float(y)]
+        if not weights:
+            weights.extend(rng.uniform(0.5, 1.5, np.shape(y)) for y in outputs)
+        return sum((np.sum(w * y) for w, y in zip(weights, outputs, strict=True)), np.float64(0))
+
+    places = tuple(range(len(points)))
+    value, gradients = value_and_grad(projected, argnums=places)(*points)
+    for place, (name, point, gradient) in enumerate(zip(names, points, gradients, strict=True)):
+        if np.shape(gradient) != point.shape or gradient.dtype != point.dtype:
+            raise AssertionError(
+                f"the derivative of order {order} by {name} has the shape {np.shape(gradient)} and "
+                f"is {gradient.dtype}, but the argument has {point.shape} and is {point.dtype}"
+            )
+        for where, direction in directions(point, rng):
+            width = step * max(1.0, float(np.max(np.abs(point * (direction != 0)))))
+
+            def at(t: float, place: int = place, direction: Any = direction) -> float:
+                moved = [*points]
+                moved[place] = points[place] + t * direction
+                with no_grad():
+                    return float(plain(projected(*moved)))
+
+            difference = (at(width) - at(-width)) / (2 * width)
+            found = float(np.sum(gradient * direction))
+            rounding = 8 * np.finfo(np.float64).eps * abs(float(plain(value))) / width
+            if not abs(found - difference) <= tolerance * max(1, abs(difference)) + rounding:
+                raise AssertionError(
+                    f"the derivative of order {order} by {name}, {where}, is {found:.10g} by "
+                    f"differentiation but {difference:.10g} by differences"
+                )
+    if order < last:
+
+        def gradient_of(*values: Any) -> Tree:
+            return value_and_grad(projected, argnums=places)(*values)[1]
+
+        _check(gradient_of, names, points, order + 1, last, step, tolerance, rng)
+
+
+def directions(point: Any, rng: np.random.Generator) -> list[tuple[str, Any]]:
+    """Ways to move a point: along each entry, or, where these are many, along random lines."""
+    if point.size <= EVERY_ENTRY:
+        entries = list(np.ndindex(point.shape))
+        along = [np.zeros(point.shape) for _ in entries]
+        for entry, direction in zip(entries, along, strict=True):
+            direction[entry] = 1
+        return [(f"entry {e}", d) for e, d in zip(entries, along, strict=True)]
+    along = [rng.standard_normal(point.shape) for _ in range(DIRECTIONS)]
+    return [(f"random direction {i}", d) for i, d in enumerate(along)]
+
+
+def _named_leaves(args: tuple[Tree, ...]) -> list[tuple[str, Any]]:
+    def walk(tree: Tree, name: str) -> list[tuple[str, Any]]:
+        if isinstance(tree, dict):
+            return [x for key, branch in tree.items() for x in walk(branch, f"{name}[{key!r}]")]
+        if isinstance(tree, list | tuple):
+            return [x for i, branch in enumerate(tree) for x in walk(branch, f"{name}[{i}]")]
+        is_number = isinstance(tree, float) and not isinstance(tree, np.floating)
+        return [(name, np.asarray(tree) if is_number else tree)]
+
+    return [x for i, arg in enumerate(args) for x in walk(arg, f"argument {i}")]
+
+
+def _is_float(leaf: Any) -> bool:
+    return isinstance(leaf, float) or getattr(getattr(leaf, "dtype", None), "kind", "") == "f"

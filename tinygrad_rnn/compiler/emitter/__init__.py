@@ -1,0 +1,1 @@
+"""From the trace to a page of Python."""

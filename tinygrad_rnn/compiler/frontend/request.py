@@ -1,0 +1,301 @@
+"""What a scan is run on: inputs, initial state and truncation, looked at and made ready."""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from tinygrad_rnn.derivatives.functions import scale_gradient
+from tinygrad_rnn.engine.tensor import Tensor
+from tinygrad_rnn.engine.transforms import leaves as parts
+from tinygrad_rnn.engine.transforms import leaves_like, rebuilt
+from tinygrad_rnn.recurrent.names import by_place, identifier, names_of, without_step
+from tinygrad_rnn.recurrent.randomized import Randomized
+from tinygrad_rnn.recurrent.state import check_rows, map_state, zero_rows
+from tinygrad_rnn.recurrent.truncation import Full, Links, Truncation, Windows
+from tinygrad_rnn.recurrent.unroll import checked, initial_state, length_of_each, restarts_of
+
+
+class Sequence:
+    """The arguments of a scan. `key` is what of them the program depends on.
+
+    input_parts, state_parts: the arrays and Tensors in the inputs and in the state.
+    extras: what happens to the state between two steps, given to the cell of the program,
+    step_cell, as further inputs, and what these are called.
+    """
+
+    __slots__ = (
+        *("cell", "extras", "flat", "input_parts", "key", "loss_alone", "repeatable", "reset"),
+        *("state", "state_parts", "step_cell", "steps", "truncation", "xs"),
+    )
+
+    cell: Callable[..., Any]
+    step_cell: Callable[..., Any]
+    xs: Any
+    state: Any
+    truncation: Truncation
+    repeatable: Truncation
+    reset: Any
+    steps: int
+    flat: bool
+    loss_alone: bool
+    input_parts: list[Any]
+    state_parts: list[Any]
+    extras: tuple[str, ...]
+    key: tuple[Any, ...]
+
+    @property
+    def state_names(self) -> list[str]:
+        return [without_step(name) for name in names_of(self.cell, self.state)]
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        return (*names_of_inputs(self.xs), *self.extras)
+
+    def sample_input(self) -> Any:
+        """One step's input, as the cell of the program takes it."""
+        samples = [_first(x.data if type(x) is Tensor else x) for x in self.input_parts]
+        following = iter(samples)
+        x = map_state(lambda _: next(following), self.xs)
+        return (x, *following) if self.extras else x
+
+    def sample_state(self) -> Any:
+        return map_state(lambda h: h.data, self.state)
+
+    def steps_of(self, inputs: Iterator[Any]) -> Any:
+        """These arrays of all steps, in the form in which `unroll` takes them."""
+        nested = rebuilt(self.xs, inputs)
+        if not isinstance(nested, tuple | list):
+            return nested
+        return [rebuilt(nested, (part[t] for part in parts(nested))) for t in range(self.steps)]
+
+    def title(self) -> str:
+        name = getattr(self.cell, "__name__", type(self.cell).__name__)
+        return f"{name}: the steps of a sequence forward, and its gradients back through time."
+
+
+def _first(array: Any) -> Any:
+    if len(array):
+        return array[0]
+    return np.ones(array.shape[1:], array.dtype)
+
+
+def prepared(
+    cell: Any,
+    xs: Any,
+    state: Any,
+    truncation: Truncation | None,
+    reset: Any,
+    loss_alone: bool = False,
+) -> Sequence:
+    """Look at the arguments as `unroll` does, and bring them into one form.
+
+    loss_alone: whether only the last part of the state will be given a gradient.
+    """
+    sequence = Sequence()
+    sequence.loss_alone = loss_alone
+    sequence.cell = sequence.step_cell = cell
+    sequence.truncation = sequence.repeatable = FULL if truncation is None else checked(truncation)
+    sequence.reset = reset
+    sequence.xs = xs = stacked(xs)
+    inputs: list[Any] = []
+    states: list[Any] = []
+    sequence.input_parts, sequence.state_parts = inputs, states
+    key: list[Any] = []
+    flatten(xs, inputs, key)
+    sequence.steps = steps_in(cell, xs, inputs, nested=bool(key))
+    key.append(loss_alone)
+    for array in inputs:
+        key += (array.shape[1:], array.dtype, type(array) is Tensor and array._requires_grad)
+    sequence.state = state = _initial_state(cell, state, inputs[0])
+    count = len(key)
+    flatten(state, states, key)
+    sequence.flat = len(key) == count
+    for h in states:
+        array = h.data
+        key += (array.shape, array.dtype, h._requires_grad)
+    sequence.extras = ()
+    if sequence.truncation is not FULL or reset is not None:
+        key.append(isinstance(truncation, Windows))
+        further = _extras(sequence, reset)
+        key += (sequence.extras, *[(part.shape[1:], part.dtype) for part in further])
+    sequence.key = tuple(key)
+    return sequence
+
+
+def flatten(tree: Any, found: list[Any], structure: list[Any]) -> None:
+    """Add the arrays of a nesting to `found`, and to `structure` how they are nested; nothing, if
+    it is one array by itself."""
+    if isinstance(tree, dict):
+        structure += (type(tree), *tree)
+        tree = tree.values()
+    elif isinstance(tree, (tuple, list)):
+        structure += (type(tree), len(tree))
+    else:
+        found.append(tree)
+        return
+    for branch in tree:
+        structure.append(len(found))
+        if type(branch) is Tensor or type(branch) is np.ndarray:  # what most of them are
+            found.append(branch)
+        elif branch is not None:
+            flatten(branch, found, structure)
+
+
+def steps_in(cell: Any, xs: Any, inputs: list[Any], nested: bool) -> int:
+    """How many steps there are; ValueError or TypeError where these can be no inputs."""
+    if not nested:
+        check_shape(cell, xs, np.shape(xs))
+        return len(xs)
+    try:
+        (T,) = {array.shape[0] for array in inputs}
+    except (AttributeError, IndexError, ValueError):
+        return length_of_each(dict(zip(names_of_inputs(xs), inputs, strict=True)))  # says why
+    return int(T)
+
+
+def names_of_inputs(xs: Any) -> tuple[str, ...]:
+    """What the parts of the inputs are called."""
+    if isinstance(xs, np.ndarray | Tensor):
+        return ("x",)
+    return tuple(identifier(without_step(name)) for name in by_place(xs, "x"))
+
+
+def stacked(xs: Any) -> Any:
+    """The inputs of all steps in one array, or in a nesting of arrays where a step has several."""
+    kind = type(xs)
+    if kind is np.ndarray or kind is Tensor:
+        return xs
+    if isinstance(xs, dict):
+        for part in xs.values():
+            if type(part) is not np.ndarray:
+                length_of_each(xs)  # each is to be a sequence
+                return {key: stacked(part) for key, part in xs.items()}
+        return xs
+    if not isinstance(xs, list | tuple):
+        return np.asarray(xs) if np.ndim(xs) else xs
+    if not len(xs):
+        return np.zeros((0,))
+    first = xs[0]
+    if not isinstance(first, (list, tuple, dict)):
+        return stack(xs, "the steps")
+    if all(isinstance(part, numbers.Number) for part in parts(first)):
+        return np.asarray(xs)
+    try:
+        steps = zip(*[leaves_like(first, step) for step in xs], strict=True)
+    except ValueError:
+        raise ValueError(
+            f"all steps are nested in one way, but some are not: the first is {described(first)}, "
+            f"others are {', '.join(dict.fromkeys(map(described, xs[1:])))}"
+        ) from None
+    return rebuilt(first, (stack(part, "a part of the steps") for part in steps))
+
+
+def stack(arrays: Any, what: str) -> Any:
+    """The arrays of all steps as one; ValueError, with the shapes, if they differ."""
+    shapes = dict.fromkeys(map(np.shape, arrays))
+    if len(shapes) > 1:
+        raise ValueError(
+            f"{what} must have one shape, but they have {', '.join(map(str, shapes))}; where a "
+            f"step takes several things, xs is a dict of sequences"
+        )
+    return np.stack(arrays)
+
+
+def described(step: Any) -> str:
+    """How a step is nested."""
+    return str(map_state(lambda _: "...", step)).replace("'...'", "...")
+
+
+def check_shape(cell: Any, xs: Any, shape: tuple[int, ...]) -> None:
+    """TypeError or ValueError if this cannot be a sequence of inputs of the cell."""
+    if not shape:
+        raise TypeError(
+            f"xs is the sequence of inputs, of shape (T, batch, input), but a single "
+            f"{type(xs).__name__} was given"
+        )
+    width = getattr(cell, "input_size", None)
+    if width is not None and (len(shape) != 3 or shape[2] != width):
+        raise ValueError(
+            f"xs is to have the shape (T, batch, {width}), but it has the shape {shape}"
+            + (" (a batch of one sequence is xs[:, None, :])" if len(shape) == 2 else "")
+        )
+
+
+FULL = Full()
+
+
+def _initial_state(cell: Any, state: Any, x: Any) -> Any:
+    """As `unroll` has it. Usual is one that the cell makes and names, and nothing is left to do."""
+    data = x.data if type(x) is Tensor else x
+    if state is None and data.ndim > 1 and len(data) and hasattr(cell, "initial_state"):
+        state = cell.initial_state(data.shape[1])
+    for part in state if type(state) is tuple else (state,):
+        if type(part) is not Tensor or part.name is None:
+            return initial_state(cell, state, [Tensor(data[0])] if len(data) else [])
+    return state
+
+
+def _extras(sequence: Sequence, reset: Any) -> list[Any]:
+    """What else happens to the state between two steps, as further inputs of the cell."""
+    T, cell = sequence.steps, sequence.cell
+    extras: list[str] = []
+    further: list[Any] = []
+    if isinstance(sequence.truncation, Links) and not isinstance(sequence.truncation, Full):
+        xi = for_all(np.asarray(sequence.truncation.links(T)))
+        if not (xi == 1).all():
+            extras.append("xi")
+            sequence.repeatable = Randomized.from_links(xi[1:])
+            if xi.ndim > 1 and not any(h.ndim for h in sequence.state_parts):
+                check_rows(xi.shape[1], ())  # says what is wrong
+            floats = [h.dtype for h in sequence.state_parts if h.dtype.kind == "f"]
+            further.append(xi.astype(floats[0] if floats else np.float64))
+    if reset is not None:
+        first = [sequence.input_parts[0][t] for t in range(T)]
+        rows = for_all(restarts_of(reset, first))
+        if rows.any():
+            extras.append("restart")
+            further.append(rows)
+    sequence.extras = tuple(extras)
+    sequence.input_parts += further
+    if not extras:
+        return further
+
+    def step_cell(given: Any, state: Any) -> Any:
+        x, *rest = given
+        following = iter(rest)
+        if "xi" in extras:
+            xi = next(following)
+            state = changed(scale_gradient, xi, state)
+        if "restart" in extras:
+            restart = next(following)
+            state = changed(zero_rows, restart, state)
+        return cell(x, state)
+
+    sequence.step_cell = step_cell
+    return further
+
+
+def for_all(values: Any) -> Any:
+    """One value for each step, (T,), where those of its sequences, (T, batch), are all the same."""
+    if values.ndim == 2 and values.shape[1] and (values == values[:, :1]).all():
+        return values[:, 0]
+    return values
+
+
+def changed(change: Callable[[Any, Any], Any], values: Any, state: Any) -> Any:
+    """The state with each part changed by one value for all, or by one per sequence; then a single
+    number, which belongs to no sequence, stays as it is."""
+    if values.ndim == 0:
+        return map_state(lambda h: change(h, values), state)
+
+    def by_row(h: Any) -> Any:
+        if h.ndim == 0:
+            return h
+        check_rows(len(values), h.shape)
+        return change(h, values.reshape(len(values), *[1] * (h.ndim - 1)))
+
+    return map_state(by_row, state)

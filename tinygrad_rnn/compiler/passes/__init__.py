@@ -1,0 +1,1 @@
+"""Rewriting passes over the trace."""

@@ -1,0 +1,84 @@
+"""The parts that slicing scatters into zeros, put together as one array."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import numpy as np
+
+from tinygrad_rnn.compiler.frontend.trace import Trace
+from tinygrad_rnn.compiler.frontend.tracer import Value, added_at, filled, placed
+from tinygrad_rnn.compiler.passes.rewrite import ordered, rewritten
+from tinygrad_rnn.derivatives.indexing import is_basic
+
+
+def assembled(shape: Any, dtype: Any, indices: Any, parts: Any) -> Any:
+    """An array put together from its parts, zero where there is none."""
+    total = np.zeros(shape, dtype)
+    for index, part in zip(indices, parts, strict=True):
+        total[index] = part
+    return total
+
+
+def assembling(outputs: list[Value], trace: Trace) -> dict[Value, Value]:
+    new: dict[Value, Value] = {}
+    for old in ordered(outputs):
+        value = rewritten(old, new) if old.function is not None else old
+        if value.function is np.add:
+            left, right = value.args
+            for part, zeros in ((left, right), (right, left)):
+                if (
+                    isinstance(zeros, Value)
+                    and zeros.function is operator.getitem
+                    and is_zeros(zeros.args[0])
+                    and isinstance(part, Value)
+                    and part.shape == value.shape
+                ):
+                    value = part
+                    break
+            else:
+                if is_assembled(left) and is_assembled(right) and disjoint(left, right):
+                    value = assembly(
+                        value, left.args[2] + right.args[2], [*left.args[3], *right.args[3]]
+                    )
+        elif value.function is placed and is_zeros(value.args[0]) and is_basic(value.args[1]):
+            part = value.args[2]
+            if isinstance(part, Value):
+                value = assembly(value, (value.args[1],), [part])
+        new[old] = value
+    return new
+
+
+def assembly(value: Value, indices: tuple[Any, ...], parts: list[Value]) -> Value:
+    args = (value.shape, value.dtype, tuple(indices), parts)
+    return Value(value.sample, value.name, assembled, args)
+
+
+def is_assembled(value: Any) -> bool:
+    return isinstance(value, Value) and value.function is assembled
+
+
+def is_zeros(value: Any) -> bool:
+    return isinstance(value, Value) and value.function is filled and value.args[1] == 0
+
+
+def is_sum_at(value: Value) -> bool:
+    return value.function is added_at and is_zeros(value.args[0])
+
+
+def disjoint(left: Value, right: Value) -> bool:
+    """Whether no place is in both: counted, for slices may overlap in many ways."""
+    counts = np.zeros(left.shape, np.int8)
+    for value in (left, right):
+        for index in value.args[2]:
+            counts[index] += 1
+    return bool(counts.max(initial=0) <= 1)
+
+
+def covers(value: Value) -> bool:
+    """Whether the parts of an assembly leave no place open."""
+    counts = np.zeros(value.shape, np.int8)
+    for index in value.args[2]:
+        counts[index] += 1
+    return bool(counts.min(initial=1) >= 1)

@@ -1,0 +1,1 @@
+"""Running programs: arguments, workspaces, checkpoints."""

@@ -1,0 +1,92 @@
+"""Which states to keep when not all can be kept: the binomial schedule.
+
+To go back through n units with a few slots for states, run forward to some unit, keep the state
+there, go back through what lies behind it, and then through what lies before it with one slot
+more. The best place for it is known in closed form.
+
+Griewank & Walther (2000), "Algorithm 799: revolve", for the places; Gruslys et al. (2016),
+"Memory-Efficient Backpropagation Through Time", for recurrent networks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+
+class Advance(NamedTuple):
+    """Run forward through the units start..stop−1 from the kept state at `start`; keep the state
+    at `stop`."""
+
+    start: int
+    stop: int
+
+
+class Reverse(NamedTuple):
+    """Run the unit forward from the last kept state at or before it, and then go back through it.
+    States kept behind it can go."""
+
+    unit: int
+
+
+def split(n: int, slots: int) -> int:
+    """How many units to run forward before keeping the next state, for the fewest runs in all.
+
+    n: units to go back through; slots: states that may be kept, the one at the start included.
+    """
+    turns, reach = 0, 1  # with so many forward runs of each unit one can reach so far
+    while reach < n:
+        turns += 1
+        reach = reach * (turns + slots) // turns
+    one = reach * turns // (slots + turns)
+    two = one * slots // (slots + turns - 1) if slots > 1 else 1
+    three = 0 if slots == 1 else two * (slots - 1) // (slots + turns - 2) if slots > 2 else 1
+    five = 0 if slots < 3 else three * (slots - 1) // turns if slots > 3 else 1
+    if n <= one + three:
+        return two * (turns - 1) // slots
+    return one if n >= reach - five else n - two - three
+
+
+def schedule(n: int, slots: int) -> Iterator[Advance | Reverse]:
+    """All runs of units in order, from the last unit back to the first.
+
+    n: units; slots: how many states are kept at most at one time, the initial one included.
+    With one slot every unit is reached anew from the beginning.
+
+    >>> from tinygrad_rnn.compiler.runtime.checkpoint import schedule
+    >>> list(schedule(3, 2))
+    [Advance(start=0, stop=1), Reverse(unit=2), Reverse(unit=1), Reverse(unit=0)]
+    """
+    waiting = [(0, n, slots)]  # stretches still to go back through, the next one last
+    while waiting:
+        start, stop, free = waiting.pop()
+        if stop - start <= 0:
+            continue
+        if stop - start == 1 or free == 1:
+            for unit in reversed(range(start, stop)):
+                yield Reverse(unit)
+            continue
+        middle = start + max(1, split(stop - start, free))
+        yield Advance(start, middle)
+        waiting += [(start, middle, free), (middle, stop, free - 1)]
+
+
+def runs(n: int, slots: int) -> int:
+    """How many units are run forward in all.
+
+    >>> from tinygrad_rnn.compiler.runtime.checkpoint import runs
+    >>> [runs(1000, slots) for slots in (10, 20, 50, 1000)]
+    [4636, 3747, 2948, 1999]
+    """
+    kept, total = [0], 0
+    for action in schedule(n, slots):
+        if isinstance(action, Advance):
+            while kept[-1] > action.start:
+                kept.pop()
+            total += action.stop - action.start
+            kept.append(action.stop)
+        else:
+            while kept[-1] > action.unit:
+                kept.pop()
+            total += action.unit + 1 - kept[-1]
+    return total

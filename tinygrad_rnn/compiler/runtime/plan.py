@@ -1,0 +1,106 @@
+"""How a sequence is gone through: in blocks of steps, and with which states kept."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from tinygrad_rnn.compiler.frontend.request import Sequence
+from tinygrad_rnn.compiler.runtime.checkpoint import Advance, schedule
+from tinygrad_rnn.recurrent.truncation import Windows
+
+
+class Plan(NamedTuple):
+    """How a sequence is gone through.
+
+    steps: T. block: so many steps at once. slots: how many states are kept; None keeps all that
+    the way back needs. all_states: whether the caller gets the states of all steps.
+    """
+
+    steps: int
+    block: int
+    slots: int | None
+    all_states: bool
+
+    @property
+    def blocks(self) -> int:
+        return -(-self.steps // self.block)
+
+    @property
+    def keeps_blocks(self) -> bool:
+        return self.slots is None
+
+    @property
+    def whole(self) -> bool:
+        """Whether there is one array with the states of all steps."""
+        return self.keeps_blocks or self.all_states
+
+    def bounds(self, n: int) -> tuple[int, int]:
+        return n * self.block, min(self.steps, (n + 1) * self.block)
+
+    def first_kept(self) -> list[int]:
+        """The blocks whose entering states are kept while running forward for the first time."""
+        kept = [0]
+        for action in schedule(self.blocks, self.slots or 1):
+            if not isinstance(action, Advance):
+                break
+            kept.append(action.stop)
+        return kept
+
+
+ROWS, STEPS = 960, 60
+"""So many rows, steps times sequences, are gone through at once: enough for large products, few
+enough to stay near the processor, and to need little memory besides the states. Twice as many, if
+that makes so many steps: each block costs some calls of its own."""
+
+
+def even(T: int, length: int) -> int:
+    """About so many steps, in blocks of one length: a short last one would cost like the others."""
+    return -(-T // max(1, round(T / length)))
+
+
+def planned(
+    sequence: Sequence,
+    state_bytes: int,
+    step_bytes: int,
+    checkpoint: int | str | None,
+    budget: int,
+    block: int | None,
+    outputs: str,
+) -> Plan:
+    """The blocks and slots for what was asked for."""
+    if outputs not in ("all", "last"):
+        raise ValueError(f'outputs is "all" or "last", not {outputs!r}')
+    if not (checkpoint is None or checkpoint == "auto" or isinstance(checkpoint, int)):
+        raise TypeError(f'checkpoint is a number of states, "auto" or None, not {checkpoint!r}')
+    if isinstance(checkpoint, int) and checkpoint < 1:
+        raise ValueError(f"at least one state must be kept, but checkpoint is {checkpoint}")
+    if block is not None and block < 1:
+        raise ValueError(f"a block has at least one step, but block is {block}")
+    T = sequence.steps
+    if isinstance(sequence.truncation, Windows):
+        if checkpoint is not None or outputs == "last":
+            raise ValueError(
+                f"under {sequence.truncation!r} each loss looks back from its own step, so all "
+                f'states are kept: checkpoint and outputs="last" need a truncation by links'
+            )
+        return Plan(T, T, None, True)
+    first = sequence.state_parts[0]
+    batch = len(first) if first.ndim else 1
+    rows = ROWS // max(1, batch)
+    chosen = block or even(T, max(16, rows, min(2 * rows, STEPS)))
+    slots = checkpoint
+    if slots == "auto":
+        if block is None:
+            chosen = max(1, min(chosen, budget // 2 // step_bytes))
+        left = budget - chosen * step_bytes
+        slots = max(1, left // max(1, state_bytes))
+        if left < state_bytes:
+            raise ValueError(
+                f"a budget of {budget} bytes is too small for blocks of {chosen} steps, of "
+                f"{step_bytes} bytes each, and a state of {state_bytes} bytes"
+            )
+    assert slots is None or isinstance(slots, int)
+    chosen = min(chosen, T)
+    if slots is not None:
+        slots = min(slots, -(-T // chosen))
+    return Plan(T, chosen, slots, outputs == "all")

@@ -1,0 +1,128 @@
+"""A compiled cell: its source, and workspaces of buffers to run it in."""
+
+from __future__ import annotations
+
+import linecache
+import weakref
+from typing import Any
+
+import numpy as np
+
+from tinygrad_rnn.compiler.emitter.emit import Emitter
+from tinygrad_rnn.compiler.emitter.layout import page
+from tinygrad_rnn.compiler.frontend.captures import Captures
+from tinygrad_rnn.compiler.frontend.request import Sequence
+from tinygrad_rnn.compiler.frontend.trace import trace
+from tinygrad_rnn.compiler.passes.joining import carry
+from tinygrad_rnn.compiler.passes.outputs import gather
+from tinygrad_rnn.compiler.passes.simplify import simplify
+from tinygrad_rnn.compiler.runtime.plan import Plan, planned
+from tinygrad_rnn.compiler.runtime.workspace import Workspace
+from tinygrad_rnn.engine.tensor import Tensor
+from tinygrad_rnn.engine.transforms import leaves as parts
+from tinygrad_rnn.recurrent.names import identifier
+from tinygrad_rnn.recurrent.truncation import Windows
+
+LENGTHS = 8
+"""For so many lengths of sequences buffers are kept; then those of the oldest go."""
+
+
+class Program:
+    """The source for one step's structure, and the workspaces made so far.
+
+    arguments: for every argument (states, inputs, parameters) that stands in the graph its place,
+    whether it is given a gradient, and its name if it is a plain array; wanted: the places of those
+    that are. names: of the parts of the state. added: of which of these the caller need not give a
+    gradient, for the outputs do. states: shapes and dtypes. needs: whether they depend on what
+    needs one. outputs_last: whether no step reads the last of them.
+    """
+
+    def __init__(self, sequence: Sequence, captured: Captures) -> None:
+        self.names = sequence.state_names
+        step = trace(
+            sequence.step_cell,
+            sequence.sample_input(),
+            sequence.sample_state(),
+            captured,
+            [needs(x) for x in sequence.input_parts],
+            (sequence.input_names, [identifier(name) for name in self.names]),
+        )
+        step.loss_alone = sequence.loss_alone
+        simplify(step)
+        windows = isinstance(sequence.truncation, Windows)
+        if not windows:
+            gather(step)
+            carry(step)
+        emitter = Emitter(step, windows)
+        given = [*sequence.state_parts, *sequence.input_parts, *captured.arrays]
+        count, inputs = len(sequence.state_parts), len(list(parts(sequence.xs)))
+        unread = {n for n, state in enumerate(step.states) if state in emitter.outputs}
+        plain = dict(enumerate(sequence.input_names[:inputs], count))
+        self.arguments = [
+            (i, needs(tensor) and text != "None", None if type(tensor) is Tensor else plain[i])
+            for i, (tensor, text) in enumerate(zip(given, emitter.returned, strict=True))
+            if (type(tensor) is Tensor or i in plain) and i not in unread
+        ]
+        self.wanted = [i for i, wanted, _ in self.arguments if wanted]
+        self.source = page(emitter, sequence.title())
+        self.filename = f"<scan {id(self)}>"
+        linecache.cache[self.filename] = (
+            len(self.source),
+            None,
+            self.source.splitlines(True),
+            self.filename,
+        )
+        weakref.finalize(self, linecache.cache.pop, self.filename, None)
+        namespace: dict[str, Any] = {}
+        exec(compile(self.source, self.filename, "exec"), namespace)
+        self.make = namespace["program"]
+        self.spaces: dict[Plan, list[Workspace]] = {}
+        self.plans: dict[Any, Plan] = {}  # made so far, by the options
+        self.layouts = emitter.layouts
+        self.added = frozenset(step.added)
+        self.states = [(state.shape, state.dtype) for state in step.states]
+        self.needs = [adjoint is not None for adjoint in step.adjoints]
+        self.outputs_last = step.states[-1] in emitter.outputs
+        # For planning: the bytes that a state takes, and all buffers of one more step.
+        self.state_bytes = sum(np.asarray(v.sample).nbytes for v in step.states)
+        self.step_bytes = self.state_bytes + emitter.step_bytes()
+
+    def plan(self, sequence: Sequence, *options: Any) -> Plan:
+        """How to go through a sequence. options: as for `planned`."""
+        key = (sequence.steps, *options)
+        plan = self.plans.get(key)
+        if plan is None:
+            plan = self.plans[key] = planned(sequence, self.state_bytes, self.step_bytes, *options)
+        return plan
+
+    def no_gradient(self, part: int, T: int) -> Any:
+        """What stands for the gradient of a part of the state to which the caller gives none."""
+        if part in self.added:
+            return None
+        shape, dtype = self.states[part]
+        return np.broadcast_to(np.zeros((), dtype), (T, *shape))
+
+    def claimed(self, plan: Plan) -> Workspace:
+        """Buffers for a plan that nobody looks into any more, or new ones; busy from now on.
+
+        To be called by one thread at a time.
+        """
+        spaces = self.spaces.get(plan)
+        if spaces is None:
+            if len(self.spaces) >= LENGTHS:
+                del self.spaces[next(iter(self.spaces))]
+            spaces = self.spaces[plan] = []
+        for space in spaces:
+            if space.is_free():
+                break
+        else:
+            space = Workspace(self.make, self.layouts, plan)
+            if len(spaces) < 2:
+                spaces.append(space)
+        space.busy = True
+        return space
+
+
+def needs(thing: Any) -> bool:
+    """Whether it is a Tensor that needs a gradient."""
+    return type(thing) is Tensor and thing.requires_grad

@@ -1,0 +1,371 @@
+"""`scan`: a cell's program, kept for the next call, run, and put into the graph as one node."""
+
+from __future__ import annotations
+
+import operator
+import weakref
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from tinygrad_rnn.compiler.frontend.captures import Captures
+from tinygrad_rnn.compiler.frontend.request import Sequence, prepared
+from tinygrad_rnn.compiler.frontend.tracer import TraceError
+from tinygrad_rnn.compiler.runtime.lanes import schedule
+from tinygrad_rnn.compiler.runtime.plan import Plan
+from tinygrad_rnn.compiler.runtime.program import Program
+from tinygrad_rnn.compiler.runtime.workspace import Workspace
+from tinygrad_rnn.engine.graph import Array, Leaf, Mark, Node, recording
+from tinygrad_rnn.engine.rules import Pullback
+from tinygrad_rnn.engine.substitution import exchanged, looking
+from tinygrad_rnn.engine.sweep import gradients
+from tinygrad_rnn.engine.table import ON_ENTRY, RULES
+from tinygrad_rnn.engine.tensor import Tensor, tracked
+from tinygrad_rnn.engine.transforms import leaves as parts
+from tinygrad_rnn.engine.transforms import leaves_like, rebuilt
+from tinygrad_rnn.recurrent.state import map_state
+from tinygrad_rnn.recurrent.truncation import Truncation, Windows
+from tinygrad_rnn.recurrent.unroll import unroll
+
+
+def scan(
+    cell: Callable[[Any, Any], Any],
+    xs: Any,
+    state: Any = None,
+    truncation: Truncation | None = None,
+    reset: Any = None,
+    *,
+    checkpoint: int | str | None = None,
+    budget: int = 100_000_000,
+    block: int | None = None,
+    outputs: str = "all",
+    fallback: bool = False,
+) -> tuple[Any, Any]:
+    """`unroll`, compiled: the same states and gradients from a program written for this cell.
+
+    cell, xs, state, truncation, reset: as for `unroll`; a step may have any nesting of arrays.
+    checkpoint: keep at most so many states and compute the rest again on the way back, on the
+        binomial schedule; "auto" picks the number for a budget of bytes. None keeps everything.
+    budget: bytes for buffers and kept states, for checkpoint="auto".
+    block: how many steps are gone through at once, the unit of what is computed again; None
+        chooses. The gradients for one block length are the same to the last bit, with and
+        without checkpoints.
+    outputs: "all", or "last" for the last state alone: then no array grows with the sequence.
+        A loss at every step can be added up in the state.
+    fallback: for a cell that cannot be compiled, run `unroll` instead of raising.
+    Returns the states of all steps stacked, (T, batch, hidden), nested as the cell's state is, or
+    None for outputs="last"; and the last state.
+    Raises TraceError, a TypeError, for a cell whose Python code branches on the numbers of an
+    array; ValueError or TypeError, with the shapes, where cell, inputs and state do not fit.
+
+    The cell is run once on Tensors and its tape swept once: both are straight lines of NumPy
+    calls. Sorted by dependence they are a program of three parts, before, in and after the loop
+    over the steps, which `scan_source` shows. In the graph the whole scan is one node. Second
+    derivatives run the steps again with `unroll`.
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> cell = tg.RNNCell(3, 4, rng=0)
+    >>> states, last = tg.scan(cell, np.ones((5, 2, 3)))
+    >>> states.shape, last.shape
+    ((5, 2, 4), (2, 4))
+    """
+    with looking:
+        sequence = prepared(cell, xs, state, truncation, reset)
+        if sequence.steps == 0:
+            if outputs == "last":
+                return None, sequence.state
+            empty = map_state(lambda h: Tensor(np.zeros((0, *h.shape), h.dtype)), sequence.state)
+            return empty, sequence.state
+        captured = Captures(cell)
+        try:
+            program = program_for(sequence, captured)
+        except TraceError:
+            if not fallback:
+                raise
+            return unrolled(sequence)
+        plan = program.plan(sequence, checkpoint, budget, block, outputs)
+        run = Run(sequence, captured, program, plan)
+    return run.outputs()
+
+
+PROGRAMS: dict[Any, Program] = {}
+ON_ENTRY.append(lambda function, rule: PROGRAMS.clear())  # they were written with the old rules
+KEPT = 64
+"""So many programs are kept; then the oldest goes."""
+
+
+def program_for(sequence: Sequence, captured: Captures) -> Program:
+    """The program for a cell of this structure and inputs of these shapes; compiled if new."""
+    key = (captured.key, sequence.key)
+    program = PROGRAMS.get(key)
+    if program is None:
+        program = Program(sequence, captured)
+        if len(PROGRAMS) >= KEPT:
+            del PROGRAMS[next(iter(PROGRAMS))]
+        PROGRAMS[key] = program
+    return program
+
+
+def scan_source(
+    cell: Callable[[Any, Any], Any],
+    xs: Any,
+    state: Any = None,
+    truncation: Truncation | None = None,
+    reset: Any = None,
+) -> str:
+    """The program that `scan` runs for these arguments: Python source that needs NumPy alone.
+
+    Its one function `program(T)` makes the buffers for T steps and returns `forward` and
+    `backward`. Arguments as for `scan`.
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> source = tg.scan_source(tg.RNNCell(3, 4, "identity"), np.ones((5, 2, 3)))
+    >>> "dW_hh = rows(h_before).T @ rows(dh)" in source
+    True
+    """
+    with looking:
+        sequence = prepared(cell, xs, state, truncation, reset)
+        return program_for(sequence, Captures(cell)).source
+
+
+def unrolled(sequence: Sequence) -> tuple[Any, Any]:
+    """What `unroll` gives, in the form that `scan` gives."""
+    xs = sequence.steps_of(iter(sequence.input_parts))
+    states, last = unroll(sequence.cell, xs, sequence.state, sequence.truncation, sequence.reset)
+    stacked = [np.stack(steps) for steps in zip(*map(parts, states), strict=True)]
+    following = iter(stacked)
+    return map_state(lambda _: next(following), last), last
+
+
+class Run:
+    """One pass over one sequence, and what its way back needs.
+
+    While it lives, its workspace is its own. Made by a thread that holds `looking`, for all that
+    is asked of the cell's Tensors is asked here.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "arrays",
+        "known",
+        "mark",
+        "nodes",
+        "plan",
+        "program",
+        "sequence",
+        "space",
+        "tensors",
+        "wanted",
+    )
+
+    def __init__(
+        self, sequence: Sequence, captured: Captures, program: Program, plan: Plan
+    ) -> None:
+        self.space: Workspace | None = None
+        self.sequence, self.program, self.plan = sequence, program, plan
+        tensors = [*sequence.state_parts, *sequence.input_parts, *captured.arrays]
+        self.tensors = tensors
+        self.arrays = [t.data if type(t) is Tensor else t for t in tensors]
+        self.wanted = program.wanted
+        self.known: tuple[Callable[[], Any], dict[int, Any]] | None = None
+        self.mark = mark = recording.mark if self.wanted else None
+        self.nodes = (
+            []
+            if mark is None
+            else [
+                tensors[i].node if name is None else leaf(tensors[i], name)
+                for i, _, name in program.arguments
+            ]
+        )
+        self.space = program.claimed(plan)
+
+    def outputs(self) -> tuple[Any, Any]:
+        """Run the steps; the stacked states and the last one, as Tensors in the graph."""
+        assert self.space is not None
+        stacked = self.space.forward(self.arrays, len(self.sequence.input_parts))
+        if self.mark is None:
+            tensors = [Tensor(states) for states in stacked]
+        else:
+            made = zip(stacked, self._nodes(stacked, self.mark), self.program.needs, strict=True)
+            tensors = [
+                tracked(states, node) if needs else Tensor(states, name=node.name)
+                for states, node, needs in made
+            ]
+        if not self.plan.all_states:
+            return None, self._nested(tensors)
+        return self._nested(tensors), self._nested([last_of(states) for states in tensors])
+
+    def _nodes(self, stacked: tuple[Array, ...], mark: Mark) -> list[Node]:
+        """The node of the scan; where the state has several parts, also one for each of them."""
+        edges = tuple(
+            [
+                (node, ("inputs", i), GRADIENT, (i, self))
+                if needs
+                else (node, ("inputs", i), None, ())
+                for node, (i, needs, _) in zip(self.nodes, self.program.arguments, strict=True)
+            ]
+        )
+        if len(stacked) == 1:
+            nodes = [Node(scan, edges, stacked[0].shape, stacked[0].dtype, mark)]
+        else:
+            whole = Node(scan, edges, (), stacked[0].dtype, mark)
+            nodes = [
+                Node(_part, ((whole, "scan", PART, (n,)),), states.shape, states.dtype, mark)
+                for n, states in enumerate(stacked)
+            ]
+        for node, name in zip(nodes, self.program.names, strict=True):
+            node.name = name
+        return nodes
+
+    def _nested(self, tensors: list[Any]) -> Any:
+        if self.sequence.flat:
+            return tensors[0]
+        return rebuilt(self.sequence.state, iter(tensors))
+
+    def gradient(self, g: Any, i: int) -> Any:
+        """∂L/∂(input i). All are computed together when the first is asked for; the others wait
+        until they are asked for or g goes, for the sweep holds it while it is at this node."""
+        known = self.known
+        if known is None or known[0]() is not g or i not in known[1]:
+            adjoints = adjoints_of(g)
+            if recording.mark is None:
+                adjoints = {n: a.data if type(a) is Tensor else a for n, a in adjoints.items()}
+            if any(isinstance(a, Tensor) for a in adjoints.values()):
+                found = self.recorded(adjoints)
+            else:
+                found = self._computed(adjoints)
+            wanted = {i: found[i] for i in self.wanted}
+            # A single number cannot be waited for, and leads nowhere.
+            number = isinstance(g, np.generic)
+            ref = (lambda: g) if number else weakref.ref(g, partial(forget, weakref.ref(self)))
+            self.known = known = ref, wanted
+        return known[1].pop(i)
+
+    def _computed(self, adjoints: dict[int, Array]) -> list[Array]:
+        assert self.space is not None
+        ends: list[Any] = [0] * len(self.space.arrays)
+        if not self.plan.all_states:
+            ends = [adjoints.get(n, 0) for n in range(len(ends))]
+            adjoints = {}
+        seeds = [
+            adjoints[n] if n in adjoints else self.program.no_gradient(n, self.plan.steps)
+            for n in range(len(ends))
+        ]
+        truncation = self.sequence.truncation
+        windows = (
+            schedule(truncation, self.sequence.steps) if isinstance(truncation, Windows) else ()
+        )
+        inputs = len(self.sequence.input_parts)
+        entering = "state" if any(i < len(seeds) for i in self.wanted) else ""
+        return self.space.backward(seeds, ends, self.arrays, inputs, windows, entering)
+
+    def recorded(self, adjoints: dict[int, Any], create_graph: bool = True) -> list[Any]:
+        """The gradients by `unroll`, one node per operation: as Tensors for derivatives of a
+        higher order, or as arrays, to look at what happens at each step."""
+        # Inputs may have been computed from one another. The gradient of one is not to flow on
+        # through another one here, so the steps are run on copies of them.
+        sequence, tensors = self.sequence, self.tensors
+        copies = {i: +tensors[i] for i in self.wanted}
+        for i, copy in copies.items():
+            copy.name = tensors[i].name
+        count = len(sequence.state_parts)
+        given = [copies.get(i, tensor) for i, tensor in enumerate(tensors)]
+        following, xs = iter(given[:count]), sequence.steps_of(iter(given[count:]))
+        carried = [i for i in self.wanted if i >= count + len(sequence.input_parts)]
+        with exchanged([tensors[i] for i in carried], [copies[i] for i in carried]):
+            states, last = unroll(
+                sequence.cell,
+                xs,
+                map_state(lambda _: next(following), sequence.state),
+                sequence.repeatable,
+                sequence.reset,
+            )
+        if not self.plan.all_states:
+            states = [last]
+        flat, seeds = [], []
+        in_order = [leaves_like(sequence.state, state) for state in states]
+        for n, steps in enumerate(zip(*in_order, strict=True)):
+            if n in adjoints:
+                flat.append(np.reshape(np.stack(steps), -1))
+                seeds.append(np.reshape(adjoints[n], -1))
+        output, seed = np.concatenate(flat), np.concatenate(seeds)
+        found = gradients(output, list(copies.values()), seed, create_graph)  # type: ignore[arg-type]
+        result: list[Any] = [None] * len(tensors)
+        for i, gradient in zip(self.wanted, found, strict=True):
+            result[i] = gradient
+        return result
+
+    def __del__(self) -> None:
+        if self.space is not None:
+            self.space.busy = False
+
+
+def forget(owner: weakref.ref[Run], adjoint: weakref.ref[Any]) -> None:
+    """Let a run forget the gradients that it found from an adjoint which is no more. As Tensors
+    they lead to the node that leads to the run: it would keep itself alive."""
+    run = owner()
+    if run is not None and run.known is not None and run.known[0] is adjoint:
+        run.known = None
+
+
+class Adjoints:
+    """The gradient of a scan whose state has several parts: those of the parts that have one.
+
+    It travels through the sweep like an array without axes.
+    """
+
+    __slots__ = ("__weakref__", "dtype", "parts")
+    shape: tuple[int, ...] = ()
+    size = 1
+
+    def __init__(self, parts: dict[int, Any], dtype: Any) -> None:
+        self.parts, self.dtype = parts, dtype
+
+    def __add__(self, other: Adjoints) -> Adjoints:
+        merged = dict(self.parts)
+        for n, gradient in other.parts.items():
+            merged[n] = merged[n] + gradient if n in merged else gradient
+        return Adjoints(merged, self.dtype)
+
+
+def adjoints_of(g: Any) -> dict[int, Any]:
+    """The gradients of the parts of a scan's state that have one, by their places."""
+    return g.parts if isinstance(g, Adjoints) else {0: g}
+
+
+def _part(whole: Any, n: int) -> Any:
+    """One part of the states of a scan."""
+    return whole[n]
+
+
+_part.__name__ = "part"
+
+GRADIENT = Pullback(lambda g, i, run: run.gradient(g, i), "inputs", ["inputs", "run"])
+PART = Pullback(lambda g, n: Adjoints({n: g}, g.dtype), "whole", ["whole", "n"])
+
+
+def run_of(node: Node) -> Run | None:
+    """The run that made a value, if it is the states of a scan or one part of them."""
+    if node.function is _part:
+        node = node.edges[0][0]
+    return next((kept[1] for _, _, pullback, kept in node.edges if pullback is GRADIENT), None)
+
+
+def leaf(array: Array, name: str) -> Leaf:
+    """A node for inputs that are a plain array."""
+    return Leaf(array.shape, array.dtype, False, name)
+
+
+def last_of(states: Tensor) -> Tensor:
+    """`states[-1]`, recorded without asking what kind of index it is."""
+    array = states.data
+    last = array[-1]
+    mark = recording.mark
+    if mark is None or not states.requires_grad:
+        return Tensor(last)
+    ((name, pullback), _) = RULES[operator.getitem].arguments
+    assert pullback is not None
+    edge = states.node, name, pullback, pullback.keep((array, -1, last, None))
+    return tracked(last, Node(operator.getitem, (edge,), last.shape, last.dtype, mark))

@@ -1,0 +1,204 @@
+"""The buffers of a program for one sequence length, and the way through them, block by block."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from tinygrad_rnn.compiler.emitter.rows import Layout
+from tinygrad_rnn.compiler.runtime.checkpoint import Advance, schedule
+from tinygrad_rnn.compiler.runtime.plan import Plan
+from tinygrad_rnn.engine.graph import Array
+
+
+class Workspace:
+    """The buffers of a program for one plan, and its two functions on them.
+
+    A sequence is gone through in blocks of steps. Either there are buffers for every block, and
+    all blocks are views into one array of states; or there are buffers for one block, and what
+    the way back needs is computed again, from the states that the plan keeps.
+    """
+
+    __slots__ = ("arrays", "blocks", "busy", "current", "kept", "owners", "plan", "quiet")
+
+    def __init__(self, make: Callable[..., Any], layouts: list[Layout], plan: Plan) -> None:
+        self.plan = plan
+        self.busy = False
+        self.owners: list[Array] = []
+        self.quiet: list[int] = []
+        self.kept: list[tuple[int, list[Array]]] = []
+        rows = [
+            np.empty((plan.steps + 1 if plan.whole else 0, *layout.shape), layout.dtype)
+            for layout in layouts
+        ]
+        self.arrays = [
+            row if layout.start is None else row[..., layout.start : layout.stop]
+            for row, layout in zip(rows, layouts, strict=True)
+        ]
+        self.blocks: dict[int, tuple[Any, Any]] = {}
+        self.current: dict[int, int] = {}  # whose numbers the buffers of a length hold
+        self._make_blocks(make, rows)
+        if plan.all_states:
+            self.owners = rows
+            self.quiet = self._references()
+
+    def _make_blocks(self, make: Callable[..., Any], rows: list[Array]) -> None:
+        plan = self.plan
+        by_length: dict[int, tuple[Any, Any]] = {}
+        shared = Shared()
+        for n in range(plan.blocks):
+            start, stop = plan.bounds(n)
+            if plan.keeps_blocks:
+                states = [row[start : stop + 1] for row in rows]
+                self.blocks[n] = make(stop - start, *states, empty=shared.begin())
+            else:
+                if stop - start not in by_length:
+                    by_length[stop - start] = make(stop - start)
+                self.blocks[n] = by_length[stop - start]
+
+    def is_free(self) -> bool:
+        """Whether no graph needs the buffers and no array of the caller looks into them."""
+        return not self.busy and self._references() == self.quiet
+
+    def _references(self) -> list[int]:
+        return [sys.getrefcount(owner) for owner in self.owners]
+
+    def forward(self, arrays: list[Array], inputs: int) -> tuple[Array, ...]:
+        """The states of all steps, or the last ones alone, from [*states, *inputs, *parameters]."""
+        plan = self.plan
+        if plan.blocks == 1 and plan.keeps_blocks and plan.all_states:
+            self.current[plan.steps] = 0
+            return self.blocks[0][0](*arrays)  # type: ignore[no-any-return]
+        count = len(self.arrays)
+        state = arrays[:count]
+        kept: dict[int, None] = {}
+        if not plan.whole:
+            kept = dict.fromkeys(plan.first_kept())
+            self.kept = [(0, [np.array(part) for part in state])]
+        for n in range(plan.blocks):
+            states = self._run(n, state, arrays, inputs)
+            start, stop = plan.bounds(n)
+            state = [part[-1] for part in states]
+            if plan.keeps_blocks:
+                continue
+            if plan.all_states:
+                for whole, part in zip(self.arrays, states, strict=True):
+                    whole[start + 1 : stop + 1] = part
+            elif n + 1 in kept:
+                self.kept.append((n + 1, [part.copy() for part in state]))
+        if not plan.all_states:
+            return tuple([np.array(part) for part in state])
+        for whole, first in zip(self.arrays, arrays[:count], strict=True):
+            whole[0] = first
+        return tuple([whole[1:] for whole in self.arrays])
+
+    def _run(self, n: int, state: Any, arrays: list[Array], inputs: int) -> Any:
+        """Run a block forward; its buffers then hold what the way back through it needs."""
+        start, stop = self.plan.bounds(n)
+        self.current[stop - start] = n
+        count = len(self.arrays)
+        steps = [x[start:stop] for x in arrays[count : count + inputs]]
+        return self.blocks[n][0](*state, *steps, *arrays[count + inputs :])
+
+    def backward(
+        self,
+        seeds: list[Array | None],
+        ends: list[Any],
+        arrays: list[Array],
+        inputs: int,
+        windows: tuple[Any, ...] = (),
+        entering: str = "state",
+    ) -> list[Array | None]:
+        """The gradients of [*states, *inputs, *parameters].
+
+        seeds: ∂L/∂h of each part for all steps, ends: what comes from behind the last step, each
+        None or 0 if there is none. entering: "state" if the gradients of the states that enter the
+        first step are asked for, else "".
+        """
+        count = len(self.arrays)
+        totals: list[Any] = []
+        if self.plan.blocks == 1 and self.plan.keeps_blocks:
+            if windows:
+                return list(self.blocks[0][1](*windows, *seeds, *arrays[count:]))
+            return list(self.blocks[0][1](*ends, *seeds, *arrays[count:], entering))
+        for n in self._blocks_backwards(arrays, inputs):
+            start, stop = self.plan.bounds(n)
+            given = (*seeds, *arrays[count : count + inputs])
+            parts = [None if x is None else x[start:stop] for x in given]
+            asked = "block" if n else entering
+            found = list(self.blocks[n][1](*ends, *parts, *arrays[count + inputs :], asked))
+            ends = [0 if end is None else end for end in found[:count]]
+            if not totals:
+                totals = [None] * count + [
+                    None if g is None else np.empty((self.plan.steps, *g.shape[1:]), g.dtype)
+                    for g in found[count : count + inputs]
+                ]
+                totals += found[count + inputs :]
+            else:
+                for i in range(count + inputs, len(totals)):
+                    if totals[i] is not None:
+                        totals[i] += found[i]  # in place, unless it is a single number
+            for total, g in zip(totals[count:], found[count : count + inputs], strict=False):
+                if g is not None:
+                    total[start:stop] = g
+            totals[:count] = found[:count]
+        return totals
+
+    def _blocks_backwards(self, arrays: list[Array], inputs: int) -> Iterator[int]:
+        """The blocks from the last to the first, each run forward again if it was not kept."""
+        plan = self.plan
+        if plan.keeps_blocks:
+            yield from reversed(range(plan.blocks))
+            return
+        if plan.all_states:
+            for n in reversed(range(plan.blocks)):
+                start, stop = plan.bounds(n)
+                if self.current[stop - start] != n:
+                    self._run(n, [whole[start] for whole in self.arrays], arrays, inputs)
+                yield n
+            return
+        ready = plan.first_kept()
+        kept = [(n, [part.copy() for part in state]) for n, state in self.kept]
+        for action in schedule(plan.blocks, plan.slots or 1):
+            if isinstance(action, Advance):
+                while kept[-1][0] > action.start and action.stop not in ready:
+                    kept.pop()
+                if action.stop not in ready:
+                    at, state = kept[-1]
+                    for n in range(at, action.stop):
+                        state = [part[-1] for part in self._run(n, state, arrays, inputs)]
+                    kept.append((action.stop, [part.copy() for part in state]))
+                continue
+            ready = [n for n in ready if n < action.unit]
+            while kept[-1][0] > action.unit:
+                kept.pop()
+            at, state = kept[-1]
+            start, stop = plan.bounds(action.unit)
+            if self.current[stop - start] != action.unit:
+                for n in range(at, action.unit + 1):
+                    state = [part[-1] for part in self._run(n, state, arrays, inputs)]
+            yield action.unit
+
+
+class Shared:
+    """Arrays for what a block needs in one direction only: all blocks use the same."""
+
+    def __init__(self) -> None:
+        self.arrays: list[Array] = []
+        self.given = 0
+
+    def begin(self) -> Callable[..., Array]:
+        """A function to make arrays for the next block, which is no longer than the first."""
+        self.given = 0
+        return self._empty
+
+    def _empty(self, shape: tuple[int, ...], dtype: Any) -> Array:
+        if self.given == len(self.arrays):
+            self.arrays.append(np.empty(shape, dtype))
+        array = self.arrays[self.given]
+        array = array[: shape[0]] if shape else array
+        self.given += 1
+        return array

@@ -1,0 +1,252 @@
+"""Losses and activations that NumPy does not have, as rows of the same table."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from tinygrad_rnn.engine import fast_sums
+from tinygrad_rnn.engine.graph import Array
+from tinygrad_rnn.engine.table import derivative
+
+
+def _relu(x: Array) -> Array:
+    """max(x, 0), elementwise; the derivative at 0 is 0.
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> tg.relu(np.array([-1.0, 2.0]))
+    array([0., 2.])
+    """
+    return np.maximum(x, 0)
+
+
+relu = derivative(_relu, lambda g, y: g * (y > 0))
+
+
+def _sigmoid(x: Array) -> Array:
+    """1 / (1 + exp(-x)), elementwise, as (1 + tanh(x / 2)) / 2, which cannot overflow.
+
+    It is right to rounding next to 1; far below 0, where it is tiny, its own digits are lost
+    (from x = −15 on in float32): use `log_softmax` where its logarithm is wanted.
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> tg.sigmoid(np.array([0.0, 1000.0]))
+    array([0.5, 1. ])
+    """
+    return 0.5 * np.tanh(0.5 * x) + 0.5
+
+
+sigmoid = derivative(_sigmoid, lambda g, y: g * (y - y * y))
+
+
+HARMLESS = 16
+"""Up to here the exponentials of numbers, and sums of them, lose no digits to speak of."""
+
+
+def _exponentials(x: Array) -> tuple[Array, Array, Any]:
+    """exp(x − shift), its sum over the last axis, and the shift that keeps it from overflowing.
+
+    One shift for all rows, or none where there is no danger, makes all of it fast: reductions
+    along a short axis are slow in NumPy, and a product with a vector of ones is not. Rows that lie
+    so far below the largest entry that digits would be lost send everybody back to one shift per
+    row, as half precision, which has few to lose, does always.
+    """
+    if not hasattr(x, "dtype") or x.dtype.kind in "iub":
+        x = np.asarray(x, np.float64)
+    shift = float(x.max()) if x.size else 0.0
+    if math.isfinite(shift) and x.dtype.itemsize > 2:
+        if 0 <= shift <= HARMLESS:
+            shift = 0.0
+        e = _exp(x, shift)
+        s = fast_sums.over_last_axis(e)
+        if not x.size or s.min() > 1e-7:
+            return e, s, shift
+    each = np.max(x, axis=-1, keepdims=True)
+    each = np.where(np.isfinite(each), each, np.zeros_like(each))
+    e = _exp(x, each)
+    return e, fast_sums.over_last_axis(e), each
+
+
+def _exp(x: Array, shift: Any) -> Array:
+    """exp(x − shift): a new array, whose rows lie one after another however those of x do."""
+    if type(x) is not np.ndarray:
+        return np.exp(x - shift)
+    if type(shift) is float and shift == 0:
+        return np.exp(x, order="C")
+    e = np.subtract(x, shift, order="C")
+    return np.exp(e, e)
+
+
+def _softmax(x: Array) -> Array:
+    """exp(x) / Σ exp(x) over the last axis.
+
+    x: (..., classes). Returns the same shape.
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> tg.softmax(np.array([0.0, np.log(3.0)]))
+    array([0.25, 0.75])
+    """
+    e, s, _ = _exponentials(x)
+    return e / s[..., None]
+
+
+softmax = derivative(_softmax, lambda g, y: y * (g - np.sum(g * y, axis=-1, keepdims=True)))
+
+
+def _log_softmax(x: Array) -> Array:
+    """x − log Σ exp(x) over the last axis, without overflow.
+
+    x: (..., classes). Returns the same shape.
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> np.exp(tg.log_softmax(np.array([1000.0, 1000.0])))
+    array([0.5, 0.5])
+    """
+    _, s, shift = _exponentials(x)
+    return x - shift - np.log(s[..., None])
+
+
+log_softmax = derivative(
+    _log_softmax, lambda g, y: g - np.exp(y) * np.sum(g, axis=-1, keepdims=True)
+)
+
+
+Found: TypeAlias = dict[str, Any]
+"""Where a value leaves what its gradient needs again."""
+
+
+def cross_entropy(logits: Any, labels: Any) -> Any:
+    """The mean over all places of −log softmax(logits)[label].
+
+    logits: (..., classes); labels: integers of shape (...).
+    Raises ValueError or TypeError, with the shapes, if the labels do not fit the logits.
+    Chapter "Backpropagation Through Time": L = 1/T Σ l(o_t, y_t); with the logits of all steps
+    stacked this is the whole L.
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> print(tg.cross_entropy(np.zeros((3, 4)), np.array([0, 1, 2])) - np.log(4))
+    0.0
+    """
+    if isinstance(logits, list | tuple):
+        raise TypeError(
+            f"the logits are one array of shape (..., classes), not a {type(logits).__name__} of "
+            f"{len(logits)}: np.stack joins those of several steps"
+        )
+    return mean_loss(logits, labels, {})
+
+
+def _cross_entropy(logits: Array, labels: Array, found: Found | None = None) -> Array:
+    """`cross_entropy`; what its gradient needs, too, is left in `found`."""
+    e, s, shift = _exponentials(logits)
+    places = label_places(logits, labels)
+    if found is not None:
+        found["exponentials"] = places, e, s
+    # Differences first: a large shift would swallow the logarithms' digits.
+    at_labels = logits.reshape(-1)[places]
+    below = at_labels - (shift if type(shift) is float else shift.reshape(-1))
+    losses = np.log(s).reshape(-1) - below
+    # The mean adds half precision up in single, and takes longer.
+    return losses.sum() / len(places) if losses.dtype.itemsize > 2 else losses.mean()
+
+
+def label_places(logits: Array, labels: Array) -> Array:
+    """Where in the flattened logits the labels' own logits are."""
+    labels = np.asanyarray(labels)
+    if labels.dtype.kind not in "iu":
+        raise TypeError(f"the labels must be integers, but they are {labels.dtype}")
+    if labels.shape != logits.shape[:-1]:
+        raise ValueError(
+            f"logits of shape {logits.shape} need labels of shape {logits.shape[:-1]}, "
+            f"one integer per place, but the labels have the shape {labels.shape}"
+        )
+    classes = logits.shape[-1]
+    if labels.size == 0:
+        raise ValueError(f"the mean over no labels is not defined: logits have {logits.shape}")
+    if labels.min() < 0 or labels.max() >= classes:
+        raise ValueError(
+            f"the labels must lie in 0..{classes - 1}, for the logits have {classes} classes, "
+            f"but they range over {labels.min()}..{labels.max()}"
+        )
+    places = np.arange(0, classes * labels.size, classes)
+    return np.add(places, labels.reshape(-1), out=places, casting="unsafe")
+
+
+def _residual(logits: Array, labels: Array, weight: Array, found: Found | None) -> Array:
+    """softmax(logits) minus the one-hot labels, times weight over the number of labels.
+
+    found: what the value left. Its exponentials are used up, for the result is written in their
+    place; whoever asks a second time has them computed anew.
+    """
+    known = found.pop("exponentials", None) if found else None
+    places, e, s = known or (label_places(logits, labels), *_exponentials(logits)[:2])
+    weight = np.asarray(weight / len(places), e.dtype)
+    e *= (weight / s)[..., None]
+    e = np.ascontiguousarray(e)  # of other kinds of arrays, too: the flat array is to be a view
+    e.reshape(-1)[places] -= weight
+    return e
+
+
+def _residual_pullback(g: Array, logits: Array, labels: Array, weight: Array) -> Array:
+    y = softmax(logits)
+    return y * (g - np.sum(g * y, axis=-1, keepdims=True)) * (weight / np.size(labels))
+
+
+def _residual_of_weight(g: Array, logits: Array, labels: Array) -> Array:
+    return np.sum(g * residual(logits, labels, 1.0, None))
+
+
+residual = derivative(_residual, _residual_pullback, None, _residual_of_weight)
+mean_loss = derivative(
+    _cross_entropy, lambda g, logits, labels, found: residual(logits, labels, g, found)
+)
+
+
+def one_hot(labels: Array, classes: int, dtype: Any = np.float64) -> Array:
+    """Rows of zeros with a 1 at the label's place.
+
+    labels: integers of shape (...). Returns (..., classes).
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> tg.one_hot(np.array([2, 0]), 3)
+    array([[0., 0., 1.],
+           [1., 0., 0.]])
+    """
+    return np.eye(classes, dtype=dtype)[np.asanyarray(labels)]
+
+
+def mse(prediction: Any, target: Any) -> Any:
+    """The mean of the squared differences over all entries.
+
+    prediction, target: of one shape; the target may be one number for all.
+    Raises ValueError, with the shapes, if they differ.
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> print(tg.mse(np.array([1.0, 3.0]), np.array([0.0, 1.0])))
+    2.5
+    """
+    if np.shape(target) not in [np.shape(prediction), ()]:
+        raise ValueError(
+            f"prediction and target must have one shape, but they have {np.shape(prediction)} "
+            f"and {np.shape(target)}"
+        )
+    return np.mean(np.square(prediction - target))
+
+
+def _scale_gradient(x: Array, factor: Array) -> Array:
+    """The identity; backward, multiply by `factor`: 1 is nothing, 0 is detach.
+
+    x: any shape; factor: a number, or an array that broadcasts to x, such as (batch, 1) for one
+    factor per sequence.
+
+    >>> import tinygrad_rnn as tg
+    >>> w = tg.Tensor(3.0, requires_grad=True)
+    >>> tg.scale_gradient(w, 0.5).backward()
+    >>> print(w.grad)
+    0.5
+    """
+    return x
+
+
+scale_gradient = derivative(_scale_gradient, lambda g, factor: g * factor)

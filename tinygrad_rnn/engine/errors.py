@@ -1,0 +1,87 @@
+"""What is refused, each in one sentence: whatever would lose a gradient or make it wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tinygrad_rnn.engine.table import REFUSED
+
+Function = Callable[..., Any]
+
+
+def name_of(function: Function) -> str:
+    """How a user would write it: methods of ufuncs have a name of their own."""
+    ufunc = getattr(function, "__self__", None)
+    name = getattr(function, "__name__", str(function))
+    return f"np.{ufunc.__name__}.{name}" if isinstance(ufunc, np.ufunc) else name
+
+
+def without_rule(function: Function) -> TypeError:
+    """A function that the table does not know, or knows to have no derivative."""
+    name = name_of(function)
+    if function in REFUSED:
+        return TypeError(
+            f"{name} {REFUSED[function]}, and an argument needs a gradient; "
+            f"pass .data to do without"
+        )
+    return TypeError(
+        f"{name} has no rule in the table of derivatives, and an argument needs a gradient; "
+        f"add one with tg.derivative({name}, lambda g, ...: ...), or pass .data to do without"
+    )
+
+
+def one_array(function: Function, argument: str) -> TypeError:
+    """A list of Tensors, where the pull-back does not tell its elements apart."""
+    return TypeError(
+        f"{name_of(function)} takes one array as its {argument}, not a list of Tensors that need a "
+        f"gradient: np.stack makes one of them"
+    )
+
+
+def complex_values(function: Function, dtype: Any) -> TypeError:
+    """Complex values would have a derivative that is not computed here."""
+    return TypeError(
+        f"{name_of(function)} makes complex values ({dtype}) of a Tensor that needs a gradient, "
+        f"and only real ones can be differentiated; compute with the real and the imaginary "
+        f"part, or pass .data to do without"
+    )
+
+
+def refuse_gradient_of(data: Any) -> None:
+    """TypeError if there is no derivative by data of this kind."""
+    if data.dtype.kind != "f":
+        raise TypeError(
+            f"a gradient needs floats, but the data are {data.dtype} of shape {data.shape}; "
+            f"convert them first, for example with .astype(np.float64)"
+        )
+
+
+def refuse_writing(function: Function, kwargs: Mapping[str, Any]) -> None:
+    """TypeError for `out=` a Tensor."""
+    out = kwargs.get("out")
+    if any(getattr(o, "_records", False) for o in (out if isinstance(out, tuple) else (out,))):
+        raise TypeError(
+            f"{name_of(function)} cannot write into a Tensor, for the graph would not see it; "
+            f"leave out= away and use what it returns, or write into .data"
+        )
+
+
+def refuse_unread(
+    rule: Any, function: Function, args: Sequence[Any], kwargs: dict[str, Any]
+) -> None:
+    """TypeError for an option that the derivative does not take into account."""
+    refuse_writing(function, kwargs)
+    option = rule.unread(args, kwargs)
+    if kwargs.get("out") is not None:
+        raise TypeError(
+            f"{name_of(function)} would write a Tensor that needs a gradient into a plain array, "
+            f"which loses the gradient; write x = x + t for x += t, and leave out= away"
+        )
+    if option is not None:
+        raise TypeError(
+            f"{name_of(function)} with {option}= has no derivative in the table; leave {option}= "
+            f"away, or pass .data to do without a gradient"
+        )

@@ -1,0 +1,241 @@
+"""A row of the table: a function with its pull-backs, or what it is composed of."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import itertools
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from tinygrad_rnn.engine.graph import Array, Edge
+from tinygrad_rnn.engine.signatures import is_variadic, optional, parameters
+
+_SHAPE = "shape_of_"
+
+SHAPES = "shape(a{0})", "a{0}.shape", "t{0}._node.shape"
+"""The shape of an argument, by its kind (see `edges_for`): a node has it already."""
+
+HARMLESS = frozenset({"dtype", "casting", "copy", "subok", "kind", "stable", "device", "optimize"})
+"""Options that change how a function computes or stores its result, but not its derivative."""
+
+
+class Pullback:
+    """One argument's derivative: `function(g, *kept) -> contribution`, and what it keeps.
+
+    keep: from the values `[*arguments, y, i]` to what is kept. of_element: from what all elements
+    of a sequence keep to what its element i does.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "argument",
+        "function",
+        "keep",
+        "needs",
+        "of_element",
+        "output_is_y",
+        "places",
+        "takes_a_sequence",
+        "together",
+        "together_below",
+    )
+
+    def __init__(self, function: Callable[..., Array], argument: str, names: Sequence[str]) -> None:
+        self.argument = argument
+        self.function = function
+        self.together: Callable[..., Iterator[Array]] | None = getattr(function, "together", None)
+        self.together_below: float = getattr(function, "together_below", 0)
+        gradient, *needs = inspect.signature(function).parameters
+        if gradient != "g":
+            raise TypeError(f"the first parameter of a pull-back is g, here it is {gradient!r}")
+        known = [*names, "y", "i"]
+        for need in needs:
+            if need.removeprefix(_SHAPE) not in known:
+                raise TypeError(
+                    f"the pull-back for {argument!r} asks for {need!r}; it can have g, y, i and "
+                    f"{', '.join(names)}, each also as {_SHAPE}..."
+                )
+        self.needs = tuple(needs)
+        self.output_is_y = "y" not in names  # else y is an argument of that name
+        self.takes_a_sequence = "i" in needs and "i" not in names
+        self.places = tuple(known.index(need.removeprefix(_SHAPE)) for need in needs)
+        self.keep = compiled("values", self.kept([f"values[{n}]" for n in range(len(known))]))
+        shared = [f"kept[{n}]" for n in range(len(needs))]
+        if self.takes_a_sequence:
+            shared[needs.index("i")] = "i"
+        self.of_element = compiled("kept, i", f"({''.join(f'{item}, ' for item in shared)})")
+
+    def kept(self, values: Sequence[str], shapes: Sequence[str] | None = None) -> str:
+        """The tuple of what is needed, as an expression in those for `[*arguments, y, i]`.
+
+        shapes: expressions for the arguments' shapes, where something shorter will do.
+        """
+        shapes = shapes or [f"shape({value})" for value in values]
+        items = [
+            shapes[place] if need.startswith(_SHAPE) else values[place]
+            for need, place in zip(self.needs, self.places, strict=True)
+        ]
+        return f"({''.join(f'{item}, ' for item in items)})"
+
+
+def compiled(parameters: str, expression: str, **names: Any) -> Callable[..., Any]:
+    """A function written as text: what runs for every value ever recorded has no loop in it."""
+    return eval(f"lambda {parameters}: {expression}", {"shape": _shapes, **names})  # type: ignore[no-any-return]
+
+
+class Shapes(tuple[Any, ...]):
+    """The shapes of the arrays of a sequence."""
+
+    @functools.cached_property
+    def starts(self) -> dict[int | None, list[int]]:
+        """By axis, where each array begins if they are joined along it; as far as asked for: the
+        pull-backs of all arrays share it. Under None, where it begins among all the numbers."""
+        return {}
+
+    def start(self, i: int, axis: int | None) -> int:
+        if axis not in self.starts:
+            sizes = (math.prod(s) if axis is None else s[axis] for s in self)
+            self.starts[axis] = list(itertools.accumulate(sizes, initial=0))
+        return self.starts[axis][i]
+
+
+def _shapes(value: Any) -> Any:
+    """The shape of an array; of a list or tuple of arrays, the shapes of these."""
+    if type(value) is list or type(value) is tuple:
+        return Shapes(map(_shapes, value))
+    return value.shape if hasattr(value, "shape") else np.shape(value)
+
+
+class Rule:
+    """A row of the table: a function, its arguments' names, and a pull-back for some of them."""
+
+    __slots__ = (
+        "arguments",
+        "arity",
+        "compute",
+        "defaults",
+        "function",
+        "names",
+        "positions",
+        "understood",
+        "variadic",
+    )
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        positional: Sequence[Callable[..., Array] | None],
+        named: dict[str, Callable[..., Array] | None],
+    ) -> None:
+        given = parameters(function)
+        self.function = function
+        self.names = tuple(given)
+        self.defaults = [None if d is np._NoValue else d for d in given.values()]
+        self.variadic = is_variadic(function)
+        # A call with just this many positional arguments needs no binding.
+        self.arity = -1 if self.variadic else len(self.names)
+        pullbacks = dict(zip(self.names, positional, strict=False)) | named
+        if len(positional) > len(self.names) or not pullbacks.keys() <= given.keys():
+            raise TypeError(
+                f"{function.__name__} has the arguments {', '.join(self.names)}; a pull-back was "
+                f"given for {', '.join(pullbacks)}"
+            )
+        self.arguments = tuple(
+            (name, None if (f := pullbacks.get(name)) is None else Pullback(f, name, self.names))
+            for name in self.names
+        )
+
+        self.compute = function
+        # An option that no pull-back reads would be ignored by the derivative, so it is refused.
+        read = {n.removeprefix(_SHAPE) for _, p in self.arguments if p for n in p.needs}
+        read |= {name for name, p in self.arguments if p}
+        may_be_left_out = optional(function)
+        self.understood = frozenset(self.names) - may_be_left_out | read | HARMLESS
+        self.positions = next(
+            (n for n, name in enumerate(self.names) if name not in self.understood), len(self.names)
+        )
+        if self.positions < len(self.names):
+            self.arity = -1
+
+    def edges_for(self, kinds: tuple[int, ...]) -> Callable[..., tuple[Edge, ...]]:
+        """A compiled function `(*tensors, *arrays, y) -> edges` for calls of one kind.
+
+        kinds: for each argument 0 if it is no Tensor, 1 if it is one, 2 if it needs a gradient.
+        """
+        tensors = [f"t{n}" for n in range(len(kinds))]
+        arrays = [f"a{n}" for n in range(len(kinds))]
+        values = [*arrays, "y", "None"]
+        shapes = [SHAPES[kind].format(n) for n, kind in enumerate(kinds)]
+        edges, pullbacks = "", {}
+        for n, kind in enumerate(kinds):
+            name, pullback = self.arguments[n]
+            if kind == 2 and pullback is not None:
+                pullbacks[f"p{n}"] = pullback
+                edges += f"(t{n}._node, {name!r}, p{n}, {pullback.kept(values, shapes)}), "
+            elif kind:
+                edges += f"(t{n}._node or t{n}.node, {name!r}, None, ()), "
+        return compiled(", ".join([*tensors, *arrays, "y"]), f"({edges})", **pullbacks)
+
+    def unread(self, args: Sequence[Any], kwargs: dict[str, Any]) -> str | None:
+        """An option that the call sets and the derivative does not take into account, or None."""
+        if kwargs.keys() <= self.understood and (len(args) <= self.positions or self.variadic):
+            return None
+        defaults = dict(zip(self.names, self.defaults, strict=True))
+        given = kwargs if self.variadic else dict(zip(self.names, args, strict=False)) | kwargs
+        return _unread(given, self.understood, defaults)
+
+    def bind(self, args: Sequence[Any], kwargs: dict[str, Any]) -> list[Any]:
+        """All arguments as a list in the order of `names`, with the defaults filled in."""
+        if self.variadic:
+            return [tuple(args), *(kwargs.get(n, d) for n, d in self._options())]
+        values = [*args, *self.defaults[len(args) :]]
+        for name, value in kwargs.items():
+            if name in self.names:
+                values[self.names.index(name)] = None if value is np._NoValue else value
+        return values
+
+    def _options(self) -> list[tuple[str, Any]]:
+        return list(zip(self.names, self.defaults, strict=True))[1:]
+
+
+class Composition:
+    """A function that is differentiated by calling others: `call`, and the options it reads."""
+
+    __slots__ = ("call", "defaults", "function", "understood", "variadic")
+
+    def __init__(self, function: Callable[..., Any], call: Callable[..., Any]) -> None:
+        self.function = function
+        self.call = call
+        is_method = isinstance(getattr(function, "__self__", None), np.ufunc)
+        self.defaults = parameters(call if is_method else function)
+        self.variadic = is_variadic(call if is_method else function)
+        self.understood = frozenset(inspect.signature(call).parameters)
+
+    def unread(self, args: Sequence[Any], kwargs: dict[str, Any]) -> str | None:
+        """An option that the call sets and the composition does not read, or None."""
+        given = kwargs if self.variadic else dict(zip(self.defaults, args, strict=False)) | kwargs
+        return _unread(given, self.understood, self.defaults)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if self.variadic:
+            return self.call(*args, **{k: v for k, v in kwargs.items() if k in self.understood})
+        given = dict(zip(self.defaults, args, strict=False)) | kwargs
+        return self.call(
+            **{k: v for k, v in given.items() if k in self.understood and v is not np._NoValue}
+        )
+
+
+def _unread(
+    given: dict[str, Any], understood: frozenset[str], defaults: dict[str, Any]
+) -> str | None:
+    for name, value in given.items():
+        if name in understood or value is None or value is np._NoValue:
+            continue
+        default = defaults.get(name, True if name == "where" else None)
+        if not (isinstance(value, str | int | bool) and value == default):
+            return name
+    return None

@@ -1,0 +1,315 @@
+"""Derivatives of functions of arrays: gradients, products with Jacobians, Jacobians, Hessians.
+
+Everything here is `vjp`, called once, or in a row, or on itself. The arguments enter the function
+as fresh variables, each a node of its own, so derivatives nest to any order and never mix up
+whose variable is whose.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from tinygrad_rnn.engine.graph import Mark, marked, recording
+from tinygrad_rnn.engine.sweep import between, sweep
+from tinygrad_rnn.engine.table import derivative, plain
+from tinygrad_rnn.engine.tensor import Tensor
+
+Tree: TypeAlias = Any
+"""An array, or a list, tuple or dict of trees."""
+
+Argnums: TypeAlias = int | str | Sequence[int | str]
+
+
+class Calls(threading.local):
+    """How many functions this thread is differentiating at the moment, one within the other."""
+
+    depth = 0
+
+    @contextmanager
+    def inside(self) -> Iterator[None]:
+        self.depth += 1
+        try:
+            yield
+        finally:
+            self.depth -= 1
+
+
+calls = Calls()
+
+
+def grad(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Tree]:
+    """The gradient of a function that returns one number, as a function of the same arguments.
+
+    argnums: which argument to differentiate by: its place, or its name if it is given by keyword;
+        a list or tuple of those gives a tuple of gradients. An argument may be an array or any
+        nesting of lists, tuples and dicts of arrays; its gradient has the same structure.
+    Returns plain arrays; Tensors if an argument is a Tensor that needs a gradient, or if the call
+    is made by a function that is being differentiated itself, so that derivatives nest.
+    Raises ValueError if f does not return a single number, TypeError for arguments of integers.
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> tg.grad(lambda x: np.sum(x ** 3))(np.array([1.0, 2.0]))
+    array([ 3., 12.])
+    >>> print(tg.grad(tg.grad(np.sin))(0.5) + np.sin(0.5))
+    0.0
+    """
+
+    def gradient(*args: Any, **kwargs: Any) -> Tree:
+        return value_and_grad(f, argnums)(*args, **kwargs)[1]
+
+    return gradient
+
+
+def value_and_grad(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., tuple[Any, Tree]]:
+    """Like `grad`, but returns the pair of the function's value and the gradient.
+
+    >>> import tinygrad_rnn as tg
+    >>> value, slope = tg.value_and_grad(lambda x: x * x)(3.0)
+    >>> print(value, slope)
+    9.0 6.0
+    """
+
+    def evaluate(*args: Any, **kwargs: Any) -> tuple[Any, Tree]:
+        value, pullback = vjp(*_by_argnums(f, argnums, args, kwargs))
+        if np.shape(plain(value)) != ():
+            raise ValueError(
+                f"the gradient is that of one number, but the function returned the shape "
+                f"{np.shape(plain(value))}; sum it, or use jacobian or vjp"
+            )
+        gradients = pullback(np.ones_like(plain(value)))
+        return value, gradients if _is_several(argnums) else gradients[0]
+
+    return evaluate
+
+
+def vjp(f: Callable[..., Tree], *args: Tree) -> tuple[Tree, Callable[[Tree], tuple[Tree, ...]]]:
+    """The value f(*args), and the function g ↦ gᵀ J that pulls a gradient back to the arguments.
+
+    The pull-back takes a gradient of the output's structure and shapes, and returns a tuple with
+    one gradient for each argument; it may be called again and again.
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> value, pullback = tg.vjp(np.tanh, np.zeros(2))
+    >>> pullback(np.array([1.0, 5.0]))
+    (array([1., 5.]),)
+    """
+    ambient = recording.mark
+    enclosed = calls.depth > 0 or any(
+        isinstance(leaf, Tensor) and leaf.requires_grad for leaf in leaves(args)
+    )
+    with marked(ambient or Mark()), calls.inside():
+        variables = [_variable(leaf) for leaf in leaves(args)]
+        output = f(*rebuilt(args, iter(variables)))
+    results = [leaf if isinstance(leaf, Tensor) else Tensor(leaf) for leaf in leaves(output)]
+    tracked = [result for result in results if result.requires_grad]
+    nodes, is_open = between(
+        [variable.node for variable in variables], [result.node for result in tracked]
+    )
+    is_open = is_open and enclosed and ambient is not None
+
+    def pullback(gradient: Tree) -> tuple[Tree, ...]:
+        seeds = [_seed(g, y) for g, y in zip(leaves(gradient), results, strict=True)]
+        flowing = [seed for seed, y in zip(seeds, results, strict=True) if y.requires_grad]
+        with marked(recording.mark or Mark()):
+            wanted = {variable.node: variable for variable in variables}
+            found = {
+                wanted[node]: total
+                for node, total in sweep([t.node for t in tracked], flowing, is_open, nodes=nodes)
+                if node in wanted
+            }
+        return rebuilt(args, (_own(found.get(v), v) for v in variables))  # type: ignore[no-any-return]
+
+    return rebuilt(output, (r if is_open else r.data for r in results)), pullback
+
+
+def jvp(
+    f: Callable[..., Tree], args: Sequence[Tree], tangents: Sequence[Tree]
+) -> tuple[Tree, Tree]:
+    """The value f(*args), and J v: how the value changes as the arguments move along `tangents`.
+
+    args, tangents: sequences of the same structure and shapes, one entry per argument; for one
+        argument, it alone will do.
+    The product is the derivative of the pull-back, which is linear in the gradient it is given:
+    J v = ∂/∂g (gᵀ J) v.
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> value, change = tg.jvp(np.sin, (np.zeros(2),), (np.array([1.0, 2.0]),))
+    >>> change
+    array([1., 2.])
+    """
+    args, tangents = (x if isinstance(x, tuple | list) else (x,) for x in (args, tangents))
+    value, pullback = vjp(f, *args)
+    zeros = rebuilt(value, (np.zeros_like(plain(leaf)) for leaf in leaves(value)))
+    _, transposed = vjp(pullback, zeros)
+    return value, transposed(tuple(tangents))[0]
+
+
+def jacobian(f: Callable[..., Tree], argnums: Argnums = 0) -> Callable[..., Tree]:
+    """All partial derivatives: an array of the output's shape followed by the argument's.
+
+    argnums: as in `grad`. Where the function returns lists, tuples or dicts of arrays, so does
+    the Jacobian, each entry with the structure of the arguments.
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> tg.jacobian(lambda x: x[0] * x)(np.array([2.0, 3.0]))
+    array([[4., 0.],
+           [3., 2.]])
+    """
+
+    def matrix(*args: Any, **kwargs: Any) -> Tree:
+        value, pullback = vjp(*_by_argnums(f, argnums, args, kwargs))
+        outputs = leaves(value)
+
+        def rows(place: int) -> Tree:
+            shape = np.shape(plain(outputs[place]))
+            each = []
+            for entry in range(int(np.prod(shape))):
+                seeds = [np.zeros_like(plain(y)) for y in outputs]
+                seeds[place].flat[entry] = 1
+                gradients = pullback(rebuilt(value, iter(seeds)))
+                each.append(gradients if _is_several(argnums) else gradients[0])
+            if not each:
+                zero = pullback(rebuilt(value, (np.zeros_like(plain(y)) for y in outputs)))
+                zero = zero if _is_several(argnums) else zero[0]
+                return rebuilt(zero, (np.zeros(shape + np.shape(plain(z))) for z in leaves(zero)))
+            columns = zip(*map(leaves, each), strict=True)
+            return rebuilt(
+                each[0],
+                (np.stack(column).reshape(shape + np.shape(column[0])) for column in columns),
+            )
+
+        return rebuilt(value, map(rows, range(len(outputs))))
+
+    return matrix
+
+
+def hessian(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Tree]:
+    """All second derivatives of a function that returns one number: the Jacobian of its gradient.
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> tg.hessian(lambda x: x[0] * x[1] ** 2)(np.array([2.0, 3.0]))
+    array([[0., 6.],
+           [6., 4.]])
+    """
+    return jacobian(grad(f, argnums), argnums)
+
+
+def hvp(f: Callable[..., Any], x: Tree, v: Tree) -> Tree:
+    """The Hessian of f at x times v, for the price of a few gradients: ∇(∇f · v).
+
+    f: a function of x that returns one number; x, v: of the same structure and shapes.
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> tg.hvp(lambda x: np.sum(x ** 3), np.array([1.0, 2.0]), np.array([1.0, 0.0]))
+    array([6., 0.])
+    """
+    return vjp(grad(f), x)[1](v)[0]
+
+
+# Nested arguments -------------------------------------------------------------------------------
+
+
+def leaves(tree: Tree) -> list[Any]:
+    """The arrays in a nesting of lists, tuples and dicts, in order; None is no array."""
+    if tree is None:
+        return []
+    if isinstance(tree, dict):
+        return [leaf for branch in tree.values() for leaf in leaves(branch)]
+    if isinstance(tree, (list, tuple)):
+        return [leaf for branch in tree for leaf in leaves(branch)]
+    return [tree]
+
+
+def rebuilt(tree: Tree, values: Iterator[Any]) -> Tree:
+    """The same nesting, with the arrays replaced by the values, in order."""
+    if tree is None:
+        return None
+    if isinstance(tree, dict):
+        return {key: rebuilt(branch, values) for key, branch in tree.items()}
+    if isinstance(tree, (list, tuple)):
+        branches = [rebuilt(branch, values) for branch in tree]
+        return type(tree)(*branches) if hasattr(tree, "_fields") else type(tree)(branches)
+    return next(values)
+
+
+def leaves_like(pattern: Tree, tree: Tree) -> list[Any]:
+    """The arrays of a nesting in the order of another one; ValueError if they are nested in
+    different ways."""
+    if isinstance(pattern, dict) and isinstance(tree, dict) and pattern.keys() == tree.keys():
+        pairs = [(branch, tree[key]) for key, branch in pattern.items()]
+    elif isinstance(pattern, (list, tuple)) and isinstance(tree, (list, tuple)):
+        pairs = list(zip(pattern, tree, strict=True))
+    elif isinstance(tree, (dict, list, tuple)) or isinstance(pattern, (dict, list, tuple)):
+        raise ValueError("they are nested in different ways")
+    else:
+        return leaves(tree)
+    return [leaf for first, other in pairs for leaf in leaves_like(first, other)]
+
+
+# Variables --------------------------------------------------------------------------------------
+
+
+def _same(x: Any) -> Any:
+    return x
+
+
+alias = derivative(_same, lambda g: g)
+
+
+def _variable(value: Any) -> Tensor:
+    """A fresh variable. That of a Tensor which needs a gradient is a new node behind it, so that
+    what is computed from the variable still depends on the Tensor, for whoever asks outside."""
+    if isinstance(value, Tensor) and value.requires_grad:
+        return alias(value)  # type: ignore[no-any-return]
+    return Tensor(value, requires_grad=True)
+
+
+def _seed(gradient: Any, output: Tensor) -> Any:
+    if not hasattr(gradient, "__array_function__"):
+        gradient = np.asarray(gradient, output.dtype)
+    if gradient.shape != output.shape:
+        raise ValueError(
+            f"the gradient from above has the shape {gradient.shape}, but the output {output.shape}"
+        )
+    return gradient
+
+
+def _own(gradient: Any, variable: Tensor) -> Any:
+    """The gradient as an array of the caller's own: pull-backs hand the same array to several."""
+    if gradient is None:
+        return np.zeros_like(variable.data)
+    return gradient if isinstance(gradient, Tensor) else gradient.copy()
+
+
+def _is_several(argnums: Argnums) -> bool:
+    return isinstance(argnums, list | tuple)
+
+
+def _by_argnums(
+    f: Callable[..., Any], argnums: Argnums, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[Any, ...]:
+    """A function of the chosen arguments alone, and those arguments."""
+    chosen = argnums if isinstance(argnums, list | tuple) else (argnums,)
+    for which in chosen:
+        given = which in kwargs if isinstance(which, str) else -len(args) <= which < len(args)
+        if not given:
+            raise ValueError(
+                f"argnums asks for the argument {which!r}, but the call has {len(args)} positional "
+                f"arguments and the keywords {', '.join(kwargs) or 'none'}"
+            )
+
+    def of_chosen(*values: Any) -> Any:
+        positional, keyword = list(args), dict(kwargs)
+        for which, value in zip(chosen, values, strict=True):
+            if isinstance(which, str):
+                keyword[which] = value
+            else:
+                positional[which] = value
+        return f(*positional, **keyword)
+
+    return of_chosen, *(kwargs[w] if isinstance(w, str) else args[w] for w in chosen)

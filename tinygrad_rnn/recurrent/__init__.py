@@ -1,0 +1,1 @@
+"""Recurrent networks through time: cells, states, unrolling and truncation."""

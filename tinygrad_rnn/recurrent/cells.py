@@ -1,0 +1,294 @@
+"""Recurrent cells: one step of a recurrent network, written as its textbook writes it.
+
+A cell is any function `(x, state) -> state`. The classes here only carry parameters around.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import numpy as np
+
+from tinygrad_rnn.derivatives.functions import relu, sigmoid
+from tinygrad_rnn.engine.fast_paths import tanh
+from tinygrad_rnn.engine.tensor import Tensor, given
+from tinygrad_rnn.engine.transforms import leaves
+from tinygrad_rnn.recurrent.initial import recurrent, uniform
+
+
+def identity(x: Any) -> Any:
+    """φ(x) = x, for the chapter's linear network."""
+    return x
+
+
+NONLINEARITIES: dict[str, Callable[[Any], Any]] = {
+    "tanh": tanh,
+    "relu": relu,
+    "identity": identity,
+}
+
+
+class Cell:
+    """What the built-in cells share: weights for all gates side by side, and a state of zeros."""
+
+    gates: int
+    """How many blocks of width hidden_size stand side by side in W_xh and W_hh."""
+
+    biases: ClassVar[dict[str, int]]
+    """The biases by name, and how many blocks each has."""
+
+    b_h: Tensor | None
+
+    state_names: Any = "h_{t}"
+    """What the parts of the state are called in pictures, nested like the state."""
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        rng: np.random.Generator | int | None = None,
+        dtype: Any = np.float64,
+        recurrent_weights: str = "uniform",
+    ) -> None:
+        if input_size < 1 or hidden_size < 1:
+            raise ValueError(
+                f"a cell has at least one input and one unit, not {input_size} and {hidden_size}"
+            )
+        rng = np.random.default_rng(rng)
+        self.input_size, self.hidden_size = input_size, hidden_size
+        shape = (input_size, self.gates * hidden_size)
+        self.W_xh = uniform(rng, shape, hidden_size, dtype, "W_xh")
+        self.W_hh = recurrent(recurrent_weights, rng, hidden_size, self.gates, dtype, "W_hh")
+        for name, blocks in self.biases.items():
+            width = (blocks * hidden_size,)
+            vector = uniform(rng, width, hidden_size, dtype, name) if bias else None
+            setattr(self, name, vector)
+
+    def __call__(self, x: Any, state: Any) -> Any:
+        try:
+            return self.step(self._product(x), state)
+        except ValueError as problem:
+            raise explained(problem, self, x, state) from None
+
+    def step(self, a: Any, state: Any) -> Any:
+        """The equations, from what `project` makes of the input."""
+        raise NotImplementedError
+
+    def project(self, x: Any) -> Any:
+        """What the gates get from the input: x W_xh + b_h, of one step or of all at once.
+
+        x: (batch, input), or a whole sequence (T, batch, input); the result has the width of all
+            gates in place of the input's.
+        Raises ValueError, with the shapes, for an input of another width.
+
+        It depends on no state, so all steps can share one product; then `advance` is the cell.
+
+        >>> import numpy as np, tinygrad_rnn as tg
+        >>> cell, xs = tg.RNNCell(3, 4, rng=0), np.ones((5, 2, 3))
+        >>> states, last = tg.unroll(cell.advance, cell.project(xs))
+        >>> np.allclose(last.data, tg.unroll(cell, xs)[1].data)
+        True
+        """
+        if np.shape(x)[-1:] != (self.input_size,):
+            raise ValueError(
+                f"{self} takes inputs of shape (..., {self.input_size}), "
+                f"but x has the shape {np.shape(x)}"
+            )
+        return self._product(x)
+
+    def _product(self, x: Any) -> Any:
+        a = x @ self.W_xh
+        return a if self.b_h is None else a + self.b_h
+
+    @property
+    def advance(self) -> Recurrence:
+        """The cell for inputs that `project` has made already."""
+        return Recurrence(self)
+
+    def parameters(self) -> dict[str, Tensor]:
+        """The parameters by name."""
+        return {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
+
+    def initial_state(self, batch_size: int) -> Any:
+        """h_0 = 0, of shape (batch_size, hidden_size)."""
+        return self._zeros(batch_size, "h_0")
+
+    def output(self, state: Any) -> Any:
+        """What a layer above sees of the state: h."""
+        return state
+
+    def _zeros(self, batch_size: int, name: str) -> Tensor:
+        return given(np.zeros((batch_size, self.hidden_size), self.W_hh.dtype), name)
+
+    def _slice(self, gates: Any, n: int) -> Any:
+        return gates[..., n * self.hidden_size : (n + 1) * self.hidden_size]
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.input_size}, {self.hidden_size})"
+
+
+class Recurrence:
+    """A cell without its product with the input: what it takes is what `project` has made.
+
+    It begins with the cell's own state, and its states are called what the cell's are.
+    """
+
+    def __init__(self, cell: Cell) -> None:
+        self.cell = cell
+        self.input_size, self.hidden_size = cell.gates * cell.hidden_size, cell.hidden_size
+        self.state_names = cell.state_names
+
+    def __call__(self, a: Any, state: Any) -> Any:
+        try:
+            return self.cell.step(a, state)
+        except ValueError as problem:
+            raise explained(problem, self, a, state) from None
+
+    def initial_state(self, batch_size: int) -> Any:
+        """As the cell's own."""
+        return self.cell.initial_state(batch_size)
+
+    def output(self, state: Any) -> Any:
+        """What a layer above sees of the state: h."""
+        return self.cell.output(state)
+
+    def __repr__(self) -> str:
+        return f"{self.cell!r}.advance"
+
+
+def explained(problem: ValueError, cell: Cell | Recurrence, x: Any, state: Any) -> ValueError:
+    """One sentence, if it is the shapes that do not fit."""
+    widths = [np.shape(part)[-1:] for part in (x, *leaves(state))]
+    if widths == [(cell.input_size,)] + [(cell.hidden_size,)] * (len(widths) - 1) and (
+        len({np.shape(part)[:-1] for part in (x, *leaves(state))}) == 1
+    ):
+        return problem
+    shapes = ", ".join(str(np.shape(part)) for part in leaves(state))
+    return ValueError(
+        f"{cell} takes x of shape (batch, {cell.input_size}) and a state of shape "
+        f"(batch, {cell.hidden_size}), but x has the shape {np.shape(x)} and the state {shapes}"
+    )
+
+
+class RNNCell(Cell):
+    """The Elman cell: h_t = φ(x_t W_xh + h_{t−1} W_hh + b_h).
+
+    input_size, hidden_size: the widths of x_t and h_t.
+    nonlinearity: φ: "tanh", "relu" or "identity" (the chapter's linear network).
+    bias: whether there is a b_h.
+    rng: a NumPy Generator or a seed for the initial weights, which are uniform in
+        ±1/√hidden_size, as in the common frameworks.
+    dtype: of the parameters.
+    recurrent_weights: how W_hh begins: "uniform", "orthogonal" or "identity".
+    residual: add what was there before: h_t = h_{t−1} + φ(...). Then ∂h_t/∂h_{t−1} = 1 + ..., and
+        a gradient has a way back that no weight scales.
+    Raises ValueError for an unknown nonlinearity or kind of weights, or shapes that do not fit.
+
+    Elman (1990), "Finding Structure in Time".
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> cell = tg.RNNCell(3, 4, rng=0)
+    >>> cell(np.ones((2, 3)), cell.initial_state(2)).shape
+    (2, 4)
+    """
+
+    gates = 1
+    biases: ClassVar[dict[str, int]] = {"b_h": 1}
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        nonlinearity: str = "tanh",
+        bias: bool = True,
+        rng: np.random.Generator | int | None = None,
+        dtype: Any = np.float64,
+        recurrent_weights: str = "uniform",
+        residual: bool = False,
+    ) -> None:
+        if nonlinearity not in NONLINEARITIES:
+            raise ValueError(
+                f"the nonlinearity {nonlinearity!r} is unknown; "
+                f"there are {', '.join(NONLINEARITIES)}, and a cell can be any function of yours"
+            )
+        super().__init__(input_size, hidden_size, bias, rng, dtype, recurrent_weights)
+        self.nonlinearity, self.residual = nonlinearity, residual
+        self.phi = NONLINEARITIES[nonlinearity]
+
+    def step(self, a: Any, h: Any) -> Any:
+        a = a + h @ self.W_hh
+        return h + self.phi(a) if self.residual else self.phi(a)
+
+
+class LSTMCell(Cell):
+    """Long short-term memory: the state is the pair (h, c), and c has a way of its own.
+
+        i, f, g, o = x_t W_xh + h_{t−1} W_hh + b_h, in four blocks of width hidden_size
+        c_t = σ(f) c_{t−1} + σ(i) tanh(g)
+        h_t = σ(o) tanh(c_t)
+
+    The parameters are as for `RNNCell`; W_xh is (input_size, 4·hidden_size). The order of the
+    gates is that of the common frameworks.
+
+    Hochreiter & Schmidhuber (1997), with the forget gate of Gers et al. (2000).
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> cell = tg.LSTMCell(3, 4, rng=0)
+    >>> h, c = cell(np.ones((2, 3)), cell.initial_state(2))
+    >>> h.shape, c.shape
+    ((2, 4), (2, 4))
+    """
+
+    gates = 4
+    biases: ClassVar[dict[str, int]] = {"b_h": 4}
+    state_names = ("h_{t}", "c_{t}")
+
+    def step(self, a: Any, state: Any) -> Any:
+        h, c = state
+        gates = a + h @ self.W_hh
+        i, f, g, o = (self._slice(gates, n) for n in range(4))
+        c = sigmoid(f) * c + sigmoid(i) * tanh(g)
+        return sigmoid(o) * tanh(c), c
+
+    def initial_state(self, batch_size: int) -> Any:
+        """The pair h_0 = 0, c_0 = 0, each of shape (batch_size, hidden_size)."""
+        return self._zeros(batch_size, "h_0"), self._zeros(batch_size, "c_0")
+
+    def output(self, state: Any) -> Any:
+        """What a layer above sees of the state: h."""
+        return state[0]
+
+
+class GRUCell(Cell):
+    """The gated recurrent unit, with the reset gate after the recurrent product.
+
+        r, z, n = x_t W_xh + b_h  and  r', z', n' = h_{t−1} W_hh, in three blocks
+        ñ = tanh(n + σ(r + r') (n' + b_hn))
+        h_t = (1 − σ(z + z')) ñ + σ(z + z') h_{t−1}
+
+    The parameters are as for `RNNCell`; W_xh is (input_size, 3·hidden_size), and b_hn, inside the
+    reset gate's product, (hidden_size,). Order and convention are those of the common frameworks.
+
+    Cho et al. (2014), who have the reset gate before the product.
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> cell = tg.GRUCell(3, 4, rng=0)
+    >>> cell(np.ones((2, 3)), cell.initial_state(2)).shape
+    (2, 4)
+    """
+
+    gates = 3
+    biases: ClassVar[dict[str, int]] = {"b_h": 3, "b_hn": 1}
+    b_hn: Tensor | None
+
+    def step(self, a: Any, h: Any) -> Any:
+        from_x, from_h = a, h @ self.W_hh
+        r = sigmoid(self._slice(from_x, 0) + self._slice(from_h, 0))
+        z = sigmoid(self._slice(from_x, 1) + self._slice(from_h, 1))
+        inner = self._slice(from_h, 2)
+        if self.b_hn is not None:
+            inner = inner + self.b_hn
+        n = tanh(self._slice(from_x, 2) + r * inner)
+        return (1 - z) * n + z * h

@@ -1,0 +1,45 @@
+"""Initial weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tinygrad_rnn.engine.graph import Array
+from tinygrad_rnn.engine.tensor import Tensor
+
+
+def uniform(
+    rng: np.random.Generator, shape: tuple[int, ...], fan: int, dtype: Any, name: str
+) -> Tensor:
+    """A parameter with entries uniform in ±1/√fan."""
+    bound = 1 / np.sqrt(fan)
+    return Tensor(rng.uniform(-bound, bound, shape).astype(dtype), requires_grad=True, name=name)
+
+
+def recurrent(
+    kind: str, rng: np.random.Generator, size: int, gates: int, dtype: Any, name: str
+) -> Tensor:
+    """W_hh, of shape (size, gates · size): one square matrix beside the other, one per gate.
+
+    kind: "uniform" in ±1/√size; "orthogonal" (Saxe et al. 2014: lengths neither grow nor shrink);
+        "identity" (Le et al. 2015, with relu).
+    Raises ValueError for another kind.
+    """
+    if kind == "uniform":
+        return uniform(rng, (size, gates * size), size, dtype, name)
+    if kind not in ("orthogonal", "identity"):
+        raise ValueError(
+            f"W_hh begins as 'uniform', 'orthogonal' or 'identity', not as {kind!r}; "
+            f"any other matrix can be written into cell.W_hh.data"
+        )
+    blocks = [orthogonal(rng, size) if kind == "orthogonal" else np.eye(size) for _ in range(gates)]
+    W = np.concatenate(blocks, axis=1)
+    return Tensor(W.astype(dtype), requires_grad=True, name=name)
+
+
+def orthogonal(rng: np.random.Generator, size: int) -> Array:
+    """An orthogonal matrix, all of them equally likely (Mezzadri 2007: the signs matter)."""
+    Q, R = np.linalg.qr(rng.standard_normal((size, size)))
+    return Q * np.sign(np.diag(R))

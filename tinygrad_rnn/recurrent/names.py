@@ -1,0 +1,62 @@
+"""What inputs and states are called in pictures, with the number of their step counted from 1."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from tinygrad_rnn.engine.tensor import Tensor
+from tinygrad_rnn.engine.transforms import leaves
+
+
+def names_of(cell: Any, state: Any) -> list[tuple[str, ...]]:
+    """What stands before and after the number of the step in the name of each part of a state."""
+    named = getattr(cell, "state_names", None)
+    if named is None or len(leaves(named)) != len(leaves(state)):
+        return by_place(state)
+    return split(named)
+
+
+def by_place(nested: Any, key: str = "h") -> list[tuple[str, ...]]:
+    """The same for parts that are called after their places."""
+    return split(templates(nested, key))
+
+
+def split(templates: Any) -> list[tuple[str, ...]]:
+    return [tuple(template.split("{t}")) for template in leaves(templates)]
+
+
+def templates(state: Any, key: str = "h", layer: str = "") -> Any:
+    """A name for each part of a state by its place: its key in a dict, its number in a tuple.
+
+    >>> from tinygrad_rnn.recurrent.names import templates
+    >>> templates((0, 0)), templates({"voltage": 0})
+    (['h_{t}^(1)', 'h_{t}^(2)'], ['voltage_{t}'])
+    """
+    if isinstance(state, dict):
+        return [templates(part, str(name), layer) for name, part in state.items()]
+    if isinstance(state, tuple | list):
+        inner = [f"{layer},{n + 1}" if layer else str(n + 1) for n in range(len(state))]
+        return [templates(part, key, n) for part, n in zip(state, inner, strict=True)]
+    return f"{key}_{{t}}^({layer})" if layer else f"{key}_{{t}}"
+
+
+def name(state: Any, names: Iterable[tuple[str, ...]], t: int) -> None:
+    """Name the parts of a state that have no name yet."""
+    for part, (before, after) in zip(leaves(state), names, strict=False):
+        if isinstance(part, Tensor):
+            node = part.node
+            if node.name is None:
+                node.name = f"{before}{t}{after}"
+
+
+def without_step(name: tuple[str, ...]) -> str:
+    """What the values of all steps are called together: h^(1) is all of h_1^(1), h_2^(1), ..."""
+    before, *after = name
+    return before.removesuffix("_") + "".join(after)
+
+
+def identifier(name: str) -> str:
+    """What a value of this name is called in the program: h_1 for h^(1)."""
+    return re.sub(r"\W+", "_", name).strip("_")

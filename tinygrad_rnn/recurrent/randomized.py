@@ -1,0 +1,228 @@
+"""Randomized truncation: cut at random, and weigh what survives so that the mean is right."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from tinygrad_rnn.engine.graph import Array
+from tinygrad_rnn.recurrent.truncation import Links
+
+
+class Randomized(Links):
+    """The link t−1→t is multiplied by ξ_t: 0 with probability 1−π_t, else 1/π_t.
+
+    keep: π, the probability that a link survives, in (0, 1]: one for all links; or one per link,
+        (T−1,), the first for the link from step 0 to step 1; or (T−1, batch). With T of them, the
+        first is for the link from the initial state, which is never cut.
+    rng: a NumPy Generator or a seed. Every unrolled sequence draws new links.
+    batch: draw for each of so many sequences on its own; None draws once for all of them.
+    Raises ValueError for probabilities outside (0, 1].
+
+    E[ξ_t] = 1, so that the gradient is right on average, and E[z_t] = ∂h_t/∂w_h (chapter
+    "Backpropagation Through Time", section "Randomized Truncation").
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.Randomized(0.5, rng=0).links(6)
+    array([1., 0., 2., 2., 2., 0.])
+    """
+
+    def __init__(
+        self, keep: Any, rng: np.random.Generator | int | None = None, batch: int | None = None
+    ) -> None:
+        self.keep: Array = np.array(keep, np.float64)
+        self.batch = batch
+        self.seed = rng
+        self.rng = np.random.default_rng(rng)
+        if self.keep.ndim > 2 or not ((self.keep > 0) & (self.keep <= 1)).all():
+            raise ValueError(
+                f"a link survives with a probability π with 0 < π ≤ 1 (at 0 nothing could make up "
+                f"for the cut), one for all links or one per link, but it was given as {keep!r}"
+            )
+        if self.keep.ndim == 2:
+            self.batch = self.keep.shape[1]
+
+    def factors(self) -> Iterator[Any]:
+        for pi in given(self.keep) if self.keep.ndim else forever(self.keep):
+            yield self._drawn(pi, ())
+
+    def links(self, T: int) -> Array:
+        pi = fitted(self.keep, T, "probabilities") if self.keep.ndim else self.keep
+        if pi.ndim == 1 and self.batch is not None:
+            pi = pi[:, None]
+        return with_first(self._drawn(pi, (max(T - 1, 0),)), T)
+
+    def ended(self, T: int) -> None:
+        if np.ndim(getattr(self, "keep", 0)):
+            exactly(self.keep, T, "probabilities")
+
+    def _drawn(self, pi: Array, links: tuple[int, ...]) -> Array:
+        """0 or 1/π; the same draws for all links at once or one by one."""
+        shape = links if self.batch is None else (*links, self.batch)
+        return np.where(self.rng.random(shape) < pi, 1 / pi, 0.0)
+
+    @staticmethod
+    def from_links(xi: Any) -> Given:
+        """The links ξ themselves.
+
+        xi: ξ_1 .. ξ_{T−1}, of shape (T−1,), or (T−1, batch) with one column per sequence. With T
+            of them, the first is ξ_0, which does not count: the initial state is never cut.
+        Raises ValueError for what is not finite, or has another rank.
+
+        >>> import tinygrad_rnn as tg
+        >>> tg.Randomized.from_links([0.0, 2.0]).weights(3)
+        array([[1., 0., 0.],
+               [0., 1., 0.],
+               [0., 2., 1.]])
+        """
+        return Given(xi)
+
+    @staticmethod
+    def scheduled(
+        alpha: float,
+        mean_length: float,
+        rng: np.random.Generator | int | None = None,
+        batch: int | None = None,
+    ) -> Scheduled:
+        """Cut with probability c = α/((α−1)·L₀ + d), d being the steps since the last cut.
+
+        alpha: α > 1, how quickly long stretches become rare: P(length > l) falls like l^−α.
+        mean_length: L₀ > 1, the mean length of a stretch.
+        rng, batch: as for `Randomized`.
+        Raises ValueError for an alpha or a mean_length that is not above 1.
+
+        A surviving link is multiplied by 1/(1−c). Tallec & Ollivier (2017), "Unbiasing Truncated
+        Backpropagation Through Time". The variance stays bounded where a constant π would let the
+        weights of long stretches grow geometrically.
+
+        >>> import tinygrad_rnn as tg
+        >>> tg.Randomized.scheduled(6, 16, rng=0).links(3).round(3)
+        array([1.   , 1.08 , 1.079])
+        """
+        return Scheduled(alpha, mean_length, rng, batch)
+
+    def __repr__(self) -> str:
+        return f"Randomized({self.keep.tolist()!r}{options(self.seed, self.batch)})"
+
+
+class Scheduled(Randomized):
+    """What `Randomized.scheduled` returns: π depends on the links before."""
+
+    def __init__(
+        self,
+        alpha: float,
+        mean_length: float,
+        rng: np.random.Generator | int | None = None,
+        batch: int | None = None,
+    ) -> None:
+        if not (alpha > 1 and mean_length > 1 and np.isfinite(alpha) and np.isfinite(mean_length)):
+            raise ValueError(
+                f"the schedule needs alpha > 1 and mean_length > 1, "
+                f"but they are {alpha!r} and {mean_length!r}"
+            )
+        self.alpha, self.mean_length, self.batch = alpha, mean_length, batch
+        self.seed = rng
+        self.rng = np.random.default_rng(rng)
+
+    def cut_probability(self, since: Any) -> Any:
+        """c = α/((α−1)·L₀ + d) at d steps since the last cut."""
+        return self.alpha / ((self.alpha - 1) * self.mean_length + since)
+
+    def factors(self) -> Iterator[Any]:
+        since = np.zeros(self.batch or ())
+        while True:
+            since = since + 1
+            c = self.cut_probability(since)
+            survives = self.rng.random(self.batch) < 1 - c
+            yield np.where(survives, 1 / (1 - c), 0.0)
+            since = np.where(survives, since, 0.0)
+
+    def links(self, T: int) -> Array:
+        return Links.links(self, T)  # one by one, for each depends on those before
+
+    def __repr__(self) -> str:
+        return (
+            f"Randomized.scheduled({self.alpha!r}, {self.mean_length!r}"
+            f"{options(self.seed, self.batch)})"
+        )
+
+
+class Given(Randomized):
+    """What `Randomized.from_links` returns: somebody else has drawn."""
+
+    def __init__(self, xi: Any) -> None:
+        self.xi: Array = np.array(xi, np.float64)
+        if self.xi.ndim not in (1, 2) or not np.isfinite(self.xi).all():
+            raise ValueError(
+                f"the links are finite numbers of shape (T−1,) or (T−1, batch), "
+                f"but these have the shape {self.xi.shape}"
+                + ("" if np.isfinite(self.xi).all() else " and are not all finite")
+            )
+
+    def factors(self) -> Iterator[Any]:
+        return given(self.xi)
+
+    def links(self, T: int) -> Array:
+        return with_first(fitted(self.xi, T, "links"), T)
+
+    def ended(self, T: int) -> None:
+        exactly(self.xi, T, "links")
+
+    def earliest(self, t: int) -> Any:
+        """The last step up to t that is entered through a link ξ = 0; needs ξ_1 .. ξ_t, no ξ_0."""
+        cut = np.concatenate([np.ones((1, *self.xi.shape[1:])), self.xi == 0])[: t + 1]
+        return t - np.argmax(cut[::-1], axis=0)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Given) and np.array_equal(self.xi, other.xi)
+
+    def __hash__(self) -> int:
+        return hash((self.xi.shape, self.xi.tobytes()))
+
+    def __repr__(self) -> str:
+        return f"Randomized.from_links({self.xi.tolist()!r})"
+
+
+def fitted(values: Array, T: int, what: str) -> Array:
+    """One per link of T steps, (T−1, ...), without the one of the initial state."""
+    if len(values) not in (T - 1, T):
+        raise ValueError(
+            f"between {T} steps there are {max(T - 1, 0)} links, "
+            f"but {len(values)} {what} were given"
+        )
+    return values[len(values) - max(T - 1, 0) :]
+
+
+def exactly(values: Array, T: int, what: str) -> None:
+    """A stream does not know T: its first value is for the first link, and none may be left."""
+    if len(values) > T - 1:
+        raise ValueError(
+            f"the stream ended after {T} steps, between which there are {max(T - 1, 0)} links, but "
+            f"{len(values)} {what} were given, and the first of them was taken for the first link"
+        )
+
+
+def with_first(xi: Array, T: int) -> Array:
+    """ξ_0 = 1 before the others, if there is a step at all."""
+    return np.concatenate([np.ones((min(T, 1), *xi.shape[1:])), xi])
+
+
+def given(values: Array) -> Iterator[Any]:
+    """The values one by one; a sentence instead of silence where the sequence is longer."""
+    yield from values
+    raise ValueError(
+        f"{len(values)} links were given, for {len(values) + 1} steps, but the sequence goes on"
+    )
+
+
+def forever(value: Array) -> Iterator[Array]:
+    while True:
+        yield value
+
+
+def options(seed: Any, batch: int | None) -> str:
+    """The rest of a repr that can be pasted; a Generator cannot be, and is left out."""
+    rng = f", rng={seed}" if isinstance(seed, int | np.integer) else ""
+    return rng + (f", batch={batch}" if batch is not None else "")

@@ -1,0 +1,128 @@
+"""A state: one array, or tuples, lists and dicts of states, as deep as a cell likes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tinygrad_rnn.derivatives.functions import scale_gradient
+from tinygrad_rnn.engine.graph import Array
+from tinygrad_rnn.engine.table import derivative
+from tinygrad_rnn.engine.tensor import Tensor
+from tinygrad_rnn.engine.transforms import leaves, rebuilt
+
+
+def map_state(function: Callable[[Any], Any], state: Any) -> Any:
+    """The same nesting, with `function` applied to every array in it.
+
+    >>> from tinygrad_rnn.recurrent.state import map_state
+    >>> map_state(lambda x: 2 * x, {"h": 1, "layers": (2, [3])})
+    {'h': 2, 'layers': (4, [6])}
+    """
+    return rebuilt(state, map(function, leaves(state)))
+
+
+def tensor(x: Any) -> Tensor:
+    """As it is, if it is a Tensor; else as a Tensor that needs no gradient."""
+    return x if isinstance(x, Tensor) else Tensor(x)
+
+
+def link(state: Any, factor: Any) -> Any:
+    """The state as the next step sees it: the gradient that comes back is multiplied by ξ.
+
+    factor: ξ, one number or one per sequence, (batch,). 1 is nothing, 0 detaches, anything else
+        is a `scale_gradient`.
+    """
+    if np.ndim(factor) == 0:
+        if factor == 1:
+            return state
+        return detach(state) if factor == 0 else map_state(lambda h: scaled(h, factor), state)
+    if (factor == 1).all():
+        return state
+    if not factor.any():
+        return detach(state)
+    return by_rows(scaled, factor, state)
+
+
+def scaled(h: Any, factor: Any) -> Any:
+    """`scale_gradient`, where there is a gradient."""
+    return scale_gradient(h, factor) if isinstance(h, Tensor) and h.requires_grad else h
+
+
+def per_row(values: Array, h: Any) -> Array:
+    """One value per sequence, (batch,), shaped so that it broadcasts to h: (batch, 1, ...)."""
+    values = np.asarray(values)
+    check_rows(len(values), np.shape(h))
+    return values.reshape(-1, *[1] * (np.ndim(h) - 1))
+
+
+def check_rows(count: int, shape: tuple[int, ...]) -> None:
+    """ValueError if a part of a state has no row for each sequence."""
+    if shape[:1] != (count,):
+        raise ValueError(
+            f"there is one value for each of {count} sequences, but the state has the shape {shape}"
+        )
+
+
+def by_rows(change: Callable[[Any, Array], Any], values: Array, state: Any) -> Any:
+    """The state with each part changed by one value per sequence, (batch,). A single number beside
+    the other parts, such as the loss at the step, belongs to no sequence and stays as it is."""
+    alone = not any(np.ndim(h) for h in leaves(state))
+    return map_state(lambda h: change(h, per_row(values, h)) if alone or np.ndim(h) else h, state)
+
+
+def detach(state: Any, rows: Any = None) -> Any:
+    """The same values, and no gradient flows back past this point. The memory stays.
+
+    state: an array, or any nesting of tuples, lists and dicts.
+    rows: booleans of shape (batch,): detach only these sequences of the batch.
+    Raises ValueError if there are not as many rows as sequences.
+
+    Between two chunks of a long text this is truncated backpropagation through time. The other
+    thing one may want there is `reset`, which forgets the values too.
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> w = tg.Tensor(np.ones((2, 1)), requires_grad=True)
+    >>> np.sum(3 * tg.detach(w, rows=[True, False])).backward()
+    >>> w.grad.ravel()
+    array([0., 3.])
+    """
+    if rows is None:
+        return map_state(lambda h: h.detach() if isinstance(h, Tensor) else h, state)
+    keep = 1.0 - np.asarray(rows, bool)
+    return by_rows(scaled, keep, state)
+
+
+def reset(state: Any, rows: Any = None) -> Any:
+    """Zeros in place of the state: what came before is forgotten, and no gradient flows back.
+
+    state: an array, or any nesting of tuples, lists and dicts.
+    rows: booleans of shape (batch,): reset only these sequences of the batch, such as those
+        where a new text begins.
+    Raises ValueError if there are not as many rows as sequences.
+
+    Not to be taken for `detach`, which keeps the values and cuts only the gradient.
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> w = tg.Tensor(np.ones((2, 1)), requires_grad=True)
+    >>> h = tg.reset(3 * w, rows=[True, False])
+    >>> h.data.ravel()
+    array([0., 3.])
+    >>> np.sum(h).backward()
+    >>> w.grad.ravel()
+    array([0., 3.])
+    """
+    if rows is None:
+        return map_state(lambda h: Tensor(np.zeros_like(tensor(h).data), name="0"), state)
+    forgotten = np.asarray(rows, bool)
+    return by_rows(lambda h, rows: tensor(zero_rows(h, rows)).named("reset"), forgotten, state)
+
+
+def _zero_rows(h: Array, rows: Array) -> Array:
+    return np.where(rows, np.zeros_like(h), h)
+
+
+_zero_rows.__name__ = "reset"
+zero_rows = derivative(_zero_rows, lambda g, rows: g * ~rows)

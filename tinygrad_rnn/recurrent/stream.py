@@ -1,0 +1,166 @@
+"""Online: one state after the other over an endless sequence, in bounded memory."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import numpy as np
+
+from tinygrad_rnn.engine.graph import Mark, recording
+from tinygrad_rnn.engine.tensor import Tensor
+from tinygrad_rnn.engine.transforms import leaves, leaves_like
+from tinygrad_rnn.recurrent.names import name, names_of
+from tinygrad_rnn.recurrent.state import by_rows, link, map_state, scaled
+from tinygrad_rnn.recurrent.truncation import Links, Truncation, Windows
+from tinygrad_rnn.recurrent.unroll import (
+    at_step,
+    check_width,
+    checked,
+    compare,
+    initial_state,
+    input_of,
+    length,
+)
+
+
+def stream(
+    cell: Callable[[Any, Any], Any],
+    xs: Iterable[Any],
+    state: Any = None,
+    truncation: Truncation | None = None,
+) -> Iterator[Any]:
+    """Yield the states one by one, over any iterable of inputs, however long.
+
+    cell: any function `(x, state) -> state`.
+    xs: an iterable of inputs, each (batch, input); it is asked for the next one only when the
+        next state is. Or a dict of sequences, as for `unroll`.
+    state: the initial state; None asks `cell.initial_state(batch)`.
+    truncation: how far the gradient of each loss goes back; None is `Full()`, with which memory
+        grows as the sequence does.
+    Raises ValueError or TypeError, with the shapes, where these do not fit.
+
+    Differentiate the loss at step t before you ask for the next state: what no later loss can
+    reach is freed then. With `Window(k)` k+1 states are alive, with `TBPTT(k1, k2)` at most k2
+    (its k1 new losses may be added up and differentiated with the last of them), and with
+    `Subsequence(k)` one chunk (likewise), if you keep no state or loss yourself.
+    The gradients are those of `unroll`, as long as the parameters stay the same; if you change
+    them on the way, as online learning does, write new arrays, `w.data = w.data - 0.1 * w.grad`
+    (the optimizers do), so that a step which still is to be differentiated keeps the weights
+    that it was taken with.
+
+    >>> import itertools, numpy as np, tinygrad_rnn as tg
+    >>> cell = tg.RNNCell(3, 4, rng=0)
+    >>> endless = (np.ones((2, 3)) for _ in itertools.count())
+    >>> for h in itertools.islice(tg.stream(cell, endless, truncation=tg.Window(2)), 100):
+    ...     np.sum(h).backward()
+    >>> h.name, len(tg.tape(h))
+    ('h_100', 22)
+    """
+    truncation = checked(truncation)
+    if isinstance(truncation, Links):
+        return _run(cell, xs, state, Linked(truncation))
+    assert isinstance(truncation, Windows)
+    return _run(cell, xs, state, Sliding(truncation))
+
+
+def _run(cell: Any, xs: Iterable[Any], state: Any, enter: Linked | Sliding) -> Iterator[Any]:
+    names: list[tuple[str, ...]] = []
+    nesting: Any = None
+    t = -1
+    steps = (at_step(xs, n) for n in range(length(xs))) if isinstance(xs, dict) else xs
+    for t, x in enumerate(steps):
+        before = recording.mark
+        try:
+            if before is not None:
+                recording.mark = Mark(t, before.scope)
+            x = input_of(x, t)
+            check_width(cell, x, t)
+            if t == 0:
+                state = initial_state(cell, state, [x])
+                names, nesting = names_of(cell, state), map_state(lambda _: 0, state)
+                entered = state
+            else:
+                entered = enter(state, t)
+            state = fresh(cell(x, entered), entered)
+            if t == 0:
+                compare(entered, state, t)
+            if before is not None:
+                name(leaves_like(nesting, state), names, t + 1)
+        finally:
+            recording.mark = before
+        del x, entered  # while the caller has the state, nothing else is held for him
+        yield state
+    enter.ended(t + 1)
+
+
+def fresh(state: Any, entered: Any) -> Any:
+    """The state with a node of its own for each part that the cell has handed through: what is
+    cut later is this step's link, and not the caller's value."""
+    given = {id(part) for part in leaves(entered) if isinstance(part, Tensor)}
+    return map_state(lambda h: scaled(h, 1.0) if id(h) in given else h, state)
+
+
+class Linked:
+    """Truncation that is a weight on the link: the next step sees the state through it."""
+
+    def __init__(self, truncation: Links) -> None:
+        self.truncation, self.factors = truncation, truncation.factors()
+
+    def __call__(self, state: Any, t: int) -> Any:
+        """The state of step t−1 as step t sees it."""
+        return link(state, next(self.factors))
+
+    def ended(self, T: int) -> None:
+        self.truncation.ended(T)
+
+
+class Sliding:
+    """Truncation where each loss has its own reach: states are cut in place as they fall behind.
+
+    A state of step f(t)−1 is a constant for the loss at t. It went into step f(t) long ago, when
+    earlier losses could still reach it, so it is cut *behind* the steps already taken.
+    """
+
+    def __init__(self, truncation: Windows) -> None:
+        self.truncation = truncation
+        self.recent: deque[Any] = deque()  # what can still be cut: from step f(t) on
+        self.first = 0  # the step of the first of them
+
+    def __call__(self, state: Any, t: int) -> Any:
+        """The state of step t−1 as step t sees it, after the cuts that the loss at t asks for."""
+        reach = self.truncation.earliest(t)
+        entry = Entry(state, rows=np.shape(reach))
+        self.recent.append(entry)
+        last = int(np.min(reach))
+        for step, behind in enumerate(self.recent, self.first + 1):
+            if step > np.max(reach):
+                break
+            behind.cut(step <= reach)
+        while self.recent and self.first < last:
+            self.recent.popleft()
+            self.first += 1
+        return entry.seen
+
+    def ended(self, T: int) -> None:
+        pass
+
+
+class Entry:
+    """The state of one step as the next one sees it, with what it takes to cut it later."""
+
+    def __init__(self, state: Any, rows: tuple[int, ...]) -> None:
+        self.state = state
+        # Single sequences of a batch are cut through a factor that can be written into.
+        self.factor = np.ones(rows)
+        self.seen = by_rows(scaled, self.factor, state) if rows else state
+
+    def cut(self, rows: Any) -> None:
+        """No gradient comes through any more, for these rows (or, if rows is a bool, at all)."""
+        if np.ndim(rows):
+            self.factor[rows] = 0
+        if np.all(rows):
+            for part in leaves(self.state):
+                if isinstance(part, Tensor) and part.requires_grad and part.node.edges:
+                    part.cut()

@@ -1,0 +1,293 @@
+"""Unrolling: the cell, one step after the other, one node per operation."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from tinygrad_rnn.engine.graph import CollectorAtRest, Mark, recording, scope
+from tinygrad_rnn.engine.tensor import Tensor, given
+from tinygrad_rnn.engine.transforms import leaves, leaves_like
+from tinygrad_rnn.recurrent.names import by_place, name, names_of
+from tinygrad_rnn.recurrent.state import link, map_state, tensor
+from tinygrad_rnn.recurrent.state import reset as reset_state
+from tinygrad_rnn.recurrent.truncation import Full, Links, Truncation, Windows
+
+
+def unroll(
+    cell: Callable[[Any, Any], Any],
+    xs: Any,
+    state: Any = None,
+    truncation: Truncation | None = None,
+    reset: Any = None,
+) -> tuple[list[Any], Any]:
+    """Run the cell over a sequence: h_t = cell(x_t, h_{t−1}) for every step.
+
+    cell: any function `(x, state) -> state`, whose state may be an array, or tuples, lists and
+        dicts of them.
+    xs: the inputs, (T, batch, input): an array, a Tensor, or a list of T of them. Where a step
+        takes several things, such as input and label, a dict of sequences: the cell gets a dict.
+    state: the initial state; None asks `cell.initial_state(batch)`.
+    truncation: how far the gradient of each loss goes back; None is `Full()`. The loss at step t
+        is what is computed from `states[t]`.
+    reset: booleans (T, batch): before step t, begin anew with zeros for these sequences.
+    Returns the list of the T states and the last of them.
+    Raises ValueError or TypeError, with the shapes, where these do not fit.
+
+    For strategies that are weights on links (`Full`, `Subsequence`, `Randomized`) there is one
+    chain of states. For windows (`Window`, `TBPTT`) the window of every loss is run again from a
+    constant state, so that `states[t]` hangs on steps f(t)..t and nothing else: the definition.
+
+    What a built-in cell makes of its inputs depends on no state. `unroll(cell.advance,
+    cell.project(xs))` records it as one product for all steps, which saves a third of the nodes.
+
+    Inputs and states are named for the pictures, as the textbook does it: x_1, h_1, ...; h_t and
+    c_t for an LSTM, h_t^(1), h_t^(2) for several layers, `key_t` for a dict; and a state that the
+    cell has named keeps its name.
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> cell = tg.RNNCell(3, 4, rng=0)
+    >>> states, last = tg.unroll(cell, np.ones((5, 2, 3)), truncation=tg.Subsequence(2))
+    >>> len(states), last.shape, last.name
+    (5, (2, 4), 'h_5')
+    """
+    with CollectorAtRest():
+        return Run(cell, xs, state, reset).unrolled(checked(truncation))
+
+
+def groups(truncation: Windows, T: int) -> list[tuple[int, int]]:
+    """The losses with the same reach, as (first, one behind the last): one run serves them all."""
+    reach = [np.atleast_1d(truncation.earliest(t)).tolist() for t in range(T)]
+    first = [t for t in range(T) if t == 0 or reach[t] != reach[t - 1]]
+    return list(zip(first, [*first[1:], T], strict=True))
+
+
+def cuts(f: Any, start: int, last: int) -> Any:
+    """ξ for a run over the steps start..last−1 of a window with reach f. What enters the first
+    step does so through no link; only where the reach differs between the sequences of the batch
+    is there something to cut."""
+    if np.ndim(f) == 0:
+        return np.ones(last - start)
+    return np.where(np.arange(start, last)[:, None] == f, 0.0, 1.0)
+
+
+class Run:
+    """A cell with its inputs, ready to be run over any stretch of them.
+
+    link: how the next step sees a state through a link ξ.
+    """
+
+    def __init__(
+        self, cell: Any, xs: Any, state: Any, reset: Any, link: Callable[[Any, Any], Any] = link
+    ) -> None:
+        self.cell, self.link = cell, link
+        self.mark, self.marks = recording.mark, marks(0, length(xs))
+        self.inputs = inputs_of(cell, xs, self.marks)
+        self.state = initial_state(cell, state, self.inputs)
+        self.restarts = restarts_of(reset, self.inputs)
+        self.names = names_of(cell, self.state)
+
+    def unrolled(self, truncation: Truncation) -> tuple[list[Any], Any]:
+        """The states of all steps and the last of them, as the losses at these steps see them."""
+        T = len(self.inputs)
+        if isinstance(truncation, Links):
+            states = self(0, T, self.state, truncation.links(T))
+            return states, states[-1] if states else self.state
+        assert isinstance(truncation, Windows)
+        states = []
+        for first, last in groups(truncation, T):
+            f = truncation.earliest(first)
+            start = int(np.min(f))
+            entering = self.link(states[start - 1], 0.0) if start > 0 else self.state
+            with scope(f"window {len(states) + 1}"):
+                window = self(start, last, entering, cuts(f, start, last))
+            states += window[first - start :]
+        return states, states[-1] if states else self.state
+
+    def __call__(self, first: int, last: int, state: Any, xi: Any) -> list[Any]:
+        """The states of the steps first..last−1; ξ of a step scales the link that enters it."""
+        cell, inputs, restarts, link = self.cell, self.inputs, self.restarts, self.link
+        names = self.names
+        head, tail = names[0] if names else ("", "")
+        before = recording.mark
+        under = self.marks[first:last] if before is self.mark else marks(first, last)
+        factors: list[Any] = [None] * len(xi)
+        if not (xi == 1).all():
+            factors = [None if np.all(factor == 1) else factor for factor in xi]
+        states = []
+        try:
+            for t, mark, factor in zip(range(first, last), under, factors, strict=True):
+                recording.mark = mark
+                if t > first and factor is not None:
+                    state = link(state, factor)
+                if restarts is not None and restarts[t].any():
+                    state = reset_state(state, None if restarts[t].all() else restarts[t])
+                entered, state = state, cell(inputs[t], state)
+                if t == 0:
+                    compare(entered, state, t)
+                if type(state) is Tensor and (node := state._node) is not None:  # the usual one
+                    if node.name is None:
+                        node.name = f"{head}{t + 1}{tail}"
+                elif mark is not None:
+                    name(leaves_like(self.state, state), names, t + 1)
+                states.append(state)
+        finally:
+            recording.mark = before
+        return states
+
+
+# What comes in ----------------------------------------------------------------------------
+
+
+def checked(truncation: Truncation | None) -> Truncation:
+    if truncation is None:
+        return Full()
+    if not isinstance(truncation, Truncation):
+        raise TypeError(
+            f"the truncation is a strategy such as tg.Subsequence(20) or tg.Window(20), "
+            f"not {truncation!r}"
+        )
+    return truncation
+
+
+def length(xs: Any) -> int:
+    """The number of steps; TypeError if it is no sequence."""
+    if isinstance(xs, dict):
+        return length_of_each(xs)
+    if not is_list(xs) and np.ndim(xs) == 0:
+        raise TypeError(
+            f"xs is the sequence of inputs, of shape (T, batch, input), but a single "
+            f"{type(xs).__name__} was given"
+        )
+    return len(xs)
+
+
+def length_of_each(xs: dict[Any, Any]) -> int:
+    """The number of steps that all sequences of a dict have; ValueError if they differ."""
+    for key, sequence in xs.items():
+        if not isinstance(sequence, (dict, list, tuple)) and np.ndim(sequence) == 0:
+            raise TypeError(
+                f"every part of a dict is a sequence, of shape (T, ...), but {key} is a single "
+                f"{type(sequence).__name__}"
+            )
+    lengths = {key: length(sequence) for key, sequence in xs.items()}
+    if len(set(lengths.values())) != 1:
+        raise ValueError(
+            f"the sequences of a dict have one length T, but these have "
+            f"{', '.join(f'{n} ({key})' for key, n in lengths.items()) or 'none: it is empty'}"
+        )
+    return next(iter(lengths.values()))
+
+
+def is_list(xs: Any) -> bool:
+    """Whether the inputs come one by one, and not in one array."""
+    return isinstance(xs, Sequence) and not isinstance(xs, str)
+
+
+def marks(first: int, last: int) -> list[Mark | None]:
+    """What the steps first..last−1 are recorded under; None, where nothing is recorded."""
+    mark = recording.mark
+    if mark is None:
+        return [None] * (last - first)
+    scope = mark.scope
+    return [Mark(t, scope) for t in range(first, last)]
+
+
+def inputs_of(cell: Any, xs: Any, marks: list[Mark | None]) -> list[Any]:
+    """The input of each step as a Tensor named x_1, x_2, ..."""
+    before = recording.mark
+    take = at_step if isinstance(xs, dict) else operator.getitem
+    inputs = []
+    try:
+        for t, mark in enumerate(marks):
+            recording.mark = mark
+            inputs.append(input_of(take(xs, t), t))
+    finally:
+        recording.mark = before
+    for t, x in enumerate(inputs if is_list(xs) else inputs[:1]):
+        check_width(cell, x, t)
+    return inputs
+
+
+def at_step(xs: Any, t: int) -> Any:
+    """What sequences have for step t, in a dict if they stand in one."""
+    return {k: at_step(part, t) for k, part in xs.items()} if isinstance(xs, dict) else xs[t]
+
+
+def input_of(x: Any, t: int) -> Any:
+    """The input of step t as a Tensor, or as a nesting of them, with a name."""
+    if type(x) is np.ndarray:
+        return given(x, None if recording.mark is None else f"x_{t + 1}")
+    if type(x) is Tensor and (node := x._node) is not None:  # of a sequence that is a Tensor
+        if node.name is None:
+            node.name = f"x_{t + 1}"
+        return x
+    x = map_state(tensor, x)
+    if recording.mark is not None:
+        name(x, by_place(x, "x"), t + 1)
+    return x
+
+
+def check_width(cell: Any, x: Any, t: int) -> None:
+    """ValueError if the cell says how wide its inputs are, and this one is not so."""
+    width = getattr(cell, "input_size", None)
+    shape = np.shape(x) if isinstance(x, Tensor) else None
+    if width is None or shape is None or (len(shape) == 2 and shape[1] == width):
+        return
+    raise ValueError(
+        f"the cell takes inputs of shape (batch, {width}), so all of them together have the shape "
+        f"(T, batch, {width}), but the one of step {t} has the shape {shape}"
+        + (" (a batch of one sequence is xs[:, None, :])" if len(shape) == 1 else "")
+    )
+
+
+def initial_state(cell: Any, state: Any, inputs: list[Any]) -> Any:
+    """The state that enters the first step, its parts Tensors with a name."""
+    if state is None:
+        make = getattr(cell, "initial_state", None)
+        if make is None:
+            raise TypeError(
+                f"{getattr(cell, '__name__', type(cell).__name__)} has no initial_state(batch_size)"
+                f", so it needs the state to begin with: unroll(cell, xs, state)"
+            )
+        if not inputs:
+            raise ValueError("a sequence of no steps has no batch size: give the initial state")
+        state = make(len(leaves(inputs[0])[0]))
+    if type(state) is not Tensor:
+        state = map_state(tensor, state)
+    if recording.mark is not None:
+        name(state, names_of(cell, state), 0)
+    return state
+
+
+def restarts_of(reset: Any, inputs: list[Any]) -> Any:
+    """Which sequences begin anew before which step, as an array of booleans."""
+    if reset is None:
+        return None
+    rows = np.asarray(reset)
+    batch = np.shape(leaves(inputs[0])[0])[:1] if inputs else ()
+    if rows.dtype != bool or rows.shape not in [(len(inputs),), (len(inputs), *batch)]:
+        raise ValueError(
+            f"reset says for every step and sequence whether it begins anew: booleans of shape "
+            f"{(len(inputs), *batch)}, but it has the shape {rows.shape} and holds {rows.dtype}"
+        )
+    return rows
+
+
+def compare(entered: Any, state: Any, t: int) -> None:
+    """A cell gives back a state like the one it was given; looked at once, where a run begins."""
+    given, returned = shapes(entered), shapes(state)
+    if given != returned:
+        raise ValueError(
+            f"at step {t} the cell was given a state of shape {given} and returned one of shape "
+            f"{returned}; they must be equal, so the initial state must have the shape {returned}, "
+            f"or the cell is wrong"
+        )
+
+
+def shapes(state: Any) -> Any:
+    """The nesting of a state, with shapes for arrays."""
+    return map_state(np.shape, state)
