@@ -7,5 +7,5 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--overwrite-golden",
         action="store_true",
-        help="write the pictures' DOT sources into tests/viz/golden instead of comparing them",
+        help="write the golden files of pictures and programs instead of comparing them",
     )
