@@ -30,15 +30,10 @@ from tinygrad_rnn.recurrent.state import detach, reset
 from tinygrad_rnn.recurrent.stream import stream
 from tinygrad_rnn.recurrent.truncation import TBPTT, Full, Subsequence, Window
 from tinygrad_rnn.recurrent.unroll import unroll
+from tinygrad_rnn.training import schedules
 from tinygrad_rnn.training.checkpoints import load, save
-from tinygrad_rnn.training.optimizers import (
-    SGD,
-    Adagrad,
-    Adam,
-    RMSProp,
-    clip_grad_norm,
-    clip_grad_value,
-)
+from tinygrad_rnn.training.clipping import clip_grad_norm, clip_grad_value
+from tinygrad_rnn.training.optimizers import SGD, Adagrad, Adam, AdamW, RMSProp
 from tinygrad_rnn.training.with_loss import WithLoss
 
 keep_freed_memory()
@@ -48,6 +43,7 @@ __all__ = [
     "TBPTT",
     "Adagrad",
     "Adam",
+    "AdamW",
     "Full",
     "GRUCell",
     "LSTMCell",
@@ -88,6 +84,7 @@ __all__ = [
     "scale_gradient",
     "scan",
     "scan_source",
+    "schedules",
     "scope",
     "sigmoid",
     "softmax",

@@ -185,3 +185,21 @@ def test_half_precision_has_small_numbers_and_many_labels():
     many = np.zeros((100_000, 2), np.float16)
     loss = tg.cross_entropy(many, np.zeros(100_000, int))
     assert abs(loss - np.log(2)) < 1e-3 and loss.dtype == np.float16
+
+
+@pytest.mark.parametrize(
+    ("labels", "problem", "says"),
+    [
+        ([-1], ValueError, r"must lie in 0\.\.2.* range over -1\.\.-1"),
+        ([0, 3], ValueError, r"must lie in 0\.\.2.* range over 0\.\.3"),
+        ([0.5], TypeError, "must be integers, but they are float64"),
+        ([True, False, True], TypeError, "must be integers, but they are bool"),
+    ],
+)
+def test_one_hot_of_what_is_no_class(labels, problem, says):
+    with pytest.raises(problem, match=says):
+        tg.one_hot(np.array(labels), 3)
+
+
+def test_one_hot_of_no_labels():
+    assert tg.one_hot(np.zeros((0, 2), int), 3).shape == (0, 2, 3)

@@ -281,3 +281,17 @@ def test_inputs_that_nobody_projected_are_refused(make, run):
             if width != 16
             else (tg.Tensor(np.ones((2, 5))), tg.Tensor(np.ones((2, 4)))),
         )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "RNNCell(3, 4)",
+        "RNNCell(3, 4, nonlinearity='relu', bias=False, residual=True)",
+        "LSTMCell(3, 4, dtype='float32')",
+        "GRUCell(3, 4, bias=False)",
+        "Stacked([LSTMCell(3, 4), RNNCell(4, 2, nonlinearity='identity')])",
+    ],
+)
+def test_a_cell_looks_as_one_would_type_it(text):
+    assert repr(eval(text, vars(tg))) == text

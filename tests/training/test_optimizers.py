@@ -96,30 +96,206 @@ def test_what_is_no_parameter(wrong):
         tg.SGD(wrong, 0.1)
 
 
+def test_a_tied_parameter_is_one_parameter():
+    w = tg.Tensor(np.array([3.0, 4.0]), requires_grad=True, name="w")
+    for tied in ([w, w], {"encoder": w, "decoder": w}, tg.Stacked([tg.RNNCell(2, 2, rng=0)] * 2)):
+        optimizer = tg.SGD(tied, 0.1)
+        assert len({id(p) for p in optimizer.parameters.values()}) == len(optimizer.parameters)
+        for parameter in optimizer.parameters.values():
+            parameter.grad = np.ones(parameter.shape)
+        before = {name: p.data for name, p in optimizer.parameters.items()}
+        entries = sum(p.size for p in optimizer.parameters.values())
+        assert tg.clip_grad_norm(tied, 1e-3) == pytest.approx(np.sqrt(entries))
+        for parameter in optimizer.parameters.values():
+            np.testing.assert_allclose(parameter.grad, 1e-3 / np.sqrt(entries))
+            parameter.grad = np.ones(parameter.shape)
+        optimizer.step()
+        for name, parameter in optimizer.parameters.items():
+            np.testing.assert_allclose(before[name] - parameter.data, 0.1, rtol=1e-12)
+    assert list(tg.SGD({"encoder": w, "decoder": w}, 0.1).parameters) == ["encoder"]
+
+
+def test_norms_at_the_ends_of_the_range():
+    w = tg.Tensor(np.zeros(2), requires_grad=True)
+    for size in (1.7e308, 1e-300):
+        w.grad = np.array([size, size])
+        norm = tg.clip_grad_norm(w, 1e-310 if size < 1 else 1.0)
+        assert norm == (np.inf if size > 1 else pytest.approx(np.sqrt(2) * size))
+        np.testing.assert_allclose(w.grad, np.sqrt(0.5) * (1e-310 if size < 1 else 1), rtol=1e-9)
+
+
+def test_gradients_that_cannot_be_written_into_are_clipped():
+    w = tg.Tensor(np.zeros(4), requires_grad=True)
+    w.grad = np.broadcast_to(2.0, (4,))
+    assert tg.clip_grad_norm(w, 1.0) == 4.0
+    np.testing.assert_array_equal(w.grad, np.full(4, 0.5))
+    w.grad = np.broadcast_to(2.0, (4,))
+    tg.clip_grad_value(w, 1.5)
+    np.testing.assert_array_equal(w.grad, np.full(4, 1.5))
+
+
+def test_adam_counts_the_gradients_of_each_parameter():
+    u, v = (tg.Tensor(np.ones(1), requires_grad=True, name=name) for name in "uv")
+    optimizer = tg.Adam([u, v], 0.1)
+    for n in range(10):
+        optimizer.zero_grad()
+        (u if n < 9 else v).grad = np.ones(1)
+        optimizer.step()
+    np.testing.assert_allclose(v.data, 0.9, rtol=1e-7)
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adagrad", "RMSProp", "Adam", "AdamW"])
+def test_half_precision_has_no_nan_and_loses_no_squares(name):
+    w = tg.Tensor(np.ones(3, np.float16), requires_grad=True)
+    reference = tg.Tensor(np.ones(3), requires_grad=True)
+    w.grad = np.array([0.0, 1e-4, 1000.0], np.float16)
+    reference.grad = w.grad.astype(np.float64)
+    for parameter in (w, reference):
+        getattr(tg, name)(parameter, 0.01).step()
+    assert w.dtype == np.float16
+    np.testing.assert_allclose(w.data, reference.data, rtol=1e-3)
+
+
+def test_parameters_of_one_number_stay_arrays():
+    s = tg.Tensor(np.array(1.0), requires_grad=True)
+    s.grad = np.array(1.0)
+    tg.SGD(s, 0.5).step()
+    assert type(s.data) is np.ndarray and s.data == 0.5
+
+
 OPTIMIZERS = [
     ("SGD", {"learning_rate": 0.1}, {"lr": 0.1}),
     ("SGD", {"learning_rate": 0.1, "momentum": 0.9}, {"lr": 0.1, "momentum": 0.9}),
     ("Adagrad", {"learning_rate": 0.1}, {"lr": 0.1}),
     ("RMSProp", {"learning_rate": 0.1, "decay": 0.9}, {"lr": 0.1, "alpha": 0.9}),
     ("Adam", {"learning_rate": 0.1}, {"lr": 0.1}),
+    ("Adam", {"learning_rate": 0.1, "betas": (0.5, 0.6)}, {"lr": 0.1, "betas": (0.5, 0.6)}),
+    ("AdamW", {"learning_rate": 0.1}, {"lr": 0.1}),
+    ("AdamW", {"learning_rate": 0.1, "weight_decay": 0.3}, {"lr": 0.1, "weight_decay": 0.3}),
+    (
+        "SGD",
+        {"learning_rate": 0.05, "momentum": 0.8, "nesterov": True},
+        {"lr": 0.05, "momentum": 0.8, "nesterov": True},
+    ),
 ]
 
 
-@pytest.mark.parametrize(("name", "ours", "theirs"), OPTIMIZERS)
-def test_against_pytorch(name, ours, theirs):
-    torch = pytest.importorskip("torch")
+def against_pytorch(torch, make, other, schedule=None):
+    """100 steps on the same function, in NumPy and in PyTorch."""
     w = tg.Tensor(np.array([1.0, -2.0, 3.0]), requires_grad=True)
     v = torch.tensor(w.data.copy(), requires_grad=True)
-    optimizer = getattr(tg, name)({"w": w}, **ours)
-    other = getattr(torch.optim, {"RMSProp": "RMSprop"}.get(name, name))([v], **theirs)
-    for _ in range(20):
+    optimizer, other = make(w), other([v])
+    follow = schedule and schedule(other)
+    for _ in range(100):
         optimizer.zero_grad()
         np.sum(w**2 + np.sin(w)).backward()
         optimizer.step()
         other.zero_grad()
         (v**2 + torch.sin(v)).sum().backward()
         other.step()
-    np.testing.assert_allclose(w.data, v.detach().numpy(), rtol=1e-10)
+        if follow:
+            follow.step()
+    np.testing.assert_allclose(w.data, v.detach().numpy(), rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize(("name", "ours", "theirs"), OPTIMIZERS)
+def test_against_pytorch(name, ours, theirs):
+    torch = pytest.importorskip("torch")
+    other = getattr(torch.optim, {"RMSProp": "RMSprop"}.get(name, name))
+    against_pytorch(torch, lambda w: getattr(tg, name)(w, **ours), lambda v: other(v, **theirs))
+
+
+SCHEDULES = [
+    (tg.schedules.Exponential(0.1, 0.97), "ExponentialLR", {"gamma": 0.97}),
+    (tg.schedules.Stepwise(0.1, 30, 0.5), "StepLR", {"step_size": 30, "gamma": 0.5}),
+    (tg.schedules.Cosine(0.1, 100, 0.01), "CosineAnnealingLR", {"T_max": 100, "eta_min": 0.01}),
+    (
+        tg.schedules.Warmup(0.1, 20),
+        "LinearLR",
+        {"start_factor": 1 / 20, "total_iters": 19},
+    ),
+]
+
+
+@pytest.mark.parametrize(("schedule", "name", "options"), SCHEDULES)
+def test_schedules_against_pytorch(schedule, name, options):
+    torch = pytest.importorskip("torch")
+    against_pytorch(
+        torch,
+        lambda w: tg.Adam(w, schedule),
+        lambda v: torch.optim.Adam(v, lr=0.1),
+        lambda other: getattr(torch.optim.lr_scheduler, name)(other, **options),
+    )
+
+
+def test_any_function_of_the_step_is_a_schedule():
+    w = tg.Tensor(np.zeros(1), requires_grad=True)
+    optimizer = tg.SGD(w, lambda step: 0.1 * (step + 1))
+    for _ in range(3):
+        w.grad = np.ones(1)
+        optimizer.step()
+    np.testing.assert_allclose(w.data, -0.6)
+
+
+@pytest.mark.parametrize(("name", "options", "_"), OPTIMIZERS)
+def test_a_restored_optimizer_goes_on_with_the_same_bits(name, options, _):
+    def steps(parameter, optimizer, first, last):
+        for n in range(first, last):
+            parameter.grad = np.cos(n + parameter.data)
+            optimizer.step()
+
+    one, other = (tg.Tensor(np.array([1.0, -2.0]), requires_grad=True, name="w") for _ in "12")
+    schedule = {**options, "learning_rate": tg.schedules.Exponential(0.1, 0.9)}
+    for arguments in (options, schedule):
+        whole, first, second = (getattr(tg, name)(p, **arguments) for p in (one, other, other))
+        one.data = other.data = np.array([1.0, -2.0])
+        steps(one, whole, 0, 20)
+        steps(other, first, 0, 7)
+        state, weights = first.state(), other.data
+        steps(other, first, 7, 9)  # what was asked for before stays as it was
+        other.data = weights
+        second.restore(state)
+        steps(other, second, 7, 20)
+        np.testing.assert_array_equal(other.data, one.data)
+
+
+def test_what_cannot_be_restored_is_said():
+    w = tg.Tensor(np.ones(2), requires_grad=True, name="w")
+    u = tg.Tensor(np.ones(3), requires_grad=True)
+    w.grad = np.ones(2)
+    optimizer = tg.Adam(w)
+    optimizer.step()
+    with pytest.raises(ValueError, match=r"state is that of Adam.* by SGD"):
+        tg.SGD(w, 0.1).restore(optimizer.state())
+    with pytest.raises(ValueError, match="remembers a parameter w, but the optimizer has u"):
+        tg.Adam({"u": w}).restore(optimizer.state())
+    with pytest.raises(ValueError, match=r"m of w has the shape \(2,\), but .* has \(3,\)"):
+        tg.Adam({"w": u}).restore(optimizer.state())
+
+
+@pytest.mark.parametrize(
+    ("made", "text"),
+    [
+        (lambda p: tg.SGD(p, 0.1), "SGD(parameters, learning_rate=0.1)"),
+        (
+            lambda p: tg.SGD(p, 0.1, 0.9, nesterov=True),
+            "SGD(parameters, learning_rate=0.1, momentum=0.9, nesterov=True)",
+        ),
+        (lambda p: tg.Adam(p), "Adam(parameters)"),
+        (lambda p: tg.AdamW(p, weight_decay=0.5), "AdamW(parameters, weight_decay=0.5)"),
+        (
+            lambda p: tg.Adam(p, tg.schedules.Cosine(0.1, steps=9)),
+            "Adam(parameters, learning_rate=Cosine(start=0.1, steps=9, end=0.0))",
+        ),
+    ],
+)
+def test_an_optimizer_looks_as_one_would_type_it(made, text):
+    assert repr(made(parameters())) == text
+
+
+def test_nesterov_needs_momentum():
+    with pytest.raises(ValueError, match="along the momentum"):
+        tg.SGD(parameters(), 0.1, nesterov=True)
 
 
 @pytest.mark.parametrize(("name", "options", "_"), OPTIMIZERS)

@@ -206,14 +206,28 @@ mean_loss = derivative(
 def one_hot(labels: Array, classes: int, dtype: Any = np.float64) -> Array:
     """Rows of zeros with a 1 at the label's place.
 
-    labels: integers of shape (...). Returns (..., classes).
+    labels: integers of shape (...), from 0 to classes − 1. Returns (..., classes).
+    Raises TypeError for labels that are no integers, ValueError for one out of range.
 
     >>> import numpy as np, tinygrad_rnn as tg
     >>> tg.one_hot(np.array([2, 0]), 3)
     array([[0., 0., 1.],
            [1., 0., 0.]])
     """
-    return np.eye(classes, dtype=dtype)[np.asanyarray(labels)]
+    labels = np.asanyarray(labels)
+    check_labels(labels, classes)
+    return np.eye(classes, dtype=dtype)[labels]
+
+
+def check_labels(labels: Array, classes: int) -> None:
+    """TypeError or ValueError, unless each label is the number of a class."""
+    if labels.dtype.kind not in "iu":
+        raise TypeError(f"the labels must be integers, but they are {labels.dtype}")
+    if labels.size and (labels.min() < 0 or labels.max() >= classes):
+        raise ValueError(
+            f"the labels must lie in 0..{classes - 1}, for there are {classes} classes, "
+            f"but they range over {labels.min()}..{labels.max()}"
+        )
 
 
 def mse(prediction: Any, target: Any) -> Any:

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tinygrad_rnn.derivatives.functions import relu, sigmoid
+from tinygrad_rnn.engine.describe import as_typed
 from tinygrad_rnn.engine.fast_paths import tanh
 from tinygrad_rnn.engine.tensor import Tensor, given
 from tinygrad_rnn.engine.transforms import leaves
@@ -126,7 +127,8 @@ class Cell:
         return gates[..., n * self.hidden_size : (n + 1) * self.hidden_size]
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.input_size}, {self.hidden_size})"
+        widths = str(self.input_size), str(self.hidden_size)
+        return as_typed(self, *widths, bias=self.b_h is not None, dtype=self.W_hh.dtype)
 
 
 class Recurrence:

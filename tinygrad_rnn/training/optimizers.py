@@ -1,119 +1,38 @@
-"""Training: clipping the gradient, and the rules that take a step along it.
+"""Optimizers: the rules that take a step along the gradient.
 
-Everything here takes the parameters as a dict from name to Tensor, as `cell.parameters()` gives
-them, or as a list of Tensors; one without a gradient (absent, not zero) is left alone.
+Each is one equation. What it remembers of a parameter is a dict of arrays, kept in single
+precision at least: half precision loses small gradients' squares, and ε with them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from tinygrad_rnn.engine.tensor import Tensor
+from tinygrad_rnn.engine.describe import as_typed
+from tinygrad_rnn.training.parameters import distinct
 
-Parameters = Mapping[str, Tensor] | Iterable[Tensor]
-
-
-def clip_grad_norm(parameters: Parameters, max_norm: float) -> float:
-    """Scale all gradients down together until their global norm is at most `max_norm`.
-
-    g ← g · min(1, θ / ‖g‖), the norm over all entries of all parameters: the direction stays.
-    Returns the norm before clipping, in double precision.
-    Raises ValueError, naming the parameter, if a gradient is not finite: scaled, it would pass
-    on NaN in silence. Pascanu, Mikolov & Bengio (2013), "On the difficulty of training RNNs".
-
-    >>> import numpy as np, tinygrad_rnn as tg
-    >>> w = tg.Tensor(np.array([3.0, 4.0]), requires_grad=True, name="w")
-    >>> w.backward(w.data)
-    >>> tg.clip_grad_norm({"w": w}, 1.0), w.grad
-    (5.0, array([0.6, 0.8]))
-    """
-    if not max_norm > 0:
-        raise ValueError(f"the norm can be clipped at a positive number only, not at {max_norm}")
-    gradients = _gradients(parameters)
-    norm = _global_norm(gradients)
-    if norm > max_norm:
-        for gradient in gradients.values():
-            gradient *= max_norm / norm
-    return norm
-
-
-def clip_grad_value(parameters: Parameters, limit: float) -> None:
-    """Clip every entry of every gradient to [−limit, limit]; the direction may change.
-
-    Raises ValueError, naming the parameter, if a gradient is not finite.
-
-    >>> import numpy as np, tinygrad_rnn as tg
-    >>> w = tg.Tensor(np.array([3.0, -0.5]), requires_grad=True)
-    >>> w.backward(w.data)
-    >>> tg.clip_grad_value({"w": w}, 1.0)
-    >>> w.grad
-    array([ 1. , -0.5])
-    """
-    if not limit > 0:
-        raise ValueError(f"gradients can be clipped at a positive number only, not at {limit}")
-    for gradient in _gradients(parameters).values():
-        np.clip(gradient, -limit, limit, out=gradient)
-
-
-def _gradients(parameters: Parameters) -> dict[str, Any]:
-    """The gradients that are there, each finite and an array that can be written into."""
-    gradients = {}
-    for name, parameter in _named(parameters).items():
-        if parameter.grad is None:
-            continue
-        if not np.all(np.isfinite(parameter.grad)):
-            raise ValueError(
-                f"the gradient of {name}, of shape {parameter.shape}, is not finite; "
-                f"clipping cannot mend that: a smaller learning rate or a shorter truncation may"
-            )
-        if not isinstance(parameter.grad, np.ndarray):
-            parameter.grad = np.array(parameter.grad)
-        gradients[name] = parameter.grad
-    return gradients
-
-
-def _global_norm(gradients: Mapping[str, Any]) -> float:
-    # In units of the largest entry, for the squares of large float32 numbers overflow.
-    largest = max((float(np.max(np.abs(g), initial=0.0)) for g in gradients.values()), default=0.0)
-    if largest == 0:
-        return 0.0
-    squares = (float(np.sum(np.square(g / largest, dtype=np.float64))) for g in gradients.values())
-    return float(largest * np.sqrt(sum(squares)))
-
-
-def _named(parameters: Parameters) -> dict[str, Tensor]:
-    """The parameters by name; those of a list by their own names, or else by their places."""
-    if isinstance(parameters, Mapping):
-        named = dict(parameters)
-    else:
-        named = {}
-        for place, tensor in enumerate(
-            [parameters] if isinstance(parameters, Tensor) else parameters
-        ):
-            name = getattr(tensor, "name", None) or f"parameter {place}"
-            named[f"{name} (parameter {place})" if name in named else name] = tensor
-    for name, tensor in named.items():
-        if not isinstance(tensor, Tensor) or not tensor.requires_grad:
-            raise TypeError(
-                f"the parameters are Tensors with requires_grad=True, as a dict such as "
-                f"cell.parameters() or a list, but {name} is {type(tensor).__name__}"
-                + (" without it" if isinstance(tensor, Tensor) else "")
-            )
-    return named
+Rate = float | Callable[[int], float]
+"""The learning rate η: a number, or a function of the step, counted from 0."""
 
 
 class Optimizer:
-    """What the rules share: the parameters, the learning rate, and what is remembered of each."""
+    """What the rules share: the parameters, the learning rate, and what is remembered of each.
 
-    def __init__(self, parameters: Parameters, learning_rate: float) -> None:
-        if not learning_rate > 0:
+    parameters: a cell or model, a dict or list of Tensors, or a nesting; a Tensor that stands
+        there twice is one parameter. One without a gradient (absent, not zero) is left alone.
+    learning_rate: η, or a function from the number of steps taken so far to it.
+    Raises TypeError for what is no parameter, ValueError for a learning rate that is not positive.
+    """
+
+    def __init__(self, parameters: Any, learning_rate: Rate) -> None:
+        if not callable(learning_rate) and not learning_rate > 0:
             raise ValueError(f"the learning rate must be positive, not {learning_rate}")
-        self.parameters = _named(parameters)
+        self.parameters = distinct(parameters)
         self.learning_rate = learning_rate
-        self.memory: dict[str, Any] = {}
+        self.memory: dict[str, dict[str, Any]] = {name: {} for name in self.parameters}
         self.steps = 0
 
     def zero_grad(self) -> None:
@@ -127,26 +46,94 @@ class Optimizer:
         Its `.data` is a new array afterwards: what has been recorded with the old one, such as
         the steps that a `stream` still looks back on, stays right.
         """
+        rate = float(self.learning_rate(self.steps) if callable(self.learning_rate)
+                     else self.learning_rate)  # fmt: skip
         self.steps += 1
         for name, parameter in self.parameters.items():
             if parameter.grad is not None:
-                update = self.update(name, parameter.grad)
-                change = np.asarray(self.learning_rate * update, parameter.dtype)
-                parameter.data = np.asarray(parameter.data - change)
+                w, dtype = _precise(parameter.data), parameter.dtype
+                change = rate * self.direction(w, _precise(parameter.grad), self.memory[name])
+                moved = (w - change).astype(dtype)
+                parameter.data = np.asarray(moved) if isinstance(moved, np.generic) else moved
 
-    def update(self, name: str, g: Any) -> Any:
-        """What is subtracted, in units of the learning rate."""
+    def direction(self, w: Any, g: Any, memory: dict[str, Any]) -> Any:
+        """What is subtracted from w, in units of the learning rate.
+
+        w, g: a parameter and its gradient. memory: what is remembered of this parameter, empty at
+        its first step; arrays in it are replaced and never written into.
+        """
         raise NotImplementedError
 
-    def average(self, name: str, value: Any, decay: float) -> Any:
-        """The running mean m ← decay·m + (1 − decay)·value, from zero."""
-        before = self.memory.get(name, np.zeros_like(value))
-        self.memory[name] = decay * before + (1 - decay) * value
-        return self.memory[name]
+    def state(self) -> dict[str, Any]:
+        """All that the next steps depend on, beside the parameters themselves: plain values.
+
+        The arrays are the optimizer's own, which it replaces and never writes into, so what is
+        returned stays as it is. `restore` takes it; `tg.save_run` writes it to a file.
+        """
+        rate = {} if callable(self.learning_rate) else {"learning_rate": self.learning_rate}
+        memory = {name: dict(values) for name, values in self.memory.items() if values}
+        return {"rule": type(self).__name__, "steps": self.steps, **rate, "memory": memory}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a `state()` of an optimizer of the same rule for the same parameters.
+
+        A schedule is a function of the step and is not part of the state: the number of steps is.
+        Raises ValueError if the rule, a name or a shape is another one.
+
+        >>> import numpy as np, tinygrad_rnn as tg
+        >>> w = tg.Tensor([3.0], requires_grad=True, name="w")
+        >>> one, other = tg.Adam(w), tg.Adam(w)
+        >>> w.backward(np.ones(1))
+        >>> one.step()
+        >>> other.restore(one.state())
+        >>> other.steps, sorted(other.memory["w"])
+        (1, ['m', 's', 'steps'])
+        """
+        if state["rule"] != type(self).__name__:
+            raise ValueError(
+                f"the state is that of {state['rule']} and cannot be taken over by "
+                f"{type(self).__name__}: make the optimizer that was saved"
+            )
+        memory: dict[str, dict[str, Any]] = {name: {} for name in self.parameters}
+        for name, values in state["memory"].items():
+            if name not in memory:
+                raise ValueError(
+                    f"the state remembers a parameter {name}, but the optimizer has "
+                    f"{', '.join(memory) or 'none'}"
+                )
+            shape = self.parameters[name].shape
+            for key, value in values.items():
+                if np.shape(value) not in [shape, ()]:
+                    raise ValueError(
+                        f"the state's {key} of {name} has the shape {np.shape(value)}, but the "
+                        f"parameter has {shape}"
+                    )
+            memory[name] = dict(values)
+        self.memory, self.steps = memory, state["steps"]
+        if "learning_rate" in state and not callable(self.learning_rate):
+            self.learning_rate = state["learning_rate"]
+
+    def __repr__(self) -> str:
+        return as_typed(self, "parameters")
+
+
+def _precise(x: Any) -> Any:
+    """In single precision at least."""
+    return x.astype(np.float32) if x.dtype.itemsize < 4 else x
+
+
+def _average(memory: dict[str, Any], key: str, value: Any, decay: float) -> Any:
+    """The running mean m ← decay·m + (1 − decay)·value, from zero."""
+    memory[key] = (decay * memory[key] if key in memory else 0.0) + (1 - decay) * value
+    return memory[key]
 
 
 class SGD(Optimizer):
-    """Stochastic gradient descent: v ← μ v + g, w ← w − η v; without momentum, v = g.
+    """Stochastic gradient descent: w ← w − η g; with momentum, v ← μ v + g and w ← w − η v.
+
+    nesterov: look ahead, w ← w − η (g + μ v). Sutskever et al. (2013), "On the importance of
+        initialization and momentum in deep learning".
+    Raises ValueError for nesterov without momentum.
 
     >>> import tinygrad_rnn as tg
     >>> w = tg.Tensor([3.0], requires_grad=True)
@@ -157,15 +144,23 @@ class SGD(Optimizer):
     array([2.4])
     """
 
-    def __init__(self, parameters: Parameters, learning_rate: float, momentum: float = 0.0) -> None:
+    def __init__(
+        self,
+        parameters: Any,
+        learning_rate: Rate,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+    ) -> None:
         super().__init__(parameters, learning_rate)
-        self.momentum = momentum
+        if nesterov and not momentum:
+            raise ValueError("nesterov looks ahead along the momentum, and there is none: set it")
+        self.momentum, self.nesterov = momentum, nesterov
 
-    def update(self, name: str, g: Any) -> Any:
+    def direction(self, w: Any, g: Any, memory: dict[str, Any]) -> Any:
         if not self.momentum:
             return g
-        self.memory[name] = self.momentum * self.memory.get(name, np.zeros_like(g)) + g
-        return self.memory[name]
+        memory["v"] = self.momentum * memory["v"] + g if "v" in memory else g
+        return g + self.momentum * memory["v"] if self.nesterov else memory["v"]
 
 
 class Adagrad(Optimizer):
@@ -180,15 +175,13 @@ class Adagrad(Optimizer):
     array([2.5])
     """
 
-    def __init__(
-        self, parameters: Parameters, learning_rate: float = 0.01, epsilon: float = 1e-10
-    ) -> None:
+    def __init__(self, parameters: Any, learning_rate: Rate = 0.01, epsilon: float = 1e-10) -> None:
         super().__init__(parameters, learning_rate)
         self.epsilon = epsilon
 
-    def update(self, name: str, g: Any) -> Any:
-        self.memory[name] = self.memory.get(name, np.zeros_like(g)) + g * g
-        return g / (np.sqrt(self.memory[name]) + self.epsilon)
+    def direction(self, w: Any, g: Any, memory: dict[str, Any]) -> Any:
+        memory["s"] = memory.get("s", 0.0) + g * g
+        return g / (np.sqrt(memory["s"]) + self.epsilon)
 
 
 class RMSProp(Optimizer):
@@ -205,22 +198,23 @@ class RMSProp(Optimizer):
 
     def __init__(
         self,
-        parameters: Parameters,
-        learning_rate: float = 0.01,
+        parameters: Any,
+        learning_rate: Rate = 0.01,
         decay: float = 0.99,
         epsilon: float = 1e-8,
     ) -> None:
         super().__init__(parameters, learning_rate)
         self.decay, self.epsilon = decay, epsilon
 
-    def update(self, name: str, g: Any) -> Any:
-        return g / (np.sqrt(self.average(name, g * g, self.decay)) + self.epsilon)
+    def direction(self, w: Any, g: Any, memory: dict[str, Any]) -> Any:
+        return g / (np.sqrt(_average(memory, "s", g * g, self.decay)) + self.epsilon)
 
 
 class Adam(Optimizer):
     """m ← β₁ m + (1−β₁) g, s ← β₂ s + (1−β₂) g², w ← w − η m̂ / (√ŝ + ε); Kingma & Ba (2015).
 
-    m̂ = m / (1 − β₁ᵗ) and ŝ = s / (1 − β₂ᵗ) undo the bias towards the zeros at the beginning.
+    m̂ = m / (1 − β₁ᵗ) and ŝ = s / (1 − β₂ᵗ) undo the bias towards the zeros at the beginning; t
+    counts the gradients that this parameter has had.
 
     >>> import tinygrad_rnn as tg
     >>> w = tg.Tensor([3.0], requires_grad=True)
@@ -233,16 +227,46 @@ class Adam(Optimizer):
 
     def __init__(
         self,
-        parameters: Parameters,
-        learning_rate: float = 0.001,
+        parameters: Any,
+        learning_rate: Rate = 0.001,
         betas: tuple[float, float] = (0.9, 0.999),
         epsilon: float = 1e-8,
     ) -> None:
         super().__init__(parameters, learning_rate)
         self.betas, self.epsilon = betas, epsilon
 
-    def update(self, name: str, g: Any) -> Any:
+    def direction(self, w: Any, g: Any, memory: dict[str, Any]) -> Any:
         first, second = self.betas
-        m = self.average(f"{name} m", g, first) / (1 - first**self.steps)
-        s = self.average(f"{name} s", g * g, second) / (1 - second**self.steps)
+        t = memory["steps"] = memory.get("steps", 0) + 1
+        m = _average(memory, "m", g, first) / (1 - first**t)
+        s = _average(memory, "s", g * g, second) / (1 - second**t)
         return m / (np.sqrt(s) + self.epsilon)
+
+
+class AdamW(Adam):
+    """Adam, and w ← w − η λ w beside it: decay that the gradient's scale does not touch.
+
+    weight_decay: λ. Loshchilov & Hutter (2019), "Decoupled Weight Decay Regularization".
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> w = tg.Tensor([3.0], requires_grad=True)
+    >>> optimizer = tg.AdamW({"w": w}, learning_rate=0.1, weight_decay=0.5)
+    >>> w.backward(np.zeros(1))
+    >>> optimizer.step()
+    >>> w.data
+    array([2.85])
+    """
+
+    def __init__(
+        self,
+        parameters: Any,
+        learning_rate: Rate = 0.001,
+        betas: tuple[float, float] = (0.9, 0.999),
+        epsilon: float = 1e-8,
+        weight_decay: float = 0.01,
+    ) -> None:
+        super().__init__(parameters, learning_rate, betas, epsilon)
+        self.weight_decay = weight_decay
+
+    def direction(self, w: Any, g: Any, memory: dict[str, Any]) -> Any:
+        return self.weight_decay * w + super().direction(w, g, memory)

@@ -1,0 +1,86 @@
+"""Clipping: gradients made shorter before a step is taken along them.
+
+Parameters come in any form that `distinct` takes; one without a gradient is left alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from tinygrad_rnn.engine.tensor import Tensor
+from tinygrad_rnn.training.parameters import distinct
+
+
+def clip_grad_norm(parameters: Any, max_norm: float) -> float:
+    """Scale all gradients down together until their global norm is at most `max_norm`.
+
+    g ← g · min(1, θ / ‖g‖), the norm over all entries of all parameters: the direction stays.
+    parameters: a cell, a dict or list of Tensors, or a nesting; a Tensor counts once.
+    Returns the norm before clipping, in double precision; inf if it lies beyond its range.
+    Raises ValueError, naming the parameter, if a gradient is not finite: scaled, it would pass
+    on NaN in silence. Pascanu, Mikolov & Bengio (2013), "On the difficulty of training RNNs".
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> w = tg.Tensor(np.array([3.0, 4.0]), requires_grad=True, name="w")
+    >>> w.backward(w.data)
+    >>> tg.clip_grad_norm({"w": w}, 1.0), w.grad
+    (5.0, array([0.6, 0.8]))
+    """
+    if not max_norm > 0:
+        raise ValueError(f"the norm can be clipped at a positive number only, not at {max_norm}")
+    found = _with_gradient(parameters)
+    largest, relative = _norm([gradient for _, gradient in found])
+    norm = largest * relative
+    if norm > max_norm:
+        for tensor, gradient in found:
+            # In two steps: the norm itself may lie beyond the range of its own entries.
+            tensor.grad = gradient / largest * (max_norm / relative)
+    return norm
+
+
+def clip_grad_value(parameters: Any, limit: float) -> None:
+    """Clip every entry of every gradient to [−limit, limit]; the direction may change.
+
+    parameters: a cell, a dict or list of Tensors, or a nesting.
+    Raises ValueError, naming the parameter, if a gradient is not finite.
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> w = tg.Tensor(np.array([3.0, -0.5]), requires_grad=True)
+    >>> w.backward(w.data)
+    >>> tg.clip_grad_value({"w": w}, 1.0)
+    >>> w.grad
+    array([ 1. , -0.5])
+    """
+    if not limit > 0:
+        raise ValueError(f"gradients can be clipped at a positive number only, not at {limit}")
+    for tensor, gradient in _with_gradient(parameters):
+        tensor.grad = np.clip(gradient, -limit, limit)
+
+
+def _with_gradient(parameters: Any) -> list[tuple[Tensor, Any]]:
+    """The parameters whose gradient is there, with it; ValueError if one is not finite."""
+    found = []
+    for name, tensor in distinct(parameters).items():
+        if tensor.grad is None:
+            continue
+        if not np.all(np.isfinite(tensor.grad)):
+            raise ValueError(
+                f"the gradient of {name}, of shape {tensor.shape}, is not finite; "
+                f"clipping cannot mend that: a smaller learning rate or a shorter truncation may"
+            )
+        found.append((tensor, tensor.grad))
+    return found
+
+
+def _norm(gradients: Iterable[Any]) -> tuple[float, float]:
+    """The largest entry, and the norm over all entries in units of it: squares of large or tiny
+    numbers would leave the range of a float."""
+    gradients = [g for g in gradients if np.size(g)]
+    largest = max((float(np.max(np.abs(g))) for g in gradients), default=0.0)
+    if largest == 0:
+        return 0.0, 0.0
+    squares = (float(np.sum(np.square(g / largest, dtype=np.float64))) for g in gradients)
+    return largest, float(np.sqrt(sum(squares)))
