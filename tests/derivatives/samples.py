@@ -190,7 +190,18 @@ SAMPLES |= {
 # Reductions ---------------------------------------------------------------------------------------
 for f in (np.sum, np.prod, np.nansum, np.nanprod):
     SAMPLES[f] = reduction()
-for f in (np.mean, np.max, np.min, np.ptp, np.median, np.average, np.nanmax, np.nanmin):
+for f in (
+    np.mean,
+    np.max,
+    np.min,
+    np.amax,
+    np.amin,
+    np.ptp,
+    np.median,
+    np.average,
+    np.nanmax,
+    np.nanmin,
+):
     SAMPLES[f] = reduction(empty=False)
 for f in (np.nanmean, np.nanvar):
     SAMPLES[f] = [*reduction(empty=False), case(with_nan, axis=1), case(with_nan, axis=0)]
@@ -231,6 +242,7 @@ SAMPLES |= {
 }
 
 SAMPLES[np.quantile] += [case(real(5), np.array([0.1, 0.62])), case(real(2, 3), np.float64(0.3), 1)]
+SAMPLES[np.quantile] += [case(real(5), [np.float64(0.3), np.float64(0.7)])]
 with_nans = [case(with_nan, axis=1), case(with_nan)]
 SAMPLES |= {
     np.nanmedian: [*SAMPLES[np.median], *with_nans],
@@ -261,6 +273,18 @@ SAMPLES |= {
     np.interp: [
         case(np.array([-1.0, 0.3, 1.9, 5.0]), np.array([0.0, 1.0, 2.5]), real(3)),
         case(real(), np.array([-3.0, 3.0]), real(2), left=1.0),
+        case(np.array([-1.0, 0.3, 7.7]), np.array([2.5, 0.5, 1.0]), real(3), period=3.0),
+    ],
+    np.polyadd: [case(real(2), real(3)), case(real(3), real())],
+    np.polysub: [case(real(2), real(3)), case(real(3), real(3))],
+    np.polymul: [case(real(2), real(3)), case(real(3), real(1))],
+    np.polyder: [case(real(4)), case(real(4), 2)],
+    np.polyint: [case(real(3)), case(real(2), 2, real(2)), case(real(2), k=0.5)],
+    np.poly: [case(real(3)), case(real(0))],
+    np.polyfit: [
+        case(real(5), real(5), 2),
+        case(real(4), real(4, 2), 1),
+        case(real(4), real(4), 1, w=positive(4)),
     ],
     np.convolve: [case(real(4), real(3), m) for m in ("full", "same", "valid")]
     + [case(real(2), real(5), "same"), case(real(4), real(2), mode="same")],
@@ -297,6 +321,7 @@ SAMPLES |= {
         case(real(3, 2), 1, 0),
         case(real(2, 3), prepend=0.5, append=1.0),
         case(real(3), 1, -1, real(2), real(1)),
+        case(real(3), 0, prepend=1.0),
         case(real(1)),
     ],
     np.ediff1d: [case(real(4)), case(real(2, 3), real(2), real(1))],
@@ -325,7 +350,12 @@ SAMPLES |= {
         case(real(1, 1)),
         case(real(0, 1)),
     ],
-    np.transpose: [*unary(), case(real(2, 3, 1), (1, -1, 0)), case(real(2, 3, 4), (2, 0, 1))],
+    np.transpose: [
+        *unary(),
+        case(real(3), 0),
+        case(real(2, 3, 1), (1, -1, 0)),
+        case(real(2, 3, 4), (2, 0, 1)),
+    ],
     np.swapaxes: [case(real(2, 3), 0, 1), case(real(2, 3, 1), -1, 0)],
     np.moveaxis: [case(real(2, 3, 1), 0, -1), case(real(2, 3, 4), (0, 1), (2, 0))],
     np.rollaxis: [case(real(2, 3, 1), 2), case(real(2, 3, 4), 0, 2), case(real(2, 3), 1, -1)],
@@ -365,7 +395,21 @@ SAMPLES |= {
         case(real(2)),
         case([[real(), real(1)]]),
     ],
-    np.append: [case(real(2), real(2, 1)), case(real(2, 1), real(2, 2), 1)],
+    np.append: [
+        case(real(2), real(2, 1)),
+        case(real(2, 1), real(2, 2), 1),
+        case([real(), real()], real(2)),
+    ],
+    np.insert: [
+        case(real(3), 1, real()),
+        case(real(2, 3), 1, real(3), axis=0),
+        case(real(2, 3), 1, real(2), axis=1),
+        case(real(2, 3), [1], real(2, 1), axis=1),
+        case(real(3), [0, 3, 1], real(3)),
+        case(real(3), slice(0, 2), real()),
+        case(real(2, 2), -1, [real(), real()], axis=0),
+        case(real(3), np.array([True, False, True]), 2.0),
+    ],
     np.split: [case(real(4), 2), case(real(2, 4), [1, 3], 1), case(real(2), [5])],
     np.array_split: [case(real(5), 3), case(real(2, 3), 2, -1)],
     np.hsplit: [case(real(4), 2), case(real(2, 4), [1])],
@@ -376,7 +420,24 @@ SAMPLES |= {
         case(real(), real(), 4),
         case(real(2), real(2), 3, axis=1, endpoint=False),
         case(real(), real(2, 1), num=3),
+        case(real(), real(), 1),
+        case(real(2), real(2), 1, endpoint=False),
+        case(real(), real(), 0),
+        case(np.float64(0.5), np.float64(0.5), 3),
     ],
+    np.logspace: [
+        case(real(), real(), 4),
+        case(real(2), real(2), 3, base=2.0, axis=1),
+        case(real(), real(), 3, False, positive(2)),
+    ],
+    np.geomspace: [
+        case(positive(), positive(), 4),
+        case(-positive(2), -positive(2), 3, axis=1),
+        case(positive(), positive(), 3, endpoint=False),
+        case(positive(), positive(), 1),
+    ],
+    np.full_like: [case(real(2, 3), real()), case(real(2), real(2)), case(real(2), 1.5)],
+    np.real_if_close: [case(real(2, 3))],
     np.tile: [
         case(real(2), 3),
         case(real(2, 2), (2, 1)),
@@ -389,6 +450,7 @@ SAMPLES |= {
         case(real(2, 3), 2, 1),
         case(real(3), places(0, 1, 2)),
         case(real(2, 3), places(1, 2), axis=0),
+        case(real(), 3, axis=0),
     ],
     np.resize: [case(real(3), (2, 4)), case(real(2, 3), 2)],
     np.roll: [
@@ -431,6 +493,7 @@ SAMPLES |= {
         case(real(2, 3), 1, mode="symmetric"),
         case(real(2, 3), ((0, 0), (4, 1)), mode="wrap"),
         case(real(2, 3), {-1: (1, 2)}),
+        case(real(3), 1, constant_values=[real(), 0.5]),
     ],
     joining.pad_constant: [case(real(2), ((1, 2),), constant_values=0)],
     shapes.astype: [case(real(3), np.float64)],
@@ -444,6 +507,22 @@ for f in (np.matrix_transpose, np.linalg.matrix_transpose):
 # Indexing -----------------------------------------------------------------------------------------
 x34 = real(3, 4)
 SAMPLES |= {
+    np.unique: [case(real(4)), case(np.array([[2.0, 1.0], [1.0, 2.0]])[:, :1])],
+    np.bincount: [case(places(0, 2, 2, 1), real(4)), case(places(1, 1), real(2), 4)],
+    np.trim_zeros: [case(real(3)), case(real(3), "b")],
+    np.piecewise: [
+        case(
+            np.array([-1.5, 0.5, 2.0]), [np.array([True, False, False])], [np.negative, np.square]
+        ),
+        case(real(3), [np.array([True, True, False])], [np.exp, 0.5]),
+        case(real(2), [np.array([True, False]), np.array([True, True])], [np.sin, np.cos]),
+    ],
+    np.apply_along_axis: [
+        case(lambda row: row * row[0], 1, real(2, 3)),
+        case(np.sum, 0, real(2, 3)),
+        case(lambda row: np.stack([row, row * 2]), -1, real(2, 3, 2)),
+    ],
+    np.apply_over_axes: [case(np.sum, real(2, 3, 2), [0, 2]), case(np.cumsum, real(2, 3), [0])],
     operator.getitem: [
         case(x34, 1),
         case(x34, (slice(None), -1)),
@@ -577,6 +656,8 @@ SAMPLES |= {
         case("ii->i", real(3, 3)),
         case("iij,j->i", real(2, 2, 3), real(3)),
         case("i,i,i->i", real(3), real(3), real(3)),
+        case(real(2, 3), [30, 2]),
+        case(real(2, 3), [30, 2], real(3), [2], [30]),
         case("ij,kl->i", real(2, 3), real(2, 2)),
         case("...ij,...jk->...ik", real(2, 2, 3), real(3, 2)),
         case("...i,...i", real(2, 3), real(3)),

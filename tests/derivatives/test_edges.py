@@ -1,5 +1,7 @@
 """Kinks, ties, zeros, infinities, singular matrices: the right number, or a clear refusal."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 
@@ -183,3 +185,85 @@ def test_where_joined_arrays_begin_is_found_once_for_all_of_them(axis):
     np.testing.assert_array_equal(found, [row.reshape(2, 2) for row in rows])
     (shapes,) = {id(kept[1]): kept[1] for *_, kept in joined.node.edges}.values()
     assert len(shapes.starts[axis]) == 51
+
+
+def test_trimmed_zeros_get_no_gradient():
+    assert gradient(lambda x: np.trim_zeros(x) * 2, [0.0, 1.5, 0.0, 2.0, 0.0]).tolist() == [
+        0,
+        2,
+        2,
+        2,
+        0,
+    ]
+    assert gradient(lambda x: np.trim_zeros(x, "b"), [0.0, 1.5, 0.0]).tolist() == [1, 1, 0]
+    assert gradient(np.trim_zeros, [0.0, 0.0]).tolist() == [0, 0]
+
+
+def test_of_equal_entries_the_first_is_the_unique_one():
+    assert gradient(lambda x: np.unique(x) * np.array([1.0, 2.0]), [3.0, 1.0, 3.0]).tolist() == [
+        2,
+        1,
+        0,
+    ]
+
+
+def test_an_einsum_that_names_no_output_sorts_its_numbers():
+    x, w = np.arange(9.0).reshape(3, 3), np.arange(9.0).reshape(3, 3) ** 2
+    np.testing.assert_array_equal(gradient(lambda x: np.einsum(x, [30, 2]) * w, x), w.T)
+
+
+def test_the_last_value_of_a_linspace_is_stop_itself():
+    for start, stop in np.random.default_rng(0).normal(size=(200, 2)):
+        values = np.linspace(tg.Tensor(start, requires_grad=True), stop, 7).data
+        np.testing.assert_array_equal(values, np.linspace(start, stop, 7))
+
+
+def test_the_same_argument_twice():
+    both = tg.grad(lambda a, b: a * b, (0, 0, -2))(3.0, 4.0)
+    assert [float(g) for g in both] == [4, 4, 4]
+    both = tg.jacobian(lambda a, b: a * b, (0, 0))(np.array([3.0]), 4.0)
+    assert [g.tolist() for g in both] == [[[4]], [[4]]]
+
+
+def test_the_gradient_of_one_number_in_any_shape():
+    assert tg.grad(lambda x: np.sum(x * x).reshape(1, 1))(np.ones(2)).tolist() == [2, 2]
+    with pytest.raises(ValueError, match=r"returned the shape \(2,\)"):
+        tg.grad(lambda x: x)(np.ones(2))
+
+
+t, v = tg.Tensor(2.0, requires_grad=True), tg.Tensor([1.0, 2.0, 3.0], requires_grad=True)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "sentence"),
+    [
+        (lambda: v * np.array([1, 2, 3], object), TypeError, "array of Python objects.*float"),
+        (lambda: v * Fraction(1, 2), TypeError, "array of Python objects"),
+        (lambda: np.linalg.norm(np.ones((2, 2, 2)) * t, 1), ValueError, "one axis or two, not"),
+        (lambda: np.linspace(t, 2.0, -1), ValueError, "must not be negative"),
+        (lambda: np.diff(v, -1), ValueError, "n >= 0, not n=-1"),
+        (lambda: np.insert(np.arange(3), 1, t), TypeError, "rounded to the array's dtype int"),
+        (lambda: np.geomspace(t, -2.0, 3), ValueError, "two numbers of one sign"),
+        (
+            lambda: np.piecewise(v, [v.data > 1], [1, 2, 3]),
+            ValueError,
+            "1 conditions takes as many",
+        ),
+        (lambda: np.copyto(v, 0), TypeError, "writes in place"),
+        (lambda: np.add.at(v, [0], 1.0), TypeError, "writes in place"),
+        (lambda: np.histogram(v), TypeError, "compares or counts values"),
+    ],
+)
+def test_what_cannot_be_is_one_sentence(call, error, sentence):
+    with pytest.raises(error, match=sentence):
+        call()
+
+
+def test_what_is_saved_loses_no_gradient(tmp_path):
+    np.savez(tmp_path / "weights.npz", v=v)
+    np.testing.assert_array_equal(np.load(tmp_path / "weights.npz")["v"], v.data)
+
+
+def test_leading_zeros_of_polynomials_do_not_count():
+    product = np.polymul(tg.Tensor([0.0, 2.0, 1.0], requires_grad=True), np.array([1.0, 3.0]))
+    np.testing.assert_array_equal(product.data, np.polymul([0.0, 2.0, 1.0], [1.0, 3.0]))

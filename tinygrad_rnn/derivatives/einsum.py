@@ -9,7 +9,8 @@ import numpy as np
 from tinygrad_rnn.engine.graph import Array
 from tinygrad_rnn.engine.table import derivative
 
-LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+"""NumPy's own order: an output that is not written has its indices sorted in it."""
 
 
 def explicit(operands: tuple[Any, ...]) -> tuple[list[str], str, list[Array]]:

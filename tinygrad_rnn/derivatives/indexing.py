@@ -9,8 +9,17 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_rnn.derivatives.shapes import as_array, astype, in_dtype
 from tinygrad_rnn.engine.graph import Array
-from tinygrad_rnn.engine.table import composed, convention, derivative, together
+from tinygrad_rnn.engine.table import (
+    composed,
+    constant,
+    convention,
+    derivative,
+    plain,
+    refused,
+    together,
+)
 
 
 def is_basic(index: Any) -> bool:
@@ -108,6 +117,98 @@ def _delete(arr: Array, obj: Any, axis: int | None = None) -> Array:
     n = math.prod(np.shape(arr)) if axis is None else np.shape(arr)[axis]
     return _take(arr, np.delete(np.arange(n), obj), axis)
 
+
+def _unique(ar: Array, axis: int | None = None) -> Array:
+    if axis is not None:
+        raise TypeError("unique with axis= has no derivative here; pass .data to do without")
+    _, first = np.unique(plain(ar), return_index=True)
+    return np.reshape(ar, (-1,))[first]
+
+
+def _bincount(x: Any, weights: Any = None, minlength: int = 0) -> Array:
+    places = np.asarray(plain(x))
+    weights = astype(as_array(weights), np.float64)  # as NumPy does
+    return scatter(weights, places, (max(minlength, int(places.max(initial=-1)) + 1),))
+
+
+def _trim_zeros(filt: Array, trim: str = "fb", axis: Any = None) -> Array:
+    filt = as_array(filt)
+    n = np.ndim(filt)
+    axes = range(n) if axis is None else np.atleast_1d(axis) % n
+    found = np.nonzero(plain(filt))
+    index = [slice(None)] * n
+    for i in axes:
+        first, last = (found[i].min(), found[i].max() + 1) if found[i].size else (0, 0)
+        index[i] = slice(
+            first if "f" in trim.lower() else None, last if "b" in trim.lower() else None
+        )
+    return filt[tuple(index)]
+
+
+composed(np.unique, _unique)
+composed(np.bincount, _bincount)
+composed(np.trim_zeros, _trim_zeros)
+convention("of equal entries, the first gets the gradient", np.unique)
+
+
+# Functions of parts.
+def _piecewise(x: Array, condlist: Any, funclist: Any, *args: Any) -> Array:
+    """Each function on the entries where its condition holds; where several do, the last."""
+    alone = np.ndim(condlist) < max(np.ndim(x) + 1, 1)
+    conditions = [np.asarray(c, bool) for c in ([condlist] if alone else condlist)]
+    if len(funclist) == len(conditions) + 1:
+        conditions.append(~np.any(conditions, axis=0))
+    elif len(funclist) != len(conditions):
+        raise ValueError(
+            f"piecewise with {len(conditions)} conditions takes as many functions, or one more for "
+            f"what is left, not {len(funclist)}"
+        )
+    result = np.zeros_like(plain(x))
+    for condition, function in zip(conditions, funclist, strict=True):
+        if callable(function):
+            value = scatter(function(x[condition], *args), condition, np.shape(x))
+        else:
+            value = in_dtype(function, result.dtype)
+        result = np.where(condition, value, result)
+    return result
+
+
+def _apply_along_axis(func1d: Any, axis: int, arr: Array, *args: Any) -> Array:
+    axis %= np.ndim(arr)
+    lanes = np.moveaxis(arr, axis, -1)
+    outer = np.shape(lanes)[:-1]
+    flat = np.reshape(lanes, (-1, np.shape(lanes)[-1]))
+    results = np.stack([as_array(func1d(flat[i], *args)) for i in range(np.shape(flat)[0])])
+    inner = np.ndim(results) - 1
+    results = np.reshape(results, outer + np.shape(results)[1:])
+    return np.moveaxis(results, range(len(outer), len(outer) + inner), range(axis, axis + inner))
+
+
+def _apply_over_axes(func: Any, a: Array, axes: Any) -> Array:
+    for axis in (np.atleast_1d(axes) % np.ndim(a)).tolist():
+        reduced = func(a, axis)
+        a = reduced if np.ndim(reduced) == np.ndim(a) else np.expand_dims(reduced, axis)
+    return a
+
+
+composed(np.piecewise, _piecewise)
+composed(np.apply_along_axis, _apply_along_axis)
+composed(np.apply_over_axes, _apply_over_axes)
+
+refused(
+    "writes in place, which the graph would not see: build the value with np.where, "
+    "np.concatenate or np.insert",
+    *(np.copyto, np.fill_diagonal, np.place, np.put, np.put_along_axis, np.putmask),
+    *(np.add.at, np.subtract.at, np.multiply.at, np.divide.at, np.maximum.at, np.minimum.at),
+)
+refused(
+    "compares or counts values, and has no derivative",
+    *(np.histogram, np.histogram2d, np.histogramdd, np.histogram_bin_edges),
+    *(np.intersect1d, np.setdiff1d, np.setxor1d, np.union1d),
+    *(np.unique_all, np.unique_inverse, np.unique_values),
+)
+# What is printed, saved or compared in a test loses no gradient.
+constant(np.save, np.savez, np.savez_compressed, np.savetxt)
 
 composed(np.take, _take)
 composed(np.take_along_axis, _take_along_axis)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_rnn.derivatives.shapes import along, at_least
+from tinygrad_rnn.derivatives.shapes import along, as_array, at_least, in_dtype
 from tinygrad_rnn.engine.graph import Array
 from tinygrad_rnn.engine.signatures import newer
 from tinygrad_rnn.engine.table import RULES, composed, derivative, plain
@@ -74,9 +74,28 @@ def _block(arrays: Any) -> Array:
 
 
 def _append(arr: Array, values: Array, axis: int | None = None) -> Array:
+    arr, values = as_array(arr), as_array(values)
     if axis is None:
         return np.concatenate([np.reshape(arr, (-1,)), np.reshape(values, (-1,))])
     return np.concatenate([arr, values], axis=axis)
+
+
+def _insert(arr: Array, obj: Any, values: Any, axis: int | None = None) -> Array:
+    arr, values = as_array(arr), as_array(values)
+    if axis is None:
+        arr, axis = np.reshape(arr, (-1,)), 0
+    axis, n = axis % np.ndim(arr), np.shape(arr)[axis]
+    places = np.arange(n)[obj] if isinstance(obj, slice) else np.asarray(obj)
+    places = np.flatnonzero(places) if places.dtype == bool else places
+    values = np.reshape(values, (1,) * (np.ndim(arr) - np.ndim(values)) + np.shape(values))
+    if places.ndim == 0:
+        values = np.moveaxis(values, 0, axis)
+    count = np.shape(values)[axis] if places.size == 1 else len(places)
+    shape = [count if i == axis else k for i, k in enumerate(np.shape(arr))]
+    values = np.broadcast_to(in_dtype(values, arr.dtype), tuple(shape))
+    new = n + np.arange(count)
+    order = np.insert(np.arange(n), places.item() if places.size == 1 else places, new)
+    return np.take(np.concatenate([arr, values], axis=axis), order, axis=axis)
 
 
 composed(np.hstack, _hstack)
@@ -85,6 +104,7 @@ composed(np.dstack, lambda tup: np.concatenate(_raised(tup, 3), axis=2))
 composed(np.column_stack, _column_stack)
 composed(np.block, _block)
 composed(np.append, _append)
+composed(np.insert, _insert)
 
 
 # Splitting.
@@ -137,6 +157,7 @@ def _tile(A: Array, reps: Any) -> Array:
 def _repeat(a: Array, repeats: Any, axis: int | None = None) -> Array:
     if axis is None:
         a, axis = np.reshape(a, (-1,)), 0
+    a = np.atleast_1d(a)
     places = np.repeat(np.arange(np.shape(a)[axis]), repeats)
     return np.take(a, places, axis=axis)
 
@@ -155,14 +176,59 @@ def _linspace(
     axis: int = 0,
 ) -> Any:
     """From start to stop in equal steps, the steps along the axis."""
-    step = (stop - start) / (num - 1 if endpoint else num)
-    shape = (num, *(1,) * np.ndim(plain(step)))
-    dtype = np.result_type(plain(start), plain(stop), 1.0)
-    places = np.moveaxis(start + np.reshape(np.arange(num, dtype=dtype), shape) * step, 0, axis)
-    return (places, step) if retstep else places
+    if num < 0:
+        raise ValueError(f"the number of values, {num}, must not be negative")
+    start, stop = as_array(start), as_array(stop)
+    way, parts = stop - start, num - 1 if endpoint else num
+    count = np.arange(num, dtype=np.result_type(plain(start), plain(stop), 1.0))
+    count = np.reshape(count, (num, *(1,) * np.ndim(way)))
+    step = way / parts if parts > 0 else np.nan
+    # NumPy's own order of operations, so that every value is NumPy's to the last digit.
+    if parts > 0 and not np.any(plain(step) == 0):
+        values = count * step + start
+    else:
+        values = count / max(parts, 1) * way + start
+    if endpoint and num > 1:
+        values = np.concatenate([values[:-1], np.broadcast_to(stop, np.shape(way))[None]])
+    values = np.moveaxis(values, 0, axis)
+    return (values, step) if retstep else values
+
+
+def _logspace(
+    start: Array,
+    stop: Array,
+    num: int = 50,
+    endpoint: bool = True,
+    base: Any = 10.0,
+    *,
+    axis: int = 0,
+) -> Array:
+    base = as_array(base)
+    if np.ndim(base) > 0:
+        shape = np.broadcast_shapes(np.shape(start), np.shape(stop), np.shape(base))
+        start, stop, base = (np.broadcast_to(x, shape) for x in (start, stop, base))
+        base = np.expand_dims(base, axis)
+    return np.power(base, _linspace(start, stop, num, endpoint, axis=axis))
+
+
+def _geomspace(
+    start: Array, stop: Array, num: int = 50, endpoint: bool = True, *, axis: int = 0
+) -> Array:
+    start, stop = (in_dtype(as_array(x), np.float64) for x in (start, stop))
+    sign = np.sign(plain(start))
+    if np.any(sign * np.sign(plain(stop)) <= 0):
+        raise ValueError("a geometric sequence runs between two numbers of one sign, neither 0")
+    logs = _linspace(np.log10(start * sign), np.log10(stop * sign), num, endpoint)
+    values = np.power(10.0, logs) * sign
+    inside = values[1:-1] if endpoint else values[1:]
+    ends = [np.broadcast_to(end, np.shape(values)[1:])[None] for end in (start, stop)]
+    parts = [ends[0][:num], inside, ends[1][: num - 1 if endpoint and num else 0]]
+    return np.moveaxis(np.concatenate(parts), 0, axis)
 
 
 composed(np.linspace, _linspace)
+composed(np.logspace, _logspace)
+composed(np.geomspace, _geomspace)
 composed(np.tile, _tile)
 composed(np.repeat, _repeat)
 composed(np.resize, _resize)
@@ -181,6 +247,20 @@ def _unpad(g: Array, pad_width: Any) -> Array:
 pad_constant = derivative(_pad_constant, _unpad)
 
 
+def _pad_with(array: Array, widths: Sequence[Any], values: Array) -> Array:
+    """One axis after the other, between blocks of the values: these may need a gradient, too."""
+    for axis, pair in enumerate(widths):
+        around = [
+            np.broadcast_to(
+                in_dtype(values[axis, side], array.dtype),
+                tuple(width if i == axis else k for i, k in enumerate(np.shape(array))),
+            )
+            for side, width in enumerate(pair)
+        ]
+        array = np.concatenate([around[0], array, around[1]], axis=axis)
+    return array
+
+
 def _pad(
     array: Array,
     pad_width: Any,
@@ -196,7 +276,10 @@ def _pad(
     else:
         widths = [tuple(pair) for pair in np.broadcast_to(pad_width, (n, 2)).tolist()]
     if mode == "constant":
-        return pad_constant(array, tuple(widths), constant_values)
+        constant_values = as_array(constant_values)
+        if constant_values is plain(constant_values):
+            return pad_constant(array, tuple(widths), constant_values)
+        return _pad_with(array, widths, np.broadcast_to(constant_values, (n, 2)))
     if mode not in ("edge", "reflect", "symmetric", "wrap") or reflect_type != "even":
         raise TypeError(
             f"pad with mode={mode!r} and reflect_type={reflect_type!r} has no derivative in the "

@@ -12,12 +12,17 @@ from tinygrad_rnn.engine.table import composed, convention, plain
 
 
 def _norm(x: Array, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Array:  # noqa: A002
-    if axis is None and (ord is None or np.ndim(x) not in (1, 2)):
+    if axis is None and ord is None:
         n = root(np.sum(np.square(x)))
         return np.reshape(n, (1,) * np.ndim(x)) if keepdims else n
     axes = tuple(range(np.ndim(x))) if axis is None else tuple(np.atleast_1d(axis).tolist())
     if len(axes) == 1:
         return _vector_norm(x, ord, axes[0], keepdims)
+    if len(axes) != 2:
+        raise ValueError(
+            f"a norm with ord={ord} is taken over one axis or two, not over {len(axes)}; give "
+            f"axis=, or leave ord= away for the root of the sum of all squares"
+        )
     return _matrix_norm(x, ord, axes, keepdims)
 
 

@@ -9,12 +9,33 @@ import numpy as np
 
 from tinygrad_rnn.engine.graph import Array
 from tinygrad_rnn.engine.signatures import newer
-from tinygrad_rnn.engine.table import RULES, composed, constant, derivative
+from tinygrad_rnn.engine.table import RULES, composed, constant, derivative, plain
 
 
 def along(axis: int, part: slice | int) -> tuple[Any, ...]:
     """The index that takes a part of one axis and all of the others."""
     return (slice(None),) * axis + (part,)
+
+
+def as_array(value: Any) -> Array:
+    """A list of Tensors or numbers, however nested, as one array; an array as it is."""
+    if not isinstance(value, list | tuple):
+        return value
+    parts = [as_array(part) for part in value]
+    tracked = any(part is not plain(part) for part in parts)
+    return np.stack(parts) if tracked else np.asarray(value)
+
+
+def in_dtype(values: Any, dtype: Any) -> Array:
+    """What is written into an array takes its dtype; TypeError where that would lose a gradient."""
+    if values is plain(values):
+        return np.asarray(values, dtype)
+    if np.dtype(dtype).kind != "f":
+        raise TypeError(
+            f"a Tensor that needs a gradient would be rounded to the array's dtype {dtype}; make "
+            f"the array one of floats first, for example with .astype(np.float64)"
+        )
+    return astype(values, dtype)
 
 
 # Shape and order of the axes.
@@ -42,7 +63,9 @@ derivative(np.expand_dims, lambda g, shape_of_a: g.reshape(shape_of_a))
 derivative(np.squeeze, lambda g, shape_of_a, axis: g.reshape(shape_of_a))
 derivative(
     np.transpose,
-    lambda g, axes: np.transpose(g, None if axes is None else _inverse(axes, g.ndim)),
+    lambda g, axes: np.transpose(
+        g, None if axes is None else _inverse(np.atleast_1d(axes).tolist(), g.ndim)
+    ),
 )
 derivative(np.swapaxes, lambda g, axis1, axis2: np.swapaxes(g, axis1, axis2))
 derivative(np.moveaxis, lambda g, source, destination: np.moveaxis(g, destination, source))
@@ -158,7 +181,19 @@ def _astype(x: Array, dtype: Any) -> Array:
 astype = derivative(_astype, lambda g, dtype: g)  # the sweep itself gives each gradient its dtype
 composed(newer("astype"), lambda x, dtype: astype(x, dtype))
 
-constant(np.zeros_like, np.ones_like, np.empty_like, np.full_like)
+
+def _full_like(a: Array, fill_value: Any, dtype: Any = None, shape: Any = None) -> Array:
+    like = np.full_like(plain(a), plain(fill_value), dtype=dtype, shape=shape)
+    if fill_value is plain(fill_value):
+        return like
+    return np.broadcast_to(in_dtype(fill_value, like.dtype), like.shape)
+
+
+composed(np.full_like, _full_like)
+# Of a real array it is the array itself.
+composed(np.real_if_close, lambda a: a)
+
+constant(np.zeros_like, np.ones_like, np.empty_like)
 constant(np.shape, np.ndim, np.size, np.argsort, np.argpartition, np.lexsort)
 constant(np.nonzero, np.flatnonzero, np.argwhere, np.result_type, np.can_cast, np.min_scalar_type)
 constant(np.shares_memory, np.may_share_memory, np.iscomplexobj, np.isrealobj, np.common_type)

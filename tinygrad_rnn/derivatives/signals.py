@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_rnn.derivatives.shapes import as_array
 from tinygrad_rnn.engine.graph import Array
 from tinygrad_rnn.engine.table import composed, convention, derivative, plain
 
@@ -40,7 +41,17 @@ def _slope(f: Array, h: Any, axis: int, edge_order: int) -> Array:
     return np.moveaxis(slopes, -1, axis)
 
 
-def _interp(x: Array, xp: Array, fp: Array, left: Any = None, right: Any = None) -> Array:
+def _interp(
+    x: Array, xp: Array, fp: Array, left: Any = None, right: Any = None, period: Any = None
+) -> Array:
+    xp, fp = as_array(xp), as_array(fp)
+    if period is not None:
+        # The knots of one period in order, and one more at each side.
+        x, xp, left, right = x % period, xp % period, None, None
+        order = np.argsort(plain(xp))
+        xp, fp = xp[order], fp[order]
+        xp = np.concatenate([xp[-1:] - period, xp, xp[:1] + period])
+        fp = np.concatenate([fp[-1:], fp, fp[:1]])
     at, knots = np.asarray(plain(x)), np.asarray(plain(xp))
     i = np.clip(np.searchsorted(knots, at, side="right") - 1, 0, len(knots) - 2)
     share = (x - xp[i]) / (xp[i + 1] - xp[i])
@@ -79,6 +90,66 @@ def _vander(x: Array, N: int | None = None, increasing: bool = False) -> Array:
     return np.power(x[:, None], powers if increasing else powers[::-1])
 
 
+def _add_polynomials(a1: Array, a2: Array) -> Array:
+    a1, a2 = np.atleast_1d(as_array(a1)), np.atleast_1d(as_array(a2))
+    size = max(np.shape(a1)[0], np.shape(a2)[0])
+    return np.pad(a1, (size - np.shape(a1)[0], 0)) + np.pad(a2, (size - np.shape(a2)[0], 0))
+
+
+def _multiply_polynomials(a1: Array, a2: Array) -> Array:
+    factors = []
+    for a in (as_array(a1), as_array(a2)):
+        first = np.flatnonzero(plain(a))
+        factors.append(a[first[0] :] if first.size else np.zeros(1))
+    return np.convolve(*factors)
+
+
+def _differentiate_polynomial(p: Array, m: int = 1) -> Array:
+    for _ in range(m):
+        n = np.shape(p)[0] - 1
+        p = p[:-1] * np.arange(n, 0, -1)
+    return p
+
+
+def _integrate_polynomial(p: Array, m: int = 1, k: Any = None) -> Array:
+    constants = np.zeros(m) if k is None else as_array(k)
+    constants = np.broadcast_to(constants, (m,)) if np.ndim(constants) == 0 else constants
+    for i in range(m):
+        n = np.shape(p)[0]
+        p = np.concatenate([p / np.arange(n, 0, -1), constants[i : i + 1]])
+    return p
+
+
+def _fit_polynomial(x: Array, y: Array, deg: int, rcond: Any = None, w: Any = None) -> Array:
+    """Least squares in the powers of x, each column scaled to length 1."""
+    x, y = as_array(x), as_array(y)
+    powers = np.vander(x, deg + 1)
+    if w is not None:
+        w = as_array(w)
+        powers, y = powers * w[:, None], y * (w if np.ndim(y) == 1 else w[:, None])
+    scale = np.sqrt(np.sum(np.square(powers), axis=0))
+    rcond = np.shape(x)[0] * np.finfo(plain(x).dtype).eps if rcond is None else rcond
+    coefficients = np.linalg.lstsq(powers / scale, y, rcond)[0]
+    return coefficients / (scale if np.ndim(y) == 1 else scale[:, None])
+
+
+def _polynomial_of_roots(seq_of_zeros: Array) -> Array:
+    roots = as_array(seq_of_zeros)
+    if np.ndim(roots) != 1:
+        raise TypeError("poly of a matrix has no derivative here; give its eigenvalues")
+    p = np.ones(1, roots.dtype)
+    for i in range(np.shape(roots)[0]):
+        p = np.pad(p, (0, 1)) - roots[i] * np.pad(p, (1, 0))
+    return p
+
+
+composed(np.poly, _polynomial_of_roots)
+composed(np.polyadd, _add_polynomials)
+composed(np.polysub, lambda a1, a2: _add_polynomials(a1, -as_array(a2)))
+composed(np.polymul, _multiply_polynomials)
+composed(np.polyder, _differentiate_polynomial)
+composed(np.polyint, _integrate_polynomial)
+composed(np.polyfit, _fit_polynomial)
 composed(np.gradient, _gradient)
 composed(np.interp, _interp)
 composed(np.convolve, _convolve)

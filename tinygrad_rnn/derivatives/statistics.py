@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_rnn.derivatives.reductions import root
+from tinygrad_rnn.derivatives.shapes import as_array
 from tinygrad_rnn.engine.graph import Array
 from tinygrad_rnn.engine.table import composed, convention, plain
 
@@ -59,7 +60,8 @@ def _quantile(skip_nan: bool, unit: float) -> Callable[..., Array]:
     def quantile(
         a: Array, q: Any, axis: Any = None, method: str = "linear", keepdims: bool = False
     ) -> Array:
-        q = q if unit == 1 else q / unit if np.ndim(q) == 0 else np.true_divide(q, unit)
+        q = as_array(q)
+        q = q if unit == 1 else q / unit
         return _order_statistic(a, q, axis, method, keepdims, skip_nan)
 
     return quantile

@@ -50,6 +50,15 @@ def complex_values(function: Function, dtype: Any) -> TypeError:
     )
 
 
+def python_objects(function: Function) -> TypeError:
+    """Arrays of Python objects, such as Fractions, have no derivative."""
+    return TypeError(
+        f"{name_of(function)} makes an array of Python objects of a Tensor that needs a gradient, "
+        f"and only floats can be differentiated; convert the other argument first, for example "
+        f"with float(x) or x.astype(np.float64)"
+    )
+
+
 def refuse_gradient_of(data: Any) -> None:
     """TypeError if there is no derivative by data of this kind."""
     if data.dtype.kind != "f":

@@ -20,6 +20,7 @@ from tinygrad_rnn.engine.array_methods import ArrayMethods
 from tinygrad_rnn.engine.errors import (
     complex_values,
     one_array,
+    python_objects,
     refuse_gradient_of,
     refuse_unread,
     refuse_writing,
@@ -384,9 +385,11 @@ def _edges(
 
 
 def not_of_floats(function: Callable[..., Any], y: Array) -> Array:
-    """Integers have no derivative, and come out plain; complex values are refused."""
+    """Integers have no derivative, and come out plain; what could have one is refused."""
     if y.dtype.kind == "c":
         raise complex_values(function, y.dtype)
+    if y.dtype.kind == "O":
+        raise python_objects(function)
     return y
 
 

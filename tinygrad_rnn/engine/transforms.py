@@ -75,14 +75,15 @@ def value_and_grad(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[...,
     """
 
     def evaluate(*args: Any, **kwargs: Any) -> tuple[Any, Tree]:
-        value, pullback = vjp(*_by_argnums(f, argnums, args, kwargs))
-        if np.shape(plain(value)) != ():
+        of_chosen, chosen, order = _by_argnums(f, argnums, args, kwargs)
+        value, pullback = vjp(of_chosen, *chosen)
+        if np.size(plain(value)) != 1:
             raise ValueError(
                 f"the gradient is that of one number, but the function returned the shape "
                 f"{np.shape(plain(value))}; sum it, or use jacobian or vjp"
             )
         gradients = pullback(np.ones_like(plain(value)))
-        return value, gradients if _is_several(argnums) else gradients[0]
+        return value, order(gradients)
 
     return evaluate
 
@@ -162,7 +163,8 @@ def jacobian(f: Callable[..., Tree], argnums: Argnums = 0) -> Callable[..., Tree
     """
 
     def matrix(*args: Any, **kwargs: Any) -> Tree:
-        value, pullback = vjp(*_by_argnums(f, argnums, args, kwargs))
+        of_chosen, chosen, order = _by_argnums(f, argnums, args, kwargs)
+        value, pullback = vjp(of_chosen, *chosen)
         outputs = leaves(value)
 
         def rows(place: int) -> Tree:
@@ -171,11 +173,9 @@ def jacobian(f: Callable[..., Tree], argnums: Argnums = 0) -> Callable[..., Tree
             for entry in range(int(np.prod(shape))):
                 seeds = [np.zeros_like(plain(y)) for y in outputs]
                 seeds[place].flat[entry] = 1
-                gradients = pullback(rebuilt(value, iter(seeds)))
-                each.append(gradients if _is_several(argnums) else gradients[0])
+                each.append(order(pullback(rebuilt(value, iter(seeds)))))
             if not each:
-                zero = pullback(rebuilt(value, (np.zeros_like(plain(y)) for y in outputs)))
-                zero = zero if _is_several(argnums) else zero[0]
+                zero = order(pullback(rebuilt(value, (np.zeros_like(plain(y)) for y in outputs))))
                 return rebuilt(zero, (np.zeros(shape + np.shape(plain(z))) for z in leaves(zero)))
             columns = zip(*map(leaves, each), strict=True)
             return rebuilt(
@@ -286,15 +286,13 @@ def _own(gradient: Any, variable: Tensor) -> Any:
     return gradient if isinstance(gradient, Tensor) else gradient.copy()
 
 
-def _is_several(argnums: Argnums) -> bool:
-    return isinstance(argnums, list | tuple)
-
-
 def _by_argnums(
     f: Callable[..., Any], argnums: Argnums, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> tuple[Any, ...]:
-    """A function of the chosen arguments alone, and those arguments."""
-    chosen = argnums if isinstance(argnums, list | tuple) else (argnums,)
+) -> tuple[Callable[..., Any], list[Any], Callable[[tuple[Any, ...]], Any]]:
+    """A function of the chosen arguments alone, those arguments, and what puts their gradients
+    in the order of argnums, which may name an argument more than once."""
+    is_several = isinstance(argnums, list | tuple)
+    chosen = list(argnums) if isinstance(argnums, list | tuple) else [argnums]
     for which in chosen:
         given = which in kwargs if isinstance(which, str) else -len(args) <= which < len(args)
         if not given:
@@ -302,14 +300,20 @@ def _by_argnums(
                 f"argnums asks for the argument {which!r}, but the call has {len(args)} positional "
                 f"arguments and the keywords {', '.join(kwargs) or 'none'}"
             )
+    keys = [which if isinstance(which, str) else which % len(args) for which in chosen]
+    each = list(dict.fromkeys(keys))
 
     def of_chosen(*values: Any) -> Any:
         positional, keyword = list(args), dict(kwargs)
-        for which, value in zip(chosen, values, strict=True):
-            if isinstance(which, str):
-                keyword[which] = value
+        for key, value in zip(each, values, strict=True):
+            if isinstance(key, str):
+                keyword[key] = value
             else:
-                positional[which] = value
+                positional[key] = value
         return f(*positional, **keyword)
 
-    return of_chosen, *(kwargs[w] if isinstance(w, str) else args[w] for w in chosen)
+    def order(gradients: tuple[Any, ...]) -> Any:
+        found = tuple(gradients[each.index(key)] for key in keys)
+        return found if is_several else found[0]
+
+    return of_chosen, [kwargs[k] if isinstance(k, str) else args[k] for k in each], order
