@@ -97,11 +97,11 @@ def _add_polynomials(a1: Array, a2: Array) -> Array:
 
 
 def _multiply_polynomials(a1: Array, a2: Array) -> Array:
-    factors = []
-    for a in (as_array(a1), as_array(a2)):
+    def significant(a: Array) -> Array:
         first = np.flatnonzero(plain(a))
-        factors.append(a[first[0] :] if first.size else np.zeros(1))
-    return np.convolve(*factors)
+        return a[first[0] :] if first.size else np.zeros(1)
+
+    return np.convolve(significant(as_array(a1)), significant(as_array(a2)))
 
 
 def _differentiate_polynomial(p: Array, m: int = 1) -> Array:

@@ -292,7 +292,7 @@ def _by_argnums(
     """A function of the chosen arguments alone, those arguments, and what puts their gradients
     in the order of argnums, which may name an argument more than once."""
     is_several = isinstance(argnums, list | tuple)
-    chosen = list(argnums) if isinstance(argnums, list | tuple) else [argnums]
+    chosen: list[Any] = list(argnums) if isinstance(argnums, list | tuple) else [argnums]
     for which in chosen:
         given = which in kwargs if isinstance(which, str) else -len(args) <= which < len(args)
         if not given:
