@@ -31,7 +31,7 @@ from tinygrad_rnn.recurrent.stream import stream
 from tinygrad_rnn.recurrent.truncation import TBPTT, Full, Subsequence, Window
 from tinygrad_rnn.recurrent.unroll import unroll
 from tinygrad_rnn.training import schedules
-from tinygrad_rnn.training.checkpoints import load, save
+from tinygrad_rnn.training.checkpoints import load, restore_run, save, save_run
 from tinygrad_rnn.training.clipping import clip_grad_norm, clip_grad_value
 from tinygrad_rnn.training.optimizers import SGD, Adagrad, Adam, AdamW, RMSProp
 from tinygrad_rnn.training.with_loss import WithLoss
@@ -80,7 +80,9 @@ __all__ = [
     "one_hot",
     "relu",
     "reset",
+    "restore_run",
     "save",
+    "save_run",
     "scale_gradient",
     "scan",
     "scan_source",

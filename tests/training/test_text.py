@@ -1,9 +1,8 @@
-"""Text as numbers, and weights on disk."""
+"""Text as numbers."""
 
 import numpy as np
 import pytest
 
-import tinygrad_rnn as tg
 from tinygrad_rnn.training.text import Vocabulary, chunks
 
 
@@ -32,27 +31,3 @@ def test_each_row_reads_on_where_it_stopped(length, batch, steps):
 def test_a_text_that_is_too_short():
     with pytest.raises(ValueError, match="10 characters is too short for 4 sequences of 5"):
         next(chunks(np.arange(10), 4, 5))
-
-
-def test_weights_on_disk(tmp_path):
-    cell = tg.RNNCell(3, 4, rng=0, dtype=np.float32)
-    path = tmp_path / "cell.safetensors"
-    tg.save(path, cell.parameters())
-    tg.save(path, {"W": cell.W_hh.data.T})
-    loaded = tg.load(path)
-    assert list(loaded) == ["W"] and loaded["W"].dtype == np.float32
-    np.testing.assert_array_equal(loaded["W"], cell.W_hh.data.T)
-    assert [p.name for p in tmp_path.iterdir()] == ["cell.safetensors"]
-    with pytest.raises(FileNotFoundError, match="no file of weights"):
-        tg.load(tmp_path / "other")
-    path.write_text("not weights")
-    with pytest.raises(ValueError, match="is not a safetensors file"):
-        tg.load(path)
-
-
-def test_what_is_saved_has_names_and_keeps_its_shape(tmp_path):
-    path = tmp_path / "weights.safetensors"
-    tg.save(path, {"s": tg.Tensor(2.0, requires_grad=True)})
-    assert tg.load(path)["s"].shape == ()
-    with pytest.raises(TypeError, match=r"saved by name.*not a list"):
-        tg.save(path, [tg.Tensor(2.0)])

@@ -1,70 +1,157 @@
-"""Weights on disk, in the safetensors format, which holds arrays and runs no code."""
+"""Weights on disk, and whole runs: all that a run needs in order to go on with the same bits."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tinygrad_rnn.engine.tensor import Tensor
+from tinygrad_rnn.engine.transforms import leaves
+from tinygrad_rnn.training.array_files import read_arrays, write_arrays
+from tinygrad_rnn.training.nesting import decoded, encoded
+from tinygrad_rnn.training.parameters import distinct
+
+Path = str | PathLike[str]
 
 
-def save(path: str | PathLike[str], parameters: Mapping[str, Any]) -> None:
+def save(path: Path, parameters: Any) -> None:
     """Write parameters to a file, each under its name.
 
-    path: the file, by custom `*.safetensors`; what was there is replaced only when all is written.
-    parameters: Tensors or arrays by name, such as `cell.parameters()`.
-    Raises ImportError, with what to install, where the safetensors package is missing.
+    path: the file, whose suffix is the format: `.npz`, written by NumPy alone, or `.safetensors`.
+        What was there is replaced in one step when all is written.
+    parameters: a cell or model, a dict or list of Tensors, or a dict of arrays by name.
+    Raises ValueError for another suffix; ImportError, with what to install, where the safetensors
+    package is missing.
 
     >>> import tempfile, numpy as np, tinygrad_rnn as tg
     >>> cell = tg.RNNCell(3, 4, rng=0)
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     tg.save(f"{folder}/cell.safetensors", cell.parameters())
-    ...     loaded = tg.load(f"{folder}/cell.safetensors")
+    ...     tg.save(f"{folder}/cell.npz", cell)
+    ...     loaded = tg.load(f"{folder}/cell.npz")
     >>> sorted(loaded), np.array_equal(loaded["W_hh"], cell.W_hh.data)
     (['W_hh', 'W_xh', 'b_h'], True)
     """
-    if not isinstance(parameters, Mapping):
-        raise TypeError(
-            f"parameters are saved by name: give a dict such as cell.parameters(), "
-            f"not a {type(parameters).__name__}"
-        )
-    arrays = {
-        name: np.asarray(value.data if isinstance(value, Tensor) else value, order="C")
-        for name, value in parameters.items()
-    }
-    target = Path(path)
-    partial = target.with_name(target.name + ".partial")
-    _safetensors().save_file(arrays, partial)
-    partial.replace(target)
+    named = parameters if isinstance(parameters, Mapping) else distinct(parameters)
+    write_arrays(path, {name: _array(value) for name, value in named.items()})
 
 
-def load(path: str | PathLike[str]) -> dict[str, Any]:
+def load(path: Path, into: Any = None) -> dict[str, Any]:
     """Read what `save` wrote: a dict from name to array.
 
-    To go on with them: `for name, array in loaded.items(): parameters[name].data[...] = array`.
-    Raises FileNotFoundError or ValueError, with the path, if there is no such file or it is no
-    safetensors file.
+    into: a cell or model, or a dict or list of Tensors, whose parameters become these arrays.
+    bfloat16 weights of a `.safetensors` file come as float32, which holds them exactly.
+    Raises FileNotFoundError or ValueError, with the path, if there is no such file, it is not of
+    its suffix's format, or its names and shapes are not those of `into`.
     """
-    source = Path(path)
-    if not source.is_file():
-        raise FileNotFoundError(f"there is no file of weights at {source}")
-    try:
-        return dict(_safetensors().load_file(source))
-    except Exception as problem:
-        if isinstance(problem, ImportError):
-            raise
-        raise ValueError(f"{source} is not a safetensors file: {problem}") from problem
+    arrays, _ = read_arrays(path)
+    if into is not None:
+        _assign(into, arrays, str(path))
+    return arrays
 
 
-def _safetensors() -> Any:
+def save_run(path: Path, **parts: Any) -> None:
+    """Write all that a run needs to go on: one call, one file, each part under a name.
+
+    path: a `.npz` or `.safetensors` file; killed at any moment, the last whole file is there.
+    parts: what `restore_run` is to bring back. A model, or any nesting of Tensors that need a
+        gradient: its parameters. An optimizer, or whatever has `state()` and `restore(state)`:
+        its state. A NumPy Generator: where it stands. Else a value: the carried state of a
+        network, the place in the data, numbers, texts, arrays, None, nested in any way.
+    Raises TypeError, naming the place, for a value that is none of these.
+
+    >>> import tempfile, numpy as np, tinygrad_rnn as tg
+    >>> def begin():
+    ...     cell = tg.RNNCell(3, 4, rng=0)
+    ...     return dict(model=cell, optimizer=tg.Adam(cell), rng=np.random.default_rng(1))
+    >>> run, state = begin(), (np.ones((2, 4)), None)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     tg.save_run(f"{folder}/run.npz", **run, state=state, place={"epoch": 3})
+    ...     again = begin()
+    ...     values = tg.restore_run(f"{folder}/run.npz", **again)
+    >>> sorted(values), values["place"], again["rng"].random() == run["rng"].random()
+    (['place', 'state'], {'epoch': 3}, True)
+    """
+    structure: dict[str, Any] = {}
+    arrays: dict[str, Any] = {}
+    for name, part in parts.items():
+        kind, value = _value_of(part)
+        structure[name] = [kind, encoded(value, name, arrays)]
+    write_arrays(path, arrays, json.dumps(structure))
+
+
+def restore_run(path: Path, **parts: Any) -> dict[str, Any]:
+    """Bring back what `save_run` wrote.
+
+    parts: the objects, made as they were when the run began: each is set in place to what was
+        saved under its name.
+    Returns the other parts of the file by name: values as they were, with plain arrays.
+    Raises ValueError if the file is no saved run, lacks a part, or a part does not fit it.
+    """
+    arrays, text = read_arrays(path)
+    if not text:
+        raise ValueError(f"{path} holds weights and no run: read it with tg.load")
     try:
-        import safetensors.numpy
-    except ImportError as missing:
-        raise ImportError(
-            "weights are written and read by the safetensors package: pip install safetensors"
-        ) from missing
-    return safetensors.numpy
+        structure = json.loads(text).items()
+        saved = {name: (kind, decoded(value, arrays)) for name, (kind, value) in structure}
+    except (ValueError, KeyError, TypeError, AttributeError) as problem:
+        raise ValueError(f"{path} is no run that tg.save_run has written: {problem}") from problem
+    for name, part in parts.items():
+        kind = _value_of(part)[0]
+        if saved.get(name, (None,))[0] != kind:
+            raise ValueError(
+                f"{path} has no {kind} called {name}; it has "
+                + ", ".join(f"{other} ({kind})" for other, (kind, _) in saved.items())
+            )
+    for name, part in parts.items():
+        kind, value = saved.pop(name)
+        if kind == "state":
+            part.restore(value)
+        elif kind == "generator":
+            part.bit_generator.state = value
+        elif kind == "parameters":
+            _assign(part, value, str(path))
+        else:
+            raise ValueError(
+                f"{name} is a value and cannot be set in place: leave it away, it is returned"
+            )
+    return {name: value for name, (_, value) in saved.items()}
+
+
+def _value_of(part: Any) -> tuple[str, Any]:
+    """What kind of part it is, and the plain value that it is saved as."""
+    if hasattr(part, "state") and hasattr(part, "restore"):
+        return "state", part.state()
+    if isinstance(part, np.random.Generator):
+        return "generator", part.bit_generator.state
+    tensors = [leaf for leaf in leaves(part) if isinstance(leaf, Tensor) and leaf.requires_grad]
+    if tensors or hasattr(part, "parameters") or callable(part):
+        return "parameters", {name: _array(p) for name, p in distinct(part).items()}
+    return "value", part
+
+
+def _array(value: Any) -> Any:
+    return value.data if isinstance(value, Tensor) else value
+
+
+def _assign(parameters: Any, arrays: Mapping[str, Any], where: str) -> None:
+    """Set the parameters to arrays of their names, all or none of them."""
+    named = distinct(parameters)
+    if named.keys() != arrays.keys():
+        raise ValueError(
+            f"{where} has the parameters {', '.join(sorted(arrays))}, but the model has "
+            f"{', '.join(sorted(named))}"
+        )
+    for name, parameter in named.items():
+        array = arrays[name]
+        if (array.shape, array.dtype) != (parameter.shape, parameter.dtype):
+            raise ValueError(
+                f"{where} has {name} as {array.dtype} of shape {array.shape}, but in the model "
+                f"it is {parameter.dtype} of shape {parameter.shape}"
+            )
+    for name, parameter in named.items():
+        # An array of the kind that the parameter has (NEP 35).
+        parameter.data = np.array(arrays[name], like=parameter.data)

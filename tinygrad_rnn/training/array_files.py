@@ -1,0 +1,159 @@
+"""Arrays by name in a file, with a text beside them: `.npz` by NumPy alone, `.safetensors`.
+
+Neither holds code: nothing in such a file is run when it is read.
+"""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+
+from tinygrad_rnn.training.files import replacing
+
+Arrays = dict[str, Any]
+
+
+def write_arrays(path: str | os.PathLike[str], arrays: Mapping[str, Any], text: str = "") -> None:
+    """Write arrays by name, and a text if there is one; the suffix of the path is the format.
+
+    Raises ValueError for another suffix or a name that the format cannot hold, TypeError for an
+    array that is not of numbers, ImportError where the safetensors package is missing.
+    """
+    form = _format(path)
+    plain = {name: _plain(name, value) for name, value in arrays.items()}
+    with replacing(path) as file:
+        form.write(file, plain, text)
+
+
+def read_arrays(path: str | os.PathLike[str]) -> tuple[Arrays, str]:
+    """The arrays and the text of a file that `write_arrays`, or anybody else, has written.
+
+    Raises FileNotFoundError or ValueError, with the path, if there is no such file or it is not
+    of the format that its suffix says.
+    """
+    form, source = _format(path), Path(path)
+    if not source.is_file():
+        raise FileNotFoundError(f"there is no file of weights at {source}")
+    try:
+        return form.read(source)
+    except (OSError, ImportError):
+        raise
+    except Exception as problem:
+        raise ValueError(f"{source} is not a {form.name} file: {problem}") from problem
+
+
+def _plain(name: str, value: Any) -> Any:
+    """An array in this process's memory; of one on a GPU a copy, by its own method."""
+    array = np.asarray(value.get() if hasattr(value, "get") else value, order="C")
+    if array.dtype.kind not in "biufc":
+        raise TypeError(f"{name} is not an array of numbers: its dtype is {array.dtype}")
+    return array
+
+
+# .npz: a zip archive of .npy files -------------------------------------------------------------
+
+TEXT = "structure.json"
+"""The archive's entry that is no array."""
+
+
+def _write_npz(file: BinaryIO, arrays: Arrays, text: str) -> None:
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        for name, array in arrays.items():
+            if "\0" in name or len(name.encode(errors="replace")) > 60000:
+                raise ValueError(f"a .npz file cannot hold an array called {name[:50]!r}")
+            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as entry:
+                np.lib.format.write_array(entry, array, allow_pickle=False)
+        if text:
+            archive.writestr(zipfile.ZipInfo(TEXT), text)
+
+
+def _read_npz(path: Path) -> tuple[Arrays, str]:
+    arrays, text = {}, ""
+    with zipfile.ZipFile(path) as archive:
+        for name in archive.namelist():
+            if name.endswith(".npy"):
+                with archive.open(name) as entry:
+                    arrays[name.removesuffix(".npy")] = np.lib.format.read_array(entry)
+            elif name == TEXT:
+                text = archive.read(name).decode()
+    return arrays, text
+
+
+# .safetensors ----------------------------------------------------------------------------------
+
+DTYPES = {
+    **{f"F{8 * n}": f"<f{n}" for n in (2, 4, 8)},
+    **{f"I{8 * n}": f"<i{n}" for n in (1, 2, 4, 8)},
+    **{f"U{8 * n}": f"<u{n}" for n in (1, 2, 4, 8)},
+    "BOOL": "?",
+    "C64": "<c8",
+}
+
+
+def _write_safetensors(file: BinaryIO, arrays: Arrays, text: str) -> None:
+    for name, array in arrays.items():
+        if name == "__metadata__":
+            raise ValueError("a .safetensors file cannot hold an array called '__metadata__'")
+        if array.dtype.newbyteorder("<") not in map(np.dtype, DTYPES.values()):
+            raise TypeError(f"a .safetensors file cannot hold {name}: its dtype is {array.dtype}")
+    metadata = {"structure": text} if text else None
+    file.write(_safetensors().numpy.save(arrays, metadata))
+
+
+def _read_safetensors(path: Path) -> tuple[Arrays, str]:
+    library = _safetensors()
+    with library.safe_open(path, "np") as file:
+        text = (file.metadata() or {}).get("structure", "")
+    found = {}
+    for name, entry in library.deserialize(path.read_bytes()):
+        found[name] = _array(name, **entry)
+    return found, text
+
+
+def _array(name: str, shape: list[int], dtype: str, data: bytes) -> Any:
+    if dtype == "BF16":  # the upper half of a float32
+        wide = np.frombuffer(data, "<u2").astype(np.uint32) << 16
+        return wide.view(np.float32).reshape(shape)
+    if dtype not in DTYPES:
+        raise ValueError(f"{name} is of {dtype}, which NumPy does not have; convert it to float32")
+    return np.frombuffer(data, DTYPES[dtype]).reshape(shape)
+
+
+def _safetensors() -> Any:
+    try:
+        import safetensors.numpy
+    except ImportError as missing:
+        raise ImportError(
+            ".safetensors files are written and read by the safetensors package: pip install "
+            "safetensors, or use .npz"
+        ) from missing
+    return safetensors
+
+
+class Format(NamedTuple):
+    """How files of one suffix are written and read."""
+
+    name: str
+    write: Callable[[BinaryIO, Arrays, str], None]
+    read: Callable[[Path], tuple[Arrays, str]]
+
+
+FORMATS = {
+    ".npz": Format(".npz", _write_npz, _read_npz),
+    ".safetensors": Format("safetensors", _write_safetensors, _read_safetensors),
+}
+
+
+def _format(path: str | os.PathLike[str]) -> Format:
+    suffix = Path(path).suffix
+    if suffix not in FORMATS:
+        raise ValueError(
+            f"the suffix of a file of arrays is its format, {' or '.join(FORMATS)}, but {path} "
+            f"has {f'the suffix {suffix}' if suffix else 'none'}"
+        )
+    return FORMATS[suffix]
