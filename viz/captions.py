@@ -1,44 +1,37 @@
-"""What is written beside a line: the ξ by which the gradient is multiplied there."""
+"""What stands in a pill on a line: the ξ by which the gradient is multiplied there."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from viz import labels
 from viz.geometry import Measure, sample
 from viz.layout import Placed
+from viz.scene import Box
 from viz.strokes import Stroke
 
-SIZE = 6.5
+SIZE = 6.4
+HALF_HEIGHT = 4.5
+PADDING = 2.0
+APART = 2.2  # from the shapes
 
 
-@dataclass(frozen=True)
-class Caption:
-    """A text, its centre and half of its width and height."""
-
-    text: str
-    x: float
-    y: float
-    half_width: float
-    half_height: float
-
-
-def captions(strokes: Sequence[Stroke], places: Sequence[Placed]) -> list[Caption]:
-    """One caption for every scaled link, where it covers the least."""
+def captions(strokes: Sequence[Stroke], places: Sequence[Placed]) -> list[Box]:
+    """One pill for every scaled link, on the link, where it covers the least."""
     scaled = [stroke for stroke in strokes if stroke.link.weight not in (0, 1)]
     if not scaled:
         return []
-    lines = np.concatenate([sample(stroke.curve) for stroke in strokes])
     taken = [(p.x, p.y, p.half_width, p.half_height) for p in places]
-    found: list[Caption] = []
+    found: list[Box] = []
     for stroke in scaled:
         number = "" if stroke.link.weight is None else f" = {stroke.link.weight:.3g}"
-        text = f"<I>ξ</I>{number}"
+        line = (labels.Run("ξ", italic=True), *([labels.Run(number)] if number else []))
+        others = [sample(other.curve) for other in strokes if other is not stroke]
+        lines = np.concatenate(others) if others else np.zeros((0, 2))
         best = min(
-            enumerate(_candidates(stroke, text)),
+            enumerate(_candidates(stroke, line)),
             key=lambda item: (_covered(item[1], taken, lines), item[0]),
         )[1]
         taken.append((best.x, best.y, best.half_width, best.half_height))
@@ -46,24 +39,20 @@ def captions(strokes: Sequence[Stroke], places: Sequence[Placed]) -> list[Captio
     return found
 
 
-def _candidates(stroke: Stroke, text: str) -> Iterator[Caption]:
+def _candidates(stroke: Stroke, line: labels.Line) -> Iterator[Box]:
     measure = Measure(stroke.curve)
-    half_width, half_height = labels.width(text) * SIZE / labels.SIZE / 2 + 1.0, 4.0
-    for share in (0.5, 0.4, 0.6, 0.3, 0.7, 0.2, 0.8):
-        (x, y), (dx, dy) = (
-            measure.at(share * measure.total),
-            measure.direction(share * measure.total),
-        )
-        away = half_width * abs(dy) + half_height * abs(dx)
-        for side in (1.0, -1.0):
-            yield Caption(text, x + side * away * dy, y - side * away * dx, half_width, half_height)
+    half_width = labels.width(line, SIZE) / 2 + PADDING
+    for share in (0.5, 0.45, 0.4, 0.55, 0.6, 0.35, 0.65, 0.3, 0.7):
+        x, y = measure.at(share * measure.total)
+        yield Box("pill", x, y, half_width, HALF_HEIGHT, (line,), SIZE, corner=HALF_HEIGHT)
 
 
-def _covered(caption: Caption, taken: Sequence[tuple[float, ...]], lines: np.ndarray) -> int:
-    """How much lies under the caption: boxes weigh more than lines."""
+def _covered(pill: Box, taken: Sequence[tuple[float, ...]], lines: np.ndarray) -> int:
+    """How much lies under the pill: boxes weigh more than lines."""
     boxes = sum(
-        abs(caption.x - x) < caption.half_width + w and abs(caption.y - y) < caption.half_height + h
+        abs(pill.x - x) < pill.half_width + w + APART
+        and abs(pill.y - y) < pill.half_height + h + APART
         for x, y, w, h in taken
     )
-    off = np.abs(lines - (caption.x, caption.y)) < (caption.half_width, caption.half_height)
+    off = np.abs(lines - (pill.x, pill.y)) < (pill.half_width, pill.half_height)
     return 100 * boxes + int(np.sum(off.all(axis=1)))

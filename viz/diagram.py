@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from viz import labels
-from viz.snapshot import Value
+from viz.labels import Label
+from viz.snapshot import NodeRef, Use, Value, merged
 from viz.timeline import Timeline
 from viz.unmarked import with_steps
 
@@ -27,14 +28,20 @@ class Shape:
     rows: the first and the last row that it belongs to; None for what stands below the rows.
     role: what it has in common with its counterparts in the other rows.
     beside: for an initial state, the role of the state that it begins.
+    nodes: the nodes of the tape that it shows, in recorded order: of a box its value, of a circle
+        all that it computes, its result last, of a box of parameters each of them.
+    title, note: its name in full, and its shape and what else there is to say.
     """
 
     kind: str
-    label: str
+    label: Label
     rows: Span | None
     role: str
     scalar: bool = False
     beside: str | None = None
+    nodes: tuple[NodeRef, ...] = ()
+    title: str = ""
+    note: str = ""
 
     @property
     def row(self) -> int | None:
@@ -44,11 +51,16 @@ class Shape:
 
 @dataclass(frozen=True)
 class Link:
-    """From one shape to another, by their places; weight as in `Input`."""
+    """From one shape to another, by their places; weight as in `Input`.
+
+    uses: the edges of the tape that it shows. What flows back along an edge is multiplied by the
+        weight before it reaches the source.
+    """
 
     source: int
     target: int
     weight: float | None = 1.0
+    uses: tuple[Use, ...] = field(default=(), compare=False)
 
 
 @dataclass
@@ -95,11 +107,31 @@ def group(values: Sequence[Value], detail: str) -> Diagram:
             )
             role = alike.setdefault(made, f"unnamed {len(alike)}")
         if not all(values[m].passes for m in members[i]):
-            label = labels.symbol(value.function or "") if detail == "ops" else ""
-            place[i] = circles[i] = diagram.add(Shape("circle", label, rows, f"circle of {role}"))
+            label = labels.symbol(value.function or "") if detail == "ops" else ()
+            place[i] = circles[i] = diagram.add(
+                Shape(
+                    "circle",
+                    label,
+                    rows,
+                    f"circle of {role}",
+                    nodes=tuple(values[m].node for m in members[i]),
+                    title=_functions([values[m] for m in members[i]]),
+                    note=_dimensions(value),
+                )
+            )
         if i in names:
-            label = labels.typeset(value, names[i])
-            box = diagram.add(Shape("box", label, rows, role, scalar=not value.shape))
+            box = diagram.add(
+                Shape(
+                    "box",
+                    (labels.typeset(value, names[i]),),
+                    rows,
+                    role,
+                    scalar=not value.shape,
+                    nodes=(value.node,),
+                    title=names[i],
+                    note=_dimensions(value),
+                )
+            )
             if i in circles:
                 diagram.links.append(Link(circles[i], box))
             place[i] = box
@@ -108,8 +140,8 @@ def group(values: Sequence[Value], detail: str) -> Diagram:
         target = circles.get(i, place[i])
         inputs = [u for m in members[i] for u in values[m].inputs if sinks.get(u.source) != i]
         diagram.links += [
-            Link(place[u.source], target, u.weight)
-            for u in dict.fromkeys(inputs)
+            Link(place[u.source], target, u.weight, u.uses)
+            for u in merged(inputs)
             if not values[u.source].parameter
         ]
     _add_parameters(diagram, values, names, sinks, circles, place)
@@ -158,18 +190,38 @@ def _names(values: Sequence[Value]) -> dict[int, str]:
     return names
 
 
+def _dimensions(value: Value) -> str:
+    return "×".join(map(str, value.shape)) or "scalar"
+
+
+def _functions(values: Sequence[Value], most: int = 6) -> str:
+    """What a circle computes, in order."""
+    made = [value.function or "" for value in values]
+    return ", ".join(made[:most]) + ", …" * (len(made) > most)
+
+
 def _plain(value: Value) -> Value:
     """A value without a name is not set in bold: what is shown is its shape."""
     return value if value.name else replace(value, integer=True)
 
 
 def _given(value: Value, name: str, timeline: Timeline, i: int, names: dict[int, str]) -> Shape:
-    label = labels.typeset(_plain(value), name)
+    label = (labels.typeset(_plain(value), name),)
     begins = timeline.begins(i)
     role = labels.Name.parse(name).role
     beside = labels.Name.parse(names[begins]).role if begins in names else None
     rows = None if begins is not None else timeline.spans[i]
-    return Shape("box", label, rows, role, scalar=not value.shape, beside=beside)
+    return Shape(
+        "box",
+        label,
+        rows,
+        role,
+        scalar=not value.shape,
+        beside=beside,
+        nodes=(value.node,),
+        title=value.name or "a value without a name",
+        note=_dimensions(value),
+    )
 
 
 def _add_parameters(
@@ -180,11 +232,15 @@ def _add_parameters(
     circles: dict[int, int],
     place: dict[int, int],
 ) -> None:
-    feeds: dict[int, dict[int, None]] = {i: {} for i, value in enumerate(values) if value.parameter}
+    feeds: dict[int, dict[int, tuple[Use, ...]]] = {
+        i: {} for i, value in enumerate(values) if value.parameter
+    }
     for i, value in enumerate(values):
         for use in value.inputs:
             if use.source in feeds:
-                feeds[use.source][circles.get(sinks[i], place[sinks[i]])] = None
+                target = circles.get(sinks[i], place[sinks[i]])
+                known = feeds[use.source].get(target, ())
+                feeds[use.source][target] = known + use.uses
     together: dict[frozenset[int], list[int]] = defaultdict(list)
     for i, targets in feeds.items():
         together[frozenset(targets)].append(i)
@@ -193,5 +249,17 @@ def _add_parameters(
             [_plain(values[i]) for i in parameters], [names[i] for i in parameters]
         )
         role = ", ".join(names[i] for i in parameters)
-        box = diagram.add(Shape("parameters", label, None, role))
-        diagram.links += [Link(box, target) for target in sorted(fed)]
+        box = diagram.add(
+            Shape(
+                "parameters",
+                label,
+                None,
+                role,
+                nodes=tuple(values[i].node for i in parameters),
+                title=", ".join(values[i].name or "a parameter without a name" for i in parameters),
+                note=", ".join(_dimensions(values[i]) for i in parameters),
+            )
+        )
+        for target in sorted(fed):
+            uses = tuple(use for i in parameters for use in feeds[i][target])
+            diagram.links.append(Link(box, target, uses=uses))

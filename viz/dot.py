@@ -7,52 +7,48 @@ curve per visible piece, then the strokes of its arrow, in the edge's own pen.
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
 from typing import Any
 
 from viz import labels
-from viz.captions import SIZE, captions
-from viz.diagram import Diagram
 from viz.geometry import Curve
-from viz.layout import Layout, Placed
-from viz.strokes import Stroke, arrow_head
+from viz.labels import Label, Line, Run
+from viz.scene import Box, Path, Scene, Text
+from viz.themes import TEXTBOOK, Theme
 
-OPERATOR = "#B2D9FF"
-PARAMETER = "#66BFFF"
-CUT = "#8C8C8C"
-SCALED = "#C05000"
+BREAK = '<BR/><FONT POINT-SIZE="3"> </FONT><BR/>'  # a line, and a little room for subscripts
+MONOSPACE = "cmtt10,Courier New,Courier,Nimbus Mono PS,DejaVu Sans Mono,monospace"
 
 
-def write(diagram: Diagram, layout: Layout, strokes: Sequence[Stroke]) -> str:
-    """The DOT source; ids count the shapes from 0."""
+def write(scene: Scene, theme: Theme) -> str:
+    """The DOT source; ids count the shapes from 0: n0, n1, ..., and what only explains: e0, ..."""
     dot = new_graph()
-    for i, (shape, place) in enumerate(zip(diagram.shapes, layout.places, strict=True)):
-        attributes = _node(place)
-        label = f"<{labels.centred(shape.label)}>" if shape.label else ""
-        if shape.kind == "circle" and shape.label:
-            attributes["fontsize"] = f"{min(8.0, 8 * 18 / labels.width(shape.label)):.1f}"
-        dot.node(f"n{i}", label, **attributes)
-    for stroke in strokes:
-        pieces = [*stroke.pieces, *stroke.bars, arrow_head(stroke.curve)]
-        attributes = {"pos": "; ".join(map(_spline, pieces))}
-        weight = stroke.link.weight
-        if weight == 0:
-            attributes["color"] = CUT
-        elif weight != 1:
-            attributes["color"] = SCALED
-        dot.edge(f"n{stroke.link.source}", f"n{stroke.link.target}", **attributes)
-    for i, caption in enumerate(captions(strokes, layout.places)):
-        dot.node(
-            f"weight{i}",
-            f"<{caption.text}>",
-            shape="none",
-            pos=f"{number(caption.x)},{number(caption.y)}",
-            fontsize=f"{SIZE:g}",
-            fontcolor=SCALED,
-            fixedsize="false",
-            width="0",
-            height="0",
-        )
+    if theme["paper"] != TEXTBOOK["paper"]:
+        dot.graph_attr["bgcolor"] = theme["paper"].fill
+    explaining = 0
+    for text in scene.texts:
+        if text.id:
+            dot.node(text.id, markup((text.line,)), **_text(text, theme))
+    for box in scene.boxes:
+        if box.shape is not None:
+            dot.node(f"n{box.shape}", markup(box.label), **_node(box, theme))
+        else:
+            dot.node(f"e{explaining}", markup(box.label), **_node(box, theme))
+            explaining += 1
+    for path in scene.paths:
+        ends = path.ends
+        if not all(ends):  # a line of its own hangs on two points that are not seen
+            ends = f"e{explaining}", f"e{explaining + 1}"
+            explaining += 2
+            for end, point in zip(
+                ends, (path.curves[0][0][0], path.curves[-1][-1][3]), strict=True
+            ):
+                dot.node(end, "", shape="point", style="invis", pos=_point(point), width="0.01")
+        dot.edge(*ends, **_edge(path, theme))
+    for text in scene.texts:
+        if text.id:
+            continue
+        dot.node(f"e{explaining}", markup((text.line,)), **_text(text, theme))
+        explaining += 1
     return str(dot.source)
 
 
@@ -62,7 +58,7 @@ def new_graph() -> Any:
         import graphviz
     except ImportError:
         raise ImportError(
-            "pictures need the graphviz package: pip install 'tinygrad-rnn[viz]'"
+            "a DOT source needs the graphviz package: pip install 'tinygrad-rnn[viz]'"
         ) from None
     return graphviz.Digraph(
         graph_attr={"layout": "nop2", "pad": "0.02", "outputorder": "edgesfirst"},
@@ -78,31 +74,114 @@ def new_graph() -> Any:
     )
 
 
-def plain(text: str) -> str:
-    """The text as a label that means itself: no entities, no escapes, no markup."""
-    import graphviz
-
-    return str(graphviz.escape(html.escape(text)))
-
-
-def _node(place: Placed) -> dict[str, str]:
+def _node(box: Box, theme: Theme) -> dict[str, str]:
     attributes = {
-        "pos": f"{number(place.x)},{number(place.y)}",
-        "width": f"{place.half_width / 36:.4f}",
-        "height": f"{place.half_height / 36:.4f}",
+        "pos": _point((box.x, box.y)),
+        "width": f"{box.half_width / 36:.4f}",
+        "height": f"{box.half_height / 36:.4f}",
     }
-    if place.kind == "circle":
-        attributes |= {"shape": "circle", "style": "filled", "fillcolor": OPERATOR}
-    elif place.kind == "parameters":
-        attributes |= {"style": "filled", "fillcolor": PARAMETER}
-    elif place.kind == "dots":
-        attributes |= {"shape": "none"}
+    fill, stroke, text = theme[box.kind]
+    if box.round:
+        attributes["shape"] = "circle"
+        if box.label:
+            attributes["fontsize"] = f"{box.font:.1f}"
+    elif fill == stroke == "none" or box.kind == "pill":
+        attributes["shape"] = "none"
+    if not box.round and box.font != labels.SIZE:
+        attributes["fontsize"] = f"{box.font:g}"
+    if fill != "none":
+        attributes |= {"style": "filled", "fillcolor": fill}
+    if box.corner:
+        attributes["style"] = ",".join(["rounded", *attributes.get("style", "").split()])
+    if box.shape is None:
+        attributes["fixedsize"] = "false"  # a face that has to stand in may be wider
+    if stroke not in ("none", "#000000"):
+        attributes["color"] = stroke
+    elif stroke == "none" and fill != "none":
+        attributes["penwidth"] = "0"
+    if text not in ("none", "#000000"):
+        attributes["fontcolor"] = text
     return attributes
+
+
+def _edge(path: Path, theme: Theme) -> dict[str, str]:
+    pieces = [*path.curves, path.head] if path.head and not path.filled else path.curves
+    attributes = {"pos": "; ".join(map(_spline, pieces))}
+    if path.filled:
+        tip = path.head[0][3]
+        attributes = {"pos": f"e,{_point(tip)} {_spline(path.curves[0])}"}
+        attributes |= {"arrowhead": "normal", "arrowsize": "0.4"}
+    stroke = theme[path.kind].stroke
+    if stroke != "#000000":
+        attributes["color"] = stroke
+    if path.width != 1:
+        attributes["penwidth"] = f"{path.width:g}"
+    return attributes
+
+
+def _text(text: Text, theme: Theme) -> dict[str, str]:
+    half = text.half_width
+    x = text.x + {"start": half, "middle": 0.0, "end": -half}[text.anchor]
+    attributes = {
+        "shape": "none",
+        "pos": _point((x, text.y)),
+        "fixedsize": "false",  # a face that has to stand in may be wider
+        "width": f"{half / 36:.4f}",
+        "height": f"{text.font * 1.4 / 72:.4f}",
+    }
+    if text.font != labels.SIZE:
+        attributes["fontsize"] = f"{text.font:g}"
+    if text.monospace:
+        attributes["fontname"] = MONOSPACE
+    if theme[text.kind].text != "#000000":
+        attributes["fontcolor"] = theme[text.kind].text
+    return attributes
+
+
+# Labels in Graphviz' HTML-like markup ------------------------------------------------------
+
+
+def markup(label: Label) -> str:
+    """The label between < and >, in the middle of its box also where it has no subscript.
+
+    Graphviz sets a <B> or <I> where a subscript would have room below it, but a face of its own
+    in the middle.
+    """
+    if not label:
+        return ""
+    first = label[0]
+    if len(label) == 1 and all((r.level, r[1:3]) == (0, first[0][1:3]) for r in first):
+        style = "Bold" * first[0].bold + "Italic" * first[0].italic
+        if style:
+            words = html.escape("".join(run.text for run in first))
+            return f'<<FONT FACE="{labels.FONT} {style}">{words}</FONT>>'
+    return f"<{BREAK.join(map(_line, label))}>"
+
+
+def _line(line: Line) -> str:
+    parts = []
+    for level, runs in labels.groups(line):
+        inside = "".join(map(_run, runs))
+        if level:  # as large as the book has it (Graphviz shrinks it too)
+            tag = "SUB" if level < 0 else "SUP"
+            inside = f'<FONT POINT-SIZE="{labels.SIZE * 0.9:g}"><{tag}>{inside}</{tag}></FONT>'
+        parts.append(inside)
+    return "".join(parts)
+
+
+def _run(run: Run) -> str:
+    text = html.escape(run.text)
+    tag = "B" * run.bold + "I" * run.italic
+    return f"<{tag}>{text}</{tag}>" if tag else text
 
 
 def _spline(curve: Curve) -> str:
     points = [curve[0][0], *(point for cubic in curve for point in cubic[1:])]
-    return " ".join(f"{number(x)},{number(y)}" for x, y in points)
+    return " ".join(map(_point, points))
+
+
+def _point(point: tuple[float, float]) -> str:
+    return f"{number(point[0])},{number(point[1])}"
 
 
 def number(x: float) -> str:

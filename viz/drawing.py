@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import tinygrad_rnn as tg
-from viz import dot
+from viz.captions import captions
 from viz.diagram import group
 from viz.figure import Figure
 from viz.fold import fold as folded
 from viz.layout import arrange
 from viz.routing import route
+from viz.scene import compose
 from viz.snapshot import snapshot
 from viz.strokes import strokes
+from viz.themes import theme_of
 
 DETAILS = ("named", "ops")
 
 
-def draw(*outputs: tg.Tensor, detail: str = "named", fold: int | None = 8) -> Figure:
+def draw(
+    *outputs: tg.Tensor,
+    detail: str = "named",
+    fold: int | None = 8,
+    theme: str | Mapping[str, str | tuple[str, ...]] = "textbook",
+    title: str = "",
+) -> Figure:
     """Draw the graph that the outputs were computed by.
 
     outputs: Tensors, usually the loss.
@@ -23,8 +33,13 @@ def draw(*outputs: tg.Tensor, detail: str = "named", fold: int | None = 8) -> Fi
         them; "ops": every operation has its circle.
     fold: how many rows of time steps are drawn before the middle ones are folded into dots;
         None draws them all.
-    Returns a `Figure`: it shows itself in a notebook, and `save` writes svg, png, pdf, gv, html.
-    Raises TypeError for what is not a Tensor, ValueError for an unknown detail or a fold below 3.
+    theme: "textbook" (which turns dark on dark pages), "dark", "print", or your own table from
+        classes to colours, laid over the textbook's: `{"parameters": "gold"}`.
+    title: what the figure is called; read aloud, and shown where one points at it.
+    Returns a `Figure`: it shows itself in a notebook, and `save` writes svg, png, pdf, gv
+    and html.
+    Raises TypeError for what is not a Tensor, ValueError for an unknown detail or
+    theme, or a fold below 3.
 
     Names are set as in print: `"W_hh"` is a bold W with an italic subscript, `"h_3^(2)"` is h_3 of
     layer 2; scalars are italic, integers plain. Rows are the steps marked by `tg.step` or
@@ -45,7 +60,10 @@ def draw(*outputs: tg.Tensor, detail: str = "named", fold: int | None = 8) -> Fi
     for output in outputs:
         if not isinstance(output, tg.Tensor):
             raise TypeError(f"draw needs Tensors, not a {type(output).__name__}")
+    colours = theme_of(theme)
     diagram = folded(group(snapshot(outputs), detail), fold)
     layout = arrange(diagram)
     lines = strokes(diagram, route(diagram, layout))
-    return Figure(dot.write(diagram, layout, lines))
+    scene = compose(diagram, layout, lines, title or "computational graph")
+    scene.boxes += captions(lines, layout.places)
+    return Figure(scene, colours)

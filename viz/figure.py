@@ -4,36 +4,60 @@ from __future__ import annotations
 
 import html
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
+from viz import dot, svg
 from viz.render import render
+from viz.scene import Scene
+from viz.themes import THEMES, Theme
 
 SUFFIXES = ("svg", "png", "pdf", "gv", "html")
 MAGNIFIED = 2  # how large a page of its own shows the picture, where there is room
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Figure:
-    """A picture, held as DOT; it shows itself in a notebook.
+    """A picture; it shows itself in a notebook.
 
-    source: the DOT text, the same byte by byte for the same graph.
+    scene: what is drawn, and where, with the nodes of the tape behind each shape and link.
+    theme: the colours of its classes.
     """
 
-    source: str
-    title: str = "computational graph"
+    scene: Scene
+    theme: Theme = THEMES["textbook"]
 
-    def save(self, path: str | Path, dpi: int = 300) -> Path:
+    @cached_property
+    def source(self) -> str:
+        """The DOT text, the same byte by byte for the same graph.
+
+        Raises ImportError where the graphviz package is missing.
+        """
+        return dot.write(self.scene, self.theme)
+
+    def svg(self, outlines: bool = False) -> str:
+        """The picture as SVG text.
+
+        outlines: letters as outlines, by Graphviz, so that it looks the same wherever it is
+            printed; otherwise text is text, which can be selected, searched and read aloud.
+        Raises RuntimeError where outlines are asked for and Graphviz is missing.
+        """
+        if outlines:
+            return render(self.source, "svg", 96).decode()
+        return svg.write(self.scene, self.theme)
+
+    def save(self, path: str | Path, dpi: int = 300, outlines: bool = False) -> Path:
         """Write the picture; the suffix says how: .svg, .png, .pdf, .gv (DOT) or .html.
 
-        dpi: dots per inch of a .png.
+        dpi: dots per inch of a .png. outlines: of an .svg, as in `svg`.
         Returns the path. Raises ValueError for another suffix, RuntimeError where Graphviz is
-        missing; a .gv file needs none.
+        missing for a .png or .pdf.
 
         >>> import tempfile, os, numpy as np, tinygrad_rnn as tg, viz
         >>> w = tg.Tensor([1.0, 2.0], requires_grad=True, name="w")
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     viz.draw(np.sum(w * w)).save(os.path.join(folder, "square.gv")).name
-        'square.gv'
+        ...     viz.draw(np.sum(w * w)).save(os.path.join(folder, "square.svg")).name
+        'square.svg'
         """
         path = Path(path)
         kind = path.suffix.lower().removeprefix(".")
@@ -42,7 +66,9 @@ class Figure:
                 f"{path.name!r} does not say what to write; its name must end in one of "
                 f"{', '.join('.' + s for s in SUFFIXES)}"
             )
-        if kind == "gv":
+        if kind == "svg":
+            data = self.svg(outlines).encode()
+        elif kind == "gv":
             data = self.source.encode()
         elif kind == "html":
             data = self._page().encode()
@@ -52,24 +78,24 @@ class Figure:
         path.write_bytes(data)
         return path
 
-    @property
-    def svg(self) -> str:
-        """The picture as SVG text."""
-        return render(self.source, "svg", 96).decode()
-
     def _repr_svg_(self) -> str:
-        return self.svg
+        return self.svg()
+
+    def __repr__(self) -> str:
+        (left, low), (right, high) = self.scene.bounds()
+        shapes = sum(box.shape is not None for box in self.scene.boxes)
+        links = sum(path.link is not None for path in self.scene.paths)
+        what = f"{shapes} shapes, {links} links, " if shapes else ""
+        return f"<Figure {self.scene.title!r}: {what}{right - left:.0f}×{high - low:.0f} pt>"
 
     def _page(self) -> str:
         """A page of its own, with nothing outside it."""
-        title = html.escape(self.title)
-        svg = self.svg
-        svg = svg[svg.index("<svg") :]
-        width = MAGNIFIED * float(svg.split('width="')[1].split("pt")[0])
+        (left, _), (right, _) = self.scene.bounds()
         return (
             f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-            f"<title>{title}</title>\n<style>body {{ margin: 2rem; text-align: center }} "
-            f"svg {{ max-width: 100%; height: auto; width: {width:g}pt }}</style>\n</head>\n"
-            f'<body>\n<figure role="img" aria-label="{title}">\n{svg}\n</figure>\n'
-            f"</body>\n</html>\n"
+            f"<title>{html.escape(self.scene.title)}</title>\n"
+            f"<style>:root {{ color-scheme: light dark }} "
+            f"body {{ margin: 2rem; text-align: center }} svg {{ max-width: 100%; height: auto; "
+            f"width: {svg.number(MAGNIFIED * (right - left))}pt }}</style>\n</head>\n"
+            f"<body>\n{self.svg()}</body>\n</html>\n"
         )

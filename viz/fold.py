@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from viz import labels
 from viz.diagram import Diagram, Link, Shape, Span
+from viz.snapshot import Use
 
 DOTS = "⋮"
 
@@ -37,14 +39,14 @@ def fold(diagram: Diagram, most: int | None) -> Diagram:
         role = role if role in boxes else shape.role
         if role not in dots:
             over = (head if shape.row is not None else moved((shape.rows or (0, 0))[0]), head)
-            dots[role] = folded.add(Shape("dots", DOTS, over, role))
+            dots[role] = folded.add(Shape("dots", labels.text(DOTS), over, role))
         place[i] = dots[role]
-    links: dict[Link, None] = {}
+    links: dict[Link, tuple[Use, ...]] = {}
     for link in diagram.links:
-        new = Link(place[link.source], place[link.target], link.weight)
+        new = replace(link, source=place[link.source], target=place[link.target])
         hidden = [folded.shapes[end].kind == "dots" for end in (new.source, new.target)]
         parameters = folded.shapes[new.source].kind == "parameters"
         if not all(hidden) and not (parameters and hidden[1]):
-            links[new] = None
-    folded.links = list(links)
+            links[new] = links.get(new, ()) + new.uses
+    folded.links = [replace(link, uses=uses) for link, uses in links.items()]
     return folded

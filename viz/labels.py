@@ -1,24 +1,43 @@
-"""How names are set in type: h_3 as a bold letter with a subscript, in Graphviz' HTML-like labels.
+"""How names are set in type: h_3 as a bold letter with a subscript.
 
 A name is a stem, a subscript and a layer: `W_hh`, `h_3`, `h_3^(2)`. As in print, arrays are bold
 and upright, scalars italic, integers (labels, indices) plain; in a subscript letters are italic
-and digits upright.
+and digits upright. Names may be written as in LaTeX: `W_{hq}`, `\\hat y_3`, `\\theta`, `h'`.
+
+A label is lines of runs; every writer turns runs into its own markup.
 """
 
 from __future__ import annotations
 
-import html
 import re
+import unicodedata
 from collections.abc import Sequence
-from typing import NamedTuple
+from itertools import pairwise
+from typing import NamedTuple, TypeAlias
 
 from viz.snapshot import Value
 
 FONT = "STIXGeneral,Times New Roman,Times,serif"
 SIZE = 9.0
 PER_LINE = 4  # names in a box, before the next line
-BREAK = '<BR/><FONT POINT-SIZE="3"> </FONT><BR/>'  # a line, and a little room for subscripts
 SUBSCRIPT = 0.73  # how wide a subscript's letters are set, against the stem's
+LONGEST_STEM, LONGEST_SCRIPT = 14, 10  # letters that are shown; the title has them all
+
+
+class Run(NamedTuple):
+    """Letters of one style. level: -1 in a subscript, 1 in a superscript, 0 on the line."""
+
+    text: str
+    bold: bool = False
+    italic: bool = False
+    level: int = 0
+
+
+Line: TypeAlias = tuple[Run, ...]
+Label: TypeAlias = tuple[Line, ...]
+
+SEPARATOR = Run("\u2009, ", bold=True)
+END_OF_LINE = Run("\u2009,", bold=True)
 
 
 class Name(NamedTuple):
@@ -30,13 +49,21 @@ class Name(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Name:
-        match = re.fullmatch(r"([^_^]+)(?:_([^\^]+))?(?:\^(.+))?", text)
-        return cls(*(part or "" for part in match.groups())) if match else cls(text)
+        match = re.fullmatch(r"([^_^]+)(?:_([^\^]+))?(?:\^(.+))?", _from_latex(text))
+        if not match:
+            return cls(text)
+        stem, *scripts = (part or "" for part in match.groups())
+        return cls(stem, *(re.sub(r"^\{(.*)\}$", r"\1", script) for script in scripts))
 
     @property
     def role(self) -> str:
         """What the values of all steps have in common: the name without the number of the step."""
         return f"{self.stem}^{self.superscript}" if self.subscript.isdigit() else str(self)
+
+    @property
+    def step(self) -> int | None:
+        """The number of the step in it, if there is one."""
+        return int(self.subscript) if self.subscript.isdigit() else None
 
     def __str__(self) -> str:
         return (
@@ -46,75 +73,92 @@ class Name(NamedTuple):
         )
 
 
-def typeset(value: Value, name: str) -> str:
+GREEK = "alpha beta gamma delta epsilon zeta eta theta iota kappa lamda mu nu xi omicron pi rho"
+GREEK += " sigma tau upsilon phi chi psi omega"
+LETTERS = {name: unicodedata.lookup(f"GREEK SMALL LETTER {name.upper()}") for name in GREEK.split()}
+LETTERS |= {name.capitalize(): letter.upper() for name, letter in LETTERS.items()}
+LETTERS |= {"lambda": "λ", "Lambda": "Λ", "ell": "ℓ", "nabla": "∇", "partial": "∂", "prime": "′"}
+ACCENTS = {"hat": "\u0302", "tilde": "\u0303", "bar": "\u0304", "dot": "\u0307", "vec": "\u20d7"}
+
+
+def _from_latex(text: str) -> str:
+    """Greek letters, accents and primes as the letters that they stand for.
+
+    >>> from viz.labels import _from_latex
+    >>> [_from_latex(name) for name in (r"\\theta_1", r"\\hat y", "h'", r"\\unknown")]
+    ['θ_1', 'ŷ', 'h′', '\\\\unknown']
+    """
+    text = text.replace("'", "′")
+    if "\\" not in text:
+        return text
+    text = re.sub(r"\\([A-Za-z]+)(?![A-Za-z])", lambda m: LETTERS.get(m[1], m[0]), text)
+    accented = rf"\\({'|'.join(ACCENTS)})(?:\s*\{{(\w)\}}|\s+(\w))"
+    text = re.sub(accented, lambda m: (m[2] or m[3]) + ACCENTS[m[1]], text)
+    return unicodedata.normalize("NFC", text)
+
+
+def typeset(value: Value, name: str) -> Line:
     """The label of one value."""
     stem, subscript, superscript = Name.parse(name)
-    if value.integer:
-        text = html.escape(stem)
-    else:
-        style = "B" if value.shape else "I"
-        text = f"<{style}>{html.escape(stem)}</{style}>"
-    if subscript:
-        text += _small("SUB", subscript)
-    if superscript:
-        text += _small("SUP", superscript)
-    return text
-
-
-def _small(tag: str, text: str) -> str:
-    """A subscript or superscript, as large as the book has it (Graphviz shrinks it too)."""
-    return f'<FONT POINT-SIZE="{SIZE * 0.9:g}"><{tag}>{_italic_letters(text)}</{tag}></FONT>'
-
-
-def listing(values: Sequence[Value], names: Sequence[str]) -> str:
-    """The label of several values that share a box."""
-    parts = [typeset(value, name) for value, name in zip(values, names, strict=True)]
-    lines = [parts[n : n + PER_LINE] for n in range(0, len(parts), PER_LINE)]
-    return f"<B>\u2009,</B>{BREAK}".join("<B>\u2009, </B>".join(line) for line in lines)
-
-
-def _italic_letters(text: str) -> str:
-    return "".join(
-        f"<I>{html.escape(part)}</I>" if part[0].isalpha() else html.escape(part)
-        for part in re.findall(r"[^\W\d_]+|[\W\d_]+", text)
+    bold, italic = not value.integer and bool(value.shape), not value.integer and not value.shape
+    return (
+        Run(_shortened(stem, LONGEST_STEM), bold, italic),
+        *_script(_shortened(subscript, LONGEST_SCRIPT), -1),
+        *_script(_shortened(superscript, LONGEST_SCRIPT), 1),
     )
 
 
-def centred(label: str) -> str:
-    """The label, in the middle of its box also where it has no subscript.
-
-    Graphviz sets a <B> or <I> where a subscript would have room below it, but a face of its own
-    in the middle.
-    """
-    alone = re.fullmatch(r"<([BI])>([^<]*)</\1>", label.replace("</B><B>", ""))
-    if alone is None:
-        return label
-    style = {"B": "Bold", "I": "Italic"}[alone[1]]
-    return f'<FONT FACE="{FONT} {style}">{alone[2]}</FONT>'
+def _shortened(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"
 
 
-def size(label: str) -> tuple[float, int]:
+def _script(text: str, level: int) -> Line:
+    """Letters italic, everything else upright."""
+    parts = re.findall(r"[^\W\d_]+|[\W\d_]+", text)
+    return tuple(Run(part, italic=part[0].isalpha(), level=level) for part in parts)
+
+
+def listing(values: Sequence[Value], names: Sequence[str]) -> Label:
+    """The label of several values that share a box."""
+    parts = [typeset(value, name) for value, name in zip(values, names, strict=True)]
+    lines = []
+    for n in range(0, len(parts), PER_LINE):
+        line = list(parts[n])
+        for part in parts[n + 1 : n + PER_LINE]:
+            line += [SEPARATOR, *part]
+        lines.append((*line, END_OF_LINE) if n + PER_LINE < len(parts) else tuple(line))
+    return tuple(lines)
+
+
+def plain(label: Label) -> str:
+    """The letters of a label, without their styles."""
+    return " ".join("".join(run.text for run in line) for line in label)
+
+
+def size(label: Label) -> tuple[float, int]:
     """How wide a label is, in points, and how many lines it has."""
-    lines = label.split(BREAK)
-    return max(map(width, lines)), len(lines)
+    return max(map(width, label), default=0.0), max(1, len(label))
 
 
-def width(label: str) -> float:
+def width(line: Line, size: float = SIZE) -> float:
     """How wide a line is in points, by the widths of Times' letters: about right is enough."""
-    small, total = False, 0.0
-    for tag, letter in re.findall(r"<(/?\w+)[^>]*>|(&[#\w]+;|.)", label):
-        if tag:
-            small = tag in ("SUB", "SUP") or (small and tag not in ("/SUB", "/SUP"))
-        else:
-            total += _width(letter) * (SUBSCRIPT if small else 1.0)
-    return total * SIZE
+    total = sum(
+        letter_width(letter) * (SUBSCRIPT if run.level else 1.0)
+        for run in line
+        for letter in run.text
+    )
+    return total * size
 
 
-def _width(letter: str) -> float:
+def letter_width(letter: str) -> float:
     """In units of the size of the type."""
+    if unicodedata.combining(letter):
+        return 0.0
+    if unicodedata.east_asian_width(letter) in "WF":
+        return 1.0
     if letter in "WMmw@":
         return 0.9
-    if letter in "fijlrt,.;:|()[] I'\u2009":
+    if letter in "fijlrt,.;:|()[] I'′\u2009":
         return 0.33
     return 0.7 if letter.isupper() else 0.53
 
@@ -139,6 +183,17 @@ SYMBOLS = {
 }
 
 
-def symbol(function: str) -> str:
+def symbol(function: str) -> Label:
     """What stands in the circle of one operation."""
-    return html.escape(SYMBOLS.get(function, function))
+    return text(SYMBOLS.get(function, function))
+
+
+def text(words: str) -> Label:
+    """A label that means itself."""
+    return ((Run(words),),)
+
+
+def groups(line: Line) -> list[tuple[int, Line]]:
+    """The runs of a line by level: a writer sets each group at one height."""
+    cuts = [0, *(n + 1 for n, (a, b) in enumerate(pairwise(line)) if a.level != b.level), len(line)]
+    return [(line[a].level, line[a:b]) for a, b in pairwise(cuts) if a < b]

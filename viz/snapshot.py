@@ -2,30 +2,45 @@
 
 The links that carry a value through unchanged (detach, `scale_gradient`) are values on the tape;
 here they become weights on the inputs of whatever uses them: 0 is a cut, ξ is a scaled link.
+
+Nodes are held by weak references: a picture keeps no graph alive.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+import weakref
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.engine.graph import Leaf, Node
 
+NodeRef: TypeAlias = "weakref.ref[Node]"
+
+
+class Use(NamedTuple):
+    """One edge of the tape: the node that uses a value, and as which of its arguments."""
+
+    node: NodeRef
+    argument: Any
+
 
 @dataclass(frozen=True)
 class Input:
-    """One use of a value: its place in the snapshot, and what the gradient is multiplied by.
+    """The uses of a value by another one: its place in the snapshot, and what the gradient is
+    multiplied by.
 
     weight: 1 for an ordinary use, 0 for a cut, ξ for a scaled one; None where ξ differs from
     sequence to sequence in the batch.
+    uses: the edges of the tape that this is.
     """
 
     source: int
     weight: float | None = 1.0
+    uses: tuple[Use, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True)
@@ -35,6 +50,7 @@ class Value:
     function: the name of the function that made it; None if it was given.
     parameter: whether it was given and needs a gradient.
     passes: whether it is its input unchanged (a detached or a scaled value).
+    node: a weak reference to what was recorded.
     """
 
     name: str | None
@@ -45,6 +61,8 @@ class Value:
     inputs: tuple[Input, ...]
     parameter: bool
     output: bool
+    node: NodeRef = field(compare=False)
+    scope: tuple[str, ...] = ()
 
     @property
     def given(self) -> bool:
@@ -67,8 +85,7 @@ def snapshot(outputs: Sequence[tg.Tensor]) -> list[Value]:
     resolved: dict[Node, Input] = {}  # where each node ended up, and through which weight
     for node in sorted({*tape, *beyond}, key=lambda node: node.position):
         passing = _passing(node)
-        weight = _own_weight(node)
-        inputs = () if node in beyond else _inputs(node, resolved, weight)
+        inputs = () if node in beyond else _inputs(node, resolved, _own_weight(node))
         if passing and node.name is None and node not in wanted and inputs:
             resolved[node] = inputs[0]
             continue
@@ -83,6 +100,8 @@ def snapshot(outputs: Sequence[tg.Tensor]) -> list[Value]:
                 inputs=inputs,
                 parameter=isinstance(node, Leaf) and node.requires_grad,
                 output=node in wanted,
+                node=weakref.ref(node),
+                scope=node.scope,
             )
         )
     return values
@@ -121,17 +140,30 @@ def _number(factor: Any) -> float | None:
 
 
 def _inputs(node: Node, resolved: dict[Node, Input], weight: float | None) -> tuple[Input, ...]:
+    here = weakref.ref(node)
     if node.severed:  # of the links that were cut, those to what is in the picture can be shown
-        parents = [parent for parent in _severed(node) if parent in resolved]
+        used = [(parent, None) for parent in _severed(node) if parent in resolved]
     elif node.function is tg.scale_gradient:
-        parents = [parent for parent, _, pullback, _ in node.edges if pullback]
+        used = [(parent, argument) for parent, argument, pullback, _ in node.edges if pullback]
     else:
-        parents = list(node.parents)
-    uses = [resolved[parent] for parent in parents]
-    return tuple(dict.fromkeys(Input(u.source, _product(u.weight, weight)) for u in uses))
+        used = [(parent, argument) for parent, argument, _, _ in node.edges]
+    return merged(
+        Input(r.source, product(r.weight, weight), (Use(here, argument),))
+        for parent, argument in used
+        for r in [resolved[parent]]
+    )
 
 
-def _product(a: float | None, b: float | None) -> float | None:
+def merged(inputs: Iterable[Input]) -> tuple[Input, ...]:
+    """One input for all uses of a value with the same weight, in the order of the first ones."""
+    uses: dict[Input, tuple[Use, ...]] = {}
+    for one in inputs:
+        uses[one] = uses.get(one, ()) + one.uses
+    return tuple(replace(one, uses=found) for one, found in uses.items())
+
+
+def product(a: float | None, b: float | None) -> float | None:
+    """The weight of two links in a row."""
     if a == 0 or b == 0:
         return 0.0
     return None if a is None or b is None else a * b

@@ -13,18 +13,19 @@ import numpy as np
 
 from tinygrad_rnn.recurrent.truncation import Truncation
 from viz import labels
-from viz.dot import new_graph, number, plain
 from viz.figure import Figure
+from viz.geometry import Point, line
+from viz.scene import Path, Scene, Text
 
 # The measures of the textbook's figure, in points.
-MONOSPACE = "cmtt10,Courier New,Courier,Nimbus Mono PS,DejaVu Sans Mono,monospace"
-SIZE = 16.0
+SIZE = 14.0
 ADVANCE = 8.4  # from letter to letter
 FIRST_ROW = 26.0  # below the middle of the text
 PITCH = 18.4  # from row to row
 LINE = 6.0  # between the lines of one row
 INSET = 0.6  # of an arrow's ends from the edges of its letters
 HEAD = 4.0
+WING = 1.4  # half of an arrow's width
 
 
 def draw_truncations(
@@ -46,41 +47,25 @@ def draw_truncations(
     if not text:
         raise ValueError("there is no text to draw the strategies under")
     rows = strategies if isinstance(strategies, Mapping) else dict(enumerate(strategies))
-    dot = new_graph()
-    dot.graph_attr["pad"] = "0.1"
-    dot.edge_attr |= {"arrowhead": "normal", "arrowsize": "0.4"}
+    scene = Scene("truncation strategies", "")
     for t, letter in enumerate(text):
-        dot.node(
-            f"c{t}",
-            plain(letter),
-            shape="none",
-            pos=f"{number(ADVANCE * (t + 0.5))},0",
-            fixedsize="false",  # a face that has to stand in may be wider
-            width=f"{ADVANCE / 72:.4f}",
-            height=f"{SIZE * 1.4 / 72:.4f}",
-            fontname=MONOSPACE,
-            fontsize=f"{SIZE:g}",
-        )
-    y = -FIRST_ROW
-    for place, (name, strategy) in enumerate(rows.items()):
-        lines = _packed(reaches(strategy, len(text)))
+        run = labels.Run(letter.replace(" ", "\u00a0"))
+        x = ADVANCE * (t + 0.5)
+        scene.texts.append(Text("text", x, 0.0, (run,), SIZE, monospace=True, id=f"c{t}"))
+    y, said = -FIRST_ROW, []
+    for name, strategy in rows.items():
+        stretches = reaches(strategy, len(text))
+        said.append(f"{name if isinstance(name, str) else strategy}: {len(stretches)} stretches")
+        lines = _packed(stretches)
         if isinstance(name, str):
-            half = labels.width(name) / 2 + 3
-            dot.node(
-                f"name{place}",
-                plain(name),
-                shape="none",
-                pos=f"{number(-half - 8)},{number(y - LINE * (len(lines) - 1) / 2)}",
-                width=f"{half / 36:.4f}",
-                height="0.2",
-            )
-        for line in lines:
-            for first, last in line:
-                start, tip = ADVANCE * first + INSET, ADVANCE * (last + 1) - INSET
-                dot.edge(f"c{first}", f"c{last}", pos=_arrow(start, tip, y))
+            middle = y - LINE * (len(lines) - 1) / 2
+            scene.texts.append(Text("text", -8.0, middle, (labels.Run(name),), anchor="end"))
+        for packed in lines:
+            scene.paths += [_arrow(first, last, y) for first, last in packed]
             y -= LINE
         y -= PITCH - LINE
-    return Figure(str(dot.source), "truncation strategies")
+    scene.description = f"how far back each loss reaches in {text!r}; " + "; ".join(said)
+    return Figure(scene)
 
 
 def reaches(strategy: Truncation, steps: int) -> list[tuple[int, int]]:
@@ -117,7 +102,10 @@ def _packed(stretches: Sequence[tuple[int, int]]) -> list[list[tuple[int, int]]]
     return lines
 
 
-def _arrow(start: float, tip: float, y: float) -> str:
+def _arrow(first: int, last: int, y: float) -> Path:
+    start, tip = ADVANCE * first + INSET, ADVANCE * (last + 1) - INSET
     end = tip - HEAD
-    points = [start, (2 * start + end) / 3, (start + 2 * end) / 3, end]
-    return f"e,{number(tip)},{number(y)} " + " ".join(f"{number(x)},{number(y)}" for x in points)
+    corners: list[Point] = [(end, y + WING), (tip, y), (end, y - WING)]
+    head = [line(corners[0], corners[1]), line(corners[1], corners[2])]
+    ends = f"c{first}", f"c{last}"
+    return Path("link", ([line((start, y), (end, y))],), head, ends=ends, filled=True)

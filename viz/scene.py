@@ -1,0 +1,188 @@
+"""The scene: what is drawn, as boxes, paths and texts with their places. Every writer starts here.
+
+Measures are in points and y grows upwards. A class (`kind`) names the colours in a theme.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from viz import labels
+from viz.diagram import Diagram
+from viz.geometry import Curve, Point
+from viz.labels import Label, Line
+from viz.layout import Layout
+from viz.strokes import Stroke, arrow_head
+
+PAD = 1.44  # around everything
+MONOSPACED = 0.6  # how wide a letter is, in units of the size of the type
+SYMBOL = 8.0  # the size of type in a circle, where there is room
+
+
+@dataclass(frozen=True)
+class Box:
+    """A rectangle or a circle with a label in its middle.
+
+    round: whether it is a circle. corner: the radius of a rectangle's corners.
+    font: the size of the label's type.
+    shape: the place in `Diagram.shapes` of what it shows; None for what only explains.
+    title, note: its name in full, and what else there is to say of it.
+    """
+
+    kind: str
+    x: float
+    y: float
+    half_width: float
+    half_height: float
+    label: Label = ()
+    font: float = labels.SIZE
+    round: bool = False
+    corner: float = 0.0
+    shape: int | None = None
+    title: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Path:
+    """A line: the curves that are in sight, and the strokes of its arrow.
+
+    link: the place in `Diagram.links` of what it shows; None for what only explains.
+    ends: the ids of its ends in a DOT source: n4 is the shape in place 4.
+    filled: whether the arrow is a filled triangle.
+    """
+
+    kind: str
+    curves: tuple[Curve, ...]
+    head: Curve = field(default_factory=list)
+    width: float = 1.0
+    link: int | None = None
+    ends: tuple[str, str] = ("", "")
+    filled: bool = False
+
+
+@dataclass(frozen=True)
+class Text:
+    """A line of text on its own; (x, y) is the middle of its height, at its anchor.
+
+    id: what a DOT source calls it, where a path ends at it.
+    """
+
+    kind: str
+    x: float
+    y: float
+    line: Line
+    font: float = labels.SIZE
+    anchor: str = "middle"
+    monospace: bool = False
+    id: str = ""
+
+    @property
+    def half_width(self) -> float:
+        if self.monospace:
+            return sum(len(run.text) for run in self.line) * MONOSPACED * self.font / 2
+        return labels.width(self.line, self.font) / 2
+
+
+@dataclass
+class Scene:
+    """Everything in a picture, each kind from the bottom to the top: paths, then boxes, then texts.
+
+    diagram: what the shapes and links are, with the nodes of the tape behind them.
+    """
+
+    title: str
+    description: str
+    boxes: list[Box] = field(default_factory=list)
+    paths: list[Path] = field(default_factory=list)
+    texts: list[Text] = field(default_factory=list)
+    diagram: Diagram | None = None
+
+    def bounds(self) -> tuple[Point, Point]:
+        """The lower left and the upper right corner, with a little room around."""
+        xs: list[float] = []
+        ys: list[float] = []
+        for box in self.boxes:
+            edge = 0.5
+            xs += [box.x - box.half_width - edge, box.x + box.half_width + edge]
+            ys += [box.y - box.half_height - edge, box.y + box.half_height + edge]
+        for text in self.texts:
+            left = {"start": 0.0, "middle": 1.0, "end": 2.0}[text.anchor] * text.half_width
+            xs += [text.x - left, text.x - left + 2 * text.half_width]
+            ys += [text.y - text.font / 2, text.y + text.font / 2]
+        for path in self.paths:
+            for curve in path.curves:
+                for x, y in (point for cubic in curve for point in cubic):
+                    xs.append(x)
+                    ys.append(y)
+        if not xs:
+            return (0.0, 0.0), (0.0, 0.0)
+        return (min(xs) - PAD, min(ys) - PAD), (max(xs) + PAD, max(ys) + PAD)
+
+
+def compose(diagram: Diagram, layout: Layout, strokes: Sequence[Stroke], title: str) -> Scene:
+    """The scene of a diagram that has its places and its lines."""
+    scene = Scene(title, describe(diagram), diagram=diagram)
+    for i, (shape, place) in enumerate(zip(diagram.shapes, layout.places, strict=True)):
+        font = labels.SIZE
+        if shape.kind == "circle" and shape.label:
+            font = min(SYMBOL, SYMBOL * 18 / labels.size(shape.label)[0])
+        scene.boxes.append(
+            Box(
+                shape.kind,
+                place.x,
+                place.y,
+                place.half_width,
+                place.half_height,
+                shape.label,
+                font,
+                round=shape.kind == "circle",
+                shape=i,
+                title=shape.title,
+                note=shape.note,
+            )
+        )
+    for i, stroke in enumerate(strokes):
+        scene.paths.append(
+            Path(
+                kind_of(stroke.link.weight),
+                (*stroke.pieces, *stroke.bars),
+                arrow_head(stroke.curve),
+                link=i,
+                ends=(f"n{stroke.link.source}", f"n{stroke.link.target}"),
+            )
+        )
+    return scene
+
+
+def kind_of(weight: float | None) -> str:
+    """The class of a link with this weight."""
+    return "cut" if weight == 0 else "link" if weight == 1 else "scaled"
+
+
+def describe(diagram: Diagram) -> str:
+    """The picture in words: for those who hear it read."""
+
+    def count(number: int, what: str, several: str = "") -> str:
+        return f"{number} {what if number == 1 else several or what + 's'}"
+
+    of_kind: dict[str, list[str]] = {"box": [], "circle": [], "parameters": []}
+    for shape in diagram.shapes:
+        of_kind.setdefault(shape.kind, []).append(shape.title)
+    used = {link.source for link in diagram.links}
+    results = [s.title for i, s in enumerate(diagram.shapes) if s.kind == "box" and i not in used]
+    parts = [count(diagram.rows, "row") + " of time"] if diagram.rows > 1 else []
+    parts.append(count(len(of_kind["box"]), "value"))
+    parts.append(count(len(of_kind["circle"]), "computation"))
+    if of_kind["parameters"]:
+        parts.append(f"parameters {_listed(of_kind['parameters'])}")
+    cuts = sum(link.weight == 0 for link in diagram.links)
+    if cuts:
+        parts.append(f"{count(cuts, 'link')} cut")
+    return f"{', '.join(parts)}; computes {_listed(results) or 'nothing'}"
+
+
+def _listed(names: Iterable[str], most: int = 8) -> str:
+    names = list(names)
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" * (len(names) > most))

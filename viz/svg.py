@@ -1,0 +1,189 @@
+"""The picture as SVG: text as text, plain attributes, no ids, and one rule for dark pages.
+
+Colours stand on the elements, so that programs that know no style sheets show them too. The one
+rule names the theme's class, so two figures on one page do not disturb each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import groupby
+from xml.sax.saxutils import escape
+
+from viz import labels
+from viz.geometry import Cubic, Curve, between, distance
+from viz.labels import Line
+from viz.scene import Box, Path, Scene, Text
+from viz.themes import Colours, Theme
+
+SMALLER = 0.72  # of a subscript's type
+DROP, RISE = 0.26, 0.38  # of a subscript and a superscript, of the size of the type
+BASELINE = 0.33  # below the middle of a line
+MONOSPACE = "Courier New,Courier,monospace"
+
+Annotate = Callable[[Box | Path], str]
+
+
+def write(scene: Scene, theme: Theme, annotate: Annotate | None = None) -> str:
+    """The SVG text.
+
+    annotate: asked for attributes of each box and path, such as 'data-shape="3"'.
+    """
+    writer = _Writer(scene, theme, annotate or (lambda item: ""))
+    return "".join(writer.document())
+
+
+def style_sheet(theme: Theme) -> str:
+    """The rule that turns a figure of this theme dark where the page is."""
+    if theme.dark is None:
+        return ""
+    root = f".viz-{theme.name}"
+    rules = []
+    for kind, colours in theme.dark.items():
+        if colours == theme[kind]:
+            continue
+        pairs = (("fill", colours.fill), ("stroke", colours.stroke))
+        area = ";".join(f"{name}:{colour}" for name, colour in pairs if colour != "none")
+        own = f"{root} .{kind}"
+        if colours.text == "none":
+            rules.append(f"{own}{{{area}}}")
+            continue
+        if area:
+            rules.append(f"{own} rect,{own} circle{{{area}}}")
+        rules.append(f"{own}{{fill:{colours.text}}}")
+    return f"@media (prefers-color-scheme:dark){{{''.join(rules)}}}"
+
+
+class _Writer:
+    def __init__(self, scene: Scene, theme: Theme, annotate: Annotate) -> None:
+        self.scene, self.theme, self.annotate = scene, theme, annotate
+        (self.left, low), (right, self.top) = scene.bounds()
+        self.width, self.height = right - self.left, self.top - low
+
+    def document(self) -> Iterator[str]:
+        size = f'width="{number(self.width)}pt" height="{number(self.height)}pt"'
+        view = f"0 0 {number(self.width)} {number(self.height)}"
+        yield (
+            f'<svg xmlns="http://www.w3.org/2000/svg" {size} viewBox="{view}" role="img" '
+            f'class="viz-{self.theme.name}" font-family="{labels.FONT}" '
+            f'font-size="{number(labels.SIZE)}" text-anchor="middle">\n'
+        )
+        yield f"<title>{escape(self.scene.title)}</title>\n"
+        yield f"<desc>{escape(self.scene.description)}</desc>\n"
+        if rules := style_sheet(self.theme):
+            yield f"<style>{escape(rules)}</style>\n"
+        paper = self.theme["paper"].fill
+        if paper != "none":
+            yield f'<rect class="paper" width="100%" height="100%" fill="{paper}"/>\n'
+        for (kind, width), paths in groupby(self.scene.paths, lambda path: (path.kind, path.width)):
+            stroke = self.theme[kind].stroke
+            thick = "" if width == 1 else f' stroke-width="{number(width)}"'
+            yield f'<g class="{kind}" fill="none" stroke="{stroke}"{thick}>\n'
+            for path in paths:
+                yield f'<path{self._extra(path)} d="{self._data(path)}"/>\n'
+                if path.filled:
+                    yield f'<path fill="{stroke}" d="{self._curve(path.head)}Z"/>\n'
+            yield "</g>\n"
+        for kind, boxes in groupby(self.scene.boxes, lambda box: box.kind):
+            colours = self.theme[kind]
+            yield f'<g class="{kind}" fill="{colours.text}">\n'
+            for box in boxes:
+                yield from self._box(box, colours)
+            yield "</g>\n"
+        for kind, texts in groupby(self.scene.texts, lambda text: text.kind):
+            yield f'<g class="{kind}" fill="{self.theme[kind].text}">\n'
+            for text in texts:
+                yield self._text(text)
+            yield "</g>\n"
+        yield "</svg>\n"
+
+    def _extra(self, item: Box | Path) -> str:
+        extra = self.annotate(item)
+        return f" {extra}" if extra else ""
+
+    def _box(self, box: Box, colours: Colours) -> Iterator[str]:
+        x, y = box.x - self.left, self.top - box.y
+        yield f"<g{self._extra(box)}>"
+        if box.title:
+            yield f"<title>{escape(box.title)}</title>"
+        if box.note:
+            yield f"<desc>{escape(box.note)}</desc>"
+        paint = "".join(
+            f' {name}="{colour}"'
+            for name, colour in (("fill", colours.fill), ("stroke", colours.stroke))
+            if colour != "none" or name == "fill"
+        )
+        if box.round:
+            place = f'cx="{number(x)}" cy="{number(y)}" r="{number(box.half_width)}"'
+            yield f"<circle {place}{paint}/>"
+        elif colours.fill != "none" or colours.stroke != "none":
+            place = (
+                f'x="{number(x - box.half_width)}" y="{number(y - box.half_height)}" '
+                f'width="{number(2 * box.half_width)}" height="{number(2 * box.half_height)}"'
+            )
+            corner = f' rx="{number(box.corner)}"' if box.corner else ""
+            yield f"<rect {place}{corner}{paint}/>"
+        count = len(box.label)
+        for n, line in enumerate(box.label):
+            below = (n - (count - 1) / 2) * box.font * 1.4
+            yield _typeset(line, x, y + below, box.font, "")
+        yield "</g>\n"
+
+    def _text(self, text: Text) -> str:
+        extra = "" if text.anchor == "middle" else f' text-anchor="{text.anchor}"'
+        if text.monospace:
+            extra += f' font-family="{MONOSPACE}" xml:space="preserve"'
+        x, y = text.x - self.left, self.top - text.y
+        return _typeset(text.line, x, y, text.font, extra) + "\n"
+
+    def _data(self, path: Path) -> str:
+        pieces = [*path.curves, path.head] if path.head and not path.filled else path.curves
+        return "".join(map(self._curve, pieces))
+
+    def _curve(self, curve: Curve) -> str:
+        first = curve[0][0]
+        parts = [f"M{self._point(first)}"]
+        for cubic in curve:
+            if _is_straight(cubic):
+                parts.append(f"L{self._point(cubic[3])}")
+            else:
+                parts.append("C" + " ".join(map(self._point, cubic[1:])))
+        return "".join(parts)
+
+    def _point(self, point: tuple[float, float]) -> str:
+        return f"{number(point[0] - self.left)} {number(self.top - point[1])}"
+
+
+def _typeset(line: Line, x: float, y: float, font: float, extra: str) -> str:
+    """A line of text around x, its middle at the height y."""
+    size = "" if font == labels.SIZE else f' font-size="{number(font)}"'
+    spans, height = [], 0.0
+    for run in line:
+        attributes = ""
+        level = {0: 0.0, -1: DROP, 1: -RISE}[run.level] * font
+        if abs(level - height) > 1e-9:
+            attributes += f' dy="{number(level - height)}"'
+            height = level
+        if run.level:
+            attributes += f' font-size="{number(font * SMALLER)}"'
+        if run.bold:
+            attributes += ' font-weight="bold"'
+        if run.italic:
+            attributes += ' font-style="italic"'
+        text = escape(run.text)
+        spans.append(f"<tspan{attributes}>{text}</tspan>" if attributes else text)
+    baseline = y + BASELINE * font
+    if not spans:
+        return ""
+    return f'<text x="{number(x)}" y="{number(baseline)}"{size}{extra}>{"".join(spans)}</text>'
+
+
+def _is_straight(cubic: Cubic) -> bool:
+    """Whether it is the straight line between its ends."""
+    a, b, c, d = cubic
+    return distance(between(a, d, 1 / 3), b) + distance(between(a, d, 2 / 3), c) < 1e-6
+
+
+def number(x: float) -> str:
+    """At most two decimals, and none that are not needed."""
+    return f"{round(x, 2) + 0.0:g}" if abs(x) < 1000 else f"{x:.1f}".removesuffix(".0")

@@ -1,0 +1,112 @@
+"""Themes: tables from the class of what is drawn to its colours.
+
+A user's own table is laid over the textbook's, so it names only what differs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple, TypeAlias
+
+
+class Colours(NamedTuple):
+    """What fills a shape, draws its outline or line, and colours its letters; "none" is nothing."""
+
+    fill: str = "none"
+    stroke: str = "none"
+    text: str = "none"
+
+
+Table: TypeAlias = Mapping[str, Colours]
+
+BLACK = "#000000"
+TEXTBOOK: dict[str, Colours] = {
+    "paper": Colours("#FFFFFF"),
+    "box": Colours("none", BLACK, BLACK),
+    "circle": Colours("#B2D9FF", BLACK, BLACK),
+    "parameters": Colours("#66BFFF", BLACK, BLACK),
+    "dots": Colours("none", "none", BLACK),
+    "link": Colours("none", BLACK),
+    "cut": Colours("none", "#8C8C8C"),
+    "scaled": Colours("none", "#C05000"),
+    "pill": Colours("#FFFFFF", "#C05000", "#C05000"),
+    "text": Colours("none", "none", BLACK),
+    "muted": Colours("none", "none", "#5F6368"),
+}
+INK, PAPER = "#E8EAED", "#14171A"
+DARK: dict[str, Colours] = {
+    "paper": Colours(PAPER),
+    "box": Colours("none", INK, INK),
+    "circle": Colours("#24527A", INK, INK),
+    "parameters": Colours("#2F7EC4", INK, INK),
+    "dots": Colours("none", "none", INK),
+    "link": Colours("none", INK),
+    "cut": Colours("none", "#8C8C8C"),
+    "scaled": Colours("none", "#FF9D5C"),
+    "pill": Colours(PAPER, "#FF9D5C", "#FF9D5C"),
+    "text": Colours("none", "none", INK),
+    "muted": Colours("none", "none", "#9AA0A6"),
+}
+PRINT: dict[str, Colours] = TEXTBOOK | {
+    "circle": Colours("#E6E6E6", BLACK, BLACK),
+    "parameters": Colours("#BFBFBF", BLACK, BLACK),
+    "cut": Colours("none", "#808080"),
+    "scaled": Colours("none", BLACK),
+    "pill": Colours("#FFFFFF", BLACK, BLACK),
+}
+
+
+@dataclass(frozen=True)
+class Theme:
+    """A table of colours, and the one that takes its place on dark pages, if there is one."""
+
+    name: str
+    light: Table
+    dark: Table | None = None
+
+    def __getitem__(self, kind: str) -> Colours:
+        return self.light[kind]
+
+
+THEMES = {
+    "textbook": Theme("textbook", TEXTBOOK, DARK),
+    "dark": Theme("dark", DARK),
+    "print": Theme("print", PRINT),
+}
+
+
+def theme_of(theme: str | Mapping[str, str | tuple[str, ...]]) -> Theme:
+    """The theme of this name, or the textbook's with a user's colours laid over it.
+
+    theme: "textbook", "dark", "print", or a table: a class with its colour (of the area, where
+        it has one, else of the line or the letters), or with (fill, stroke, text).
+    Raises ValueError for an unknown name or class.
+
+    >>> from viz.themes import theme_of
+    >>> theme_of({"parameters": "gold"})["parameters"]
+    Colours(fill='gold', stroke='#000000', text='#000000')
+    """
+    if isinstance(theme, str):
+        if theme not in THEMES:
+            raise ValueError(
+                f"theme is one of {', '.join(map(repr, THEMES))}, or a table of colours, "
+                f"not {theme!r}"
+            )
+        return THEMES[theme]
+    table = dict(TEXTBOOK)
+    for kind, colours in theme.items():
+        if kind not in table:
+            raise ValueError(f"a theme has colours for {', '.join(table)}, but not for {kind!r}")
+        known = table[kind]
+        if not isinstance(colours, str):
+            table[kind] = Colours(*colours)
+        elif known.fill != "none":
+            table[kind] = known._replace(fill=colours)
+        elif known.stroke != "none":
+            table[kind] = known._replace(stroke=colours)
+        else:
+            table[kind] = known._replace(text=colours)
+    digest = hashlib.sha256(repr(sorted(table.items())).encode()).hexdigest()[:8]
+    return Theme(f"own-{digest}", table)
