@@ -25,9 +25,10 @@ from tinygrad_rnn.engine.tensor import Tensor
 from tinygrad_rnn.engine.transforms import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 from tinygrad_rnn.recurrent.cells import GRUCell, LSTMCell, RNNCell
 from tinygrad_rnn.recurrent.randomized import Randomized
-from tinygrad_rnn.recurrent.stacked import Stacked, from_torch
+from tinygrad_rnn.recurrent.stacked import Stacked
 from tinygrad_rnn.recurrent.state import detach, reset
 from tinygrad_rnn.recurrent.stream import stream
+from tinygrad_rnn.recurrent.torch_weights import from_torch, to_torch
 from tinygrad_rnn.recurrent.truncation import TBPTT, Full, Subsequence, Window
 from tinygrad_rnn.recurrent.unroll import unroll
 from tinygrad_rnn.training import schedules
@@ -93,6 +94,7 @@ __all__ = [
     "step",
     "stream",
     "tape",
+    "to_torch",
     "unroll",
     "value_and_grad",
     "vjp",

@@ -170,57 +170,6 @@ def test_messages_for_states_that_do_not_fit(given):
         tg.GRUCell(D, H)(x[:, :2], h)
 
 
-# The same weights elsewhere -----------------------------------------------------------------
-
-
-@pytest.mark.parametrize("layers", [1, 2])
-@pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU"])
-@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-12), (np.float32, 1e-5)])
-def test_the_weights_of_torch_give_the_values_and_gradients_of_torch(
-    kind, bias, layers, dtype, tolerance
-):
-    torch = pytest.importorskip("torch")
-    torch.manual_seed(0)
-    kwargs = {"num_layers": layers, "bias": bias, "dtype": getattr(torch, np.dtype(dtype).name)}
-    module = getattr(torch.nn, kind)(D, H, **kwargs)
-    cell = tg.from_torch(module, dtype)
-    rng = np.random.default_rng(1)
-    xs, weight = rng.normal(size=(30, B, D)).astype(dtype), rng.normal(size=(30, B, H))
-
-    theirs = torch.tensor(xs, requires_grad=True)
-    outputs, _ = module(theirs)
-    (outputs * torch.tensor(weight.astype(dtype))).sum().backward()
-
-    ours = tg.Tensor(xs, requires_grad=True)
-    states, _ = tg.unroll(cell, ours)
-    stacked = np.stack([cell.output(state) for state in states])
-    assert stacked.dtype == dtype
-    np.sum(stacked * weight.astype(dtype)).backward()
-
-    def close(found, expected):
-        scale = max(1, np.max(np.abs(expected)))
-        np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance * scale)
-
-    close(stacked.data, outputs.detach().numpy())
-    close(ours.grad, theirs.grad.numpy())
-    for n in range(layers):
-        layer = cell.cells[n] if layers > 1 else cell
-        close(layer.W_xh.grad, getattr(module, f"weight_ih_l{n}").grad.numpy().T)
-        close(layer.W_hh.grad, getattr(module, f"weight_hh_l{n}").grad.numpy().T)
-        if bias:
-            close(layer.b_h.grad, getattr(module, f"bias_ih_l{n}").grad.numpy())
-        if bias and kind == "GRU":
-            close(layer.b_hn.grad, getattr(module, f"bias_hh_l{n}").grad.numpy()[-H:])
-
-
-def test_only_what_can_be_carried_over_is():
-    torch = pytest.importorskip("torch")
-    for module in (torch.nn.Linear(2, 2), torch.nn.GRU(2, 2, bidirectional=True)):
-        with pytest.raises(TypeError, match="in one direction"):
-            tg.from_torch(module)
-
-
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("run", [tg.unroll, tg.scan])
 @pytest.mark.parametrize("make", [tg.RNNCell, tg.LSTMCell, tg.GRUCell])

@@ -1,15 +1,12 @@
-"""Several layers as one cell, and cells with the weights of another framework's layers."""
+"""Several layers as one cell."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from tinygrad_rnn.engine.tensor import Tensor
 from tinygrad_rnn.engine.transforms import leaves, rebuilt
-from tinygrad_rnn.recurrent.cells import GRUCell, LSTMCell, RNNCell
 
 
 class Stacked:
@@ -89,40 +86,3 @@ def output_of(cell: Any, state: Any) -> Any:
     """What a layer above sees of a state: what the cell says, or else the state's first part."""
     output = getattr(cell, "output", None)
     return leaves(state)[0] if output is None else output(state)
-
-
-def from_torch(module: Any, dtype: Any = np.float64) -> Any:
-    """A cell that computes what a `torch.nn.RNN`, `LSTM` or `GRU` computes, with its weights.
-
-    module: of one layer or several (then a `Stacked`), in one direction; PyTorch itself is not
-        needed here, only what the module offers.
-    dtype: of the parameters.
-    Raises TypeError for another module, or one with two directions or projections.
-
-    PyTorch keeps W_xhᵀ and W_hhᵀ, and two biases where one would do.
-    """
-    make = _CELLS.get(type(module).__name__)
-    if make is None or module.bidirectional or module.proj_size:
-        raise TypeError(
-            f"weights can be carried over from a torch.nn.RNN, LSTM or GRU in one direction and "
-            f"without projections, not from {module!r}"
-        )
-    weights = {name: value.detach().cpu().numpy() for name, value in module.named_parameters()}
-    cells = []
-    for layer in range(module.num_layers):
-        W_xh, W_hh = weights[f"weight_ih_l{layer}"].T, weights[f"weight_hh_l{layer}"].T
-        options = {"nonlinearity": module.nonlinearity} if make is RNNCell else {}
-        cell = make(len(W_xh), len(W_hh), bias=module.bias, rng=0, dtype=dtype, **options)
-        cell.W_xh.data, cell.W_hh.data = W_xh.astype(dtype), W_hh.astype(dtype)
-        if cell.b_h is not None:
-            from_x = weights[f"bias_ih_l{layer}"].astype(dtype)
-            from_h = weights[f"bias_hh_l{layer}"].astype(dtype)
-            if isinstance(cell, GRUCell) and cell.b_hn is not None:
-                cell.b_hn.data = from_h[-cell.hidden_size :].copy()
-                from_h[-cell.hidden_size :] = 0
-            cell.b_h.data = from_x + from_h
-        cells.append(cell)
-    return cells[0] if len(cells) == 1 else Stacked(cells)
-
-
-_CELLS: dict[str, Any] = {"RNN": RNNCell, "LSTM": LSTMCell, "GRU": GRUCell}

@@ -1,0 +1,200 @@
+"""Weights from PyTorch and to it: of a recurrent layer or cell, or of a model that has some.
+
+PyTorch keeps W_xhᵀ and W_hhᵀ, one matrix per layer and direction, and two biases where one would
+do (in all but the GRU's candidate): ours is their sum, and on the way back the second is zero.
+What travels is the state dict; a module's options are honoured, or it is refused.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from tinygrad_rnn.engine.tensor import Tensor
+from tinygrad_rnn.recurrent.cells import Cell, GRUCell, LSTMCell, RNNCell
+from tinygrad_rnn.recurrent.stacked import Stacked
+
+Arrays = dict[str, Any]
+
+RECURRENT = re.compile(r"(?P<prefix>(?:.*\.)?)(?:weight|bias)_(?:ih|hh|hr)(?P<layer>_l\d+.*)?")
+"""What the parameters of recurrent layers, and of single cells, are called."""
+
+KINDS: dict[int, Any] = {1: RNNCell, 3: GRUCell, 4: LSTMCell}
+"""The cells by their number of gates, which the shape of W_hh shows."""
+
+
+def from_torch(source: Any, dtype: Any = None, nonlinearity: str = "tanh") -> Any:
+    """A cell with the weights of a PyTorch layer, or a model with those of a PyTorch module.
+
+    source: a `torch.nn.RNN`, `LSTM` or `GRU` of any number of layers, a `torch.nn.RNNCell`,
+        `LSTMCell` or `GRUCell`, another module, or the `state_dict()` of one. PyTorch itself is
+        not needed, only what the module offers.
+    dtype: of the parameters; None keeps that of the source.
+    nonlinearity: of an RNN whose state dict is given; a module says it itself.
+    Returns a cell, or a `Stacked` of the layers. For a module that has other parameters as well,
+    a dict as nested as its parts: cells, and Tensors under PyTorch's own names and in its shapes
+    (`h @ out["weight"].T + out["bias"]` is what a Linear called out computes).
+    Raises TypeError for batch_first (sequences here are (T, batch, input)), dropout in training,
+    projections and two directions in one layer; for the weights alone, give the state dict.
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> cell = tg.from_torch({"weight_ih": np.ones((12, 2)), "weight_hh": np.ones((12, 3))})
+    >>> cell
+    LSTMCell(2, 3, bias=False)
+    """
+    kinds = {"": nonlinearity}
+    if not isinstance(source, Mapping):
+        kinds = dict(_options(source))
+        source = source.state_dict()
+    arrays = {name: _array(value, dtype) for name, value in source.items()}
+    parts: dict[str, Arrays] = {}
+    for name, array in arrays.items():
+        match = RECURRENT.fullmatch(name)
+        prefix = match["prefix"] if match else name
+        parts.setdefault(prefix, {})[name.removeprefix(prefix)] = array
+    if not any(map(RECURRENT.fullmatch, arrays)):
+        raise TypeError(
+            f"weights are carried over from recurrent layers, cells and modules with some, but "
+            f"there is none among {', '.join(arrays) or 'no parameters'}"
+        )
+    model: dict[str, Any] = {}
+    for prefix, weights in parts.items():
+        if "" in weights:  # a parameter of its own
+            array = weights[""]
+            made: Any = Tensor(array, requires_grad=array.dtype.kind == "f", name=prefix)
+        else:
+            made = _layers(weights, kinds.get(prefix, nonlinearity))
+        if not prefix:
+            return made
+        *path, last = prefix.removesuffix(".").split(".")
+        place = model
+        for part in path:
+            place = place.setdefault(part, {})
+        place[last] = made
+    return model
+
+
+def to_torch(model: Any, module: Any = None) -> Any:
+    """The weights of a cell or model as PyTorch has them: the way back from `from_torch`.
+
+    model: a built-in cell, a `Stacked` of them, or a dict of these and Tensors, nested as the
+        PyTorch module is.
+    module: the PyTorch layer, cell or module whose weights are to become these; it is returned.
+    Without one, returns the state dict, of NumPy arrays, in the names of layers.
+    Raises TypeError for what PyTorch does not have (residual or identity cells, functions) and
+    for a module that would compute something else; what else does not fit, PyTorch says.
+
+    >>> import tinygrad_rnn as tg
+    >>> {name: array.shape for name, array in tg.to_torch(tg.GRUCell(2, 3, bias=False)).items()}
+    {'weight_ih_l0': (9, 2), 'weight_hh_l0': (9, 3)}
+    """
+    if module is None:
+        return dict(_state_dict(model, "", {}))
+    import torch
+
+    kinds = dict(_options(module))
+    own = module.state_dict()
+    single = {m["prefix"] for m in map(RECURRENT.fullmatch, own) if m and not m["layer"]}
+    arrays = dict(_state_dict(model, "", kinds))
+    for prefix in single:  # cells are called as layers are, without the layer
+        arrays = {
+            name.removesuffix("_l0") if name.startswith(prefix) else name: array
+            for name, array in arrays.items()
+        }
+    tensors = {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
+    module.load_state_dict(tensors)
+    return module
+
+
+def _options(module: Any) -> Iterator[tuple[str, str]]:
+    """The nonlinearities of a module's recurrent parts by their prefix; TypeError for options that
+    would be ignored."""
+    if not hasattr(module, "named_modules"):
+        raise TypeError(
+            f"weights are carried over from PyTorch modules and state dicts, not from "
+            f"{type(module).__name__}"
+        )
+    for path, part in module.named_modules():
+        if not hasattr(part, "weight_hh_l0") and not hasattr(part, "weight_hh"):
+            continue
+        where = f"{path or 'the module'} is a {type(part).__name__} with"
+        weights = "give its state_dict() to carry the weights alone over"
+        if getattr(part, "batch_first", False):
+            raise TypeError(
+                f"{where} batch_first, but sequences here are (T, batch, input): "
+                f"swap the axes of inputs and outputs, and {weights}"
+            )
+        if getattr(part, "dropout", 0) and part.training:
+            raise TypeError(
+                f"{where} dropout={part.dropout} in training, which cells do not have: call "
+                f".eval() if it is to compute, or {weights}"
+            )
+        yield f"{path}." if path else "", getattr(part, "nonlinearity", "tanh")
+
+
+def _array(value: Any, dtype: Any) -> Any:
+    """An array of its own, in plain floats."""
+    if hasattr(value, "detach"):
+        value = value.detach().cpu()
+        if str(value.dtype) == "torch.bfloat16":  # which NumPy does not have
+            value = value.float()
+        value = value.numpy()
+    array = np.array(value)
+    return array if dtype is None or array.dtype.kind != "f" else array.astype(dtype)
+
+
+def _layers(weights: Arrays, nonlinearity: str) -> Any:
+    """The cell, or the layers, with these weights under their names within one module."""
+    if any(name.startswith("weight_hr") for name in weights):
+        raise TypeError("an LSTM with projections (proj_size) has no cell here")
+    if any(name.endswith("_reverse") for name in weights):
+        raise TypeError("a layer of two directions is no cell")
+    suffixes = [n.removeprefix("weight_hh") for n in weights if n.startswith("weight_hh")]
+    cells = [_cell(weights, suffix, nonlinearity) for suffix in suffixes]
+    return cells[0] if len(cells) == 1 else Stacked(cells)
+
+
+def _cell(weights: Arrays, suffix: str, nonlinearity: str) -> Cell:
+    W_xh, W_hh = weights[f"weight_ih{suffix}"].T, weights[f"weight_hh{suffix}"].T
+    bias = f"bias_ih{suffix}" in weights
+    make = KINDS.get(W_hh.shape[1] // len(W_hh))
+    if make is None:
+        raise TypeError(f"there is no cell whose weight_hh has the shape {W_hh.T.shape}")
+    options = {"nonlinearity": nonlinearity} if make is RNNCell else {}
+    cell: Cell = make(len(W_xh), len(W_hh), bias=bias, rng=0, dtype=W_hh.dtype, **options)
+    cell.W_xh.data, cell.W_hh.data = np.ascontiguousarray(W_xh), np.ascontiguousarray(W_hh)
+    if cell.b_h is not None:
+        from_x, from_h = weights[f"bias_ih{suffix}"], weights[f"bias_hh{suffix}"].copy()
+        if isinstance(cell, GRUCell) and cell.b_hn is not None:
+            cell.b_hn.data = from_h[-cell.hidden_size :].copy()
+            from_h[-cell.hidden_size :] = 0
+        cell.b_h.data = from_x + from_h
+    return cell
+
+
+def _state_dict(model: Any, prefix: str, kinds: dict[str, str]) -> Iterator[tuple[str, Any]]:
+    """Names and arrays. kinds: the nonlinearity that a module has under a prefix."""
+    if isinstance(model, Mapping):
+        for name, part in model.items():
+            yield from _state_dict(part, f"{prefix}{name}.", kinds)
+    elif isinstance(model, Tensor):
+        yield prefix.removesuffix("."), model.data
+    else:
+        for n, cell in enumerate(model.cells if isinstance(model, Stacked) else [model]):
+            kind = getattr(cell, "nonlinearity", "tanh")
+            known = type(cell) in KINDS.values() and not getattr(cell, "residual", False)
+            if not known or kind not in ("tanh", "relu"):
+                raise TypeError(f"PyTorch has no layer that computes what {cell!r} computes")
+            if kinds.get(prefix, kind) != kind:
+                raise TypeError(f"{cell!r} cannot be a PyTorch RNN of {kinds[prefix]}")
+            yield f"{prefix}weight_ih_l{n}", cell.W_xh.data.T
+            yield f"{prefix}weight_hh_l{n}", cell.W_hh.data.T
+            if cell.b_h is not None:
+                from_h = np.zeros_like(cell.b_h.data)
+                if isinstance(cell, GRUCell) and cell.b_hn is not None:
+                    from_h[-cell.hidden_size :] = cell.b_hn.data
+                yield f"{prefix}bias_ih_l{n}", cell.b_h.data
+                yield f"{prefix}bias_hh_l{n}", from_h
