@@ -48,7 +48,9 @@ def main(out: Path = Path("out"), small: bool = False) -> dict[str, tg.analysis.
     tanh = tg.RNNCell(1, n, rng=0)
     tanh.W_hh.data = with_radius(1.1, n).T.copy()
     open_gate = tg.LSTMCell(1, n, rng=0)
-    open_gate.b_h.data[n : 2 * n] = 2  # the second block is the forget gate's
+    b_h = open_gate.b_h.data.copy()
+    b_h[n : 2 * n] = 2  # the second block is the forget gate's
+    open_gate.b_h.data = b_h
     cells = {
         "number, 0.9": linear([[0.9]]),
         "number, 1.1": linear([[1.1]]),

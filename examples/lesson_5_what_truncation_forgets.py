@@ -98,7 +98,9 @@ def new_cell(kind: str, hidden: int, rng: np.random.Generator) -> Any:
     if kind == "RNN":
         return tg.RNNCell(2, hidden, rng=rng, dtype=np.float32)
     cell = tg.LSTMCell(2, hidden, rng=rng, dtype=np.float32)
-    cell.b_h.data[hidden : 2 * hidden] = float(kind.split()[1])
+    b_h = cell.b_h.data.copy()
+    b_h[hidden : 2 * hidden] = float(kind.split()[1])
+    cell.b_h.data = b_h
     return cell
 
 

@@ -39,7 +39,7 @@ def test_a_text_that_will_not_do(text, tmp_path):
 def test_the_closed_form_would_notice():
     L, parameters, xs, labels = chapter.linear_network(5, np.random.default_rng(1))
     assert chapter.largest_difference(L, parameters, xs, labels) < 1e-13
-    parameters["W_hh"].data *= 1.001  # of another network
+    parameters["W_hh"].data = parameters["W_hh"].data * 1.001  # of another network
     assert chapter.largest_difference(L, parameters, xs, labels) > 1e-6
 
 

@@ -16,10 +16,10 @@ from tinygrad_rnn.derivatives.functions import (
     sigmoid,
     softmax,
 )
-from tinygrad_rnn.engine import fast_paths as fast_paths
-from tinygrad_rnn.engine.graph import no_grad, scope, step
+from tinygrad_rnn.engine import operators as operators
+from tinygrad_rnn.engine.gradients import contributions, gradients, tape
 from tinygrad_rnn.engine.memory import keep_freed_memory
-from tinygrad_rnn.engine.sweep import contributions, gradients, tape
+from tinygrad_rnn.engine.recording import no_grad, scope, step
 from tinygrad_rnn.engine.table import derivative
 from tinygrad_rnn.engine.tensor import Tensor
 from tinygrad_rnn.engine.transforms import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp

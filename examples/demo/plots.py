@@ -79,7 +79,7 @@ def last_loss_contributions(gain: float, truncation: Any) -> Any:
     """
     rng = np.random.default_rng(0)
     cell = tg.RNNCell(4, 64, bias=False, rng=rng)
-    cell.W_hh.data[...] = rng.normal(0, gain / np.sqrt(64), (64, 64))
+    cell.W_hh.data = rng.normal(0, gain / np.sqrt(64), (64, 64))
     states, _ = tg.unroll(cell, rng.normal(size=(STEPS, 1, 4)), truncation=truncation)
     loss = np.sum(np.square(states[-1])) / 2
     contributions = step_contributions(loss, cell.W_hh, STEPS)

@@ -12,7 +12,7 @@ import pytest
 import tinygrad_rnn as tg
 from tinygrad_rnn.compiler.runtime import checkpoint
 from tinygrad_rnn.compiler.runtime.workspace import Workspace
-from tinygrad_rnn.engine.transforms import leaves
+from tinygrad_rnn.engine.trees import flatten
 
 T, B, D, H = 23, 2, 3, 4
 
@@ -74,14 +74,14 @@ def gradients(cell: Any, truncation: Any = None, **options: Any) -> list[Any]:
     rng = np.random.default_rng(3)
     xs = tg.Tensor(rng.standard_normal((T, B, D)), requires_grad=True)
     first = cell.initial_state(B)
-    parts = [tg.Tensor(rng.standard_normal((B, H)), requires_grad=True) for _ in leaves(first)]
+    parts = [tg.Tensor(rng.standard_normal((B, H)), requires_grad=True) for _ in flatten(first)]
     inputs = [*cell.parameters().values(), xs, *parts]
     for tensor in inputs:
         tensor.grad = None
     state = tuple(parts) if isinstance(first, tuple) else parts[0]
     states, last = tg.scan(cell, xs, state, truncation, **options)
-    loss: Any = sum(np.sum(np.sin(part)) for part in leaves(last))
-    for part in [] if states is None else leaves(states):
+    loss: Any = sum(np.sum(np.sin(part)) for part in flatten(last))
+    for part in [] if states is None else flatten(states):
         loss = loss + np.sum(np.cos(part))
     loss.backward()
     return [loss.data, *(tensor.grad for tensor in inputs)]

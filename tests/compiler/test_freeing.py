@@ -14,7 +14,7 @@ import pytest
 import tinygrad_rnn as tg
 from tinygrad_rnn.compiler.runtime.program import LENGTHS
 from tinygrad_rnn.compiler.runtime.scan import KEPT, run_of
-from tinygrad_rnn.engine.transforms import leaves
+from tinygrad_rnn.engine.trees import flatten
 
 T, B, D, H = 5, 2, 3, 4
 XS = np.random.default_rng(0).normal(size=(T, B, D))
@@ -35,8 +35,8 @@ def no_collector() -> Iterator[None]:
 
 def loss_of(cell: Any, **options: Any) -> Any:
     states, last = tg.scan(cell, XS, **options)
-    total: Any = sum(np.sum(part * part) for part in leaves(last))
-    return sum((np.sum(np.sin(part)) for part in leaves(states)), total)
+    total: Any = sum(np.sum(part * part) for part in flatten(last))
+    return sum((np.sum(np.sin(part)) for part in flatten(states)), total)
 
 
 def penalty(loss: Any, weights: list[Any]) -> Any:

@@ -10,7 +10,7 @@ import pytest
 
 import tinygrad_rnn as tg
 from tests.compiler.test_program import loops
-from tests.compiler.test_scan import CELLS, STRATEGIES, compare, leaves, parameter
+from tests.compiler.test_scan import CELLS, STRATEGIES, compare, flatten, parameter
 
 T, D, H, Q = 7, 3, 4, 5
 W_hq, b_q = parameter(H, Q, seed=3, name="W_hq"), parameter(Q, seed=4, name="b_q")
@@ -41,8 +41,8 @@ def model_of(name: str, loss: Callable[[Any, Any], Any] = entropy) -> Any:
 def state_of(model: Any, batch: int) -> Any:
     """An initial state that needs a gradient, in all parts but the loss."""
     state, loss = model.initial_state(batch)
-    following = iter(parameter(batch, H, seed=n) for n, _ in enumerate(leaves(state)))
-    return tg.engine.transforms.rebuilt(state, following), loss.data
+    following = iter(parameter(batch, H, seed=n) for n, _ in enumerate(flatten(state)))
+    return tg.engine.trees.unflatten(state, following), loss.data
 
 
 @pytest.mark.parametrize("batch", [1, 3])
@@ -62,9 +62,9 @@ def test_a_loss_at_every_step(name: str, truncation: Any, batch: int) -> None:
 @pytest.mark.parametrize("kind", LOSSES)
 def test_the_gradient_of_the_losses_alone(kind: str, name: str, batch: int) -> None:
     model = model_of(name, LOSSES[kind])
-    inputs = [*model.parameters().values(), *OUTPUT, *leaves(state_of(model, batch)[0])]
+    inputs = [*model.parameters().values(), *OUTPUT, *flatten(state_of(model, batch)[0])]
     xs, state = sequence(batch), state_of(model, batch)
-    inputs = [*model.parameters().values(), *OUTPUT, *leaves(state[0])]
+    inputs = [*model.parameters().values(), *OUTPUT, *flatten(state[0])]
     states, _ = tg.unroll(model, xs, state)
     expected = tg.gradients(np.mean(np.stack([loss for _, loss in states])), inputs)
     for block in (None, 3):

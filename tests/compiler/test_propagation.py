@@ -13,7 +13,7 @@ import pytest
 import tinygrad_rnn as tg
 from tests.compiler.test_outputs import LOSSES, OUTPUT, W_hq, entropy, model_of, sequence
 from tests.compiler.test_program import loops
-from tests.compiler.test_scan import CELLS, STRATEGIES, leaves, parameter
+from tests.compiler.test_scan import CELLS, STRATEGIES, flatten, parameter
 from tinygrad_rnn.compiler.runtime.propagation import recorded
 from tinygrad_rnn.engine.table import RULES
 
@@ -42,7 +42,7 @@ def compare(
         loss, last, found = gradients(lambda: propagation(xs, state, reset), parameters)
         assert loss.dtype == expected[0].dtype
         assert loss == pytest.approx(float(expected[0]), rel=1e-14)
-        for mine, theirs in zip(leaves(last), leaves(expected[1]), strict=True):
+        for mine, theirs in zip(flatten(last), flatten(expected[1]), strict=True):
             np.testing.assert_array_equal(mine, theirs)
         for mine, theirs in zip(found, expected[2], strict=True):
             assert type(mine) is np.ndarray and mine.dtype == theirs.dtype
@@ -98,14 +98,14 @@ def test_gradients_are_added_up_and_belong_to_the_caller() -> None:
     parameters = [*model.parameters().values(), *OUTPUT]
     propagation = tg.Propagation(model)
     _, last, once = gradients(lambda: propagation(sequence(3)), parameters)
-    kept = [np.array(part) for part in leaves(last)]
+    kept = [np.array(part) for part in flatten(last)]
     once = [gradient.copy() for gradient in once]
     propagation(sequence(3))
     for tensor, gradient in zip(parameters, once, strict=True):
         np.testing.assert_allclose(tensor.grad, 2 * gradient, rtol=0, atol=1e-14)
         tensor.grad[...] = 7.0
     propagation({"x": -sequence(3)["x"], "y": sequence(3)["y"]})
-    for part, before in zip(leaves(last), kept, strict=True):
+    for part, before in zip(flatten(last), kept, strict=True):
         np.testing.assert_array_equal(part, before)
 
 

@@ -11,7 +11,7 @@ import pytest
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.compiler.frontend.tracer import TraceError
-from tinygrad_rnn.engine.transforms import leaves
+from tinygrad_rnn.engine.trees import flatten
 
 T, B, D, H = 7, 3, 3, 4
 
@@ -23,8 +23,8 @@ def parameter(*shape: int, seed: int = 0, name: str | None = None) -> tg.Tensor:
 
 def stacked(states: Any) -> list[Any]:
     if isinstance(states, list):  # of unroll: one state per step
-        return [np.stack(steps) for steps in zip(*map(leaves, states), strict=True)]
-    return leaves(states)
+        return [np.stack(steps) for steps in zip(*map(flatten, states), strict=True)]
+    return flatten(states)
 
 
 def outcome(
@@ -36,13 +36,13 @@ def outcome(
     **options: Any,
 ) -> list[Any]:
     """Loss, states and all gradients; the loss weighs every entry, and bends the last state."""
-    inputs = [*parameters, *leaves(state), *([xs] if isinstance(xs, tg.Tensor) else [])]
+    inputs = [*parameters, *flatten(state), *([xs] if isinstance(xs, tg.Tensor) else [])]
     for tensor in inputs:
         if isinstance(tensor, tg.Tensor):
             tensor.grad = None
     states, last = run(cell, xs, state, **options)
     rng = np.random.default_rng(5)
-    loss: Any = sum(np.sum(np.sin(part)) for part in leaves(last))
+    loss: Any = sum(np.sum(np.sin(part)) for part in flatten(last))
     for part in stacked(states):
         loss = loss + np.sum(part * rng.standard_normal(part.shape))
     loss.backward()
@@ -273,7 +273,7 @@ def test_program_is_kept_and_follows_what_the_cell_carries() -> None:
     compare(cell, state, [weight])
     cell.weight = parameter(H, H, seed=8)  # the same program, another Tensor
     compare(cell, state, [cell.weight])
-    weight.data *= 3.0
+    weight.data = weight.data * 3.0
     compare(cell, state, [cell.weight])
 
 

@@ -6,7 +6,7 @@ import pytest
 import tinygrad_rnn as tg
 from tests.derivatives.samples import SAMPLES
 from tests.derivatives.test_table import SEVERAL, TABLE, _is_float, name
-from tinygrad_rnn.engine.transforms import leaves
+from tinygrad_rnn.engine.trees import flatten
 
 
 def gradients(function, case, make):
@@ -21,7 +21,7 @@ def gradients(function, case, make):
         return inputs[-1]
 
     y = function(*tracked(case.args), **case.kwargs)
-    values = [v for v in leaves(y) if isinstance(v, tg.Tensor) and v.requires_grad]
+    values = [v for v in flatten(y) if isinstance(v, tg.Tensor) and v.requires_grad]
     total = sum(np.sum(v * v) for v in values)
     return [np.asarray(g) for g in tg.gradients(total, inputs)]
 
@@ -40,7 +40,7 @@ def test_the_table_over_dask():
             if function in SEVERAL:
                 continue
             for case in SAMPLES.get(function, [])[:2]:
-                if any(0 in np.shape(x) for x in leaves(case.args) if _is_float(x)):
+                if any(0 in np.shape(x) for x in flatten(case.args) if _is_float(x)):
                     continue
                 try:
                     over_dask = gradients(function, case, chunked)

@@ -8,7 +8,7 @@ from tests.derivatives.samples import SAMPLES, Case, real
 from tinygrad_rnn.derivatives import COMPOSED, RULES, functions, linalg
 from tinygrad_rnn.derivatives.several import part, parts
 from tinygrad_rnn.engine import transforms
-from tinygrad_rnn.engine.transforms import leaves
+from tinygrad_rnn.engine.trees import flatten
 
 # What is there before any test adds rows of its own.
 TABLE = [*RULES, *COMPOSED]
@@ -67,28 +67,28 @@ def test_row_against_differences(function, case):
 
 def values_of(function, args, kwargs):
     y = function(*args, **kwargs)
-    return parts(y) if function in SEVERAL else leaves(y)
+    return parts(y) if function in SEVERAL else flatten(y)
 
 
 def call(case: Case, function, convert):
     """The value and the gradient of a case, whose float arrays are converted first."""
 
     args = _converted(case.args, convert)
-    places = [n for n, arg in enumerate(args) if any(map(_is_float, leaves(arg)))]
+    places = [n for n, arg in enumerate(args) if any(map(_is_float, flatten(arg)))]
 
     def f(*floats):
         given = dict(zip(places, floats, strict=True))
         y = function(*(given.get(n, arg) for n, arg in enumerate(args)), **case.kwargs)
         y = parts(y) if function in SEVERAL else y
-        return [leaf for leaf in leaves(y) if _is_float(leaf)]
+        return [leaf for leaf in flatten(y) if _is_float(leaf)]
 
-    if any(not _is_float(leaf) for n in places for leaf in leaves(args[n])):
+    if any(not _is_float(leaf) for n in places for leaf in flatten(args[n])):
         pytest.skip("mixed with integers in one list")
     value, pullback = tg.vjp(f, *(args[n] for n in places))
     return (
         value,
-        leaves(pullback([np.ones_like(v) for v in value])),
-        leaves([args[n] for n in places]),
+        flatten(pullback([np.ones_like(v) for v in value])),
+        flatten([args[n] for n in places]),
     )
 
 

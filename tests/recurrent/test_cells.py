@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.engine.transforms import leaves
+from tinygrad_rnn.engine.trees import flatten
 
 B, D, H = 2, 3, 4
 PHI = {"tanh": np.tanh, "relu": lambda x: np.maximum(x, 0), "identity": lambda x: x}
@@ -210,7 +210,7 @@ def test_the_recurrence_has_the_names_and_the_state_of_its_cell():
 def test_a_cell_can_be_pickled(cell):
     again = pickle.loads(pickle.dumps(cell))
     x, state = np.ones((1, 2)), cell.initial_state(1)
-    for mine, theirs in zip(leaves(again(x, state)), leaves(cell(x, state)), strict=True):
+    for mine, theirs in zip(flatten(again(x, state)), flatten(cell(x, state)), strict=True):
         np.testing.assert_array_equal(mine.data, theirs.data)
 
 

@@ -1,16 +1,13 @@
 """Where NaN and infinity come from: a look at every value as it is made, and at every gradient.
 
-Values come out of `apply` and its short ways, and gradients out of `sweep`. While a block is open,
-these are exchanged for ones that look at what comes out; while none is, nothing of this runs.
+A block writes a `Watch` on the mark under which the engine records (`engine/recording.py`). The
+engine shows it every value, and lets it go through the reverse pass.
 """
 
 from __future__ import annotations
 
-import functools
-import operator
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -19,14 +16,19 @@ import numpy as np
 from tinygrad_rnn.analysis import diagnosis
 from tinygrad_rnn.analysis.diagnosis import Call
 from tinygrad_rnn.compiler.frontend.tracer import user_frame
-from tinygrad_rnn.compiler.runtime import propagation
-from tinygrad_rnn.compiler.runtime import scan as running
 from tinygrad_rnn.compiler.runtime.scan import Run, adjoints_of, run_of, unrolled
-from tinygrad_rnn.engine import fast_paths, tensor, transforms
-from tinygrad_rnn.engine import sweep as sweeping
-from tinygrad_rnn.engine.fast_paths import install
-from tinygrad_rnn.engine.graph import Array, Edge, Node, marked, recording
-from tinygrad_rnn.engine.tensor import STRAIGHT, Tensor, unwrap
+from tinygrad_rnn.engine.apply import unwrap
+from tinygrad_rnn.engine.backward import (
+    Pull,
+    plain_pass,
+    pull_on_arrays,
+    pull_on_tensors,
+    under_mark_of,
+)
+from tinygrad_rnn.engine.graph import Array, Edge, Node
+from tinygrad_rnn.engine.recording import current_mark, marked
+from tinygrad_rnn.engine.tensor import Tensor
+from tinygrad_rnn.engine.trees import flatten
 
 
 @contextmanager
@@ -55,225 +57,123 @@ def anomaly(infinite: bool = True) -> Iterator[None]:
     1, is finite: it divided by zero, so keep the argument away from there, for example by adding
     a small constant
     """
-    wrong = _not_finite if infinite else np.isnan
+    watch = Watch(_not_finite if infinite else np.isnan)
+    mark = current_mark()
     ignored = np.errstate(over="ignore", divide="ignore", invalid="ignore")
-    with EXCHANGE, watch.looking(wrong=wrong, values=True), ignored:
-        yield
+    with marked(mark and mark._replace(watch=watch)), ignored:
+        try:
+            yield
+        finally:
+            watch.is_open = False
 
 
 def _not_finite(array: Array) -> Array:
     return ~np.isfinite(array)
 
 
-class Watch(threading.local):
-    """What this thread looks for.
+LINES: WeakKeyDictionary[Node, str] = WeakKeyDictionary()
+"""Where in the user's code nodes were recorded."""
 
-    wrong: the function that finds it; None outside of a block. values: whether values are looked
-    at too, and not gradients alone. lines: where in the user's code nodes were recorded.
+
+class Watch:
+    """What a block looks for, and what the engine shows it.
+
+    wrong: the function that finds it. is_open: until the block ends; nodes that were recorded
+    inside keep the watch on their marks. looks_at_values: not while pull-backs compute, for these
+    values are not the user's.
     """
 
-    wrong: Callable[[Array], Array] | None = None
-    values = True
-
-    def __init__(self) -> None:
-        self.lines: WeakKeyDictionary[Node, str] = WeakKeyDictionary()
+    def __init__(self, wrong: Callable[[Array], Array]) -> None:
+        self.wrong, self.is_open, self.looks_at_values = wrong, True, True
 
     @contextmanager
-    def looking(self, **what: Any) -> Iterator[None]:
-        before = {name: getattr(self, name) for name in what}
-        vars(self).update(what)
+    def _looking_at_values(self, value: bool) -> Iterator[None]:
+        before = self.looks_at_values
         try:
+            self.looks_at_values = value
             yield
         finally:
-            vars(self).update(before)
+            self.looks_at_values = before
 
     def finds(self, value: Any) -> bool:
         """Whether there is anything wrong with the numbers in a value."""
-        wrong = self.wrong
-        return wrong is not None and any(wrong(a).any() for a in diagnosis.numbers_in(value))
+        return any(self.wrong(a).any() for a in diagnosis.numbers_in(value))
 
+    # Forward ------------------------------------------------------------------------------
 
-watch = Watch()
-
-
-# Forward ----------------------------------------------------------------------------------
-
-
-def apply_watched(apply: Callable[..., Any]) -> Callable[..., Any]:
-    """`apply`, and a look at what it returns."""
-
-    def call(function: Any, args: Sequence[Any], kwargs: dict[str, Any] | None = None) -> Any:
-        result = apply(function, args, kwargs)
-        _look(result, function, args, kwargs or {})
-        return result
-
-    return call
-
-
-def short_way_watched(
-    function: Callable[..., Any], short_way: Callable[..., Any]
-) -> Callable[..., Any]:
-    """A short way through `apply`, and a look at what it returns."""
-
-    def call(*args: Any) -> Any:
-        result = short_way(*args)
-        _look(result, function, args, {})
-        return result
-
-    return call
-
-
-def last_watched(last_of: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-    """The last state of a scan, and a look at it."""
-
-    def call(states: Tensor) -> Tensor:
-        result = last_of(states)
-        _look(result, operator.getitem, (states, -1), {})
-        return result
-
-    return call
-
-
-def propagation_watched(propagated: Callable[..., Any]) -> Callable[..., Any]:
-    """A propagation with a graph, if there is somebody to look at it."""
-
-    def call(*args: Any) -> Any:
-        return (propagated if watch.wrong is None else propagation.recorded)(*args)
-
-    return call
-
-
-def _look(result: Any, function: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
-    if watch.wrong is None or recording.mark is None:
-        return
-    for value in transforms.leaves(result):
-        if type(value) is Tensor:
-            line = user_frame()
-            if value._node is not None:
-                watch.lines.setdefault(value._node, line)
-            if watch.values and watch.finds(value):
-                _refuse_value(value, Call(function, args, kwargs, recording.mark, line))
-
-
-def _refuse_value(value: Tensor, call: Call) -> None:
-    for argument in call.arguments:
-        if watch.finds(argument):
-            run = run_of(argument.node) if isinstance(argument, Tensor) else None
-            if run is not None:
-                _open(run)
-            raise FloatingPointError(diagnosis.of_argument(argument, call))
-    raise FloatingPointError(diagnosis.of_value(value, call))
-
-
-def _open(run: Run) -> None:
-    """Run the steps of a scan one by one: what is not finite is found at its step."""
-    with watch.looking(values=True), marked(run.mark or recording.mark):
-        unrolled(run.sequence)
-
-
-# Backward ---------------------------------------------------------------------------------
-
-
-def gradients_watched(sweep: Callable[..., Any]) -> Callable[..., Any]:
-    """A sweep that looks at every contribution, and at every gradient, before it is handed on."""
-
-    @functools.wraps(sweep)
-    def reader(
-        outputs: Sequence[Node],
-        seeds: Sequence[Array],
-        create_graph: bool = False,
-        each_use: sweeping.Use | None = None,
-        nodes: Sequence[Node] | None = None,
-        leaves_only: bool = False,
-    ) -> Iterator[tuple[Node, Array]]:
-        if watch.wrong is None:
-            yield from sweep(outputs, seeds, create_graph, each_use, nodes, leaves_only)
+    def value(
+        self, result: Any, function: Any, args: Sequence[Any], kwargs: dict[str, Any]
+    ) -> None:
+        """Look at what a call returned."""
+        mark = current_mark()
+        if not self.is_open or mark is None:
             return
-        gradient: Array = None
+        for value in flatten(result):
+            if type(value) is Tensor:
+                line = user_frame()
+                if value._node is not None:
+                    LINES.setdefault(value._node, line)
+                if self.looks_at_values and self.finds(value):
+                    self._refuse_value(value, Call(function, args, kwargs, mark, line))
 
-        def look(node: Node, edge: Edge, contribution: Array) -> None:
-            if watch.finds(contribution):
-                _refuse_use(node, edge, gradient, contribution)
-            if each_use is not None:
-                each_use(node, edge, contribution)
+    def _refuse_value(self, value: Tensor, call: Call) -> None:
+        for argument in call.arguments:
+            if self.finds(argument):
+                run = run_of(argument.node) if isinstance(argument, Tensor) else None
+                if run is not None:
+                    self._run_step_by_step(run)
+                raise FloatingPointError(diagnosis.of_argument(argument, call))
+        raise FloatingPointError(diagnosis.of_value(value, call))
 
-        for output, seed in zip(outputs, seeds, strict=True):
-            if watch.finds(seed):
+    def _run_step_by_step(self, run: Run) -> None:
+        """Run the steps of a scan one by one: what is not finite is found at its step."""
+        mark = run.mark or current_mark()
+        with self._looking_at_values(True), marked(mark and mark._replace(watch=self)):
+            unrolled(run.sequence)
+
+    # Backward -----------------------------------------------------------------------------
+
+    def passing(
+        self,
+        nodes: Sequence[Node],
+        pending: dict[Node, Array],
+        reach: Collection[Node] | None,
+        create_graph: bool,
+        pull: Pull | None,
+    ) -> Iterator[tuple[Node, Array]]:
+        """The reverse pass, with a look at every contribution and at every sum of them."""
+        for output, seed in pending.items():
+            if self.finds(seed):
                 raise FloatingPointError(diagnosis.of_seed(output, seed))
-        passing = sweep(outputs, seeds, create_graph, look, nodes)
-        while True:
-            with watch.looking(values=False):  # what pull-backs compute is not the user's
-                node, gradient = next(passing, (None, None))
-            if node is None:
-                return
-            if watch.finds(gradient):
-                raise FloatingPointError(diagnosis.of_sum(node, gradient, watch.lines.get(node)))
-            if not (leaves_only and node.edges):
-                yield node, gradient
+        compute = pull or (pull_on_tensors if create_graph else pull_on_arrays)
 
-    return reader
+        def watched(node: Node, edge: Edge, gradient: Array) -> Array:
+            contribution = compute(node, edge, gradient)
+            if self.finds(contribution):
+                self._refuse_use(node, edge, gradient, contribution)
+            return contribution
 
+        def during(node: Node) -> AbstractContextManager[Any]:
+            stack = ExitStack()
+            stack.enter_context(self._looking_at_values(False))
+            if create_graph:
+                stack.enter_context(under_mark_of(node))
+            return stack
 
-def _refuse_use(node: Node, edge: Edge, gradient: Array, contribution: Array) -> None:
-    run = run_of(node)
-    if run is not None:
-        adjoints = {n: unwrap(adjoint) for n, adjoint in adjoints_of(gradient).items()}
-        with watch.looking(values=True), marked(run.mark):
-            run.recorded(adjoints, create_graph=False)  # raises, at the step
-    forward = any(watch.finds(kept) for kept in transforms.leaves(edge[3]))
-    line = watch.lines.get(node)
-    raise FloatingPointError(
-        diagnosis.of_contribution(node, edge, gradient, contribution, forward, line)
-    )
+        for node, gradient in plain_pass(nodes, pending, reach, watched, during):
+            if self.finds(gradient):
+                raise FloatingPointError(diagnosis.of_sum(node, gradient, LINES.get(node)))
+            yield node, gradient
 
-
-# The exchange -----------------------------------------------------------------------------
-
-
-class Exchange:
-    """Open while a block of any thread is: what looks, in the place of what does not."""
-
-    def __init__(self) -> None:
-        self.lock, self.blocks = threading.Lock(), 0
-        self.globals: list[tuple[dict[str, Any], str, Any]] = []
-        self.short_ways: dict[Callable[..., Any], tuple[Any, Any]] = {}
-
-    def __enter__(self) -> None:
-        with self.lock:
-            self.blocks += 1
-            if self.blocks > 1:
-                return
-            for names, name, watched in READERS:
-                self.globals.append((names, name, names[name]))
-                names[name] = watched(names[name])
-            for function, short_way in STRAIGHT.items():
-                watched = short_way_watched(function, short_way)
-                self.short_ways[function] = short_way, watched
-            for function, (_, watched) in self.short_ways.items():
-                install(function, watched)
-
-    def __exit__(self, *problem: Any) -> None:
-        with self.lock:
-            self.blocks -= 1
-            if self.blocks > 0:
-                return
-            for names, name, before in self.globals:
-                names[name] = before
-            for function, (before, watched) in self.short_ways.items():
-                if STRAIGHT.get(function) is watched:  # a rule that was entered meanwhile stays
-                    install(function, before)
-            self.globals.clear()
-            self.short_ways.clear()
-
-
-READERS: list[tuple[dict[str, Any], str, Callable[..., Any]]] = [
-    (vars(tensor), "apply", apply_watched),
-    (vars(fast_paths), "apply", apply_watched),
-    (vars(running), "last_of", last_watched),
-    (vars(propagation), "propagated", propagation_watched),
-    (vars(sweeping), "sweep", gradients_watched),
-    (vars(transforms), "sweep", gradients_watched),
-]
-"""What computes values and gradients, by the modules that call it and their names for it."""
-
-EXCHANGE = Exchange()
+    def _refuse_use(self, node: Node, edge: Edge, gradient: Array, contribution: Array) -> None:
+        run = run_of(node)
+        if run is not None:
+            adjoints = {n: unwrap(adjoint) for n, adjoint in adjoints_of(gradient).items()}
+            mark = run.mark
+            with self._looking_at_values(True), marked(mark and mark._replace(watch=self)):
+                run.recorded(adjoints, create_graph=False)  # raises, at the step
+        forward = any(self.finds(kept) for kept in flatten(edge[3]))
+        line = LINES.get(node)
+        raise FloatingPointError(
+            diagnosis.of_contribution(node, edge, gradient, contribution, forward, line)
+        )

@@ -10,10 +10,13 @@ import numpy as np
 from tinygrad_rnn.compiler.frontend.tracer import Traced
 from tinygrad_rnn.compiler.runtime.scan import Adjoints, scan
 from tinygrad_rnn.derivatives.several import Several
+from tinygrad_rnn.engine.apply import unwrap
 from tinygrad_rnn.engine.errors import name_of
-from tinygrad_rnn.engine.graph import Array, Edge, Leaf, Mark, Node
-from tinygrad_rnn.engine.tensor import Tensor, unwrap
-from tinygrad_rnn.engine.transforms import alias, leaves
+from tinygrad_rnn.engine.graph import Array, Edge, Leaf, Node
+from tinygrad_rnn.engine.recording import Mark
+from tinygrad_rnn.engine.tensor import Tensor
+from tinygrad_rnn.engine.transforms import alias
+from tinygrad_rnn.engine.trees import flatten
 
 
 class Call(NamedTuple):
@@ -28,7 +31,7 @@ class Call(NamedTuple):
     @property
     def arguments(self) -> list[Any]:
         """The arrays and numbers that went in."""
-        given = leaves([list(self.args), dict(self.kwargs)])
+        given = flatten([list(self.args), dict(self.kwargs)])
         numbers = (float, int) if isinstance(self.function, np.ufunc) else float
         return [x for x in given if isinstance(x, numbers) or hasattr(x, "dtype")]
 

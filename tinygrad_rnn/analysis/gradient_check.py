@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_rnn.engine.graph import no_grad
+from tinygrad_rnn.engine.recording import no_grad
 from tinygrad_rnn.engine.table import plain
-from tinygrad_rnn.engine.transforms import Tree, leaves, rebuilt, value_and_grad
+from tinygrad_rnn.engine.transforms import value_and_grad
+from tinygrad_rnn.engine.trees import Tree, flatten, unflatten
 
 EVERY_ENTRY = 64
 """Up to this size each entry of an argument is varied by itself; beyond, random directions are."""
@@ -54,8 +55,8 @@ def check_gradients(
 
     def of_variables(*values: Any) -> Tree:
         given = iter(values)
-        everything = [next(given) if _is_float(leaf) else leaf for leaf in leaves(args)]
-        return f(*rebuilt(args, iter(everything)))
+        everything = [next(given) if _is_float(leaf) else leaf for leaf in flatten(args)]
+        return f(*unflatten(args, iter(everything)))
 
     if not variables:
         raise TypeError("there is nothing to check: no argument is, or holds, an array of floats")
@@ -77,7 +78,7 @@ def _check(
     weights: list[Any] = []
 
     def projected(*values: Any) -> Any:
-        outputs = [y for y in leaves(f(*values)) if _is_float(y)]
+        outputs = [y for y in flatten(f(*values)) if _is_float(y)]
         if not weights:
             weights.extend(rng.uniform(0.5, 1.5, np.shape(y)) for y in outputs)
         return sum((np.sum(w * y) for w, y in zip(weights, outputs, strict=True)), np.float64(0))

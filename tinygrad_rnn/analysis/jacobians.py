@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_rnn.engine.gradients import gradients
 from tinygrad_rnn.engine.graph import Array
-from tinygrad_rnn.engine.sweep import gradients
 from tinygrad_rnn.engine.tensor import Tensor
-from tinygrad_rnn.engine.transforms import leaves
+from tinygrad_rnn.engine.trees import flatten
 from tinygrad_rnn.recurrent.state import map_state
 from tinygrad_rnn.recurrent.unroll import unroll
 
@@ -35,8 +35,8 @@ def jacobians(cell: Callable[[Any, Any], Any], xs: Any, state: Any = None) -> Ar
     states, _ = unroll(cell, xs, state)
     if not states:
         raise ValueError("a sequence of no steps has no Jacobians")
-    first = state if state is not None else cell.initial_state(len(leaves(states[0])[0]))  # type: ignore[attr-defined]
-    shapes = [np.shape(part) for part in leaves(states[0])]
+    first = state if state is not None else cell.initial_state(len(flatten(states[0])[0]))  # type: ignore[attr-defined]
+    shapes = [np.shape(part) for part in flatten(states[0])]
     if any(len(shape) != 2 for shape in shapes):
         raise ValueError(
             f"each part of the state is to be of shape (batch, width), but they are {shapes}"
@@ -47,13 +47,13 @@ def jacobians(cell: Callable[[Any, Any], Any], xs: Any, state: Any = None) -> Ar
     result = np.empty((len(states), batch, n, n))
 
     def copied(value: Any) -> Array:
-        return np.repeat(value.data if isinstance(value, Tensor) else np.asarray(value), n, axis=0)
+        return np.repeat(value._data if isinstance(value, Tensor) else np.asarray(value), n, axis=0)
 
     for t, entering in enumerate([first, *states[:-1]]):
         copies = map_state(lambda h: Tensor(copied(h), requires_grad=True), entering)
         x = map_state(copied, xs[t])
-        after: Any = np.concatenate(leaves(cell(x, copies)), axis=1)
-        rows = np.concatenate(gradients(after, leaves(copies), seed=seed), axis=1)
+        after: Any = np.concatenate(flatten(cell(x, copies)), axis=1)
+        rows = np.concatenate(gradients(after, flatten(copies), seed=seed), axis=1)
         result[t] = rows.reshape(batch, n, n)
     return result
 

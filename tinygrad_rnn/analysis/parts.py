@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_rnn.engine.gradients import contributions, gradients
 from tinygrad_rnn.engine.graph import Array
-from tinygrad_rnn.engine.sweep import contributions, gradients
 from tinygrad_rnn.engine.tensor import Tensor
-from tinygrad_rnn.engine.transforms import leaves
+from tinygrad_rnn.engine.trees import flatten
 
 
 def gradient_norms(loss: Tensor, states: Sequence[Any]) -> Array:
@@ -25,9 +25,9 @@ def gradient_norms(loss: Tensor, states: Sequence[Any]) -> Array:
     >>> tg.analysis.gradient_norms(last, states)
     array([0.125, 0.25 , 0.5  , 1.   ])
     """
-    parts = [part for state in states for part in leaves(state)]
+    parts = [part for state in states for part in flatten(state)]
     squares = iter([float(np.sum(np.square(g))) for g in gradients(loss, parts)])
-    return np.sqrt([sum(next(squares) for _ in leaves(state)) for state in states])
+    return np.sqrt([sum(next(squares) for _ in flatten(state)) for state in states])
 
 
 def step_contributions(loss: Tensor, tensor: Tensor, steps: int) -> Array:

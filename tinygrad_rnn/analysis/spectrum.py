@@ -54,7 +54,7 @@ def spectrum(W_hh: Any) -> Spectrum:
     spectral radius 0.9, largest singular value 1.53: gradients vanish in the long run, but may
     grow before they do
     """
-    W = W_hh.data if isinstance(W_hh, Tensor) else np.asarray(W_hh)
+    W = W_hh._data if isinstance(W_hh, Tensor) else np.asarray(W_hh)
     if W.ndim != 2 or W.shape[0] != W.shape[1]:
         raise ValueError(
             f"the spectrum is that of a square matrix, but this one has the shape {W.shape}; of a "

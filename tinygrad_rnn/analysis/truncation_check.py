@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from tinygrad_rnn.analysis.gradient_check import directions
-from tinygrad_rnn.engine.graph import no_grad
-from tinygrad_rnn.engine.sweep import gradients
+from tinygrad_rnn.engine.gradients import gradients
+from tinygrad_rnn.engine.recording import no_grad
 from tinygrad_rnn.engine.tensor import Tensor
-from tinygrad_rnn.engine.transforms import leaves
+from tinygrad_rnn.engine.trees import flatten
 from tinygrad_rnn.recurrent.randomized import Randomized
 from tinygrad_rnn.recurrent.state import link, map_state, per_row
 from tinygrad_rnn.recurrent.truncation import Links, Truncation, Windows
@@ -75,7 +75,7 @@ def check_truncated_gradients(
 
     value = frozen_loss()
     for (name, parameter), gradient in zip(parameters.items(), found, strict=True):
-        point = parameter.data
+        point = parameter._data
         for where, direction in directions(point, np.random.default_rng(0)):
             width = step * max(1.0, float(np.max(np.abs(point * (direction != 0)))))
             try:
@@ -109,7 +109,7 @@ class Replay:
         self.constants = constants
 
     def __call__(self, state: Any, factor: Any) -> Any:
-        parts = iter(leaves(next(self.constants)))
+        parts = iter(flatten(next(self.constants)))
         return map_state(lambda h: self._linked(h, next(parts), factor), state)
 
     @staticmethod

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_rnn.derivatives.shapes import as_array, astype, in_dtype
+from tinygrad_rnn.derivatives.shapes import as_array, in_dtype
+from tinygrad_rnn.engine.array_methods import astype
 from tinygrad_rnn.engine.graph import Array
 from tinygrad_rnn.engine.table import (
     composed,

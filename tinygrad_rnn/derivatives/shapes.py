@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_rnn.engine.array_methods import astype
 from tinygrad_rnn.engine.graph import Array
 from tinygrad_rnn.engine.signatures import newer
 from tinygrad_rnn.engine.table import RULES, composed, constant, derivative, plain
@@ -173,12 +174,6 @@ composed(np.diag, _diag)
 composed(np.diagflat, lambda v, k=0: _diag(np.reshape(v, (-1,)), k))
 
 
-def _astype(x: Array, dtype: Any) -> Array:
-    """The same numbers in another dtype."""
-    return x.astype(dtype)
-
-
-astype = derivative(_astype, lambda g, dtype: g)  # the sweep itself gives each gradient its dtype
 composed(newer("astype"), lambda x, dtype: astype(x, dtype))
 
 

@@ -7,16 +7,21 @@ here, for the graph would not see it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, Self, cast
 
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
-from tinygrad_rnn.derivatives.shapes import astype
+from tinygrad_rnn.engine.graph import Array
+from tinygrad_rnn.engine.table import derivative
 
-if TYPE_CHECKING:
-    from tinygrad_rnn.engine.graph import Array
-    from tinygrad_rnn.engine.tensor import Tensor
+
+def _astype(x: Array, dtype: Any) -> Array:
+    """`x.astype(dtype)`."""
+    return x.astype(dtype)
+
+
+astype = derivative(_astype, lambda g, dtype: g)  # the reverse pass gives each gradient its dtype
 
 
 class ArrayMethods(NDArrayOperatorsMixin):
@@ -26,95 +31,95 @@ class ArrayMethods(NDArrayOperatorsMixin):
 
     # Reductions ---------------------------------------------------------------------------
 
-    def sum(self, axis: Any = None, *, keepdims: bool = False) -> Tensor:
-        return _call(np.sum, self, axis=axis, keepdims=keepdims)
+    def sum(self, axis: Any = None, *, keepdims: bool = False) -> Self:
+        return _call(np.sum, self, axis=axis, keepdims=keepdims)  # type: ignore[no-any-return]
 
-    def prod(self, axis: Any = None, *, keepdims: bool = False) -> Tensor:
-        return _call(np.prod, self, axis=axis, keepdims=keepdims)
+    def prod(self, axis: Any = None, *, keepdims: bool = False) -> Self:
+        return _call(np.prod, self, axis=axis, keepdims=keepdims)  # type: ignore[no-any-return]
 
-    def mean(self, axis: Any = None, *, keepdims: bool = False) -> Tensor:
-        return _call(np.mean, self, axis=axis, keepdims=keepdims)
+    def mean(self, axis: Any = None, *, keepdims: bool = False) -> Self:
+        return _call(np.mean, self, axis=axis, keepdims=keepdims)  # type: ignore[no-any-return]
 
-    def var(self, axis: Any = None, *, ddof: float = 0, keepdims: bool = False) -> Tensor:
-        return _call(np.var, self, axis=axis, ddof=ddof, keepdims=keepdims)
+    def var(self, axis: Any = None, *, ddof: float = 0, keepdims: bool = False) -> Self:
+        return _call(np.var, self, axis=axis, ddof=ddof, keepdims=keepdims)  # type: ignore[no-any-return]
 
-    def std(self, axis: Any = None, *, ddof: float = 0, keepdims: bool = False) -> Tensor:
-        return _call(np.std, self, axis=axis, ddof=ddof, keepdims=keepdims)
+    def std(self, axis: Any = None, *, ddof: float = 0, keepdims: bool = False) -> Self:
+        return _call(np.std, self, axis=axis, ddof=ddof, keepdims=keepdims)  # type: ignore[no-any-return]
 
-    def max(self, axis: Any = None, *, keepdims: bool = False) -> Tensor:
-        return _call(np.max, self, axis=axis, keepdims=keepdims)
+    def max(self, axis: Any = None, *, keepdims: bool = False) -> Self:
+        return _call(np.max, self, axis=axis, keepdims=keepdims)  # type: ignore[no-any-return]
 
-    def min(self, axis: Any = None, *, keepdims: bool = False) -> Tensor:
-        return _call(np.min, self, axis=axis, keepdims=keepdims)
+    def min(self, axis: Any = None, *, keepdims: bool = False) -> Self:
+        return _call(np.min, self, axis=axis, keepdims=keepdims)  # type: ignore[no-any-return]
 
-    def cumsum(self, axis: int | None = None) -> Tensor:
-        return _call(np.cumsum, self, axis)
+    def cumsum(self, axis: int | None = None) -> Self:
+        return _call(np.cumsum, self, axis)  # type: ignore[no-any-return]
 
-    def cumprod(self, axis: int | None = None) -> Tensor:
-        return _call(np.cumprod, self, axis)
+    def cumprod(self, axis: int | None = None) -> Self:
+        return _call(np.cumprod, self, axis)  # type: ignore[no-any-return]
 
-    def trace(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
-        return _call(np.trace, self, offset, axis1, axis2)
+    def trace(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Self:
+        return _call(np.trace, self, offset, axis1, axis2)  # type: ignore[no-any-return]
 
     # Shape --------------------------------------------------------------------------------
 
-    def reshape(self, *shape: Any) -> Tensor:
-        return _call(np.reshape, self, shape[0] if len(shape) == 1 else shape)
+    def reshape(self, *shape: Any) -> Self:
+        return _call(np.reshape, self, shape[0] if len(shape) == 1 else shape)  # type: ignore[no-any-return]
 
-    def transpose(self, *axes: Any) -> Tensor:
-        return _call(np.transpose, self, axes[0] if len(axes) == 1 else axes or None)
+    def transpose(self, *axes: Any) -> Self:
+        return _call(np.transpose, self, axes[0] if len(axes) == 1 else axes or None)  # type: ignore[no-any-return]
 
-    def swapaxes(self, axis1: int, axis2: int) -> Tensor:
-        return _call(np.swapaxes, self, axis1, axis2)
+    def swapaxes(self, axis1: int, axis2: int) -> Self:
+        return _call(np.swapaxes, self, axis1, axis2)  # type: ignore[no-any-return]
 
-    def squeeze(self, axis: Any = None) -> Tensor:
-        return _call(np.squeeze, self, axis)
+    def squeeze(self, axis: Any = None) -> Self:
+        return _call(np.squeeze, self, axis)  # type: ignore[no-any-return]
 
-    def ravel(self, order: str = "C") -> Tensor:
-        return _call(np.ravel, self, order=order)
+    def ravel(self, order: str = "C") -> Self:
+        return _call(np.ravel, self, order=order)  # type: ignore[no-any-return]
 
-    def flatten(self, order: str = "C") -> Tensor:
-        return _call(np.ravel, self, order=order)
+    def flatten(self, order: str = "C") -> Self:
+        return _call(np.ravel, self, order=order)  # type: ignore[no-any-return]
 
-    def diagonal(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
-        return _call(np.diagonal, self, offset, axis1, axis2)
+    def diagonal(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Self:
+        return _call(np.diagonal, self, offset, axis1, axis2)  # type: ignore[no-any-return]
 
-    def repeat(self, repeats: Any, axis: int | None = None) -> Tensor:
-        return _call(np.repeat, self, repeats, axis)
-
-    @property
-    def T(self) -> Tensor:
-        return _call(np.transpose, self)
+    def repeat(self, repeats: Any, axis: int | None = None) -> Self:
+        return _call(np.repeat, self, repeats, axis)  # type: ignore[no-any-return]
 
     @property
-    def mT(self) -> Tensor:
-        return _call(np.matrix_transpose, self)
+    def T(self) -> Self:
+        return _call(np.transpose, self)  # type: ignore[no-any-return]
+
+    @property
+    def mT(self) -> Self:
+        return _call(np.matrix_transpose, self)  # type: ignore[no-any-return]
 
     # Entries ------------------------------------------------------------------------------
 
-    def take(self, indices: Any, axis: int | None = None) -> Tensor:
-        return _call(np.take, self, indices, axis)
+    def take(self, indices: Any, axis: int | None = None) -> Self:
+        return _call(np.take, self, indices, axis)  # type: ignore[no-any-return]
 
-    def compress(self, condition: Any, axis: int | None = None) -> Tensor:
-        return cast("Tensor", np.compress(condition, self, axis))  # type: ignore[call-overload]
+    def compress(self, condition: Any, axis: int | None = None) -> Self:
+        return cast(Self, np.compress(condition, self, axis))  # type: ignore[call-overload]
 
-    def clip(self, min: Any = None, max: Any = None) -> Tensor:  # noqa: A002
-        return _call(np.clip, self, min, max)
+    def clip(self, min: Any = None, max: Any = None) -> Self:  # noqa: A002
+        return _call(np.clip, self, min, max)  # type: ignore[no-any-return]
 
-    def round(self, decimals: int = 0) -> Tensor:
-        return _call(np.round, self, decimals)
+    def round(self, decimals: int = 0) -> Self:
+        return _call(np.round, self, decimals)  # type: ignore[no-any-return]
 
-    def dot(self, b: Any) -> Tensor:
-        return _call(np.dot, self, b)
+    def dot(self, b: Any) -> Self:
+        return _call(np.dot, self, b)  # type: ignore[no-any-return]
 
-    def copy(self) -> Tensor:
-        return _call(np.copy, self)
+    def copy(self) -> Self:
+        return _call(np.copy, self)  # type: ignore[no-any-return]
 
-    def astype(self, dtype: Any) -> Tensor:
-        return _call(astype, self, dtype)
+    def astype(self, dtype: Any) -> Self:
+        return _call(astype, self, dtype)  # type: ignore[no-any-return]
 
-    def conj(self) -> Tensor:
-        return _call(np.conjugate, self)
+    def conj(self) -> Self:
+        return _call(np.conjugate, self)  # type: ignore[no-any-return]
 
     # What has no derivative: plain arrays ---------------------------------------------------
 
@@ -137,8 +142,8 @@ class ArrayMethods(NDArrayOperatorsMixin):
         return np.nonzero(self)  # type: ignore[arg-type]
 
 
-def _call(function: Callable[..., Any], array: Any, *args: Any, **kwargs: Any) -> Tensor:
+def _call(function: Callable[..., Any], array: Any, *args: Any, **kwargs: Any) -> Any:
     """What NumPy would ask the array for, without NumPy's asking."""
     if isinstance(function, np.ufunc):
-        return cast("Tensor", array.__array_ufunc__(function, "__call__", array, *args, **kwargs))
-    return cast("Tensor", array.__array_function__(function, (), (array, *args), kwargs))
+        return array.__array_ufunc__(function, "__call__", array, *args, **kwargs)
+    return array.__array_function__(function, (), (array, *args), kwargs)

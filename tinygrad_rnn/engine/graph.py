@@ -6,36 +6,17 @@ which function made a value and from which other nodes; the rest of the engine r
 
 from __future__ import annotations
 
-import gc
 import itertools
-import threading
 import weakref
-from collections.abc import Iterator
-from contextlib import contextmanager
 from operator import attrgetter
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
+
+from tinygrad_rnn.engine.recording import UNMARKED, Mark, current_mark
 
 Array: TypeAlias = Any
 """Whatever speaks NumPy's protocols: an ndarray, a NumPy scalar, a Dask or a CuPy array."""
 
 
-class Mark(NamedTuple):
-    """What the `with` statements around a computation write on the nodes recorded inside."""
-
-    step: int | None = None
-    scope: tuple[str, ...] = ()
-
-
-UNMARKED = Mark()
-
-
-class Recording(threading.local):
-    """Whether this thread records (`mark` is None when it does not), and under which mark."""
-
-    mark: Mark | None = UNMARKED
-
-
-recording = Recording()
 next_position = itertools.count().__next__
 
 
@@ -119,7 +100,7 @@ class Leaf(Node):
         self.shape = shape
         self.dtype = dtype
         self.position = next_position()
-        self.mark = recording.mark or UNMARKED
+        self.mark = current_mark() or UNMARKED
         self.name = name
         self.requires_grad = requires_grad
         self.grad: Array | None = None
@@ -147,78 +128,3 @@ def history(*outputs: Node, differentiable: bool = False) -> list[Node]:
 
 position = attrgetter("position")
 """A node's place on the tape, as a key to sort by."""
-
-
-@contextmanager
-def marked(mark: Mark | None) -> Iterator[None]:
-    """Record under this mark; under None, do not record."""
-    before = recording.mark
-    recording.mark = mark
-    try:
-        yield
-    finally:
-        recording.mark = before
-
-
-@contextmanager
-def no_grad() -> Iterator[None]:
-    """Compute without recording: results of what is done inside need no gradient.
-
-    >>> import tinygrad_rnn as tg
-    >>> w = tg.Tensor(2.0, requires_grad=True)
-    >>> with tg.no_grad():
-    ...     (w * w).requires_grad
-    False
-    """
-    with marked(None):
-        yield
-
-
-@contextmanager
-def step(t: int) -> Iterator[None]:
-    """Mark what is recorded inside as belonging to time step `t`, counted from 0.
-
-    >>> import tinygrad_rnn as tg
-    >>> w = tg.Tensor(2.0, requires_grad=True)
-    >>> with tg.step(3):
-    ...     y = w * w
-    >>> y.node.step
-    3
-    """
-    mark = recording.mark
-    with marked(mark and mark._replace(step=t)):
-        yield
-
-
-@contextmanager
-def scope(name: str) -> Iterator[None]:
-    """Mark what is recorded inside as belonging to the part `name`; scopes nest.
-
-    >>> import tinygrad_rnn as tg
-    >>> w = tg.Tensor(2.0, requires_grad=True)
-    >>> with tg.scope("encoder"), tg.scope("cell"):
-    ...     y = w * w
-    >>> y.node.scope
-    ('encoder', 'cell')
-    """
-    mark = recording.mark
-    with marked(mark and mark._replace(scope=(*mark.scope, name))):
-        yield
-
-
-class CollectorAtRest:
-    """Keeps Python's garbage collector from walking the graph while it grows.
-
-    It looks for reference cycles, of which the graph has none, again and again: half of the time
-    that it takes to record a long sequence. It rests for the whole process, until the block ends.
-    """
-
-    __slots__ = ("enabled",)
-
-    def __enter__(self) -> None:
-        self.enabled = gc.isenabled()
-        gc.disable()
-
-    def __exit__(self, *problem: object) -> None:
-        if self.enabled:
-            gc.enable()

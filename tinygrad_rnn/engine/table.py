@@ -31,7 +31,7 @@ from tinygrad_rnn.engine.rules import Composition, Rule
 RULES: dict[Callable[..., Any], Rule] = {}
 """The table: every function that can be differentiated."""
 
-ON_ENTRY: list[Callable[[Callable[..., Any], Rule], None]] = []
+on_rule_change: list[Callable[[Callable[..., Any], Rule], None]] = []
 """Called with every function and rule that is entered: by whoever has made something of the rows,
 for a row may be entered again with other pull-backs."""
 
@@ -74,7 +74,7 @@ def derivative(
     if not isinstance(function, np.ufunc) and not hasattr(function, "_implementation"):
         function = function if _is_builtin(function) else _overridable(function)
     rule = RULES[function] = Rule(function, pullbacks, named)
-    for made_of_it in ON_ENTRY:
+    for made_of_it in on_rule_change:
         made_of_it(function, rule)
     return function
 
@@ -119,7 +119,7 @@ def composition(function: Callable[..., Any]) -> Composition | None:
 
 def plain(x: Any) -> Array:
     """The array inside a Tensor, where a rule has to decide something that has no derivative."""
-    return x.data if getattr(x, "_records", False) else x
+    return x._data if getattr(x, "_records", False) else x
 
 
 def _is_builtin(function: Callable[..., Any]) -> bool:

@@ -14,13 +14,12 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from tinygrad_rnn.engine.graph import Mark, marked, recording
-from tinygrad_rnn.engine.sweep import between, sweep
+from tinygrad_rnn.engine.backward import reverse_pass
+from tinygrad_rnn.engine.gradients import between
+from tinygrad_rnn.engine.recording import Mark, current_mark, marked
 from tinygrad_rnn.engine.table import derivative, plain
 from tinygrad_rnn.engine.tensor import Tensor
-
-Tree: TypeAlias = Any
-"""An array, or a list, tuple or dict of trees."""
+from tinygrad_rnn.engine.trees import Tree, flatten, unflatten
 
 Argnums: TypeAlias = int | str | Sequence[int | str]
 
@@ -99,14 +98,14 @@ def vjp(f: Callable[..., Tree], *args: Tree) -> tuple[Tree, Callable[[Tree], tup
     >>> pullback(np.array([1.0, 5.0]))
     (array([1., 5.]),)
     """
-    ambient = recording.mark
+    ambient = current_mark()
     enclosed = calls.depth > 0 or any(
-        isinstance(leaf, Tensor) and leaf.requires_grad for leaf in leaves(args)
+        isinstance(leaf, Tensor) and leaf.requires_grad for leaf in flatten(args)
     )
     with marked(ambient or Mark()), calls.inside():
-        variables = [_variable(leaf) for leaf in leaves(args)]
-        output = f(*rebuilt(args, iter(variables)))
-    results = [leaf if isinstance(leaf, Tensor) else Tensor(leaf) for leaf in leaves(output)]
+        variables = [_variable(leaf) for leaf in flatten(args)]
+        output = f(*unflatten(args, iter(variables)))
+    results = [leaf if isinstance(leaf, Tensor) else Tensor(leaf) for leaf in flatten(output)]
     tracked = [result for result in results if result.requires_grad]
     nodes, is_open = between(
         [variable.node for variable in variables], [result.node for result in tracked]
@@ -114,18 +113,20 @@ def vjp(f: Callable[..., Tree], *args: Tree) -> tuple[Tree, Callable[[Tree], tup
     is_open = is_open and enclosed and ambient is not None
 
     def pullback(gradient: Tree) -> tuple[Tree, ...]:
-        seeds = [_seed(g, y) for g, y in zip(leaves(gradient), results, strict=True)]
+        seeds = [_seed(g, y) for g, y in zip(flatten(gradient), results, strict=True)]
         flowing = [seed for seed, y in zip(seeds, results, strict=True) if y.requires_grad]
-        with marked(recording.mark or Mark()):
+        with marked(current_mark() or Mark()):
             wanted = {variable.node: variable for variable in variables}
             found = {
                 wanted[node]: total
-                for node, total in sweep([t.node for t in tracked], flowing, is_open, nodes=nodes)
+                for node, total in reverse_pass(
+                    [t.node for t in tracked], flowing, nodes, create_graph=is_open
+                )
                 if node in wanted
             }
-        return rebuilt(args, (_own(found.get(v), v) for v in variables))  # type: ignore[no-any-return]
+        return unflatten(args, (_own(found.get(v), v) for v in variables))  # type: ignore[no-any-return]
 
-    return rebuilt(output, (r if is_open else r.data for r in results)), pullback
+    return unflatten(output, (r if is_open else r.data for r in results)), pullback
 
 
 def jvp(
@@ -145,7 +146,7 @@ def jvp(
     """
     args, tangents = (x if isinstance(x, tuple | list) else (x,) for x in (args, tangents))
     value, pullback = vjp(f, *args)
-    zeros = rebuilt(value, (np.zeros_like(plain(leaf)) for leaf in leaves(value)))
+    zeros = unflatten(value, (np.zeros_like(plain(leaf)) for leaf in flatten(value)))
     _, transposed = vjp(pullback, zeros)
     return value, transposed(tuple(tangents))[0]
 
@@ -165,7 +166,7 @@ def jacobian(f: Callable[..., Tree], argnums: Argnums = 0) -> Callable[..., Tree
     def matrix(*args: Any, **kwargs: Any) -> Tree:
         of_chosen, chosen, order = _by_argnums(f, argnums, args, kwargs)
         value, pullback = vjp(of_chosen, *chosen)
-        outputs = leaves(value)
+        outputs = flatten(value)
 
         def rows(place: int) -> Tree:
             shape = np.shape(plain(outputs[place]))
@@ -173,17 +174,19 @@ def jacobian(f: Callable[..., Tree], argnums: Argnums = 0) -> Callable[..., Tree
             for entry in range(int(np.prod(shape))):
                 seeds = [np.zeros_like(plain(y)) for y in outputs]
                 seeds[place].flat[entry] = 1
-                each.append(order(pullback(rebuilt(value, iter(seeds)))))
+                each.append(order(pullback(unflatten(value, iter(seeds)))))
             if not each:
-                zero = order(pullback(rebuilt(value, (np.zeros_like(plain(y)) for y in outputs))))
-                return rebuilt(zero, (np.zeros(shape + np.shape(plain(z))) for z in leaves(zero)))
-            columns = zip(*map(leaves, each), strict=True)
-            return rebuilt(
+                zero = order(pullback(unflatten(value, (np.zeros_like(plain(y)) for y in outputs))))
+                return unflatten(
+                    zero, (np.zeros(shape + np.shape(plain(z))) for z in flatten(zero))
+                )
+            columns = zip(*map(flatten, each), strict=True)
+            return unflatten(
                 each[0],
                 (np.stack(column).reshape(shape + np.shape(column[0])) for column in columns),
             )
 
-        return rebuilt(value, map(rows, range(len(outputs))))
+        return unflatten(value, map(rows, range(len(outputs))))
 
     return matrix
 
@@ -209,46 +212,6 @@ def hvp(f: Callable[..., Any], x: Tree, v: Tree) -> Tree:
     array([6., 0.])
     """
     return vjp(grad(f), x)[1](v)[0]
-
-
-# Nested arguments -------------------------------------------------------------------------------
-
-
-def leaves(tree: Tree) -> list[Any]:
-    """The arrays in a nesting of lists, tuples and dicts, in order; None is no array."""
-    if tree is None:
-        return []
-    if isinstance(tree, dict):
-        return [leaf for branch in tree.values() for leaf in leaves(branch)]
-    if isinstance(tree, (list, tuple)):
-        return [leaf for branch in tree for leaf in leaves(branch)]
-    return [tree]
-
-
-def rebuilt(tree: Tree, values: Iterator[Any]) -> Tree:
-    """The same nesting, with the arrays replaced by the values, in order."""
-    if tree is None:
-        return None
-    if isinstance(tree, dict):
-        return {key: rebuilt(branch, values) for key, branch in tree.items()}
-    if isinstance(tree, (list, tuple)):
-        branches = [rebuilt(branch, values) for branch in tree]
-        return type(tree)(*branches) if hasattr(tree, "_fields") else type(tree)(branches)
-    return next(values)
-
-
-def leaves_like(pattern: Tree, tree: Tree) -> list[Any]:
-    """The arrays of a nesting in the order of another one; ValueError if they are nested in
-    different ways."""
-    if isinstance(pattern, dict) and isinstance(tree, dict) and pattern.keys() == tree.keys():
-        pairs = [(branch, tree[key]) for key, branch in pattern.items()]
-    elif isinstance(pattern, (list, tuple)) and isinstance(tree, (list, tuple)):
-        pairs = list(zip(pattern, tree, strict=True))
-    elif isinstance(tree, (dict, list, tuple)) or isinstance(pattern, (dict, list, tuple)):
-        raise ValueError("they are nested in different ways")
-    else:
-        return leaves(tree)
-    return [leaf for first, other in pairs for leaf in leaves_like(first, other)]
 
 
 # Variables --------------------------------------------------------------------------------------

@@ -12,9 +12,9 @@ import numpy as np
 
 from tinygrad_rnn.derivatives.functions import relu, sigmoid
 from tinygrad_rnn.engine.describe import as_typed
-from tinygrad_rnn.engine.fast_paths import tanh
+from tinygrad_rnn.engine.fast_path import tanh
 from tinygrad_rnn.engine.tensor import Tensor, given
-from tinygrad_rnn.engine.transforms import leaves
+from tinygrad_rnn.engine.trees import flatten
 from tinygrad_rnn.recurrent.initial import recurrent, uniform
 
 
@@ -162,12 +162,12 @@ class Recurrence:
 
 def explained(problem: ValueError, cell: Cell | Recurrence, x: Any, state: Any) -> ValueError:
     """One sentence, if it is the shapes that do not fit."""
-    widths = [np.shape(part)[-1:] for part in (x, *leaves(state))]
+    widths = [np.shape(part)[-1:] for part in (x, *flatten(state))]
     if widths == [(cell.input_size,)] + [(cell.hidden_size,)] * (len(widths) - 1) and (
-        len({np.shape(part)[:-1] for part in (x, *leaves(state))}) == 1
+        len({np.shape(part)[:-1] for part in (x, *flatten(state))}) == 1
     ):
         return problem
-    shapes = ", ".join(str(np.shape(part)) for part in leaves(state))
+    shapes = ", ".join(str(np.shape(part)) for part in flatten(state))
     return ValueError(
         f"{cell} takes x of shape (batch, {cell.input_size}) and a state of shape "
         f"(batch, {cell.hidden_size}), but x has the shape {np.shape(x)} and the state {shapes}"

@@ -32,7 +32,7 @@ def recurrent(
     if kind not in ("orthogonal", "identity"):
         raise ValueError(
             f"W_hh begins as 'uniform', 'orthogonal' or 'identity', not as {kind!r}; "
-            f"any other matrix can be written into cell.W_hh.data"
+            f"any other matrix can be assigned: cell.W_hh.data = W"
         )
     blocks = [orthogonal(rng, size) if kind == "orthogonal" else np.eye(size) for _ in range(gates)]
     W = np.concatenate(blocks, axis=1)

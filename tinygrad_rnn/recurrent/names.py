@@ -7,13 +7,13 @@ from collections.abc import Iterable
 from typing import Any
 
 from tinygrad_rnn.engine.tensor import Tensor
-from tinygrad_rnn.engine.transforms import leaves
+from tinygrad_rnn.engine.trees import flatten
 
 
 def names_of(cell: Any, state: Any) -> list[tuple[str, ...]]:
     """What stands before and after the number of the step in the name of each part of a state."""
     named = getattr(cell, "state_names", None)
-    if named is None or len(leaves(named)) != len(leaves(state)):
+    if named is None or len(flatten(named)) != len(flatten(state)):
         return by_place(state)
     return split(named)
 
@@ -24,7 +24,7 @@ def by_place(nested: Any, key: str = "h") -> list[tuple[str, ...]]:
 
 
 def split(templates: Any) -> list[tuple[str, ...]]:
-    return [tuple(template.split("{t}")) for template in leaves(templates)]
+    return [tuple(template.split("{t}")) for template in flatten(templates)]
 
 
 def templates(state: Any, key: str = "h", layer: str = "") -> Any:
@@ -44,7 +44,7 @@ def templates(state: Any, key: str = "h", layer: str = "") -> Any:
 
 def name(state: Any, names: Iterable[tuple[str, ...]], t: int) -> None:
     """Name the parts of a state that have no name yet."""
-    for part, (before, after) in zip(leaves(state), names, strict=False):
+    for part, (before, after) in zip(flatten(state), names, strict=False):
         if isinstance(part, Tensor):
             node = part.node
             if node.name is None:

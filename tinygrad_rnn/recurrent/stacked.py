@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tinygrad_rnn.engine.tensor import Tensor
-from tinygrad_rnn.engine.transforms import leaves, rebuilt
+from tinygrad_rnn.engine.trees import flatten, unflatten
 
 
 class Stacked:
@@ -47,7 +47,7 @@ class Stacked:
         if None in names:
             return None
         return tuple(
-            rebuilt(nested, (f"{name}^({n})" for name in leaves(nested)))
+            unflatten(nested, (f"{name}^({n})" for name in flatten(nested)))
             for n, nested in enumerate(names, 1)
         )
 
@@ -70,7 +70,7 @@ class Stacked:
     def initial_state(self, batch_size: int) -> Any:
         """The tuple of the layers' initial states."""
         states = tuple(cell.initial_state(batch_size) for cell in self.cells)
-        for part, name in zip(leaves(states), leaves(self.state_names), strict=False):
+        for part, name in zip(flatten(states), flatten(self.state_names), strict=False):
             part.named(name.replace("{t}", "0"))
         return states
 
@@ -85,4 +85,4 @@ class Stacked:
 def output_of(cell: Any, state: Any) -> Any:
     """What a layer above sees of a state: what the cell says, or else the state's first part."""
     output = getattr(cell, "output", None)
-    return leaves(state)[0] if output is None else output(state)
+    return flatten(state)[0] if output is None else output(state)

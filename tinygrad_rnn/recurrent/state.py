@@ -11,7 +11,7 @@ from tinygrad_rnn.derivatives.functions import scale_gradient
 from tinygrad_rnn.engine.graph import Array
 from tinygrad_rnn.engine.table import derivative
 from tinygrad_rnn.engine.tensor import Tensor
-from tinygrad_rnn.engine.transforms import leaves, rebuilt
+from tinygrad_rnn.engine.trees import flatten, unflatten
 
 
 def map_state(function: Callable[[Any], Any], state: Any) -> Any:
@@ -21,7 +21,7 @@ def map_state(function: Callable[[Any], Any], state: Any) -> Any:
     >>> map_state(lambda x: 2 * x, {"h": 1, "layers": (2, [3])})
     {'h': 2, 'layers': (4, [6])}
     """
-    return rebuilt(state, map(function, leaves(state)))
+    return unflatten(state, map(function, flatten(state)))
 
 
 def tensor(x: Any) -> Tensor:
@@ -69,7 +69,7 @@ def check_rows(count: int, shape: tuple[int, ...]) -> None:
 def by_rows(change: Callable[[Any, Array], Any], values: Array, state: Any) -> Any:
     """The state with each part changed by one value per sequence, (batch,). A single number beside
     the other parts, such as the loss at the step, belongs to no sequence and stays as it is."""
-    alone = not any(np.ndim(h) for h in leaves(state))
+    alone = not any(np.ndim(h) for h in flatten(state))
     return map_state(lambda h: change(h, per_row(values, h)) if alone or np.ndim(h) else h, state)
 
 
@@ -115,7 +115,7 @@ def reset(state: Any, rows: Any = None) -> Any:
     array([0., 3.])
     """
     if rows is None:
-        return map_state(lambda h: Tensor(np.zeros_like(tensor(h).data), name="0"), state)
+        return map_state(lambda h: Tensor(np.zeros_like(tensor(h)._data), name="0"), state)
     forgotten = np.asarray(rows, bool)
     return by_rows(lambda h, rows: tensor(zero_rows(h, rows)).named("reset"), forgotten, state)
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_rnn.engine.graph import Mark, recording
+from tinygrad_rnn.engine.recording import current_mark, set_mark
 from tinygrad_rnn.engine.tensor import Tensor
-from tinygrad_rnn.engine.transforms import leaves, leaves_like
+from tinygrad_rnn.engine.trees import flatten, flatten_like
 from tinygrad_rnn.recurrent.names import name, names_of
 from tinygrad_rnn.recurrent.state import by_rows, link, map_state, scaled
 from tinygrad_rnn.recurrent.truncation import Links, Truncation, Windows
@@ -71,10 +71,10 @@ def _run(cell: Any, xs: Iterable[Any], state: Any, enter: Linked | Sliding) -> I
     t = -1
     steps = (at_step(xs, n) for n in range(length(xs))) if isinstance(xs, dict) else xs
     for t, x in enumerate(steps):
-        before = recording.mark
+        before = current_mark()
         try:
             if before is not None:
-                recording.mark = Mark(t, before.scope)
+                set_mark(before._replace(step=t))
             x = input_of(x, t)
             check_width(cell, x, t)
             if t == 0:
@@ -87,9 +87,9 @@ def _run(cell: Any, xs: Iterable[Any], state: Any, enter: Linked | Sliding) -> I
             if t == 0:
                 compare(entered, state, t)
             if before is not None:
-                name(leaves_like(nesting, state), names, t + 1)
+                name(flatten_like(nesting, state), names, t + 1)
         finally:
-            recording.mark = before
+            set_mark(before)
         del x, entered  # while the caller has the state, nothing else is held for him
         yield state
     enter.ended(t + 1)
@@ -98,7 +98,7 @@ def _run(cell: Any, xs: Iterable[Any], state: Any, enter: Linked | Sliding) -> I
 def fresh(state: Any, entered: Any) -> Any:
     """The state with a node of its own for each part that the cell has handed through: what is
     cut later is this step's link, and not the caller's value."""
-    given = {id(part) for part in leaves(entered) if isinstance(part, Tensor)}
+    given = {id(part) for part in flatten(entered) if isinstance(part, Tensor)}
     return map_state(lambda h: scaled(h, 1.0) if id(h) in given else h, state)
 
 
@@ -161,6 +161,6 @@ class Entry:
         if np.ndim(rows):
             self.factor[rows] = 0
         if np.all(rows):
-            for part in leaves(self.state):
+            for part in flatten(self.state):
                 if isinstance(part, Tensor) and part.requires_grad and part.node.edges:
                     part.cut()

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_rnn.engine.graph import CollectorAtRest, Mark, recording, scope
+from tinygrad_rnn.engine.collector import without_collection
+from tinygrad_rnn.engine.recording import Mark, current_mark, scope, set_mark
 from tinygrad_rnn.engine.tensor import Tensor, given
-from tinygrad_rnn.engine.transforms import leaves, leaves_like
+from tinygrad_rnn.engine.trees import flatten, flatten_like
 from tinygrad_rnn.recurrent.names import by_place, name, names_of
 from tinygrad_rnn.recurrent.state import link, map_state, tensor
 from tinygrad_rnn.recurrent.state import reset as reset_state
@@ -54,8 +55,7 @@ def unroll(
     >>> len(states), last.shape, last.name
     (5, (2, 4), 'h_5')
     """
-    with CollectorAtRest():
-        return Run(cell, xs, state, reset).unrolled(checked(truncation))
+    return without_collection(lambda: Run(cell, xs, state, reset).unrolled(checked(truncation)))
 
 
 def groups(truncation: Windows, T: int) -> list[tuple[int, int]]:
@@ -84,7 +84,7 @@ class Run:
         self, cell: Any, xs: Any, state: Any, reset: Any, link: Callable[[Any, Any], Any] = link
     ) -> None:
         self.cell, self.link = cell, link
-        self.mark, self.marks = recording.mark, marks(0, length(xs))
+        self.mark, self.marks = current_mark(), marks(0, length(xs))
         self.inputs = inputs_of(cell, xs, self.marks)
         self.state = initial_state(cell, state, self.inputs)
         self.restarts = restarts_of(reset, self.inputs)
@@ -112,7 +112,7 @@ class Run:
         cell, inputs, restarts, link = self.cell, self.inputs, self.restarts, self.link
         names = self.names
         head, tail = names[0] if names else ("", "")
-        before = recording.mark
+        before = current_mark()
         under = self.marks[first:last] if before is self.mark else marks(first, last)
         factors: list[Any] = [None] * len(xi)
         if not (xi == 1).all():
@@ -120,7 +120,7 @@ class Run:
         states = []
         try:
             for t, mark, factor in zip(range(first, last), under, factors, strict=True):
-                recording.mark = mark
+                set_mark(mark)
                 if t > first and factor is not None:
                     state = link(state, factor)
                 if restarts is not None and restarts[t].any():
@@ -132,10 +132,10 @@ class Run:
                     if node.name is None:
                         node.name = f"{head}{t + 1}{tail}"
                 elif mark is not None:
-                    name(leaves_like(self.state, state), names, t + 1)
+                    name(flatten_like(self.state, state), names, t + 1)
                 states.append(state)
         finally:
-            recording.mark = before
+            set_mark(before)
         return states
 
 
@@ -189,24 +189,24 @@ def is_list(xs: Any) -> bool:
 
 def marks(first: int, last: int) -> list[Mark | None]:
     """What the steps first..last−1 are recorded under; None, where nothing is recorded."""
-    mark = recording.mark
+    mark = current_mark()
     if mark is None:
         return [None] * (last - first)
-    scope = mark.scope
-    return [Mark(t, scope) for t in range(first, last)]
+    _, scope, watch = mark
+    return [Mark(t, scope, watch) for t in range(first, last)]
 
 
 def inputs_of(cell: Any, xs: Any, marks: list[Mark | None]) -> list[Any]:
     """The input of each step as a Tensor named x_1, x_2, ..."""
-    before = recording.mark
+    before = current_mark()
     take = at_step if isinstance(xs, dict) else operator.getitem
     inputs = []
     try:
         for t, mark in enumerate(marks):
-            recording.mark = mark
+            set_mark(mark)
             inputs.append(input_of(take(xs, t), t))
     finally:
-        recording.mark = before
+        set_mark(before)
     for t, x in enumerate(inputs if is_list(xs) else inputs[:1]):
         check_width(cell, x, t)
     return inputs
@@ -220,13 +220,13 @@ def at_step(xs: Any, t: int) -> Any:
 def input_of(x: Any, t: int) -> Any:
     """The input of step t as a Tensor, or as a nesting of them, with a name."""
     if type(x) is np.ndarray:
-        return given(x, None if recording.mark is None else f"x_{t + 1}")
+        return given(x, None if current_mark() is None else f"x_{t + 1}")
     if type(x) is Tensor and (node := x._node) is not None:  # of a sequence that is a Tensor
         if node.name is None:
             node.name = f"x_{t + 1}"
         return x
     x = map_state(tensor, x)
-    if recording.mark is not None:
+    if current_mark() is not None:
         name(x, by_place(x, "x"), t + 1)
     return x
 
@@ -255,10 +255,10 @@ def initial_state(cell: Any, state: Any, inputs: list[Any]) -> Any:
             )
         if not inputs:
             raise ValueError("a sequence of no steps has no batch size: give the initial state")
-        state = make(len(leaves(inputs[0])[0]))
+        state = make(len(flatten(inputs[0])[0]))
     if type(state) is not Tensor:
         state = map_state(tensor, state)
-    if recording.mark is not None:
+    if current_mark() is not None:
         name(state, names_of(cell, state), 0)
     return state
 
@@ -268,7 +268,7 @@ def restarts_of(reset: Any, inputs: list[Any]) -> Any:
     if reset is None:
         return None
     rows = np.asarray(reset)
-    batch = np.shape(leaves(inputs[0])[0])[:1] if inputs else ()
+    batch = np.shape(flatten(inputs[0])[0])[:1] if inputs else ()
     if rows.dtype != bool or rows.shape not in [(len(inputs),), (len(inputs), *batch)]:
         raise ValueError(
             f"reset says for every step and sequence whether it begins anew: booleans of shape "

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_rnn.engine.tensor import Tensor
-from tinygrad_rnn.engine.transforms import leaves
+from tinygrad_rnn.engine.trees import flatten
 from tinygrad_rnn.training.array_files import read_arrays, write_arrays
 from tinygrad_rnn.training.nesting import decoded, encoded
 from tinygrad_rnn.training.parameters import distinct
@@ -127,7 +127,7 @@ def _value_of(part: Any) -> tuple[str, Any]:
         return "state", part.state()
     if isinstance(part, np.random.Generator):
         return "generator", part.bit_generator.state
-    tensors = [leaf for leaf in leaves(part) if isinstance(leaf, Tensor) and leaf.requires_grad]
+    tensors = [leaf for leaf in flatten(part) if isinstance(leaf, Tensor) and leaf.requires_grad]
     if tensors or hasattr(part, "parameters") or callable(part):
         return "parameters", {name: _array(p) for name, p in distinct(part).items()}
     return "value", part

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_rnn.engine.tensor import Tensor
-from tinygrad_rnn.engine.transforms import leaves, rebuilt
+from tinygrad_rnn.engine.trees import flatten, unflatten
 from tinygrad_rnn.recurrent.names import names_of
 from tinygrad_rnn.recurrent.stacked import output_of
 
@@ -60,7 +60,7 @@ class WithLoss:
         """Those of the cell, and l_t."""
         inner = self.cell.initial_state(1)
         names = ("{t}".join(parts) for parts in names_of(self.cell, inner))
-        return rebuilt(inner, names), "l_{t}"
+        return unflatten(inner, names), "l_{t}"
 
     def initial_state(self, batch_size: int) -> Any:
         """The cell's own, and a loss of zero; TypeError for a cell that has none."""
@@ -70,7 +70,7 @@ class WithLoss:
                 f"the sequence needs the state to begin with: the pair of the cell's state and 0.0"
             )
         state = self.cell.initial_state(batch_size)
-        return state, no_loss((state if type(state) is Tensor else leaves(state)[0]).dtype)
+        return state, no_loss((state if type(state) is Tensor else flatten(state)[0]).dtype)
 
     def output(self, state: Any) -> Any:
         """What a layer above sees of the state: that of the cell."""

@@ -14,7 +14,7 @@ from tinygrad_rnn.compiler.frontend.trace import Trace
 from tinygrad_rnn.compiler.frontend.tracer import Value
 from tinygrad_rnn.compiler.passes.assembly import assembled, covers
 from tinygrad_rnn.compiler.passes.joining import is_row
-from tinygrad_rnn.engine.transforms import leaves
+from tinygrad_rnn.engine.trees import flatten
 
 TAKEN = {
     *("T", "np", "empty", "program", "forward", "backward", "entering"),
@@ -148,6 +148,6 @@ class Places(Dependence):
     def step_bytes(self) -> int:
         """The bytes of the buffers for one more step, the views of each step counted in."""
         own = [v for v in self.stack if self.stack[v] in self.mine and v not in self.placed]
-        sizes = (np.asarray(a).nbytes for v in own for a in leaves(v.sample))
+        sizes = (np.asarray(a).nbytes for v in own for a in flatten(v.sample))
         views = len(self.forward.owned) + len(self.backward.owned)
         return sum(sizes) + 150 * views

@@ -74,7 +74,7 @@ class Captures:
             if not all(map(operator.is_, look(), things)):
                 return False
         for (shape, dtype, needs), thing in zip(self.facts, self.arrays):  # noqa: B905 (hot)
-            data = thing if needs is None else thing.data
+            data = thing if needs is None else thing._data
             if data.shape != shape or data.dtype != dtype:
                 return False
             if needs is not None and thing._requires_grad is not needs:
@@ -101,7 +101,7 @@ class Captures:
             look_at(kind)(self, thing, name)  # type: ignore[arg-type]
 
     def look_at_tensor(self, thing: Tensor, name: str) -> None:
-        data = thing.data
+        data = thing._data
         self.key += (Tensor, data.shape, data.dtype, thing._requires_grad)
         self.facts.append((data.shape, data.dtype, thing._requires_grad))
         self.arrays.append(thing)
@@ -216,7 +216,7 @@ class Captures:
                 key += (attribute, kind, element)
             elif kind is Tensor and id(element) not in self.seen:  # what a cell has most of
                 self.seen[id(element)] = len(self.seen)
-                data = element.data
+                data = element._data
                 key += (attribute, Tensor, data.shape, data.dtype, element._requires_grad)
                 self.facts.append((data.shape, data.dtype, element._requires_grad))
                 self.arrays.append(element)

@@ -10,8 +10,8 @@ import numpy as np
 
 from tinygrad_rnn.derivatives.functions import scale_gradient
 from tinygrad_rnn.engine.tensor import Tensor
-from tinygrad_rnn.engine.transforms import leaves as parts
-from tinygrad_rnn.engine.transforms import leaves_like, rebuilt
+from tinygrad_rnn.engine.trees import flatten as parts
+from tinygrad_rnn.engine.trees import flatten_like, unflatten
 from tinygrad_rnn.recurrent.names import by_place, identifier, names_of, without_step
 from tinygrad_rnn.recurrent.randomized import Randomized
 from tinygrad_rnn.recurrent.state import check_rows, map_state, zero_rows
@@ -57,20 +57,20 @@ class Sequence:
 
     def sample_input(self) -> Any:
         """One step's input, as the cell of the program takes it."""
-        samples = [_first(x.data if type(x) is Tensor else x) for x in self.input_parts]
+        samples = [_first(x._data if type(x) is Tensor else x) for x in self.input_parts]
         following = iter(samples)
         x = map_state(lambda _: next(following), self.xs)
         return (x, *following) if self.extras else x
 
     def sample_state(self) -> Any:
-        return map_state(lambda h: h.data, self.state)
+        return map_state(lambda h: h._data, self.state)
 
     def steps_of(self, inputs: Iterator[Any]) -> Any:
         """These arrays of all steps, in the form in which `unroll` takes them."""
-        nested = rebuilt(self.xs, inputs)
+        nested = unflatten(self.xs, inputs)
         if not isinstance(nested, tuple | list):
             return nested
-        return [rebuilt(nested, (part[t] for part in parts(nested))) for t in range(self.steps)]
+        return [unflatten(nested, (part[t] for part in parts(nested))) for t in range(self.steps)]
 
     def title(self) -> str:
         name = getattr(self.cell, "__name__", type(self.cell).__name__)
@@ -115,7 +115,7 @@ def prepared(
     flatten(state, states, key)
     sequence.flat = len(key) == count
     for h in states:
-        array = h.data
+        array = h._data
         key += (array.shape, array.dtype, h._requires_grad)
     sequence.extras = ()
     if sequence.truncation is not FULL or reset is not None:
@@ -185,13 +185,13 @@ def stacked(xs: Any) -> Any:
     if all(isinstance(part, numbers.Number) for part in parts(first)):
         return np.asarray(xs)
     try:
-        steps = zip(*[leaves_like(first, step) for step in xs], strict=True)
+        steps = zip(*[flatten_like(first, step) for step in xs], strict=True)
     except ValueError:
         raise ValueError(
             f"all steps are nested in one way, but some are not: the first is {described(first)}, "
             f"others are {', '.join(dict.fromkeys(map(described, xs[1:])))}"
         ) from None
-    return rebuilt(first, (stack(part, "a part of the steps") for part in steps))
+    return unflatten(first, (stack(part, "a part of the steps") for part in steps))
 
 
 def stack(arrays: Any, what: str) -> Any:
@@ -230,7 +230,7 @@ FULL = Full()
 
 def _initial_state(cell: Any, state: Any, x: Any) -> Any:
     """As `unroll` has it. Usual is one that the cell makes and names, and nothing is left to do."""
-    data = x.data if type(x) is Tensor else x
+    data = x._data if type(x) is Tensor else x
     if state is None and data.ndim > 1 and len(data) and hasattr(cell, "initial_state"):
         state = cell.initial_state(data.shape[1])
     for part in state if type(state) is tuple else (state,):

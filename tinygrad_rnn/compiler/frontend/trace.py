@@ -17,12 +17,15 @@ import numpy as np
 from tinygrad_rnn.compiler.frontend.captures import Captures
 from tinygrad_rnn.compiler.frontend.tracer import PACKAGE, Traced, TraceError, Value
 from tinygrad_rnn.compiler.passes.rewrite import ordered
-from tinygrad_rnn.engine.graph import Mark, Node, marked
-from tinygrad_rnn.engine.substitution import exchanged
-from tinygrad_rnn.engine.sweep import between, fit, sweep
+from tinygrad_rnn.engine.backward import pull_on_arrays, reverse_pass
+from tinygrad_rnn.engine.fit import fit
+from tinygrad_rnn.engine.gradients import between
+from tinygrad_rnn.engine.graph import Node
+from tinygrad_rnn.engine.recording import Mark, marked
+from tinygrad_rnn.engine.substitution import substituted
 from tinygrad_rnn.engine.tensor import Tensor
-from tinygrad_rnn.engine.transforms import leaves as parts
-from tinygrad_rnn.engine.transforms import leaves_like
+from tinygrad_rnn.engine.trees import flatten as parts
+from tinygrad_rnn.engine.trees import flatten_like
 from tinygrad_rnn.recurrent.state import map_state
 
 
@@ -113,7 +116,7 @@ def _trace(
     x_tensors = [Tensor(Traced(v), n) for v, n in zip(result.inputs, x_needs, strict=True)]
     h_tensors = [Tensor(Traced(v), v.dtype.kind == "f") for v in result.states]
     result.parameters = [
-        Value(a.data if type(a) is Tensor else a, name)
+        Value(a._data if type(a) is Tensor else a, name)
         for a, name in zip(captured.arrays, captured.names, strict=True)
     ]
     tensors = [
@@ -121,7 +124,7 @@ def _trace(
     ]
     frames = LocalNames(result.inputs + result.states + result.parameters)
     inside = [Tensor(Traced(value), tensor.requires_grad, tensor.name) for tensor, value in tensors]
-    with exchanged([tensor for tensor, _ in tensors], inside), marked(Mark()):
+    with substituted([tensor for tensor, _ in tensors], inside), marked(Mark()):
         x_nested, h_nested = rebuilt(x, x_tensors), rebuilt(state, h_tensors)
         with frames:
             new = cell(x_nested, h_nested)
@@ -152,7 +155,7 @@ def _backward(
             f"they must be equal, so the initial state must have the shape {returned}, or the "
             f"cell is wrong"
         )
-    returned_parts = leaves_like(state, new)  # the keys of a dict may come in another order
+    returned_parts = flatten_like(state, new)  # the keys of a dict may come in another order
     for before, after in zip(parts(state), returned_parts, strict=True):
         if before.dtype != after.dtype:
             raise TraceError(
@@ -161,7 +164,7 @@ def _backward(
             )
     outputs = [h if isinstance(h, Tensor) else Tensor(h) for h in returned_parts]
     result.results = [
-        h.data.value if isinstance(h.data, Traced) else Value(h.data, "", np.array, (h.data,))
+        h._data.value if isinstance(h._data, Traced) else Value(h._data, "", np.array, (h._data,))
         for h in outputs
     ]
     result.adjoints = [
@@ -182,8 +185,8 @@ def _backward(
         )
     found: dict[Node, Traced] = {}
     seeds = [Traced(v) for _, v in flowing]
-    for node, gradient in sweep(
-        [h.node for h, _ in flowing], seeds, each_use=lambda *use: None, nodes=nodes
+    for node, gradient in reverse_pass(
+        [h.node for h, _ in flowing], seeds, nodes, pull=pull_on_arrays
     ):
         found[node] = gradient
         value = gradient.value
@@ -283,9 +286,9 @@ class LocalNames:
         if event != "return" or not is_cells_own(frame.f_code.co_filename):
             return
         for name, thing in frame.f_locals.items():
-            if type(thing) is not Tensor or not isinstance(thing.data, Traced):
+            if type(thing) is not Tensor or not isinstance(thing._data, Traced):
                 continue
-            value = thing.data.value
+            value = thing._data.value
             if not value.name and value.function is not None:
                 value.name = name if name not in self.taken else ""
                 self.taken.add(name)

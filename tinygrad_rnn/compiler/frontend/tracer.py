@@ -162,7 +162,7 @@ class Traced(NDArrayOperatorsMixin):
             return NotImplemented
         if hasattr(function, "__wrapped__") and not function.__module__.startswith("numpy"):
             # A function of the table: not its name is written down but the NumPy in it.
-            args = mapped(args, lambda a: a.data if isinstance(a, Tensor) else a)
+            args = mapped(args, lambda a: a._data if isinstance(a, Tensor) else a)
             result = straight().get(function, function.__wrapped__)(*args, **kwargs)
             given = args[0]
             if isinstance(result, Traced) and isinstance(given, Traced):

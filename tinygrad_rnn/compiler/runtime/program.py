@@ -19,7 +19,7 @@ from tinygrad_rnn.compiler.passes.simplify import simplify
 from tinygrad_rnn.compiler.runtime.plan import Plan, planned
 from tinygrad_rnn.compiler.runtime.workspace import Workspace
 from tinygrad_rnn.engine.tensor import Tensor
-from tinygrad_rnn.engine.transforms import leaves as parts
+from tinygrad_rnn.engine.trees import flatten as parts
 from tinygrad_rnn.recurrent.names import identifier
 from tinygrad_rnn.recurrent.truncation import Windows
 

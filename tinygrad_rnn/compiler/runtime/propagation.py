@@ -15,12 +15,13 @@ from tinygrad_rnn.compiler.runtime.lanes import schedule
 from tinygrad_rnn.compiler.runtime.program import LENGTHS, Program
 from tinygrad_rnn.compiler.runtime.scan import program_for, scan
 from tinygrad_rnn.compiler.runtime.workspace import Workspace
-from tinygrad_rnn.engine.graph import Leaf, recording
-from tinygrad_rnn.engine.substitution import looking
-from tinygrad_rnn.engine.table import ON_ENTRY
+from tinygrad_rnn.engine.graph import Leaf
+from tinygrad_rnn.engine.recording import current_mark
+from tinygrad_rnn.engine.substitution import contents_lock
+from tinygrad_rnn.engine.table import on_rule_change
 from tinygrad_rnn.engine.tensor import Tensor
-from tinygrad_rnn.engine.transforms import leaves as leaves_of
-from tinygrad_rnn.engine.transforms import rebuilt
+from tinygrad_rnn.engine.trees import flatten as leaves_of
+from tinygrad_rnn.engine.trees import unflatten
 from tinygrad_rnn.recurrent.state import map_state
 from tinygrad_rnn.recurrent.truncation import Full, Truncation, Windows
 from tinygrad_rnn.recurrent.unroll import checked
@@ -83,7 +84,9 @@ class Propagation:
         PROPAGATIONS.add(self)
 
     def __call__(self, xs: Any, state: Any = None, reset: Any = None) -> tuple[Any, Any]:
-        return propagated(self, xs, state, reset)
+        mark = current_mark()
+        watched = mark is not None and mark.watch is not None and mark.watch.is_open
+        return (recorded if watched else propagated)(self, xs, state, reset)
 
     def __repr__(self) -> str:
         return f"Propagation({self.model!r}, {self.truncation!r})"
@@ -146,7 +149,7 @@ class Propagation:
             [*seeds, weights],
             schedule(truncation, T) if isinstance(truncation, Windows) else (),
             "state" if any(i <= len(seeds) for i in program.wanted) else "",
-            tuple if is_plain else partial(rebuilt, map_state(lambda _: 0, state)),
+            tuple if is_plain else partial(unflatten, map_state(lambda _: 0, state)),
         )
 
 
@@ -159,25 +162,25 @@ def forget(function: Any, rule: Any) -> None:
         propagation.ready.clear()
 
 
-ON_ENTRY.append(forget)
+on_rule_change.append(forget)
 
 
 def propagated(propagation: Propagation, xs: Any, state: Any, reset: Any) -> tuple[Any, Any]:
     """Forward and back by the program."""
-    with looking:
+    with contents_lock:
         sequence = prepared(
             propagation._model, xs, state, propagation._truncation, reset, loss_alone=True
         )
         ready = propagation.ready_for(sequence)
         program, space, weights, seeds, windows, entering, nested = ready
         given = propagation.arguments(sequence)
-        arrays = [t.data if type(t) is Tensor else t for t in given]
+        arrays = [t._data if type(t) is Tensor else t for t in given]
         leaves = [given[i]._node for i in program.wanted]
     inputs = len(sequence.input_parts)
     stacked = space.forward(arrays, inputs)
     loss = weights.dot(stacked[-1])
     last = nested(iter([states[-1].copy() for states in stacked]))
-    if recording.mark is not None:
+    if current_mark() is not None:
         found = space.backward(seeds, [0] * len(seeds), arrays, inputs, windows, entering)
         for leaf, i in zip(leaves, program.wanted, strict=True):
             gradient = found[i] if type(found[i]) is np.ndarray else np.array(found[i])
@@ -192,4 +195,4 @@ def recorded(propagation: Propagation, xs: Any, state: Any, reset: Any) -> tuple
     loss = np.mean(leaves_of(states)[-1])
     if loss.requires_grad:
         loss.backward()
-    return loss.data, map_state(lambda h: h.data.copy(), last)
+    return loss._data, map_state(lambda h: h._data.copy(), last)

@@ -17,14 +17,15 @@ from tinygrad_rnn.compiler.runtime.lanes import schedule
 from tinygrad_rnn.compiler.runtime.plan import Plan
 from tinygrad_rnn.compiler.runtime.program import Program
 from tinygrad_rnn.compiler.runtime.workspace import Workspace
-from tinygrad_rnn.engine.graph import Array, Leaf, Mark, Node, recording
+from tinygrad_rnn.engine.gradients import gradients
+from tinygrad_rnn.engine.graph import Array, Leaf, Node
+from tinygrad_rnn.engine.recording import Mark, current_mark
 from tinygrad_rnn.engine.rules import Pullback
-from tinygrad_rnn.engine.substitution import exchanged, looking
-from tinygrad_rnn.engine.sweep import gradients
-from tinygrad_rnn.engine.table import ON_ENTRY, RULES
+from tinygrad_rnn.engine.substitution import contents_lock, substituted
+from tinygrad_rnn.engine.table import RULES, on_rule_change
 from tinygrad_rnn.engine.tensor import Tensor, tracked
-from tinygrad_rnn.engine.transforms import leaves as parts
-from tinygrad_rnn.engine.transforms import leaves_like, rebuilt
+from tinygrad_rnn.engine.trees import flatten as parts
+from tinygrad_rnn.engine.trees import flatten_like, unflatten
 from tinygrad_rnn.recurrent.state import map_state
 from tinygrad_rnn.recurrent.truncation import Truncation, Windows
 from tinygrad_rnn.recurrent.unroll import unroll
@@ -71,7 +72,7 @@ def scan(
     >>> states.shape, last.shape
     ((5, 2, 4), (2, 4))
     """
-    with looking:
+    with contents_lock:
         sequence = prepared(cell, xs, state, truncation, reset)
         if sequence.steps == 0:
             if outputs == "last":
@@ -91,7 +92,9 @@ def scan(
 
 
 PROGRAMS: dict[Any, Program] = {}
-ON_ENTRY.append(lambda function, rule: PROGRAMS.clear())  # they were written with the old rules
+on_rule_change.append(
+    lambda function, rule: PROGRAMS.clear()
+)  # they were written with the old rules
 KEPT = 64
 """So many programs are kept; then the oldest goes."""
 
@@ -125,7 +128,7 @@ def scan_source(
     >>> "dW_hh = rows(h_before).T @ rows(dh)" in source
     True
     """
-    with looking:
+    with contents_lock:
         sequence = prepared(cell, xs, state, truncation, reset)
         return program_for(sequence, Captures(cell)).source
 
@@ -142,8 +145,8 @@ def unrolled(sequence: Sequence) -> tuple[Any, Any]:
 class Run:
     """One pass over one sequence, and what its way back needs.
 
-    While it lives, its workspace is its own. Made by a thread that holds `looking`, for all that
-    is asked of the cell's Tensors is asked here.
+    While it lives, its workspace is its own. Made by a thread that holds `contents_lock`, for all
+    that is asked of the cell's Tensors is asked here.
     """
 
     __slots__ = (
@@ -167,10 +170,10 @@ class Run:
         self.sequence, self.program, self.plan = sequence, program, plan
         tensors = [*sequence.state_parts, *sequence.input_parts, *captured.arrays]
         self.tensors = tensors
-        self.arrays = [t.data if type(t) is Tensor else t for t in tensors]
+        self.arrays = [t._data if type(t) is Tensor else t for t in tensors]
         self.wanted = program.wanted
         self.known: tuple[Callable[[], Any], dict[int, Any]] | None = None
-        self.mark = mark = recording.mark if self.wanted else None
+        self.mark = mark = current_mark() if self.wanted else None
         self.nodes = (
             []
             if mark is None
@@ -195,7 +198,12 @@ class Run:
             ]
         if not self.plan.all_states:
             return None, self._nested(tensors)
-        return self._nested(tensors), self._nested([last_of(states) for states in tensors])
+        last = [last_of(states) for states in tensors]
+        mark = current_mark()
+        if mark is not None and mark.watch is not None:
+            for one, states in zip(last, tensors, strict=True):
+                mark.watch.value(one, operator.getitem, (states, -1), {})
+        return self._nested(tensors), self._nested(last)
 
     def _nodes(self, stacked: tuple[Array, ...], mark: Mark) -> list[Node]:
         """The node of the scan; where the state has several parts, also one for each of them."""
@@ -222,7 +230,7 @@ class Run:
     def _nested(self, tensors: list[Any]) -> Any:
         if self.sequence.flat:
             return tensors[0]
-        return rebuilt(self.sequence.state, iter(tensors))
+        return unflatten(self.sequence.state, iter(tensors))
 
     def gradient(self, g: Any, i: int) -> Any:
         """∂L/∂(input i). All are computed together when the first is asked for; the others wait
@@ -230,8 +238,8 @@ class Run:
         known = self.known
         if known is None or known[0]() is not g or i not in known[1]:
             adjoints = adjoints_of(g)
-            if recording.mark is None:
-                adjoints = {n: a.data if type(a) is Tensor else a for n, a in adjoints.items()}
+            if current_mark() is None:
+                adjoints = {n: a._data if type(a) is Tensor else a for n, a in adjoints.items()}
             if any(isinstance(a, Tensor) for a in adjoints.values()):
                 found = self.recorded(adjoints)
             else:
@@ -274,7 +282,7 @@ class Run:
         given = [copies.get(i, tensor) for i, tensor in enumerate(tensors)]
         following, xs = iter(given[:count]), sequence.steps_of(iter(given[count:]))
         carried = [i for i in self.wanted if i >= count + len(sequence.input_parts)]
-        with exchanged([tensors[i] for i in carried], [copies[i] for i in carried]):
+        with substituted([tensors[i] for i in carried], [copies[i] for i in carried]):
             states, last = unroll(
                 sequence.cell,
                 xs,
@@ -285,7 +293,7 @@ class Run:
         if not self.plan.all_states:
             states = [last]
         flat, seeds = [], []
-        in_order = [leaves_like(sequence.state, state) for state in states]
+        in_order = [flatten_like(sequence.state, state) for state in states]
         for n, steps in enumerate(zip(*in_order, strict=True)):
             if n in adjoints:
                 flat.append(np.reshape(np.stack(steps), -1))
@@ -360,9 +368,9 @@ def leaf(array: Array, name: str) -> Leaf:
 
 def last_of(states: Tensor) -> Tensor:
     """`states[-1]`, recorded without asking what kind of index it is."""
-    array = states.data
+    array = states._data
     last = array[-1]
-    mark = recording.mark
+    mark = current_mark()
     if mark is None or not states.requires_grad:
         return Tensor(last)
     ((name, pullback), _) = RULES[operator.getitem].arguments

@@ -12,14 +12,29 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_rnn.engine.graph import Node, recording
+from tinygrad_rnn.engine.apply import not_of_floats
+from tinygrad_rnn.engine.graph import Node
+from tinygrad_rnn.engine.recording import current_mark
 from tinygrad_rnn.engine.rules import Rule
-from tinygrad_rnn.engine.table import ON_ENTRY, RULES
-from tinygrad_rnn.engine.tensor import STRAIGHT, Tensor, apply, not_of_floats
+from tinygrad_rnn.engine.tensor import Tensor
+
+FAST_PATHS: dict[Callable[..., Any], Callable[..., Any]] = {}
+"""Functions whose calls are written out. `operators.py` fills it from the table, and keeps it."""
 
 DOUBLE, SINGLE = np.dtype(np.float64), np.dtype(np.float32)
 
 _new = object.__new__
+
+
+def fast_path(function: Any, rule: Rule) -> Callable[..., Any] | None:
+    """The short way for a function of the table, or None if it has none."""
+    if function is operator.getitem:
+        return binary(rule)
+    if not isinstance(function, np.ufunc) or function.nout != 1 or function.nin > 2:
+        return None
+    if not all(pullback for _, pullback in rule.arguments):
+        return None
+    return unary(rule) if function.nin == 1 else binary(rule)
 
 
 def unary(rule: Rule) -> Callable[[Any], Tensor]:
@@ -27,10 +42,10 @@ def unary(rule: Rule) -> Callable[[Any], Tensor]:
     function, compute, edges = rule.function, rule.compute, rule.edges_for((2,))
 
     def call(x: Any) -> Tensor:
-        a = x.data
+        a = x._data
         result = _new(Tensor)
-        y = result.data = compute(a)
-        mark = recording.mark
+        y = result._data = compute(a)
+        mark = current_mark()
         if x._requires_grad and mark is not None:
             result._requires_grad = True
             node = x._node
@@ -38,6 +53,8 @@ def unary(rule: Rule) -> Callable[[Any], Tensor]:
         else:
             result._requires_grad = False
             result._node = None
+        if mark is not None and mark.watch is not None:
+            mark.watch.value(result, function, (x,), {})
         return result
 
     return call
@@ -53,14 +70,14 @@ def binary(rule: Rule) -> Callable[[Any, Any], Tensor]:
         kind = 0
         a1, a2 = x1, x2
         if type(x1) is Tensor:
-            a1 = x1.data
+            a1 = x1._data
             kind = 6 if x1._requires_grad else 3
         if type(x2) is Tensor:
-            a2 = x2.data
+            a2 = x2._data
             kind += 2 if x2._requires_grad else 1
         result = _new(Tensor)
-        y = result.data = compute(a1, a2)
-        mark = recording.mark
+        y = result._data = compute(a1, a2)
+        mark = current_mark()
         edges = edges_of[kind]
         if edges is not None and mark is not None:
             dtype = y.dtype
@@ -71,6 +88,8 @@ def binary(rule: Rule) -> Callable[[Any, Any], Tensor]:
         else:
             result._requires_grad = False
             result._node = None
+        if mark is not None and mark.watch is not None:
+            mark.watch.value(result, function, (x1, x2), {})
         return result
 
     return call
@@ -79,59 +98,5 @@ def binary(rule: Rule) -> Callable[[Any, Any], Tensor]:
 def tanh(x: Any) -> Any:
     """`np.tanh`, which goes straight to the short way, and asks NumPy only for what is no Tensor:
     a third of what a small `np.tanh` costs is NumPy's asking."""
-    short_way = STRAIGHT.get(np.tanh) if type(x) is Tensor else None
+    short_way = FAST_PATHS.get(np.tanh) if type(x) is Tensor else None
     return np.tanh(x) if short_way is None else short_way(x)
-
-
-OPERATORS: dict[Callable[..., Any], str] = {
-    np.add: "add",
-    np.subtract: "sub",
-    np.multiply: "mul",
-    np.true_divide: "truediv",
-    np.floor_divide: "floordiv",
-    np.remainder: "mod",
-    np.power: "pow",
-    np.matmul: "matmul",
-}
-
-
-def shorten(function: Any, rule: Rule) -> None:
-    """Take the short way for a function where there is one, also for Python's operator.
-
-    NumPy's mixin, which supplies the other operators, goes through the ufunc's dispatch, half a
-    microsecond longer; and it takes `loss += x` for writing into `loss`, not for a new value.
-    """
-    if function is operator.getitem:
-        install(function, binary(rule))
-    if not isinstance(function, np.ufunc) or function.nout != 1 or function.nin > 2:
-        return
-    if all(pullback for _, pullback in rule.arguments):
-        install(function, (unary if function.nin == 1 else binary)(rule))
-    else:
-        STRAIGHT.pop(function, None)
-        as_operator(function, long_way(function))
-
-
-def install(function: Callable[..., Any], call: Callable[..., Any]) -> None:
-    """Let `call` be the short way for a function, also for Python's operator."""
-    STRAIGHT[function] = call
-    as_operator(function, call)
-
-
-def as_operator(function: Callable[..., Any], call: Callable[[Any, Any], Any]) -> None:
-    """Let `call` be what Python's operator for a ufunc does to Tensors, if it has one."""
-    if function in OPERATORS:
-        name = OPERATORS[function]
-        setattr(Tensor, f"__{name}__", call)
-        setattr(Tensor, f"__i{name}__", call)
-        setattr(Tensor, f"__r{name}__", lambda x2, x1: call(x1, x2))
-
-
-def long_way(function: Any) -> Callable[[Any, Any], Any]:
-    """An operator for a function that has no pull-back for one of its operands."""
-    return lambda x1, x2: apply(function, (x1, x2))
-
-
-for _function, _rule in RULES.items():
-    shorten(_function, _rule)
-ON_ENTRY.append(shorten)

@@ -1,0 +1,195 @@
+"""The one door: every operator, index and NumPy function on Tensors goes through `apply`.
+
+It calls the function on the arrays inside and, where an argument needs a gradient, records a
+node. Ufuncs of one or two operands and plain indexing take a short way: `fast_path.py`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from tinygrad_rnn.engine.collector import without_collection
+from tinygrad_rnn.engine.errors import (
+    complex_values,
+    one_array,
+    python_objects,
+    refuse_unread,
+    refuse_writing,
+    without_rule,
+)
+from tinygrad_rnn.engine.graph import Array, Edge, Node
+from tinygrad_rnn.engine.recording import current_mark
+from tinygrad_rnn.engine.table import CONSTANT, RULES, composition
+from tinygrad_rnn.engine.tensor import Tensor, tracked, untracked
+
+PLAIN = frozenset({int, slice, type(None), type(Ellipsis)})
+"""What an index or a shape is made of that holds no array."""
+
+SEQUENCES = (list, tuple, deque)
+"""What an argument that is a sequence of arrays may come in."""
+
+MANY = 256
+"""So many edges are made with the collector at rest: each is a few tuples, and no cycle."""
+
+
+def apply(
+    function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any] | None = None
+) -> Any:
+    """Call `function` on the arrays inside the arguments; record it if one needs a gradient.
+
+    Raises TypeError for a function that has no rule in the table and would lose a gradient.
+    """
+    rule = RULES.get(function)
+    if rule is None:
+        result = _without_rule(function, args, kwargs or {})
+    else:
+        result = _recorded(rule, function, args, kwargs)
+    mark = current_mark()
+    if mark is not None and mark.watch is not None:
+        mark.watch.value(result, function, args, kwargs or {})
+    return result
+
+
+def _recorded(
+    rule: Any, function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any] | None
+) -> Any:
+    """`apply` for a function that is a row of the table."""
+    values = args
+    given = len(args)
+    if not kwargs and given <= rule.positions and not rule.variadic:
+        if given != rule.arity:
+            values = [*args, *rule.defaults[given:]]
+    else:
+        kwargs = kwargs or {}
+        if rule.unread(args, kwargs) is not None:
+            if not _is_tracked(args, kwargs):
+                return _untracked(function, args, kwargs)
+            refuse_unread(rule, function, args, kwargs)
+        values = rule.bind(args, kwargs)
+
+    arrays: list[Any] = []  # what is inside the values
+    # What is a Tensor among them, each with its argument, and its place in a sequence.
+    tensors: list[tuple[Tensor, Any, int | None]] = []
+    for value, argument in zip(values, rule.arguments):  # noqa: B905 (hot, and of one length)
+        if type(value) is Tensor:
+            if argument[1] is None or not argument[1].takes_a_sequence:
+                arrays.append(value._data)
+                tensors.append((value, argument, None))
+                continue
+            value = list(value)  # its rows are the sequence
+        if isinstance(value, SEQUENCES) and not PLAIN.issuperset(map(type, value)):
+            arrays.append(unwrap(value))
+            tensors += [(v, argument, i) for i, v in enumerate(value) if type(v) is Tensor]
+        else:
+            arrays.append(value)
+    if rule.variadic:
+        y = function(*unwrap(args), **unwrap(kwargs))
+    elif kwargs:
+        y = function(*arrays[:given], **unwrap(kwargs))
+    else:
+        y = rule.compute(*arrays[:given])
+    if type(y) is tuple:  # np.where of a condition alone: places, not values
+        return y
+
+    mark = current_mark()
+    if mark is None:
+        return untracked(y)
+    if len(tensors) < MANY:
+        edges = _edges(function, tensors, arrays, y)
+    else:
+        edges = without_collection(_edges, function, tensors, arrays, y)
+    if not edges:
+        return untracked(y)
+    if y.dtype.kind != "f":
+        return not_of_floats(function, y)
+    return tracked(y, Node(function, edges, y.shape, y.dtype, mark))
+
+
+def _edges(
+    function: Any, tensors: list[tuple[Tensor, Any, int | None]], arrays: list[Any], y: Any
+) -> tuple[Edge, ...]:
+    """The edges of a call to its Tensors; none, where no gradient can flow."""
+    arrays += (y, None)
+    flows = False
+    edges: list[Edge] = []
+    shared: dict[str, tuple[Any, ...]] = {}  # what the elements of a sequence keep in common
+    for tensor, (name, pullback), i in tensors:
+        argument = name if i is None else (name, i)
+        if not tensor._requires_grad or pullback is None:
+            edges.append((tensor.node, argument, None, ()))
+            continue
+        flows = True
+        if i is None:
+            kept = pullback.keep(arrays)
+        else:
+            if not pullback.takes_a_sequence:
+                raise one_array(function, name)
+            if name not in shared:
+                shared[name] = pullback.keep(arrays)
+            kept = pullback.of_element(shared[name], i)
+        edges.append((tensor.node, argument, pullback, kept))
+    return tuple(edges) if flows else ()
+
+
+def not_of_floats(function: Callable[..., Any], y: Array) -> Array:
+    """Integers have no derivative, and come out plain; what could have one is refused."""
+    if y.dtype.kind == "c":
+        raise complex_values(function, y.dtype)
+    if y.dtype.kind == "O":
+        raise python_objects(function)
+    return y
+
+
+def _without_rule(function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+    """Functions that are no row of their own: constant, composed of rows, or refused."""
+    if function in CONSTANT:
+        return function(*unwrap(args), **unwrap(kwargs))
+    if not _is_tracked(args, kwargs):
+        return _untracked(function, args, kwargs)
+    composed = composition(function)
+    if composed is None:
+        raise without_rule(function)
+    refuse_unread(composed, function, args, kwargs)
+    return composed(*args, **kwargs)
+
+
+def _is_tracked(args: Sequence[Any], kwargs: dict[str, Any]) -> bool:
+    return current_mark() is not None and _needs_gradient([*args, *kwargs.values()])
+
+
+def _untracked(function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+    """Compute where no gradient can be lost. What is written into stays what it is."""
+    refuse_writing(function, kwargs)
+    result = function(*unwrap(args), **unwrap(kwargs))
+    return result if kwargs.get("out") is not None else _wrapped(result)
+
+
+def unwrap(value: Any) -> Any:
+    """The arrays inside Tensors, also in lists, tuples and dicts of them."""
+    if type(value) is Tensor:
+        return value._data
+    if isinstance(value, SEQUENCES):  # plain ones: NumPy need not know the other kinds
+        inside = [v._data if type(v) is Tensor else unwrap(v) for v in value]
+        return tuple(inside) if isinstance(value, tuple) else inside
+    if type(value) is dict:
+        return {key: unwrap(v) for key, v in value.items()}
+    return value
+
+
+def _wrapped(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        parts = [_wrapped(v) for v in value]
+        return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
+    is_array = hasattr(value, "__array_function__") or isinstance(value, np.generic)
+    return Tensor(value) if is_array else value
+
+
+def _needs_gradient(values: Sequence[Any]) -> bool:
+    return any(
+        v._requires_grad if type(v) is Tensor else isinstance(v, SEQUENCES) and _needs_gradient(v)
+        for v in values
+    )

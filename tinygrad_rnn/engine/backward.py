@@ -1,0 +1,209 @@
+"""The reverse pass: from an output back through its history, node by node.
+
+A node comes after all nodes computed from it, for its position on the tape is lower. By then its
+gradient has been summed over all of its uses: the multivariate chain rule.
+Everything that flows backwards is a reader of `reverse_pass`: `backward` here, `gradients` and
+`contributions` in `gradients.py`, the derivatives of functions in `transforms.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from tinygrad_rnn.engine.collector import without_collection
+from tinygrad_rnn.engine.fast_backward import fast_pass
+from tinygrad_rnn.engine.fit import fit, fit_to
+from tinygrad_rnn.engine.graph import Array, Edge, Leaf, Node, history
+from tinygrad_rnn.engine.interrupts import all_of, setter
+from tinygrad_rnn.engine.recording import current_mark, marked
+from tinygrad_rnn.engine.substitution import contents_lock
+from tinygrad_rnn.engine.tensor import Tensor, tracked
+
+Pull: TypeAlias = Callable[[Node, Edge, Array], Array]
+"""From a node, one of its edges and the node's gradient to the contribution to the parent's."""
+
+
+def reverse_pass(
+    outputs: Sequence[Node],
+    seeds: Sequence[Array],
+    nodes: Sequence[Node] | None = None,
+    *,
+    create_graph: bool = False,
+    pull: Pull | None = None,
+) -> Iterator[tuple[Node, Array]]:
+    """Yield every node that the seeds reach, latest first, with its complete gradient.
+
+    outputs, seeds: where the pass begins, and the gradients it begins with.
+    nodes: the only nodes that the gradient may flow through, in recorded order; all, if None.
+    create_graph: compute on Tensors, so that the pass is recorded itself.
+    pull: computes each use's contribution; None takes the rule of the table.
+    """
+    reach = None if nodes is None else frozenset(nodes)
+    if nodes is None:
+        nodes = history(*outputs, differentiable=True)
+    pending: dict[Node, Array] = {}
+    for node, seed in zip(outputs, seeds, strict=True):
+        if create_graph and not isinstance(seed, Tensor):
+            seed = Tensor(seed)
+        elif type(seed) is np.ndarray:
+            seed = seed.view()  # what flows in a pass lives no longer than the pass
+        pending[node] = pending[node] + seed if node in pending else seed
+
+    mark = current_mark() or (outputs[0].mark if outputs else None)
+    watch = None if mark is None else mark.watch
+    if watch is not None and watch.is_open:
+        return watch.passing(nodes, pending, reach, create_graph, pull)  # type: ignore[no-any-return]
+    if create_graph:
+        return plain_pass(nodes, pending, reach, pull or pull_on_tensors, under_mark_of)
+    if pull is not None or Tensor in map(type, seeds):
+        return plain_pass(nodes, pending, reach, pull or pull_on_arrays)
+    return fast_pass(nodes, pending, reach)
+
+
+def plain_pass(
+    nodes: Sequence[Node],
+    pending: dict[Node, Array],
+    reach: Collection[Node] | None,
+    pull: Pull,
+    during: Callable[[Node], AbstractContextManager[Any]] = lambda node: nullcontext(),
+) -> Iterator[tuple[Node, Array]]:
+    """The reverse pass itself.
+
+    pending: the gradient of each node as far as it has come; at first, that of the outputs.
+    reach: where the gradient may flow; None is everywhere.
+    during: opened around what is computed at a node.
+    """
+
+    def add(node: Node, contribution: Array) -> None:
+        held = pending.get(node)
+        if held is not None:
+            if held.shape != contribution.shape:
+                held, contribution = fit(held, node.shape), fit(contribution, node.shape)
+            contribution = held + contribution
+        pending[node] = contribution
+
+    for node in reversed(nodes):
+        gradient = pending.pop(node, None)
+        if gradient is None:
+            continue
+        with during(node):
+            gradient = fit_to(node, gradient)
+        yield node, gradient
+        with during(node):
+            for edge in node.edges:
+                parent, _, pullback, _ = edge
+                if pullback is not None and (reach is None or parent in reach):
+                    add(parent, pull(node, edge, gradient))
+
+
+def pull_on_arrays(node: Node, edge: Edge, gradient: Array) -> Array:
+    """The contribution by the rule of the table."""
+    _, _, pullback, kept = edge
+    return pullback.function(gradient, *kept)
+
+
+def pull_on_tensors(node: Node, edge: Edge, gradient: Array) -> Array:
+    """The same on Tensors: what the edge keeps is part of the graph, wherever it depends on
+    something that needs a gradient."""
+    _, _, pullback, kept = edge
+    return pullback.function(gradient, *remembered(node, pullback, kept))
+
+
+def under_mark_of(node: Node) -> AbstractContextManager[None]:
+    """What is recorded on the way back belongs to the step of the node that it is for."""
+    return marked(node.mark)
+
+
+def remembered(node: Node, pullback: Any, kept: tuple[Any, ...]) -> tuple[Any, ...]:
+    """What an edge keeps, as Tensors wherever it depends on something that needs a gradient.
+
+    They hold the arrays that were kept: a derivative of any order is that at the values with
+    which the function was computed, also if a parameter has been given other ones since.
+    """
+    origin = {argument: parent for parent, argument, needed, _ in node.edges if needed is not None}
+    if pullback.output_is_y:
+        origin["y"] = node
+
+    def restore(need: str, value: Any) -> Any:
+        if need in origin:
+            return tracked(value, origin[need])
+        if type(value) in (list, tuple):
+            return type(value)(
+                tracked(v, origin[need, i]) if (need, i) in origin else v
+                for i, v in enumerate(value)
+            )
+        return value
+
+    return tuple(map(restore, pullback.needs, kept))
+
+
+# Into .grad -------------------------------------------------------------------------------
+
+
+def backward(output: Tensor, gradient: Any = None) -> None:
+    """Add the gradient of this value to the `.grad` of every leaf that needs one.
+
+    gradient: the gradient from above, of this value's shape; may be left out for a scalar.
+    Raises TypeError if nothing was recorded, ValueError if the shapes do not fit. Then, and after
+    Ctrl-C, every `.grad` is what it was.
+
+    >>> import tinygrad_rnn as tg
+    >>> w = tg.Tensor(3.0, requires_grad=True)
+    >>> (w * w).backward()
+    >>> (w * w).backward()
+    >>> print(w.grad)
+    12.0
+    """
+    if not output.requires_grad:
+        raise TypeError(
+            f"there is nothing to differentiate: {output!r} was not computed from a Tensor with "
+            f"requires_grad=True, or not while recording"
+        )
+    without_collection(_backward, output, seed_of(output, gradient))
+
+
+Tensor.backward = backward
+
+
+def _backward(output: Tensor, seed: Array) -> None:
+    found = [pair for pair in reverse_pass([output.node], [seed]) if isinstance(pair[0], Leaf)]
+    add_gradients([leaf for leaf, _ in found], [total for _, total in found])  # type: ignore[misc]
+
+
+_set_grad = setter(Leaf, "grad")
+
+
+def add_gradients(leaves: Sequence[Leaf], totals: Sequence[Array]) -> None:
+    """Add to the `.grad` of leaves: of all of them, or, after an exception, of none."""
+    with contents_lock:
+        sums = []
+        for leaf, total in zip(leaves, totals, strict=True):
+            if isinstance(total, Tensor):
+                total = total._data
+            total = total.copy() if leaf.grad is None else leaf.grad + total
+            sums.append(np.array(total) if isinstance(total, np.generic) else total)
+        all_of(map(_set_grad, leaves, sums))
+
+
+def seed_of(output: Tensor, gradient: Any) -> Array:
+    """The gradient to begin with: 1 for a scalar, otherwise what was given, if its shape fits."""
+    if gradient is None:
+        if output.size != 1:
+            raise ValueError(
+                f"the output has the shape {output.shape}, and only a scalar has a gradient: "
+                f"reduce it, for example with np.sum, or give the gradient from above"
+            )
+        data = output._data
+        return type(data)(1) if isinstance(data, np.floating) else np.ones_like(data)
+    if not hasattr(gradient, "__array_function__"):
+        gradient = np.asarray(gradient, output.dtype)
+    if gradient.shape != output.shape:
+        raise ValueError(
+            f"the gradient from above must have the output's shape {output.shape}, "
+            f"not {gradient.shape}"
+        )
+    return gradient

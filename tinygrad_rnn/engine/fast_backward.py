@@ -1,0 +1,83 @@
+"""The reverse pass on plain arrays, made fast: what is equal to `backward.plain_pass`.
+
+It adds into arrays of its own, and computes the contributions of all uses of a tied weight at
+once, where the rule has a way for that (`table.together`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any
+
+from tinygrad_rnn.engine.fit import fit, fit_to
+from tinygrad_rnn.engine.graph import Array, Node
+
+LARGE = 2**16
+"""From so many numbers on, what broadcasting repeated is summed as it comes, and not only when all
+contributions are there: large arrays are not kept waiting."""
+
+
+def fast_pass(
+    nodes: Sequence[Node], pending: dict[Node, Array], reach: Collection[Node] | None
+) -> Iterator[tuple[Node, Array]]:
+    """`backward.plain_pass`, for arrays."""
+    own: set[Node] = set()  # those whose pending array is ours to add into, and as precise
+    tied: dict[Node, dict[Any, list[Any]]] = {}  # uses whose contributions are summed at once
+
+    def add(node: Node, contribution: Array) -> None:
+        held = pending.get(node)
+        if held is None:
+            pending[node] = contribution
+            return
+        if held.shape != contribution.shape:
+            held, contribution = fit(held, node.shape), fit(contribution, node.shape)
+            own.discard(node)
+        if node in own:
+            held += contribution
+            pending[node] = held  # a NumPy scalar is not added to in place
+        else:
+            held = pending[node] = held + contribution
+            if held.dtype is node.dtype:
+                own.add(node)
+
+    for node in reversed(nodes):
+        if node in tied:
+            for pullback, uses in tied.pop(node).items():
+                one = len(uses) == 1
+                found = [pullback.function(*uses[0])] if one else pullback.together(uses)
+                for contribution in found:
+                    add(node, contribution)
+        gradient = pending.pop(node, None)
+        if gradient is None:
+            continue
+        if gradient.shape != node.shape or gradient.dtype is not node.dtype:
+            gradient = fit_to(node, gradient)
+        yield node, gradient
+        size = gradient.size
+        for parent, _, pullback, kept in node.edges:
+            if pullback is None or (reach is not None and parent not in reach):
+                continue
+            if size < pullback.together_below:
+                groups = tied.get(parent)
+                if groups is None:
+                    groups = tied[parent] = {}
+                if pullback in groups:
+                    groups[pullback].append((gradient, *kept))
+                else:
+                    groups[pullback] = [(gradient, *kept)]
+                continue
+            contribution = pullback.function(gradient, *kept)
+            if size >= LARGE and len(contribution.shape) > len(parent.shape):
+                contribution = fit(contribution, parent.shape)
+            held = pending.get(parent)  # `add`, written out: this runs for every edge
+            if held is None:
+                pending[parent] = contribution
+            elif held.shape != contribution.shape:
+                add(parent, contribution)
+            elif parent in own:
+                held += contribution
+                pending[parent] = held
+            else:
+                held = pending[parent] = held + contribution
+                if held.dtype is parent.dtype:
+                    own.add(parent)

@@ -1,0 +1,36 @@
+"""Broadcasting, undone."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from tinygrad_rnn.engine import fast_sums
+from tinygrad_rnn.engine.graph import Array, Node
+
+
+def fit(gradient: Array, shape: tuple[int, ...]) -> Array:
+    """Undo broadcasting, in either direction: sum what was repeated, repeat what was summed."""
+    have = gradient.shape
+    extra = len(have) - len(shape)
+    if extra > 0:
+        rows = gradient.reshape(math.prod(have[:extra]), math.prod(have[extra:]))
+        gradient = fast_sums.over_rows(rows).reshape(have[extra:])
+        have = gradient.shape
+    if have == shape:
+        return gradient
+    want = shape[len(shape) - len(have) :]
+    stretched = tuple(n for n in range(len(have)) if want[n] == 1 and have[n] != 1)
+    if stretched:
+        gradient = np.sum(gradient, axis=stretched, keepdims=True)
+    return gradient if gradient.shape == shape else np.broadcast_to(gradient, shape)
+
+
+def fit_to(node: Node, gradient: Array) -> Array:
+    """The gradient in the shape and the dtype of its node."""
+    if gradient.shape != node.shape:
+        gradient = fit(gradient, node.shape)
+    if gradient.dtype is not node.dtype and gradient.dtype != node.dtype:
+        gradient = gradient.astype(node.dtype)
+    return gradient

@@ -1,0 +1,152 @@
+"""Readers of the reverse pass: gradients with respect to any Tensors, and their parts by use."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tinygrad_rnn.engine.backward import pull_on_arrays, reverse_pass, seed_of
+from tinygrad_rnn.engine.fit import fit
+from tinygrad_rnn.engine.graph import Array, Edge, Node, history, position
+from tinygrad_rnn.engine.substitution import contents_lock
+from tinygrad_rnn.engine.tensor import Tensor
+
+
+def gradients(
+    output: Tensor,
+    inputs: Sequence[Tensor],
+    seed: Any = None,
+    create_graph: bool = False,
+) -> list[Any]:
+    """The gradient of `output` with respect to each of `inputs`, which may be any Tensors.
+
+    seed: the gradient from above, of the output's shape; may be left out for a scalar.
+    create_graph: return Tensors that can be differentiated again, instead of arrays.
+    Returns one gradient per input; zeros, where the output does not depend on the input.
+    Raises TypeError for an input that needs no gradient.
+
+    >>> import tinygrad_rnn as tg
+    >>> w = tg.Tensor(3.0, requires_grad=True)
+    >>> h = w * w
+    >>> print(*tg.gradients(h * h, [h, w]))
+    18.0 108.0
+    """
+    with contents_lock:
+        places = [tensor.node for tensor in inputs]
+    wanted = set(places)
+    nodes, _ = between(places, [output.node])
+    found = {
+        node: gradient
+        for node, gradient in reverse_pass(
+            [output.node], [seed_of(output, seed)], nodes, create_graph=create_graph
+        )
+        if node in wanted
+    }
+
+    def own(tensor: Tensor, node: Node) -> Any:
+        gradient = found.get(node)
+        if gradient is None:
+            refuse_untracked(tensor)
+            with contents_lock:
+                gradient = np.zeros_like(tensor.data)
+        elif not isinstance(gradient, Tensor):
+            gradient = gradient.copy()  # pull-backs hand the same array to several nodes
+        return Tensor(gradient) if create_graph and type(gradient) is not Tensor else gradient
+
+    return [own(tensor, node) for tensor, node in zip(inputs, places, strict=True)]
+
+
+def refuse_untracked(tensor: Tensor) -> None:
+    """TypeError for a Tensor whose uses were not recorded."""
+    if not tensor.requires_grad:
+        raise TypeError(
+            f"{tensor.name or 'a Tensor'} of shape {tensor.shape} needs no gradient, so nothing "
+            f"was recorded for it; make it with requires_grad=True"
+        )
+
+
+def between(inputs: Sequence[Node], outputs: Sequence[Node]) -> tuple[list[Node], bool]:
+    """The nodes on the way from the inputs to the outputs, in recorded order; and whether the
+    outputs depend, besides, on something older that needs a gradient.
+
+    Only what was recorded since the oldest input is looked at: nothing older depends on them.
+    """
+    oldest = min((node.position for node in inputs), default=0)
+    reached = set(inputs)
+    found = {node for node in outputs if node.position >= oldest}
+    others = len(found) < len(set(outputs))
+    waiting = list(found)
+    while waiting:
+        node = waiting.pop()
+        for parent, _, pullback, _ in node.edges:
+            if pullback is None or parent in found:
+                continue
+            if parent.position < oldest:
+                others = True
+            else:
+                found.add(parent)
+                waiting.append(parent)
+    between_them = []
+    for node in sorted(found, key=position):
+        if node in reached or any(
+            pullback is not None and parent in reached for parent, _, pullback, _ in node.edges
+        ):
+            reached.add(node)
+            between_them.append(node)
+    return between_them, others
+
+
+class Contribution(NamedTuple):
+    """What one use of a tensor adds to its gradient, and where that use stands."""
+
+    step: int | None
+    scope: tuple[str, ...]
+    gradient: Array
+
+
+def contributions(output: Tensor, tensor: Tensor, seed: Any = None) -> list[Contribution]:
+    """One entry per use of `tensor` in the history of `output`; they sum to the gradient.
+
+    The terms of dL/dW_hh = Σ_t δ_t h_{t−1}ᵀ (chapter "Backpropagation Through Time"), one by one,
+    in recorded order. A whole `scan` is one use; `unroll` shows its steps.
+    Raises TypeError for a Tensor that needs no gradient.
+
+    >>> import tinygrad_rnn as tg
+    >>> w = tg.Tensor(3.0, requires_grad=True)
+    >>> with tg.step(0):
+    ...     h = w * 2
+    >>> with tg.step(1):
+    ...     h = w * h
+    >>> for use in tg.contributions(h, w):
+    ...     print(use.step, use.gradient)
+    0 6.0
+    1 6.0
+    """
+    refuse_untracked(tensor)
+    with contents_lock:
+        place, shape, dtype = tensor.node, tensor.shape, tensor.dtype
+    uses: list[Contribution] = []
+
+    def note(node: Node, edge: Edge, gradient: Array) -> Array:
+        contribution = pull_on_arrays(node, edge, gradient)
+        if edge[0] is place:
+            part = fit(contribution, shape).astype(dtype)  # a copy of its own
+            uses.append(Contribution(node.step, node.scope, part))
+        return contribution
+
+    for _ in reverse_pass([output.node], [seed_of(output, seed)], pull=note):
+        pass
+    return uses[::-1]
+
+
+def tape(*outputs: Tensor) -> list[Node]:
+    """The nodes that the outputs depend on, in the order in which they were recorded.
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> w = tg.Tensor(3.0, requires_grad=True, name="w")
+    >>> [node.name or node.function.__name__ for node in tg.tape(np.tanh(w * w))]
+    ['w', 'multiply', 'tanh']
+    """
+    return history(*(output.node for output in outputs))

@@ -1,0 +1,100 @@
+"""How a Tensor answers Python's operators and NumPy's protocols: by `apply`, or by its short way.
+
+This is the last part of the class `Tensor`. It stands here because it needs all of the others.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tinygrad_rnn.engine.apply import PLAIN, apply
+from tinygrad_rnn.engine.fast_path import FAST_PATHS, fast_path
+from tinygrad_rnn.engine.graph import Array
+from tinygrad_rnn.engine.rules import Rule
+from tinygrad_rnn.engine.table import RULES, on_rule_change
+from tinygrad_rnn.engine.tensor import Tensor
+
+# NumPy's protocols ------------------------------------------------------------------------
+
+
+def array_ufunc(self: Tensor, ufunc: np.ufunc, method: str, *args: Any, **kwargs: Any) -> Any:
+    """What NumPy asks for a ufunc (NEP 13)."""
+    if method == "__call__":
+        call = None if kwargs else FAST_PATHS.get(ufunc)
+        return apply(ufunc, args, kwargs) if call is None else call(*args)
+    return apply(getattr(ufunc, method), args, kwargs)
+
+
+def array_function(
+    self: Tensor, function: Callable[..., Any], types: Any, args: Any, kwargs: Any
+) -> Any:
+    """What NumPy asks for its other functions (NEP 18)."""
+    return apply(function, args, kwargs)
+
+
+def array(self: Tensor, dtype: Any = None, copy: bool | None = None) -> Array:
+    """What NumPy asks where it wants a plain array. TypeError if that would lose a gradient."""
+    if self.requires_grad:
+        raise TypeError(
+            f"{self.name or 'a Tensor'} of shape {self.shape} needs a gradient, and a plain "
+            f"array would lose it: use np.stack for a list of Tensors, or write .data if "
+            f"losing it is what you want"
+        )
+    return np.array(self.data, dtype=dtype, copy=copy)
+
+
+Tensor.__array_ufunc__ = array_ufunc
+Tensor.__array_function__ = array_function
+Tensor.__array__ = array
+
+# Python's operators -----------------------------------------------------------------------
+
+OPERATORS: dict[Callable[..., Any], str] = {
+    np.add: "add",
+    np.subtract: "sub",
+    np.multiply: "mul",
+    np.true_divide: "truediv",
+    np.floor_divide: "floordiv",
+    np.remainder: "mod",
+    np.power: "pow",
+    np.matmul: "matmul",
+}
+
+
+def getitem(self: Tensor, index: Any) -> Any:
+    """`self[index]`."""
+    kind = type(index)
+    if kind in PLAIN or (kind is tuple and PLAIN.issuperset(map(type, index))):
+        return FAST_PATHS[operator.getitem](self, index)
+    return apply(operator.getitem, (self, index))
+
+
+Tensor.__getitem__ = getitem
+
+
+def take_short_way(function: Any, rule: Rule) -> None:
+    """Enter the short way for a function of the table, also as Python's operator.
+
+    NumPy's mixin, which supplies the other operators, goes through the ufunc's dispatch, half a
+    microsecond longer; and it takes `loss += x` for writing into `loss`, not for a new value.
+    """
+    call = fast_path(function, rule)
+    if call is None:
+        FAST_PATHS.pop(function, None)
+    else:
+        FAST_PATHS[function] = call
+    if function in OPERATORS:
+        name = OPERATORS[function]
+        binary = call or (lambda x1, x2: apply(function, (x1, x2)))
+        setattr(Tensor, f"__{name}__", binary)
+        setattr(Tensor, f"__i{name}__", binary)
+        setattr(Tensor, f"__r{name}__", lambda x2, x1: binary(x1, x2))
+
+
+for _function, _rule in RULES.items():
+    take_short_way(_function, _rule)
+on_rule_change.append(take_short_way)

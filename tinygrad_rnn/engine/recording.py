@@ -1,0 +1,124 @@
+"""Whether this context records, and what the nodes recorded in it are marked with.
+
+The state belongs to the context (`contextvars`): each thread and each asyncio task has its own.
+A generator has none: it runs in its caller's context. While it is suspended inside a block, the
+block holds for the caller too. Blocks may end in any order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, NamedTuple
+
+
+class Mark(NamedTuple):
+    """What the `with` statements around a computation write on the nodes recorded inside.
+
+    step: the time step, counted from 0. scope: the names of the scopes, outermost first.
+    watch: None, or what is to be shown everything that is computed inside. While it `is_open`,
+    `apply` calls its `value(result, function, args, kwargs)`, and the reverse pass its `passing`.
+    """
+
+    step: int | None = None
+    scope: tuple[str, ...] = ()
+    watch: Any = None
+
+
+UNMARKED = Mark()
+
+_mark: ContextVar[Mark | None] = ContextVar("mark", default=UNMARKED)
+
+current_mark = _mark.get
+"""The mark of this context; None, where nothing is recorded. A built-in method, for speed."""
+
+set_mark = _mark.set
+"""Change the mark of this context. Whoever does so restores it in a `finally` of his own."""
+
+
+class Block:
+    """An open `with` block: the mark before it, and the block around it."""
+
+    __slots__ = ("around", "before", "is_closed")
+
+    def __init__(self, before: Mark | None, around: Block | None) -> None:
+        self.before, self.around, self.is_closed = before, around, False
+
+
+_innermost: ContextVar[Block | None] = ContextVar("innermost", default=None)
+
+
+@contextmanager
+def marked(mark: Mark | None) -> Iterator[None]:
+    """Record under this mark; under None, do not record."""
+    with _changed(lambda _: mark):
+        yield
+
+
+@contextmanager
+def _changed(change: Callable[[Mark | None], Mark | None]) -> Iterator[None]:
+    """Inside, the mark is `change` of what it was. (Order of the steps: `interrupts.py`.)"""
+    before, around = current_mark(), _innermost.get()
+    block = Block(before, around)
+    innermost: Block | None = block
+    try:
+        _innermost.set(block)
+        set_mark(change(before))
+        yield
+    finally:
+        block.is_closed = True
+        try:
+            innermost = _innermost.get()
+            while around is not None and around.is_closed:  # ended before this one
+                before, around = around.before, around.around
+        finally:
+            if innermost is block:  # else an inner block goes on, and restores the mark at its end
+                set_mark(before)
+                _innermost.set(around)
+
+
+@contextmanager
+def no_grad() -> Iterator[None]:
+    """Compute without recording: results of what is done inside need no gradient.
+
+    It holds for the current thread or asyncio task. A task that is started inside inherits it.
+
+    >>> import tinygrad_rnn as tg
+    >>> w = tg.Tensor(2.0, requires_grad=True)
+    >>> with tg.no_grad():
+    ...     (w * w).requires_grad
+    False
+    """
+    with marked(None):
+        yield
+
+
+@contextmanager
+def step(t: int) -> Iterator[None]:
+    """Mark what is recorded inside as belonging to time step `t`, counted from 0.
+
+    >>> import tinygrad_rnn as tg
+    >>> w = tg.Tensor(2.0, requires_grad=True)
+    >>> with tg.step(3):
+    ...     y = w * w
+    >>> y.node.step
+    3
+    """
+    with _changed(lambda mark: mark and mark._replace(step=t)):
+        yield
+
+
+@contextmanager
+def scope(name: str) -> Iterator[None]:
+    """Mark what is recorded inside as belonging to the part `name`; scopes nest.
+
+    >>> import tinygrad_rnn as tg
+    >>> w = tg.Tensor(2.0, requires_grad=True)
+    >>> with tg.scope("encoder"), tg.scope("cell"):
+    ...     y = w * w
+    >>> y.node.scope
+    ('encoder', 'cell')
+    """
+    with _changed(lambda mark: mark and mark._replace(scope=(*mark.scope, name))):
+        yield
