@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 TEXT ?=
 
-.PHONY: demo test lint benchmark clean
+.PHONY: demo test lint docs benchmark clean
 
 # The environment is made again whenever pyproject.toml changes.
 $(VENV)/ready: pyproject.toml
@@ -22,6 +22,14 @@ lint: $(VENV)/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The site; it opens from disk, docs/_build/html/index.html.
+docs: $(VENV)/docs
+	$(BIN)/python -m sphinx -W --keep-going -n -b html docs docs/_build/html
+
+$(VENV)/docs: $(VENV)/ready
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[docs]"
+	@touch $@
 
 # Needs the peers, large ones among them: an environment of its own.
 .venv-benchmark/ready: pyproject.toml

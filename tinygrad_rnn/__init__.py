@@ -37,6 +37,8 @@ from tinygrad_rnn.training.clipping import clip_grad_norm, clip_grad_value
 from tinygrad_rnn.training.optimizers import SGD, Adagrad, Adam, AdamW, RMSProp
 from tinygrad_rnn.training.with_loss import WithLoss
 
+__version__ = "0.1.0"
+
 keep_freed_memory()
 
 __all__ = [

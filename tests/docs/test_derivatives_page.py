@@ -1,22 +1,7 @@
-"""The page of documentation is the table."""
-
-from pathlib import Path
-
-import numpy as np
-import pytest
+"""The page of derivatives is the table."""
 
 from tests.derivatives.test_table import TABLE
-from tinygrad_rnn.derivatives import page
-
-PAGE = Path(__file__).parents[2] / "docs" / "derivatives.md"
-
-
-def test_the_page_is_up_to_date():
-    written = PAGE.read_text(encoding="utf-8")
-    if page.head() not in written:
-        pytest.skip(f"the page was made with another NumPy than {np.__version__}")
-    made = page.page()
-    assert written == made, f"run python -m tinygrad_rnn.derivatives.page {PAGE}"
+from tests.docs.extensions import derivatives_page as page
 
 
 def test_every_row_is_on_the_page():

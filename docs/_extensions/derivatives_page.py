@@ -1,14 +1,10 @@
-"""The table as a page to read, made from the table itself.
-
-python -m tinygrad_rnn.derivatives.page docs/derivatives.md
-"""
+"""The table of derivatives as a page to read, made from the table itself."""
 
 from __future__ import annotations
 
 import ast
 import functools
 import inspect
-import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -48,12 +44,27 @@ HEAD = """\
 # The table of derivatives
 
 Every function that can be differentiated, as it stands in the source: this page is made from the
-table by `python -m tinygrad_rnn.derivatives.page docs/derivatives.md` (with NumPy {version}).
+table when the site is built (with NumPy {version}).
 
 In a derivative `g` is the gradient from above and `y` the function's value; the other names are the
 arguments of the function, as NumPy calls them, and `shape_of_x` is the shape of `x` alone. What a
 derivative names is what the graph keeps alive. The derivatives are plain NumPy and so in the table
 themselves: each is its own second derivative, and third.
+
+```{{raw}} html
+<input id="filter" type="search" aria-label="Filter the table"
+ placeholder="Filter: tanh, linalg, keeps nothing …">
+<script>
+document.addEventListener("DOMContentLoaded", () => {{
+  const rows = [...document.querySelectorAll("article table tbody tr")];
+  document.getElementById("filter").addEventListener("input", (event) => {{
+    const words = event.target.value.toLowerCase().split(/\\s+/);
+    for (const row of rows)
+      row.hidden = !words.every((word) => row.textContent.toLowerCase().includes(word));
+  }});
+}});
+</script>
+```
 """
 
 
@@ -190,7 +201,3 @@ def _lambdas(source: str) -> dict[tuple[int, int], ast.expr]:
             column = min(n.col_offset for n in inside if n.lineno == first)
             found[node.lineno, column] = node.body
     return found
-
-
-if __name__ == "__main__":
-    Path(sys.argv[1]).write_text(page(), encoding="utf-8")

@@ -1,0 +1,63 @@
+"""The docstrings' plain text as reStructuredText: arguments become a list of definitions."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from typing import Any
+
+ARGUMENT = re.compile(r"^(?P<names>\*{0,2}[a-z_A-Z]\w*(, \*{0,2}[a-zA-Z_]\w*)*): (?P<text>\S.*)$")
+RAISES = re.compile(r"^(Raises|Returns) ")
+
+
+def arguments_of(obj: Any) -> set[str]:
+    """The names that a docstring may describe: a callable's parameters, a class's fields."""
+    target = obj.__init__ if inspect.isclass(obj) else obj
+    try:
+        names = set(inspect.signature(target).parameters)
+    except (TypeError, ValueError):
+        names = set()
+    return names | set(getattr(obj, "__annotations__", {}))
+
+
+def rewrite(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """Turn "xs: the inputs" into a definition, where xs is an argument; keep the rest."""
+    known = arguments_of(obj)
+    fields: list[str] = []
+    rest: list[str] = []
+    into = rest
+    for line in lines:
+        found = ARGUMENT.match(line)
+        names = [n.lstrip("*") for n in found["names"].split(", ")] if found else []
+        if found and set(names) <= known:
+            into = fields
+            term = ", ".join(f"``{name}``" for name in found["names"].split(", "))
+            fields += ["", term, f"    {found['text']}"]
+        elif into is fields and line.startswith("    "):
+            fields.append(line)
+        else:
+            if into is fields:
+                fields.append("")
+            into = rest
+            if RAISES.match(line) and rest and rest[-1].strip():
+                rest.append("")
+            rest.append(line)
+    at = next((i for i, line in enumerate(rest) if line.startswith(">>>")), len(rest))
+    text = [*rest[:at], "", *fields, "", *rest[at:]] if fields else rest
+    lines[:] = [escaped(line) for line in text]
+
+
+def escaped(line: str) -> str:
+    """Bars, stars and trailing underscores are text here and not markup, outside of code."""
+    if line.lstrip().startswith((">>>", "...", "``")):
+        return line
+    pieces = re.split(r"(`[^`]*`)", line)
+    for n in range(0, len(pieces), 2):
+        pieces[n] = re.sub(r"(?<!\\)([|*])", r"\\\1", pieces[n])
+        pieces[n] = re.sub(r"(\w)_(?=\W|$)", r"\1\\_", pieces[n])
+    return "".join(pieces)
+
+
+def setup(app: Any) -> dict[str, bool]:
+    app.connect("autodoc-process-docstring", rewrite)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
