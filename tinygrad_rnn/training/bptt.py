@@ -16,7 +16,7 @@ from tinygrad_rnn.compiler.runtime.program import LENGTHS, Program
 from tinygrad_rnn.compiler.runtime.scan import program_for
 from tinygrad_rnn.compiler.runtime.workspace import Workspace
 from tinygrad_rnn.engine.backward import add_gradients, reverse_pass
-from tinygrad_rnn.engine.graph import Leaf, Node
+from tinygrad_rnn.engine.graph import Leaf
 from tinygrad_rnn.engine.interrupts import all_of, setter
 from tinygrad_rnn.engine.recording import current_mark, step
 from tinygrad_rnn.engine.substitution import contents_lock
@@ -246,25 +246,22 @@ def propagated(bptt: BPTT, xs: Any, targets: Any, state: Any, reset: Any) -> tup
     return loss, last
 
 
-def hand_on(nodes: list[Node], found: list[Any], wanted: list[int]) -> None:
+def hand_on(nodes: list[Any], found: list[Any], wanted: list[int]) -> None:
     """Add gradients to the leaves, and let those of computed values flow on to theirs: to all of
     them, or, after an exception, to none."""
-    leaves, totals, computed, seeds = [], [], [], []
-    for node, i in zip(nodes, wanted, strict=True):
-        gradient = found[i]
-        if type(gradient) is not np.ndarray:
-            gradient = np.array(gradient)
-        if type(node) is Leaf:
-            leaves.append(node)
-            totals.append(gradient if node.grad is None else node.grad + gradient)
-        else:
-            computed.append(node)
-            seeds.append(gradient)
-    all_of(map(set_grad, leaves, totals))
-    if computed:
-        reached = reverse_pass(computed, seeds)
-        flown = [(node, total) for node, total in reached if isinstance(node, Leaf)]
-        add_gradients([leaf for leaf, _ in flown], [total for _, total in flown])
+    own = [found[i] if type(found[i]) is np.ndarray else np.array(found[i]) for i in wanted]
+    if all([type(node) is Leaf for node in nodes]):
+        sums = [
+            gradient if node.grad is None else node.grad + gradient
+            for node, gradient in zip(nodes, own, strict=True)
+        ]
+        all_of(map(set_grad, nodes, sums))
+        return
+    totals: dict[Leaf, Any] = {}
+    for node, total in reverse_pass(nodes, own):
+        if isinstance(node, Leaf):  # and not a computed value that was cut off
+            totals[node] = total
+    add_gradients(list(totals), list(totals.values()))
 
 
 set_grad = setter(Leaf, "grad")
