@@ -250,7 +250,7 @@ def hand_on(nodes: list[Any], found: list[Any], wanted: list[int]) -> None:
     """Add gradients to the leaves, and let those of computed values flow on to theirs: to all of
     them, or, after an exception, to none."""
     own = [found[i] if type(found[i]) is np.ndarray else np.array(found[i]) for i in wanted]
-    if all([type(node) is Leaf for node in nodes]):
+    if set(map(type, nodes)) <= {Leaf}:
         sums = [
             gradient if node.grad is None else node.grad + gradient
             for node, gradient in zip(nodes, own, strict=True)
