@@ -85,8 +85,10 @@ def scan(problem: Problem) -> Step:
     return step
 
 
-def bptt(problem: Problem) -> Step:
+def propagation(problem: Problem) -> Step:
     """This project, compiled and without a graph: output layer and loss are in the program, too."""
+    import numpy as np
+
     import tinygrad_rnn as tg
 
     cell, state, parameters, gradients = own(problem)
@@ -95,12 +97,14 @@ def bptt(problem: Problem) -> Step:
     def loss(h: Any, y: Any) -> Any:
         return tg.cross_entropy(h @ W_hq + b_q, y)
 
-    train = tg.BPTT(cell, loss)
+    propagate = tg.Propagation(tg.WithLoss(cell, loss))
+    sequence = {"x": problem.xs, "y": problem.labels}
+    start = None if state is None else (state, np.zeros((), state.dtype))
 
     def step() -> tuple[Any, list[Any]]:
         for parameter in parameters:
             parameter.grad = None
-        total, _ = train(problem.xs, problem.labels, state)
+        total, _ = propagate(sequence, start)
         return total.item(), gradients()
 
     return step
@@ -333,7 +337,7 @@ PEERS: dict[str, Peer] = {
     "by hand": Peer(by_hand, "numpy", ("rnn", "minimal")),
     "by hand, any batch": Peer(by_hand_any_batch, "numpy", ("rnn",)),
     "scan": Peer(scan, "numpy", tuple(BLOCKS)),
-    "BPTT": Peer(bptt, "numpy", tuple(BLOCKS)),
+    "propagation": Peer(propagation, "numpy", tuple(BLOCKS)),
     "recorded": Peer(recorded, "numpy", tuple(BLOCKS)),
     "its calls alone": Peer(calls_alone, "numpy"),
     "recorded, hoisted": Peer(recorded_hoisted, "numpy", ("rnn", "gru", "lstm")),

@@ -87,7 +87,7 @@ def write(
     return [page, picture]
 
 
-OURS = "scan", "BPTT", "recorded", "recorded, hoisted"
+OURS = "scan", "propagation", "recorded", "recorded, hoisted"
 
 
 def draw(path: Path, seconds: Seconds) -> None:

@@ -1,0 +1,116 @@
+"""Object files: kept, read again, and never trusted further than they should be."""
+
+import ctypes
+import os
+import sys
+
+import pytest
+
+pytest.importorskip("llvmlite")
+
+from tinygrad_rnn.compiler.backends.native import objects
+from tinygrad_rnn.compiler.backends.native.text import INDEX, Module
+
+
+def module():
+    made = Module()
+    f = made.function("twice", [INDEX], "i64", public=True)
+    f.do(f"ret {f.binary('add', f.parameters[0], f.parameters[0])}")
+    return made
+
+
+def never():
+    raise AssertionError("compiled although it is there")
+
+
+def twice(library):
+    return library.function("twice", ctypes.c_int64)(21)
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    folder = tmp_path / "kept"
+    monkeypatch.setenv(objects.VARIABLE, str(folder))
+    return folder
+
+
+def test_what_is_compiled_once_is_read_from_the_disk(place):
+    assert twice(objects.library("a program", module)) == 42
+    (file,) = place.iterdir()
+    assert file.suffix == ".o"
+    assert twice(objects.library("a program", never)) == 42
+
+
+def test_another_program_another_processor_another_file(place, monkeypatch):
+    objects.library("a program", module)
+    objects.library("another program", module)
+    other = objects.machine()._replace(name="another processor")
+    monkeypatch.setattr(objects, "machine", lambda: other)
+    assert objects.kept_at("a program") not in list(place.iterdir())
+    assert len(list(place.iterdir())) == 2
+
+
+@pytest.mark.parametrize("damage", [lambda b: b[:100], lambda b: b[:-1] + b"?", lambda b: b""])
+def test_a_damaged_file_is_compiled_again(place, damage):
+    objects.library("a program", module)
+    (file,) = place.iterdir()
+    good = file.read_bytes()
+    file.write_bytes(damage(good))
+    assert twice(objects.library("a program", module)) == 42
+    assert file.read_bytes() == good
+
+
+@pytest.mark.parametrize("word", ["off", "0", ""])
+def test_switched_off(word, monkeypatch, tmp_path):
+    monkeypatch.setenv(objects.VARIABLE, word)
+    monkeypatch.setattr(objects, "user_cache", lambda: tmp_path)
+    assert twice(objects.library("a program", module)) == 42
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="rights are kept in another way there")
+class TestOthers:
+    def test_a_folder_that_others_can_write_to_is_not_used(self, place):
+        place.mkdir()
+        objects.library("a program", module)
+        place.chmod(0o777)
+        with pytest.raises(AssertionError, match="compiled although"):
+            objects.library("a program", never)
+        assert objects.folder() is None
+
+    def test_a_file_that_others_can_write_to_is_not_read(self, place):
+        objects.library("a program", module)
+        (file,) = place.iterdir()
+        file.chmod(0o666)
+        with pytest.raises(AssertionError, match="compiled although"):
+            objects.library("a program", never)
+
+    def test_the_folder_of_somebody_else_is_not_used(self, place, monkeypatch):
+        place.mkdir()
+        monkeypatch.setattr(os, "getuid", lambda: place.stat().st_uid + 1)
+        assert objects.folder() is None
+
+    def test_a_folder_that_cannot_be_made_is_no_error(self, monkeypatch, tmp_path):
+        (tmp_path / "file").write_text("")
+        monkeypatch.setenv(objects.VARIABLE, str(tmp_path / "file" / "folder"))
+        assert twice(objects.library("a program", module)) == 42
+
+
+def test_by_default_it_is_in_the_user_s_cache(monkeypatch, tmp_path):
+    monkeypatch.delenv(objects.VARIABLE, raising=False)
+    monkeypatch.setattr(objects, "user_cache", lambda: tmp_path)
+    assert objects.folder() == tmp_path / "tinygrad_rnn"
+
+
+def test_nothing_half_written_is_left(place, monkeypatch):
+    place.mkdir()
+    monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+    assert twice(objects.library("a program", module)) == 42
+    assert not list(place.iterdir())
+
+
+def test_what_is_missing_is_said(monkeypatch):
+    monkeypatch.setitem(sys.modules, "llvmlite", None)
+    monkeypatch.setitem(sys.modules, "llvmlite.binding", None)
+    with pytest.raises(ImportError, match=r'pip install "tinygrad-rnn\[native\]"'):
+        objects.binding()

@@ -1,0 +1,1 @@
+"""Back ends: a program in another form than NumPy source."""

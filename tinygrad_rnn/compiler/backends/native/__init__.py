@@ -1,0 +1,1 @@
+"""Machine code for a program, by llvmlite."""

@@ -1,0 +1,287 @@
+"""What is done at each step, on which rows and columns, and what may be done in another order.
+
+A `Nest` is a loop over the steps; its works are done one after the other at each. An instruction on
+all steps at once is a nest, too, whose steps do not depend on one another. Two nests become one if
+each step reads and writes only what that same step of the other does.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tinygrad_rnn.compiler.ir import Buffer
+
+STEPS = 4
+"""Whether two places overlap is looked up for so many steps: more are of the same form."""
+
+
+class Span(NamedTuple):
+    """A number of entries that depends on the number of steps: slope·T + fixed."""
+
+    slope: int
+    fixed: int
+
+    def at(self, steps: int) -> int:
+        return self.slope * steps + self.fixed
+
+    def moved(self, slope: int, fixed: int) -> Span:
+        return Span(self.slope + slope, self.fixed + fixed)
+
+
+@dataclass(frozen=True, eq=False)
+class Packed:
+    """Memory of a product's own: a matrix in panels. size: in entries."""
+
+    dtype: np.dtype[Any]
+    size: int
+
+
+class Place(NamedTuple):
+    """Rows and columns in an array, one lot of them for each step.
+
+    offset: of the first entry at step 0. step: so many entries further on at each step. strides:
+    from row to row and from column to column; 0 where there is only one, for all.
+    """
+
+    root: Buffer
+    offset: Span
+    step: int
+    rows: int
+    columns: int
+    strides: tuple[int, int]
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.root.dtype
+
+    def backwards(self, count: Span) -> Place:
+        """The same for a loop from the last step to the first."""
+        offset = self.offset.moved(self.step * count.slope, self.step * (count.fixed - 1))
+        return self._replace(offset=offset, step=-self.step)
+
+
+@dataclass(frozen=True, eq=False)
+class Work:
+    """One call on rows and columns: outs ← kind(args).
+
+    kind: the name of a ufunc, or "copy", "where", "product", "sum", "cross_entropies",
+        "cross_entropy_gradient". args: places and numbers. A product has the left factor, the
+        matrix, and what is added, if anything is.
+    text: how NumPy has it.
+    """
+
+    kind: str
+    args: tuple[Place | float, ...]
+    outs: tuple[Place, ...]
+    text: str
+
+    @property
+    def rows(self) -> int:
+        return self.outs[0].rows
+
+    @property
+    def columns(self) -> int:
+        return self.outs[0].columns
+
+    @property
+    def elementwise(self) -> bool:
+        return self.kind not in ("product", "sum", "cross_entropies", "cross_entropy_gradient")
+
+    def reads(self) -> list[Place]:
+        return [a for a in self.args if isinstance(a, Place)]
+
+    def places(self) -> Iterator[tuple[Place, bool]]:
+        """All places, and whether they are written to."""
+        yield from ((place, False) for place in self.reads())
+        yield from ((place, True) for place in self.outs)
+
+
+@dataclass(frozen=True)
+class Nest:
+    """A loop over so many steps.
+
+    free: whether its steps may be done in any order.
+    """
+
+    count: Span
+    works: tuple[Work, ...]
+    free: bool
+
+    def backwards(self) -> Nest:
+        """The same steps, the last one first."""
+
+        def turned(a: Any) -> Any:
+            return a.backwards(self.count) if isinstance(a, Place) else a
+
+        works = tuple(
+            replace(w, args=tuple(map(turned, w.args)), outs=tuple(map(turned, w.outs)))
+            for w in self.works
+        )
+        return replace(self, works=works)
+
+
+@dataclass
+class Memory:
+    """Where buffers would stand for a few steps, to see what overlaps."""
+
+    arrays: dict[Buffer, Any] = field(default_factory=dict)
+    known: dict[tuple[Any, ...], bool] = field(default_factory=dict)
+
+    def seen(self, place: Place, count: int, rows: slice = slice(None)) -> Any:
+        root = place.root
+        array = self.arrays.get(root)
+        if array is None:
+            entries = 1 if root.time is None else STEPS + root.time
+            size = int(np.prod(root.shape)) * entries
+            array = self.arrays[root] = np.empty(max(1, size), np.int8)
+        offset, step = place.offset.at(STEPS), place.step
+        if step < 0:
+            offset, step = offset + (count - 1) * step, -step
+        down, across = place.strides
+        view = np.ndarray(
+            (count, place.rows, place.columns), np.int8, array, offset, (step, down, across)
+        )
+        return view[:, rows]
+
+    def overlap(self, a: Place, b: Place, count: int = STEPS) -> bool:
+        """Whether any step of one touches what any step of the other does."""
+        if a.root is not b.root:
+            return False
+        key = a, b, count
+        if key not in self.known:
+            self.known[key] = shares(self.seen(a, count), self.seen(b, count))
+        return self.known[key]
+
+    def conflict(self, a: Work, b: Work, count: int = STEPS) -> bool:
+        """Whether the order of two works matters, whatever the steps."""
+        return any(
+            self.overlap(p, q, count)
+            for (p, written), (q, also) in itertools.product(a.places(), b.places())
+            if written or also
+        )
+
+    def aligned(self, a: Work, b: Work) -> bool:
+        """Whether the works of one step touch nothing of any other step of the other."""
+        return all(
+            p == q or not self.overlap(p, q)
+            for (p, written), (q, also) in itertools.product(a.places(), b.places())
+            if written or also
+        )
+
+    def apart(self, a: Work, b: Work, rows: int) -> bool:
+        """Whether the first rows of one touch nothing of the later rows of the other."""
+        first, later = slice(None, rows), slice(rows, None)
+        return not any(
+            p.root is q.root
+            and (
+                shares(self.seen(p, STEPS, first), self.seen(q, STEPS, later))
+                or shares(self.seen(p, STEPS, later), self.seen(q, STEPS, first))
+            )
+            for (p, written), (q, also) in itertools.product(a.places(), b.places())
+            if (written or also) and p.rows > 1 and q.rows > 1
+        ) and not any(
+            self.overlap(p, q)
+            for (p, written), (q, also) in itertools.product(a.places(), b.places())
+            if (written or also) and (p.rows == 1 or q.rows == 1)
+        )
+
+
+def shares(a: Any, b: Any) -> bool:
+    """Whether two views overlap; that they do if it is too hard to say."""
+    if a.size == 0 or b.size == 0:
+        return False
+    try:
+        return bool(np.shares_memory(a, b, max_work=100_000))  # type: ignore[arg-type]
+    except np.exceptions.TooHardError:
+        return True
+
+
+def is_free(works: Iterable[Work], memory: Memory) -> bool:
+    """Whether no step of these works touches what another step writes."""
+    works = list(works)
+    return all(
+        (p == q and (p.step != 0 or not written)) or not memory.overlap(p, q)
+        for a, b in itertools.product(works, works)
+        for (p, written), (q, also) in itertools.product(a.places(), b.places())
+        if written or also
+    )
+
+
+def fused(first: Nest, second: Nest, memory: Memory) -> Nest | None:
+    """Both as one nest; None if that would change a number."""
+    if first.count != second.count or not (first.free or second.free):
+        return None
+    for turned in (False, True):
+        a = first.backwards() if turned and first.free else first
+        b = second.backwards() if turned and not first.free else second
+        if all(memory.aligned(v, w) for v, w in itertools.product(a.works, b.works)):
+            return Nest(a.count, (*a.works, *b.works), a.free and b.free)
+        if first.count == Span(0, 1):
+            break
+    return None
+
+
+def ordered(works: tuple[Work, ...], memory: Memory) -> list[Work]:
+    """The works of a step in an order in which those that belong together stand together: what is
+    no elementwise work keeps its order, and each elementwise work waits until it is needed."""
+    before: dict[Work, list[Work]] = {
+        w: [v for v in works[:n] if memory.conflict(v, w)] for n, w in enumerate(works)
+    }
+    done: dict[Work, None] = {}
+
+    def do(work: Work) -> None:
+        waiting = [work]
+        while waiting:
+            missing = [v for v in before[waiting[-1]] if v not in done]
+            if missing:
+                waiting.append(missing[0])
+            else:
+                done[waiting.pop()] = None
+
+    for work in works:
+        if not work.elementwise:
+            do(work)
+    for work in works:
+        do(work)
+    return list(done)
+
+
+def accumulated(works: list[Work], memory: Memory, read_elsewhere: Any) -> list[Work]:
+    """Products whose result is only added to something begin with that something.
+
+    read_elsewhere: whether a place is read by anything but the works given.
+    """
+    works = list(works)
+    for product in [w for w in works if w.kind == "product" and len(w.args) == 2]:
+        (out,) = product.outs
+        readers = [w for w in works if any(memory.overlap(p, out) for p in w.reads())]
+        if len(readers) != 1 or readers[0].kind != "add" or read_elsewhere(out):
+            continue
+        (add,) = readers
+        n, m = works.index(product), works.index(add)
+        if m < n or add.args.count(out) != 1:
+            continue
+        other = add.args[1 - add.args.index(out)]
+        left = product.args[0]
+        assert isinstance(left, Place)
+        if (
+            not isinstance(other, Place)
+            or (other.strides[1] != 1 and other.columns > 1)
+            or other.columns != out.columns
+            or other.dtype != out.dtype
+            or (add.rows, add.columns) != (out.rows, out.columns)
+            or memory.overlap(add.outs[0], left)
+            or (memory.overlap(add.outs[0], other) and add.outs[0] != other)
+            or memory.overlap(other, out)
+            or any(memory.conflict(product, w) for w in works[n + 1 : m])
+        ):
+            continue
+        text = f"{add.text}, {product.text}"
+        works[m] = Work("product", (*product.args, other), add.outs, text)
+        del works[n]
+    return works

@@ -1,0 +1,201 @@
+"""From LLVM IR to functions that can be called: compiled for this processor, and kept on disk.
+
+The place is a folder of the user's own; whoever can write there could have us run anything, so one
+that somebody else can write to is not used. TINYGRAD_RNN_CACHE names another folder; "off", "0" or
+nothing switches the keeping off.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import hashlib
+import os
+import stat
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+VERSION = 1
+"""Of what this back end writes; a change of the machine code for the same program raises it."""
+
+VARIABLE = "TINYGRAD_RNN_CACHE"
+
+MISSING = (
+    'backend="native" needs llvmlite, which is not installed: pip install "tinygrad-rnn[native]"'
+)
+
+
+class Machine(NamedTuple):
+    """The processor: its name, its features as LLVM writes them, and what the kernels ask for.
+
+    bytes: of a vector register. rows: of a tile of a product, so that its sums stay in registers.
+    """
+
+    name: str
+    features: str
+    bytes: int
+    rows: int
+
+    def lanes(self, kind: str) -> int:
+        return self.bytes // (8 if kind == "double" else 4)
+
+
+def binding() -> Any:
+    """llvmlite's own functions; ImportError with what to install."""
+    try:
+        import llvmlite.binding
+    except ImportError as error:
+        raise ImportError(MISSING) from error
+    return llvmlite.binding
+
+
+@functools.cache
+def initialized() -> Any:
+    llvm = binding()
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    return llvm
+
+
+@functools.cache
+def machine() -> Machine:
+    """The processor that this runs on."""
+    llvm = initialized()
+    has = llvm.get_host_cpu_features()
+    features = has.flatten()
+    if has.get("avx512f") and has.get("avx512vl"):
+        # Some processors are described as preferring half of their width.
+        return Machine(llvm.get_host_cpu_name(), f"{features},-prefer-256-bit", 64, 8)
+    if has.get("avx"):
+        return Machine(llvm.get_host_cpu_name(), features, 32, 6)
+    return Machine(llvm.get_host_cpu_name(), features, 16, 6)
+
+
+def compiled(text: str) -> bytes:
+    """The object file for a module."""
+    llvm, host = initialized(), machine()
+    module = llvm.parse_assembly(text)
+    module.triple = llvm.get_process_triple()
+    module.verify()
+    target = llvm.Target.from_triple(module.triple)
+    # MCJIT links by 32-bit offsets only within one object, which is all there is here.
+    with target.create_target_machine(
+        cpu=host.name, features=host.features, opt=2, reloc="pic", codemodel="jitdefault"
+    ) as into:
+        module.data_layout = str(into.target_data)
+        options = llvm.create_pipeline_tuning_options(speed_level=2)
+        options.loop_vectorization = options.slp_vectorization = False
+        options.loop_unrolling = False
+        passes = llvm.create_pass_builder(into, options)
+        passes.getModulePassManager().run(module, passes)
+        return bytes(into.emit_object(module))
+
+
+class Library:
+    """The functions of an object file; they are gone when this is gone."""
+
+    def __init__(self, data: bytes) -> None:
+        llvm = initialized()
+        module = llvm.parse_assembly("")
+        module.triple = llvm.get_process_triple()
+        target = llvm.Target.from_triple(module.triple)
+        self.engine = llvm.create_mcjit_compiler(module, target.create_target_machine(jit=True))
+        self.engine.add_object_file(llvm.ObjectFileRef.from_data(data))
+        self.engine.finalize_object()
+
+    def function(self, name: str, *types: Any) -> Any:
+        """A function as Python calls it, the interpreter's lock released meanwhile."""
+        address = self.engine.get_function_address(name)
+        if not address:
+            raise KeyError(f"the object file has no function {name}")
+        return ctypes.CFUNCTYPE(ctypes.c_int64, *types)(address)
+
+
+def library(program: str, module: Any) -> Library:
+    """The compiled functions of a program: from the disk, or compiled now.
+
+    program: what the machine code is for, in full. module: a function that gives the LLVM IR.
+    """
+    place = kept_at(program)
+    if place is not None:
+        data = read(place)
+        if data is not None:
+            try:
+                return Library(data)
+            except Exception:  # whatever a damaged file makes LLVM say: compile again
+                pass
+    data = compiled(str(module()))
+    if place is not None:
+        write(place, data)
+    return Library(data)
+
+
+def kept_at(program: str) -> Path | None:
+    """The file for a program on this processor; None if nothing is to be kept."""
+    place = folder()
+    if place is None:
+        return None
+    import llvmlite
+
+    host = machine()
+    key = "\0".join([program, host.name, host.features, llvmlite.__version__, str(VERSION)])
+    return place / f"{hashlib.sha256(key.encode()).hexdigest()}.o"
+
+
+def folder() -> Path | None:
+    """The folder for object files, made if need be; None if there is none that is safe."""
+    given = os.environ.get(VARIABLE)
+    if given is not None and given.strip().lower() in ("", "0", "off"):
+        return None
+    place = Path(given) if given is not None else user_cache() / "tinygrad_rnn"
+    try:
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return place if is_own(place) else None
+    except OSError:
+        return None
+
+
+def user_cache() -> Path:
+    """Where programs keep what they can make again, by the habits of the system."""
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+
+
+def is_own(place: Path) -> bool:
+    """Whether it is the user's and nobody else can write to it."""
+    if sys.platform == "win32":
+        return True  # the folders of a user are closed to others there
+    found = place.stat()
+    return found.st_uid == os.getuid() and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+
+
+def read(place: Path) -> bytes | None:
+    """The object file, if it is there, the user's own, and as it was written."""
+    try:
+        if not is_own(place):
+            return None
+        data = place.read_bytes()
+    except OSError:
+        return None
+    digest, data = data[:32], data[32:]
+    return data if hashlib.sha256(data).digest() == digest else None
+
+
+def write(place: Path, data: bytes) -> None:
+    """Keep an object file, whole or not at all; a disk that is full is no error."""
+    try:
+        handle, name = tempfile.mkstemp(dir=place.parent)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(hashlib.sha256(data).digest() + data)
+            os.replace(name, place)
+        except OSError:
+            os.unlink(name)
+            raise
+    except OSError:
+        pass

@@ -1,0 +1,241 @@
+"""LLVM IR as text: functions, their values, and loops. What NumPy's formatter is to numbers, this
+is to machine code: it knows how things are written down, and nothing about what they mean."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Vector(NamedTuple):
+    """A type: so many lanes of a kind, "float", "double", "i1", "i8", "i32", "i64"."""
+
+    kind: str
+    lanes: int = 1
+
+    def __str__(self) -> str:
+        return self.kind if self.lanes == 1 else f"<{self.lanes} x {self.kind}>"
+
+    def of(self, kind: str) -> Vector:
+        """As many lanes of another kind."""
+        return Vector(kind, self.lanes)
+
+    @property
+    def suffix(self) -> str:
+        """How intrinsics write it."""
+        kind = {"float": "f32", "double": "f64"}.get(self.kind, self.kind)
+        return kind if self.lanes == 1 else f"v{self.lanes}{kind}"
+
+
+POINTER, INDEX, TRUTH = Vector("ptr"), Vector("i64"), Vector("i1")
+
+BYTES = {"float": 4, "double": 8, "i8": 1, "i32": 4, "i64": 8}
+
+KINDS = {
+    np.dtype(np.float32): "float",
+    np.dtype(np.float64): "double",
+    np.dtype(np.bool): "i8",
+    np.dtype(np.int32): "i32",
+    np.dtype(np.int64): "i64",
+}
+"""How the entries of an array of a NumPy type stand in memory."""
+
+
+class Value(NamedTuple):
+    """A value of a function: its type, and what it is called or, for a constant, written as."""
+
+    type: Vector
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.type} {self.name}"
+
+
+def constant(form: Vector, number: float) -> Value:
+    """The same number in every lane. Floating-point numbers are written by their bits."""
+    if form.kind in ("float", "double"):
+        if form.kind == "float":
+            number = float(np.float32(number))
+        text = f"0x{struct.unpack('<Q', struct.pack('<d', number))[0]:016X}"
+    else:
+        text = str(int(number))
+    return Value(form, text if form.lanes == 1 else f"splat ({form.kind} {text})")
+
+
+class Function:
+    """A function as it is written, instruction after instruction.
+
+    parameters: its arguments, by their order. public: whether it can be called from outside.
+    """
+
+    def __init__(
+        self, module: Module, name: str, types: list[Vector], result: str, public: bool
+    ) -> None:
+        self.module, self.result = module, result
+        self.parameters = [Value(form, f"%p{n}") for n, form in enumerate(types)]
+        given = ", ".join(
+            f"ptr noalias {p.name}" if public and p.type == POINTER else str(p)
+            for p in self.parameters
+        )
+        linkage = "" if public else "internal "
+        self.head = f"define {linkage}{result} @{name}({given}) #0 {{"
+        self.lines: list[str] = []
+        self.count = 0
+        self.block = "entry"
+
+    def __str__(self) -> str:
+        return "\n".join([self.head, "entry:", *self.lines, "}"])
+
+    def fresh(self, stem: str) -> str:
+        self.count += 1
+        return f"{stem}{self.count}"
+
+    def op(self, form: Vector, text: str) -> Value:
+        """An instruction that has a value."""
+        value = Value(form, self.fresh("%v"))
+        self.lines.append(f"  {value.name} = {text}")
+        return value
+
+    def do(self, text: str) -> None:
+        """An instruction that has none."""
+        self.lines.append(f"  {text}")
+
+    def binary(self, name: str, a: Value, b: Value | float) -> Value:
+        """`fadd`, `add`, `shl` and so on; a number stands for a constant."""
+        other = b if isinstance(b, Value) else constant(a.type, b)
+        return self.op(a.type, f"{name} {a}, {other.name}")
+
+    def compare(self, how: str, a: Value, b: Value | float) -> Value:
+        """`olt` and so on for floating-point numbers, `slt` and so on for integers."""
+        other = b if isinstance(b, Value) else constant(a.type, b)
+        name = "fcmp" if a.type.kind in ("float", "double") else "icmp"
+        return self.op(a.type.of("i1"), f"{name} {how} {a}, {other.name}")
+
+    def select(self, truth: Value, a: Value, b: Value) -> Value:
+        return self.op(a.type, f"select {truth}, {a}, {b}")
+
+    def cast(self, name: str, a: Value, kind: str) -> Value:
+        """`bitcast`, `zext`, `sitofp` and so on, lane by lane."""
+        form = a.type.of(kind)
+        return self.op(form, f"{name} {a} to {form}")
+
+    def intrinsic(self, name: str, *given: Value) -> Value:
+        """A function that LLVM knows, such as `fmuladd` or `fabs`, lane by lane."""
+        form = given[0].type
+        full = f"llvm.{name}.{form.suffix}"
+        self.module.declared.add(f"declare {form} @{full}({', '.join(str(v.type) for v in given)})")
+        return self.op(form, f"call {form} @{full}({', '.join(map(str, given))})")
+
+    def fma(self, a: Value, b: Value | float, c: Value | float) -> Value:
+        """a·b + c, rounded once where the processor can."""
+        b, c = (v if isinstance(v, Value) else constant(a.type, v) for v in (b, c))
+        return self.intrinsic("fmuladd", a, b, c)
+
+    def lanes(self, a: Value, start: int, count: int) -> Value:
+        """Some lanes, one after another; beyond the last they are undefined."""
+        if count == 1:
+            if a.type.lanes == 1:
+                return a
+            return self.op(Vector(a.type.kind), f"extractelement {a}, i64 {start}")
+        form = Vector(a.type.kind, count)
+        if a.type.lanes == 1:
+            return self.op(form, f"insertelement {form} poison, {a}, i64 0")
+        if start == 0 and count == a.type.lanes:
+            return a
+        chosen = ", ".join(
+            f"i32 {n}" if n < a.type.lanes else "i32 poison" for n in range(start, start + count)
+        )
+        return self.op(form, f"shufflevector {a}, {a.type} poison, <{count} x i32> <{chosen}>")
+
+    def spread(self, a: Value, lanes: int) -> Value:
+        """One number in every lane."""
+        if lanes == 1:
+            return a
+        form = Vector(a.type.kind, lanes)
+        first = self.op(form, f"insertelement {form} poison, {a}, i64 0")
+        return self.op(
+            form, f"shufflevector {first}, {form} poison, <{lanes} x i32> zeroinitializer"
+        )
+
+    def at(self, pointer: Value, index: Value | int, kind: str) -> Value:
+        """The address so many entries further on."""
+        if isinstance(index, int):
+            if index == 0:
+                return pointer
+            index = constant(INDEX, index)
+        return self.op(POINTER, f"getelementptr {kind}, {pointer}, {index}")
+
+    def load(self, pointer: Value, form: Vector) -> Value:
+        return self.op(form, f"load {form}, {pointer}, align {BYTES.get(form.kind, 8)}")
+
+    def store(self, value: Value, pointer: Value) -> None:
+        self.do(f"store {value}, {pointer}, align {BYTES.get(value.type.kind, 8)}")
+
+    def begin(self, label: str) -> None:
+        self.lines.append(f"{label}:")
+        self.block = label
+
+    def jump(self, label: str) -> None:
+        self.do(f"br label %{label}")
+
+    def branch(self, truth: Value, yes: str, no: str) -> None:
+        self.do(f"br {truth}, label %{yes}, label %{no}")
+
+    @contextmanager
+    def loop(self, start: Value | int, stop: Value | int, step: int = 1) -> Iterator[Value]:
+        """For index in start, start + step, … below stop; none if there is no such index."""
+        first, limit = (v if isinstance(v, Value) else constant(INDEX, v) for v in (start, stop))
+        head, body, end = (self.fresh(s) for s in ("head", "body", "end"))
+        before = self.block
+        self.jump(head)
+        self.begin(head)
+        index = Value(INDEX, self.fresh("%i"))
+        place = len(self.lines)
+        self.lines.append("")
+        self.branch(self.compare("slt", index, limit), body, end)
+        self.begin(body)
+        yield index
+        following = self.binary("add nsw", index, step)
+        self.lines[place] = (
+            f"  {index.name} = phi i64 [ {first.name}, %{before} ], "
+            f"[ {following.name}, %{self.block} ]"
+        )
+        self.jump(head)
+        self.begin(end)
+
+    @contextmanager
+    def when(self, truth: Value) -> Iterator[None]:
+        """Only if it is so."""
+        body, end = self.fresh("then"), self.fresh("end")
+        self.branch(truth, body, end)
+        self.begin(body)
+        yield
+        self.jump(end)
+        self.begin(end)
+
+
+class Module:
+    """Functions, and what they call of LLVM's own."""
+
+    def __init__(self) -> None:
+        self.functions: dict[str, Function] = {}
+        self.declared: set[str] = set()
+
+    def function(
+        self, name: str, types: list[Vector], result: str = "void", public: bool = False
+    ) -> Function:
+        made = self.functions[name] = Function(self, name, types, result, public)
+        return made
+
+    def __str__(self) -> str:
+        return "\n\n".join(
+            [
+                *sorted(self.declared),
+                *map(str, self.functions.values()),
+                'attributes #0 = { nounwind "no-trapping-math"="true" }\n',
+            ]
+        )
