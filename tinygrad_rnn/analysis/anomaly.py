@@ -60,7 +60,7 @@ def anomaly(infinite: bool = True) -> Iterator[None]:
     watch = Watch(_not_finite if infinite else np.isnan)
     mark = current_mark()
     ignored = np.errstate(over="ignore", divide="ignore", invalid="ignore")
-    with marked(mark and mark._replace(watch=watch)), ignored:
+    with marked(mark and mark.watched_by(watch)), ignored:
         try:
             yield
         finally:
@@ -128,7 +128,7 @@ class Watch:
     def _run_step_by_step(self, run: Run) -> None:
         """Run the steps of a scan one by one: what is not finite is found at its step."""
         mark = run.mark or current_mark()
-        with self._looking_at_values(True), marked(mark and mark._replace(watch=self)):
+        with self._looking_at_values(True), marked(mark and mark.watched_by(self)):
             unrolled(run.sequence)
 
     # Backward -----------------------------------------------------------------------------
@@ -170,7 +170,7 @@ class Watch:
         if run is not None:
             adjoints = {n: unwrap(adjoint) for n, adjoint in adjoints_of(gradient).items()}
             mark = run.mark
-            with self._looking_at_values(True), marked(mark and mark._replace(watch=self)):
+            with self._looking_at_values(True), marked(mark and mark.watched_by(self)):
                 run.recorded(adjoints, create_graph=False)  # raises, at the step
         forward = any(self.finds(kept) for kept in flatten(edge[3]))
         line = LINES.get(node)

@@ -34,6 +34,7 @@ def reverse_pass(
     *,
     create_graph: bool = False,
     pull: Pull | None = None,
+    leaves_only: bool = False,
 ) -> Iterator[tuple[Node, Array]]:
     """Yield every node that the seeds reach, latest first, with its complete gradient.
 
@@ -41,6 +42,7 @@ def reverse_pass(
     nodes: the only nodes that the gradient may flow through, in recorded order; all, if None.
     create_graph: compute on Tensors, so that the pass is recorded itself.
     pull: computes each use's contribution; None takes the rule of the table.
+    leaves_only: yield no more than the leaves, where that saves time.
     """
     reach = None if nodes is None else frozenset(nodes)
     if nodes is None:
@@ -61,7 +63,7 @@ def reverse_pass(
         return plain_pass(nodes, pending, reach, pull or pull_on_tensors, under_mark_of)
     if pull is not None or Tensor in map(type, seeds):
         return plain_pass(nodes, pending, reach, pull or pull_on_arrays)
-    return fast_pass(nodes, pending, reach)
+    return fast_pass(nodes, pending, reach, leaves_only)
 
 
 def plain_pass(
@@ -170,8 +172,12 @@ Tensor.backward = backward
 
 
 def _backward(output: Tensor, seed: Array) -> None:
-    found = [pair for pair in reverse_pass([output.node], [seed]) if isinstance(pair[0], Leaf)]
-    add_gradients([leaf for leaf, _ in found], [total for _, total in found])  # type: ignore[misc]
+    leaves, totals = [], []
+    for node, total in reverse_pass([output.node], [seed], leaves_only=True):
+        if isinstance(node, Leaf):  # and not a computed value that was cut off
+            leaves.append(node)
+            totals.append(total)
+    add_gradients(leaves, totals)
 
 
 _set_grad = setter(Leaf, "grad")

@@ -18,9 +18,15 @@ contributions are there: large arrays are not kept waiting."""
 
 
 def fast_pass(
-    nodes: Sequence[Node], pending: dict[Node, Array], reach: Collection[Node] | None
+    nodes: Sequence[Node],
+    pending: dict[Node, Array],
+    reach: Collection[Node] | None,
+    leaves_only: bool,
 ) -> Iterator[tuple[Node, Array]]:
-    """`backward.plain_pass`, for arrays."""
+    """`backward.plain_pass`, for arrays.
+
+    leaves_only: yield only what was given and not computed.
+    """
     own: set[Node] = set()  # those whose pending array is ours to add into, and as precise
     tied: dict[Node, dict[Any, list[Any]]] = {}  # uses whose contributions are summed at once
 
@@ -52,7 +58,8 @@ def fast_pass(
             continue
         if gradient.shape != node.shape or gradient.dtype is not node.dtype:
             gradient = fit_to(node, gradient)
-        yield node, gradient
+        if not (leaves_only and node.edges):
+            yield node, gradient
         size = gradient.size
         for parent, _, pullback, kept in node.edges:
             if pullback is None or (reach is not None and parent not in reach):

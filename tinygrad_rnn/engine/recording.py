@@ -10,20 +10,41 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, NamedTuple
+from typing import Any
 
 
-class Mark(NamedTuple):
+class Mark:
     """What the `with` statements around a computation write on the nodes recorded inside.
 
     step: the time step, counted from 0. scope: the names of the scopes, outermost first.
     watch: None, or what is to be shown everything that is computed inside. While it `is_open`,
     `apply` calls its `value(result, function, args, kwargs)`, and the reverse pass its `passing`.
+    A mark is never changed: nodes share it. (Slots are the fastest fields to read.)
     """
 
-    step: int | None = None
-    scope: tuple[str, ...] = ()
-    watch: Any = None
+    __slots__ = ("scope", "step", "watch")
+
+    def __init__(
+        self, step: int | None = None, scope: tuple[str, ...] = (), watch: Any = None
+    ) -> None:
+        self.step = step
+        self.scope = scope
+        self.watch = watch
+
+    def at_step(self, step: int | None) -> Mark:
+        """The same mark at a time step."""
+        return Mark(step, self.scope, self.watch)
+
+    def in_scope(self, name: str) -> Mark:
+        """The same mark, in one more scope."""
+        return Mark(self.step, (*self.scope, name), self.watch)
+
+    def watched_by(self, watch: Any) -> Mark:
+        """The same mark with another watch."""
+        return Mark(self.step, self.scope, watch)
+
+    def __repr__(self) -> str:
+        return f"Mark(step={self.step}, scope={self.scope})"
 
 
 UNMARKED = Mark()
@@ -105,7 +126,7 @@ def step(t: int) -> Iterator[None]:
     >>> y.node.step
     3
     """
-    with _changed(lambda mark: mark and mark._replace(step=t)):
+    with _changed(lambda mark: mark and mark.at_step(t)):
         yield
 
 
@@ -120,5 +141,5 @@ def scope(name: str) -> Iterator[None]:
     >>> y.node.scope
     ('encoder', 'cell')
     """
-    with _changed(lambda mark: mark and mark._replace(scope=(*mark.scope, name))):
+    with _changed(lambda mark: mark and mark.in_scope(name)):
         yield

@@ -192,7 +192,7 @@ def marks(first: int, last: int) -> list[Mark | None]:
     mark = current_mark()
     if mark is None:
         return [None] * (last - first)
-    _, scope, watch = mark
+    scope, watch = mark.scope, mark.watch
     return [Mark(t, scope, watch) for t in range(first, last)]
 
 
