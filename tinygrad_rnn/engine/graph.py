@@ -79,6 +79,11 @@ class Node:
         self.severed = tuple(weakref.ref(edge[0]) for edge in self.edges)
         self.edges = ()
 
+    def __reduce__(self) -> Any:
+        raise TypeError(
+            "a node belongs to the graph of its process and cannot be pickled or copied"
+        )
+
     def __repr__(self) -> str:
         made = getattr(self.function, "__name__", "leaf")
         label = f"{made} {self.name!r}" if self.name else made

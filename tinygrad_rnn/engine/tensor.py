@@ -7,6 +7,7 @@ back.
 
 from __future__ import annotations
 
+import copy
 import math
 import weakref
 from collections.abc import Callable, Iterator
@@ -247,6 +248,34 @@ class Tensor(ArrayMethods):
             self._requires_grad = False
         return self
 
+    # Copies -------------------------------------------------------------------------------
+
+    def __reduce__(self) -> Any:
+        """A leaf is pickled with its numbers, name and gradient, and gets a node of its own where
+        it is read. A history stays in its process."""
+        node = self._node
+        if node is not None and node.edges:
+            raise TypeError(
+                f"{self.name or 'a Tensor'} of shape {self.shape} was computed by "
+                f"{node.function.__name__}, and only its numbers can be pickled: pickle .detach() "
+                f"or .data"
+            )
+        return _unpickled, (self._data, self._requires_grad, self.name, self.grad)
+
+    def __copy__(self) -> Tensor:
+        return self._copied(self._data, self.grad)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        """A copy of the numbers. That of a leaf is a leaf; that of a computed value has the same
+        history, so its gradient goes to the leaves that the original was computed from."""
+        return self._copied(copy.deepcopy(self._data, memo), copy.deepcopy(self.grad, memo))
+
+    def _copied(self, data: Array, grad: Array | None) -> Tensor:
+        node = self._node
+        if node is None or not node.edges:
+            return _unpickled(data, self._requires_grad, self.name, grad)
+        return tracked(data, node)
+
     # Python's own ---------------------------------------------------------------------------
 
     def __setitem__(self, index: Any, value: Any) -> None:
@@ -274,6 +303,13 @@ class Tensor(ArrayMethods):
         return format(self.item() if spec and self.ndim == 0 else str(self), spec)
 
     __hash__ = object.__hash__
+
+
+def _unpickled(data: Array, requires_grad: bool, name: str | None, grad: Array | None) -> Tensor:
+    tensor = Tensor(data, requires_grad, name)
+    if grad is not None:
+        tensor.grad = grad
+    return tensor
 
 
 _new = object.__new__
