@@ -20,24 +20,26 @@ contents_lock = threading.RLock()
 run a scan, so the thread that holds it may take it again."""
 
 _set_data, _set_node = setter(Tensor, "_data"), setter(Tensor, "_node")
+_set_flag = setter(Tensor, "_requires_grad")
 
 
 @contextmanager
 def substituted(tensors: Sequence[Tensor], others: Sequence[Tensor]) -> Iterator[None]:
-    """Inside the block each Tensor has the array and the node of another one.
+    """Inside the block each Tensor has the array, the node and the `requires_grad` of another.
 
     So its own history is not part of what is recorded: a Tensor that was computed is for the cell
     what a leaf is.
     """
     with contents_lock:
-        before = [(tensor._data, tensor._node) for tensor in tensors]
         restore = chain(
-            map(_set_data, tensors, [data for data, _ in before]),
-            map(_set_node, tensors, [node for _, node in before]),
+            map(_set_data, tensors, [tensor._data for tensor in tensors]),
+            map(_set_node, tensors, [tensor._node for tensor in tensors]),
+            map(_set_flag, tensors, [tensor._requires_grad for tensor in tensors]),
         )
         try:
             for tensor, other in zip(tensors, others, strict=True):
                 tensor._data, tensor._node = other._data, other._node
+                tensor._requires_grad = other._requires_grad
             yield
         finally:
             all_of(restore)

@@ -15,6 +15,7 @@ from tinygrad_rnn.compiler.runtime.lanes import schedule
 from tinygrad_rnn.compiler.runtime.program import LENGTHS, Program
 from tinygrad_rnn.compiler.runtime.scan import program_for, scan
 from tinygrad_rnn.compiler.runtime.workspace import Workspace
+from tinygrad_rnn.engine.backward import add_gradients
 from tinygrad_rnn.engine.graph import Leaf
 from tinygrad_rnn.engine.recording import current_mark
 from tinygrad_rnn.engine.substitution import contents_lock
@@ -182,9 +183,7 @@ def propagated(propagation: Propagation, xs: Any, state: Any, reset: Any) -> tup
     last = nested(iter([states[-1].copy() for states in stacked]))
     if current_mark() is not None:
         found = space.backward(seeds, [0] * len(seeds), arrays, inputs, windows, entering)
-        for leaf, i in zip(leaves, program.wanted, strict=True):
-            gradient = found[i] if type(found[i]) is np.ndarray else np.array(found[i])
-            leaf.grad = gradient if leaf.grad is None else leaf.grad + gradient
+        add_gradients(leaves, [found[i] for i in program.wanted])
     return loss, last
 
 

@@ -23,7 +23,7 @@ from tinygrad_rnn.engine.recording import Mark, current_mark
 from tinygrad_rnn.engine.rules import Pullback
 from tinygrad_rnn.engine.substitution import contents_lock, substituted
 from tinygrad_rnn.engine.table import RULES, on_rule_change
-from tinygrad_rnn.engine.tensor import Tensor, tracked
+from tinygrad_rnn.engine.tensor import Tensor, tracked, untracked
 from tinygrad_rnn.engine.trees import flatten as parts
 from tinygrad_rnn.engine.trees import flatten_like, unflatten
 from tinygrad_rnn.recurrent.state import map_state
@@ -273,16 +273,24 @@ class Run:
         """The gradients by `unroll`, one node per operation: as Tensors for derivatives of a
         higher order, or as arrays, to look at what happens at each step."""
         # Inputs may have been computed from one another. The gradient of one is not to flow on
-        # through another one here, so the steps are run on copies of them.
+        # through another one here, so the steps are run on copies of them: of the arrays that the
+        # scan was run on, for parameters may have been given other ones since.
         sequence, tensors = self.sequence, self.tensors
-        copies = {i: +tensors[i] for i in self.wanted}
+        nodes = {
+            i: node for node, (i, _, _) in zip(self.nodes, self.program.arguments, strict=True)
+        }
+        copies = {i: +tracked(self.arrays[i], nodes[i]) for i in self.wanted}
         for i, copy in copies.items():
             copy.name = tensors[i].name
+        given = [
+            copies[i] if i in copies else untracked(array) if type(tensor) is Tensor else tensor
+            for i, (tensor, array) in enumerate(zip(tensors, self.arrays, strict=True))
+        ]
         count = len(sequence.state_parts)
-        given = [copies.get(i, tensor) for i, tensor in enumerate(tensors)]
         following, xs = iter(given[:count]), sequence.steps_of(iter(given[count:]))
-        carried = [i for i in self.wanted if i >= count + len(sequence.input_parts)]
-        with substituted([tensors[i] for i in carried], [copies[i] for i in carried]):
+        first = count + len(sequence.input_parts)
+        carried = [i for i in range(first, len(tensors)) if type(tensors[i]) is Tensor]
+        with substituted([tensors[i] for i in carried], [given[i] for i in carried]):
             states, last = unroll(
                 sequence.cell,
                 xs,

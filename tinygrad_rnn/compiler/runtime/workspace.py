@@ -136,7 +136,7 @@ class Workspace:
                     None if g is None else np.empty((self.plan.steps, *g.shape[1:]), g.dtype)
                     for g in found[count : count + inputs]
                 ]
-                totals += found[count + inputs :]
+                totals += map(writeable, found[count + inputs :])
             else:
                 for i in range(count + inputs, len(totals)):
                     if totals[i] is not None:
@@ -202,3 +202,9 @@ class Shared:
         array = array[: shape[0]] if shape else array
         self.given += 1
         return array
+
+
+def writeable(total: Any) -> Any:
+    """An array that can be added into: that of a mean or a sum is one number, repeated."""
+    is_fixed = isinstance(total, np.ndarray) and not total.flags.writeable
+    return total.copy() if is_fixed else total
