@@ -20,7 +20,7 @@ import numpy as np
 from tqdm import trange
 
 import tinygrad_rnn as tg
-from benchmarks.peers import by_hand, own, propagation
+from benchmarks.peers import bptt, by_hand, own
 from benchmarks.workloads import problem
 from tinygrad_rnn.compiler.runtime.workspace import Workspace
 
@@ -80,12 +80,12 @@ def parts_of_scan(workload: str, steps: int) -> dict[str, float]:
     return medians(names, rows)
 
 
-def parts_of_propagation(workload: str, steps: int) -> dict[str, float]:
-    """The same of a propagation, whose programs have the loss in them."""
-    step = propagation(problem(workload))
+def parts_of_bptt(workload: str, steps: int) -> dict[str, float]:
+    """The same of a BPTT, whose programs have the loss in them."""
+    step = bptt(problem(workload))
     rows: list[list[float]] = []
     with at_the_doors() as inside:
-        for _ in trange(steps, desc=f"propagation, {workload}"):
+        for _ in trange(steps, desc=f"BPTT, {workload}"):
             inside.clear()
             start = time.perf_counter()
             step()
@@ -132,14 +132,14 @@ def median_of(step: Callable[[], Any], rounds: int = 21) -> float:
 def main() -> None:
     for workload in ("tiny", "long"):
         steps = STEPS if workload == "tiny" else STEPS // 20
-        for what, take_apart in (("scan", parts_of_scan), ("propagation", parts_of_propagation)):
+        for what, take_apart in (("scan", parts_of_scan), ("BPTT", parts_of_bptt)):
             parts = take_apart(workload, steps)
             for name, seconds in (*parts.items(), ("all of it", sum(parts.values()))):
                 print(f"{workload:10} {what:12} {name:24} {seconds * 1e6:8.1f} µs")
         hand = median_of(by_hand(problem(workload)), 201)
         print(f"{workload:10} {'by hand':37} {hand * 1e6:8.1f} µs")
     for workload in ("lstm char", "lstm medium"):
-        products, whole = products_of_lstm(workload), median_of(propagation(problem(workload)))
+        products, whole = products_of_lstm(workload), median_of(bptt(problem(workload)))
         print(f"{workload:24} {'its products':24} {products * 1e3:8.1f} ms")
         print(f"{workload:24} {'all of it':24} {whole * 1e3:8.1f} ms")
 

@@ -85,10 +85,8 @@ def scan(problem: Problem) -> Step:
     return step
 
 
-def propagation(problem: Problem) -> Step:
+def bptt(problem: Problem) -> Step:
     """This project, compiled and without a graph: output layer and loss are in the program, too."""
-    import numpy as np
-
     import tinygrad_rnn as tg
 
     cell, state, parameters, gradients = own(problem)
@@ -97,14 +95,12 @@ def propagation(problem: Problem) -> Step:
     def loss(h: Any, y: Any) -> Any:
         return tg.cross_entropy(h @ W_hq + b_q, y)
 
-    propagate = tg.Propagation(tg.WithLoss(cell, loss))
-    sequence = {"x": problem.xs, "y": problem.labels}
-    start = None if state is None else (state, np.zeros((), state.dtype))
+    train = tg.BPTT(cell, loss)
 
     def step() -> tuple[Any, list[Any]]:
         for parameter in parameters:
             parameter.grad = None
-        total, _ = propagate(sequence, start)
+        total, _ = train(problem.xs, problem.labels, state)
         return total.item(), gradients()
 
     return step
@@ -337,7 +333,7 @@ PEERS: dict[str, Peer] = {
     "by hand": Peer(by_hand, "numpy", ("rnn", "minimal")),
     "by hand, any batch": Peer(by_hand_any_batch, "numpy", ("rnn",)),
     "scan": Peer(scan, "numpy", tuple(BLOCKS)),
-    "propagation": Peer(propagation, "numpy", tuple(BLOCKS)),
+    "BPTT": Peer(bptt, "numpy", tuple(BLOCKS)),
     "recorded": Peer(recorded, "numpy", tuple(BLOCKS)),
     "its calls alone": Peer(calls_alone, "numpy"),
     "recorded, hoisted": Peer(recorded_hoisted, "numpy", ("rnn", "gru", "lstm")),

@@ -87,7 +87,7 @@ def write(
     return [page, picture]
 
 
-OURS = "scan", "propagation", "recorded", "recorded, hoisted"
+OURS = "scan", "BPTT", "recorded", "recorded, hoisted"
 
 
 def draw(path: Path, seconds: Seconds) -> None:

@@ -4,7 +4,6 @@ from tinygrad_rnn import analysis
 from tinygrad_rnn.analysis.anomaly import anomaly
 from tinygrad_rnn.analysis.gradient_check import check_gradients
 from tinygrad_rnn.analysis.truncation_check import check_truncated_gradients
-from tinygrad_rnn.compiler.runtime.propagation import Propagation
 from tinygrad_rnn.compiler.runtime.scan import scan, scan_source
 from tinygrad_rnn.derivatives.functions import (
     cross_entropy,
@@ -32,16 +31,17 @@ from tinygrad_rnn.recurrent.torch_weights import from_torch, to_torch
 from tinygrad_rnn.recurrent.truncation import TBPTT, Full, Subsequence, Window
 from tinygrad_rnn.recurrent.unroll import unroll
 from tinygrad_rnn.training import schedules
+from tinygrad_rnn.training.bptt import BPTT
 from tinygrad_rnn.training.checkpoints import load, restore_run, save, save_run
 from tinygrad_rnn.training.clipping import clip_grad_norm, clip_grad_value
 from tinygrad_rnn.training.optimizers import SGD, Adagrad, Adam, AdamW, RMSProp
-from tinygrad_rnn.training.with_loss import WithLoss
 
 __version__ = "0.1.0"
 
 keep_freed_memory()
 
 __all__ = [
+    "BPTT",
     "SGD",
     "TBPTT",
     "Adagrad",
@@ -50,7 +50,6 @@ __all__ = [
     "Full",
     "GRUCell",
     "LSTMCell",
-    "Propagation",
     "RMSProp",
     "RNNCell",
     "Randomized",
@@ -58,7 +57,6 @@ __all__ = [
     "Subsequence",
     "Tensor",
     "Window",
-    "WithLoss",
     "analysis",
     "anomaly",
     "check_gradients",

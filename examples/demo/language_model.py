@@ -95,7 +95,7 @@ def train(
     """
     history = History([], [])
     optimizer = tg.Adam(model.parameters(), learning_rate=0.003)
-    propagate = tg.Propagation(tg.WithLoss(model.cell, model.loss))
+    bptt = tg.BPTT(model.cell, model.loss)
     numbers = model.vocabulary.encode(text)
     batch_size = min(batch_size, (len(numbers) - 1) // steps)
     smooth = np.log(len(model.vocabulary))
@@ -106,7 +106,7 @@ def train(
             for inputs, labels in chunks(numbers, batch_size, steps):
                 xs = tg.one_hot(inputs, len(model.vocabulary), np.float32)
                 optimizer.zero_grad()
-                loss, state = propagate({"x": xs, "y": labels}, state)
+                loss, state = bptt(xs, labels, state)
                 norm = tg.clip_grad_norm(optimizer.parameters, max_norm)
                 optimizer.step()
                 history.losses.append(loss.item())

@@ -31,10 +31,10 @@ def small(B: int, blocks: int = 1) -> workloads.Problem:
         (handwritten.batch, 6, 1),
         (handwritten.calls_alone, 6, 1),
         (handwritten.calls_alone, 1, 1),
-        (peers.propagation, 1, 1),
-        (peers.propagation, 6, 1),
-        (peers.propagation, 6, 2),
-        (peers.propagation, 6, 4),
+        (peers.bptt, 1, 1),
+        (peers.bptt, 6, 1),
+        (peers.bptt, 6, 2),
+        (peers.bptt, 6, 4),
         (peers.recorded_hoisted, 6, 1),
         (peers.recorded_hoisted, 1, 3),
         (peers.recorded_hoisted, 6, 4),
@@ -74,7 +74,7 @@ def test_disagreement_ends_the_run() -> None:
         agree([Stub("a", 0), Stub("b", 1e-2)], "tiny")  # type: ignore[list-item]
 
 
-@pytest.mark.parametrize("peer", [peers.scan, peers.propagation])
+@pytest.mark.parametrize("peer", [peers.scan, peers.bptt])
 def test_little_more_memory_than_the_program_written_by_hand(peer: Callable[..., Any]) -> None:
     """The peak of a training step over a thousand steps. What is more: the logits, which the graph
     keeps, where the program by hand writes their gradient over them."""
@@ -101,6 +101,6 @@ def test_the_parts_of_a_step_make_up_the_step():
     taken = parts.parts_of_scan("tiny", 3)
     assert len(taken) == 5
     assert all(seconds > 0 for seconds in taken.values())
-    taken = parts.parts_of_propagation("tiny", 3)
+    taken = parts.parts_of_bptt("tiny", 3)
     assert len(taken) == 3 and all(seconds > 0 for seconds in taken.values())
     assert parts.products_of_lstm("lstm char") > 0

@@ -11,6 +11,7 @@ import tinygrad_rnn as tg
 from tinygrad_rnn.compiler.frontend.captures import Captures
 from tinygrad_rnn.compiler.frontend.request import Sequence, prepared
 from tinygrad_rnn.compiler.runtime.program import Program
+from tinygrad_rnn.training.cell_with_loss import CellWithLoss
 
 T, B, D, H, Q = 6, 2, 3, 4, 5
 
@@ -54,7 +55,7 @@ def state(*shape: int, name: str = "h_0", grad: bool = True) -> tg.Tensor:
 
 def with_loss(cell: Any, batch: int = B, loss_alone: bool = False, **options: Any) -> Case:
     W_hq, b_q = weight(H, Q, name="W_hq"), weight(Q, name="b_q")
-    model = tg.WithLoss(cell, lambda h, y: tg.cross_entropy(h @ W_hq + b_q, y))
+    model = CellWithLoss(cell, lambda h, y: tg.cross_entropy(h @ W_hq + b_q, y))
     labels = rng().integers(0, Q, (T, batch))
     return Case(model, {"x": inputs(batch), "y": labels}, loss_alone=loss_alone, **options)
 

@@ -9,6 +9,8 @@ import pytest
 
 import tinygrad_rnn as tg
 from tests.compiler.test_scan import compare, parameter
+from tinygrad_rnn.recurrent.state import form_of
+from tinygrad_rnn.training.cell_with_loss import CellWithLoss
 
 T, B, D, H = 6, 2, 3, 4
 W, V, U = parameter(D, H), parameter(D, H, seed=1), parameter(H, H, seed=2)
@@ -54,7 +56,7 @@ def test_steps_are_paired_by_their_keys() -> None:
 def test_numbers_in_lists() -> None:
     compare(lambda x, h: np.tanh(x @ W + h @ U), np.zeros((B, H)), [W, U], X.data.tolist())
     labels = np.random.default_rng(0).integers(0, H, (T, B))
-    model = tg.WithLoss(tg.RNNCell(D, H, rng=0), tg.cross_entropy)
+    model = CellWithLoss(tg.RNNCell(D, H, rng=0), tg.cross_entropy)
     (_, losses), _ = tg.scan(model, {"x": X.data, "y": labels.tolist()})
     np.testing.assert_array_equal(
         losses.data, tg.scan(model, {"x": X.data, "y": labels})[0][1].data
@@ -91,39 +93,23 @@ def test_what_cannot_be(run: Any) -> None:
         run(cell, {"x": X.data, "z": None}, np.zeros((B, H)))
 
 
-def test_a_model_says_what_it_takes() -> None:
-    model = tg.WithLoss(tg.RNNCell(D, H, rng=0), lambda h, y: np.sum(h * y))
-    for xs in (X.data, {"x": X.data}, {"x": X.data, "label": X.data}):
-        for run in (tg.unroll, tg.scan):
-            with pytest.raises(TypeError, match=r'takes {"x": x_t, "y": y_t}.* but a step got'):
-                run(model, xs)
-    sequence = {"x": X.data, "y": np.ones((T, B, H))}
-    for run in (tg.unroll, tg.scan):
-        with pytest.raises(TypeError, match="but a step got a tuple of 2"):
-            run(model, list(zip(*sequence.values(), strict=True)))
-        for state in (np.zeros((B, H)), (np.zeros((B, H)), np.zeros(()), np.zeros(()))):
-            with pytest.raises(TypeError, match=r"pair of the cell's state and the loss.* it is"):
-                run(model, sequence, state)
-
-
 def test_a_model_in_the_graph() -> None:
     cell = tg.RNNCell(D, H, rng=0)
-    model = tg.WithLoss(cell, lambda h, y: np.sum(h * y))
+    model = CellWithLoss(cell, lambda h, y: np.sum(h * y))
     states, (last, loss) = tg.unroll(model, {"x": X.data, "y": np.ones((T, B, H))})
     assert (last.name, loss.name) == ("h_6", "l_6")
     assert [loss.shape for _, loss in states] == [()] * T
     (_, losses), _ = tg.scan(model, {"x": X.data, "y": np.ones((T, B, H))})
     names = {node.name for node in tg.tape(losses)}
     assert {"h_0", "x", "y", "W_xh", "l"} <= names and "l_0" not in names  # which no step reads
-    assert model.output((last, loss)) is last and model.parameters() == cell.parameters()
-    stacked = tg.WithLoss(tg.Stacked([tg.LSTMCell(D, H, rng=0), cell.__class__(H, H, rng=0)]), max)
-    assert tg.recurrent.names.names_of(stacked, stacked.initial_state(2)) == [
+    stacked = CellWithLoss(tg.Stacked([tg.LSTMCell(D, H, rng=0), cell.__class__(H, H, rng=0)]), max)
+    assert tg.recurrent.names.names_of(stacked, form_of(stacked.initial_state(2))) == [
         ("h_", "^(1)"), ("c_", "^(1)"), ("h_", "^(2)"), ("l_", ""),
     ]  # fmt: skip
 
 
 def test_states_of_the_stream() -> None:
-    model = tg.WithLoss(tg.RNNCell(D, H, rng=0), lambda h, y: np.sum(h * y))
+    model = CellWithLoss(tg.RNNCell(D, H, rng=0), lambda h, y: np.sum(h * y))
     sequence = {"x": X.data, "y": np.ones((T, B, H))}
     steps = [{"x": x, "y": y} for x, y in zip(*sequence.values(), strict=True)]
     states, _ = tg.unroll(model, sequence)
@@ -131,16 +117,3 @@ def test_states_of_the_stream() -> None:
         for (h, loss), (expected, same) in zip(tg.stream(model, given), states, strict=True):
             np.testing.assert_array_equal(h.data, expected.data)
             assert loss.data == same.data
-
-
-def test_a_function_in_a_model() -> None:
-    model = tg.WithLoss(lambda x, h: np.tanh(x @ W + h @ U), lambda h, y: np.sum(h * y))
-    sequence = {"x": X.data, "y": np.ones((T, B, H))}
-    assert model.parameters() == {}
-    for run in (tg.unroll, tg.scan, tg.Propagation(model)):
-        given = (sequence,) if isinstance(run, tg.Propagation) else (model, sequence)
-        with pytest.raises(TypeError, match=r"<lambda> has no initial_state.* the pair of"):
-            run(*given)
-        run(*given, (np.zeros((B, H)), 0.0))
-    with pytest.raises(TypeError, match=r"but a step got one int of shape \(\)"):
-        model(3, (0, 0))

@@ -11,6 +11,7 @@ import pytest
 import tinygrad_rnn as tg
 from tests.compiler.test_program import loops
 from tests.compiler.test_scan import CELLS, STRATEGIES, compare, flatten, parameter
+from tinygrad_rnn.training.cell_with_loss import CellWithLoss
 
 T, D, H, Q = 7, 3, 4, 5
 W_hq, b_q = parameter(H, Q, seed=3, name="W_hq"), parameter(Q, seed=4, name="b_q")
@@ -35,14 +36,14 @@ def sequence(batch: int, steps: int = T, dtype: Any = np.int64) -> dict[str, Any
 
 
 def model_of(name: str, loss: Callable[[Any, Any], Any] = entropy) -> Any:
-    return tg.WithLoss(CELLS[name](), loss)
+    return CellWithLoss(CELLS[name](), loss)
 
 
 def state_of(model: Any, batch: int) -> Any:
     """An initial state that needs a gradient, in all parts but the loss."""
     state, loss = model.initial_state(batch)
     following = iter(parameter(batch, H, seed=n) for n, _ in enumerate(flatten(state)))
-    return tg.engine.trees.unflatten(state, following), loss.data
+    return tg.engine.trees.unflatten(state, following), loss
 
 
 @pytest.mark.parametrize("batch", [1, 3])
@@ -52,7 +53,7 @@ def test_a_loss_at_every_step(name: str, truncation: Any, batch: int) -> None:
     if batch == 1 and any(given in repr(truncation) for given in ("(1, 2, 3)", "(2, 3", "[[")):
         return  # it is for three sequences
     model = model_of(name)
-    parameters = [*model.parameters().values(), *OUTPUT]
+    parameters = [*model.cell.parameters().values(), *OUTPUT]
     state = state_of(model, batch)
     compare(model, state, parameters, sequence(batch), truncation=truncation)
 
@@ -62,9 +63,9 @@ def test_a_loss_at_every_step(name: str, truncation: Any, batch: int) -> None:
 @pytest.mark.parametrize("kind", LOSSES)
 def test_the_gradient_of_the_losses_alone(kind: str, name: str, batch: int) -> None:
     model = model_of(name, LOSSES[kind])
-    inputs = [*model.parameters().values(), *OUTPUT, *flatten(state_of(model, batch)[0])]
+    inputs = [*model.cell.parameters().values(), *OUTPUT, *flatten(state_of(model, batch)[0])]
     xs, state = sequence(batch), state_of(model, batch)
-    inputs = [*model.parameters().values(), *OUTPUT, *flatten(state[0])]
+    inputs = [*model.cell.parameters().values(), *OUTPUT, *flatten(state[0])]
     states, _ = tg.unroll(model, xs, state)
     expected = tg.gradients(np.mean(np.stack([loss for _, loss in states])), inputs)
     for block in (None, 3):
@@ -131,7 +132,7 @@ def test_many_outputs(batch: int, truncation: Any) -> None:
 @pytest.mark.parametrize("options", [{"outputs": "last"}, {"checkpoint": 2}], ids=repr)
 def test_the_last_output_and_checkpoints(options: dict[str, Any]) -> None:
     model = model_of("lstm")
-    parameters = [*model.parameters().values(), *OUTPUT]
+    parameters = [*model.cell.parameters().values(), *OUTPUT]
     _, (_, expected) = tg.scan(model, sequence(3))
     for block in (2, 3, T):
         _, (_, last) = tg.scan(model, sequence(3), block=block, **options)
@@ -175,8 +176,8 @@ def test_logits_of_any_size(scale: float, batch: int) -> None:
     def loss(h: Any, y: Any) -> Any:
         return tg.cross_entropy(factor * (h @ W_hq) + offset - 1000.0, y)
 
-    model = tg.WithLoss(CELLS["tanh"](), loss)
-    xs, parameters = sequence(batch), [factor, offset, W_hq, *model.parameters().values()]
+    model = CellWithLoss(CELLS["tanh"](), loss)
+    xs, parameters = sequence(batch), [factor, offset, W_hq, *model.cell.parameters().values()]
     compare(model, state_of(model, batch), parameters, xs)
 
 
@@ -185,7 +186,7 @@ def test_rows_far_below_the_largest_logit() -> None:
     rows[:, 1] -= 50.0
     rows[3, 2] = -1e5
     shift = parameter(Q, seed=4)
-    model = tg.WithLoss(CELLS["tanh"](), lambda h, y: tg.cross_entropy(y["o"] + shift, y["y"]))
+    model = CellWithLoss(CELLS["tanh"](), lambda h, y: tg.cross_entropy(y["o"] + shift, y["y"]))
     xs = {"x": sequence(3)["x"], "y": {"o": rows, "y": sequence(3)["y"]}}
     (_, losses), _ = tg.scan(model, xs)
     alone = [tg.cross_entropy(o + shift, y) for o, y in zip(rows, xs["y"]["y"], strict=True)]
@@ -199,12 +200,12 @@ def test_rows_far_below_the_largest_logit() -> None:
 def test_precision_stays(dtype: Any) -> None:
     cell = tg.RNNCell(D, H, rng=0, dtype=dtype)
     W = tg.Tensor(W_hq.data.astype(dtype), requires_grad=True)
-    model = tg.WithLoss(cell, lambda h, y: tg.cross_entropy(h @ W, y))
+    model = CellWithLoss(cell, lambda h, y: tg.cross_entropy(h @ W, y))
     xs = sequence(3) | {"x": sequence(3)["x"].astype(dtype)}
     (states, losses), _ = tg.scan(model, xs)
     assert states.dtype == losses.dtype == dtype
     (gradient,) = tg.gradients(np.mean(losses), [W])
-    exact = tg.WithLoss(CELLS["tanh"](), lambda h, y: tg.cross_entropy(h @ W_hq, y))
+    exact = CellWithLoss(CELLS["tanh"](), lambda h, y: tg.cross_entropy(h @ W_hq, y))
     for mine, theirs in zip(
         exact.cell.parameters().values(), cell.parameters().values(), strict=True
     ):
@@ -220,7 +221,7 @@ def test_the_source_runs_by_itself() -> None:
     namespace: dict[str, Any] = {}
     exec(compile(tg.scan_source(model, xs), "pasted.py", "exec"), namespace)
     forward, backward = namespace["program"](T)
-    parameters = [*model.parameters().values(), *OUTPUT]
+    parameters = [*model.cell.parameters().values(), *OUTPUT]
     given = (xs["x"], xs["y"], *(p.data for p in parameters))
     for mine, theirs in zip(forward(np.zeros((3, H)), 0.0, *given), (states, losses), strict=True):
         np.testing.assert_array_equal(mine, theirs.data)
@@ -453,4 +454,5 @@ def test_numbers_alone_have_no_sequences_to_cut() -> None:
             model,
             sequence(3),
             truncation=truncation,
+            parameters=model.cell.parameters(),
         )

@@ -11,7 +11,7 @@ from tinygrad_rnn.derivatives.functions import scale_gradient
 from tinygrad_rnn.engine.graph import Array
 from tinygrad_rnn.engine.table import derivative
 from tinygrad_rnn.engine.tensor import Tensor
-from tinygrad_rnn.engine.trees import flatten, unflatten
+from tinygrad_rnn.engine.trees import flatten, flatten_like, unflatten
 
 
 def map_state(function: Callable[[Any], Any], state: Any) -> Any:
@@ -22,6 +22,53 @@ def map_state(function: Callable[[Any], Any], state: Any) -> Any:
     {'h': 2, 'layers': (4, [6])}
     """
     return unflatten(state, map(function, flatten(state)))
+
+
+OUTPUT: Any = "output"
+"""Stands for a part of an initial state that is None."""
+
+
+def form_of(state: Any) -> Any:
+    """The nesting of a state in which every part is a leaf, also those that are None: an initial
+    state has None in the place of an output, which the cell gives back and no step reads.
+
+    >>> from tinygrad_rnn.recurrent.state import form_of
+    >>> form_of((1, None))
+    (1, 'output')
+    """
+    if isinstance(state, dict):
+        return {key: form_of(part) for key, part in state.items()}
+    if isinstance(state, tuple | list):
+        parts = [form_of(part) for part in state]
+        return type(state)(*parts) if hasattr(state, "_fields") else type(state)(parts)
+    return OUTPUT if state is None else state
+
+
+def has_outputs(form: Any) -> bool:
+    """Whether there is an output in what `form_of` has made of a state."""
+    return any(part is OUTPUT for part in flatten(form))
+
+
+def as_entered(form: Any, state: Any) -> Any:
+    """What the next step sees of a state that the cell returned: None in the place of outputs."""
+    pairs = zip(flatten(form), flatten_like(form, state), strict=True)
+    return unflatten(form, (None if part is OUTPUT else new for part, new in pairs))
+
+
+def as_returned(form: Any, state: Any) -> Any:
+    """The state that entered a step, with what the cell returned in the place of outputs.
+
+    Raises ValueError if that is not one array for each.
+    """
+    try:
+        pairs = list(zip(flatten(form), flatten_like(form, state), strict=True))
+    except ValueError:
+        raise ValueError(
+            f"the initial state is {map_state(lambda _: '...', form)} with one array for each "
+            f"part, also for an output, whose place has None, but the cell returned "
+            f"{map_state(lambda _: '...', state)}"
+        ) from None
+    return unflatten(form, (new if part is OUTPUT else part for part, new in pairs))
 
 
 def tensor(x: Any) -> Tensor:

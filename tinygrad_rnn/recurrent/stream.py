@@ -12,7 +12,16 @@ from tinygrad_rnn.engine.recording import current_mark, set_mark
 from tinygrad_rnn.engine.tensor import Tensor
 from tinygrad_rnn.engine.trees import flatten, flatten_like
 from tinygrad_rnn.recurrent.names import name, names_of
-from tinygrad_rnn.recurrent.state import by_rows, link, map_state, scaled
+from tinygrad_rnn.recurrent.state import (
+    OUTPUT,
+    as_entered,
+    as_returned,
+    by_rows,
+    form_of,
+    link,
+    map_state,
+    scaled,
+)
 from tinygrad_rnn.recurrent.truncation import Links, Truncation, Windows
 from tinygrad_rnn.recurrent.unroll import (
     at_step,
@@ -67,7 +76,7 @@ def stream(
 
 def _run(cell: Any, xs: Iterable[Any], state: Any, enter: Linked | Sliding) -> Iterator[Any]:
     names: list[tuple[str, ...]] = []
-    nesting: Any = None
+    form: Any = None
     t = -1
     steps = (at_step(xs, n) for n in range(length(xs))) if isinstance(xs, dict) else xs
     for t, x in enumerate(steps):
@@ -79,15 +88,15 @@ def _run(cell: Any, xs: Iterable[Any], state: Any, enter: Linked | Sliding) -> I
             check_width(cell, x, t)
             if t == 0:
                 state = initial_state(cell, state, [x])
-                names, nesting = names_of(cell, state), map_state(lambda _: 0, state)
-                entered = state
+                form = map_state(lambda part: part if part is OUTPUT else 0, form_of(state))
+                names, entered = names_of(cell, form), state
             else:
-                entered = enter(state, t)
+                entered = enter(as_entered(form, state), t)
             state = fresh(cell(x, entered), entered)
             if t == 0:
-                compare(entered, state, t)
+                compare(as_returned(form_of(entered), state), state, t)
             if before is not None:
-                name(flatten_like(nesting, state), names, t + 1)
+                name(flatten_like(form, state), names, t + 1)
         finally:
             set_mark(before)
         del x, entered  # while the caller has the state, nothing else is held for him

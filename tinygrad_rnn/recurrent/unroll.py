@@ -13,7 +13,15 @@ from tinygrad_rnn.engine.recording import Mark, current_mark, scope, set_mark
 from tinygrad_rnn.engine.tensor import Tensor, given
 from tinygrad_rnn.engine.trees import flatten, flatten_like
 from tinygrad_rnn.recurrent.names import by_place, name, names_of
-from tinygrad_rnn.recurrent.state import link, map_state, tensor
+from tinygrad_rnn.recurrent.state import (
+    as_entered,
+    as_returned,
+    form_of,
+    has_outputs,
+    link,
+    map_state,
+    tensor,
+)
 from tinygrad_rnn.recurrent.state import reset as reset_state
 from tinygrad_rnn.recurrent.truncation import Full, Links, Truncation, Windows
 
@@ -31,7 +39,8 @@ def unroll(
         dicts of them.
     xs: the inputs, (T, batch, input): an array, a Tensor, or a list of T of them. Where a step
         takes several things, such as input and label, a dict of sequences: the cell gets a dict.
-    state: the initial state; None asks `cell.initial_state(batch)`.
+    state: the initial state; None asks `cell.initial_state(batch)`. A part of it that is None is
+        an output: the cell gives it back, no step reads it.
     truncation: how far the gradient of each loss goes back; None is `Full()`. The loss at step t
         is what is computed from `states[t]`.
     reset: booleans (T, batch): before step t, begin anew with zeros for these sequences.
@@ -88,7 +97,9 @@ class Run:
         self.inputs = inputs_of(cell, xs, self.marks)
         self.state = initial_state(cell, state, self.inputs)
         self.restarts = restarts_of(reset, self.inputs)
-        self.names = names_of(cell, self.state)
+        self.form = form_of(self.state)
+        self.names = names_of(cell, self.form)
+        self.outputs = has_outputs(self.form)
 
     def unrolled(self, truncation: Truncation) -> tuple[list[Any], Any]:
         """The states of all steps and the last of them, as the losses at these steps see them."""
@@ -101,11 +112,15 @@ class Run:
         for first, last in groups(truncation, T):
             f = truncation.earliest(first)
             start = int(np.min(f))
-            entering = self.link(states[start - 1], 0.0) if start > 0 else self.state
+            entering = self.link(self.entered(states[start - 1]), 0.0) if start else self.state
             with scope(f"window {len(states) + 1}"):
                 window = self(start, last, entering, cuts(f, start, last))
             states += window[first - start :]
         return states, states[-1] if states else self.state
+
+    def entered(self, state: Any) -> Any:
+        """What the next step sees of a state."""
+        return as_entered(self.form, state) if self.outputs else state
 
     def __call__(self, first: int, last: int, state: Any, xi: Any) -> list[Any]:
         """The states of the steps first..last−1; ξ of a step scales the link that enters it."""
@@ -127,13 +142,15 @@ class Run:
                     state = reset_state(state, None if restarts[t].all() else restarts[t])
                 entered, state = state, cell(inputs[t], state)
                 if t == 0:
-                    compare(entered, state, t)
+                    compare(as_returned(self.form, state) if self.outputs else entered, state, t)
                 if type(state) is Tensor and (node := state._node) is not None:  # the usual one
                     if node.name is None:
                         node.name = f"{head}{t + 1}{tail}"
                 elif mark is not None:
-                    name(flatten_like(self.state, state), names, t + 1)
+                    name(flatten_like(self.form, state), names, t + 1)
                 states.append(state)
+                if self.outputs:
+                    state = self.entered(state)
         finally:
             set_mark(before)
         return states
@@ -259,7 +276,7 @@ def initial_state(cell: Any, state: Any, inputs: list[Any]) -> Any:
     if type(state) is not Tensor:
         state = map_state(tensor, state)
     if current_mark() is not None:
-        name(state, names_of(cell, state), 0)
+        name(form_of(state), names_of(cell, form_of(state)), 0)
     return state
 
 

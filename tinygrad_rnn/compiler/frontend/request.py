@@ -14,7 +14,7 @@ from tinygrad_rnn.engine.trees import flatten as parts
 from tinygrad_rnn.engine.trees import flatten_like, unflatten
 from tinygrad_rnn.recurrent.names import by_place, identifier, names_of, without_step
 from tinygrad_rnn.recurrent.randomized import Randomized
-from tinygrad_rnn.recurrent.state import check_rows, map_state, zero_rows
+from tinygrad_rnn.recurrent.state import check_rows, form_of, map_state, zero_rows
 from tinygrad_rnn.recurrent.truncation import Full, Links, Truncation, Windows
 from tinygrad_rnn.recurrent.unroll import checked, initial_state, length_of_each, restarts_of
 
@@ -23,6 +23,8 @@ class Sequence:
     """The arguments of a scan. `key` is what of them the program depends on.
 
     input_parts, state_parts: the arrays and Tensors in the inputs and in the state.
+    Where the state has None, for an output, state_parts has None until the program is found, which
+    knows what the cell returns there.
     extras: what happens to the state between two steps, given to the cell of the program,
     step_cell, as further inputs, and what these are called.
     """
@@ -48,8 +50,13 @@ class Sequence:
     key: tuple[Any, ...]
 
     @property
+    def form(self) -> Any:
+        """The nesting of the state, with a leaf also where it has None."""
+        return form_of(self.state)
+
+    @property
     def state_names(self) -> list[str]:
-        return [without_step(name) for name in names_of(self.cell, self.state)]
+        return [without_step(name) for name in names_of(self.cell, self.form)]
 
     @property
     def input_names(self) -> tuple[str, ...]:
@@ -112,11 +119,14 @@ def prepared(
         key += (array.shape[1:], array.dtype, type(array) is Tensor and array._requires_grad)
     sequence.state = state = _initial_state(cell, state, inputs[0])
     count = len(key)
-    flatten(state, states, key)
+    flatten(state, states, key, outputs=True)
     sequence.flat = len(key) == count
-    for h in states:
-        array = h._data
-        key += (array.shape, array.dtype, h._requires_grad)
+    for n, h in enumerate(states):
+        if h is None:
+            key.append(n)
+        else:
+            array = h._data
+            key += (array.shape, array.dtype, h._requires_grad)
     sequence.extras = ()
     if sequence.truncation is not FULL or reset is not None:
         key.append(isinstance(truncation, Windows))
@@ -126,9 +136,9 @@ def prepared(
     return sequence
 
 
-def flatten(tree: Any, found: list[Any], structure: list[Any]) -> None:
+def flatten(tree: Any, found: list[Any], structure: list[Any], outputs: bool = False) -> None:
     """Add the arrays of a nesting to `found`, and to `structure` how they are nested; nothing, if
-    it is one array by itself."""
+    it is one array by itself. outputs: whether to add None, where there is one, like an array."""
     if isinstance(tree, dict):
         structure += (type(tree), *tree)
         tree = tree.values()
@@ -142,7 +152,9 @@ def flatten(tree: Any, found: list[Any], structure: list[Any]) -> None:
         if type(branch) is Tensor or type(branch) is np.ndarray:  # what most of them are
             found.append(branch)
         elif branch is not None:
-            flatten(branch, found, structure)
+            flatten(branch, found, structure, outputs)
+        elif outputs:
+            found.append(None)
 
 
 def steps_in(cell: Any, xs: Any, inputs: list[Any], nested: bool) -> int:
@@ -234,7 +246,8 @@ def _initial_state(cell: Any, state: Any, x: Any) -> Any:
     if state is None and data.ndim > 1 and len(data) and hasattr(cell, "initial_state"):
         state = cell.initial_state(data.shape[1])
     for part in state if type(state) is tuple else (state,):
-        if type(part) is not Tensor or part.name is None:
+        output = part is None and state is not None
+        if not output and (type(part) is not Tensor or part.name is None):
             return initial_state(cell, state, [Tensor(data[0])] if len(data) else [])
     return state
 
@@ -249,9 +262,10 @@ def _extras(sequence: Sequence, reset: Any) -> list[Any]:
         if not (xi == 1).all():
             extras.append("xi")
             sequence.repeatable = Randomized.from_links(xi[1:])
-            if xi.ndim > 1 and not any(h.ndim for h in sequence.state_parts):
+            known = [h for h in sequence.state_parts if h is not None]
+            if xi.ndim > 1 and not any(h.ndim for h in known):
                 check_rows(xi.shape[1], ())  # says what is wrong
-            floats = [h.dtype for h in sequence.state_parts if h.dtype.kind == "f"]
+            floats = [h.dtype for h in known if h.dtype.kind == "f"]
             further.append(xi.astype(floats[0] if floats else np.float64))
     if reset is not None:
         first = [sequence.input_parts[0][t] for t in range(T)]

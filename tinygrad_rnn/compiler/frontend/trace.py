@@ -26,7 +26,7 @@ from tinygrad_rnn.engine.substitution import substituted
 from tinygrad_rnn.engine.tensor import Tensor
 from tinygrad_rnn.engine.trees import flatten as parts
 from tinygrad_rnn.engine.trees import flatten_like
-from tinygrad_rnn.recurrent.state import map_state
+from tinygrad_rnn.recurrent.state import OUTPUT, as_returned, form_of, has_outputs, map_state
 
 
 class Carried(NamedTuple):
@@ -112,9 +112,11 @@ def _trace(
     result.carried, result.added, result.loss_alone = {}, {}, False
     x_names, state_names = names
     result.inputs = [Value(p, name) for p, name in zip(parts(x), x_names, strict=True)]
-    result.states = [Value(p, name) for p, name in zip(parts(state), state_names, strict=True)]
+    form = form_of(state)
+    places = list(zip(parts(form), state_names, strict=True))
+    states = [Value(part, name) for part, name in places if part is not OUTPUT]
     x_tensors = [Tensor(Traced(v), n) for v, n in zip(result.inputs, x_needs, strict=True)]
-    h_tensors = [Tensor(Traced(v), v.dtype.kind == "f") for v in result.states]
+    h_tensors = [Tensor(Traced(v), v.dtype.kind == "f") for v in states]
     result.parameters = [
         Value(a._data if type(a) is Tensor else a, name)
         for a, name in zip(captured.arrays, captured.names, strict=True)
@@ -122,12 +124,23 @@ def _trace(
     tensors = [
         (a, v) for a, v in zip(captured.arrays, result.parameters, strict=True) if type(a) is Tensor
     ]
-    frames = LocalNames(result.inputs + result.states + result.parameters)
+    frames = LocalNames(result.inputs + states + result.parameters)
     inside = [Tensor(Traced(value), tensor.requires_grad, tensor.name) for tensor, value in tensors]
     with substituted([tensor for tensor, _ in tensors], inside), marked(Mark()):
         x_nested, h_nested = rebuilt(x, x_tensors), rebuilt(state, h_tensors)
         with frames:
             new = cell(x_nested, h_nested)
+        state = as_returned(form, new) if has_outputs(form) else state
+        known = iter(states)  # an output is like what the cell returns there, and read by nobody
+        result.states = [
+            Value(sample_of(returned), name) if part is OUTPUT else next(known)
+            for returned, (part, name) in zip(parts(state), places, strict=True)
+        ]
+        fresh = iter(h_tensors)
+        h_tensors = [
+            Tensor(Traced(value), value.dtype.kind == "f") if part is OUTPUT else next(fresh)
+            for value, (part, _) in zip(result.states, places, strict=True)
+        ]
         _backward(result, new, state, h_tensors, x_tensors, tensors, frames)
     _describe(ordered([v for v in result.results if v is not None]))
     by_array = {
@@ -137,6 +150,12 @@ def _trace(
     }
     _replace_constants(result, by_array)
     return result
+
+
+def sample_of(returned: Any) -> Any:
+    """Zeros like what a cell returned."""
+    sample = returned._data if isinstance(returned, Tensor) else returned
+    return np.zeros(np.shape(sample), sample.dtype)
 
 
 def _backward(

@@ -81,11 +81,18 @@ class Program:
         self.layouts = emitter.layouts
         self.added = frozenset(step.added)
         self.states = [(state.shape, state.dtype) for state in step.states]
+        self.nothing = [Tensor(np.zeros(shape, dtype)) for shape, dtype in self.states]
         self.needs = [adjoint is not None for adjoint in step.adjoints]
         self.outputs_last = step.states[-1] in emitter.outputs
         # For planning: the bytes that a state takes, and all buffers of one more step.
         self.state_bytes = sum(np.asarray(v.sample).nbytes for v in step.states)
         self.step_bytes = self.state_bytes + emitter.step_bytes()
+
+    def complete(self, sequence: Sequence) -> None:
+        """Give the outputs a value to begin with, which nobody reads."""
+        for n, part in enumerate(sequence.state_parts):
+            if part is None:
+                sequence.state_parts[n] = self.nothing[n]
 
     def plan(self, sequence: Sequence, *options: Any) -> Plan:
         """How to go through a sequence. options: as for `planned`."""

@@ -108,6 +108,7 @@ def program_for(sequence: Sequence, captured: Captures) -> Program:
         if len(PROGRAMS) >= KEPT:
             del PROGRAMS[next(iter(PROGRAMS))]
         PROGRAMS[key] = program
+    program.complete(sequence)
     return program
 
 
@@ -230,7 +231,7 @@ class Run:
     def _nested(self, tensors: list[Any]) -> Any:
         if self.sequence.flat:
             return tensors[0]
-        return unflatten(self.sequence.state, iter(tensors))
+        return unflatten(self.sequence.form, iter(tensors))
 
     def gradient(self, g: Any, i: int) -> Any:
         """∂L/∂(input i). All are computed together when the first is asked for; the others wait
@@ -294,14 +295,14 @@ class Run:
             states, last = unroll(
                 sequence.cell,
                 xs,
-                map_state(lambda _: next(following), sequence.state),
+                map_state(lambda _: next(following), sequence.form),
                 sequence.repeatable,
                 sequence.reset,
             )
         if not self.plan.all_states:
             states = [last]
         flat, seeds = [], []
-        in_order = [flatten_like(sequence.state, state) for state in states]
+        in_order = [flatten_like(sequence.form, state) for state in states]
         for n, steps in enumerate(zip(*in_order, strict=True)):
             if n in adjoints:
                 flat.append(np.reshape(np.stack(steps), -1))

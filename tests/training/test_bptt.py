@@ -1,0 +1,373 @@
+"""Forward and back in one call, without a graph: the same numbers as recorded, for any model."""
+
+from __future__ import annotations
+
+import functools
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinygrad_rnn as tg
+from tests.compiler.test_outputs import LOSSES, OUTPUT, W_hq, entropy, model_of, one_hot, sequence
+from tests.compiler.test_program import loops
+from tests.compiler.test_scan import CELLS, STRATEGIES, flatten, parameter
+from tinygrad_rnn.engine.table import RULES
+from tinygrad_rnn.training.bptt import propagated_in_a_graph
+
+T, D, H, Q = 7, 3, 4, 5
+
+
+def gradients(
+    run: Callable[[], tuple[Any, Any]], parameters: list[tg.Tensor]
+) -> tuple[Any, Any, list[Any]]:
+    for tensor in parameters:
+        tensor.grad = None
+    loss, last = run()
+    return loss, last, [tensor.grad for tensor in parameters]
+
+
+def compare(bptt: tg.BPTT, parameters: list[tg.Tensor], *given: Any, **options: Any) -> None:
+    """The compiled program beside the recorded graph. given: xs and targets."""
+    options = {"state": None, "reset": None} | options
+    expected = gradients(lambda: propagated_in_a_graph(bptt, *given, *options.values()), parameters)
+    for _ in range(2):
+        loss, last, found = gradients(lambda: bptt(*given, **options), parameters)
+        assert loss.dtype == expected[0].dtype and np.shape(loss) == ()
+        assert loss == pytest.approx(float(expected[0]), rel=1e-14)
+        for mine, theirs in zip(flatten(last), flatten(expected[1]), strict=True):
+            assert type(mine) is np.ndarray and mine.dtype == theirs.dtype
+            np.testing.assert_allclose(mine, theirs, rtol=0, atol=1e-14)
+        for mine, theirs in zip(found, expected[2], strict=True):
+            assert type(mine) is np.ndarray and mine.dtype == theirs.dtype
+            np.testing.assert_allclose(mine, theirs, rtol=0, atol=1e-14)
+
+
+def task(batch: int, steps: int = T) -> tuple[Any, Any]:
+    """Inputs and labels."""
+    xs, labels = sequence(batch, steps).values()
+    return xs, labels
+
+
+def bptt_of(name: str, loss: Any = entropy, *options: Any, **more: Any) -> tg.BPTT:
+    return tg.BPTT(CELLS[name](), loss, *options, **more)
+
+
+def parameters_of(bptt: tg.BPTT) -> list[tg.Tensor]:
+    return [*bptt.cell.parameters().values(), *OUTPUT]
+
+
+def is_for(truncation: Any, batch: int) -> bool:
+    per_sequence = any(given in repr(truncation) for given in ("(1, 2, 3)", "(2, 3", "[["))
+    return batch == 3 or not per_sequence
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("truncation", STRATEGIES, ids=repr)
+@pytest.mark.parametrize("name", CELLS)
+def test_every_cell_and_truncation(name: str, truncation: Any, batch: int) -> None:
+    if is_for(truncation, batch):
+        for block in (None, 3):
+            bptt = bptt_of(name, entropy, truncation, block=block)
+            compare(bptt, parameters_of(bptt), *task(batch))
+
+
+def per_sequence(h: Any, y: Any) -> Any:
+    """The loss of each sequence by itself."""
+    return np.sum(np.square(np.tanh(h @ W_hq + OUTPUT[1]) - one_hot[y]), axis=-1)
+
+
+@pytest.mark.parametrize("truncation", STRATEGIES, ids=repr)
+@pytest.mark.parametrize("name", ["tanh", "lstm"])
+def test_a_loss_for_each_sequence(name: str, truncation: Any) -> None:
+    for batch in (1, 3):
+        if is_for(truncation, batch):
+            bptt = bptt_of(name, per_sequence, truncation)
+            compare(bptt, parameters_of(bptt), *task(batch))
+    mean = bptt_of("tanh", lambda h, y: np.mean(per_sequence(h, y)))
+    each = tg.BPTT(mean.cell, per_sequence)
+    expected = gradients(lambda: mean(*task(3)), parameters_of(mean))
+    found = gradients(lambda: each(*task(3)), parameters_of(each))
+    assert found[0] == pytest.approx(expected[0], rel=1e-14)
+    for mine, theirs in zip(found[2], expected[2], strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=0, atol=1e-15)
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("kind", LOSSES)
+def test_state_and_reset(kind: str, batch: int) -> None:
+    h, c = parameter(batch, H, seed=1), parameter(batch, H, seed=2)
+    for block in (None, 2):
+        bptt = bptt_of("lstm", LOSSES[kind], block=block)
+        parameters = parameters_of(bptt)
+        compare(bptt, [h, c, *parameters], *task(batch), state=(h, c))
+        compare(bptt, parameters, *task(batch), reset=np.arange(T) % 3 == 2)
+
+
+def test_a_chunk_after_the_other() -> None:
+    bptt = bptt_of("gru")
+    (xs, labels), parameters = task(3, 2 * T), parameters_of(bptt)
+    chunks = tg.BPTT(bptt.cell, entropy, tg.Subsequence(T))
+    whole = gradients(lambda: chunks(xs, labels), parameters)
+    for tensor in parameters:
+        tensor.grad = None
+    losses, state = [], None
+    for n in (0, T):
+        loss, state = bptt(xs[n : n + T], labels[n : n + T], state)
+        losses.append(loss)
+    assert np.mean(losses) == pytest.approx(whole[0], rel=1e-14)
+    for tensor, expected in zip(parameters, whole[2], strict=True):
+        np.testing.assert_allclose(tensor.grad / 2, expected, rtol=0, atol=1e-14)
+
+
+def test_gradients_are_added_up_and_belong_to_the_caller() -> None:
+    bptt = bptt_of("tanh")
+    parameters, (xs, labels) = parameters_of(bptt), task(3)
+    _, last, once = gradients(lambda: bptt(xs, labels), parameters)
+    kept = [np.array(part) for part in flatten(last)]
+    once = [gradient.copy() for gradient in once]
+    bptt(xs, labels)
+    for tensor, gradient in zip(parameters, once, strict=True):
+        np.testing.assert_allclose(tensor.grad, 2 * gradient, rtol=0, atol=1e-14)
+        tensor.grad[...] = 7.0
+    bptt(-xs, labels)
+    for part, before in zip(flatten(last), kept, strict=True):
+        np.testing.assert_array_equal(part, before)
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_parameters_with_equal_gradients(batch: int) -> None:
+    b_x, b_h = parameter(H, seed=5), parameter(H, seed=6)
+    W, U = parameter(D, H), parameter(H, H)
+
+    class Cell:
+        def __call__(self, x: Any, h: Any) -> Any:
+            return np.tanh(x @ W + b_x + h @ U + b_h)
+
+        def initial_state(self, batch_size: int) -> Any:
+            return np.zeros((batch_size, H))
+
+    parameters = [W, U, b_x, b_h, *OUTPUT]
+    compare(tg.BPTT(Cell(), entropy), parameters, *task(batch))
+    assert not np.shares_memory(b_x.grad, b_h.grad)
+
+
+def test_without_recording_there_is_the_loss_alone() -> None:
+    bptt = bptt_of("tanh")
+    parameters, given = parameters_of(bptt), task(3)
+    loss, _, _ = gradients(lambda: bptt(*given), parameters)
+    with tg.no_grad():
+        same, _, found = gradients(lambda: bptt(*given), parameters)
+    assert same == loss and found == [None] * len(parameters)
+    for tensor in parameters:
+        tensor.requires_grad = False
+    try:
+        assert bptt(*given)[0] == loss
+    finally:
+        for tensor in OUTPUT:
+            tensor.requires_grad = True
+
+
+def test_a_change_of_the_model_is_seen() -> None:
+    state: dict[str, Any] = {"loss": entropy}
+    bptt = bptt_of("tanh", lambda h, y: state["loss"](h, y))
+    cell = bptt.cell
+    changes: list[Callable[[], Any]] = [
+        lambda: None,
+        lambda: setattr(cell, "W_hh", parameter(H, H, seed=11)),
+        lambda: setattr(cell, "residual", True),
+        lambda: setattr(cell, "phi", np.sin),
+        lambda: state.update(loss=LOSSES["distance"]),
+        lambda: setattr(cell.W_xh, "requires_grad", False),
+        lambda: setattr(cell.b_h, "data", cell.b_h.data + 1),
+    ]
+    for change in changes:
+        change()
+        parameters = [p for p in cell.parameters().values() if p.requires_grad]
+        compare(bptt, [*parameters, *OUTPUT], *task(3))
+
+
+def test_what_is_refused() -> None:
+    xs, labels = task(3)
+    cell = CELLS["tanh"]()
+    for loss in (lambda h, y: h @ W_hq, lambda h, y: np.ones((3, 2))):
+        with pytest.raises(TypeError, match=r"one number, or one for each sequence.*shape \(3, "):
+            tg.BPTT(cell, loss)(xs, labels)
+    with pytest.raises(ValueError, match="no losses is not defined"):
+        tg.BPTT(cell, entropy)(xs[:0], labels[:0], np.zeros((3, H)))
+    with pytest.raises(ValueError, match="xs has 7 steps and targets has 6"):
+        tg.BPTT(cell, entropy)(xs, labels[1:])
+    with pytest.raises(TypeError, match="strategy such as"):
+        tg.BPTT(cell, entropy, 3)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"<lambda> has no initial_state.*bptt\(xs, targets, state"):
+        tg.BPTT(lambda x, h: cell(x, h), entropy)(xs, labels)
+    with pytest.raises(ValueError, match="back end 'fortran' is unknown"):
+        tg.BPTT(cell, entropy, backend="fortran")
+
+
+def test_random_links_are_drawn_for_each_sequence() -> None:
+    cell = CELLS["tanh"]()
+    parameters = list(cell.parameters().values())
+    mine, theirs = (tg.BPTT(cell, entropy, tg.Randomized(0.5, 3)) for _ in range(2))
+    for _ in range(3):
+        _, _, found = gradients(lambda: mine(*task(3)), parameters)
+        run = functools.partial(propagated_in_a_graph, theirs, *task(3), None, None)
+        _, _, expected = gradients(run, parameters)
+        for gradient, other in zip(found, expected, strict=True):
+            np.testing.assert_allclose(gradient, other, rtol=0, atol=1e-14)
+
+
+def test_anomalies_are_found() -> None:
+    bptt, (xs, labels) = bptt_of("tanh"), task(3)
+    broken = xs.copy()
+    broken[4, 1, 0] = np.inf
+    with tg.anomaly(), pytest.raises(FloatingPointError, match=r"step 4|infinite"):
+        bptt(broken, labels)
+    with tg.anomaly():
+        loss, _ = bptt(xs, labels)
+    assert loss == pytest.approx(bptt(xs, labels)[0])
+
+
+def test_nothing_is_kept_alive() -> None:
+    bptt = bptt_of("tanh")
+    bptt(*task(3))
+    watched = weakref.ref(bptt), weakref.ref(bptt.cell)
+    del bptt
+    assert [ref() for ref in watched] == [None, None]
+
+
+def test_lengths_come_and_go() -> None:
+    bptt = bptt_of("tanh")
+    for steps in range(1, 20):
+        bptt(*task(3, steps))
+    assert len(bptt.ready) <= 8
+    assert repr(bptt) == "BPTT(RNNCell(3, 4), entropy, Full())"
+
+
+@pytest.mark.parametrize("block", [None, 2, 3])
+def test_outputs_beside_the_loss(block: int | None) -> None:
+    inner, V = CELLS["tanh"](), parameter(H, H, seed=13)
+
+    def cell(x: Any, state: Any) -> Any:
+        h = inner(x, state[0])
+        return h, h @ V
+
+    def loss(state: Any, y: Any) -> Any:
+        return np.sum(np.square(state[1]))
+
+    bptt = tg.BPTT(cell, loss, block=block)
+    for batch in (1, 3):
+        start = np.zeros((batch, H)), None
+        compare(bptt, [V, *inner.parameters().values()], *task(batch), state=start)
+        _, (h, output) = bptt(*task(batch), start)
+        assert h.shape == (batch, H) and output is None
+        bptt(*task(batch), (h, output))
+        assert len(bptt.ready) == batch // 2 + 1
+
+
+def test_what_it_propagates_through_stays() -> None:
+    bptt = bptt_of("tanh", entropy, tg.Window(2))
+    assert bptt.loss is entropy and bptt.truncation == tg.Window(2)
+    for attribute in ("cell", "loss", "truncation"):
+        with pytest.raises(AttributeError):
+            setattr(bptt, attribute, None)
+
+
+def test_another_class_is_seen() -> None:
+    class Once:
+        factor = 1.0
+
+        def __call__(self, h: Any, y: Any) -> Any:
+            return tg.cross_entropy(self.factor * h @ W_hq, y)
+
+    class Often(Once):
+        factor = 50.0
+
+    loss = Once()
+    bptt = bptt_of("tanh", loss)
+    compare(bptt, [W_hq], *task(3))
+    loss.__class__ = Often
+    compare(bptt, [W_hq], *task(3))
+
+
+def test_a_rule_entered_anew_counts() -> None:
+    bptt = bptt_of("tanh")
+    W_hh = [bptt.cell.W_hh]
+    _, _, before = gradients(lambda: bptt(*task(3)), W_hh)
+    ((_, old),) = RULES[np.tanh].arguments
+    try:
+        tg.derivative(np.tanh, lambda g, y: 2 * g * (1 - y * y))
+        _, _, found = gradients(lambda: bptt(*task(3)), W_hh)
+    finally:
+        tg.derivative(np.tanh, old.function)
+    _, _, again = gradients(lambda: bptt(*task(3)), W_hh)
+    assert not np.allclose(found[0], before[0])
+    np.testing.assert_array_equal(again[0], before[0])
+
+
+def test_gradients_flow_on_into_the_graph() -> None:
+    """Inputs, initial state and a captured Tensor, all computed from others."""
+    table, start, V = parameter(Q, D, seed=21), parameter(H, seed=22), parameter(H, H, seed=23)
+    letters = np.random.default_rng(0).integers(0, Q, (T, 3))
+    cell = CELLS["tanh"]()
+    labels = task(3)[1]
+
+    def given() -> tuple[Any, Any]:
+        cell.W_hh = np.tanh(V) * 2
+        return np.tanh(table)[letters], np.ones((3, 1)) * start
+
+    parameters = [table, start, V, cell.W_xh, *OUTPUT]
+    bptt = tg.BPTT(cell, entropy)
+
+    def recorded() -> tuple[Any, Any]:
+        xs, h = given()
+        return propagated_in_a_graph(bptt, xs, labels, h, None)
+
+    def compiled() -> tuple[Any, Any]:
+        xs, h = given()
+        return bptt(xs, labels, h)
+
+    loss, _, expected = gradients(recorded, parameters)
+    for _ in range(2):
+        same, _, found = gradients(compiled, parameters)
+        assert same == pytest.approx(float(loss), rel=1e-14) and len(bptt.ready) == 1
+        for mine, theirs in zip(found, expected, strict=True):
+            np.testing.assert_allclose(mine, theirs, rtol=0, atol=1e-14)
+    assert cell.W_hh.grad is None
+
+
+def test_recorded_for_pictures() -> None:
+    bptt = bptt_of("lstm", entropy, tg.Window(1))
+    xs, labels = task(3, 3)
+    L = bptt.record(xs, labels)
+    names = {node.name for node in tg.tape(L)}
+    assert {"L", "l_1", "l_3", "h_3", "c_3", "x_1", "y_1", "W_hq"} <= names
+    loss, _, found = gradients(lambda: bptt(xs, labels), [bptt.cell.W_hh])
+    assert L.data == pytest.approx(float(loss), rel=1e-14)
+    uses = tg.contributions(L, bptt.cell.W_hh)
+    assert [use.step for use in uses] == [0, 1, 1, 2]
+    np.testing.assert_allclose(sum(use.gradient for use in uses), found[0], atol=1e-14)
+    assert "cross_entropies(" in bptt.source(xs, labels)
+
+
+def test_parameters_of_cell_and_loss() -> None:
+    bptt = bptt_of("lstm")
+    assert sorted(bptt.parameters()) == ["W_hh", "W_hq", "W_xh", "b_h", "b_q"]
+    assert set(map(id, bptt.parameters().values())) == set(map(id, parameters_of(bptt)))
+
+
+def test_nothing_is_added_that_nobody_gives() -> None:
+    with_gradients = loops(tg.scan_source(model_of("lstm"), sequence(3)))[1]
+    training = loops(bptt_of("lstm").source(*task(3)))[1]
+    assert any("dL_dc_t" in line for line in with_gradients)
+    assert not any("dL_dc_t" in line for line in training)
+    assert len(training) < len(with_gradients)
+
+
+def test_for_one_row_the_product_of_the_loss_is_joined() -> None:
+    assert ".dot(W_hq_T, " in bptt_of("tanh").source(*task(3))
+    alone = bptt_of("tanh").source(*task(1))
+    assert "W_hq.T" in alone and "np.eye" not in alone
+    assert "np.eye" in tg.scan_source(model_of("tanh"), sequence(1))

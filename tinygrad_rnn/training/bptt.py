@@ -1,0 +1,334 @@
+"""Backpropagation through time in one call: forward through a sequence, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+from weakref import WeakSet
+
+import numpy as np
+
+from tinygrad_rnn.compiler.frontend.captures import Captures
+from tinygrad_rnn.compiler.frontend.request import Sequence, prepared
+from tinygrad_rnn.compiler.frontend.request import stacked as joined
+from tinygrad_rnn.compiler.runtime.lanes import schedule
+from tinygrad_rnn.compiler.runtime.program import LENGTHS, Program
+from tinygrad_rnn.compiler.runtime.scan import program_for
+from tinygrad_rnn.compiler.runtime.workspace import Workspace
+from tinygrad_rnn.engine.backward import add_gradients, reverse_pass
+from tinygrad_rnn.engine.graph import Leaf
+from tinygrad_rnn.engine.interrupts import all_of, setter
+from tinygrad_rnn.engine.recording import current_mark, step
+from tinygrad_rnn.engine.substitution import contents_lock
+from tinygrad_rnn.engine.table import on_rule_change
+from tinygrad_rnn.engine.tensor import Tensor
+from tinygrad_rnn.engine.trees import unflatten
+from tinygrad_rnn.recurrent.names import by_place, name
+from tinygrad_rnn.recurrent.state import as_entered, map_state, tensor
+from tinygrad_rnn.recurrent.truncation import Full, Truncation, Windows
+from tinygrad_rnn.recurrent.unroll import Run, at_step, checked, length
+from tinygrad_rnn.training.cell_with_loss import CellWithLoss
+
+
+class BPTT:
+    """Backpropagation through time: forward and back through a sequence in one call.
+
+        L = 1/T Σ_t l_t,   l_t = loss(output_t, target_t),   output_t = cell.output(h_t)
+
+    cell: any cell, as for `unroll`.
+    loss: a function of what the cell gives out and of the target at one step. It returns one
+        number, or one per sequence, (batch,), over which L is the mean as well. The output is h_t
+        for the built-in cells, and the whole state for a cell without a method `output`.
+    truncation: how far the gradient of each loss goes back; None is `Full()`.
+    backend: what runs the program: None or "numpy".
+    block: how many steps are gone through at once, as for `scan`.
+
+    Called as `loss, state = bptt(xs, targets, state)`, it adds the gradient of L to the `.grad` of
+    every leaf that needs one, as `backward` does. Inside `no_grad` it only returns.
+
+    xs, targets: of all T steps, each an array (T, batch, ...), a list of T, or a dict of these.
+    state: the initial state, nested as the cell's own; None asks `cell.initial_state(batch)`.
+    reset: as for `unroll`.
+    Returns L and the last state, which goes in again where the sequence goes on. Its parts are
+    arrays, and None for outputs.
+
+    Inputs, initial state and captured Tensors may have been computed from others: the gradient
+    flows on through the graph that made them.
+
+    These are the numbers of `record(xs, targets, state).backward()`, from a program compiled for
+    cell and loss together; no node is recorded. Each call checks that the model is unchanged. The
+    buffers are kept for the next call, so two threads need two of them.
+
+    Raises TypeError for a loss that is neither one number nor one per sequence; ValueError for
+    a sequence of no steps, or targets of another length.
+
+    Chapter "Backpropagation Through Time", section "Analysis of Gradients in RNNs".
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> cell = tg.RNNCell(3, 4, rng=0)
+    >>> W_hq = tg.Tensor(np.ones((4, 2)), requires_grad=True)
+    >>> bptt = tg.BPTT(cell, lambda h, y: tg.cross_entropy(h @ W_hq, y))
+    >>> loss, state = bptt(np.ones((5, 2, 3)), np.zeros((5, 2), int))
+    >>> cell.W_hh.grad.shape, W_hq.grad.shape, state.shape
+    ((4, 4), (4, 2), (2, 4))
+    """
+
+    def __init__(
+        self,
+        cell: Callable[[Any, Any], Any],
+        loss: Callable[[Any, Any], Any],
+        truncation: Truncation | None = None,
+        backend: str | None = None,
+        *,
+        block: int | None = None,
+    ) -> None:
+        if backend not in (None, "numpy"):
+            raise ValueError(f"the back end {backend!r} is unknown; there is 'numpy'")
+        self.model = CellWithLoss(cell, loss)
+        self.block = block
+        self._truncation = None if truncation is None else checked(truncation)
+        self.captured = Captures(self.model, watching=True)
+        self.ready: dict[Any, Ready] = {}
+        ALL.add(self)
+
+    def __call__(
+        self, xs: Any, targets: Any, state: Any = None, reset: Any = None
+    ) -> tuple[Any, Any]:
+        mark = current_mark()
+        watched = mark is not None and mark.watch is not None and mark.watch.is_open
+        run = propagated_in_a_graph if watched else propagated
+        return run(self, xs, targets, state, reset)
+
+    def __repr__(self) -> str:
+        name = getattr(self.loss, "__name__", type(self.loss).__name__)
+        return f"BPTT({self.cell!r}, {name}, {self.truncation!r})"
+
+    @property
+    def cell(self) -> Any:
+        """The cell."""
+        return self.model.cell
+
+    @property
+    def loss(self) -> Any:
+        """The loss at one step."""
+        return self.model.loss
+
+    @property
+    def truncation(self) -> Truncation:
+        """How far the gradient of each loss goes back."""
+        return self._truncation or Full()
+
+    def parameters(self) -> dict[str, Tensor]:
+        """Every trainable Tensor that cell and loss reach, by name."""
+        captured = Captures(self.model)
+        found = zip(captured.names, captured.arrays, strict=True)
+        return {
+            name: thing
+            for name, thing in found
+            if type(thing) is Tensor and thing.requires_grad and isinstance(thing.node, Leaf)
+        }
+
+    def record(self, xs: Any, targets: Any, state: Any = None, reset: Any = None) -> Tensor:
+        """The same L as a recorded Tensor, one node per operation: for pictures, contributions
+        and higher derivatives.
+
+        >>> import numpy as np, tinygrad_rnn as tg
+        >>> cell = tg.RNNCell(3, 4, rng=0)
+        >>> bptt = tg.BPTT(cell, tg.mse, tg.Window(1))
+        >>> L = bptt.record(np.ones((3, 2, 3)), np.zeros((3, 2, 4)))
+        >>> [use.step for use in tg.contributions(L, cell.W_hh)]
+        [0, 1, 1, 2]
+        """
+        return recorded(self, xs, targets, state, reset)[0]
+
+    def source(self, xs: Any, targets: Any, state: Any = None, backend: str | None = None) -> str:
+        """The program that runs for these arguments: Python source that needs NumPy alone."""
+        with contents_lock:
+            sequence = self.sequence(xs, targets, state, None)
+            return program_for(sequence, Captures(self.model)).source
+
+    def sequence(self, xs: Any, targets: Any, state: Any, reset: Any) -> Sequence:
+        """The arguments as those of a scan of cell and loss."""
+        given = {"x": xs, "y": targets}
+        state = None if state is None else (state, None)
+        try:
+            return prepared(self.model, given, state, self._truncation, reset, loss_alone=True)
+        except (TypeError, ValueError):
+            check_lengths(xs, targets)
+            raise
+
+    def ready_for(self, sequence: Sequence) -> Ready:
+        """What serves a sequence of this form; made, if it is the first one."""
+        if not self.captured.unchanged():
+            before, self.captured = self.captured, Captures(self.model, watching=True)
+            if self.captured.key != before.key:
+                self.ready.clear()
+        key = sequence.key, sequence.steps
+        ready = self.ready.get(key)
+        if ready is None:
+            if len(self.ready) >= LENGTHS:
+                del self.ready[next(iter(self.ready))]
+            ready = self.ready[key] = self._made_ready(sequence)
+        else:
+            ready.program.complete(sequence)
+        return ready
+
+    def arguments(self, sequence: Sequence) -> list[Any]:
+        """What the program is run on, Tensors and arrays."""
+        return [*sequence.state_parts, *sequence.input_parts, *self.captured.arrays]
+
+    def _made_ready(self, sequence: Sequence) -> Ready:
+        T, truncation = sequence.steps, sequence.truncation
+        refuse_no_steps(T)
+        program = program_for(sequence, self.captured)
+        shape, dtype = program.states[-1]
+        check_loss(shape)
+        plan = program.plan(sequence, None, 0, self.block, "all")
+        weights = mean_weights(T, shape, dtype)
+        states = len(sequence.state_parts) - 1
+        seeds = [program.no_gradient(n, T) for n in range(states)]
+        return Ready(
+            program,
+            Workspace(program.make, program.layouts, plan),
+            weights,
+            [*seeds, weights],
+            schedule(truncation, T) if isinstance(truncation, Windows) else (),
+            "state" if any(i < states for i in program.wanted) else "",
+            nesting(sequence.form[0]),
+        )
+
+
+class Ready(NamedTuple):
+    """What serves all sequences of one form.
+
+    weights: ∂L/∂l_t. seeds: the gradients of all parts of the state, of which only the last is
+    given one. windows: the lanes. entering: what is asked of the initial state. nested: brings
+    the parts of a state into its form.
+    """
+
+    program: Program
+    space: Workspace
+    weights: Any
+    seeds: list[Any]
+    windows: tuple[Any, ...]
+    entering: str
+    nested: Callable[[list[Any]], Any]
+
+
+ALL: WeakSet[BPTT] = WeakSet()
+
+
+def forget(function: Any, rule: Any) -> None:
+    """The programs were written with the old rules."""
+    for bptt in ALL:
+        bptt.ready.clear()
+
+
+on_rule_change.append(forget)
+
+
+def propagated(bptt: BPTT, xs: Any, targets: Any, state: Any, reset: Any) -> tuple[Any, Any]:
+    """Forward and back by the program."""
+    with contents_lock:
+        sequence = bptt.sequence(xs, targets, state, reset)
+        ready = bptt.ready_for(sequence)
+        program, space, weights, seeds, windows, entering, nested = ready
+        given = bptt.arguments(sequence)
+        arrays = [t._data if type(t) is Tensor else t for t in given]
+        nodes = [given[i].node for i in program.wanted]
+    inputs = len(sequence.input_parts)
+    *states, losses = space.forward(arrays, inputs)
+    loss = weights.dot(losses) if losses.ndim == 1 else np.vdot(weights, losses)
+    last = nested([part[-1].copy() for part in states])
+    if current_mark() is not None:
+        found = space.backward(seeds, [0] * len(seeds), arrays, inputs, windows, entering)
+        hand_on(nodes, found, program.wanted)
+    return loss, last
+
+
+def hand_on(nodes: list[Any], found: list[Any], wanted: list[int]) -> None:
+    """Add gradients to the leaves, and let those of computed values flow on to theirs: to all of
+    them, or, after an exception, to none."""
+    own = [found[i] if type(found[i]) is np.ndarray else np.array(found[i]) for i in wanted]
+    if set(map(type, nodes)) <= {Leaf}:
+        sums = [
+            gradient if node.grad is None else node.grad + gradient
+            for node, gradient in zip(nodes, own, strict=True)
+        ]
+        all_of(map(set_grad, nodes, sums))
+        return
+    totals: dict[Leaf, Any] = {}
+    for node, total in reverse_pass(nodes, own):
+        if isinstance(node, Leaf):  # and not a computed value that was cut off
+            totals[node] = total
+    add_gradients(list(totals), list(totals.values()))
+
+
+set_grad = setter(Leaf, "grad")
+
+
+def recorded(bptt: BPTT, xs: Any, targets: Any, state: Any, reset: Any) -> tuple[Tensor, Any]:
+    """L and the last state by `unroll`, in a graph."""
+    check_lengths(xs, targets)
+    refuse_no_steps(length(xs))
+    run = Run(bptt.cell, xs, state, reset)
+    states, last = run.unrolled(bptt.truncation)
+    targets, losses = joined(targets), []
+    for t, h in enumerate(states):
+        with step(t):
+            target = map_state(tensor, at_step(targets, t))
+            name(target, by_place(target, "y"), t + 1)
+            loss = tensor(bptt.loss(bptt.model.output(h), target))
+            name(loss, [("l_", "")], t + 1)
+        losses.append(loss)
+    stacked = np.stack(losses)
+    check_loss(stacked.shape[1:])
+    L = np.sum(stacked * mean_weights(len(losses), stacked.shape[1:], stacked.dtype))
+    return L.named("L"), map_state(lambda h: h._data.copy(), run.entered(last))
+
+
+def propagated_in_a_graph(
+    bptt: BPTT, xs: Any, targets: Any, state: Any, reset: Any
+) -> tuple[Any, Any]:
+    """What `propagated` does, for whoever wants to look at every value and gradient."""
+    loss, last = recorded(bptt, xs, targets, state, reset)
+    if loss.requires_grad:
+        loss.backward()
+    return loss._data, last
+
+
+def mean_weights(T: int, shape: tuple[int, ...], dtype: Any) -> Any:
+    """∂L/∂l_t for all steps, and sequences if there is a loss for each."""
+    return np.full((T, *shape), 1 / max(1, T * int(np.prod(shape))), dtype)
+
+
+def nesting(form: Any) -> Callable[[list[Any]], Any]:
+    """What brings the parts of a state into its form, with None for outputs."""
+    if type(form) is Tensor:
+        return lambda parts: parts[0]
+    if type(form) is tuple and all(type(part) is Tensor for part in form):
+        return tuple
+    return lambda parts: as_entered(form, unflatten(form, iter(parts)))
+
+
+def check_loss(shape: tuple[int, ...]) -> None:
+    """TypeError if a loss is neither one number nor one per sequence."""
+    if len(shape) > 1:
+        raise TypeError(
+            f"the loss at a step is one number, or one for each sequence, (batch,), but it has "
+            f"the shape {shape}: take the mean over the other axes"
+        )
+
+
+def check_lengths(xs: Any, targets: Any) -> None:
+    """ValueError if inputs and targets do not have as many steps."""
+    if length(xs) != length(targets):
+        raise ValueError(
+            f"every step has an input and a target, but xs has {length(xs)} steps and targets "
+            f"has {length(targets)}"
+        )
+
+
+def refuse_no_steps(T: int) -> None:
+    if T == 0:
+        raise ValueError("the mean of no losses is not defined: the sequence has no steps")

@@ -1,0 +1,57 @@
+"""A cell together with the loss at each of its steps: what `BPTT` compiles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tinygrad_rnn.engine.trees import unflatten
+from tinygrad_rnn.recurrent.names import names_of
+from tinygrad_rnn.recurrent.state import form_of
+
+
+class CellWithLoss:
+    """A cell that takes input and target, {"x": x_t, "y": y_t}, and has the pair of the cell's
+    state and the loss at the step as its state. The loss is an output, which no step reads: the
+    compiler takes output layer and loss out of the loop, and no truncation cuts them.
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> from tinygrad_rnn.training.cell_with_loss import CellWithLoss
+    >>> model = CellWithLoss(tg.RNNCell(3, 4, rng=0), tg.mse)
+    >>> (states, losses), last = tg.scan(model, {"x": np.ones((5, 2, 3)), "y": np.ones((5, 2, 4))})
+    >>> states.shape, losses.shape
+    ((5, 2, 4), (5,))
+    """
+
+    def __init__(self, cell: Callable[[Any, Any], Any], loss: Callable[[Any, Any], Any]) -> None:
+        self.cell, self.loss = cell, loss
+
+    def __call__(self, given: Any, state: Any) -> Any:
+        new = self.cell(given["x"], state[0])
+        return new, self.loss(self.output(new), given["y"])
+
+    def output(self, state: Any) -> Any:
+        """What the loss sees of a state: what the cell says, or else all of it."""
+        output = getattr(self.cell, "output", None)
+        return state if output is None else output(state)
+
+    @property
+    def state_names(self) -> Any:
+        """Those of the cell, and l_t."""
+        inner = self.cell.initial_state(1)  # type: ignore[attr-defined]
+        inner = form_of(inner)
+        names = ("{t}".join(parts) for parts in names_of(self.cell, inner))
+        return unflatten(inner, names), "l_{t}"
+
+    def initial_state(self, batch_size: int) -> Any:
+        """The cell's own, and None for the loss; TypeError for a cell that has none."""
+        make = getattr(self.cell, "initial_state", None)
+        if make is None:
+            raise TypeError(
+                f"{getattr(self.cell, '__name__', self.cell)} has no initial_state(batch_size), so "
+                f"it needs the state to begin with: bptt(xs, targets, state)"
+            )
+        return make(batch_size), None
+
+    def __repr__(self) -> str:
+        return f"CellWithLoss({self.cell!r}, {getattr(self.loss, '__name__', self.loss)})"
