@@ -757,6 +757,12 @@ SAMPLES |= {
     functions.residual: [
         case(real(3), np.int64(1), real(), None),
         case(real(2, 3), places(0, 2), real(), None),
+        case(real(2, 3), places(0, 2), real(2), None),
+    ],
+    functions.losses_at: [
+        case(real(3), np.int64(1)),
+        case(real(2, 2, 3), places([0, 2], [1, 1])),
+        case(real(0, 3), np.zeros(0, int)),
     ],
     state.zero_rows: [case(real(3, 2), rows=places(1, 0, 1)[:, None] > 0)],
     functions.mean_loss: [

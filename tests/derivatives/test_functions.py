@@ -93,7 +93,52 @@ def test_labels_of_every_kind_of_integer(kind):
     assert tg.cross_entropy(logits, labels.astype(kind)) == pytest.approx(expected, rel=1e-13)
 
 
+@pytest.mark.parametrize("ignore_index", [None, -100, 1])
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("shape", [(5,), (4, 3), (3, 2, 5)])
+def test_ignored_places_and_reductions(shape, reduction, ignore_index):
+    rng = np.random.default_rng(0)
+    logits, labels = 3 * rng.normal(size=shape), rng.integers(0, shape[-1], shape[:-1])
+    if ignore_index is not None and labels.ndim:
+        labels = np.where(rng.random(labels.shape) < 0.4, ignore_index, labels)
+        labels.flat[0] = ignore_index
+    g = rng.normal(size=labels.shape if reduction == "none" else ())
+    each, gradient = np.zeros(labels.shape), np.zeros(shape)
+    for at in np.ndindex(labels.shape):
+        if labels[at] != ignore_index:
+            each[at], gradient[at] = by_definition(logits[at], labels[at])
+    count = max(1, np.sum(labels != ignore_index))
+    expected = {"none": each, "sum": each.sum(), "mean": each.sum() / count}[reduction]
+    weight = g[..., None] if reduction == "none" else g / (count if reduction == "mean" else 1)
+    for given in (labels, tg.Tensor(labels)):
+        tensor = tg.Tensor(logits, requires_grad=True)
+        loss = tg.cross_entropy(tensor, given, ignore_index, reduction)
+        loss.backward(g)
+        np.testing.assert_allclose(loss.data, expected, rtol=0, atol=1e-14)
+        np.testing.assert_allclose(tensor.grad, gradient * weight, rtol=0, atol=1e-14)
+    tg.check_gradients(
+        lambda x: np.sum(tg.cross_entropy(x, labels, ignore_index, reduction) * g), logits, order=2
+    )
+
+
+def test_nothing_but_ignored_places():
+    logits = tg.Tensor(np.ones((2, 3), np.float32), requires_grad=True)
+    loss = tg.cross_entropy(logits, np.array([7, 7]), ignore_index=7)
+    loss.backward()
+    assert loss.item() == 0 and loss.dtype == np.float32 and not logits.grad.any()
+
+
+def test_ignored_places_against_pytorch():
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(0)
+    logits, labels = rng.normal(size=(6, 4)), np.array([0, -100, 3, 1, -100, 2])
+    theirs = torch.nn.functional.cross_entropy(torch.tensor(logits), torch.tensor(labels))
+    assert tg.cross_entropy(logits, labels, -100) == pytest.approx(theirs.item(), rel=1e-14)
+
+
 def test_what_cross_entropy_refuses():
+    with pytest.raises(ValueError, match=r"'mean', 'sum', 'none', but .* 'average'"):
+        tg.cross_entropy(np.zeros((2, 3)), np.zeros(2, int), reduction="average")
     logits = np.zeros((4, 3))
     with pytest.raises(ValueError, match=r"\(4, 3\) need labels of shape \(4,\).*\(3,\)"):
         tg.cross_entropy(logits, np.zeros(3, int))

@@ -96,6 +96,19 @@ def test_a_loss_for_each_sequence(name: str, truncation: Any) -> None:
 
 
 @pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("reduction", ["mean", "none", "sum"])
+@pytest.mark.parametrize("ignored", [None, 2])
+def test_cross_entropy_of_each_sequence(batch: int, reduction: str, ignored: int | None) -> None:
+    def loss(h: Any, y: Any) -> Any:
+        return tg.cross_entropy(h @ W_hq + OUTPUT[1], y, ignored, reduction)
+
+    bptt = bptt_of("gru", loss)
+    compare(bptt, parameters_of(bptt), *task(batch))
+    source = bptt.source(*task(batch))
+    assert "cross_entropies(" in source and not any("cross" in line for line in loops(source)[0])
+
+
+@pytest.mark.parametrize("batch", [1, 3])
 @pytest.mark.parametrize("kind", LOSSES)
 def test_state_and_reset(kind: str, batch: int) -> None:
     h, c = parameter(batch, H, seed=1), parameter(batch, H, seed=2)

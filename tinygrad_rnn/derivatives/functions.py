@@ -117,10 +117,18 @@ Found: TypeAlias = dict[str, Any]
 """Where a value leaves what its gradient needs again."""
 
 
-def cross_entropy(logits: Any, labels: Any) -> Any:
-    """The mean over all places of −log softmax(logits)[label].
+REDUCTIONS = "mean", "sum", "none"
+
+
+def cross_entropy(
+    logits: Any, labels: Any, ignore_index: int | None = None, reduction: str = "mean"
+) -> Any:
+    """−log softmax(logits)[label], the mean over all places.
 
     logits: (..., classes); labels: integers of shape (...).
+    ignore_index: places with this label, which may be any integer, do not count: their loss and
+        its gradient are 0, and the mean is over the others. It is 0 where there are none.
+    reduction: "mean", "sum", or "none" for the losses of the places, of shape (...).
     Raises ValueError or TypeError, with the shapes, if the labels do not fit the logits.
     Chapter "Backpropagation Through Time": L = 1/T Σ l(o_t, y_t); with the logits of all steps
     stacked this is the whole L.
@@ -128,17 +136,48 @@ def cross_entropy(logits: Any, labels: Any) -> Any:
     >>> import numpy as np, tinygrad_rnn as tg
     >>> print(tg.cross_entropy(np.zeros((3, 4)), np.array([0, 1, 2])) - np.log(4))
     0.0
+    >>> padded = tg.cross_entropy(np.zeros((2, 2)), np.array([1, -100]), -100, reduction="none")
+    >>> padded / np.log(2)
+    array([1., 0.])
     """
+    if reduction not in REDUCTIONS:
+        raise ValueError(
+            f"the reduction is {', '.join(map(repr, REDUCTIONS))}, but it was given as "
+            f"{reduction!r}"
+        )
     if isinstance(logits, list | tuple):
         raise TypeError(
             f"the logits are one array of shape (..., classes), not a {type(logits).__name__} of "
             f"{len(logits)}: np.stack joins those of several steps"
         )
-    return mean_loss(logits, labels, {})
+    if ignore_index is None:
+        if reduction == "mean":
+            return mean_loss(logits, labels, {})
+        losses = losses_at(logits, labels, {})
+        return losses if reduction == "none" else np.sum(losses)
+    counts = labels != ignore_index
+    losses = losses_at(logits, np.where(counts, labels, np.zeros_like(labels)), {})
+    losses = np.where(counts, losses, np.zeros_like(losses))
+    if reduction == "none":
+        return losses
+    total = np.sum(losses)
+    if reduction == "mean":
+        total = total / np.maximum(np.sum(counts), 1).astype(total.dtype)
+    return total
 
 
 def _cross_entropy(logits: Array, labels: Array, found: Found | None = None) -> Array:
-    """`cross_entropy`; what its gradient needs, too, is left in `found`."""
+    """The mean of `losses_at`."""
+    losses = _losses_at(logits, labels, found)
+    if losses.size == 0:
+        raise ValueError(f"the mean over no labels is not defined: logits have {logits.shape}")
+    # The mean adds half precision up in single, and takes longer.
+    return losses.sum() / losses.size if losses.dtype.itemsize > 2 else losses.mean()
+
+
+def _losses_at(logits: Array, labels: Array, found: Found | None = None) -> Array:
+    """−log softmax(logits)[label] at each place; what its gradient needs, too, is left in
+    `found`."""
     e, s, shift = _exponentials(logits)
     places = label_places(logits, labels)
     if found is not None:
@@ -146,9 +185,7 @@ def _cross_entropy(logits: Array, labels: Array, found: Found | None = None) -> 
     # Differences first: a large shift would swallow the logarithms' digits.
     at_labels = logits.reshape(-1)[places]
     below = at_labels - (shift if type(shift) is float else shift.reshape(-1))
-    losses = np.log(s).reshape(-1) - below
-    # The mean adds half precision up in single, and takes longer.
-    return losses.sum() / len(places) if losses.dtype.itemsize > 2 else losses.mean()
+    return (np.log(s).reshape(-1) - below).reshape(labels.shape)
 
 
 def label_places(logits: Array, labels: Array) -> Array:
@@ -162,9 +199,7 @@ def label_places(logits: Array, labels: Array) -> Array:
             f"one integer per place, but the labels have the shape {labels.shape}"
         )
     classes = logits.shape[-1]
-    if labels.size == 0:
-        raise ValueError(f"the mean over no labels is not defined: logits have {logits.shape}")
-    if labels.min() < 0 or labels.max() >= classes:
+    if labels.size and (labels.min() < 0 or labels.max() >= classes):
         raise ValueError(
             f"the labels must lie in 0..{classes - 1}, for the logits have {classes} classes, "
             f"but they range over {labels.min()}..{labels.max()}"
@@ -174,32 +209,44 @@ def label_places(logits: Array, labels: Array) -> Array:
 
 
 def _residual(logits: Array, labels: Array, weight: Array, found: Found | None) -> Array:
-    """softmax(logits) minus the one-hot labels, times weight over the number of labels.
+    """softmax(logits) minus the one-hot labels, times the weight: one number, or one per place.
 
     found: what the value left. Its exponentials are used up, for the result is written in their
     place; whoever asks a second time has them computed anew.
     """
     known = found.pop("exponentials", None) if found else None
     places, e, s = known or (label_places(logits, labels), *_exponentials(logits)[:2])
-    weight = np.asarray(weight / len(places), e.dtype)
+    weight = np.asarray(weight, e.dtype)
     e *= (weight / s)[..., None]
     e = np.ascontiguousarray(e)  # of other kinds of arrays, too: the flat array is to be a view
-    e.reshape(-1)[places] -= weight
+    e.reshape(-1)[places] -= weight.reshape(-1) if weight.ndim else weight
     return e
 
 
 def _residual_pullback(g: Array, logits: Array, labels: Array, weight: Array) -> Array:
     y = softmax(logits)
-    return y * (g - np.sum(g * y, axis=-1, keepdims=True)) * (weight / np.size(labels))
+    weight = weight[..., None] if weight.ndim else weight
+    return y * (g - np.sum(g * y, axis=-1, keepdims=True)) * weight
 
 
-def _residual_of_weight(g: Array, logits: Array, labels: Array) -> Array:
-    return np.sum(g * residual(logits, labels, 1.0, None))
+def _residual_of_weight(g: Array, logits: Array, labels: Array, weight: Array) -> Array:
+    each = np.sum(g * residual(logits, labels, 1.0, None), axis=-1)
+    return each if weight.ndim else np.sum(each)
+
+
+def share_of(g: Array, labels: Array) -> Array:
+    """What each place gets of the gradient of the mean."""
+    places = math.prod(labels.shape)
+    return g if places == 1 else g / places
 
 
 residual = derivative(_residual, _residual_pullback, None, _residual_of_weight)
 mean_loss = derivative(
-    _cross_entropy, lambda g, logits, labels, found: residual(logits, labels, g, found)
+    _cross_entropy,
+    lambda g, logits, labels, found: residual(logits, labels, share_of(g, labels), found),
+)
+losses_at = derivative(
+    _losses_at, lambda g, logits, labels, found: residual(logits, labels, g, found)
 )
 
 

@@ -278,9 +278,12 @@ def straight() -> dict[Any, Callable[..., Any]]:
             cross_entropies, (logits, labels, np.ones_like(logits, shape=logits.shape[-1]))
         )
 
-    def cross_entropy(logits: Any, labels: Any, found: Any) -> Any:
+    def losses_at(logits: Any, labels: Any, found: Any) -> Any:
         functions.label_places(logits, _sample(_value(labels)))  # refuses what does not fit
-        losses, _, _ = scored(logits, labels)
+        return scored(logits, labels)[0]
+
+    def cross_entropy(logits: Any, labels: Any, found: Any) -> Any:
+        losses = losses_at(logits, labels, found)
         if losses.size == 1:
             return np.reshape(losses, ())
         return np.sum(losses) / losses.size if logits.dtype.itemsize > 2 else np.mean(losses)
@@ -290,12 +293,13 @@ def straight() -> dict[Any, Callable[..., Any]]:
         if losses.size == 1:
             weights = np.reshape(weight, losses.shape)
         else:
-            weights = np.broadcast_to(weight / losses.size, losses.shape)
+            weights = np.broadcast_to(weight, losses.shape)
         return record(cross_entropy_gradient, (e, s, labels, weights))
 
     return {
         functions.softmax: softmax,
         functions.log_softmax: log_softmax,
+        functions.losses_at: losses_at,
         functions.mean_loss: cross_entropy,
         functions.residual: residual,
     }
