@@ -15,7 +15,7 @@ from tests.compiler.test_outputs import LOSSES, OUTPUT, W_hq, entropy, model_of,
 from tests.compiler.test_program import loops
 from tests.compiler.test_scan import CELLS, STRATEGIES, flatten, parameter
 from tinygrad_rnn.engine.table import RULES
-from tinygrad_rnn.training.bptt import propagated_in_a_graph
+from tinygrad_rnn.training.bptt import given_of, propagated_in_a_graph
 
 T, D, H, Q = 7, 3, 4, 5
 
@@ -29,10 +29,16 @@ def gradients(
     return loss, last, [tensor.grad for tensor in parameters]
 
 
+def in_a_graph(bptt: tg.BPTT, xs: Any, targets: Any, state: Any = None, **options: Any) -> Any:
+    """The same with a graph, by `unroll` and `backward`."""
+    options = {"reset": None, "lengths": None, "mask": None} | options
+    given, reset, valid = given_of(xs, targets, *options.values())
+    return propagated_in_a_graph(bptt, given, state, reset, valid)
+
+
 def compare(bptt: tg.BPTT, parameters: list[tg.Tensor], *given: Any, **options: Any) -> None:
     """The compiled program beside the recorded graph. given: xs and targets."""
-    options = {"state": None, "reset": None} | options
-    expected = gradients(lambda: propagated_in_a_graph(bptt, *given, *options.values()), parameters)
+    expected = gradients(lambda: in_a_graph(bptt, *given, **options), parameters)
     for _ in range(2):
         loss, last, found = gradients(lambda: bptt(*given, **options), parameters)
         assert loss.dtype == expected[0].dtype and np.shape(loss) == ()
@@ -226,7 +232,7 @@ def test_random_links_are_drawn_for_each_sequence() -> None:
     mine, theirs = (tg.BPTT(cell, entropy, tg.Randomized(0.5, 3)) for _ in range(2))
     for _ in range(3):
         _, _, found = gradients(lambda: mine(*task(3)), parameters)
-        run = functools.partial(propagated_in_a_graph, theirs, *task(3), None, None)
+        run = functools.partial(in_a_graph, theirs, *task(3))
         _, _, expected = gradients(run, parameters)
         for gradient, other in zip(found, expected, strict=True):
             np.testing.assert_allclose(gradient, other, rtol=0, atol=1e-14)
@@ -336,7 +342,7 @@ def test_gradients_flow_on_into_the_graph() -> None:
 
     def recorded() -> tuple[Any, Any]:
         xs, h = given()
-        return propagated_in_a_graph(bptt, xs, labels, h, None)
+        return in_a_graph(bptt, xs, labels, h)
 
     def compiled() -> tuple[Any, Any]:
         xs, h = given()
@@ -349,6 +355,130 @@ def test_gradients_flow_on_into_the_graph() -> None:
         for mine, theirs in zip(found, expected, strict=True):
             np.testing.assert_allclose(mine, theirs, rtol=0, atol=1e-14)
     assert cell.W_hh.grad is None
+
+
+def each(h: Any, y: Any) -> Any:
+    return tg.cross_entropy(h @ W_hq + OUTPUT[1], y, reduction="none")
+
+
+@pytest.mark.parametrize("truncation", [tg.Full(), tg.Subsequence(3), tg.Window(2)], ids=repr)
+@pytest.mark.parametrize("name", ["tanh", "lstm", "stacked"])
+def test_sequences_of_different_lengths_are_each_by_itself(name: str, truncation: Any) -> None:
+    bptt = bptt_of(name, each, truncation)
+    parameters, lengths = parameters_of(bptt), np.array([4, 7, 1, 0])
+    xs, labels = task(4)
+    padded, wrong = xs.copy(), labels.copy()
+    valid = np.arange(T)[:, None] < lengths
+    padded[~valid], wrong[~valid] = np.nan, -100  # whatever stands there
+    state = bptt.cell.initial_state(4)
+    start = tg.engine.trees.unflatten(
+        state, iter([parameter(4, H, seed=n) for n, _ in enumerate(flatten(state))])
+    )
+    parameters = [*flatten(start), *parameters]
+    loss, last, found = gradients(lambda: bptt(padded, wrong, start, lengths=lengths), parameters)
+    for tensor in parameters:
+        tensor.grad = np.zeros(tensor.shape)
+    total, ends = 0.0, [np.array(part.data) for part in flatten(start)]
+    for b, n in enumerate(lengths[:3]):
+        mine = tg.BPTT(bptt.cell, each, truncation)
+        one = tg.engine.trees.unflatten(start, iter([h[b : b + 1] for h in flatten(start)]))
+        before = [tensor.grad for tensor in parameters]
+        by_itself, end = mine(xs[:n, b : b + 1], labels[:n, b : b + 1], one)
+        total += by_itself * n
+        for tensor, earlier in zip(parameters, before, strict=True):
+            tensor.grad = earlier + n * (tensor.grad - earlier)
+        for whole, part in zip(ends, flatten(end), strict=True):
+            whole[b] = part[0]
+    assert loss == pytest.approx(total / lengths.sum(), rel=1e-13)
+    for mine, theirs in zip(flatten(last), ends, strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=0, atol=1e-14)
+    for gradient, tensor in zip(found, parameters, strict=True):
+        np.testing.assert_allclose(gradient, tensor.grad / lengths.sum(), rtol=0, atol=1e-14)
+    compare(bptt, parameters, padded, wrong, state=start, lengths=lengths)
+    compare(bptt, parameters, padded, wrong, state=start, mask=valid)
+
+
+@pytest.mark.parametrize("truncation", STRATEGIES, ids=repr)
+def test_steps_that_are_not_there(truncation: Any) -> None:
+    """A mask with holes, and resets among them."""
+    rng = np.random.default_rng(3)
+    mask, reset = rng.random((T, 3)) < 0.6, rng.random((T, 3)) < 0.3
+    bptt = bptt_of("lstm", each, truncation)
+    compare(bptt, parameters_of(bptt), *task(3), mask=mask, reset=reset)
+    if truncation == tg.Full():  # as the sequence without these steps
+        xs, labels = task(3)
+        loss, last, found = gradients(
+            lambda: bptt(xs, labels, mask=mask, reset=reset), parameters_of(bptt)
+        )
+        total, sums = 0.0, [0.0] * len(found)
+        for b in range(3):
+            row = slice(b, b + 1), mask[:, b]
+            part, end, own = gradients(
+                lambda row=row: bptt(
+                    *(given[row[1], row[0]] for given in task(3)), reset=reset[row[1], row[0]]
+                ),
+                parameters_of(bptt),
+            )
+            n = mask[:, b].sum()
+            total, sums = total + n * part, [s + n * g for s, g in zip(sums, own, strict=True)]
+            for whole, alone in zip(flatten(last), flatten(end), strict=True):
+                np.testing.assert_allclose(whole[b], alone[0], rtol=0, atol=1e-14)
+        assert loss == pytest.approx(total / mask.sum(), rel=1e-13)
+        for mine, theirs in zip(found, sums, strict=True):
+            np.testing.assert_allclose(mine, theirs / mask.sum(), rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU"])
+def test_packed_sequences_of_pytorch(kind: str) -> None:
+    torch = pytest.importorskip("torch")
+    pack = torch.nn.utils.rnn.pack_padded_sequence
+    layer = getattr(torch.nn, kind)(D, H).double()
+    cell, lengths = tg.from_torch(layer), [3, 7, 5]
+    xs, labels = task(3)
+    bptt = tg.BPTT(cell, each)
+    for tensor in parameters_of(bptt):
+        tensor.grad = None
+    loss, last = bptt(xs, labels, lengths=lengths)
+    packed = pack(torch.tensor(xs), torch.tensor(lengths), enforce_sorted=False)
+    targets = pack(torch.tensor(labels), torch.tensor(lengths), enforce_sorted=False)
+    outputs, final = layer(packed)
+    logits = outputs.data @ torch.tensor(W_hq.data) + torch.tensor(OUTPUT[1].data)
+    theirs = torch.nn.functional.cross_entropy(logits, targets.data)
+    theirs.backward()
+    assert loss == pytest.approx(theirs.item(), rel=1e-12)
+    for mine, other in zip(flatten(last), final if kind == "LSTM" else [final], strict=True):
+        np.testing.assert_allclose(mine, other[0].detach().numpy(), rtol=0, atol=1e-12)
+    np.testing.assert_allclose(cell.W_hh.grad, layer.weight_hh_l0.grad.numpy().T, atol=1e-12)
+    np.testing.assert_allclose(cell.W_xh.grad, layer.weight_ih_l0.grad.numpy().T, atol=1e-12)
+
+
+def test_sequences_of_one_length_less() -> None:
+    """A number for all sequences may be left out where it is left out for all of them."""
+    bptt, (xs, labels) = bptt_of("tanh"), task(3)
+    expected = gradients(lambda: bptt(xs[:5], labels[:5]), parameters_of(bptt))
+    found = gradients(lambda: bptt(xs, labels, lengths=[5, 5, 5]), parameters_of(bptt))
+    assert found[0] == pytest.approx(expected[0], rel=1e-14)
+    for mine, theirs in zip(found[2], expected[2], strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=0, atol=1e-14)
+    with pytest.raises(TypeError, match=r'one number for each sequence.*reduction="none"'):
+        bptt(xs, labels, lengths=[5, 5, 4])
+
+
+def test_lengths_that_do_not_fit() -> None:
+    bptt, (xs, labels) = bptt_of("tanh", each), task(3)
+    for lengths in ([5, 5], [5.0, 5.0, 5.0], [[5, 5, 5]]):
+        with pytest.raises(
+            ValueError, match=r"one whole number for each sequence, of shape \(3,\)"
+        ):
+            bptt(xs, labels, lengths=lengths)
+    with pytest.raises(ValueError, match=r"from 0 to 7 steps.* over -1\.\.8"):
+        bptt(xs, labels, lengths=[8, -1, 3])
+    with pytest.raises(ValueError, match=r"booleans of shape \(7, 3\), but .* shape \(3, 7\)"):
+        bptt(xs, labels, mask=np.ones((3, 7), bool))
+    with pytest.raises(ValueError, match="not both"):
+        bptt(xs, labels, lengths=[1, 2, 3], mask=np.ones((7, 3), bool))
+    with pytest.raises(ValueError, match="no sequence has a step"):
+        bptt(xs, labels, lengths=[0, 0, 0])
 
 
 def test_recorded_for_pictures() -> None:

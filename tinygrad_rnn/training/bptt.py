@@ -9,7 +9,7 @@ from weakref import WeakSet
 import numpy as np
 
 from tinygrad_rnn.compiler.frontend.captures import Captures
-from tinygrad_rnn.compiler.frontend.request import Sequence, prepared
+from tinygrad_rnn.compiler.frontend.request import Sequence, for_all, prepared
 from tinygrad_rnn.compiler.frontend.request import stacked as joined
 from tinygrad_rnn.compiler.runtime.lanes import schedule
 from tinygrad_rnn.compiler.runtime.program import LENGTHS, Program
@@ -23,6 +23,7 @@ from tinygrad_rnn.engine.substitution import contents_lock
 from tinygrad_rnn.engine.table import on_rule_change
 from tinygrad_rnn.engine.tensor import Tensor
 from tinygrad_rnn.engine.trees import unflatten
+from tinygrad_rnn.recurrent.lengths import Padded, batch_of, last_valid, taken, valid_steps
 from tinygrad_rnn.recurrent.names import by_place, name
 from tinygrad_rnn.recurrent.state import as_entered, map_state, tensor
 from tinygrad_rnn.recurrent.truncation import Full, Truncation, Windows
@@ -49,6 +50,10 @@ class BPTT:
     xs, targets: of all T steps, each an array (T, batch, ...), a list of T, or a dict of these.
     state: the initial state, nested as the cell's own; None asks `cell.initial_state(batch)`.
     reset: as for `unroll`.
+    lengths: how many steps each sequence has, (batch,); or mask: booleans (T, batch), which ones.
+        The others change neither state nor loss nor gradient, whatever stands there. L is the mean
+        over the losses that count, of which there is to be one per sequence, such as
+        `cross_entropy(..., reduction="none")`.
     Returns L and the last state, which goes in again where the sequence goes on. Its parts are
     arrays, and None for outputs.
 
@@ -92,12 +97,19 @@ class BPTT:
         ALL.add(self)
 
     def __call__(
-        self, xs: Any, targets: Any, state: Any = None, reset: Any = None
+        self,
+        xs: Any,
+        targets: Any,
+        state: Any = None,
+        reset: Any = None,
+        lengths: Any = None,
+        mask: Any = None,
     ) -> tuple[Any, Any]:
+        given, reset, valid = given_of(xs, targets, reset, lengths, mask)
         mark = current_mark()
         watched = mark is not None and mark.watch is not None and mark.watch.is_open
         run = propagated_in_a_graph if watched else propagated
-        return run(self, xs, targets, state, reset)
+        return run(self, given, state, reset, valid)
 
     def __repr__(self) -> str:
         name = getattr(self.loss, "__name__", type(self.loss).__name__)
@@ -128,7 +140,15 @@ class BPTT:
             if type(thing) is Tensor and thing.requires_grad and isinstance(thing.node, Leaf)
         }
 
-    def record(self, xs: Any, targets: Any, state: Any = None, reset: Any = None) -> Tensor:
+    def record(
+        self,
+        xs: Any,
+        targets: Any,
+        state: Any = None,
+        reset: Any = None,
+        lengths: Any = None,
+        mask: Any = None,
+    ) -> Tensor:
         """The same L as a recorded Tensor, one node per operation: for pictures, contributions
         and higher derivatives.
 
@@ -139,22 +159,22 @@ class BPTT:
         >>> [use.step for use in tg.contributions(L, cell.W_hh)]
         [0, 1, 1, 2]
         """
-        return recorded(self, xs, targets, state, reset)[0]
+        given, reset, valid = given_of(xs, targets, reset, lengths, mask)
+        return recorded(self, given, state, reset, valid)[0]
 
     def source(self, xs: Any, targets: Any, state: Any = None, backend: str | None = None) -> str:
         """The program that runs for these arguments: Python source that needs NumPy alone."""
         with contents_lock:
-            sequence = self.sequence(xs, targets, state, None)
+            sequence = self.sequence({"x": xs, "y": targets}, state, None)
             return program_for(sequence, Captures(self.model)).source
 
-    def sequence(self, xs: Any, targets: Any, state: Any, reset: Any) -> Sequence:
+    def sequence(self, given: dict[str, Any], state: Any, reset: Any) -> Sequence:
         """The arguments as those of a scan of cell and loss."""
-        given = {"x": xs, "y": targets}
         state = None if state is None else (state, None)
         try:
             return prepared(self.model, given, state, self._truncation, reset, loss_alone=True)
         except (TypeError, ValueError):
-            check_lengths(xs, targets)
+            check_steps(given["x"], given["y"])
             raise
 
     def ready_for(self, sequence: Sequence) -> Ready:
@@ -184,7 +204,7 @@ class BPTT:
         shape, dtype = program.states[-1]
         check_loss(shape)
         plan = program.plan(sequence, None, 0, self.block, "all")
-        weights = mean_weights(T, shape, dtype)
+        weights = mean_weights(shape, dtype, np.ones((T, *shape), bool))
         states = len(sequence.state_parts) - 1
         seeds = [program.no_gradient(n, T) for n in range(states)]
         return Ready(
@@ -227,15 +247,42 @@ def forget(function: Any, rule: Any) -> None:
 on_rule_change.append(forget)
 
 
-def propagated(bptt: BPTT, xs: Any, targets: Any, state: Any, reset: Any) -> tuple[Any, Any]:
+def given_of(
+    xs: Any, targets: Any, reset: Any, lengths: Any, mask: Any
+) -> tuple[dict[str, Any], Any, Any]:
+    """Inputs and targets as a step of `CellWithLoss` takes them, the resets, and which steps each
+    sequence has; None, if it is all of them.
+
+    What stands at the others is never looked at: they get what stands at the last one before.
+    """
+    if lengths is None and mask is None:
+        return {"x": xs, "y": targets}, reset, None
+    check_steps(xs, targets)
+    valid = valid_steps(lengths, mask, length(xs), batch_of(xs))
+    if valid is None:
+        return {"x": xs, "y": targets}, reset, None
+    index = last_valid(valid)
+    if reset is not None:
+        reset = np.asarray(reset)
+        reset = (reset if reset.ndim > 1 else reset[:, None]) & valid
+    given = {"x": taken(xs, index), "y": taken(targets, index), "valid": for_all(valid)}
+    return given, reset, valid
+
+
+def propagated(
+    bptt: BPTT, given: dict[str, Any], state: Any, reset: Any, valid: Any
+) -> tuple[Any, Any]:
     """Forward and back by the program."""
     with contents_lock:
-        sequence = bptt.sequence(xs, targets, state, reset)
+        sequence = bptt.sequence(given, state, reset)
         ready = bptt.ready_for(sequence)
         program, space, weights, seeds, windows, entering, nested = ready
-        given = bptt.arguments(sequence)
-        arrays = [t._data if type(t) is Tensor else t for t in given]
-        nodes = [given[i].node for i in program.wanted]
+        tensors = bptt.arguments(sequence)
+        arrays = [t._data if type(t) is Tensor else t for t in tensors]
+        nodes = [tensors[i].node for i in program.wanted]
+    if valid is not None:
+        weights = mean_weights(*program.states[-1], valid)
+        seeds = [*seeds[:-1], weights]
     inputs = len(sequence.input_parts)
     *states, losses = space.forward(arrays, inputs)
     loss = weights.dot(losses) if losses.ndim == 1 else np.vdot(weights, losses)
@@ -267,11 +314,17 @@ def hand_on(nodes: list[Any], found: list[Any], wanted: list[int]) -> None:
 set_grad = setter(Leaf, "grad")
 
 
-def recorded(bptt: BPTT, xs: Any, targets: Any, state: Any, reset: Any) -> tuple[Tensor, Any]:
+def recorded(
+    bptt: BPTT, given: dict[str, Any], state: Any, reset: Any, valid: Any
+) -> tuple[Tensor, Any]:
     """L and the last state by `unroll`, in a graph."""
-    check_lengths(xs, targets)
+    xs, targets = given["x"], given["y"]
+    check_steps(xs, targets)
     refuse_no_steps(length(xs))
-    run = Run(bptt.cell, xs, state, reset)
+    cell = bptt.cell
+    if valid is not None:
+        cell, xs = Padded(cell), {"x": xs, "valid": given["valid"]}
+    run = Run(cell, xs, state, reset)
     states, last = run.unrolled(bptt.truncation)
     targets, losses = joined(targets), []
     for t, h in enumerate(states):
@@ -283,23 +336,38 @@ def recorded(bptt: BPTT, xs: Any, targets: Any, state: Any, reset: Any) -> tuple
         losses.append(loss)
     stacked = np.stack(losses)
     check_loss(stacked.shape[1:])
-    L = np.sum(stacked * mean_weights(len(losses), stacked.shape[1:], stacked.dtype))
+    valid = np.ones(stacked.shape, bool) if valid is None else valid
+    L = np.sum(stacked * mean_weights(stacked.shape[1:], stacked.dtype, valid))
     return L.named("L"), map_state(lambda h: h._data.copy(), run.entered(last))
 
 
 def propagated_in_a_graph(
-    bptt: BPTT, xs: Any, targets: Any, state: Any, reset: Any
+    bptt: BPTT, given: dict[str, Any], state: Any, reset: Any, valid: Any
 ) -> tuple[Any, Any]:
     """What `propagated` does, for whoever wants to look at every value and gradient."""
-    loss, last = recorded(bptt, xs, targets, state, reset)
+    loss, last = recorded(bptt, given, state, reset, valid)
     if loss.requires_grad:
         loss.backward()
     return loss._data, last
 
 
-def mean_weights(T: int, shape: tuple[int, ...], dtype: Any) -> Any:
-    """∂L/∂l_t for all steps, and sequences if there is a loss for each."""
-    return np.full((T, *shape), 1 / max(1, T * int(np.prod(shape))), dtype)
+def mean_weights(shape: tuple[int, ...], dtype: Any, valid: Any) -> Any:
+    """∂L/∂l_t for all steps, and sequences if there is a loss for each.
+
+    shape: of the loss at a step. valid: which losses count. Raises TypeError if one loss is to
+    count for some sequences and not for others.
+    """
+    if valid.ndim > 1 and not shape:
+        if valid.ndim == for_all(valid).ndim:
+            raise TypeError(
+                "where the sequences have different lengths, the loss at a step is one number for "
+                'each sequence, (batch,), as tg.cross_entropy(..., reduction="none") gives it, but '
+                "it is one number for all of them"
+            )
+        valid = for_all(valid)
+    if not valid.any():
+        raise ValueError("the mean of no losses is not defined: no sequence has a step")
+    return (valid / np.sum(valid)).astype(dtype)
 
 
 def nesting(form: Any) -> Callable[[list[Any]], Any]:
@@ -320,7 +388,7 @@ def check_loss(shape: tuple[int, ...]) -> None:
         )
 
 
-def check_lengths(xs: Any, targets: Any) -> None:
+def check_steps(xs: Any, targets: Any) -> None:
     """ValueError if inputs and targets do not have as many steps."""
     if length(xs) != length(targets):
         raise ValueError(

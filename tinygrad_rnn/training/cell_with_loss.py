@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tinygrad_rnn.engine.trees import unflatten
+from tinygrad_rnn.recurrent.lengths import frozen
 from tinygrad_rnn.recurrent.names import names_of
 from tinygrad_rnn.recurrent.state import form_of
 
@@ -13,7 +14,8 @@ from tinygrad_rnn.recurrent.state import form_of
 class CellWithLoss:
     """A cell that takes input and target, {"x": x_t, "y": y_t}, and has the pair of the cell's
     state and the loss at the step as its state. The loss is an output, which no step reads: the
-    compiler takes output layer and loss out of the loop, and no truncation cuts them.
+    compiler takes output layer and loss out of the loop, and no truncation cuts them. Where the
+    sequences have different lengths, a step takes "valid", too: for whom the step counts.
 
     >>> import numpy as np, tinygrad_rnn as tg
     >>> from tinygrad_rnn.training.cell_with_loss import CellWithLoss
@@ -28,6 +30,8 @@ class CellWithLoss:
 
     def __call__(self, given: Any, state: Any) -> Any:
         new = self.cell(given["x"], state[0])
+        if "valid" in given:
+            new = frozen(given["valid"], new, state[0])
         return new, self.loss(self.output(new), given["y"])
 
     def output(self, state: Any) -> Any:

@@ -1,0 +1,130 @@
+"""Sequences of different lengths in one batch: which steps each of them has, and what happens at
+the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tinygrad_rnn.engine.graph import Array
+from tinygrad_rnn.engine.trees import flatten, flatten_like, unflatten
+from tinygrad_rnn.recurrent.state import OUTPUT, check_rows, form_of
+
+
+def valid_steps(lengths: Any, mask: Any, T: int, batch: int) -> Array | None:
+    """Which steps each sequence has, (T, batch); None if it is all of them.
+
+    lengths: (batch,), from 0 to T. mask: booleans (T, batch). At most one of them is given.
+    Raises TypeError or ValueError, with the shapes, where they do not fit.
+    """
+    if lengths is not None and mask is not None:
+        raise ValueError("the steps of the sequences are given by lengths or by a mask, not both")
+    if mask is not None:
+        valid = np.asarray(mask)
+        if valid.dtype != bool or valid.shape != (T, batch):
+            raise ValueError(
+                f"the mask says for every step and sequence whether it counts: booleans of shape "
+                f"{(T, batch)}, but it has the shape {valid.shape} and holds {valid.dtype}"
+            )
+    elif lengths is not None:
+        ends = np.asarray(lengths)
+        if ends.dtype.kind not in "iu" or ends.shape != (batch,):
+            raise ValueError(
+                f"lengths has one whole number for each sequence, of shape {(batch,)}, but it has "
+                f"the shape {ends.shape} and holds {ends.dtype}"
+            )
+        if ends.size and (ends.min() < 0 or ends.max() > T):
+            raise ValueError(
+                f"a sequence of the batch has from 0 to {T} steps, as many as xs has, but the "
+                f"lengths range over {ends.min()}..{ends.max()}"
+            )
+        valid = np.arange(T)[:, None] < ends
+    else:
+        return None
+    return None if valid.all() else valid
+
+
+def batch_of(xs: Any) -> int:
+    """How many sequences there are; ValueError, if the inputs do not say it."""
+    one_by_one = isinstance(xs, list | tuple)
+    shape = np.shape(flatten(xs)[0])[0 if one_by_one else 1 :]
+    if not shape:
+        raise ValueError(
+            f"sequences of different lengths stand in xs of shape (T, batch, ...), but it has the "
+            f"shape {np.shape(flatten(xs)[0])}"
+        )
+    return int(shape[0])
+
+
+def last_valid(valid: Array) -> tuple[Array, Array]:
+    """What stands for the steps that do not count: the last one before that does, or the first.
+
+    Returns the steps, (T, batch), and the sequences, (batch,), to be used as an index: one without
+    any step is stood for by another one.
+
+    >>> import numpy as np
+    >>> from tinygrad_rnn.recurrent.lengths import last_valid
+    >>> steps, sequences = last_valid(np.array([[True, False], [False, True], [False, False]]))
+    >>> steps.T, sequences
+    (array([[0, 0, 0],
+           [1, 1, 1]]), array([0, 1]))
+    """
+    steps = np.where(valid, np.arange(len(valid))[:, None], -1)
+    steps = np.maximum.accumulate(steps, axis=0)
+    steps = np.where(steps < 0, np.argmax(valid, axis=0), steps)
+    some = valid.any(axis=0)
+    sequences = np.where(some, np.arange(len(some)), np.argmax(some))
+    return steps[:, sequences], sequences
+
+
+def taken(xs: Any, index: tuple[Array, Array]) -> Any:
+    """A sequence with other steps, for each of the batch, at the steps of an index: see
+    `last_valid`. What has no axis for the sequences stays as it is."""
+    if isinstance(xs, dict):
+        return {key: taken(part, index) for key, part in xs.items()}
+    if isinstance(xs, list | tuple):
+        parts = [taken(np.stack(steps), index) for steps in zip(*map(flatten, xs), strict=True)]
+        return [unflatten(xs[0], iter([part[t] for part in parts])) for t in range(len(xs))]
+    return xs[index] if np.shape(xs)[:2] == index[0].shape else xs
+
+
+def frozen(valid: Any, new: Any, old: Any) -> Any:
+    """The new state where a step counts, and the old one where it does not.
+
+    valid: one boolean, or one per sequence, (batch,). An output, None in the old state, and a
+    number, which belongs to no sequence, is that of the new state.
+    """
+    form = form_of(old)
+
+    def chosen(after: Any, before: Any) -> Any:
+        if before is OUTPUT or (valid.ndim and not np.ndim(before)):
+            return after
+        rows = valid
+        if valid.ndim:
+            check_rows(len(valid), np.shape(before))
+            rows = np.reshape(valid, (-1, *[1] * (np.ndim(before) - 1)))
+        return np.where(rows, after, before)
+
+    pairs = zip(flatten_like(form, new), flatten(form), strict=True)
+    return unflatten(form, (chosen(after, before) for after, before in pairs))
+
+
+class Padded:
+    """A cell whose sequences have different lengths: behind the end of one, its state stays.
+
+    A step takes {"x": x_t, "valid": booleans (batch,)}.
+    """
+
+    def __init__(self, cell: Callable[[Any, Any], Any]) -> None:
+        self.cell = cell
+
+    def __call__(self, given: Any, state: Any) -> Any:
+        return frozen(given["valid"], self.cell(given["x"], state), state)
+
+    def __getattr__(self, name: str) -> Any:
+        """`initial_state`, `output` and `state_names` are the cell's."""
+        if name not in ("initial_state", "output", "state_names"):
+            raise AttributeError(name)
+        return getattr(self.cell, name)
