@@ -1,0 +1,336 @@
+"""What the page holds: the figure, the numbers, the formulas, as JSON (see `page/data.js`).
+
+Nothing in it is computed for one strategy: the page weighs what every loss sends back.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+import tinygrad_rnn as tg
+from tinygrad_rnn.engine.graph import Array, Node
+from viz.labels import Name, typeset
+from viz.player.formulas import MOST, formulas
+from viz.player.packing import Pack
+from viz.player.recording import Cell, Recording, record
+from viz.player.stage import Stage, runs, stage
+from viz.player.values import values_of
+from viz.snapshot import Value, snapshot
+
+VERSION = 2
+SHOWN = 6, 8  # of an array, the rows and columns that are shown
+WHOLE = 48  # numbers; an array of so many is in the file as a whole
+ROOM = 100_000  # numbers for the gradients of values, all losses together
+
+
+def page_data(outputs: Sequence[tg.Tensor], title: str) -> dict[str, Any]:
+    """The data of a page, ready for `json`."""
+    return _Writer(outputs, title).data()
+
+
+def as_json(data: dict[str, Any]) -> str:
+    """Compact, and safe inside of a script element."""
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    return text.replace("</", "<\\/").replace("<!--", "<\\!--")
+
+
+class _Writer:
+    def __init__(self, outputs: Sequence[tg.Tensor], title: str) -> None:
+        self.outputs, self.title = outputs, title
+        self.recording: Recording = record(outputs)
+        self.stage: Stage = stage(outputs)
+        self.values = values_of(self.recording.tape, outputs)
+        self.pack = Pack()
+        self.names: dict[str, int] = {}
+        self.shape_of: dict[Node, int] = {}
+        self.facts: dict[Node, Value] = {
+            node: value for value in snapshot(outputs) if (node := value.node()) is not None
+        }
+        shapes = self.stage.diagram.shapes
+        self.nodes = [[n for ref in shape.nodes if (n := ref()) is not None] for shape in shapes]
+        for i, shape in enumerate(shapes):
+            if shape.kind == "circle":
+                self.shape_of.setdefault(self.nodes[i][-1], i)
+        for i, shape in enumerate(shapes):
+            if shape.kind != "circle":
+                self.shape_of |= dict.fromkeys(self.nodes[i], i)
+        self.letters = _Letters(self.facts.values())
+        self.shown = self._how_much()
+
+    def data(self) -> dict[str, Any]:
+        recording = self.recording
+        shapes = [self._shape(i) for i in range(len(self.nodes))]
+        links = [self._link(i) for i in range(len(self.stage.ways))]
+        circles, templates = self._formulas()
+        tied = [self._tied(node) for node in recording.tied]
+        order = sorted(circles, key=lambda i: self.nodes[i][-1].position)
+        return {
+            "version": VERSION,
+            "title": self.title,
+            "T": recording.rows.count,
+            "size": [self.stage.width, self.stage.height],
+            "sources": [
+                {"label": s.label, "row": s.loss, "links": s.links} for s in recording.sources
+            ],
+            "why": recording.no_chain,
+            "names": [json.loads(name) for name in self.names],
+            "paths": self.stage.paths,
+            "shapes": shapes,
+            "links": links,
+            "formulas": templates,
+            "circles": {str(i): circles[i] for i in order},
+            "order": order,
+            "tied": tied,
+            "pack": self.pack.text(),
+        }
+
+    # The figure -----------------------------------------------------------------------------------
+
+    def _shape(self, i: int) -> dict[str, Any]:
+        shape, nodes = self.stage.diagram.shapes[i], self.nodes[i]
+        made: dict[str, Any] = {"k": shape.kind[0], "at": self.stage.places[i]}
+        if shape.rows:
+            made["r"] = shape.rows[0] if shape.rows[0] == shape.rows[1] else list(shape.rows)
+        if shape.kind == "parameters":
+            made["n"] = [self._name(node) for node in nodes]
+            return made
+        node = nodes[-1]
+        made["s"] = list(node.shape)
+        if shape.kind == "circle":
+            made["ops"] = [_function(n) for n in nodes][:12]
+            if self.shape_of[node] != i:  # its result has a box, and there are its numbers
+                return made
+        made["n"] = self._name(node)
+        made["v"] = self._array(self.values.get(node))
+        row = self.recording.rows.of(node)
+        if node in self.recording.gradients:
+            made["g"] = self._gradients(node)
+            made["gr"] = row
+        return made
+
+    def _link(self, i: int) -> dict[str, Any]:
+        link, rows = self.stage.diagram.links[i], self.recording.rows
+        made: dict[str, Any] = {"e": [link.source, link.target]}
+        made["w"], made["h"] = self.stage.ways[i], self.stage.heads[i]
+        flow: dict[int, float] = {}
+        uses = []
+        for use in link.uses:
+            user = use.node()
+            for parent, at, _, _ in user.edges if user is not None else ():
+                if at == use.argument:
+                    uses.append((user, parent))
+        if not link.uses:  # from a circle to the box of its result
+            result = self.nodes[link.target][0]
+            for source, gradient in self.recording.gradients.get(result, {}).items():
+                flow[source] = float(np.linalg.norm(gradient))
+            row = up = rows.of(result)
+        else:
+            for key in dict.fromkeys(uses):
+                for source, norm in self.recording.flows.get(key, {}).items():
+                    flow[source] = float(np.hypot(flow.get(source, 0.0), norm))
+            user, parent = uses[0]
+            up = rows.of(user)
+            row = rows.of(parent) if rows.of(parent) is not None else up
+            steps = {rows.link(user, parent) for user, parent in uses}
+            if len(steps) == 1 and (step := steps.pop()) is not None and flow:
+                made["t"] = step
+        if flow:
+            made["f"] = self._series(flow)
+            made["r"], made["u"] = row, up
+        if link.weight == 0:
+            made["cut"] = 1
+        return made
+
+    def _series(self, flow: dict[int, float]) -> list[int]:
+        """Numbers by source: the first source, how many there are, and the block's place."""
+        first, last = min(flow), max(flow)
+        return [first, last - first + 1, self.pack.add([flow.get(n, 0.0) for n in range(first, last + 1)])]
+
+    # Numbers --------------------------------------------------------------------------------------
+
+    def _how_much(self) -> int:
+        """How many numbers of each gradient fit: the whole of small ones, else a corner."""
+        for most in (WHOLE, 16, 8):
+            wanted = sum(
+                min(_size(node), most)
+                for node, by_source in self.recording.gradients.items()
+                for _ in by_source
+                if node in self.shape_of
+            )
+            if wanted <= ROOM:
+                return most
+        return 4
+
+    def _corner(self, array: Array, most: int) -> Array:
+        """What is shown of an array: all of it, or its first rows and columns."""
+        if array.size <= most:
+            return array
+        flat = array.reshape(-1, array.shape[-1] if array.ndim else 1)
+        columns = min(SHOWN[1], flat.shape[1], most)
+        return flat[: max(1, min(SHOWN[0], most // columns)), :columns]
+
+    def _array(self, array: Array | None) -> Any:
+        """[place, rows, columns, norm, smallest, largest]; None where it is not known."""
+        if array is None:
+            return None
+        numbers = np.asarray(array, np.float64)
+        corner = self._corner(numbers, WHOLE)
+        rows, columns = _as_table(corner)
+        low, high = (float(numbers.min()), float(numbers.max())) if numbers.size else (0.0, 0.0)
+        norm = float(np.linalg.norm(numbers))
+        return [self.pack.add(corner), rows, columns, *(_digits(x) for x in (norm, low, high))]
+
+    def _gradients(self, node: Node) -> Any:
+        """[first source, how many, rows, columns, place of the first block]: one block each."""
+        by_source = self.recording.gradients[node]
+        first, last = min(by_source), max(by_source)
+        zero = np.zeros(node.shape)
+        corners = [
+            self._corner(by_source.get(n, zero), self.shown) for n in range(first, last + 1)
+        ]
+        places = [self.pack.add(corner) for corner in corners]
+        return [first, len(places), *_as_table(corners[0]), places[0]]
+
+    def _tied(self, node: Node) -> dict[str, Any]:
+        """A parameter: its full gradient, and per source and row what its uses contribute.
+
+        cells: [row, first source, how many]; `along` and `norms` begin a block for each of them,
+        `uses` one for each source of each.
+        """
+        tied = self.recording.tied[node]
+        by_row: dict[int, list[int]] = {}
+        for source, row in sorted(tied.along):
+            by_row.setdefault(row, []).append(source)
+        cells = []
+        order = []
+        for row, sources in sorted(by_row.items()):
+            span = range(min(sources), max(sources) + 1)
+            cells.append([row, span.start, len(span)])
+            order += [(source, row) for source in span]
+        made: dict[str, Any] = {
+            "n": self._name(node),
+            "box": self.shape_of.get(node),
+            "s": list(node.shape),
+            "norm": float(f"{np.linalg.norm(tied.full):.7g}"),
+            "cells": cells,
+            "along": self._by_row(tied.along, cells),
+            "norms": self._by_row(tied.norms, cells),
+            "v": self._array(self.values.get(node)),
+        }
+        if tied.uses:
+            zero = np.zeros(node.shape)
+            places = [self.pack.add(tied.uses.get(cell, zero)) for cell in order]
+            made["uses"] = places[0]
+        else:
+            made["full"] = self._array(tied.full)
+        return made
+
+    def _by_row(self, numbers: dict[Cell, float], cells: list[list[int]]) -> int:
+        """One block for each row; the place of the first."""
+        places = [
+            self.pack.add([numbers.get((source, row), 0.0) for source in range(first, first + count)])
+            for row, first, count in cells
+        ]
+        return places[0] if places else 0
+
+    # Words ----------------------------------------------------------------------------------------
+
+    def _name(self, node: Node) -> int:
+        """The place of a value's name among all names, set in type."""
+        node = _seen(node, self.facts)
+        value = self.facts.get(node)
+        if node.name and value is not None:
+            line = typeset(value, node.name)
+        elif value is not None and value.output:
+            shape = self.stage.diagram.shapes[self.shape_of[node]]
+            line = shape.label[0] if shape.label else typeset(value, "L")
+        elif value is not None and not value.given:
+            line = typeset(value, self.letters.name(node, self._role(node), self._step(node)))
+        else:
+            shape = self.stage.diagram.shapes[self.shape_of[node]]
+            line = shape.label[0]
+        text = json.dumps(runs(line), ensure_ascii=False)
+        return self.names.setdefault(text, len(self.names))
+
+    def _role(self, node: Node) -> str:
+        place = self.shape_of.get(node)
+        return "" if place is None else self.stage.diagram.shapes[place].role
+
+    def _step(self, node: Node) -> int | None:
+        row = self.recording.rows.of(node)
+        return None if row is None or self.recording.rows.count == 1 else row + 1
+
+    def _formulas(self) -> tuple[dict[int, list[Any]], list[Any]]:
+        """Per circle [template, names]; a template is [forward lines, backward lines, more]."""
+        templates: dict[str, int] = {}
+        circles: dict[int, list[Any]] = {}
+        results = {output.node for output in self.outputs}
+        for i, shape in enumerate(self.stage.diagram.shapes):
+            if shape.kind != "circle":
+                continue
+            members = self.nodes[i]
+            found = formulas(
+                members, self.values, self.letters.taken, output=members[-1] in results
+            )
+            more = max(0, len(found.backward) - MOST)
+            backward = found.backward[: MOST if not more else 3]
+            template = [found.forward, backward, len(found.backward) - len(backward)]
+            text = json.dumps(template, ensure_ascii=False)
+            used = {int(n) for n in _references(text)}
+            names = [self._name(n) if k in used else 0 for k, n in enumerate(found.terms)]
+            circles[i] = [templates.setdefault(text, len(templates)), names[: max(used) + 1]]
+        return circles, [json.loads(text) for text in templates]
+
+
+class _Letters:
+    """Names for values that have none and are drawn all the same, such as an LSTM's gates."""
+
+    def __init__(self, values: Any) -> None:
+        stems = {Name.parse(value.name).stem for value in values if value.name}
+        self.taken = "".join(stem for stem in stems if len(stem) == 1)
+        self._free = iter([c for c in "abdefgkmnpqrsuvwz" if c not in self.taken] * 2)
+        self._known: dict[str, str] = {}
+
+    def name(self, node: Node, role: str, step: int | None) -> str:
+        if role not in self._known:
+            letter = next(self._free, "value")
+            self._known[role] = letter
+            self.taken += letter
+        return self._known[role] + (f"_{step}" if step is not None else "")
+
+
+def _seen(node: Node, facts: Mapping[Node, Value]) -> Node:
+    """The value that is drawn for this one: a cut or scaled link is drawn as what it passes on."""
+    while node not in facts:
+        sources = [parent for ref in node.severed if (parent := ref()) is not None] or node.parents
+        if not sources:
+            break
+        node = sources[0]
+    return node
+
+
+def _references(template: str) -> list[str]:
+    return re.findall(r"§(\d+)", template)
+
+
+def _function(node: Node) -> str:
+    return str(getattr(node.function, "__name__", node.function)).lstrip("_")
+
+
+def _size(node: Node) -> int:
+    return int(np.prod(node.shape, dtype=np.int64))
+
+
+def _as_table(array: Array) -> tuple[int, int]:
+    """How many rows and columns an array is shown as."""
+    columns = array.shape[-1] if array.ndim else 1
+    return (array.size // columns if columns else 0), columns
+
+
+def _digits(x: float) -> float:
+    return float(f"{x:.3g}")

@@ -1,0 +1,231 @@
+"""The formulas of a circle: what it computes, and what flows back through it.
+
+Both are read from the tape: forward by writing its functions down, backward by running the
+table's own pull-backs on symbols, over the nodes that the circle stands for. In a formula §0 is
+the circle's result and §1, §2, ... what leads to it; ∂§1 is the gradient of the losses there, and
+«u» a value inside of the circle that is used more than once.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tinygrad_rnn.engine.graph import Array, Node
+from tinygrad_rnn.engine.table import RULES
+from viz.player.symbols import LONGEST, SUM, WRITTEN, Symbol, apply, as_symbol, broadcast, call
+from viz.player.values import options_of
+
+LETTERS = "uvwpqrsdeklmn"
+LONG = 36  # a longer text for a value that derivatives need gets a letter of its own
+MOST = 8  # lines of one kind; of more the first ones and their number tell enough
+
+
+@dataclass(frozen=True)
+class Formulas:
+    """The lines of one circle.
+
+    terms: the nodes that §0, §1, ... stand for, the result first.
+    forward: pairs (left side, right side).
+    backward: triples (left side, "=" or "+=", right side), in the order of the reverse pass.
+    """
+
+    terms: tuple[Node, ...]
+    forward: tuple[tuple[str, str], ...]
+    backward: tuple[tuple[str, str, str], ...]
+
+
+def formulas(
+    members: Sequence[Node], values: Mapping[Node, Array], taken: str = "", output: bool = False
+) -> Formulas:
+    """The formulas of the circle that computes the last of the members.
+
+    members: its nodes, in recorded order. values: the arrays that are known.
+    taken: letters that name something else already.
+    output: whether the gradient of the last member is 1, where the pass begins.
+    """
+    sink, inside = members[-1], frozenset(members)
+    order: dict[Node, None] = {sink: None}
+    for node in members:
+        order |= {parent: None for parent in node.parents if parent not in inside}
+    text = {node: f"§{n}" for n, node in enumerate(order)}
+    uses = Counter(p for node in members for p in node.parents if p in inside)
+    needed = _needed(members)
+    letters = iter([c for c in LETTERS if c not in taken] + [f"u{n}" for n in range(1, 99)])
+    symbols = {node: Symbol(text[node], _data(node, values)) for node in order}
+    forward: list[tuple[str, str]] = []
+    locals_: dict[Node, str] = {}
+    for node in members:
+        written = _written(node, symbols, values)
+        if node is sink:
+            forward.insert(0, (text[sink], _short(written.text)))
+        elif uses[node] > 1 or (node in needed and len(written.text) > LONG):
+            locals_[node] = f"«{_hint(node) or next(letters)}»"
+            forward.append((locals_[node], _short(written.text)))
+            symbols[node] = Symbol(locals_[node], written.data)
+        else:
+            symbols[node] = written
+    seed = Symbol("1", np.ones(sink.shape)) if output else _gradient(text[sink], sink)
+    seed.scalar = not sink.shape
+    backward = tuple(_backward(members, symbols, text, locals_, seed))
+    return Formulas(tuple(order), tuple(forward), backward)
+
+
+def _short(text: str) -> str:
+    """Of a sum that is too long the first terms and the last."""
+    if len(text) <= LONGEST:
+        return text
+    for depth in (0, 1):
+        ends = _terms(text, depth)
+        if len(ends) > 3:
+            return f"{text[: ends[1]]} + … + {text[ends[-1] + 3 :]}"
+    return "…"
+
+
+def _terms(text: str, wanted: int) -> list[int]:
+    """Where the plus signs are that stand in so many parentheses."""
+    depth, found = 0, []
+    for place, letter in enumerate(text):
+        depth += (letter in "([") - (letter in ")]")
+        if depth == wanted and text.startswith(" + ", place):
+            found.append(place)
+    return found
+
+
+def _needed(members: Sequence[Node]) -> set[Node]:
+    """The nodes whose values some pull-back needs."""
+    found = set()
+    for node in members:
+        for _, _, pullback, _ in node.edges:
+            if pullback is not None:
+                found |= {parent for parent, at, _, _ in node.edges if at in pullback.needs}
+                if "y" in pullback.needs and pullback.output_is_y:
+                    found.add(node)
+    return found
+
+
+def _hint(node: Node) -> str | None:
+    """What a cell calls a value that has no box of its own, such as an LSTM's gates."""
+    return node.name
+
+
+def _data(node: Node, values: Mapping[Node, Array]) -> Array:
+    """The value, or as much of one as rules look at."""
+    known = values.get(node)
+    return np.ones(node.shape, node.dtype) if known is None else known
+
+
+def _written(node: Node, symbols: Mapping[Node, Symbol], values: Mapping[Node, Array]) -> Symbol:
+    """The node's function, written down."""
+    known = options_of(node)
+    rule = RULES.get(node.function)
+    args: list[Any] = []
+    if rule is None or rule.variadic:
+        args = [symbols[parent] for parent in node.parents]
+    else:
+        places = {at: symbols[parent] for parent, at, _, _ in node.edges}
+        for name in rule.names:
+            elements = [s for at, s in places.items() if type(at) is tuple and at[0] == name]
+            if name in places or elements:
+                args.append(places[name] if name in places else elements)
+            elif isinstance(node.function, np.ufunc):
+                args.append(known[name] if name in known else _constant(node, values))
+            else:
+                args.append(known.get(name))
+    written = _write(node.function, args)
+    written.data = _data(node, values)
+    return written
+
+
+def _write(function: Any, args: list[Any]) -> Symbol:
+    write = WRITTEN.get(function)
+    if write is not None:
+        return write(*args)
+    return call(getattr(function, "__name__", str(function)).lstrip("_"), args)
+
+
+def _constant(node: Node, values: Mapping[Node, Array]) -> Any:
+    """The operand of a sum that the tape does not keep: it follows from the other values."""
+    ((parent, at, *_),) = node.edges
+    if node in values and parent in values:
+        if node.function is np.add:
+            return _rounded(values[node] - values[parent])
+        if node.function is np.subtract:
+            sign = 1 if at == "x2" else -1
+            return _rounded(sign * values[node] + values[parent])
+    return Symbol("c", 0.0)
+
+
+def _rounded(array: Array) -> Any:
+    return np.round(array, 12) + 0.0
+
+
+def _backward(
+    members: Sequence[Node],
+    symbols: Mapping[Node, Symbol],
+    text: Mapping[Node, str],
+    locals_: Mapping[Node, str],
+    seed: Symbol,
+) -> Iterator[tuple[str, str, str]]:
+    sink = members[-1]
+    pending: dict[Node, list[Symbol]] = {sink: [seed]}
+    arrived: dict[Node, list[Symbol]] = {}
+    for node in reversed(members):
+        parts = pending.pop(node, None)
+        if parts is None:
+            continue
+        total = parts[0]
+        for part in parts[1:]:
+            total = apply(np.add, (total, part), {})
+        if node in locals_:
+            yield f"∂{locals_[node]}", "=", _short(total.text)
+            total = _gradient(locals_[node], node)
+        for parent, _, pullback, kept in node.edges:
+            if pullback is None:
+                continue
+            needs = [
+                _restored(need, value, node, pullback, symbols)
+                for need, value in zip(pullback.needs, kept, strict=True)
+            ]
+            try:
+                contribution = as_symbol(pullback.function(total, *needs))
+            except Exception:  # a rule that does more than NumPy's functions on its arrays
+                contribution = Symbol(f"{total.at(SUM + 1)} · ∂{_name(node)}", 0.0)
+            contribution = broadcast(contribution, tuple(parent.shape))
+            (pending if parent not in text else arrived).setdefault(parent, []).append(contribution)
+    for parent, parts in arrived.items():
+        for part in parts:
+            if part.placed:
+                index, inside = part.placed
+                yield f"∂{text[parent]}[{index}]", "+=", _short(inside)
+            else:
+                yield f"∂{text[parent]}", "+=", _short(part.text)
+
+
+def _gradient(name: str, node: Node) -> Symbol:
+    symbol = Symbol(f"∂{name}", np.ones(node.shape, node.dtype))
+    symbol.scalar = not node.shape
+    return symbol
+
+
+def _name(node: Node) -> str:
+    return str(getattr(node.function, "__name__", node.function)).lstrip("_")
+
+
+def _restored(
+    need: str, value: Any, node: Node, pullback: Any, symbols: Mapping[Node, Symbol]
+) -> Any:
+    """What an edge keeps, as the symbol of the value that it is."""
+    if need == "y" and pullback.output_is_y:
+        return symbols[node]
+    for parent, at, _, _ in node.edges:
+        if at == need:
+            return symbols[parent]
+    if isinstance(value, list | tuple) and not need.startswith("shape_of_"):
+        elements = {at[1]: symbols[p] for p, at, _, _ in node.edges if type(at) is tuple}
+        return type(value)(elements.get(i, v) for i, v in enumerate(value))
+    return None if need == "found" else value

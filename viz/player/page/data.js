@@ -1,0 +1,58 @@
+// The data: what the file holds, and how its numbers are read.
+// Numbers stand in blocks of 16-bit integers: first the exponent of the block's unit, a power of
+// two, then the block's numbers in that unit.
+
+const D = JSON.parse(document.getElementById("data").textContent);
+const T = D.T;
+const chain = !D.why;
+
+const packed = (() => {
+  const letters = atob(D.pack);
+  const bytes = Uint8Array.from(letters, (letter) => letter.charCodeAt(0));
+  return new DataView(bytes.buffer);
+})();
+
+/** The numbers of one block. */
+function block(place, count) {
+  const unit = 2 ** packed.getInt16(2 * place, true);
+  const numbers = new Float64Array(count);
+  for (let i = 0; i < count; i++) numbers[i] = unit * packed.getInt16(2 * (place + 1 + i), true);
+  return numbers;
+}
+
+/** The weight of a source through a row: M[t, s]; what belongs to no row counts in full. */
+function weightOf(source, row) {
+  if (source < 0) return 1;
+  if (!chain) return source === strategy.source ? 1 : 0;
+  return row == null || row < 0 ? 1 : strategy.M[D.sources[source].row][row];
+}
+
+// Every block of a parameter's uses, by row: {row, first, along, norms, use(source)}.
+for (const p of D.tied) {
+  const size = p.s.reduce((a, b) => a * b, 1);
+  let along = p.along, norms = p.norms, uses = p.uses;
+  p.size = size;
+  p.rows = p.cells.map(([row, first, count]) => {
+    const cell = { row, first, along: block(along, count), norms: block(norms, count), uses };
+    along += 1 + count;
+    norms += 1 + count;
+    if (uses != null) uses += count * (1 + size);
+    return cell;
+  });
+  p.named = p.n;
+}
+
+for (const link of D.links) {
+  if (link.f) {
+    const [first, count, place] = link.f;
+    link.flow = { first, norms: block(place, count) };
+  }
+}
+
+const outOf = D.shapes.map(() => []);
+const into = D.shapes.map(() => []);
+D.links.forEach((link, i) => {
+  outOf[link.e[0]].push(i);
+  into[link.e[1]].push(i);
+});
+const largestFlow = Math.max(1e-30, ...D.links.flatMap((l) => (l.flow ? [Math.max(...l.flow.norms)] : [])));

@@ -1,0 +1,98 @@
+// Put together: the page is laid out, and drawn anew after every move and every choice.
+
+/** What scrolls: both parts together, or, one above the other, the figure alone. */
+const scroller = () => ($("stage").classList.contains("stacked") ? $("figure") : $("stage"));
+
+/** As large as there is room for: beside one another, or, where that is too small to read, stacked. */
+function arrange() {
+  const room = $("stage").parentElement.clientWidth - 14;
+  const together = WIDTH + sideWidth + (sideWidth ? 12 : 0);
+  const stacked = sideWidth > 0 && room / together < 1.08;
+  $("stage").classList.toggle("stacked", stacked);
+  const least = stacked ? 0.9 : 0.8;
+  const scale = Math.max(least, Math.min(1.75, room / (stacked ? WIDTH : together)));
+  size(svg, WIDTH, HEIGHT, scale);
+  const beside = stacked ? Math.max(0.9, Math.min(1.5, room / sideWidth)) : scale;
+  if (sideWidth) {
+    size(head, sideWidth, HEAD, beside);
+    size(side, sideWidth, HEIGHT, beside);
+    size(foot, sideWidth, FOOT, beside);
+  }
+  $("side").style.marginLeft = stacked ? 0 : `${12 * scale}px`;
+  // The sums stand beside the parameters, in the last row.
+  $("figure").style.paddingTop = stacked ? 0 : `${HEAD * beside}px`;
+  foot.style.marginTop = `${-(HEIGHT - bottomY + 16) * beside}px`;
+}
+
+function size(picture, width, height, scale) {
+  picture.style.width = `${width * scale}px`;
+  picture.style.height = `${height * scale}px`;
+}
+
+/** Bring the circle of the move into view. */
+function follow(animated) {
+  const circle = circleAt(state.move), frame = scroller();
+  if (frame.scrollHeight <= frame.clientHeight + 2) return;
+  const y = circle === undefined ? (state.move === 0 ? bottomY : rowY[T - 1]) : D.shapes[circle].at[1];
+  const at = (y / HEIGHT) * svg.clientHeight, high = frame.clientHeight;
+  if (at > frame.scrollTop + 0.25 * high && at < frame.scrollTop + 0.7 * high) return;
+  frame.scrollTo({ top: at - 0.5 * high, behavior: animated && !state.playing ? "smooth" : "instant" });
+}
+
+function show(animated) {
+  follow(animated);
+  drawFigure(animated);
+  if (sideWidth) {
+    drawSide();
+    drawSums();
+  }
+  tell();
+  inspect();
+  $("scrub").value = state.move;
+  const circle = circleAt(state.move);
+  const where = circle === undefined ? (state.move ? "done" : "before") : isBackward(state.move) ? `backward ${state.move - N} of ${N}` : `forward ${state.move} of ${N}`;
+  $("where").textContent = where;
+  $("scrub").setAttribute("aria-valuetext", where);
+  writeAddress();
+}
+
+/** After another strategy: everything that M weighs. */
+function renew() {
+  renewStrategy();
+  forgetStrands();
+  drawMarks();
+  if (T > 1) $("says").textContent = inWords();
+  show(false);
+}
+
+$("figure").append(svg);
+if (sideWidth) $("side").append(head, side, foot);
+else $("side").remove();
+paint(readAddress() ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light"));
+buildChoices();
+if (sideWidth) buildSide();
+arrange();
+targets[0]?.setAttribute("tabindex", 0);
+choose(state.kind);
+
+let waiting = false;
+for (const frame of [$("stage"), $("figure"), window])
+  frame.addEventListener("scroll", () => {
+    if (waiting) return;
+    waiting = true;
+    requestAnimationFrame(() => {
+      waiting = false;
+      drawInView();
+      if (sideWidth) drawSide();
+    });
+  }, { passive: true });
+addEventListener("resize", () => { arrange(); show(false); });
+addEventListener("hashchange", () => { readAddress(); choose(state.kind); });
+
+/** For whoever looks in from outside, such as the tests. */
+window.player = {
+  D, state, strategy, go: (move) => step(move, false), choose, cut, savedSVG, last: LAST,
+  gradient: (name) => { const p = D.tied.find((q) => nameText(D.names[q.n]) === name); const g = parameterGradient(p); return g && [...g]; },
+  share: (name) => { const p = D.tied.find((q) => nameText(D.names[q.n]) === name); return soFar(p) / p.norm; },
+};
+document.body.dataset.ready = LAST;

@@ -1,0 +1,51 @@
+// Moves: forward in the order of the tape, and back against it. Move 0 is before, the last after.
+
+const N = D.order.length;
+const LAST = 2 * N + 1;
+const forwardAt = {}, backwardAt = {};
+D.order.forEach((circle, n) => {
+  forwardAt[circle] = n + 1;
+  backwardAt[circle] = 2 * N - n;
+});
+
+/** The circle whose turn it is; undefined at either end. */
+function circleAt(move) {
+  return move <= N ? D.order[move - 1] : D.order[2 * N - move];
+}
+const isBackward = (move) => move > N;
+
+/** The circle that a link belongs to: what it computes with, or else what it comes from. */
+const circleOf = (link) => (D.shapes[link.e[1]].k === "c" ? link.e[1] : link.e[0]);
+
+/** The box of a circle's result, if it has one. */
+const boxOf = (circle) => outOf[circle].map((i) => D.links[i].e[1]).find((n) => D.shapes[n].k === "b");
+const madeBy = {};
+for (const circle of D.order) {
+  const box = boxOf(circle);
+  if (box !== undefined) madeBy[box] = circle;
+}
+
+/** Whether a shape's value is there after the move. */
+const isMade = (n, move) => move >= (forwardAt[n] ?? forwardAt[madeBy[n]] ?? 0);
+
+/** Whether the gradient of a shape's value is complete after the move. */
+function isReached(n, move) {
+  const used = outOf[n].filter((i) => D.links[i].flow && isFlowing(D.links[i]));
+  if (D.shapes[n].k === "p") return used.some((i) => backwardAt[circleOf(D.links[i])] <= move);
+  if (!D.shapes[n].g) return false;
+  if (!outOf[n].length) return isBackward(move);
+  return used.length > 0 && used.every((i) => backwardAt[circleOf(D.links[i])] <= move);
+}
+
+/** Whether anything comes through a link under the strategy. */
+const isFlowing = (link) => link.flow.norms.some((v, n) => v && weightOf(link.flow.first + n, link.r));
+
+/** The move after which a parameter has what its uses in a row contribute. */
+const arrival = D.tied.map((p) => {
+  const at = {};
+  for (const i of outOf[p.box] ?? []) {
+    const row = D.links[i].u ?? -1;
+    at[row] = Math.max(at[row] ?? 0, backwardAt[circleOf(D.links[i])]);
+  }
+  return (row) => at[row] ?? at[-1] ?? LAST;
+});

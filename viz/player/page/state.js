@@ -1,0 +1,36 @@
+// What the page is in: kept in its address, so that a link shows what you see.
+
+const state = {
+  kind: "full", k: 2, k2: 3, keep: 0.65, seed: 0, cuts: new Set(),
+  move: 0, playing: false, picked: null, pointed: null, link: null,
+};
+
+function readAddress() {
+  const given = new URLSearchParams(location.hash.slice(1));
+  const number = (key, low, high, otherwise) => {
+    const value = Number(given.get(key));
+    return given.has(key) && Number.isFinite(value) ? Math.max(low, Math.min(high, value)) : otherwise;
+  };
+  const kinds = T < 2 ? ["full"] : chain ? KINDS : BY_LINKS;
+  if (kinds.includes(given.get("s"))) state.kind = given.get("s");
+  state.k = Math.round(number("k", state.kind === "window" ? 0 : 1, Math.max(T, 1), Math.min(2, T)));
+  state.k2 = Math.round(number("k2", 1, T, Math.min(3, T)));
+  state.keep = number("p", 0.05, 1, 0.65);
+  state.seed = Math.round(number("seed", 0, 1e9, 0));
+  state.move = Math.round(number("f", 0, LAST, 0));
+  const picked = number("pick", 0, D.shapes.length - 1, -1);
+  state.picked = picked < 0 ? null : Math.round(picked);
+  state.cuts = new Set((given.get("cut") ?? "").split(",").map(Number).filter((t) => t > 0 && t < T));
+  return given.get("theme");
+}
+
+function writeAddress() {
+  const parts = { s: state.kind, f: state.move };
+  if (["subsequence", "window", "tbptt"].includes(state.kind)) parts.k = state.k;
+  if (state.kind === "tbptt") parts.k2 = state.k2;
+  if (state.kind === "randomized") Object.assign(parts, { p: state.keep, seed: state.seed });
+  if (state.kind === "hand") parts.cut = [...state.cuts].sort((a, b) => a - b).join(",");
+  if (state.picked != null) parts.pick = state.picked;
+  const hash = "#" + Object.entries(parts).map(([key, value]) => `${key}=${value}`).join("&");
+  try { history.replaceState(null, "", hash); } catch { /* a frame without an address */ }
+}

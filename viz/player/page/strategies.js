@@ -1,0 +1,91 @@
+// Strategies: each is its matrix M, or, where M says too little, one of the recorded sources.
+
+const KINDS = ["full", "subsequence", "window", "tbptt", "randomized", "hand"];
+const LABELS = { full: "Full", subsequence: "Subsequence", window: "Window", tbptt: "TBPTT", randomized: "Randomized", hand: "By hand" };
+const BY_LINKS = ["full", "subsequence", "randomized", "hand"];
+
+/** The strategy in force: M, ξ of the link into each row, and the source where M does not apply. */
+const strategy = { M: [], links: [], source: 0 };
+
+/** A generator of numbers in [0, 1), the same for the same seed (Mulberry32). */
+function generator(seed) {
+  let a = seed >>> 0;
+  return () => {
+    a = (a + 0x6d2b79f5) | 0;
+    let t = Math.imul(a ^ (a >>> 15), 1 | a);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
+  };
+}
+
+/** f(t), the earliest step that the loss at step t reaches. */
+const EARLIEST = {
+  window: (t) => Math.max(0, t - state.k),
+  tbptt: (t) => Math.max(0, (Math.floor(t / state.k) + 1) * state.k - Math.max(state.k, state.k2)),
+};
+
+/** ξ of the link into each row; the initial state is never cut. */
+function linksOf(kind) {
+  const draw = generator(1 + state.seed);
+  return Array.from({ length: T }, (_, t) => {
+    if (t === 0) return 1;
+    if (kind === "subsequence") return t % state.k ? 1 : 0;
+    if (kind === "randomized") return draw() < state.keep ? 1 / state.keep : 0;
+    return kind === "hand" && state.cuts.has(t) ? 0 : 1;
+  });
+}
+
+function renewStrategy() {
+  const { kind } = state;
+  strategy.links = linksOf(kind);
+  if (!chain) return chooseSource(kind);
+  strategy.M = [];
+  for (let t = 0; t < T; t++) {
+    const row = new Float64Array(T);
+    row[t] = 1;
+    const f = EARLIEST[kind]?.(t);
+    for (let s = t - 1; s >= 0; s--) row[s] = f === undefined ? row[s + 1] * strategy.links[s + 1] : +(s >= f);
+    strategy.M.push(row);
+  }
+}
+
+/** Without M, every strategy was recorded: the one that the controls say. */
+function chooseSource(kind) {
+  const named = (label) => D.sources.findIndex((source) => source.label === label);
+  const draws = D.sources.flatMap((s, i) => (s.label.startsWith("Randomized") ? [i] : []));
+  const [cut] = state.cuts;
+  const found = {
+    full: 0,
+    subsequence: named(`Subsequence(${state.k})`),
+    randomized: draws[state.seed % draws.length],
+    hand: cut === undefined ? 0 : named(`cut ${cut}`),
+  }[kind];
+  strategy.source = found > 0 ? found : 0;
+  strategy.links = D.sources[strategy.source].links ?? Array(T).fill(1);
+}
+
+/** What the strategy is called in a program. */
+function called() {
+  return {
+    full: "Full()",
+    subsequence: `Subsequence(${state.k})`,
+    window: `Window(${state.k})`,
+    tbptt: `TBPTT(${state.k}, ${Math.max(state.k, state.k2)})`,
+    randomized: `Randomized(${state.keep})`,
+    hand: "your cuts",
+  }[state.kind];
+}
+
+/** And in words. */
+function inWords() {
+  const steps = (n) => `${n} ${n === 1 ? "step" : "steps"}`;
+  const only = chain ? "" : ` Window and TBPTT are not offered: ${D.why}, so no matrix over losses and steps describes them.`;
+  return {
+    full: "every loss, back to the beginning",
+    subsequence: `a cut after every ${steps(state.k)}`,
+    window: `every loss looks back ${state.k} ${state.k === 1 ? "link" : "links"}`,
+    tbptt: `every ${steps(state.k)}, back ${steps(Math.max(state.k, state.k2))}`,
+    randomized: chain ? "a link survives with probability π and then counts 1/π" : `draw ${1 + (state.seed % 4)} of 4`,
+    hand: state.cuts.size ? "click a cut link to mend it" : "click a link between two steps to cut it",
+  }[state.kind] + "." + only;
+}

@@ -1,0 +1,97 @@
+// Names, formulas and numbers in type: in HTML and in SVG.
+
+const SVG = "http://www.w3.org/2000/svg";
+function el(name, attributes = {}, parent = null) {
+  const made = document.createElementNS(SVG, name);
+  for (const key in attributes) made.setAttribute(key, attributes[key]);
+  parent?.append(made);
+  return made;
+}
+const escaped = (text) => text.replace(/[&<>"]/g, (c) => `&#${c.charCodeAt(0)};`);
+
+const BOLD = 1, ITALIC = 2, SUBSCRIPT = 4, SUPERSCRIPT = 8;
+
+/** A name as HTML. */
+function nameHTML(runs) {
+  return runs.map(([text, style]) => {
+    let html = escaped(text);
+    if (style & BOLD) html = `<b>${html}</b>`;
+    if (style & ITALIC) html = `<i>${html}</i>`;
+    return style & SUBSCRIPT ? `<sub>${html}</sub>` : style & SUPERSCRIPT ? `<sup>${html}</sup>` : html;
+  }).join("");
+}
+const nameText = (runs) => runs.map(([text]) => text).join("");
+
+/** Names in SVG, in the middle of (x, y). */
+function nameSVG(lines, x, y, size, parent, attributes = {}) {
+  lines.forEach((runs, n) => {
+    const middle = y + (n - (lines.length - 1) / 2) * size * 1.45;
+    const text = el("text", { x, y: (middle + 0.33 * size).toFixed(1), "font-size": size, "text-anchor": "middle", ...attributes }, parent);
+    let level = 0;
+    for (const [letters, style] of runs) {
+      const span = el("tspan", {}, text);
+      const wanted = style & SUBSCRIPT ? 0.26 : style & SUPERSCRIPT ? -0.38 : 0;
+      if (wanted !== level) span.setAttribute("dy", ((wanted - level) * size).toFixed(2));
+      if (wanted) span.setAttribute("font-size", (0.72 * size).toFixed(2));
+      if (style & BOLD) span.setAttribute("font-weight", 700);
+      if (style & ITALIC) span.setAttribute("font-style", "italic");
+      span.textContent = letters;
+      level = wanted;
+    }
+  });
+}
+
+const fraction = (name) => `<span class="fraction"><span>∂<i>L</i></span><span>∂${name}</span></span>`;
+
+/** A formula of the data as HTML: §n is a name of the circle, «u» a letter of its own, ∂ before either a gradient. */
+function formulaHTML(text, names) {
+  const letters = escaped(text).replace(/\b(tanh|sin|cos|exp|log|softmax|onehot|CE|mean|relu|stack)\b/g, "<span>$1</span>");
+  return letters
+    .replace(/(∂?)(?:§(\d+)|«([^»]+)»)(\[[^\]]*\])?/g, (_, d, n, letter, index = "") => {
+      const name = (n === undefined ? `<b>${letter}</b>` : nameHTML(D.names[names[n]])) + index;
+      return d ? fraction(name) : name;
+    })
+    .replace(/ᵀ/g, "<sup>⊤</sup>")
+    .replace(/²/g, "<sup>2</sup>")
+    .replace(/\^\{([^}]*)\}/g, "<sup>$1</sup>");
+}
+
+/** A number in few digits. */
+function short(v) {
+  if (v === 0) return "0";
+  const size = Math.abs(v);
+  if (size >= 1e4 || size < 1e-3) {
+    const [digits, power] = v.toExponential(1).split("e");
+    const raised = [...String(+power)].map((c) => "⁰¹²³⁴⁵⁶⁷⁸⁹⁻"["0123456789-".indexOf(c)]).join("");
+    return `${digits}·10${raised}`.replace("-", "−");
+  }
+  return String(+v.toPrecision(size >= 100 ? 3 : 2)).replace("-", "−");
+}
+
+/** An array as a table whose colours are its numbers: orange above zero, blue below. */
+function heatHTML(numbers, rows, columns, largest = Math.max(1e-30, ...numbers.map(Math.abs))) {
+  const cell = (v) => {
+    const share = Math.min(1, Math.abs(v) / largest);
+    const colour = v >= 0 ? "#d55e00" : "#0072b2";
+    return `<td style="background:color-mix(in oklab,${colour} ${(72 * share).toFixed(0)}%,#fff)">${short(v)}</td>`;
+  };
+  const line = (r) => `<tr>${Array.from(numbers.slice(r * columns, Math.min((r + 1) * columns, r * columns + 8)), cell).join("")}</tr>`;
+  const note = rows > 6 || columns > 8 ? `<p class="soft">the first of ${rows}×${columns}</p>` : "";
+  return `<table class="heat" role="presentation">${Array.from({ length: Math.min(rows, 6) }, (_, r) => line(r)).join("")}</table>${note}`;
+}
+
+/** The colour of a source: early losses dark, late ones bright. */
+const colourOf = (source) => (source < 0 || !chain ? "var(--back)" : `var(--loss-${source})`);
+const SCALE = {
+  light: [[76, 29, 149], [139, 38, 137], [192, 57, 110], [222, 98, 74], [240, 150, 40]],
+  dark: [[140, 100, 230], [190, 90, 200], [235, 95, 150], [255, 140, 100], [255, 195, 90]],
+};
+function paint(theme) {
+  document.documentElement.dataset.theme = theme;
+  const stops = SCALE[theme], last = Math.max(1, D.sources.length - 1);
+  D.sources.forEach((_, n) => {
+    const at = (n / last) * (stops.length - 1), i = Math.min(Math.floor(at), stops.length - 2);
+    const mix = stops[i].map((c, k) => Math.round(c + (at - i) * (stops[i + 1][k] - c)));
+    document.documentElement.style.setProperty(`--loss-${n}`, `rgb(${mix})`);
+  });
+}

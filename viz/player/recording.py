@@ -1,0 +1,243 @@
+"""What flows back, for every loss separately: gradients, flows on the links, shares of parameters.
+
+A source is a loss, or, where truncation is more than a matrix, one strategy applied to all losses.
+Either way the page only ever weighs sources: Σ M[source, row] · what was recorded.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+import tinygrad_rnn as tg
+from tinygrad_rnn.engine.graph import Array, Leaf, Node, history
+from viz.player.losses import Loss, losses_of
+from viz.player.reverse import Visitor, Weight, reverse
+from viz.player.rows import Rows, rows_of, why_no_chain
+
+EVERY_ROW = -1
+"""The row of a use that belongs to no step, and the source of what flows before losses part."""
+
+Cell = tuple[int, int]
+"""A source and a row."""
+
+
+@dataclass
+class Source:
+    """One pass: where it begins, and how its links are weighted.
+
+    loss: the row of its loss; None for all losses together.
+    links: ξ of the link into each row; None, where all are 1.
+    """
+
+    label: str
+    loss: int | None
+    seeds: dict[Node, Array]
+    links: tuple[float, ...] | None = None
+
+
+@dataclass
+class Tied:
+    """What several steps share, and what each use adds to its gradient.
+
+    uses: by source and row; the arrays where they were kept (see `record`).
+    along: ⟨∂L_t/∂W_s, ĝ⟩, ĝ being the direction of the full gradient; these add up to its norm.
+    """
+
+    full: Array
+    uses: dict[Cell, Array] = field(default_factory=dict)
+    along: dict[Cell, float] = field(default_factory=dict)
+    norms: dict[Cell, float] = field(default_factory=dict)
+
+
+@dataclass
+class Recording:
+    """All passes of one tape.
+
+    gradients: of every node in the rows, by source; a node above the rows has one, under
+        EVERY_ROW.
+    flows: ‖what a use contributes‖, by (user, parent) and source.
+    no_chain: why the sources are strategies and not losses; None where they are losses.
+    """
+
+    tape: list[Node]
+    rows: Rows
+    sources: list[Source]
+    gradients: dict[Node, dict[int, Array]]
+    flows: dict[tuple[Node, Node], dict[int, float]]
+    tied: dict[Node, Tied]
+    no_chain: str | None
+
+
+def record(outputs: Sequence[tg.Tensor], most: int = 400_000) -> Recording:
+    """Differentiate every loss on its own.
+
+    outputs: the losses one by one, or their sum; the gradient is that of the sum of the outputs.
+    most: how many numbers are kept of what the uses of parameters contribute; larger parameters
+        keep norms and `along` alone.
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> from viz.models import recurrent_loss
+    >>> from viz.player.recording import record
+    >>> recording = record([recurrent_loss(steps=3)])
+    >>> [source.label for source in recording.sources]
+    ['l_1', 'l_2', 'l_3']
+    """
+    rows = rows_of(outputs)
+    tape = tg.tape(*outputs)
+    everything = _Pass(rows, EVERY_ROW)
+    losses = losses_of(outputs, rows, everything)
+    no_chain = why_no_chain(rows)
+    sources = [Source(f"l_{loss.row + 1}", loss.row, loss.seeds) for loss in losses]
+    if no_chain:
+        sources = _strategies(losses, rows.count)
+    found = Recording(tape, rows, sources, {}, {}, {}, no_chain)
+    found.gradients = {n: {EVERY_ROW: g} for n, g in everything.gradients.items()}
+    found.flows = {use: {EVERY_ROW: n} for use, n in everything.flows.items()}
+    _enter(found, losses)
+    directions = _full_gradients(losses, everything, rows)
+    found.tied = {node: Tied(gradient) for node, gradient in directions.items()}
+    passes = len(sources) * (rows.count if no_chain else (rows.count + 1) / 2)
+    room = most
+    kept = set()
+    for node in sorted(directions, key=lambda n: directions[n].size):
+        room -= int(directions[node].size * passes)
+        if room >= 0:
+            kept.add(node)
+    _share(found, EVERY_ROW, everything.uses, kept)
+    for number, source in enumerate(sources):
+        one = _Pass(rows, number)
+        one.run(source.seeds, _weight(rows, source.links))
+        for node, gradient in one.gradients.items():
+            found.gradients.setdefault(node, {})[number] = gradient
+        for use, norm in one.flows.items():
+            found.flows.setdefault(use, {})[number] = norm
+        _share(found, number, one.uses, kept)
+    return found
+
+
+class _Pass(Visitor):
+    """One reverse pass, with the uses of what lies below the rows sorted by row."""
+
+    def __init__(self, rows: Rows, number: int) -> None:
+        self.rows, self.number = rows, number
+        self.gradients: dict[Node, Array] = {}
+        self.flows: dict[tuple[Node, Node], float] = {}
+        self.uses: dict[tuple[Node, int], Array] = {}
+        self.below: dict[int, dict[Node, Array]] = defaultdict(dict)
+
+    def gradient(self, node: Node, gradient: Array) -> None:
+        self.gradients[node] = gradient
+
+    def use(self, node: Node, parent: Node, contribution: Array) -> None:
+        key = node, parent
+        self.flows[key] = float(np.hypot(self.flows.get(key, 0.0), np.linalg.norm(contribution)))
+        if self.rows.spans[parent] is None:
+            row = self.rows.of(node)
+            self._add(parent, EVERY_ROW if row is None else row, contribution)
+
+    def _add(self, node: Node, row: int, contribution: Array) -> None:
+        known = self.uses.get((node, row))
+        self.uses[node, row] = contribution if known is None else known + contribution
+
+    def run(self, seeds: dict[Node, Array], weight: Weight | None = None) -> None:
+        """Back through the rows, and, row by row, through what all rows share."""
+        nodes = history(*seeds, differentiable=True)
+        above = [node for node in nodes if self.rows.spans[node] is not None]
+        reverse(above, seeds, self, weight)
+        below = [node for node in nodes if self.rows.spans[node] is None and node.edges]
+        if not below:
+            return
+        entered = {node for node, _ in self.uses}
+        for row in {row for _, row in self.uses}:
+            deeper = _Below(self, row)
+            seeds = {n: self.uses[n, row] for n in entered if (n, row) in self.uses}
+            reverse(below, {n: g for n, g in seeds.items() if n.edges}, deeper)
+
+
+class _Below(Visitor):
+    """The way from a shared value to the parameters that it was computed from."""
+
+    def __init__(self, upper: _Pass, row: int) -> None:
+        self.upper, self.row = upper, row
+
+    def use(self, node: Node, parent: Node, contribution: Array) -> None:
+        self.upper._add(parent, self.row, contribution)
+        key = node, parent
+        norm = float(np.linalg.norm(contribution))
+        self.upper.flows[key] = float(np.hypot(self.upper.flows.get(key, 0.0), norm))
+
+
+def _enter(found: Recording, losses: Iterable[Loss]) -> None:
+    """Split what enters the rows from above by loss."""
+    entered = {node: loss.row for loss in losses for node in loss.seeds}
+    number = {source.loss: n for n, source in enumerate(found.sources)}
+    for (_, parent), by_source in found.flows.items():
+        if parent in entered and (n := number.get(entered[parent])) is not None:
+            by_source[n] = by_source.pop(EVERY_ROW)
+
+
+def _full_gradients(losses: Iterable[Loss], above: _Pass, rows: Rows) -> dict[Node, Array]:
+    """The gradient of the sum of all losses: of every parameter, and of every named value that
+    was computed from parameters alone."""
+    seeds = {node: gradient for loss in losses for node, gradient in loss.seeds.items()}
+    whole = _Pass(rows, EVERY_ROW)
+    whole.run(seeds)
+    total: dict[Node, Array] = {}
+    for (node, _), contribution in [*above.uses.items(), *whole.uses.items()]:
+        if isinstance(node, Leaf) or node.name:
+            total[node] = total[node] + contribution if node in total else contribution
+    return dict(sorted(total.items(), key=lambda item: item[0].position))
+
+
+def _share(
+    found: Recording, number: int, uses: dict[tuple[Node, int], Array], kept: set[Node]
+) -> None:
+    for (node, row), contribution in uses.items():
+        tied = found.tied.get(node)
+        if tied is None:
+            continue
+        length = float(np.linalg.norm(tied.full)) or 1.0
+        cell = number, row
+        tied.along[cell] = float(np.vdot(contribution, tied.full)) / length
+        tied.norms[cell] = float(np.linalg.norm(contribution))
+        if node in kept:
+            tied.uses[cell] = contribution
+
+
+# Strategies as sources ---------------------------------------------------------------------------
+
+DRAWS = 4  # of a randomized truncation
+KEEP = 0.65  # the probability with which a link survives there
+
+
+def _strategies(losses: Sequence[Loss], T: int) -> list[Source]:
+    """What truncates by links, each applied to all losses; for a tape that M does not describe."""
+    seeds: dict[Node, Array] = {}
+    for loss in losses:
+        seeds |= loss.seeds
+    found = [Source("Full()", None, seeds)]
+    for k in range(1, T):
+        links = tg.Subsequence(k).links(T)
+        found.append(Source(f"Subsequence({k})", None, seeds, tuple(links.tolist())))
+    for draw in range(DRAWS if T > 1 else 0):
+        links = tg.Randomized(KEEP, rng=draw).links(T)
+        found.append(Source(f"Randomized({KEEP}) {draw + 1}", None, seeds, tuple(links.tolist())))
+    for t in range(1, T):
+        cut = tuple(0.0 if s == t else 1.0 for s in range(T))
+        found.append(Source(f"cut {t}", None, seeds, cut))
+    return found
+
+
+def _weight(rows: Rows, links: tuple[float, ...] | None) -> Weight | None:
+    if links is None:
+        return None
+
+    def weight(node: Node, parent: Node) -> float:
+        t = rows.link(node, parent)
+        return 1.0 if t is None else links[t]
+
+    return weight

@@ -1,0 +1,93 @@
+"""Which step every node belongs to, and whether the links between steps form one chain."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import tinygrad_rnn as tg
+from tinygrad_rnn.engine.graph import Leaf, Node
+from viz.snapshot import snapshot
+from viz.unmarked import with_steps
+
+Span = tuple[int, int]
+
+
+@dataclass
+class Rows:
+    """The rows of a tape's nodes: the picture's, counted from 0.
+
+    spans: the first and the last row of what a node was computed from. A node that was recorded
+        under a step has that step's row; a node without one has the rows of its arguments, so the
+        loss at t stands in row t and the sum of losses in all rows. None is below all rows:
+        parameters, initial states, and what was computed from these alone.
+    """
+
+    count: int = 1
+    spans: dict[Node, Span | None] = field(default_factory=dict)
+
+    def of(self, node: Node) -> int | None:
+        """The one row of a node; None if it has none or several."""
+        span = self.spans.get(node)
+        return span[0] if span and span[0] == span[1] else None
+
+    def is_above(self, node: Node) -> bool:
+        """Whether a node is computed from several rows."""
+        span = self.spans.get(node)
+        return span is not None and span[0] != span[1]
+
+    def link(self, user: Node, parent: Node) -> int | None:
+        """The step t, if this use is the link t−1 → t; a node that looks farther back than one
+        step, such as attention over kept states, does so through no link."""
+        row, before = self.of(user), self.of(parent)
+        if row is None or before is None or before != row - 1:
+            return None
+        others = (self.of(p) for p in user.parents)
+        return None if any(r is not None and r < before for r in others) else row
+
+
+def rows_of(outputs: Sequence[tg.Tensor]) -> Rows:
+    """The rows of all nodes that the outputs depend on."""
+    steps = {}
+    for value in with_steps(snapshot(outputs)):
+        node = value.node()
+        if node is not None and not value.parameter:
+            steps[node] = value.step
+    tape = tg.tape(*outputs)
+    for node in tape:
+        if not (isinstance(node, Leaf) and node.requires_grad):
+            steps.setdefault(node, node.step)
+    row_of = {step: row for row, step in enumerate(sorted({s for s in steps.values() if s is not None}))}
+    rows = Rows(max(1, len(row_of)))
+    for node in tape:
+        step = steps.get(node)
+        if step is not None:
+            rows.spans[node] = (row_of[step], row_of[step])
+            continue
+        known = [span for parent in node.parents if (span := rows.spans[parent])]
+        rows.spans[node] = (min(a for a, _ in known), max(b for _, b in known)) if known else None
+    if not row_of:  # no time: everything that was computed is one row
+        rows.spans = {node: None if isinstance(node, Leaf) else (0, 0) for node in tape}
+    return rows
+
+
+def why_no_chain(rows: Rows) -> str | None:
+    """Why a strategy is more than its matrix M here, as a sentence; None where it is not.
+
+    M[t, s] describes the gradient of loss t through step s where every way from t to s takes all
+    of the links in between, that is, where steps are linked to the one before and no other.
+    """
+    for node in rows.spans:
+        if (row := rows.of(node)) is None:
+            continue
+        for parent, _, pullback, _ in node.edges:
+            if pullback is None:
+                continue
+            if rows.is_above(parent):
+                return f"step {row + 1} uses a value that was computed from several steps"
+            before = rows.of(parent)
+            if before is not None and before > row:
+                return f"step {row + 1} uses a value of the later step {before + 1}"
+            if before is not None and before != row and rows.link(node, parent) is None:
+                return f"step {row + 1} also uses step {before + 1}, past the links between them"
+    return None

@@ -1,0 +1,109 @@
+"""The figure as the page draws it: places, ways and labels, each way written once.
+
+Rows are translations of one another, so a way is kept as a path relative to where it begins, and
+the hundred links of a hundred steps share one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import tinygrad_rnn as tg
+from viz.diagram import Diagram, group
+from viz.geometry import Curve
+from viz.labels import Line
+from viz.layout import Layout, arrange
+from viz.routing import route
+from viz.snapshot import snapshot
+from viz.strokes import arrow_head
+
+MARGIN = 3.0  # around the shapes, in points
+
+BOLD, ITALIC, SUBSCRIPT, SUPERSCRIPT = 1, 2, 4, 8
+
+
+@dataclass
+class Stage:
+    """Where everything stands; y grows downwards.
+
+    places: of every shape: x, y, width, height. ways, heads: of every link, the place of its path
+        among `paths` and where it begins.
+    """
+
+    diagram: Diagram
+    width: float
+    height: float
+    places: list[tuple[float, float, float, float]]
+    ways: list[tuple[int, float, float]] = field(default_factory=list)
+    heads: list[tuple[int, float, float]] = field(default_factory=list)
+    paths: list[str] = field(default_factory=list)
+
+
+def stage(outputs: Sequence[tg.Tensor]) -> Stage:
+    """The textbook's figure of the outputs, with all of its rows."""
+    diagram = group(snapshot(outputs), "named")
+    layout = arrange(diagram)
+    curves = route(diagram, layout)
+    left, right, low, top = _bounds(layout, curves)
+    made = Stage(
+        diagram,
+        _round(right - left),
+        _round(top - low),
+        [
+            (_round(p.x - left), _round(top - p.y), _round(2 * p.half_width), _round(2 * p.half_height))
+            for p in layout.places
+        ],
+    )
+    known: dict[str, int] = {}
+    for curve in curves:
+        for found, way in ((made.ways, curve), (made.heads, arrow_head(curve))):
+            path = _relative(way)
+            (x, y), *_ = way[0]
+            found.append((known.setdefault(path, len(known)), _round(x - left), _round(top - y)))
+    made.paths = list(known)
+    return made
+
+
+def _bounds(layout: Layout, curves: Sequence[Curve]) -> tuple[float, float, float, float]:
+    points = [point for curve in curves for cubic in curve for point in cubic]
+    xs = [x for x, _ in points]
+    ys = [y for _, y in points]
+    for place in layout.places:
+        xs += [place.x - place.half_width, place.x + place.half_width]
+        ys += [place.y - place.half_height, place.y + place.half_height]
+    return min(xs) - MARGIN, max(xs) + MARGIN, min(ys) - MARGIN, max(ys) + MARGIN
+
+
+def _relative(curve: Curve) -> str:
+    """The curve as a path that begins where it is put: `l` for its straight parts, else `c`."""
+    parts = ["m0 0"]
+    for a, b, c, d in curve:
+        straight = all(
+            abs((b[0] - a[0]) * (p[1] - a[1]) - (b[1] - a[1]) * (p[0] - a[0])) < 1e-6 for p in (c, d)
+        )
+        steps = [(p[0] - a[0], a[1] - p[1]) for p in ((d,) if straight else (b, c, d))]
+        parts.append(("l" if straight else "c") + " ".join(f"{_g(x)} {_g(y)}" for x, y in steps))
+    return "".join(parts)
+
+
+def _g(x: float) -> str:
+    return f"{round(x, 2) + 0.0:g}"
+
+
+def _round(x: float) -> float:
+    return round(x, 1) + 0.0
+
+
+def runs(line: Line) -> list[list[Any]]:
+    """A label's line as the page wants it: [letters, style], the style a sum of the four above."""
+    return [
+        [
+            run.text,
+            BOLD * run.bold
+            + ITALIC * run.italic
+            + {0: 0, -1: SUBSCRIPT, 1: SUPERSCRIPT}[run.level],
+        ]
+        for run in line
+    ]

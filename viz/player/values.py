@@ -1,0 +1,101 @@
+"""The values of the tape's nodes, as far as they can be known.
+
+The tape keeps no value but those that a derivative needs. From these the others are computed
+again with the functions that made them; what cannot be is not known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+import tinygrad_rnn as tg
+from tinygrad_rnn.engine.graph import Array, Node
+from tinygrad_rnn.engine.signatures import optional
+from tinygrad_rnn.engine.table import RULES
+
+
+def values_of(tape: Sequence[Node], tensors: Iterable[tg.Tensor] = ()) -> dict[Node, Array]:
+    """The arrays of the nodes; a node that is missing is not known.
+
+    tape: in recorded order.
+    tensors: those that the caller holds, whose arrays are known.
+    """
+    found = {tensor.node: np.asarray(tensor.data) for tensor in tensors}
+    for node in tape:
+        for _, _, pullback, values in node.edges:
+            if pullback is None:
+                continue
+            for need, value in zip(pullback.needs, values, strict=True):
+                if not isinstance(value, np.ndarray | np.generic):
+                    continue
+                is_output = need == "y" and pullback.output_is_y
+                owners = [node] if is_output else [p for p, at, _, _ in node.edges if at == need]
+                for owner in owners:
+                    found.setdefault(owner, np.asarray(value))
+    for node in tape:
+        if node not in found and (value := _computed(node, found)) is not None:
+            found[node] = value
+    for node in reversed(tape):
+        if node in found:
+            _invert(node, found)
+    return found
+
+
+def _invert(node: Node, found: dict[Node, Array]) -> None:
+    """The one unknown term of a known sum, or the dividend of a known quotient: so a sum of losses
+    is known from the last one back."""
+    unknown = [(parent, at) for parent, at, _, _ in node.edges if parent not in found]
+    if len(unknown) != 1 or unknown[0][0].shape != node.shape:
+        return
+    (parent, at), value = unknown[0], found[node]
+    if node.function is np.true_divide and at == "x1" and "x2" in (known := options_of(node)):
+        found[parent] = value * known["x2"]
+    elif node.function in (np.add, np.subtract) and len(node.edges) == 2:
+        other = found[next(p for p, place, _, _ in node.edges if place != at)]
+        if node.function is np.add:
+            found[parent] = value - other
+        else:
+            found[parent] = value + other if at == "x1" else other - value
+
+
+def options_of(node: Node) -> dict[str, Any]:
+    """What the edges of a node keep of its arguments, by name."""
+    known: dict[str, Any] = {}
+    for _, _, pullback, values in node.edges:
+        if pullback is not None:
+            known |= {
+                need: value
+                for need, value in zip(pullback.needs, values, strict=True)
+                if not (need == "y" and pullback.output_is_y)
+            }
+    return known
+
+
+def _computed(node: Node, found: Mapping[Node, Array]) -> Array | None:
+    """The value, from those of its arguments; None where these are not all known."""
+    rule = RULES.get(node.function)
+    if rule is None or rule.variadic or not node.edges:
+        return None
+    known, may_be_left_out = options_of(node), optional(node.function)
+    operands: list[Any] = []
+    options: dict[str, Any] = {}
+    for name in rule.names:
+        whole = [parent for parent, at, _, _ in node.edges if at == name]
+        elements = [parent for parent, at, _, _ in node.edges if type(at) is tuple and at[0] == name]
+        if any(parent not in found for parent in (*whole, *elements)):
+            return None
+        if whole or elements:
+            operands.append(found[whole[0]] if whole else [found[parent] for parent in elements])
+        elif name in may_be_left_out:
+            if known.get(name) is not None:
+                options[name] = known[name]
+        elif name in known:
+            operands.append(known[name])
+        else:
+            return None
+    with tg.no_grad():
+        value = np.asarray(rule.compute(*operands, **options))
+    return value if value.shape == tuple(node.shape) else None
