@@ -2,6 +2,7 @@
 
 from viz.drawing import draw
 from viz.figure import Figure
+from viz.player import Animation, Player, animate, play
 from viz.strategies import draw_truncations
 
-__all__ = ["Figure", "draw", "draw_truncations"]
+__all__ = ["Animation", "Figure", "Player", "animate", "draw", "draw_truncations", "play"]

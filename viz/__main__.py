@@ -1,4 +1,4 @@
-"""The rendering script: `python -m viz rnn`, `truncation` and `script`."""
+"""The rendering script: `python -m viz rnn`, `truncation`, `script` and `play`."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from tinygrad_rnn.recurrent.truncation import Truncation
 from viz.drawing import DETAILS, draw
 from viz.figure import SUFFIXES, Figure
 from viz.models import CELLS, recurrent_loss
+from viz.player import play
 from viz.strategies import draw_truncations
 
 TEXT = "the time machine by h g wells"
@@ -25,8 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return the exit status: 2, with one sentence, for a mistake."""
     options = _parser().parse_args(arguments)
     try:
-        figure: Figure = options.command(options)
-        path = figure.save(options.output, dpi=options.dpi)
+        made = options.command(options)
+        path = made.save(options.output, dpi=options.dpi) if isinstance(made, Figure) else made
     except (UsageError, ValueError, TypeError, RuntimeError, ImportError, OSError) as problem:
         print(f"python -m viz: {problem}", file=sys.stderr)
         return 2
@@ -56,11 +57,7 @@ def _parser() -> argparse.ArgumentParser:
         '  python -m viz rnn --steps 5 --truncation "Subsequence(2)" -o cut.png\n'
         "  python -m viz rnn --cell lstm --layers 2 --detail ops -o lstm.pdf",
     )
-    rnn.add_argument("--steps", type=int, default=3, metavar="T", help="time steps (3)")
-    rnn.add_argument("--cell", choices=list(CELLS), default="rnn", help="kind of cell (rnn)")
-    rnn.add_argument("--layers", type=int, default=1, metavar="N", help="layers of cells (1)")
-    rnn.add_argument("--hidden", type=int, default=5, metavar="N", help="width of the state (5)")
-    rnn.add_argument("--bias", action="store_true", help="with a bias b_h")
+    _add_network_options(rnn)
     rnn.add_argument(
         "--truncation",
         metavar="STRATEGY",
@@ -100,10 +97,36 @@ def _parser() -> argparse.ArgumentParser:
     script.add_argument("function", metavar="FILE.py:FUNCTION", help="where the function is")
     _add_drawing_options(script)
     script.set_defaults(command=_script)
+
+    played = _command(
+        commands,
+        "play",
+        "a page that plays a forward and a backward pass, under every truncation",
+        "Record a recurrent network, or what a function of yours returns (a loss, or the losses of "
+        "all steps), and write a page in which it can be played; or, as .svg, one backward sweep.",
+        "python -m viz play --steps 6 -o bptt.html\n"
+        "  python -m viz play --cell lstm --layers 2 -o lstm.html\n"
+        "  python -m viz play my_model.py:losses -o model.html\n"
+        "  python -m viz play --steps 4 -o sweep.svg",
+        suffixes=("html", "svg"),
+    )
+    played.add_argument(
+        "function", nargs="?", metavar="FILE.py:FUNCTION", help="what to play instead of a network"
+    )
+    _add_network_options(played)
+    played.add_argument("--title", help="of the page")
+    played.set_defaults(command=_play)
     return parser
 
 
-def _command(commands: Any, name: str, short: str, long: str, examples: str) -> Any:
+def _command(
+    commands: Any,
+    name: str,
+    short: str,
+    long: str,
+    examples: str,
+    suffixes: Sequence[str] = SUFFIXES,
+) -> Any:
     parser = commands.add_parser(
         name,
         help=short,
@@ -116,10 +139,19 @@ def _command(commands: Any, name: str, short: str, long: str, examples: str) -> 
         "--output",
         required=True,
         metavar="FILE",
-        help=f"where to; the suffix says as what: {', '.join(SUFFIXES)}",
+        help=f"where to; the suffix says as what: {', '.join(suffixes)}",
     )
-    parser.add_argument("--dpi", type=int, default=300, help="dots per inch of a png (300)")
+    if "png" in suffixes:
+        parser.add_argument("--dpi", type=int, default=300, help="dots per inch of a png (300)")
     return parser
+
+
+def _add_network_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--steps", type=int, default=3, metavar="T", help="time steps (3)")
+    parser.add_argument("--cell", choices=list(CELLS), default="rnn", help="kind of cell (rnn)")
+    parser.add_argument("--layers", type=int, default=1, metavar="N", help="layers of cells (1)")
+    parser.add_argument("--hidden", type=int, default=5, metavar="N", help="width of the state (5)")
+    parser.add_argument("--bias", action="store_true", help="with a bias b_h")
 
 
 def _add_drawing_options(parser: argparse.ArgumentParser) -> None:
@@ -162,6 +194,19 @@ def _truncation(options: argparse.Namespace) -> Figure:
 def _script(options: argparse.Namespace) -> Figure:
     outputs = outputs_of(options.function)
     return draw(*outputs, detail=options.detail, fold=options.fold or None)
+
+
+def _play(options: argparse.Namespace) -> Path:
+    if options.function:
+        losses = outputs_of(options.function)
+    else:
+        losses = [
+            recurrent_loss(
+                options.steps, options.hidden, options.cell, options.layers, options.bias
+            )
+        ]
+    play(losses, options.output, options.title)
+    return Path(options.output)
 
 
 def strategy(text: str) -> Truncation:

@@ -15,6 +15,8 @@ import numpy as np
 import tinygrad_rnn as tg
 from tinygrad_rnn.engine.graph import Array, Node
 from viz.labels import Name, typeset
+from viz.layout import BOX, CIRCLE
+from viz.player.flows import flow_of, nodes_of, uses_of
 from viz.player.formulas import MOST, formulas
 from viz.player.packing import Pack
 from viz.player.recording import Cell, Recording, record
@@ -23,6 +25,7 @@ from viz.player.values import values_of
 from viz.snapshot import Value, snapshot
 
 VERSION = 2
+USUAL = {"box": BOX, "circle": CIRCLE, "parameters": BOX, "dots": BOX}  # the sizes of shapes
 SHOWN = 6, 8  # of an array, the rows and columns that are shown
 WHOLE = 48  # numbers; an array of so many is in the file as a whole
 ROOM = 100_000  # numbers for the gradients of values, all losses together
@@ -47,12 +50,13 @@ class _Writer:
         self.values = values_of(self.recording.tape, outputs)
         self.pack = Pack()
         self.names: dict[str, int] = {}
+        self.operations: dict[str, int] = {}
         self.shape_of: dict[Node, int] = {}
         self.facts: dict[Node, Value] = {
             node: value for value in snapshot(outputs) if (node := value.node()) is not None
         }
         shapes = self.stage.diagram.shapes
-        self.nodes = [[n for ref in shape.nodes if (n := ref()) is not None] for shape in shapes]
+        self.nodes = nodes_of(self.stage.diagram)
         for i, shape in enumerate(shapes):
             if shape.kind == "circle":
                 self.shape_of.setdefault(self.nodes[i][-1], i)
@@ -79,6 +83,7 @@ class _Writer:
             ],
             "why": recording.no_chain,
             "names": [json.loads(name) for name in self.names],
+            "operations": list(self.operations),
             "paths": self.stage.paths,
             "shapes": shapes,
             "links": links,
@@ -93,63 +98,61 @@ class _Writer:
 
     def _shape(self, i: int) -> dict[str, Any]:
         shape, nodes = self.stage.diagram.shapes[i], self.nodes[i]
-        made: dict[str, Any] = {"k": shape.kind[0], "at": self.stage.places[i]}
+        x, y, width, height = self.stage.places[i]
+        made: dict[str, Any] = {"k": shape.kind[0], "at": [x, y, width, height]}
+        if width == height == USUAL[shape.kind]:
+            made["at"] = [x, y]
         if shape.rows:
             made["r"] = shape.rows[0] if shape.rows[0] == shape.rows[1] else list(shape.rows)
         if shape.kind == "parameters":
             made["n"] = [self._name(node) for node in nodes]
             return made
         node = nodes[-1]
-        made["s"] = list(node.shape)
         if shape.kind == "circle":
-            made["ops"] = [_function(n) for n in nodes][:12]
+            made["ops"] = self._operations(nodes)
             if self.shape_of[node] != i:  # its result has a box, and there are its numbers
                 return made
+        made["s"] = list(node.shape)
         made["n"] = self._name(node)
         made["v"] = self._array(self.values.get(node))
-        row = self.recording.rows.of(node)
         if node in self.recording.gradients:
             made["g"] = self._gradients(node)
-            made["gr"] = row
+            if (row := self.recording.rows.of(node)) != made.get("r"):
+                made["gr"] = row
         return made
 
-    def _link(self, i: int) -> dict[str, Any]:
+    def _operations(self, nodes: Sequence[Node]) -> int:
+        """The place of what a circle's operations are called, among all such lists."""
+        text = ", ".join(_function(node) for node in nodes[:12]) + ", …" * (len(nodes) > 12)
+        return self.operations.setdefault(text, len(self.operations))
+
+    def _link(self, i: int) -> list[Any]:
+        """[from, to, path, x, y], and where a gradient flows [first source, how many, place of the
+        norms, row that it reaches, row that it comes from, and the step if it can be cut]."""
         link, rows = self.stage.diagram.links[i], self.recording.rows
-        made: dict[str, Any] = {"e": [link.source, link.target]}
-        made["w"], made["h"] = self.stage.ways[i], self.stage.heads[i]
-        flow: dict[int, float] = {}
-        uses = []
-        for use in link.uses:
-            user = use.node()
-            for parent, at, _, _ in user.edges if user is not None else ():
-                if at == use.argument:
-                    uses.append((user, parent))
-        if not link.uses:  # from a circle to the box of its result
-            result = self.nodes[link.target][0]
-            for source, gradient in self.recording.gradients.get(result, {}).items():
-                flow[source] = float(np.linalg.norm(gradient))
-            row = up = rows.of(result)
-        else:
-            for key in dict.fromkeys(uses):
-                for source, norm in self.recording.flows.get(key, {}).items():
-                    flow[source] = float(np.hypot(flow.get(source, 0.0), norm))
-            user, parent = uses[0]
-            up = rows.of(user)
-            row = rows.of(parent) if rows.of(parent) is not None else up
-            steps = {rows.link(user, parent) for user, parent in uses}
-            if len(steps) == 1 and (step := steps.pop()) is not None and flow:
-                made["t"] = step
-        if flow:
-            made["f"] = self._series(flow)
-            made["r"], made["u"] = row, up
-        if link.weight == 0:
-            made["cut"] = 1
-        return made
+        made = [link.source, link.target, *self.stage.ways[i]]
+        flow, uses = flow_of(link, self.nodes, self.recording), uses_of(link)
+        if not flow:
+            return made
+        made += self._series(flow)
+        if not uses:
+            row = rows.of(self.nodes[link.target][0])
+            return [*made, row, row]
+        user, parent = uses[0]
+        up = rows.of(user)
+        row = up if rows.of(parent) is None else rows.of(parent)
+        steps = {rows.link(user, parent) for user, parent in uses}
+        step = steps.pop() if len(steps) == 1 else None
+        return [*made, row, up] if step is None else [*made, row, up, step]
 
     def _series(self, flow: dict[int, float]) -> list[int]:
         """Numbers by source: the first source, how many there are, and the block's place."""
         first, last = min(flow), max(flow)
-        return [first, last - first + 1, self.pack.add([flow.get(n, 0.0) for n in range(first, last + 1)])]
+        return [
+            first,
+            last - first + 1,
+            self.pack.add([flow.get(n, 0.0) for n in range(first, last + 1)]),
+        ]
 
     # Numbers --------------------------------------------------------------------------------------
 
@@ -175,24 +178,20 @@ class _Writer:
         return flat[: max(1, min(SHOWN[0], most // columns)), :columns]
 
     def _array(self, array: Array | None) -> Any:
-        """[place, rows, columns, norm, smallest, largest]; None where it is not known."""
+        """[place, rows, columns, norm]; None where it is not known."""
         if array is None:
             return None
         numbers = np.asarray(array, np.float64)
         corner = self._corner(numbers, WHOLE)
         rows, columns = _as_table(corner)
-        low, high = (float(numbers.min()), float(numbers.max())) if numbers.size else (0.0, 0.0)
-        norm = float(np.linalg.norm(numbers))
-        return [self.pack.add(corner), rows, columns, *(_digits(x) for x in (norm, low, high))]
+        return [self.pack.add(corner), rows, columns, float(f"{np.linalg.norm(numbers):.3g}")]
 
     def _gradients(self, node: Node) -> Any:
         """[first source, how many, rows, columns, place of the first block]: one block each."""
         by_source = self.recording.gradients[node]
         first, last = min(by_source), max(by_source)
         zero = np.zeros(node.shape)
-        corners = [
-            self._corner(by_source.get(n, zero), self.shown) for n in range(first, last + 1)
-        ]
+        corners = [self._corner(by_source.get(n, zero), self.shown) for n in range(first, last + 1)]
         places = [self.pack.add(corner) for corner in corners]
         return [first, len(places), *_as_table(corners[0]), places[0]]
 
@@ -223,17 +222,29 @@ class _Writer:
             "v": self._array(self.values.get(node)),
         }
         if tied.uses:
-            zero = np.zeros(node.shape)
-            places = [self.pack.add(tied.uses.get(cell, zero)) for cell in order]
-            made["uses"] = places[0]
+            made["uses"] = self._uses(tied.uses, order, node.shape)
         else:
             made["full"] = self._array(tied.full)
         return made
 
+    def _uses(self, uses: dict[Cell, Array], order: list[Cell], shape: tuple[int, ...]) -> int:
+        """A block for each use; the place of the first. What rounding takes from one loss is given
+        to the next one in the same row, so that sums are as exact as a single block is."""
+        begin, row_before = self.pack.length, None
+        carry: Any = 0.0
+        for source, row in order:
+            carry = carry if row == row_before and self.recording.no_chain is None else 0.0
+            wanted = uses.get((source, row), np.zeros(shape)) + carry
+            self.pack.add(wanted)
+            carry, row_before = wanted - self.pack.last, row
+        return begin
+
     def _by_row(self, numbers: dict[Cell, float], cells: list[list[int]]) -> int:
         """One block for each row; the place of the first."""
         places = [
-            self.pack.add([numbers.get((source, row), 0.0) for source in range(first, first + count)])
+            self.pack.add(
+                [numbers.get((source, row), 0.0) for source in range(first, first + count)]
+            )
             for row, first, count in cells
         ]
         return places[0] if places else 0
@@ -330,7 +341,3 @@ def _as_table(array: Array) -> tuple[int, int]:
     """How many rows and columns an array is shown as."""
     columns = array.shape[-1] if array.ndim else 1
     return (array.size // columns if columns else 0), columns
-
-
-def _digits(x: float) -> float:
-    return float(f"{x:.3g}")

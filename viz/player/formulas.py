@@ -9,7 +9,7 @@ the circle's result and §1, §2, ... what leads to it; ∂§1 is the gradient o
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,17 @@ import numpy as np
 
 from tinygrad_rnn.engine.graph import Array, Node
 from tinygrad_rnn.engine.table import RULES
-from viz.player.symbols import LONGEST, SUM, WRITTEN, Symbol, apply, as_symbol, broadcast, call
+from viz.player.symbols import (
+    LONGEST,
+    SUM,
+    WRITTEN,
+    Symbol,
+    apply,
+    as_symbol,
+    broadcast,
+    call,
+    with_data,
+)
 from viz.player.values import options_of
 
 LETTERS = "uvwpqrsdeklmn"
@@ -131,14 +141,12 @@ def _written(node: Node, symbols: Mapping[Node, Symbol], values: Mapping[Node, A
         for name in rule.names:
             elements = [s for at, s in places.items() if type(at) is tuple and at[0] == name]
             if name in places or elements:
-                args.append(places[name] if name in places else elements)
+                args.append(places.get(name, elements))
             elif isinstance(node.function, np.ufunc):
                 args.append(known[name] if name in known else _constant(node, values))
             else:
                 args.append(known.get(name))
-    written = _write(node.function, args)
-    written.data = _data(node, values)
-    return written
+    return with_data(_write(node.function, args), _data(node, values))
 
 
 def _write(function: Any, args: list[Any]) -> Symbol:

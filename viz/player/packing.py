@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 
 LARGEST = 32767
+TINY = 1e-140  # what is smaller is written as 0
+STEPS = 64  # of the exponent, in an octave
 
 
 class Pack:
     """A growing row of blocks; a block is known by where it begins.
 
-    A block is the exponent of its unit, a power of two, and then its numbers in that unit: right
-    to 1.5e-5 of the next power of two above the largest, in 2.7 characters each.
+    A block is the exponent of its unit, in 64ths of an octave, and then its numbers in that unit:
+    right to 1.6e-5 of the largest, in 2.7 characters each.
 
     >>> import numpy as np
     >>> from viz.player.packing import Pack
@@ -27,16 +29,19 @@ class Pack:
     def __init__(self) -> None:
         self._blocks: list[Any] = []
         self.length = 0
+        self.last: Any = np.zeros(0)  # the block that was added last, as it will be read
 
     def add(self, array: Any) -> int:
         """Append a block; return its place, counted in 16-bit numbers."""
         numbers = np.nan_to_num(np.asarray(array, np.float64).ravel(), posinf=1e30, neginf=-1e30)
         largest = float(np.abs(numbers).max(initial=0.0))
-        exponent = max(-1000, math.frexp(largest / LARGEST)[1]) if largest else 0
-        units = np.round(numbers * 2.0**-exponent).clip(-LARGEST, LARGEST)
+        exponent = math.ceil(STEPS * math.log2(largest / LARGEST)) if largest > TINY else 0
+        unit = 2.0 ** (exponent / STEPS)
+        units = np.round(numbers / unit).clip(-LARGEST, LARGEST)
         place = self.length
         self._blocks += [np.array([exponent]), units]
         self.length += 1 + numbers.size
+        self.last = (units * unit).reshape(np.shape(array))
         return place
 
     def text(self) -> str:

@@ -7,6 +7,8 @@ import re
 from functools import cache
 from importlib.resources import files
 
+from viz.player.compact import compact_script, compact_style
+
 SCRIPTS = (
     *("data", "strategies", "gradients", "moves", "typeset", "figure", "side", "panels"),
     *("state", "controls", "export", "main"),
@@ -19,7 +21,7 @@ def page(title: str, data: str) -> str:
         "title": html.escape(title),
         "style": _style("page.css"),
         "figure": _style("figure.css"),
-        "script": '(() => {\n"use strict";\n' + "".join(map(_script, SCRIPTS)) + "})();",
+        "script": _script(),
         "data": data,
     }
     return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], _part("page.html"))
@@ -31,15 +33,12 @@ def _part(name: str) -> str:
 
 
 @cache
-def _script(name: str) -> str:
-    """A script without its indentation and the lines that are comments."""
-    lines = (line.strip() for line in _part(f"{name}.js").splitlines())
-    kept = (line for line in lines if line and not line.startswith(("//", "/** ")))
-    return "".join(re.sub(r"(?<=[;,{]) // .*$", "", line) + "\n" for line in kept)
+def _script() -> str:
+    """All scripts, in one scope."""
+    whole = "\n".join(_part(f"{name}.js") for name in SCRIPTS)
+    return f'(() => {{"use strict";{compact_script(whole)}}})();'
 
 
 @cache
 def _style(name: str) -> str:
-    """A style sheet without comments and white space."""
-    text = re.sub(r"/\*.*?\*/", "", _part(name), flags=re.DOTALL)
-    return re.sub(r"\s+", " ", re.sub(r"\s*([{};,])\s*|:\s+", lambda m: m[1] or ":", text)).strip()
+    return compact_style(_part(name))

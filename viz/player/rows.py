@@ -25,6 +25,8 @@ class Rows:
 
     count: int = 1
     spans: dict[Node, Span | None] = field(default_factory=dict)
+    far: set[Node] = field(default_factory=set)
+    """Nodes that look back farther than one step, and their counterparts in the other rows."""
 
     def of(self, node: Node) -> int | None:
         """The one row of a node; None if it has none or several."""
@@ -40,10 +42,25 @@ class Rows:
         """The step t, if this use is the link t−1 → t; a node that looks farther back than one
         step, such as attention over kept states, does so through no link."""
         row, before = self.of(user), self.of(parent)
-        if row is None or before is None or before != row - 1:
-            return None
-        others = (self.of(p) for p in user.parents)
-        return None if any(r is not None and r < before for r in others) else row
+        is_link = row is not None and before == row - 1 and user not in self.far
+        return row if is_link else None
+
+    def mark_far(self) -> None:
+        """Find the nodes that look back farther than one step. The cell does the same in every
+        row, so that the nodes in the same place of another row are of that kind as well."""
+        places: dict[int, int] = {}
+        alike: dict[tuple[int, object], list[Node]] = {}
+        found = set()
+        for node in self.spans:
+            if (row := self.of(node)) is None or not node.edges:
+                continue
+            places[row] = places.get(row, -1) + 1
+            key = places[row], node.function
+            alike.setdefault(key, []).append(node)
+            rows = (self.of(parent) for parent in node.parents)
+            if any(r is not None and r < row - 1 for r in rows):
+                found.add(key)
+        self.far = {node for key in found for node in alike[key]}
 
 
 def rows_of(outputs: Sequence[tg.Tensor]) -> Rows:
@@ -57,7 +74,9 @@ def rows_of(outputs: Sequence[tg.Tensor]) -> Rows:
     for node in tape:
         if not (isinstance(node, Leaf) and node.requires_grad):
             steps.setdefault(node, node.step)
-    row_of = {step: row for row, step in enumerate(sorted({s for s in steps.values() if s is not None}))}
+    row_of = {
+        step: row for row, step in enumerate(sorted({s for s in steps.values() if s is not None}))
+    }
     rows = Rows(max(1, len(row_of)))
     for node in tape:
         step = steps.get(node)
@@ -68,6 +87,7 @@ def rows_of(outputs: Sequence[tg.Tensor]) -> Rows:
         rows.spans[node] = (min(a for a, _ in known), max(b for _, b in known)) if known else None
     if not row_of:  # no time: everything that was computed is one row
         rows.spans = {node: None if isinstance(node, Leaf) else (0, 0) for node in tape}
+    rows.mark_far()
     return rows
 
 
@@ -88,6 +108,21 @@ def why_no_chain(rows: Rows) -> str | None:
             before = rows.of(parent)
             if before is not None and before > row:
                 return f"step {row + 1} uses a value of the later step {before + 1}"
-            if before is not None and before != row and rows.link(node, parent) is None:
+            if before is not None and before < row - 1:
                 return f"step {row + 1} also uses step {before + 1}, past the links between them"
+    return None
+
+
+def truncated(outputs: Sequence[tg.Tensor]) -> str | None:
+    """How the tape itself is truncated, as a sentence; None where it is whole."""
+    values = with_steps(snapshot(outputs))
+    for value in values:
+        if any(scope.startswith("window ") for scope in value.scope):
+            return "the tape holds the windows of a truncation, each computed anew"
+        for use in value.inputs:
+            source = values[use.source]
+            apart = None not in (value.step, source.step) and value.step != source.step
+            if apart and not source.parameter and use.weight != 1:
+                steps = f"from step {source.step} to step {value.step}"
+                return f"the link {steps} is cut or scaled already"
     return None

@@ -28,8 +28,8 @@ BOLD, ITALIC, SUBSCRIPT, SUPERSCRIPT = 1, 2, 4, 8
 class Stage:
     """Where everything stands; y grows downwards.
 
-    places: of every shape: x, y, width, height. ways, heads: of every link, the place of its path
-        among `paths` and where it begins.
+    places: of every shape: x, y, width, height. ways: of every link, the place of its path among
+        `paths` and where it begins. paths: each a way, and after a second `m` its arrow's head.
     """
 
     diagram: Diagram
@@ -37,7 +37,6 @@ class Stage:
     height: float
     places: list[tuple[float, float, float, float]]
     ways: list[tuple[int, float, float]] = field(default_factory=list)
-    heads: list[tuple[int, float, float]] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
 
 
@@ -52,16 +51,22 @@ def stage(outputs: Sequence[tg.Tensor]) -> Stage:
         _round(right - left),
         _round(top - low),
         [
-            (_round(p.x - left), _round(top - p.y), _round(2 * p.half_width), _round(2 * p.half_height))
+            (
+                _round(p.x - left),
+                _round(top - p.y),
+                _round(2 * p.half_width),
+                _round(2 * p.half_height),
+            )
             for p in layout.places
         ],
     )
     known: dict[str, int] = {}
     for curve in curves:
-        for found, way in ((made.ways, curve), (made.heads, arrow_head(curve))):
-            path = _relative(way)
-            (x, y), *_ = way[0]
-            found.append((known.setdefault(path, len(known)), _round(x - left), _round(top - y)))
+        head = arrow_head(curve)
+        (x, y), (tip_x, tip_y), (wing_x, wing_y) = curve[0][0], curve[-1][3], head[0][0]
+        path = _relative(curve, "m0 0")
+        path += _relative(head, f"m{_g(wing_x - tip_x)} {_g(tip_y - wing_y)}")
+        made.ways.append((known.setdefault(path, len(known)), _round(x - left), _round(top - y)))
     made.paths = list(known)
     return made
 
@@ -76,12 +81,13 @@ def _bounds(layout: Layout, curves: Sequence[Curve]) -> tuple[float, float, floa
     return min(xs) - MARGIN, max(xs) + MARGIN, min(ys) - MARGIN, max(ys) + MARGIN
 
 
-def _relative(curve: Curve) -> str:
-    """The curve as a path that begins where it is put: `l` for its straight parts, else `c`."""
-    parts = ["m0 0"]
+def _relative(curve: Curve, begin: str) -> str:
+    """The curve as a path relative to where it begins: `l` for its straight parts, else `c`."""
+    parts = [begin]
     for a, b, c, d in curve:
         straight = all(
-            abs((b[0] - a[0]) * (p[1] - a[1]) - (b[1] - a[1]) * (p[0] - a[0])) < 1e-6 for p in (c, d)
+            abs((b[0] - a[0]) * (p[1] - a[1]) - (b[1] - a[1]) * (p[0] - a[0])) < 1e-6
+            for p in (c, d)
         )
         steps = [(p[0] - a[0], a[1] - p[1]) for p in ((d,) if straight else (b, c, d))]
         parts.append(("l" if straight else "c") + " ".join(f"{_g(x)} {_g(y)}" for x, y in steps))

@@ -80,9 +80,14 @@ def apply(function: Callable[..., Any], args: Sequence[Any], options: dict[str, 
         symbol = call(getattr(function, "__name__", str(function)), args)
     else:
         symbol = write(*args)
-    symbol.data = np.asarray(data)
-    symbol.scalar = symbol.data.shape == ()
-    return symbol
+    return with_data(symbol, np.asarray(data))
+
+
+def with_data(symbol: Symbol, data: Any) -> Symbol:
+    """The same text with another array."""
+    same = Symbol(symbol.text, data, symbol.binds)
+    same.scalar, same.placed = same.data.shape == (), symbol.placed
+    return same
 
 
 def broadcast(symbol: Symbol, shape: tuple[int, ...]) -> Symbol:
@@ -179,7 +184,9 @@ def _matmul(a: Any, b: Any) -> Symbol:
 
 
 def _factor(a: Symbol) -> str:
-    return a.text if a.binds >= POWER or (a.binds == PRODUCT and "⊙" not in a.text) else f"({a.text})"
+    return (
+        a.text if a.binds >= POWER or (a.binds == PRODUCT and "⊙" not in a.text) else f"({a.text})"
+    )
 
 
 def _square(a: Any) -> Symbol:
@@ -188,8 +195,8 @@ def _square(a: Any) -> Symbol:
 
 def _power(a: Any, b: Any) -> Symbol:
     exponent = as_symbol(b).text
-    if exponent == "2":
-        return _square(a)
+    if exponent in ("1", "2"):
+        return as_symbol(a) if exponent == "1" else _square(a)
     return Symbol(f"{as_symbol(a).at(ATOM)}^{{{exponent}}}", 0.0, POWER)
 
 

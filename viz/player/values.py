@@ -84,7 +84,9 @@ def _computed(node: Node, found: Mapping[Node, Array]) -> Array | None:
     options: dict[str, Any] = {}
     for name in rule.names:
         whole = [parent for parent, at, _, _ in node.edges if at == name]
-        elements = [parent for parent, at, _, _ in node.edges if type(at) is tuple and at[0] == name]
+        elements = [
+            parent for parent, at, _, _ in node.edges if type(at) is tuple and at[0] == name
+        ]
         if any(parent not in found for parent in (*whole, *elements)):
             return None
         if whole or elements:

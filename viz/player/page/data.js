@@ -1,6 +1,6 @@
 // The data: what the file holds, and how its numbers are read.
-// Numbers stand in blocks of 16-bit integers: first the exponent of the block's unit, a power of
-// two, then the block's numbers in that unit.
+// Numbers stand in blocks of 16-bit integers: first the exponent of the block's unit, in 64ths of
+// an octave, then the block's numbers in that unit.
 
 const D = JSON.parse(document.getElementById("data").textContent);
 const T = D.T;
@@ -14,7 +14,7 @@ const packed = (() => {
 
 /** The numbers of one block. */
 function block(place, count) {
-  const unit = 2 ** packed.getInt16(2 * place, true);
+  const unit = 2 ** (packed.getInt16(2 * place, true) / 64);
   const numbers = new Float64Array(count);
   for (let i = 0; i < count; i++) numbers[i] = unit * packed.getInt16(2 * (place + 1 + i), true);
   return numbers;
@@ -42,12 +42,15 @@ for (const p of D.tied) {
   p.named = p.n;
 }
 
-for (const link of D.links) {
-  if (link.f) {
-    const [first, count, place] = link.f;
-    link.flow = { first, norms: block(place, count) };
-  }
+for (const shape of D.shapes) {
+  if (shape.at.length === 2) shape.at.push(...(shape.k === "c" ? [24.5, 24.5] : [22.5, 22.5]));
+  if (shape.g && shape.gr === undefined) shape.gr = shape.r;
 }
+// A link: its ends e, its way w, and where a gradient flows its norms by source, the row r that it
+// reaches, the row u that it comes from, and the step t between two of the cell's.
+D.links = D.links.map(([from, to, path, x, y, first, count, place, r, u, t]) => ({
+  e: [from, to], w: [path, x, y], r, u, t, flow: count && { first, norms: block(place, count) },
+}));
 
 const outOf = D.shapes.map(() => []);
 const into = D.shapes.map(() => []);

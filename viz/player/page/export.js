@@ -1,13 +1,13 @@
 // "Save as SVG": what is seen, with the colours that it has now, as one figure.
 
 function savedSVG() {
-  const beside = $("stage").classList.contains("stacked") || !sideWidth;
-  const parts = [[svg, 0, 0, WIDTH, HEIGHT]];
-  if (sideWidth) {
-    const x = beside ? 0 : WIDTH + 12, y = beside ? HEIGHT + HEAD : 0;
-    parts.push([head, x, y - HEAD, sideWidth, HEAD], [side, x, y, sideWidth, HEIGHT], [foot, x, y + bottomY - 16, sideWidth, FOOT]);
-  }
-  const width = Math.max(...parts.map(([, x, , w]) => x + w)), top = sideWidth && !beside ? -HEAD : 0;
+  const below = $("stage").classList.contains("stacked");
+  const x = below ? 0 : WIDTH + 12, y = below ? HEIGHT + HEAD : 0;
+  const parts = [
+    [svg, 0, 0, WIDTH, HEIGHT], [head, x, y - HEAD, sideWidth, HEAD],
+    [side, x, y, sideWidth, sideHeight], [foot, x, y + bottomY - 16, sideWidth, T > 1 ? FOOT : 0],
+  ];
+  const width = Math.max(...parts.map(([, x, , w]) => x + w)), top = below ? 0 : -HEAD;
   const height = Math.max(...parts.map(([, , y, , h]) => y + h)) - top;
   const root = el("svg", { xmlns: SVG, viewBox: `0 ${top} ${width} ${height}`, width: `${width}pt`, height: `${height}pt` });
   el("title", {}, root).textContent = `${D.title}, ${called()}`;

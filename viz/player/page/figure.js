@@ -14,14 +14,16 @@ const rowY = Array.from({ length: T }, (_, row) => {
 });
 const bottomY = Math.max(...D.shapes.map((s) => s.at[1]));
 
+/** A path without its arrow's head, which begins at the second m. */
+const wayOf = (path) => D.paths[path].slice(0, D.paths[path].indexOf("m", 1));
+
 // Ways ------------------------------------------------------------------------------------------
 
 const wayEls = D.links.map((link) => {
-  const [path, x, y] = link.w, [head, hx, hy] = link.h;
+  const [path, x, y] = link.w, at = { d: D.paths[path], transform: `translate(${x} ${y})` };
   const g = el("g", { class: "way" }, layers.ways);
-  el("path", { class: "casing", d: D.paths[path], transform: `translate(${x} ${y})` }, g);
-  el("path", { d: D.paths[path], transform: `translate(${x} ${y})` }, g);
-  el("path", { d: D.paths[head], transform: `translate(${hx} ${hy})` }, g);
+  el("path", { ...at, class: "casing", d: wayOf(path) }, g);
+  el("path", at, g);
   return g;
 });
 
@@ -30,7 +32,7 @@ const pointsOf = D.paths.map(() => null);
 function points(n) {
   if (pointsOf[n]) return pointsOf[n];
   const found = [[0, 0]];
-  for (const [, kind, numbers] of D.paths[n].slice(4).matchAll(/([lc])([^lc]*)/g)) {
+  for (const [, kind, numbers] of wayOf(n).slice(4).matchAll(/([lc])([^lc]*)/g)) {
     const v = numbers.trim().split(" ").map(Number), [x, y] = found.at(-1);
     if (kind === "l") found.push([x + v[0], y + v[1]]);
     else
@@ -91,7 +93,7 @@ function listed(names) {
 function described(shape) {
   const size = shape.s?.length ? `, ${shape.s.join(" by ")}` : "";
   if (shape.k === "p") return `parameter ${shape.n.map((n) => nameText(D.names[n])).join(", ")}`;
-  if (shape.k === "c") return `computation${shape.r == null || T < 2 ? "" : ` in step ${[shape.r].flat()[0] + 1}`}: ${shape.ops.join(", ")}`;
+  if (shape.k === "c") return `computation${shape.r == null || T < 2 ? "" : ` in step ${[shape.r].flat()[0] + 1}`}: ${D.operations[shape.ops]}`;
   return `${nameText(D.names[shape.n])}${size}`;
 }
 
@@ -101,7 +103,7 @@ const hitEls = new Map();
 D.links.forEach((link, i) => {
   if (!link.t || T < 2) return;
   const [path, x, y] = link.w;
-  const hit = el("path", { class: "hit", d: D.paths[path], transform: `translate(${x} ${y})`, tabindex: -1, role: "button", "data-link": i }, layers.hits);
+  const hit = el("path", { class: "hit", d: wayOf(path), transform: `translate(${x} ${y})`, tabindex: -1, role: "button", "data-link": i }, layers.hits);
   hitEls.set(i, hit);
 });
 

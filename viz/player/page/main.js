@@ -6,22 +6,20 @@ const scroller = () => ($("stage").classList.contains("stacked") ? $("figure") :
 /** As large as there is room for: beside one another, or, where that is too small to read, stacked. */
 function arrange() {
   const room = $("stage").parentElement.clientWidth - 14;
-  const together = WIDTH + sideWidth + (sideWidth ? 12 : 0);
-  const stacked = sideWidth > 0 && room / together < 1.08;
+  const together = WIDTH + sideWidth + 12;
+  const stacked = room / together < 1.08;
   $("stage").classList.toggle("stacked", stacked);
   const least = stacked ? 0.9 : 0.8;
   const scale = Math.max(least, Math.min(1.75, room / (stacked ? WIDTH : together)));
   size(svg, WIDTH, HEIGHT, scale);
   const beside = stacked ? Math.max(0.9, Math.min(1.5, room / sideWidth)) : scale;
-  if (sideWidth) {
-    size(head, sideWidth, HEAD, beside);
-    size(side, sideWidth, HEIGHT, beside);
-    size(foot, sideWidth, FOOT, beside);
-  }
+  size(head, sideWidth, HEAD, beside);
+  size(side, sideWidth, sideHeight, beside);
+  size(foot, sideWidth, T > 1 ? FOOT : 0, beside);
   $("side").style.marginLeft = stacked ? 0 : `${12 * scale}px`;
   // The sums stand beside the parameters, in the last row.
   $("figure").style.paddingTop = stacked ? 0 : `${HEAD * beside}px`;
-  foot.style.marginTop = `${-(HEIGHT - bottomY + 16) * beside}px`;
+  foot.style.marginTop = T > 1 ? `${-(HEIGHT - bottomY + 16) * beside}px` : 0;
 }
 
 function size(picture, width, height, scale) {
@@ -42,10 +40,8 @@ function follow(animated) {
 function show(animated) {
   follow(animated);
   drawFigure(animated);
-  if (sideWidth) {
-    drawSide();
-    drawSums();
-  }
+  drawSide();
+  drawSums();
   tell();
   inspect();
   $("scrub").value = state.move;
@@ -66,11 +62,10 @@ function renew() {
 }
 
 $("figure").append(svg);
-if (sideWidth) $("side").append(head, side, foot);
-else $("side").remove();
+$("side").append(head, side, foot);
 paint(readAddress() ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light"));
 buildChoices();
-if (sideWidth) buildSide();
+buildSide();
 arrange();
 targets[0]?.setAttribute("tabindex", 0);
 choose(state.kind);
@@ -83,7 +78,7 @@ for (const frame of [$("stage"), $("figure"), window])
     requestAnimationFrame(() => {
       waiting = false;
       drawInView();
-      if (sideWidth) drawSide();
+      drawSide();
     });
   }, { passive: true });
 addEventListener("resize", () => { arrange(); show(false); });

@@ -90,7 +90,7 @@ function inspect() {
   if (n == null) return (numbers.innerHTML = `<h2>Numbers</h2><p class="soft">Point at a box, a circle or a parameter, or click it to keep it here.</p>`);
   const shape = D.shapes[n];
   if (shape.k === "p") return (numbers.innerHTML = D.tied.filter((p) => p.box === n).map(parameterHTML).join("") || `<h2>${shape.n.map(nameOf).join(", ")}</h2><p class="soft">no gradient comes here</p>`);
-  if (shape.k === "c" && shape.n === undefined) return (numbers.innerHTML = `<h2>A computation</h2><p>${shape.ops.length === 1 ? "One operation" : `${shape.ops.length} operations`}: ${escaped(shape.ops.join(", "))}.</p>`);
+  if (shape.k === "c" && shape.n === undefined) return (numbers.innerHTML = `<h2>A computation</h2><p>Of these operations: ${escaped(D.operations[shape.ops])}.</p>`);
   const size = shape.s.length ? shape.s.join("×") : "one number";
   let maps = isMade(n, state.move) ? valueHTML(shape.v) : `<p class="soft">not computed yet</p>`;
   if (back) {

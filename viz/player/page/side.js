@@ -1,22 +1,25 @@
 // Beside the figure, in the same rows: which loss reaches which step, and what each step adds.
 
-const LEFT = 14, CELL = 17; // the space before the first column; the height of a row's bars
+const narrow = innerWidth < 600;
+const LEFT = 20, CELL = 17; // the space before the first column; the height of a row's bars
 const columns = chooseColumns();
-const matrixWidth = chain && T > 1 ? Math.max(48, Math.min(T * 11, 108)) : 0;
-const barWidth = Math.max(58, Math.min(112, 300 / columns.length));
-const GAP = 22;
-const sideWidth = T > 1 ? LEFT + (matrixWidth ? matrixWidth + GAP : 0) + columns.length * (barWidth + GAP) : 0;
+const matrixWidth = chain && T > 1 ? Math.max(66, Math.min(T * 11, narrow ? 80 : 108)) : 0;
+const barWidth = Math.max(54, Math.min(112, (narrow ? 190 : 300) / columns.length));
+const GAP = narrow ? 14 : 22;
+const sideWidth = T > 1 ? LEFT + (matrixWidth ? matrixWidth + GAP : 0) + columns.length * (barWidth + GAP) : 190;
 const HEAD = 26, FOOT = 44;
 
 /** The parameters that have a column: all, or of many those with the largest gradients. */
 function chooseColumns() {
-  if (D.tied.length <= 6) return D.tied;
-  const largest = [...D.tied].sort((a, b) => b.norm - a.norm).slice(0, 6);
+  const most = T > 1 ? 6 : 10;
+  if (D.tied.length <= most) return D.tied;
+  const largest = [...D.tied].sort((a, b) => b.norm - a.norm).slice(0, most);
   return D.tied.filter((p) => largest.includes(p));
 }
 
 const barAt = (n) => LEFT + (matrixWidth ? matrixWidth + GAP : 0) + n * (barWidth + GAP);
-const side = el("svg", { viewBox: `0 ${-0} ${sideWidth} ${HEIGHT}`, role: "img", "aria-label": "what each step adds to the gradients" });
+const sideHeight = T > 1 ? HEIGHT : Math.max(HEIGHT, 16 + columns.length * 22);
+const side = el("svg", { viewBox: `0 0 ${sideWidth} ${sideHeight}`, role: "img", "aria-label": "what each step adds to the gradients" });
 const head = el("svg", { class: "side-head", viewBox: `0 0 ${sideWidth} ${HEAD}`, "aria-hidden": true });
 const foot = el("svg", { class: "side-foot", viewBox: `0 0 ${sideWidth} ${FOOT}`, role: "img", "aria-label": "the sums of the bars" });
 const rowEls = new Map();
@@ -45,6 +48,7 @@ if (T > 1 && cellParameter)
 const largestCell = Math.max(1e-30, ...cellNorms.values());
 
 function buildSide() {
+  if (T < 2) return buildNorms();
   if (matrixWidth) {
     label(head, "which loss reaches which step", LEFT + matrixWidth / 2, 8);
     if (T <= 10)
@@ -66,6 +70,29 @@ function buildSide() {
     const sigma = label(foot, "Σ", x + p.zero - 4, 19, "end");
     sigma.setAttribute("font-size", 9);
   });
+}
+
+/** Without time: one bar for each parameter, the size of its gradient. */
+function buildNorms() {
+  const largest = Math.max(1e-30, ...columns.map((p) => p.norm));
+  label(head, "size of the gradient", LEFT + 40, 12, "start");
+  columns.forEach((p, n) => {
+    const y = 4 + n * 22, x = LEFT + 40;
+    nameSVG([D.names[p.n]], LEFT + 16, y + CELL / 2, 9, side);
+    el("rect", { class: "ghost", x, y, width: (80 * p.norm) / largest, height: CELL }, side);
+    p.sumEl = el("rect", { class: "sum", x, y, width: 0, height: CELL }, side);
+    p.noteEl = label(side, "", x + (80 * p.norm) / largest + 5, y + 11, "start");
+    p.length = (80 * p.norm) / largest;
+  });
+  if (columns.length < D.tied.length) label(side, `and ${D.tied.length - columns.length} smaller ones`, LEFT + 40, 12 + columns.length * 22, "start");
+}
+
+function drawNorms() {
+  for (const p of columns) {
+    const has = arrival[D.tied.indexOf(p)](0) <= state.move;
+    p.sumEl.setAttribute("width", has ? p.length : 0);
+    p.noteEl.textContent = has ? short(p.norm) : "";
+  }
 }
 
 function label(parent, text, x, y, anchor = "middle") {
@@ -129,6 +156,7 @@ function drawCells(g, s, y) {
 /** The rows in view, and the sums below them. */
 let drawnFor = "";
 function drawSide() {
+  if (T < 2) return;
   const [from, to] = HEIGHT > 700 ? inView() : [-Infinity, Infinity];
   const key = `${called()}${[...state.cuts]}${state.seed}`;
   for (let s = 0; s < T; s++) {
@@ -153,6 +181,7 @@ function soFar(p) {
 }
 
 function drawSums() {
+  if (T < 2) return drawNorms();
   columns.forEach((p, n) => {
     const sum = soFar(p), zero = barAt(n) + p.zero;
     p.sumEl.setAttribute("x", zero + Math.min(0, sum) * p.scale);

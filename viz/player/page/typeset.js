@@ -81,7 +81,7 @@ function heatHTML(numbers, rows, columns, largest = Math.max(1e-30, ...numbers.m
 }
 
 /** The colour of a source: early losses dark, late ones bright. */
-const colourOf = (source) => (source < 0 || !chain ? "var(--back)" : `var(--loss-${source})`);
+const colourOf = (source) => (source < 0 || !chain || D.sources.length < 2 ? "var(--back)" : `var(--loss-${source})`);
 const SCALE = {
   light: [[76, 29, 149], [139, 38, 137], [192, 57, 110], [222, 98, 74], [240, 150, 40]],
   dark: [[140, 100, 230], [190, 90, 200], [235, 95, 150], [255, 140, 100], [255, 195, 90]],

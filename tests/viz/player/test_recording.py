@@ -1,0 +1,156 @@
+"""The gradients of every loss by themselves, and what they add up to."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinygrad_rnn as tg
+from tests.viz.models import MODELS, outputs, parameter, value
+from viz.models import recurrent_loss
+from viz.player.recording import EVERY_ROW, record
+from viz.player.values import values_of
+
+
+@pytest.mark.parametrize("name", [n for n in MODELS if n != "rnn_hundred_steps"])
+def test_uses_add_up_to_the_gradient(name: str) -> None:
+    losses = outputs(name)
+    recording = record(losses)
+    assert recording.no_chain is None
+    parameters = {n for n in recording.tape if getattr(n, "requires_grad", False)}
+    assert set(recording.tied) >= parameters - _unreached(losses)
+    for node, tied in recording.tied.items():
+        np.testing.assert_allclose(sum(tied.uses.values()), tied.full, atol=1e-12)
+        assert sum(tied.along.values()) == pytest.approx(np.linalg.norm(tied.full), abs=1e-12)
+        expected = sum(_gradient(loss, node) for loss in losses)
+        np.testing.assert_allclose(tied.full, expected, atol=1e-12)
+
+
+def _gradient(loss: tg.Tensor, node: Any) -> Any:
+    from tinygrad_rnn.engine.sweep import sweep
+
+    found = dict(sweep([loss.node], [np.ones(loss.shape)]))
+    return found.get(node, np.zeros(node.shape))
+
+
+def _unreached(losses: tuple[tg.Tensor, ...]) -> set[Any]:
+    return {n for n in tg.tape(*losses) if not np.any(sum(_gradient(loss, n) for loss in losses))}
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        tg.Full(),
+        tg.Subsequence(2),
+        tg.Window(1),
+        tg.TBPTT(2, 3),
+        tg.Randomized.from_links([2, 0, 3, 1]),
+    ],
+)
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+def test_weighed_by_m_they_are_the_truncated_gradient(cell: str, strategy: Any) -> None:
+    recording = record([recurrent_loss(steps=5, cell=cell)])
+    M = strategy.weights(5)
+    truncated = record([recurrent_loss(steps=5, cell=cell, truncation=strategy)])
+    for tied, expected in zip(recording.tied.values(), truncated.tied.values(), strict=True):
+        weighed = sum(M[t, s] * use for (t, s), use in tied.uses.items())
+        np.testing.assert_allclose(weighed, expected.full, atol=1e-12)
+
+
+def by_steps(losses: Callable[[list[Any]], Any]) -> tuple[tg.Tensor, ...]:
+    W, u = parameter("W", 3, 3), parameter("u", 3)
+    states, _ = tg.unroll(lambda x, h: np.tanh(x + h @ W), np.ones((4, 2, 3)), value("h_0", 2, 3))
+    made = losses([np.sum(h @ u) for h in states])
+    return made if isinstance(made, tuple) else (made,)
+
+
+def running(losses: list[Any]) -> Any:
+    total: Any = 0.0
+    for t, loss in enumerate(losses):
+        with tg.step(t):
+            total = total + loss
+    return total
+
+
+@pytest.mark.parametrize(
+    "losses",
+    [tuple, sum, lambda ls: sum(ls) / 4, lambda ls: np.mean(np.stack(ls)), running],
+    ids=["each", "sum", "mean", "stack", "running sum under steps"],
+)
+def test_losses_are_told_apart(losses: Any) -> None:
+    recording = record(by_steps(losses))
+    assert [source.loss for source in recording.sources] == [0, 1, 2, 3]
+    (W, *_) = recording.tied.values()
+    assert set(W.uses) == {(t, s) for t in range(4) for s in range(t + 1)}
+
+
+def test_a_loss_at_the_end_alone() -> None:
+    recording = record(by_steps(lambda losses: losses[-1]))
+    assert [source.label for source in recording.sources] == ["l_4"]
+
+
+def test_weights_that_were_computed_count_by_the_step_that_uses_them() -> None:
+    V = parameter("V", 3, 3)
+    W = (V * V).named("W")
+    h: Any = value("h_0", 2, 3)
+    losses = []
+    for t in range(3):
+        with tg.step(t):
+            h = np.tanh(value(f"x_{t + 1}", 2, 3) + h @ W).named(f"h_{t + 1}")
+            losses.append(np.sum(h))
+    recording = record(losses)
+    by_name = {node.name: tied for node, tied in recording.tied.items()}
+    assert set(by_name) == {"V", "W"}
+    for tied in by_name.values():
+        assert set(tied.uses) == {(t, s) for t in range(3) for s in range(t + 1)}
+    for cell, use in by_name["W"].uses.items():
+        np.testing.assert_allclose(by_name["V"].uses[cell], 2 * V.data * use)
+
+
+def test_logits_of_all_steps_at_once() -> None:
+    recording = record(outputs("stacked_states"))
+    by_name = {node.name: tied for node, tied in recording.tied.items()}
+    assert set(by_name["W_hq"].uses) == {(EVERY_ROW, EVERY_ROW)}
+    assert len(recording.sources) == 4
+
+
+def attention(steps: int = 4, truncation: Any = None) -> tg.Tensor:
+    """A cell that looks at all states that it has kept."""
+    W, u = parameter("W", 3, 3), parameter("u", 3)
+    kept: list[Any] = []
+
+    def cell(x: Any, h: Any) -> Any:
+        context = np.mean(np.stack([*kept, x]), axis=0)
+        h = np.tanh(x + h @ W + context)
+        kept.append(h)
+        return h
+
+    rng = np.random.default_rng(0)
+    states, _ = tg.unroll(cell, rng.normal(size=(steps, 2, 3)), value("h_0", 2, 3), truncation)
+    loss: Any = sum(np.sum(np.tanh(h @ u)) for h in states)
+    return loss
+
+
+def test_attention_over_kept_states_is_no_chain() -> None:
+    recording = record([attention()])
+    assert recording.no_chain == "step 3 also uses step 1, past the links between them"
+    labels = [source.label for source in recording.sources]
+    assert labels[:4] == ["Full()", "Subsequence(1)", "Subsequence(2)", "Subsequence(3)"]
+    W = next(iter(recording.tied.values()))
+    for k in (1, 2, 3):
+        expected = next(
+            iter(record([attention(truncation=tg.Subsequence(k))], most=0).tied.values())
+        )
+        mine = sum(use for (source, _), use in W.uses.items() if source == k)
+        np.testing.assert_allclose(mine, expected.full, atol=1e-12)
+
+
+def test_values_are_those_of_the_computation() -> None:
+    loss = recurrent_loss(steps=3, cell="lstm", bias=True)
+    values = values_of(tg.tape(loss), [loss])
+    named = {node.name: array for node, array in values.items() if node.name}
+    assert {"h_1", "c_2", "o_3", "x_1", "y_2", "W_hh", "L"} <= set(named)
+    assert "W_xh" not in named  # no derivative needs it, so no edge keeps it
+    np.testing.assert_array_equal(named["L"], loss.data)
+    np.testing.assert_allclose(named["h_3"] @ named["W_hq"], named["o_3"])

@@ -1,0 +1,114 @@
+"""`play`: from losses to a page that plays them."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import tinygrad_rnn as tg
+from viz.player.animation import animate
+from viz.player.data import as_json, page_data
+from viz.player.page import page
+from viz.player.rows import rows_of, truncated
+
+MOST_STEPS = 300
+FRAME = 860  # the height of a notebook's frame, in pixels
+
+
+@dataclass(frozen=True, repr=False)
+class Player:
+    """A page that plays a forward and a backward pass; it shows itself in a notebook.
+
+    html: the whole page, one file that asks for nothing else.
+    """
+
+    title: str
+    html: str = field(repr=False)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the page to an .html file; return the path."""
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(self.html, encoding="utf-8")
+        return path
+
+    def __repr__(self) -> str:
+        return f"<Player: {self.title}, {len(self.html.encode()) / 1000:.0f} kB>"
+
+    def _repr_html_(self) -> str:
+        """The page in a frame of its own, so that nothing of it touches the notebook."""
+        return (
+            f'<iframe srcdoc="{html.escape(self.html)}" title="{html.escape(self.title)}" '
+            f'sandbox="allow-scripts allow-downloads" '
+            f'style="width:100%;height:{FRAME}px;border:0"></iframe>'
+        )
+
+
+def play(
+    losses: tg.Tensor | Iterable[tg.Tensor],
+    path: str | Path | None = None,
+    title: str | None = None,
+) -> Player:
+    """Make a page in which the computation of the losses, and their gradients, can be played.
+
+    losses: the losses of the steps one by one, or what was computed from them, such as their sum;
+        what is differentiated is the sum of all that is given.
+    path: where to write: an .html file, or an .svg of one backward sweep (see `animate`); None
+        writes nothing.
+    title: of the page.
+    Returns a `Player`, which shows itself in a notebook.
+    Raises TypeError for what is no recorded Tensor, ValueError for another suffix, for more than
+    300 steps, and for a tape that is truncated already: the page truncates by itself.
+
+    The page holds ∂L_t/∂· of every loss t by itself. A strategy is a matrix M, and the gradient
+    Σ M[t, s] ∂L_t/∂W_s (chapter "Backpropagation Through Time"), so that strategies are switched,
+    and links cut, in the page.
+
+    >>> import viz
+    >>> from viz.models import recurrent_loss
+    >>> viz.play(recurrent_loss(steps=3))
+    <Player: Backpropagation through time, 3 steps, ... kB>
+    """
+    outputs = checked(losses)
+    kind = "" if path is None else Path(path).suffix.lower()
+    if kind not in ("", ".html", ".svg") or (path is not None and not kind):
+        raise ValueError(
+            f"{Path(path or '').name!r} does not say what to write; its name must end in .html "
+            f"(the player) or .svg (a backward sweep)"
+        )
+    steps = rows_of(outputs).count
+    if title is None:
+        title = "Backpropagation" + (f" through time, {steps} steps" if steps > 1 else "")
+    if kind == ".svg":
+        animate(outputs, path, title)
+    player = Player(title, page(title, as_json(page_data(outputs, title))))
+    if path is not None and kind == ".html":
+        player.save(path)
+    return player
+
+
+def checked(losses: tg.Tensor | Iterable[tg.Tensor]) -> list[tg.Tensor]:
+    """The losses as a list, of which a page can be made; see `play` for what is raised."""
+    outputs = [losses] if isinstance(losses, tg.Tensor) else list(losses)
+    if not outputs:
+        raise TypeError("play needs a loss, or the losses of all steps: viz.play(loss)")
+    for output in outputs:
+        if not isinstance(output, tg.Tensor):
+            raise TypeError(f"play needs Tensors, not a {type(output).__name__}")
+    if not any(output.requires_grad for output in outputs):
+        raise TypeError(
+            "there is nothing to play: no loss was computed from a Tensor with requires_grad=True"
+        )
+    if why := truncated(outputs):
+        raise ValueError(
+            f"{why}; the page truncates by itself, so record the whole: unroll without a truncation"
+        )
+    steps = rows_of(outputs).count
+    if steps > MOST_STEPS:
+        raise ValueError(
+            f"a page holds the gradient of every loss at every step, for at most {MOST_STEPS} "
+            f"steps, but there are {steps}: play the losses of fewer"
+        )
+    return outputs
