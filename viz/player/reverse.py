@@ -1,16 +1,18 @@
-"""A reverse pass over some of the tape, whose links can be weighted.
+"""The engine's reverse pass over a part of the tape, with weights on its links.
 
-The engine's `sweep` differentiates; a picture also asks what would flow if a link were cut or
-scaled. This pass multiplies each use by a weight, and tells a visitor what it meets.
+A picture asks what no gradient needs: what each use contributes, also to what lies beyond the
+part, and what would flow if a link were cut or scaled.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
-from tinygrad_rnn.engine.graph import Array, Node
-from tinygrad_rnn.engine.sweep import fit
+import numpy as np
+
+from tinygrad_rnn.engine.backward import pull_on_arrays, reverse_pass
+from tinygrad_rnn.engine.fit import fit
+from tinygrad_rnn.engine.graph import Array, Edge, Node, position
 
 Weight = Callable[[Node, Node], float]
 
@@ -19,10 +21,10 @@ class Visitor:
     """Told of every complete gradient, and of what each use of a value adds to its gradient."""
 
     def gradient(self, node: Node, gradient: Array) -> None:
-        """The gradient of a node of the pass, complete."""
+        """The gradient of a node of the part, complete."""
 
     def use(self, node: Node, parent: Node, contribution: Array) -> None:
-        """What the use of `parent` in `node` contributes; the parent may be outside of the pass."""
+        """What the use of `parent` in `node` contributes; the parent may lie beyond the part."""
 
 
 def reverse(
@@ -33,24 +35,23 @@ def reverse(
 ) -> None:
     """Go back from the seeds through the nodes, latest first.
 
-    nodes: in recorded order; the gradient ends at every other node.
+    nodes: in recorded order; the gradient ends where it comes to any other node.
     weight: from a node and its parent to the factor of that use; 1, if None.
     """
-    pending: dict[Node, Any] = dict(seeds)
-    within = frozenset(nodes)
-    for node in reversed(nodes):
-        gradient = pending.pop(node, None)
-        if gradient is None:
-            continue
-        gradient = fit(gradient, node.shape)
-        visitor.gradient(node, gradient)
-        for parent, _, pullback, kept in node.edges:
-            if pullback is None:
-                continue
-            contribution = fit(pullback.function(gradient, *kept), parent.shape)
-            if weight is not None and (factor := weight(node, parent)) != 1:
-                contribution = contribution * factor
-            visitor.use(node, parent, contribution)
-            if parent in within:
-                known = pending.get(parent)
-                pending[parent] = contribution if known is None else known + contribution
+    part = frozenset(nodes)
+    border = {parent for node in nodes for parent, _, pullback, _ in node.edges if pullback}
+
+    def pull(node: Node, edge: Edge, gradient: Array) -> Array:
+        parent = edge[0]
+        if node not in part:
+            return np.zeros(parent.shape)
+        contribution = fit(pull_on_arrays(node, edge, gradient), parent.shape)
+        if weight is not None and (factor := weight(node, parent)) != 1:
+            contribution = contribution * factor
+        visitor.use(node, parent, contribution)
+        return contribution
+
+    reached = sorted(part | border, key=position)
+    for node, gradient in reverse_pass(list(seeds), list(seeds.values()), reached, pull=pull):
+        if node in part:
+            visitor.gradient(node, gradient)

@@ -16,8 +16,7 @@ import tinygrad_rnn as tg
 from tinygrad_rnn.derivatives.functions import mean_loss, residual
 from tinygrad_rnn.derivatives.indexing import scatter
 from tinygrad_rnn.derivatives.reductions import root
-from tinygrad_rnn.derivatives.shapes import astype
-from tinygrad_rnn.engine.array_methods import ArrayMethods
+from tinygrad_rnn.engine.array_methods import ArrayMethods, astype
 from tinygrad_rnn.engine.table import RULES
 
 SUM, PRODUCT, UNARY, POWER, ATOM = range(5)
@@ -38,6 +37,7 @@ class Symbol(ArrayMethods):
         self.scalar = False  # whether it is one number, whatever it was broadcast to
         self.placed: tuple[str, str] | None = None  # of values put at an index: both as text
 
+    _data = property(lambda self: self.data)
     shape = property(lambda self: self.data.shape)
     dtype = property(lambda self: self.data.dtype)
     ndim = property(lambda self: self.data.ndim)

@@ -28,9 +28,9 @@ STRATEGIES: list[tuple[str, Callable[[Any], Any]]] = [
 
 def own_cell(truncation: Any = None) -> tg.Tensor:
     """A user's function with a loss of its own at every step."""
-    w, u = parameter("w", 4, 4), parameter("u", 4)
     rng = np.random.default_rng(1)
-    w.data[:] = rng.normal(size=(4, 4)) / 2
+    w = tg.Tensor(rng.normal(size=(4, 4)) / 2, requires_grad=True, name="w")
+    u = parameter("u", 4)
     xs = rng.normal(size=(STEPS, 3, 4))
     states, _ = tg.unroll(lambda x, s: np.sin(x * u + s @ w), xs, value("s_0", 3, 4), truncation)
     loss: Any = sum(tg.mse(s, np.ones((3, 4))) for s in states)
