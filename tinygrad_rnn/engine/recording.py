@@ -82,7 +82,7 @@ def _changed(change: Callable[[Mark | None], Mark | None]) -> Iterator[None]:
     """Inside, the mark is `change` of what it was. (Order of the steps: `interrupts.py`.)"""
     before, around = current_mark(), _innermost.get()
     block = Block(before, around)
-    innermost: Block | None = block
+    goes_on = False  # an inner block, which restores the mark at its own end
     try:
         _innermost.set(block)
         set_mark(change(before))
@@ -90,11 +90,14 @@ def _changed(change: Callable[[Mark | None], Mark | None]) -> Iterator[None]:
     finally:
         block.is_closed = True
         try:
-            innermost = _innermost.get()
+            inner = _innermost.get()
+            while inner is not block and inner is not None and inner.is_closed:
+                inner = inner.around
             while around is not None and around.is_closed:  # ended before this one
                 before, around = around.before, around.around
+            goes_on = inner is not block
         finally:
-            if innermost is block:  # else an inner block goes on, and restores the mark at its end
+            if not goes_on:
                 set_mark(before)
                 _innermost.set(around)
 

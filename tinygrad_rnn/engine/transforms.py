@@ -7,9 +7,9 @@ whose variable is whose.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -24,21 +24,18 @@ from tinygrad_rnn.engine.trees import Tree, flatten, unflatten
 Argnums: TypeAlias = int | str | Sequence[int | str]
 
 
-class Calls(threading.local):
-    """How many functions this thread is differentiating at the moment, one within the other."""
-
-    depth = 0
-
-    @contextmanager
-    def inside(self) -> Iterator[None]:
-        self.depth += 1
-        try:
-            yield
-        finally:
-            self.depth -= 1
+_depth: ContextVar[int] = ContextVar("depth", default=0)
+"""How many functions this context is differentiating at the moment, one within the other."""
 
 
-calls = Calls()
+@contextmanager
+def _differentiating() -> Iterator[None]:
+    before = _depth.get()
+    try:
+        _depth.set(before + 1)
+        yield
+    finally:
+        _depth.set(before)
 
 
 def grad(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Tree]:
@@ -99,10 +96,10 @@ def vjp(f: Callable[..., Tree], *args: Tree) -> tuple[Tree, Callable[[Tree], tup
     (array([1., 5.]),)
     """
     ambient = current_mark()
-    enclosed = calls.depth > 0 or any(
+    enclosed = _depth.get() > 0 or any(
         isinstance(leaf, Tensor) and leaf.requires_grad for leaf in flatten(args)
     )
-    with marked(ambient or Mark()), calls.inside():
+    with marked(ambient or Mark()), _differentiating():
         variables = [_variable(leaf) for leaf in flatten(args)]
         output = f(*unflatten(args, iter(variables)))
     results = [leaf if isinstance(leaf, Tensor) else Tensor(leaf) for leaf in flatten(output)]
