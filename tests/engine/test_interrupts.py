@@ -114,6 +114,8 @@ def is_free(lock):
     return taken[0]
 
 
+# In a weak reference's callback or in __del__ Python prints the exception, and goes on.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("work", WORK)
 def test_everything_is_as_it_was(work):
     within, nodes = duration(work), [tensor._node for tensor in (*many, *parameters)]

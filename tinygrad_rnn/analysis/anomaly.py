@@ -59,12 +59,14 @@ def anomaly(infinite: bool = True) -> Iterator[None]:
     """
     watch = Watch(_not_finite if infinite else np.isnan)
     mark = current_mark()
+    errors = np.geterr()
     ignored = np.errstate(over="ignore", divide="ignore", invalid="ignore")
-    with marked(mark and mark.watched_by(watch)), ignored:
-        try:
+    try:
+        with marked(mark and mark.watched_by(watch)), ignored:
             yield
-        finally:
-            watch.is_open = False
+    finally:
+        watch.is_open = False
+        np.seterr(**errors)  # once more: Ctrl-C may have kept errstate from it
 
 
 def _not_finite(array: Array) -> Array:

@@ -7,8 +7,7 @@ whose variable is whose.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from typing import Any, TypeAlias
 
@@ -26,16 +25,6 @@ Argnums: TypeAlias = int | str | Sequence[int | str]
 
 _depth: ContextVar[int] = ContextVar("depth", default=0)
 """How many functions this context is differentiating at the moment, one within the other."""
-
-
-@contextmanager
-def _differentiating() -> Iterator[None]:
-    before = _depth.get()
-    try:
-        _depth.set(before + 1)
-        yield
-    finally:
-        _depth.set(before)
 
 
 def grad(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Tree]:
@@ -96,12 +85,17 @@ def vjp(f: Callable[..., Tree], *args: Tree) -> tuple[Tree, Callable[[Tree], tup
     (array([1., 5.]),)
     """
     ambient = current_mark()
-    enclosed = _depth.get() > 0 or any(
+    depth = _depth.get()
+    enclosed = depth > 0 or any(
         isinstance(leaf, Tensor) and leaf.requires_grad for leaf in flatten(args)
     )
-    with marked(ambient or Mark()), _differentiating():
-        variables = [_variable(leaf) for leaf in flatten(args)]
-        output = f(*unflatten(args, iter(variables)))
+    try:
+        _depth.set(depth + 1)
+        with marked(ambient or Mark()):
+            variables = [_variable(leaf) for leaf in flatten(args)]
+            output = f(*unflatten(args, iter(variables)))
+    finally:
+        _depth.set(depth)
     results = [leaf if isinstance(leaf, Tensor) else Tensor(leaf) for leaf in flatten(output)]
     tracked = [result for result in results if result.requires_grad]
     nodes, is_open = between(

@@ -315,8 +315,9 @@ class Run:
         return result
 
     def __del__(self) -> None:
-        if self.space is not None:
-            self.space.busy = False
+        space = getattr(self, "space", None)  # none, if making it was interrupted
+        if space is not None:
+            space.busy = False
 
 
 def forget(owner: weakref.ref[Run], adjoint: weakref.ref[Any]) -> None:
