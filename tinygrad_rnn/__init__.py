@@ -17,6 +17,7 @@ from tinygrad_rnn.derivatives.functions import (
 )
 from tinygrad_rnn.engine import operators as operators
 from tinygrad_rnn.engine.gradients import contributions, gradients, tape
+from tinygrad_rnn.engine.lost_gradients import GradientLostWarning
 from tinygrad_rnn.engine.memory import keep_freed_memory
 from tinygrad_rnn.engine.recording import no_grad, scope, step
 from tinygrad_rnn.engine.table import derivative
@@ -49,6 +50,7 @@ __all__ = [
     "AdamW",
     "Full",
     "GRUCell",
+    "GradientLostWarning",
     "LSTMCell",
     "RMSProp",
     "RNNCell",

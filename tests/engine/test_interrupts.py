@@ -13,9 +13,8 @@ import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.engine import transforms
 from tinygrad_rnn.engine.collector import AT_REST, without_collection
-from tinygrad_rnn.engine.recording import UNMARKED, _innermost, current_mark
+from tinygrad_rnn.engine.recording import UNMARKED, _innermost, current_mark, depth
 from tinygrad_rnn.engine.substitution import contents_lock, substituted
 
 pytestmark = pytest.mark.skipif(
@@ -131,7 +130,7 @@ def test_everything_is_as_it_was(work):
             continue
         hits += 1
         assert gc.isenabled() and gc.get_threshold() == threshold
-        assert current_mark() is UNMARKED and transforms._depth.get() == 0
+        assert current_mark() is UNMARKED and depth.get() == 0
         assert _innermost.get() is None or _innermost.get().is_closed
         assert np.geterr() == errors
         assert all(t._node is n for t, n in zip((*many, *parameters), nodes, strict=True))

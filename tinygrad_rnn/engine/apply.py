@@ -6,6 +6,7 @@ node. Ufuncs of one or two operands and plain indexing take a short way: `fast_p
 
 from __future__ import annotations
 
+import functools
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -155,6 +156,15 @@ def _without_rule(function: Callable[..., Any], args: Sequence[Any], kwargs: dic
         raise without_rule(function)
     refuse_unread(composed, function, args, kwargs)
     return composed(*args, **kwargs)
+
+
+def _has_its_own_way(kind: type) -> bool:
+    return hasattr(kind, "__array_ufunc__") and not hasattr(kind, "__array_function__")
+
+
+has_its_own_way: Callable[[type], bool] = functools.cache(_has_its_own_way)
+"""Whether objects of a type answer ufuncs themselves and are no arrays that could be inside a
+Tensor, such as xarray's DataArray or a Series of pandas: they go first (NEP 13)."""
 
 
 def _is_tracked(args: Sequence[Any], kwargs: dict[str, Any]) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_rnn.engine.apply import not_of_floats
+from tinygrad_rnn.engine.apply import has_its_own_way, not_of_floats
 from tinygrad_rnn.engine.graph import Node
 from tinygrad_rnn.engine.recording import current_mark
 from tinygrad_rnn.engine.rules import Rule
@@ -22,6 +22,9 @@ FAST_PATHS: dict[Callable[..., Any], Callable[..., Any]] = {}
 """Functions whose calls are written out. `operators.py` fills it from the table, and keeps it."""
 
 DOUBLE, SINGLE = np.dtype(np.float64), np.dtype(np.float32)
+
+USUAL = frozenset({np.ndarray, float, int, np.float64, np.float32})
+"""Types of plain operands."""
 
 _new = object.__new__
 
@@ -60,21 +63,25 @@ def unary(rule: Rule) -> Callable[[Any], Tensor]:
     return call
 
 
-def binary(rule: Rule) -> Callable[[Any, Any], Tensor]:
+def binary(rule: Rule) -> Callable[[Any, Any], Any]:
     """`(x1, x2) -> function(x1, x2)`, recorded; either may be a plain array or number."""
     function, compute = rule.function, rule.compute
     kinds = [(a, b) for a in range(3) for b in range(3)]
     edges_of = [rule.edges_for(pair) if 2 in pair else None for pair in kinds]
 
-    def call(x1: Any, x2: Any) -> Tensor:
+    def call(x1: Any, x2: Any) -> Any:
         kind = 0
         a1, a2 = x1, x2
         if type(x1) is Tensor:
             a1 = x1._data
             kind = 6 if x1._requires_grad else 3
+        elif type(x1) not in USUAL and has_its_own_way(type(x1)):
+            return NotImplemented
         if type(x2) is Tensor:
             a2 = x2._data
             kind += 2 if x2._requires_grad else 1
+        elif type(x2) not in USUAL and has_its_own_way(type(x2)):
+            return NotImplemented
         result = _new(Tensor)
         y = result._data = compute(a1, a2)
         mark = current_mark()
@@ -82,7 +89,7 @@ def binary(rule: Rule) -> Callable[[Any, Any], Tensor]:
         if edges is not None and mark is not None:
             dtype = y.dtype
             if dtype is not SINGLE and dtype is not DOUBLE and dtype.kind != "f":  # complex
-                return not_of_floats(function, y)  # type: ignore[no-any-return]
+                return not_of_floats(function, y)
             result._requires_grad = True
             result._node = Node(function, edges(x1, x2, a1, a2, y), y.shape, dtype, mark)
         else:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_rnn.engine.apply import PLAIN, apply
+from tinygrad_rnn.engine.apply import PLAIN, apply, has_its_own_way
 from tinygrad_rnn.engine.fast_path import FAST_PATHS, fast_path
 from tinygrad_rnn.engine.graph import Array
 from tinygrad_rnn.engine.rules import Rule
@@ -25,8 +25,12 @@ def array_ufunc(self: Tensor, ufunc: np.ufunc, method: str, *args: Any, **kwargs
     """What NumPy asks for a ufunc (NEP 13)."""
     if method == "__call__":
         call = None if kwargs else FAST_PATHS.get(ufunc)
-        return apply(ufunc, args, kwargs) if call is None else call(*args)
-    return apply(getattr(ufunc, method), args, kwargs)
+        if call is not None:
+            return call(*args)
+    if any(has_its_own_way(type(x)) for x in (*args, *kwargs.values())):
+        return NotImplemented
+    function = ufunc if method == "__call__" else getattr(ufunc, method)
+    return apply(function, args, kwargs)
 
 
 def array_function(
@@ -89,7 +93,7 @@ def take_short_way(function: Any, rule: Rule) -> None:
         FAST_PATHS[function] = call
     if function in OPERATORS:
         name = OPERATORS[function]
-        binary = call or (lambda x1, x2: apply(function, (x1, x2)))
+        binary = call or (lambda x1, x2: array_ufunc(x1, function, "__call__", x1, x2))
         setattr(Tensor, f"__{name}__", binary)
         setattr(Tensor, f"__i{name}__", binary)
         setattr(Tensor, f"__r{name}__", lambda x2, x1: binary(x1, x2))

@@ -58,6 +58,10 @@ set_mark = _mark.set
 """Change the mark of this context. Whoever does so restores it in a `finally` of his own."""
 
 
+depth: ContextVar[int] = ContextVar("depth", default=0)
+"""How many functions this context is differentiating at the moment, one within the other."""
+
+
 class Block:
     """An open `with` block: the mark before it, and the block around it."""
 

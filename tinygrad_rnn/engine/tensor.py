@@ -18,6 +18,7 @@ import numpy as np
 from tinygrad_rnn.engine.array_methods import ArrayMethods
 from tinygrad_rnn.engine.errors import refuse_gradient_of
 from tinygrad_rnn.engine.graph import Array, Leaf, Node
+from tinygrad_rnn.engine.lost_gradients import warn_of_lost_gradient
 
 
 class Tensor(ArrayMethods):
@@ -294,6 +295,8 @@ class Tensor(ArrayMethods):
         return bool(self._data)
 
     def __float__(self) -> float:
+        if self._requires_grad:
+            warn_of_lost_gradient(self)
         return float(self.item())
 
     def __int__(self) -> int:

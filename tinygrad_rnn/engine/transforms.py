@@ -8,23 +8,18 @@ whose variable is whose.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextvars import ContextVar
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from tinygrad_rnn.engine.backward import reverse_pass
 from tinygrad_rnn.engine.gradients import between
-from tinygrad_rnn.engine.recording import Mark, current_mark, marked
+from tinygrad_rnn.engine.recording import Mark, current_mark, depth, marked
 from tinygrad_rnn.engine.table import derivative, plain
 from tinygrad_rnn.engine.tensor import Tensor
 from tinygrad_rnn.engine.trees import Tree, flatten, unflatten
 
 Argnums: TypeAlias = int | str | Sequence[int | str]
-
-
-_depth: ContextVar[int] = ContextVar("depth", default=0)
-"""How many functions this context is differentiating at the moment, one within the other."""
 
 
 def grad(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Tree]:
@@ -85,17 +80,17 @@ def vjp(f: Callable[..., Tree], *args: Tree) -> tuple[Tree, Callable[[Tree], tup
     (array([1., 5.]),)
     """
     ambient = current_mark()
-    depth = _depth.get()
-    enclosed = depth > 0 or any(
+    level = depth.get()
+    enclosed = level > 0 or any(
         isinstance(leaf, Tensor) and leaf.requires_grad for leaf in flatten(args)
     )
     try:
-        _depth.set(depth + 1)
+        depth.set(level + 1)
         with marked(ambient or Mark()):
             variables = [_variable(leaf) for leaf in flatten(args)]
             output = f(*unflatten(args, iter(variables)))
     finally:
-        _depth.set(depth)
+        depth.set(level)
     results = [leaf if isinstance(leaf, Tensor) else Tensor(leaf) for leaf in flatten(output)]
     tracked = [result for result in results if result.requires_grad]
     nodes, is_open = between(

@@ -1,0 +1,111 @@
+"""Where a plain number is taken out of a Tensor, and its gradient stays behind."""
+
+import math
+import operator
+import statistics
+import warnings
+
+import numpy as np
+import pytest
+
+import tinygrad_rnn as tg
+
+
+def number():
+    return tg.Tensor(2.0, requires_grad=True, name="t")
+
+
+array = np.zeros(3)
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda t: operator.setitem(array, 0, t),
+        lambda t: array.fill(t),
+        lambda t: math.exp(t),
+        lambda t: np.float64(t),
+        lambda t: np.fromiter([t], np.float64),
+        lambda t: statistics.fmean([t, t]),
+    ],
+)
+def test_a_plain_number_loses_the_gradient(ask):
+    ask(tg.Tensor(2.0))  # which needs none
+    with tg.no_grad():
+        ask(number())
+    with pytest.warns(tg.GradientLostWarning, match=r"t of shape \(\) needs a gradient"):
+        ask(number())
+    with pytest.warns(tg.GradientLostWarning):
+        tg.grad(lambda t: t * np.asarray(ask(t + 0) or 1.0))(3.0)
+
+
+def test_what_says_that_it_is_meant():
+    t = number()
+    loss = t * 2
+    assert float(loss) == loss.item() == 4.0 and complex(loss) == 4.0
+    assert f"{loss:.1f}" == "4.0" and bool(loss) and int(loss) == 4
+    assert exec_without_source("result = float(t)", t) == 2.0
+
+
+def exec_without_source(code, t):
+    names = {"t": t}
+    exec(compile(code, "<nowhere>", "exec"), names)
+    return names["result"]
+
+
+def test_it_is_not_meant_where_a_derivative_is_computed():
+    with pytest.warns(tg.GradientLostWarning):
+        assert tg.grad(lambda x: x * float(x))(3.0) == 3.0  # not 6
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", tg.GradientLostWarning)
+        with pytest.raises(tg.GradientLostWarning):
+            tg.grad(lambda x: x * math.sqrt(x))(4.0)
+
+
+def test_whole_arrays_are_refused():
+    v = tg.Tensor([1.0, 2.0], requires_grad=True)
+    for ask in (lambda: np.vectorize(math.exp)(v), lambda: operator.setitem(array, slice(2), v)):
+        with pytest.raises(TypeError, match="plain array would lose it"):
+            ask()
+
+
+class Labelled:
+    """Like xarray's DataArray: it holds arrays, and answers ufuncs itself."""
+
+    def __init__(self, inside):
+        self.inside = inside
+
+    def __array_ufunc__(self, ufunc, method, *args, **kwargs):
+        inside = [a.inside if isinstance(a, Labelled) else a for a in args]
+        return Labelled(getattr(ufunc, method)(*inside, **kwargs))
+
+    def __mul__(self, other):
+        return np.multiply(self, other)
+
+    def __rmul__(self, other):
+        return np.multiply(other, self)
+
+    def __rfloordiv__(self, other):
+        return np.floor_divide(other, self)
+
+
+class Private:
+    __array_ufunc__ = None
+
+    def __radd__(self, other):
+        return "mine"
+
+    def __rmatmul__(self, other):
+        return "mine"
+
+
+def test_arrays_with_a_way_of_their_own_go_first():
+    w = tg.Tensor([1.0, 2.0], requires_grad=True)
+    labelled = Labelled(np.array([3.0, 4.0]))
+    for product in (w * labelled, labelled * w, np.multiply(w, labelled)):
+        assert isinstance(product, Labelled)
+        assert tg.gradients(np.sum(product.inside), [w])[0].tolist() == [3.0, 4.0]
+    assert isinstance(tg.Tensor([7.0]) // labelled, Labelled)
+    assert w + Private() == "mine" and w @ Private() == "mine"
+    with pytest.raises(TypeError, match="unsupported operand"):
+        w - Private()
