@@ -14,12 +14,11 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-NOTHING: Mapping[str, Any] = MappingProxyType({})
+from tinygrad_rnn.compiler.operations import OUT_ONLY
 
 Type = tuple[tuple[int, ...], np.dtype[Any]]
 """The shape and the dtype of an array."""
@@ -49,7 +48,7 @@ class Value:
     name: str = ""
     function: Callable[..., Any] | None = None
     args: tuple[Any, ...] = ()
-    kwargs: Mapping[str, Any] = NOTHING
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
     results: tuple[Type, ...] | None = None
     operands: tuple[Value, ...] = field(init=False, repr=False)
 
@@ -286,15 +285,21 @@ class View:
     """Another way to look at an array, without copying a number.
 
     kind: "index", with a basic index (integers, slices of constants, None, Ellipsis); "transpose",
-        with the order of all axes; "reshape", with a shape that may have one −1; "broadcast", with
-        a shape that may have `T` as its first entry.
+        with the order of all axes; "reshape" and "broadcast", with a shape that may have `T` as its
+        first entry, and for "reshape" may be (−1, n): rows.
 
     A view of a `GIVEN` array may be a copy, where its strides allow no other way. For all others it
     is a view of a contiguous array, or of a view of one.
+
+    before: the shape that is broadcast, of one step.
     """
 
     kind: str
     argument: tuple[Any, ...]
+    before: tuple[int, ...] = ()
+
+    def __hash__(self) -> int:
+        return hash((self.kind, repr(self.argument)))  # before Python 3.12 a slice has none
 
     def of(self, array: Any, steps: int = 0) -> Any:
         """The view of an array. steps: the number of steps, for `T`."""
@@ -302,9 +307,8 @@ class View:
             return array[self.argument]
         if self.kind == "transpose":
             return array.transpose(self.argument)
-        if self.kind == "reshape":
-            return array.reshape(self.argument)
-        return np.broadcast_to(array, tuple([steps if n is T else n for n in self.argument]))
+        shape = tuple([steps if n is T else n for n in self.argument])
+        return array.reshape(shape) if self.kind == "reshape" else np.broadcast_to(array, shape)
 
 
 class When(enum.Enum):
@@ -367,9 +371,9 @@ class Instr:
     args, kwargs: what stands there is a `Ref`, or a constant: a number, a dtype, a string, None, an
         index, `T`; or a tuple, list, dict or slice of such. A `Ref` without axes is an array, too.
     out: where the result goes; for a call of several results a tuple, one `Ref` each.
-        A `RESULT` buffer is what the function returns. Any other one is written to: with the
-        argument `out` for functions that have one (see `operations.takes_out`), otherwise by
-        `np.copyto(out, result)`. `operations.copy` and `add_at` only write.
+        A `RESULT` buffer is what the function returns (see `binds`). Any other one is written to:
+        with the argument `out` for functions that have one (see `operations.takes_out`), otherwise
+        by `np.copyto(out, result)`. `operations.copy` and `add_at` only write.
         The output may be an operand as well: only for elementwise functions, with the same views.
     guard: the call is only made if the caller gives this array, and not None or the number 0.
     comment: what it is in the notation of the textbook.
@@ -381,7 +385,7 @@ class Instr:
     function: Callable[..., Any]
     args: tuple[Any, ...]
     out: Ref | tuple[Ref, ...]
-    kwargs: Mapping[str, Any] = NOTHING
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
     guard: Ref | None = None
     comment: str = ""
 
@@ -392,6 +396,15 @@ class Instr:
 
     def writes(self) -> tuple[Ref, ...]:
         return self.out if isinstance(self.out, tuple) else (self.out,)
+
+    def binds(self) -> bool:
+        """Whether the result is what the function returns, and no array is written to: for a
+        `RESULT` buffer as a whole, unless it is an operand, too."""
+        outs, read = self.writes(), {ref.buffer for ref in self.reads()}
+        return self.function not in OUT_ONLY and all(
+            out.buffer.storage is Storage.RESULT and not out.views and out.buffer not in read
+            for out in outs
+        )
 
 
 @dataclass(frozen=True)
@@ -459,6 +472,9 @@ class Program:
         not None, each link that has axes is multiplied by it, row by row. The instruction
         `operations.over_lanes` in `entry` is the sum of a link over the lanes that are alive at
         the first step.
+    outputs: the places of the parts of the state that no step reads. output_grads: the places of
+        those whose gradient the outputs give, so that the caller may give None. differentiated: for
+        each part of the state whether it has a gradient.
     """
 
     title: str
@@ -477,6 +493,9 @@ class Program:
     entry: tuple[Instr, ...] = ()
     block_entry: tuple[Instr, ...] = ()
     windows: bool = False
+    outputs: frozenset[int] = frozenset()
+    output_grads: frozenset[int] = frozenset()
+    differentiated: tuple[bool, ...] = ()
 
     def step_bytes(self) -> int:
         """The bytes of all buffers for one more step, views of it counted in."""

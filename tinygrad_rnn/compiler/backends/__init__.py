@@ -1,1 +1,1 @@
-"""Back ends: a program in another form than NumPy source."""
+"""Back ends: each makes the two functions of a `Program`, `forward` and `backward`."""

@@ -18,7 +18,14 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 import tinygrad_rnn
-from tinygrad_rnn.compiler.emitter.losses import cross_entropies, cross_entropy_gradient
+from tinygrad_rnn.compiler.operations import (
+    added_at,
+    astype,
+    cross_entropies,
+    cross_entropy_gradient,
+    filled,
+    placed,
+)
 from tinygrad_rnn.engine.tensor import Tensor
 
 PACKAGE = os.path.dirname(tinygrad_rnn.__file__) + os.sep
@@ -86,29 +93,6 @@ def mapped(tree: Any, leaf: Callable[[Any], Any]) -> Any:
     if isinstance(tree, dict):
         return {key: mapped(branch, leaf) for key, branch in tree.items()}
     return leaf(tree)
-
-
-def astype(x: Any, dtype: Any) -> Any:
-    return x.astype(dtype)
-
-
-def placed(total: Any, index: Any, values: Any) -> Any:
-    """`total` with `values` written at the index: what `total[index] = values` leaves behind."""
-    total = total.copy()
-    total[index] = values
-    return total
-
-
-def added_at(total: Any, index: Any, values: Any) -> Any:
-    """`total` with `values` added up at the index, repeated places too."""
-    total = total.copy()
-    np.add.at(total, index, values)
-    return total
-
-
-def filled(shape: Any, value: Any, dtype: Any) -> Any:
-    """A constant array."""
-    return np.full(shape, value, dtype)
 
 
 class TraceError(TypeError):

@@ -1,25 +1,30 @@
-"""Walking over the values of a trace, and exchanging some of them."""
+"""Walking over the values of a step graph, and exchanging some of them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from tinygrad_rnn.compiler.frontend.tracer import Value, mapped
-
-if TYPE_CHECKING:
-    from tinygrad_rnn.compiler.frontend.trace import Trace
-
-GROUPS = ("results", "state_gradients", "input_gradients", "parameter_gradients")
-"""The outputs of a trace."""
+from tinygrad_rnn.compiler.ir import StepGraph, Value, mapped
 
 
-def ordered(outputs: list[Value]) -> list[Value]:
+class Node(Protocol):
+    """A value of a step graph, or of a trace."""
+
+    @property
+    def operands(self) -> Sequence[Any]: ...
+
+
+N = TypeVar("N", bound=Node)
+
+
+def ordered(outputs: Iterable[N]) -> list[N]:
     """All values that the outputs depend on, each after its operands. Iterative."""
-    done: dict[Value, None] = {}
-    waiting: list[tuple[Value, bool]] = [(v, False) for v in reversed(outputs)]
+    done: dict[N, None] = {}
+    waiting: list[tuple[N, bool]] = [(v, False) for v in reversed(list(outputs))]
     while waiting:
         value, ready = waiting.pop()
         if value in done:
@@ -32,28 +37,74 @@ def ordered(outputs: list[Value]) -> list[Value]:
     return list(done)
 
 
-def rewritten(value: Value, new: dict[Value, Value]) -> Value:
+def rewritten(value: Value, new: Mapping[Value, Value]) -> Value:
     """The value with its operands exchanged; itself, if they are the same."""
     if all(new[v] is v for v in value.operands):
         return value
-    args, kwargs = mapped((value.args, value.kwargs), lambda leaf: exchanged(leaf, new))
-    return Value(value.sample, value.name, value.function, args, kwargs)
+    args, kwargs = mapped((value.args, dict(value.kwargs)), lambda leaf: exchanged(leaf, new))
+    return replace(value, args=args, kwargs=kwargs)
 
 
-def exchanged(leaf: Any, new: dict[Value, Value]) -> Any:
-    if isinstance(leaf, slice):
-        return slice(*(exchanged(part, new) for part in (leaf.start, leaf.stop, leaf.step)))
-    return new[leaf] if isinstance(leaf, Value) else leaf
+def exchanged(leaf: Any, new: Mapping[Value, Value]) -> Any:
+    return new.get(leaf, leaf) if isinstance(leaf, Value) else leaf
+
+
+def substituted(graph: StepGraph, new: Mapping[Value, Value]) -> StepGraph:
+    """The graph with other values in the place of its outputs; `new` has rewritten all of them."""
+
+    def of(values: tuple[Any, ...]) -> tuple[Any, ...]:
+        return tuple(v if v is None else new.get(v, v) for v in values)
+
+    return replace(
+        graph,
+        results=of(graph.results),
+        state_gradients=of(graph.state_gradients),
+        input_gradients=of(graph.input_gradients),
+        parameter_gradients=of(graph.parameter_gradients),
+        output_grads={n: new.get(v, v) for n, v in graph.output_grads.items()},
+        fused_adjoints={
+            n: replace(
+                fused,
+                row=new.get(fused.row, fused.row),
+                matrix=new.get(fused.matrix, fused.matrix),
+                appended=new.get(fused.appended, fused.appended),
+            )
+            for n, fused in graph.fused_adjoints.items()
+        },
+    )
+
+
+def exchange(graph: StepGraph, some: Mapping[Value, Value]) -> StepGraph:
+    """The graph with these values exchanged, and all that is computed from them made anew."""
+    new: dict[Value, Value] = {}
+    for value in ordered(graph.outputs()):
+        new[value] = some[value] if value in some else rewritten(value, new)
+    return substituted(graph, new)
+
+
+def call(function: Callable[..., Any] | None, *args: Any, name: str = "", **kwargs: Any) -> Value:
+    """A new value. Its shape and dtype are those that NumPy gives for arrays of ones."""
+    assert function is not None
+    with np.errstate(all="ignore"):
+        array = function(*mapped(args, stand_in), **kwargs)
+    return Value(np.shape(array), np.asarray(array).dtype, name, function, args, kwargs)
+
+
+def stand_in(leaf: Any) -> Any:
+    """An array of a value's shape and dtype."""
+    return np.broadcast_to(np.ones((), leaf.dtype), leaf.shape) if isinstance(leaf, Value) else leaf
 
 
 def identity(leaf: Any) -> Any:
     """What makes two arguments the same."""
     if isinstance(leaf, tuple | list):
         return (type(leaf), *map(identity, leaf))
-    if isinstance(leaf, dict):
+    if isinstance(leaf, Mapping):
         return tuple((key, identity(part)) for key, part in leaf.items())
     if isinstance(leaf, Value | np.ndarray):
         return id(leaf)
+    if isinstance(leaf, slice):
+        return (slice, identity((leaf.start, leaf.stop, leaf.step)))
     return (type(leaf), repr(leaf))
 
 
@@ -66,27 +117,25 @@ def reached(values: list[Value], start: Iterable[Value | None]) -> set[Value]:
     return found
 
 
-def computed(function: Any, left: Any, right: Any) -> Value:
-    samples = [v.sample if isinstance(v, Value) else v for v in (left, right)]
-    return Value(function(*samples), "", function, (left, right))
-
-
 def total(terms: list[Any]) -> Any:
     result = terms[0]
     for term in terms[1:]:
-        result = computed(np.add, result, term)
+        result = call(np.add, result, term)
     return result
 
 
-def unread(trace: Trace) -> set[Value]:
+def unread(graph: StepGraph) -> set[Value]:
     """The parts of the state that no step reads: outputs."""
-    groups = (getattr(trace, group) for group in GROUPS)
-    read = ordered([v for group in groups for v in group if v is not None])
-    return set(trace.states) - set(read)
+    return set(graph.states) - set(ordered(graph.outputs()))
 
 
-def recurring(trace: Trace) -> list[Value]:
+def recurring(graph: StepGraph) -> list[Value]:
     """What the next state is computed from."""
-    outputs = unread(trace)
-    pairs = zip(trace.states, trace.results, strict=True)
+    outputs = unread(graph)
+    pairs = zip(graph.states, graph.results, strict=True)
     return ordered([result for state, result in pairs if state not in outputs])
+
+
+def among(leaf: Any, values: Iterable[Value]) -> bool:
+    """Whether an argument, which may be a plain number or array, is one of the values."""
+    return isinstance(leaf, Value) and leaf in values

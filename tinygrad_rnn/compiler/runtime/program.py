@@ -8,14 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_rnn.compiler.emitter.emit import Emitter
-from tinygrad_rnn.compiler.emitter.layout import page
+from tinygrad_rnn.compiler.backends import numpy_source
 from tinygrad_rnn.compiler.frontend.captures import Captures
+from tinygrad_rnn.compiler.frontend.freeze import frozen
 from tinygrad_rnn.compiler.frontend.request import Sequence
 from tinygrad_rnn.compiler.frontend.trace import trace
-from tinygrad_rnn.compiler.passes.joining import carry
-from tinygrad_rnn.compiler.passes.outputs import gather
-from tinygrad_rnn.compiler.passes.simplify import simplify
+from tinygrad_rnn.compiler.pipeline import compiled
 from tinygrad_rnn.compiler.runtime.plan import Plan, planned
 from tinygrad_rnn.compiler.runtime.workspace import Workspace
 from tinygrad_rnn.engine.tensor import Tensor
@@ -47,24 +45,19 @@ class Program:
             [needs(x) for x in sequence.input_parts],
             (sequence.input_names, [identifier(name) for name in self.names]),
         )
-        step.loss_alone = sequence.loss_alone
-        simplify(step)
         windows = isinstance(sequence.truncation, Windows)
-        if not windows:
-            gather(step)
-            carry(step)
-        emitter = Emitter(step, windows)
+        graph = frozen(step, sequence.loss_alone, windows)
+        self.program = program = compiled(graph, sequence.title())
         given = [*sequence.state_parts, *sequence.input_parts, *captured.arrays]
         count, inputs = len(sequence.state_parts), len(list(parts(sequence.xs)))
-        unread = {n for n, state in enumerate(step.states) if state in emitter.outputs}
         plain = dict(enumerate(sequence.input_names[:inputs], count))
         self.arguments = [
-            (i, needs(tensor) and text != "None", None if type(tensor) is Tensor else plain[i])
-            for i, (tensor, text) in enumerate(zip(given, emitter.returned, strict=True))
-            if (type(tensor) is Tensor or i in plain) and i not in unread
+            (i, needs(tensor) and ref is not None, None if type(tensor) is Tensor else plain[i])
+            for i, (tensor, ref) in enumerate(zip(given, program.backward.result, strict=True))
+            if (type(tensor) is Tensor or i in plain) and i not in program.outputs
         ]
         self.wanted = [i for i, wanted, _ in self.arguments if wanted]
-        self.source = page(emitter, sequence.title())
+        self.source = numpy_source.source(program)
         self.filename = f"<scan {id(self)}>"
         linecache.cache[self.filename] = (
             len(self.source),
@@ -78,15 +71,15 @@ class Program:
         self.make = namespace["program"]
         self.spaces: dict[Plan, list[Workspace]] = {}
         self.plans: dict[Any, Plan] = {}  # made so far, by the options
-        self.layouts = emitter.layouts
-        self.added = frozenset(step.added)
-        self.states = [(state.shape, state.dtype) for state in step.states]
+        self.layouts = list(program.layouts)
+        self.added = program.output_grads
+        self.states = [(state.shape, state.dtype) for state in graph.states]
         self.nothing = [Tensor(np.zeros(shape, dtype)) for shape, dtype in self.states]
-        self.needs = [adjoint is not None for adjoint in step.adjoints]
-        self.outputs_last = step.states[-1] in emitter.outputs
+        self.needs = list(program.differentiated)
+        self.outputs_last = len(graph.states) - 1 in program.outputs
         # For planning: the bytes that a state takes, and all buffers of one more step.
-        self.state_bytes = sum(np.asarray(v.sample).nbytes for v in step.states)
-        self.step_bytes = self.state_bytes + emitter.step_bytes()
+        self.state_bytes = sum(state.nbytes for state in graph.states)
+        self.step_bytes = self.state_bytes + program.step_bytes()
 
     def complete(self, sequence: Sequence) -> None:
         """Give the outputs a value to begin with, which nobody reads."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_rnn.compiler.emitter.rows import Layout
+from tinygrad_rnn.compiler.ir import Layout
 from tinygrad_rnn.compiler.runtime.checkpoint import Advance, schedule
 from tinygrad_rnn.compiler.runtime.plan import Plan
 from tinygrad_rnn.engine.graph import Array

@@ -7,23 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_rnn.compiler.frontend.trace import Trace
-from tinygrad_rnn.compiler.frontend.tracer import Value, added_at, filled, placed
-from tinygrad_rnn.compiler.passes.rewrite import ordered, rewritten
+from tinygrad_rnn.compiler.ir import StepGraph, Value
+from tinygrad_rnn.compiler.operations import added_at, assembled, filled, placed
+from tinygrad_rnn.compiler.passes.rewrite import ordered, rewritten, substituted
 from tinygrad_rnn.derivatives.indexing import is_basic
 
 
-def assembled(shape: Any, dtype: Any, indices: Any, parts: Any) -> Any:
-    """An array put together from its parts, zero where there is none."""
-    total = np.zeros(shape, dtype)
-    for index, part in zip(indices, parts, strict=True):
-        total[index] = part
-    return total
-
-
-def assembling(outputs: list[Value], trace: Trace) -> dict[Value, Value]:
+def assemble(graph: StepGraph) -> StepGraph:
+    """0 + part is the part, and zeros[i] ← a plus zeros[j] ← b, apart from each other, is one array
+    in which each is written in its place."""
     new: dict[Value, Value] = {}
-    for old in ordered(outputs):
+    for old in ordered(graph.outputs()):
         value = rewritten(old, new) if old.function is not None else old
         if value.function is np.add:
             left, right = value.args
@@ -34,6 +28,7 @@ def assembling(outputs: list[Value], trace: Trace) -> dict[Value, Value]:
                     and is_zeros(zeros.args[0])
                     and isinstance(part, Value)
                     and part.shape == value.shape
+                    and part.dtype == value.dtype
                 ):
                     value = part
                     break
@@ -47,12 +42,12 @@ def assembling(outputs: list[Value], trace: Trace) -> dict[Value, Value]:
             if isinstance(part, Value):
                 value = assembly(value, (value.args[1],), [part])
         new[old] = value
-    return new
+    return substituted(graph, new)
 
 
 def assembly(value: Value, indices: tuple[Any, ...], parts: list[Value]) -> Value:
     args = (value.shape, value.dtype, tuple(indices), parts)
-    return Value(value.sample, value.name, assembled, args)
+    return Value(value.shape, value.dtype, value.name, assembled, args)
 
 
 def is_assembled(value: Any) -> bool:

@@ -1,0 +1,176 @@
+"""The plainest back end: instruction by instruction, as `ir` defines them.
+
+It is the definition of what a program means, and slow. Other back ends are compared with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+
+from tinygrad_rnn.compiler.ir import (
+    Buffer,
+    Instr,
+    Program,
+    Ref,
+    Storage,
+    T,
+    When,
+    mapped,
+)
+from tinygrad_rnn.compiler.operations import called, over_lanes, takes_out
+
+OWN = (Storage.STATE, Storage.KEPT, Storage.SCRATCH)
+
+
+def maker(program: Program) -> Callable[..., tuple[Any, Any]]:
+    """A function that makes the buffers for a number of steps, and returns `forward` and
+    `backward` on them. states: arrays for the states of all steps; empty: makes scratch arrays."""
+
+    def make(steps: int, *states: Any, empty: Any = np.empty) -> tuple[Any, Any]:
+        machine = Machine(program, steps, states, empty)
+        return machine.forward, machine.backward
+
+    return make
+
+
+class Machine:
+    """The buffers of a program for a number of steps.
+
+    arrays: by the buffer that has the memory. t, lane, seeded: where the loop is.
+    """
+
+    def __init__(self, program: Program, steps: int, states: tuple[Any, ...], empty: Any) -> None:
+        self.program, self.steps = program, steps
+        self.arrays: dict[Buffer, Any] = {}
+        self.t, self.seeded = 0, True
+        given = dict(zip(program.states, states, strict=False))
+        for buffer in program.buffers:
+            if buffer.root is buffer and buffer.storage in OWN:
+                array = given.get(buffer)
+                self.arrays[buffer] = self.new(buffer, empty) if array is None else array
+        self.run(program.setup)
+
+    def new(self, buffer: Buffer, empty: Any = np.empty) -> Any:
+        steps = () if buffer.time is None else (self.steps + buffer.time,)
+        make = empty if buffer.storage is Storage.SCRATCH else np.empty
+        array = make((*steps, *buffer.shape), buffer.dtype)
+        if buffer.fill is not None:
+            array[...] = buffer.fill
+        return array
+
+    def read(self, ref: Ref) -> Any:
+        """What a reference means now."""
+        if ref.seeded and not self.seeded:
+            return 0
+        array, offset = self.arrays[ref.buffer.root], ref.offset
+        if ref.when is When.ALL:
+            array = array[offset : offset + self.steps]
+        elif ref.when is not When.ALWAYS:
+            entry = {When.STEP: self.t, When.FIRST: 0, When.LAST: self.steps - 1}[ref.when]
+            array = array[entry + offset, ...]
+        for view in ref.views:
+            array = view.of(array, self.steps)
+        return array
+
+    def argument(self, leaf: Any) -> Any:
+        if isinstance(leaf, Ref):
+            return self.read(leaf)
+        return self.steps if leaf is T else leaf
+
+    def run(self, instrs: Iterable[Instr]) -> None:
+        for instr in instrs:
+            if instr.guard is not None and is_nothing(self.arrays[instr.guard.buffer]):
+                continue
+            args, kwargs = mapped((instr.args, dict(instr.kwargs)), self.argument)
+            outs = instr.writes()
+            if instr.function is over_lanes:
+                self.arrays[outs[0].buffer] = sum(self.links_at_first[instr.args[0].buffer])
+            elif instr.binds():
+                found = instr.function(*args, **kwargs)
+                results = found if isinstance(instr.out, tuple) else (found,)
+                for out, result in zip(outs, results, strict=True):
+                    self.arrays[out.buffer] = result
+            else:
+                written = tuple(map(self.read, outs))
+                target: Any = written if isinstance(instr.out, tuple) else written[0]
+                if takes_out(instr.function, instr.kwargs):
+                    called(instr.function, args, kwargs, target)
+                else:
+                    np.copyto(target, instr.function(*args, **kwargs))
+
+    def begin(self, buffers: Iterable[Buffer], arrays: Iterable[Any]) -> None:
+        """Take what the caller gives, and make what he keeps."""
+        self.arrays.update(zip(buffers, arrays, strict=True))
+        for buffer in self.program.buffers:
+            if buffer.storage is Storage.RETURNED:
+                self.arrays[buffer] = self.new(buffer)
+
+    def forward(self, *given: Any) -> tuple[Any, ...]:
+        program, sections = self.program, self.program.forward
+        self.begin((*program.initial, *program.inputs, *program.parameters), given)
+        self.run(sections.constants)
+        self.run(sections.before)
+        for t in range(self.steps):
+            self.t = t
+            self.run(sections.loop)
+        self.run(sections.after)
+        return tuple(self.read(ref) for ref in sections.result if ref is not None)
+
+    def backward(self, *given: Any, entering: str = "state") -> tuple[Any, ...]:
+        program, sections = self.program, self.program.backward
+        arguments = (*program.seeds, *program.inputs, *program.parameters)
+        if program.windows:
+            windows, number, *rest = given
+            given = tuple(rest)
+        else:
+            arguments = (*program.ends, *arguments)
+            if len(given) > len(arguments):
+                *rest, entering = given
+                given = tuple(rest)
+        self.begin(arguments, given)
+        self.run(sections.constants)
+        self.run(sections.before)
+        if program.windows:
+            self.loop_of_lanes(windows, number)
+        else:
+            for t in reversed(range(self.steps)):
+                self.t = t
+                self.run(sections.loop)
+        self.run(sections.after)
+        if entering:
+            self.run(program.block_entry if entering == "block" else program.entry)
+        states = len(program.states)
+        return tuple(
+            None if ref is None or (n < states and not entering) else self.read(ref)
+            for n, ref in enumerate(sections.result)
+        )
+
+    def loop_of_lanes(self, windows: Any, number: int) -> None:
+        """The loop back, at each step once for each lane that is alive."""
+        links = [link for link in self.program.links if link is not None]
+        lanes = [{link: self.new(link) for link in links} for _ in range(number)]
+        alive: Any = ()
+        for t, alive in zip(reversed(range(self.steps)), windows, strict=True):
+            self.t = t
+            for lane, start, seeded, cut in alive:
+                self.seeded = seeded
+                self.arrays.update(lanes[lane])
+                if start:
+                    for link in links:
+                        lanes[lane][link][...] = 0
+                self.run(self.program.backward.loop)
+                if cut is not None:
+                    for link in links:
+                        if link.shape:
+                            rows = cut.reshape(-1, *[1] * (len(link.shape) - 1))
+                            np.multiply(lanes[lane][link], rows, lanes[lane][link])
+        self.seeded = True
+        self.links_at_first = {link: [lanes[lane][link] for lane, *_ in alive] for link in links}
+
+
+def is_nothing(array: Any) -> bool:
+    """Whether the caller gives no array: None, or the number 0."""
+    return array is None or type(array) is int

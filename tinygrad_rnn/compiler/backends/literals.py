@@ -1,0 +1,82 @@
+"""Python source for calls and for what is no array."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tinygrad_rnn.compiler.ir import T
+from tinygrad_rnn.compiler.operations import astype, filled, path_of
+
+
+def literal(value: Any) -> str:
+    """The source of an argument that is no array of the program."""
+    if value is Ellipsis:
+        return "..."
+    if value is T:
+        return "T"
+    if isinstance(value, slice):
+        return f"slice({', '.join(map(literal, (value.start, value.stop, value.step)))})"
+    if isinstance(value, tuple):
+        return f"({', '.join(map(literal, value))}{',' if len(value) == 1 else ''})"
+    if isinstance(value, list):
+        return f"[{', '.join(map(literal, value))}]"
+    if isinstance(value, np.dtype):
+        return of_dtype(value)
+    if isinstance(value, type) and issubclass(value, np.generic):
+        return f"np.{value.__name__}"
+    if isinstance(value, np.generic):
+        return f"np.{value.dtype.name}({literal(value.item())})"
+    if isinstance(value, np.ndarray):
+        return f"np.array({literal(value.tolist())}, {literal(value.dtype)})"
+    if isinstance(value, complex) and not isinstance(value, float):
+        return f"complex({literal(value.real)}, {literal(value.imag)})"
+    if isinstance(value, float) and (value != value or value in (np.inf, -np.inf)):
+        return f"float({str(value)!r})"
+    if isinstance(value, type):
+        return value.__name__
+    return repr(value)
+
+
+def of_dtype(dtype: np.dtype[Any]) -> str:
+    plain = dtype.kind in "?bifcu" and dtype.isnative
+    return f"np.{dtype.name}" if plain else f"np.dtype({dtype.str!r})"
+
+
+def of_index(index: Any, name: Callable[[Any], str] = literal) -> str:
+    """What stands in the brackets of an index."""
+
+    def part(leaf: Any) -> str:
+        if not isinstance(leaf, slice):
+            return name(leaf)
+        ends = ["" if end is None else name(end) for end in (leaf.start, leaf.stop)]
+        return ":".join([*ends, *([] if leaf.step is None else [name(leaf.step)])])
+
+    if isinstance(index, tuple) and index:
+        return ", ".join(map(part, index))
+    return part(index)
+
+
+def expression(function: Any, args: Any, kwargs: Any, name: Callable[[Any], str]) -> str:
+    """The source of a call; name: the source of an argument, array or not."""
+    if function is operator.getitem:
+        return f"{name(args[0])}[{of_index(args[1], name)}]"
+    if function is np.reshape and len(args) == 2 and not kwargs:
+        shape = args[1] if isinstance(args[1], tuple) else (args[1],)
+        return f"{name(args[0])}.reshape({', '.join(map(literal, shape)) or '()'})"
+    if function is np.copy:
+        return f"{name(args[0])}.copy()"
+    if function is astype:
+        return f"{name(args[0])}.astype({literal(args[1])})"
+    if function is filled:
+        shape, value, dtype = args
+        return f"np.full({literal(shape)}, {literal(value)}, {literal(dtype)})"
+    if function is np.matmul and not kwargs:
+        return f"{name(args[0])} @ {name(args[1])}"
+    if function is np.dot and not kwargs:
+        return f"{name(args[0])}.dot({name(args[1])})"
+    options = [f"{key}={name(value)}" for key, value in kwargs.items()]
+    return f"{path_of(function)}({', '.join([*map(name, args), *options])})"

@@ -1,0 +1,537 @@
+"""A program as Python source that needs NumPy alone: what is run, and what a reader reads.
+
+`program(T)` makes the buffers for T steps, and the views of each step, once; it returns the two
+functions. Their loops go through views that exist already.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from tinygrad_rnn.compiler.backends.literals import expression, literal, of_index
+from tinygrad_rnn.compiler.ir import (
+    Buffer,
+    Instr,
+    Program,
+    Ref,
+    Storage,
+    View,
+    When,
+    leaves_of,
+)
+from tinygrad_rnn.compiler.lower import Names
+from tinygrad_rnn.compiler.operations import (
+    HELPERS,
+    OUT_LAST,
+    add_at,
+    copy,
+    is_elementwise,
+    over_lanes,
+    path_of,
+    takes_out,
+)
+from tinygrad_rnn.compiler.views import of_all_steps as batched_view
+
+OWN = (Storage.STATE, Storage.KEPT, Storage.SCRATCH)
+
+ROWS = '''
+def rows(a):
+    """The rows of all steps under one another."""
+    return a.reshape(-1, a.shape[-1])
+'''
+
+NUMBERS = '''
+def numbers(a):
+    """Each number of an array as an array to write to."""
+    return [a[t, ...] for t in range(len(a))]
+'''
+
+PRODUCTS = '''
+def products(a):
+    """The product of each step's array with a matrix, as a function."""
+    return [a_t.dot for a_t in a]
+'''
+
+
+def source(program: Program) -> str:
+    """The whole module."""
+    return Page(program).text()
+
+
+class Walk:
+    """What a loop goes through: arrays of all steps, each with the name of its step.
+
+    own: those of the program, whose views are made once. given: the caller's, and what a function
+    has made. calls: functions that have a short name in the loop.
+    """
+
+    def __init__(self) -> None:
+        self.own: dict[Ref, str] = {}
+        self.given: dict[Ref, str] = {}
+        self.calls: dict[str, None] = {}
+
+
+class Page:
+    """views: names of the views that are made once. factory: the lines that make them, and the
+    buffers. walk: of the loop that is being written, None outside of one."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.names = Names()
+        self.names.taken |= {buffer.name for buffer in program.buffers}
+        self.views: dict[Ref, str] = {}
+        self.step_names: dict[Ref, str] = {}
+        self.factory: list[str] = []
+        self.walk: Walk | None = None
+
+    def text(self) -> str:
+        program = self.program
+        for buffer in program.buffers:
+            self.factory += self.making(buffer)
+        self.factory += [line for instr in program.setup for line in self.lines(instr)]
+        ahead, back = Walk(), Walk()
+        forward, backward = self.forward(ahead), self.backward(back)
+        steps = self.steps(ahead, "forward") + self.steps(back, "backward", "[::-1]")
+        states = "".join(f", {buffer.name}=None" for buffer in program.states)
+        buffers = ["# Buffers and the views of each step, made once.", *self.factory, *steps]
+        body = [*buffers, "", *forward, "", *backward, "", "return forward, backward"]
+        if program.title:
+            body.insert(0, f'"""{program.title}"""')
+        text = "\n".join([f"def program(T{states}, empty=np.empty):", *indented(body)]) + "\n"
+        for name, helper in reversed(helpers().items()):
+            if f"{name}(" in text:
+                text = f"{helper.strip()}\n\n\n{text}"
+        return f"import numpy as np\n\n\n{text}"
+
+    # Buffers ------------------------------------------------------------------------------------
+
+    def making(self, buffer: Buffer) -> list[str]:
+        """The line that makes a buffer, if it is made once."""
+        name, dtype = buffer.name, literal(buffer.dtype)
+        if buffer.storage not in OWN:
+            return []
+        if buffer.shares is not None:
+            return [f"{name} = {buffer.shares.name}  # takes its place"]
+        shape = shape_of(buffer)
+        if buffer.storage is Storage.STATE:
+            return [f"{name} = np.empty({shape}, {dtype}) if {name} is None else {name}"]
+        if isinstance(buffer.fill, np.ndarray):
+            return [f"{name} = {literal(buffer.fill)}"]
+        if buffer.fill is None:
+            maker = "empty" if buffer.storage is Storage.SCRATCH else "np.empty"
+            return [f"{name} = {maker}({shape}, {dtype})"]
+        if buffer.shape == () and buffer.time is None:
+            return [f"{name} = np.array({literal(buffer.fill)}, {dtype})"]
+        special = {0: "zeros", 1: "ones"}.get(buffer.fill)
+        if special is None:
+            return [f"{name} = np.full({shape}, {literal(buffer.fill)}, {dtype})"]
+        return [f"{name} = np.{special}({shape}, {dtype})"]
+
+    # References ---------------------------------------------------------------------------------
+
+    def ref(self, ref: Ref) -> str:
+        """The source of what an instruction reads or writes."""
+        if ref.seeded:
+            return f"{self.ref(replace(ref, seeded=False))} if seeded else 0"
+        if ref.when is When.STEP:
+            return self.step(ref)
+        if ref.when in (When.FIRST, When.LAST):
+            entry = (
+                ref.offset if ref.when is When.FIRST else ref.offset - 1 - (ref.buffer.time or 0)
+            )
+            return self.seen(f"{ref.buffer.name}[{entry}]", ref.views)
+        if not ref.views:
+            return self.entries(ref)
+        last = ref.views[-1]
+        if last.kind == "reshape" and len(last.argument) == 2 and last.argument[0] == -1:
+            return f"rows({self.ref(replace(ref, views=ref.views[:-1]))})"
+        if last.kind == "transpose" and last.argument == (1, 0):
+            return f"{self.ref(replace(ref, views=ref.views[:-1]))}.T"
+        if ref.buffer.storage not in OWN:
+            return self.seen(self.entries(replace(ref, views=())), ref.views)
+        return self.view(ref)
+
+    def entries(self, ref: Ref) -> str:
+        """The entries of a buffer that are meant, all of one step's array."""
+        name, time = ref.buffer.name, ref.buffer.time
+        if ref.when is not When.ALL or not time:
+            return name
+        if ref not in self.views:
+            self.views[ref] = made = self.names.fresh(f"{name}_{side(ref)}")
+            self.factory.append(f"{made} = {name}[{'1:' if ref.offset else ':-1'}]")
+        return self.views[ref]
+
+    def view(self, ref: Ref) -> str:
+        """The name of a view of one of the program's buffers, made once."""
+        if ref not in self.views:
+            base = self.ref(replace(ref, views=ref.views[:-1]))
+            hint = ref.name or f"{ref.buffer.name}_part"
+            hint = f"{hint}_{side(ref)}" if self.is_state(ref) else hint
+            self.views[ref] = made = self.names.fresh(hint)
+            self.factory.append(f"{made} = {self.seen(base, ref.views[-1:])}")
+        return self.views[ref]
+
+    def seen(self, text: str, views: Iterable[View]) -> str:
+        """The source of an array looked at in other ways."""
+        for view in views:
+            arguments = ", ".join(map(literal, view.argument)) or "()"
+            if view.kind == "index":
+                text = f"{text}[{of_index(view.argument)}]"
+            elif view.kind == "broadcast":
+                text = f"np.broadcast_to({text}, {literal(view.argument)})"
+            elif view.kind == "transpose" and view.argument == (1, 0):
+                text = f"{text}.T"
+            else:
+                text = f"{text}.{view.kind}({arguments})"
+        return text
+
+    def step(self, ref: Ref) -> str:
+        """What the loop calls the entry of its step."""
+        assert self.walk is not None
+        whole = of_all_steps(ref)
+        walked = self.walk.own if ref.buffer.storage in OWN else self.walk.given
+        if whole not in walked:
+            if whole not in self.step_names:
+                name = ref.name if ref.views else ""
+                name = name or (self.ref(whole) if ref.buffer.storage in OWN else ref.buffer.name)
+                name = name.removesuffix("_before").removesuffix("_after").removesuffix("_here")
+                name = f"{name}_{'prev' if self.is_state_before(whole) else 't'}"
+                self.step_names[whole] = self.names.fresh(name)
+            walked[whole] = self.step_names[whole]
+        return walked[whole]
+
+    def is_state_before(self, whole: Ref) -> bool:
+        """Whether it is h_{t−1} of all steps."""
+        return whole.offset == 0 and self.is_state(whole)
+
+    def is_state(self, whole: Ref) -> bool:
+        return bool(whole.buffer.time) and replace(whole, offset=1) in self.program.forward.result
+
+    # Instructions -------------------------------------------------------------------------------
+
+    def argument(self, leaf: Any) -> str:
+        if isinstance(leaf, Ref):
+            return self.ref(leaf)
+        if isinstance(leaf, tuple | list) and any(True for _ in leaves_of(leaf, Ref)):
+            inner = ", ".join(map(self.argument, leaf))
+            if isinstance(leaf, list):
+                return f"[{inner}]"
+            return f"({inner}{',' if len(leaf) == 1 else ''})"
+        if isinstance(leaf, slice):
+            return f"slice({', '.join(map(self.argument, (leaf.start, leaf.stop, leaf.step)))})"
+        return literal(leaf)
+
+    def lines(self, instr: Instr) -> list[str]:
+        """The source of an instruction."""
+        text = self.statement(instr)
+        if instr.comment:
+            text = f"{text}  # {instr.comment}"
+        if instr.guard is None:
+            return [text]
+        name = instr.guard.buffer.name
+        is_end = instr.guard.buffer in self.program.ends
+        test = f"type({name}) is not int" if is_end else f"{name} is not None"
+        return [f"if {test}:", f"    {text}"]
+
+    def statement(self, instr: Instr) -> str:
+        function, outs = instr.function, instr.writes()
+        if function is over_lanes:
+            (link,) = instr.reads()
+            number = self.lane_links().index(link.buffer)
+            return f"{outs[0].buffer.name} = sum(links[lane][{number}] for lane, *_ in alive)"
+        if function is copy:
+            return self.copying(instr.args[0], outs[0])
+        if function is add_at:
+            return f"np.add.at({self.ref(outs[0])}, {', '.join(map(self.argument, instr.args))})"
+        if instr.binds():
+            names = ", ".join(out.buffer.name for out in outs)
+            return f"{names} = {self.call(instr)}"
+        if not takes_out(function, instr.kwargs):
+            return f"np.copyto({self.ref(outs[0])}, {self.call(instr)})"
+        args, out = list(map(self.argument, instr.args)), ", ".join(map(self.ref, outs))
+        if function is np.dot:
+            return f"{args[0]}.dot({args[1]}, {out})"
+        positional = is_elementwise(function) or function is np.matmul or function in OUT_LAST
+        if positional and function not in (np.maximum, np.minimum):
+            # Two functions want the keyword, which costs a little at every call.
+            return f"{self.function(function)}({', '.join([*args, out])})"
+        options = [f"{key}={self.argument(value)}" for key, value in instr.kwargs.items()]
+        return f"{self.function(function)}({', '.join([*args, *options])}, out={out})"
+
+    def call(self, instr: Instr) -> str:
+        return expression(instr.function, instr.args, instr.kwargs, self.argument)
+
+    def function(self, function: Any) -> str:
+        """What a function is called: in a loop by a local name, found without a look into NumPy."""
+        path = path_of(function)
+        assert path is not None, function
+        if self.walk is None or not isinstance(function, np.ufunc):
+            return path
+        name = path.removeprefix("np.")
+        self.walk.calls[name] = None
+        return name
+
+    def copying(self, given: Any, out: Ref) -> str:
+        text = self.argument(given)
+        if out.when is When.STEP or (self.walk is not None and out.when is When.ALWAYS):
+            return f"np.copyto({self.ref(out)}, {text})"
+        if out.when in (When.FIRST, When.LAST) and not out.views:
+            return f"{self.ref(out)} = {text}"
+        if out.views and out.views[-1].kind == "index" and out not in self.views:
+            base = self.ref(replace(out, views=out.views[:-1]))
+            return f"{base}[{of_index(out.views[-1].argument)}] = {text}"
+        return f"{self.ref(out)}[...] = {text}"
+
+    def section(self, comment: str, instrs: Iterable[Instr]) -> list[str]:
+        found = [line for instr in instrs for line in self.lines(instr)]
+        return [f"# {comment}", *found] if found else []
+
+    # The two functions --------------------------------------------------------------------------
+
+    def forward(self, walk: Walk) -> list[str]:
+        program, sections = self.program, self.program.forward
+        given = (*program.initial, *program.inputs, *program.parameters)
+        names = [buffer.name.removesuffix("_0") for buffer in program.initial]
+        state, before = of_state(names, "t"), of_state(names, "t−1")
+        body = [
+            *self.constants(sections.constants),
+            *self.section(
+                "Before the loop: what depends on no state, for all steps.", sections.before
+            ),
+            *self.loop(f"The loop: {state} from {before}.", sections.loop, walk, "forward"),
+            *self.section("After the loop: what no step reads, for all steps.", sections.after),
+            f"return {', '.join(self.fresh_view(ref) for ref in sections.result if ref)},",
+        ]
+        return [f"def forward({', '.join(b.name for b in given)}):", *indented(body)]
+
+    def fresh_view(self, ref: Ref) -> str:
+        """A view of its own: the caller's hold on it shows that somebody looks into the buffer."""
+        if not ref.views:
+            return f"{ref.buffer.name}[{ref.offset}:]"
+        return f"{self.ref(ref)}[:]"
+
+    def constants(self, instrs: Iterable[Instr]) -> list[str]:
+        return [line for instr in instrs for line in self.lines(instr)]
+
+    def returned(self) -> list[str]:
+        """Arrays that are made in each call, for the caller keeps them."""
+        return [
+            f"{b.name} = np.empty({shape_of(b)}, {literal(b.dtype)})"
+            for b in self.program.buffers
+            if b.storage is Storage.RETURNED
+        ]
+
+    def backward(self, walk: Walk) -> list[str]:
+        program, sections = self.program, self.program.backward
+        given = [b.name for b in (*program.seeds, *program.inputs, *program.parameters)]
+        if program.windows:
+            given = ["windows", "lanes", *given]
+            what = "The loop: the gradient of each state, one lane for every loss that looks back."
+        else:
+            given = [*(end.name for end in program.ends), *given, 'entering="state"']
+            names = [buffer.name.removesuffix("_0") for buffer in program.initial]
+            h, meaning = (names[0], "") if len(names) == 1 else ("s", f", s = ({', '.join(names)})")
+            what = (
+                f"The loop{meaning}: ∂L/∂{h}_{{t−1}} = (∂{h}_t/∂{h}_{{t−1}})ᵀ ∂L/∂{h}_t, "
+                f"and what the loss at t−1 adds."
+            )
+        body = [
+            *self.constants(sections.constants),
+            *self.returned(),
+            *self.section(
+                "Before the loop: what depends on no gradient, for all steps.", sections.before
+            ),
+            *self.links_of_lanes(),
+            *self.loop(what, sections.loop, walk, "backward", "[::-1]"),
+            *self.section(
+                "After the loop: ∂L/∂W = Σ_t ∂L/∂W_t, as products over all steps.", sections.after
+            ),
+            *self.entry(),
+            f"return {', '.join(self.results())},",
+        ]
+        return [f"def backward({', '.join(given)}):", *indented(body)]
+
+    def entry(self) -> list[str]:
+        """The gradients of the states that enter the first step, if they are asked for."""
+        program = self.program
+        state, block = (
+            [line for instr in instrs for line in self.lines(instr)]
+            for instrs in (program.entry, program.block_entry)
+        )
+        if program.windows or not state:
+            return state
+        if state == block:
+            return ["if entering:", *indented(state)]
+        return [
+            'if entering == "state":',
+            *indented(state),
+            "elif entering:  # the steps before are a block of their own",
+            *indented(block),
+        ]
+
+    def results(self) -> list[str]:
+        program, texts = self.program, []
+        for n, ref in enumerate(program.backward.result):
+            text = "None" if ref is None else self.ref(ref)
+            asked = n < len(program.states) and ref is not None and not program.windows
+            texts.append(f"{text} if entering else None" if asked else text)
+        return texts
+
+    # Loops --------------------------------------------------------------------------------------
+
+    def loop(
+        self, comment: str, instrs: Iterable[Instr], walk: Walk, which: str, turn: str = ""
+    ) -> list[str]:
+        """The loop over the steps, the program's own arrays and the caller's side by side."""
+        instrs = list(instrs)
+        if not instrs:
+            return []
+        self.walk = walk
+        body = [line for instr in instrs for line in self.lines(instr)]
+        body = self.bound_products(instrs, body, walk)
+        sources = [f"{self.outside(whole)}{turn}" for whole in walk.given]
+        if self.program.windows and which == "backward":
+            body = self.lanes(body)
+            sources.append("windows")
+        self.walk = None
+        own, given = list(walk.own.values()), list(walk.given.values())
+        if self.program.windows and which == "backward":
+            given.append("alive")
+        if own:
+            sources.insert(0, f"{which}_steps")
+            together = ", ".join(own)
+            given.insert(0, f"({together})" if given and len(own) > 1 else together)
+        calls = ", ".join(walk.calls), ", ".join(f"np.{name}" for name in walk.calls)
+        each = sources[0] if len(sources) == 1 else f"zip({', '.join(sources)})"
+        names, over = (", ".join(given), each) if sources else ("_", "range(T)")
+        return [
+            f"# {comment}",
+            *([f"{calls[0]} = {calls[1]}"] if walk.calls else []),
+            f"for {names} in {over}:",
+            *indented(body),
+        ]
+
+    def outside(self, whole: Ref) -> str:
+        walk, self.walk = self.walk, None
+        text = self.ref(whole)
+        self.walk = walk
+        return text
+
+    def bound_products(self, instrs: list[Instr], body: list[str], walk: Walk) -> list[str]:
+        """Where an array of the loop is asked for its product alone, the loop has just that: for a
+        single row it takes hardly longer than to look it up."""
+        firsts = {
+            of_all_steps(instr.args[0])
+            for instr in instrs
+            if instr.function is np.dot
+            and isinstance(instr.args[0], Ref)
+            and instr.args[0].when is When.STEP
+        }
+        for whole in firsts & walk.own.keys():
+            uses = [
+                (instr, ref)
+                for instr in instrs
+                for ref in (*instr.reads(), *instr.writes())
+                if ref.when is When.STEP and of_all_steps(ref) == whole
+            ]
+            alone = all(i.function is np.dot and ref is i.args[0] for i, ref in uses)
+            alone = alone and int(np.prod(whole.buffer.shape[:-1])) == 1
+            if alone and not any(ref.seeded for _, ref in uses):
+                name = walk.own[whole]
+                walk.own[whole] = product = self.names.fresh(f"{name}_dot")
+                body = [re.sub(rf"^{name}\.dot\(", f"{product}(", line) for line in body]
+        return body
+
+    def steps(self, walk: Walk, which: str, turn: str = "") -> list[str]:
+        """The views of each step of the program's own arrays."""
+        arrays = []
+        for whole, name in walk.own.items():
+            text = f"{self.ref(whole)}{turn}"
+            if name.endswith("_dot") and name not in self.step_names.values():
+                text = f"products({text})"
+            elif is_number(whole):
+                text = f"numbers({text})"
+            arrays.append(text)
+        if not arrays:
+            return []
+        each = arrays[0] if len(arrays) == 1 else f"zip({', '.join(arrays)})"
+        return [f"{which}_steps = list({each})"]
+
+    # Lanes --------------------------------------------------------------------------------------
+
+    def lane_links(self) -> list[Buffer]:
+        return [link for link in self.program.links if link is not None]
+
+    def links_of_lanes(self) -> list[str]:
+        if not self.program.windows:
+            return []
+        made = [f"np.empty({shape_of(b)}, {literal(b.dtype)}), " for b in self.lane_links()]
+        return [f"links = [({''.join(made)}) for _ in range(lanes)]"]
+
+    def lanes(self, body: list[str]) -> list[str]:
+        """The loop over the losses that are alive at a step, around the lines of one."""
+        links = self.lane_links()
+        cuts = [
+            f"np.multiply({b.name}, cut.reshape(-1{', 1' * (len(b.shape) - 1)}), {b.name})"
+            for b in links
+            if b.shape
+        ]
+        unpacked = [f"{', '.join(b.name for b in links)}, = links[lane]"] if links else []
+        begin = ["if start:", *indented([f"{b.name}[...] = 0" for b in links])] if links else []
+        end = ["if cut is not None:", *indented(cuts)] if cuts else []
+        lines = [*unpacked, *begin, *body, *end]
+        return ["for lane, start, seeded, cut in alive:", *indented(lines)]
+
+
+def helpers() -> dict[str, str]:
+    """Functions that a page may need, each before those that need it."""
+    untyped = {f.__name__: without_types(f) for f in HELPERS}
+    return {"rows": ROWS, "numbers": NUMBERS, "products": PRODUCTS, **untyped}
+
+
+def without_types(function: Callable[..., Any]) -> str:
+    return re.sub(r"(: | -> )Any", "", inspect.getsource(function))
+
+
+def of_all_steps(ref: Ref) -> Ref:
+    """The array of which a step's reference is one entry."""
+    views = tuple(part for view in ref.views for part in batched_view(view))
+    return replace(ref, when=When.ALL, views=views, seeded=False)
+
+
+def is_number(whole: Ref) -> bool:
+    """Whether each entry of an array of all steps is one number."""
+    return len(whole.strided(2)[0]) == 1
+
+
+def side(ref: Ref) -> str:
+    return "after" if ref.offset else "before"
+
+
+def shape_of(buffer: Buffer) -> str:
+    steps = {None: [], 0: ["T"], 1: ["T + 1"]}[buffer.time]
+    entries = [*steps, *map(str, buffer.shape)]
+    return f"({', '.join(entries)}{',' if len(entries) == 1 else ''})"
+
+
+def of_state(names: list[str], index: str) -> str:
+    """h_t, or h_t, c_t."""
+    index = index if len(index) == 1 else f"{{{index}}}"
+    return ", ".join(f"{name}_{index}" for name in names)
+
+
+def indented(lines: Iterable[str]) -> list[str]:
+    return [f"    {line}" if line else line for line in lines]
+
+
+def maker(program: Program, filename: str = "<program>") -> Callable[..., tuple[Any, Any]]:
+    """The function `program` of the source, compiled."""
+    namespace: dict[str, Any] = {}
+    exec(compile(source(program), filename, "exec"), namespace)
+    return namespace["program"]  # type: ignore[no-any-return]

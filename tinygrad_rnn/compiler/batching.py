@@ -1,0 +1,201 @@
+"""One call for all steps at once: how a call on one step's arrays is made on those of all steps.
+
+Arrays of all steps have the time as a first axis. A rule gives the call for all steps, or None
+where there is none; the call then stays in the loop.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tinygrad_rnn.compiler.ir import T, Value, View, leaves_of
+from tinygrad_rnn.compiler.operations import (
+    JOINING,
+    OUT_LAST,
+    REDUCTIONS,
+    astype,
+    filled,
+    is_elementwise,
+)
+from tinygrad_rnn.compiler.views import aligned
+
+Varies = Callable[[Value], bool]
+
+
+@dataclass(frozen=True)
+class Operand:
+    """A value as an operand of a call for all steps: how to look at its array.
+
+    spread: a row is written out beforehand in as many rows as this shape has.
+    """
+
+    value: Value
+    views: tuple[View, ...] = ()
+    spread: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True)
+class AtOnce:
+    """The call for all steps. out_views: how to look at the array that it writes to."""
+
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    out_views: tuple[View, ...] = ()
+
+
+LARGE = 2**13
+"""From so many numbers a step on, writing them costs more than a call."""
+
+MANY = 32
+"""Beside so many rows a vector is written out once, in as many rows: NumPy then goes through each
+step in one piece, and not row by row."""
+
+
+def batched(value: Value, varies: Varies) -> AtOnce | None:
+    """The call for all steps. varies: whether an operand differs from step to step."""
+    function = value.function
+    rule = _elementwise if is_elementwise(function) else RULES.get(function)
+    if rule is None or (value.kwargs and rule not in (_reduction, _joined)):
+        return None
+    return rule(value, varies)
+
+
+def rows(width: int) -> tuple[View, ...]:
+    """The rows of all steps under one another."""
+    return (View("reshape", (-1, width)),)
+
+
+def _elementwise(value: Value, varies: Varies) -> AtOnce | None:
+    if any(isinstance(part, list | tuple) for part in value.args):
+        return None
+    if value.function is np.where and len(value.args) != 3:
+        return None
+
+    def operand(leaf: Any) -> Any:
+        if not isinstance(leaf, Value):
+            return leaf
+        if varies(leaf):
+            return Operand(leaf, aligned(leaf.shape, value.ndim))
+        many = value.ndim == 2 and value.shape[0] >= MANY and leaf.shape == value.shape[1:]
+        return Operand(leaf, spread=value.shape if many else None)
+
+    assert value.function is not None
+    return AtOnce(value.function, tuple(map(operand, value.args)), {})
+
+
+def _matmul(value: Value, varies: Varies) -> AtOnce | None:
+    left, right = value.args
+    if not (isinstance(left, Value) and isinstance(right, Value)):
+        return None
+    a, b = Operand(left), Operand(right)
+    if varies(left) and not varies(right):
+        if (left.ndim, right.ndim) == (2, 2):
+            # The shorter call fills its result with zeros first.
+            function = np.matmul if value.size >= LARGE else np.dot
+            inner, outer = left.shape[1], right.shape[1]
+            return AtOnce(function, (Operand(left, rows(inner)), b), {}, rows(outer))
+        if (left.ndim, right.ndim) == (1, 2):
+            return AtOnce(np.dot, (a, b), {})
+        return AtOnce(np.matmul, (a, b), {}) if right.ndim <= 2 else None
+    if left.ndim >= 2 and right.ndim >= 2:
+        if left.ndim == right.ndim or (not varies(left) and left.ndim < right.ndim):
+            return AtOnce(np.matmul, (a, b), {})
+        return None
+    if varies(left) or not varies(right):
+        return None
+    if left.ndim == 1 and right.ndim == 2:
+        return AtOnce(np.matmul, (a, b), {})
+    if left.ndim == 2 and right.ndim == 1:
+        return AtOnce(np.matmul, (b, Operand(left, (View("transpose", (1, 0)),))), {})
+    return None
+
+
+def _indexed(value: Value, varies: Varies) -> AtOnce | None:
+    array, index = value.args
+    if isinstance(array, Value) and array.results is not None:
+        return None
+    if isinstance(array, Value) and varies(array):
+        return None
+    if isinstance(index, Value) and varies(index) and index.dtype.kind != "b":
+        return AtOnce(operator.getitem, (Operand(array), Operand(index)), {})
+    return None
+
+
+def _reshaped(value: Value, varies: Varies) -> AtOnce | None:
+    if len(value.args) > 2:
+        return None
+    return AtOnce(np.reshape, (Operand(value.args[0]), (T, *value.shape)), {})
+
+
+def _reduction(value: Value, varies: Varies) -> AtOnce | None:
+    array = value.args[0]
+    axis = value.args[1] if len(value.args) > 1 else value.kwargs.get("axis")
+    options = {k: v for k, v in value.kwargs.items() if k != "axis"}
+    if options.keys() - {"keepdims", "ddof"} or len(value.args) > 2 or None in options.values():
+        return None
+    if not isinstance(array, Value):
+        return None
+    axes = range(array.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    shifted = tuple(a % array.ndim + 1 for a in axes)
+    assert value.function is not None
+    return AtOnce(value.function, (Operand(array),), {"axis": shifted, **options})
+
+
+def _joined(value: Value, varies: Varies) -> AtOnce | None:
+    pieces = value.args[0]
+    axis = value.args[1] if len(value.args) > 1 else value.kwargs.get("axis", 0)
+    if axis is None or value.kwargs.keys() - {"axis"} or len(value.args) > 2:
+        return None
+    if not isinstance(pieces, tuple | list):
+        return None
+    if not all(isinstance(p, Value) and varies(p) for p in pieces):
+        return None
+    if any(p.dtype != value.dtype for p in pieces):
+        return None
+    assert value.function is not None
+    shifted = axis % value.ndim + 1
+    return AtOnce(value.function, (tuple(map(Operand, pieces)),), {"axis": shifted})
+
+
+def _cross_entropies(value: Value, varies: Varies) -> AtOnce | None:
+    def operand(leaf: Any) -> Any:
+        """What is the same at all steps is spread over them, but for the ones to sum with."""
+        if not isinstance(leaf, Value):
+            return np.asarray(leaf)
+        if varies(leaf) or leaf.function is filled:
+            return Operand(leaf)
+        return Operand(leaf, (View("broadcast", (T, *leaf.shape)),))
+
+    args = tuple(map(operand, value.args))
+    if any(isinstance(arg, np.ndarray) for arg in args):
+        return None
+    assert value.function is not None
+    return AtOnce(value.function, args, {})
+
+
+def _converted(value: Value, varies: Varies) -> AtOnce | None:
+    return AtOnce(astype, (Operand(value.args[0]), value.args[1]), {})
+
+
+RULES: dict[Any, Callable[[Value, Varies], AtOnce | None]] = {
+    np.matmul: _matmul,
+    operator.getitem: _indexed,
+    np.reshape: _reshaped,
+    np.expand_dims: _reshaped,
+    np.squeeze: _reshaped,
+    np.where: _elementwise,
+    astype: _converted,
+    **dict.fromkeys(JOINING, _joined),
+    **dict.fromkeys(OUT_LAST, _cross_entropies),
+    **dict.fromkeys(REDUCTIONS, _reduction),
+}
+
+
+def operands_of(call: AtOnce) -> list[Operand]:
+    return list(leaves_of((call.args, call.kwargs), Operand))

@@ -1,0 +1,124 @@
+"""What each value of a step graph depends on, and so where it can be computed.
+
+A value that depends on no state can be computed for all steps before the loop; one that feeds no
+state's gradient can wait until after it; the rest is the loop.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from tinygrad_rnn.compiler.batching import batched
+from tinygrad_rnn.compiler.ir import Depends, StepGraph, Value
+from tinygrad_rnn.compiler.operations import assembled
+from tinygrad_rnn.compiler.passes.rewrite import ordered, recurring, unread
+from tinygrad_rnn.compiler.views import is_part, is_view
+
+SMALL = 4096
+"""Up to so many numbers a step, what the way back needs is computed for all steps before it; from
+there on in the loop, where it stays in the cache."""
+
+STATE, GRADIENT, OUTPUT = Depends.STATE, Depends.GRADIENT, Depends.OUTPUT_GRADIENT
+
+
+class Dependence:
+    """The values of a step graph in order, and for each what it differs with from step to step.
+
+    depends: flags for each value. unread: the parts of the state that no step reads. ahead: what is
+    computed on the way forward; recurring: what the next state needs of it. looping: what feeds the
+    gradient of a state, and what else has to be in the loop back with it.
+    late: what is no call for all steps, or too much at once, and what hangs on that: it is made in
+    the loop. pieces: parts of assemblies; they are written in their place, so they are no views.
+    """
+
+    def __init__(self, graph: StepGraph) -> None:
+        self.graph, self.windows = graph, graph.windows
+        outputs = graph.outputs()
+        self.order = ordered(outputs)
+        self.rank = {v: n for n, v in enumerate(self.order)}
+        self.unread = unread(graph)
+        self.ahead = self._with_parts(ordered(graph.results))
+        self.recurring = self._with_parts(recurring(graph))
+        fed = [*graph.state_gradients, *(fused.row for fused in graph.fused_adjoints.values())]
+        self.looping = set(ordered([v for v in fed if v is not None]))
+        self.depends = self._dependences()
+        self.uses = Counter(v for value in self.order for v in value.operands)
+        self.uses.update(outputs)
+        self.pieces = {p for v in self.order if v.function is assembled for p in v.args[3]}
+        self.late = self._late()
+        # What has no form for all steps is made in the loop, with all that it is made of.
+        inside = ordered([v for v in self.late if v in self.ahead and STATE in self.depends[v]])
+        self.recurring = self._with_parts([*self.recurring, *inside])
+
+    def _with_parts(self, values: list[Value]) -> set[Value]:
+        """Also the other results of calls that have several."""
+        found = set(values)
+        return found | {v for v in self.order if is_part(v) and v.args[0] in found}
+
+    def _dependences(self) -> dict[Value, Depends]:
+        graph, depends = self.graph, dict[Value, Depends]()
+        for flag, group in (
+            (Depends.INPUT, graph.inputs),
+            (STATE, graph.states),
+            (GRADIENT, graph.adjoints),
+            (Depends.NOTHING, graph.parameters),
+        ):
+            depends.update(dict.fromkeys([v for v in group if v is not None], flag))
+        for state, adjoint in zip(graph.states, graph.adjoints, strict=True):
+            # Under windows each lane has a gradient of its own, and the loop goes through them.
+            if state in self.unread and adjoint is not None and not self.windows:
+                depends[adjoint] = OUTPUT
+        for value in self.order:
+            if value not in depends:
+                depends[value] = Depends.NOTHING
+                for operand in value.operands:
+                    depends[value] |= depends[operand]
+        return depends
+
+    def varies(self, value: Value) -> bool:
+        """Whether a value differs from step to step."""
+        return bool(self.depends[value])
+
+    def has_call_at_once(self, value: Value) -> bool:
+        """Whether there is one call for all steps in place of the value's."""
+        if is_part(value):
+            return self.has_call_at_once(value.args[0])
+        simple = is_view(value) or value.function is assembled
+        return simple or batched(value, self.varies) is not None
+
+    def _late(self) -> set[Value]:
+        late: set[Value] = set()
+        for value in self.order:
+            depends = self.depends[value]
+            if value.function is None or not depends or GRADIENT in depends:
+                continue
+            ahead = value in self.ahead
+            waits = ahead and STATE in depends and value not in self.recurring
+            hangs = not waits and any(  # what comes after the loop finds all that the loop has made
+                v in late and (v in self.ahead) is ahead for v in value.operands
+            )
+            early = ahead or is_view(value) or STATE not in depends or OUTPUT in depends
+            at_once = self.has_call_at_once(value)
+            if hangs or not at_once or not (early or value.size <= SMALL):
+                late.add(value)
+        return late
+
+    def at_once(self, value: Value) -> bool:
+        """Whether a value can be computed for all steps at once, outside of the loop."""
+        depends = self.depends[value]
+        if value.function is None or (value in self.late and not is_view(value)):
+            return False
+        if value.function is assembled:
+            early = GRADIENT not in depends
+            return value not in self.ahead and (early or value not in self.looping)
+        if value in self.ahead:
+            return STATE not in depends or is_view(value) or value not in self.recurring
+        if GRADIENT in depends:
+            # Under windows the array of all steps has the sum over the lanes, and not one of them.
+            whole = is_view(value) and value not in self.pieces and not self.windows
+            return value not in self.looping or whole
+        return True
+
+    def comes_after(self, value: Value) -> bool:
+        """Whether what is computed for all steps at once has to wait for its loop."""
+        return (STATE if value in self.ahead else GRADIENT) in self.depends[value]

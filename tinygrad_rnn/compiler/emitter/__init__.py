@@ -1,1 +1,0 @@
-"""From the trace to a page of Python."""

@@ -1,0 +1,197 @@
+"""The calls of a program that are none of NumPy's, and what is to be known of those that are.
+
+Each is a plain function that needs NumPy alone, for a program printed as source has it with it.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+# What a trace is written in ---------------------------------------------------------------------
+
+
+def astype(x: Any, dtype: Any) -> Any:
+    """An array of another dtype."""
+    return x.astype(dtype)
+
+
+def placed(total: Any, index: Any, values: Any) -> Any:
+    """`total` with `values` written at the index: what `total[index] = values` leaves behind."""
+    total = total.copy()
+    total[index] = values
+    return total
+
+
+def added_at(total: Any, index: Any, values: Any) -> Any:
+    """`total` with `values` added up at the index, repeated places too."""
+    total = total.copy()
+    np.add.at(total, index, values)
+    return total
+
+
+def filled(shape: Any, value: Any, dtype: Any) -> Any:
+    """A constant array."""
+    return np.full(shape, value, dtype)
+
+
+def assembled(shape: Any, dtype: Any, indices: Any, parts: Any) -> Any:
+    """An array put together from its parts, zero where there is none."""
+    total = np.zeros(shape, dtype)
+    for index, part in zip(indices, parts, strict=True):
+        total[index] = part
+    return total
+
+
+# Cross-entropy. Reductions along a short axis are slow in NumPy, so the exponentials take one shift
+# for all places and their sums are a product with ones. Where a row lies so far below the largest
+# entry that digits would be lost, each takes a shift of its own. The functions write into buffers,
+# so they are not the rows of the table in `derivatives`, which take any kind of array.
+
+
+def places_of(chosen: Any, classes: int) -> Any:
+    """Where the chosen entry of each row is, all rows one after another."""
+    places = np.arange(0, len(chosen) * classes, classes)
+    return places + chosen if chosen.dtype == places.dtype else places + chosen.astype(int)
+
+
+def cross_entropies(
+    logits: Any, labels: Any, ones: Any, losses: Any = None, e: Any = None, s: Any = None
+) -> Any:
+    """−log softmax(logits) at the labels; exp(logits − shift) and its sums for the way back.
+
+    ones: as many as there are classes.
+    """
+    if e is None:
+        e = np.empty(logits.shape, logits.dtype)
+        losses, s = np.empty(labels.shape, e.dtype), np.empty(labels.shape, e.dtype)
+    classes, chosen = logits.shape[-1], labels.reshape(-1)
+    o, e_rows, sums = logits.reshape(-1, classes), e.reshape(-1, classes), s.reshape(-1)
+    if np.maximum.reduce(chosen.view(chosen.dtype.str.replace("i", "u"))) >= classes:  # as does −1
+        raise ValueError(
+            f"the labels must lie in 0..{classes - 1}, for the logits have {classes} classes, "
+            f"but they range over {chosen.min()}..{chosen.max()}"
+        )
+    shift: Any = float(np.maximum.reduce(o, axis=None))
+    if 0 <= shift <= 16:
+        shift = 0
+        np.exp(o, e_rows)
+    else:
+        np.exp(np.subtract(o, shift, e_rows), e_rows)
+    e_rows.dot(ones, sums)
+    if e.dtype.itemsize < 4 or not np.minimum.reduce(sums) > 1e-7:
+        shift = o.max(axis=1, keepdims=True)
+        shift = np.where(np.isfinite(shift), shift, 0).astype(e.dtype)
+        np.exp(np.subtract(o, shift, e_rows), e_rows)
+        np.sum(e_rows, axis=1, out=sums)
+        shift = shift[:, 0]
+    at_labels = o.reshape(-1)[places_of(chosen, classes)]
+    if np.ndim(shift) or shift:
+        at_labels -= shift  # first: a large shift would swallow the logarithms' digits
+    np.subtract(np.log(sums), at_labels, losses.reshape(-1))
+    return losses, e, s
+
+
+def cross_entropy_gradient(e: Any, s: Any, labels: Any, weights: Any, out: Any = None) -> Any:
+    """(softmax − 1 at the label) · weight of the place; the softmax is e / s."""
+    out = np.multiply(e, (weights / s)[..., None], out)
+    out.reshape(-1)[places_of(labels.reshape(-1), out.shape[-1])] -= weights.reshape(-1)
+    return out
+
+
+# What a program adds to it ----------------------------------------------------------------------
+
+
+def copy(source: Any, out: Any) -> Any:
+    """out ← source, broadcast."""
+    out[...] = source
+    return out
+
+
+def add_at(index: Any, values: Any, out: Any) -> Any:
+    """Add values to `out` at an index, repeated places too."""
+    np.add.at(out, index, values)
+    return out
+
+
+def with_end(gradient: Any, end: Any) -> Any:
+    """∂L/∂h of all steps, with what comes from behind the last step: an array, or the number 0."""
+    if type(end) is int:
+        return gradient
+    gradient = np.array(gradient)
+    gradient[-1] += end
+    return gradient
+
+
+def over_lanes(link: Any) -> Any:
+    """Σ of a link over the lanes alive at the first step. Each back end has its own way."""
+    raise NotImplementedError
+
+
+HELPERS = (
+    *(placed, added_at, assembled, places_of, cross_entropies, cross_entropy_gradient),
+    *(add_at, with_end),
+)
+"""Those that a printed program brings with it, each after those that it needs."""
+
+OUT_LAST = (cross_entropies, cross_entropy_gradient)
+"""They take the array, or the arrays, to write to as last arguments."""
+
+OUT_ONLY = (copy, add_at)
+"""They return nothing else."""
+
+REDUCTIONS = (np.sum, np.mean, np.max, np.min, np.prod, np.std, np.var)
+JOINING = (np.concatenate, np.stack)
+
+
+def is_elementwise(function: Any) -> bool:
+    return isinstance(function, np.ufunc) and function.signature is None and function.nout == 1
+
+
+def takes_out(function: Callable[..., Any] | None, kwargs: Any = ()) -> bool:
+    """Whether a function writes into an array that it is given."""
+    if is_elementwise(function):
+        return not kwargs
+    more = (np.matmul, np.dot, *OUT_LAST, *OUT_ONLY, *REDUCTIONS, *JOINING)
+    return any(function is known for known in more)
+
+
+def called(instr_function: Callable[..., Any], args: Any, kwargs: Any, out: Any) -> Any:
+    """Make a call that writes into `out`: an array, or a tuple of arrays."""
+    if instr_function in OUT_LAST or instr_function in OUT_ONLY:
+        return instr_function(*args, *(out if isinstance(out, tuple) else (out,)))
+    return instr_function(*args, **kwargs, out=out)
+
+
+def path_of(function: Any) -> str | None:
+    """Where NumPy has a function: np.tanh, np.linalg.norm, np.add.reduce; None if it has not."""
+    if any(function is helper for helper in HELPERS):
+        return str(function.__name__)
+    owner = getattr(function, "__self__", None)
+    if isinstance(owner, np.ufunc):
+        base = path_of(owner)
+        return None if base is None else f"{base}.{function.__name__}"
+    name = getattr(function, "__name__", "")
+    module = getattr(function, "__module__", None) or "numpy"
+    if isinstance(function, np.ufunc):
+        module = "numpy"
+    if module.partition(".")[0] != "numpy":
+        return None
+    for place in ("numpy", module):
+        found: Any = np
+        for part in place.split(".")[1:]:
+            found = getattr(found, part, None)
+        if getattr(found, name, None) is function:
+            return f"np{place.removeprefix('numpy')}.{name}"
+    return None
+
+
+KNOWN = (operator.getitem, astype, filled)
+"""Calls that are written in another way than by the name of a function."""
+
+
+def can_be_written(function: Any) -> bool:
+    return any(function is known for known in KNOWN) or path_of(function) is not None

@@ -1,0 +1,43 @@
+"""The stages in order: from the step graph of a cell to a program."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tinygrad_rnn.compiler.allocate import allocate
+from tinygrad_rnn.compiler.ir import Program, StepGraph
+from tinygrad_rnn.compiler.lower import lower
+from tinygrad_rnn.compiler.passes.assemble import assemble
+from tinygrad_rnn.compiler.passes.carry import carry
+from tinygrad_rnn.compiler.passes.cse import cse
+from tinygrad_rnn.compiler.passes.factor import factor
+from tinygrad_rnn.compiler.passes.hoist_sums import hoist_sums
+from tinygrad_rnn.compiler.passes.split_outputs import split_outputs
+from tinygrad_rnn.compiler.schedule import schedule
+
+PASSES: tuple[Callable[[StepGraph], StepGraph], ...] = (
+    *(cse, assemble, cse, hoist_sums, factor, cse),
+    *(split_outputs, carry),
+)
+"""From step graph to step graph. All but the last two keep every number up to rounding; those take
+something off the step and say in fields of their own what."""
+
+Hook = Callable[[str, Any], None]
+
+
+def compiled(graph: StepGraph, title: str = "", hook: Hook | None = None) -> Program:
+    """The program of a step graph. hook: is called after each stage, with its name and what it
+    gave; it changes nothing."""
+    look = hook or (lambda name, result: None)
+    look("trace", graph)
+    for transform in PASSES:
+        graph = transform(graph)
+        look(transform.__name__, graph)
+    scheduled = schedule(graph)
+    look("schedule", scheduled)
+    program = lower(scheduled, title)
+    look("lower", program)
+    program = allocate(program)
+    look("allocate", program)
+    return program

@@ -1,0 +1,124 @@
+"""Calls that compute nothing, but look at the array of their operand in another way.
+
+Which calls these are is decided from shapes: each value is thought of as contiguous, or as a view
+of a contiguous one. How the arrays of a sample happen to lie in memory says nothing about the next.
+"""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from tinygrad_rnn.compiler.ir import T, Value, View, leaves_of
+from tinygrad_rnn.derivatives.indexing import is_basic
+
+RESHAPES = (np.reshape, np.expand_dims, np.squeeze)
+FUNCTIONS = (operator.getitem, np.transpose, np.swapaxes, np.broadcast_to, *RESHAPES)
+
+_known: WeakKeyDictionary[Value, tuple[View | None, Any]] = WeakKeyDictionary()
+
+
+def view_of(value: Value) -> View | None:
+    """How the value looks at its first operand; None if it is computed, or given."""
+    return _seen(value)[0]
+
+
+def is_view(value: Any) -> bool:
+    return isinstance(value, Value) and view_of(value) is not None
+
+
+def is_part(value: Value) -> bool:
+    """Whether it is one of several results of a call."""
+    return (
+        value.function is operator.getitem
+        and isinstance(value.args[0], Value)
+        and value.args[0].results is not None
+    )
+
+
+def source(value: Value) -> Value:
+    """What a value looks into, through all views."""
+    while view_of(value) is not None:
+        value = value.args[0]
+    return value
+
+
+def _seen(value: Value) -> tuple[View | None, Any]:
+    """The view, and an array with the strides of the value, whose numbers are not looked at."""
+    found = _known.get(value)
+    if found is None:
+        view = _as_view(value)
+        if view is not None:
+            base = _seen(value.args[0])[1]
+            array = view.of(base)
+            if not np.may_share_memory(base, array) and base.size:
+                view = None
+        if view is None:
+            array = np.empty(value.shape, np.int8)
+        found = _known[value] = view, array
+    return found
+
+
+def _as_view(value: Value) -> View | None:
+    """The call as a view, if all strides allow it."""
+    function, args = value.function, value.args
+    if not any(function is known for known in FUNCTIONS) or not args:
+        return None
+    if len(args) > (3 if function is np.swapaxes else 2) or value.kwargs.keys() - {
+        "axis",
+        "axes",
+        "shape",
+    }:
+        return None
+    base = args[0]
+    if not isinstance(base, Value) or is_part(value) or base.results is not None:
+        return None
+    if function is operator.getitem:
+        if not is_basic(args[1]) or any(True for _ in leaves_of(args[1], Value)):
+            return None
+        index = args[1] if isinstance(args[1], tuple) else (args[1],)
+        if not value.shape and Ellipsis not in index:
+            index = (*index, Ellipsis)  # an array without axes, and not a number: it can be seen
+        return View("index", index)
+    if function is np.broadcast_to:
+        return View("broadcast", value.shape, base.shape)
+    if function in RESHAPES:
+        return View("reshape", value.shape)
+    return View("transpose", axes_of(value))
+
+
+def axes_of(value: Value) -> tuple[int, ...]:
+    """The order of the axes that a transpose gives."""
+    ndim, args = value.args[0].ndim, value.args
+    if value.function is np.swapaxes and len(args) == 3:
+        axes = list(range(ndim))
+        i, j = (axis % ndim for axis in args[1:])
+        axes[i], axes[j] = axes[j], axes[i]
+        return tuple(axes)
+    given = args[1] if len(args) > 1 else value.kwargs.get("axes")
+    if given is None:
+        return tuple(range(ndim))[::-1]
+    given = given if isinstance(given, tuple | list) else (given,)
+    return tuple(axis % ndim for axis in given)
+
+
+def of_all_steps(view: View) -> tuple[View, ...]:
+    """The view of an array with a first axis of time."""
+    argument = view.argument
+    if view.kind == "index":
+        return (View("index", (slice(None), *argument)),)
+    if view.kind == "transpose":
+        return (View("transpose", (0, *(axis + 1 for axis in argument))),)
+    if view.kind == "reshape":
+        return (View("reshape", (T, *argument)),)
+    return (*aligned(view.before, len(argument)), View("broadcast", (T, *argument)))
+
+
+def aligned(shape: tuple[int, ...], ndim: int) -> tuple[View, ...]:
+    """For an array of all steps: axes of length one where broadcasting one step's array to so many
+    axes would put them, behind that of time."""
+    missing = ndim - len(shape)
+    return (View("reshape", (T, *[1] * missing, *shape)),) if missing > 0 else ()
