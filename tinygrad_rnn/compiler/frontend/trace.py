@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -29,30 +29,12 @@ from tinygrad_rnn.engine.trees import flatten_like
 from tinygrad_rnn.recurrent.state import OUTPUT, as_returned, form_of, has_outputs, map_state
 
 
-class Carried(NamedTuple):
-    """The part of a state's gradient that is a product of a row with a matrix of parameters.
-
-    beside: what stands in one row with it in the step before, and is multiplied by the same
-    matrix: what the loss adds there; or, where that is a product itself, the row of that. Then they
-    are alone: they are all that the gradient of the state consists of.
-    """
-
-    row: Value
-    matrix: Value
-    beside: Value
-    alone: bool
-
-
 class Trace:
     """The values of one step.
 
     inputs: x_t, one value per part. states: h_{t−1}, likewise. parameters: what the cell carries,
     Tensors and arrays. results: h_t. adjoints: ∂L/∂h_t. And the gradients, None where there is
-    none: for states ∂L/∂h_{t−1}, for inputs, for parameters. carried: of the gradient of a state,
-    by its place, the product that is computed with the step before; for `state_gradients` has the
-    rest then, see `joining.py`. added: of ∂L/∂h_t, what the step's own outputs add to what the
-    caller gives, see `outputs.py`. loss_alone: whether the caller gives a gradient of the last
-    part of the state only.
+    none: for states ∂L/∂h_{t−1}, for inputs, for parameters.
     """
 
     inputs: list[Value]
@@ -63,9 +45,6 @@ class Trace:
     state_gradients: list[Value | None]
     input_gradients: list[Value | None]
     parameter_gradients: list[Value | None]
-    carried: dict[int, Carried]
-    added: dict[int, Value]
-    loss_alone: bool
 
 
 def trace(
@@ -109,7 +88,6 @@ def _trace(
     names: tuple[Sequence[str], Sequence[str]],
 ) -> Trace:
     result = Trace()
-    result.carried, result.added, result.loss_alone = {}, {}, False
     x_names, state_names = names
     result.inputs = [Value(p, name) for p, name in zip(parts(x), x_names, strict=True)]
     form = form_of(state)
