@@ -225,13 +225,13 @@ def _residual(logits: Array, labels: Array, weight: Array, found: Found | None) 
 
 def _residual_pullback(g: Array, logits: Array, labels: Array, weight: Array) -> Array:
     y = softmax(logits)
-    weight = weight[..., None] if weight.ndim else weight
+    weight = weight[..., None] if np.ndim(weight) else weight
     return y * (g - np.sum(g * y, axis=-1, keepdims=True)) * weight
 
 
 def _residual_of_weight(g: Array, logits: Array, labels: Array, weight: Array) -> Array:
     each = np.sum(g * residual(logits, labels, 1.0, None), axis=-1)
-    return each if weight.ndim else np.sum(each)
+    return each if np.ndim(weight) else np.sum(each)
 
 
 def share_of(g: Array, labels: Array) -> Array:
