@@ -13,7 +13,7 @@ from viz import labels
 from viz.geometry import Curve
 from viz.labels import Label, Line, Run
 from viz.scene import Box, Path, Scene, Text
-from viz.themes import TEXTBOOK, Theme
+from viz.themes import BLACK, TEXTBOOK, Theme
 
 BREAK = '<BR/><FONT POINT-SIZE="3"> </FONT><BR/>'  # a line, and a little room for subscripts
 MONOSPACE = "cmtt10,Courier New,Courier,Nimbus Mono PS,DejaVu Sans Mono,monospace"
@@ -34,7 +34,7 @@ def write(scene: Scene, theme: Theme) -> str:
         else:
             dot.node(f"e{explaining}", markup(box.label), **_node(box, theme))
             explaining += 1
-    for path in scene.paths:
+    for path in sorted(scene.paths, key=lambda path: path.link or 0):
         ends = path.ends
         if not all(ends):  # a line of its own hangs on two points that are not seen
             ends = f"e{explaining}", f"e{explaining + 1}"
@@ -95,24 +95,26 @@ def _node(box: Box, theme: Theme) -> dict[str, str]:
         attributes["style"] = ",".join(["rounded", *attributes.get("style", "").split()])
     if box.shape is None:
         attributes["fixedsize"] = "false"  # a face that has to stand in may be wider
-    if stroke not in ("none", "#000000"):
+    if stroke not in ("none", BLACK):
         attributes["color"] = stroke
     elif stroke == "none" and fill != "none":
         attributes["penwidth"] = "0"
-    if text not in ("none", "#000000"):
+    if text not in ("none", BLACK):
         attributes["fontcolor"] = text
     return attributes
 
 
 def _edge(path: Path, theme: Theme) -> dict[str, str]:
-    pieces = [*path.curves, path.head] if path.head and not path.filled else path.curves
+    pieces = list(path.gapped or path.curves)
+    if path.head and not path.filled:
+        pieces.append(path.head)
     attributes = {"pos": "; ".join(map(_spline, pieces))}
     if path.filled:
         tip = path.head[0][3]
         attributes = {"pos": f"e,{_point(tip)} {_spline(path.curves[0])}"}
         attributes |= {"arrowhead": "normal", "arrowsize": "0.4"}
     stroke = theme[path.kind].stroke
-    if stroke != "#000000":
+    if stroke != BLACK:
         attributes["color"] = stroke
     if path.width != 1:
         attributes["penwidth"] = f"{path.width:g}"
@@ -133,7 +135,7 @@ def _text(text: Text, theme: Theme) -> dict[str, str]:
         attributes["fontsize"] = f"{text.font:g}"
     if text.monospace:
         attributes["fontname"] = MONOSPACE
-    if theme[text.kind].text != "#000000":
+    if theme[text.kind].text != BLACK:
         attributes["fontcolor"] = theme[text.kind].text
     return attributes
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import cached_property
 from itertools import pairwise
 from typing import Any, TypeAlias
 
@@ -26,7 +27,13 @@ def between(a: Point, b: Point, share: float) -> Point:
 
 
 def distance(a: Point, b: Point) -> float:
-    return float(np.hypot(b[0] - a[0], b[1] - a[1]))
+    return math.hypot(b[0] - a[0], b[1] - a[1])
+
+
+def is_straight(cubic: Cubic) -> bool:
+    """Whether it is the straight line between its ends, at even pace."""
+    a, b, c, d = cubic
+    return distance(between(a, d, 1 / 3), b) + distance(between(a, d, 2 / 3), c) < 1e-6
 
 
 def toward(a: Point, b: Point, length: float) -> Point:
@@ -89,15 +96,45 @@ def part(curve: Curve, start: float, stop: float) -> Curve:
     return found
 
 
+def corners(curve: Curve) -> tuple[Any, Any]:
+    """Points between which the curve is straight enough to be measured, and their places."""
+    points, places = [], []
+    for number, cubic in enumerate(curve):
+        if is_straight(cubic):
+            points.append(np.array([cubic[0]]))
+            places.append(np.array([float(number)]))
+        else:
+            some, where = _sample([cubic])
+            points.append(some[:-1])
+            places.append(where[:-1] + number)
+    points.append(np.array([curve[-1][3]]))
+    places.append(np.array([float(len(curve))]))
+    return np.concatenate(points), np.concatenate(places)
+
+
 class Measure:
     """Places along a curve by length, and lengths by place."""
 
     def __init__(self, curve: Curve) -> None:
-        self.points, self.places = _sample(curve)
+        self.curve = curve
+        self.points, self.places = corners(curve)
         self.low, self.high = self.points.min(0), self.points.max(0)
         steps = np.hypot(*np.diff(self.points, axis=0).T)
         self.lengths = np.concatenate([[0.0], np.cumsum(steps)])
         self.total = float(self.lengths[-1])
+
+    @property
+    def dense(self) -> Any:
+        """Points so close that nothing falls between two."""
+        return self._dense[0]
+
+    @property
+    def dense_places(self) -> Any:
+        return self._dense[1]
+
+    @cached_property
+    def _dense(self) -> tuple[Any, Any]:
+        return _sample(self.curve)
 
     def place(self, length: float) -> float:
         return float(np.interp(length, self.lengths, self.places))
@@ -114,30 +151,55 @@ class Measure:
         return (b[0] - a[0]) / long, (b[1] - a[1]) / long
 
 
-def crossings(a: Measure, b: Measure) -> list[tuple[float, float]]:
-    """Where two curves cross: the length along each."""
-    if np.any(a.high < b.low) or np.any(b.high < a.low):
-        return []
-    i, j = _near(a, b), _near(b, a)
-    p, q = a.points[i], b.points[j]
-    r, s = a.points[i + 1] - p, b.points[j + 1] - q
+class Segments:
+    """The straight pieces of many curves, to find where a curve crosses the ones before it."""
+
+    def __init__(self, measures: Sequence[Measure]) -> None:
+        counts = [len(m.points) - 1 for m in measures]
+        self.first = np.concatenate([[0], np.cumsum(counts)]).astype(int)
+        self.owner = np.repeat(np.arange(len(measures)), counts)
+        none = np.zeros((0, 2))
+        self.start = np.concatenate([none, *(m.points[:-1] for m in measures)])
+        self.along = np.concatenate([none, *(np.diff(m.points, axis=0) for m in measures)])
+        self.begins = np.concatenate([[], *(m.lengths[:-1] for m in measures)])
+        self.long = np.hypot(*self.along.T)
+        stop = self.start + self.along
+        self.low, self.high = np.minimum(self.start, stop), np.maximum(self.start, stop)
+
+    def crossings(self, i: int, skip: Any) -> Iterator[tuple[int, float, float]]:
+        """Where curve i crosses an earlier one: that one, the length along i and along it.
+
+        skip: booleans, the curves that do not count.
+        """
+        before, own = slice(0, self.first[i]), slice(self.first[i], self.first[i + 1])
+        if own.start == own.stop:
+            return
+        low, high = self.low[own].min(0), self.high[own].max(0)
+        near = np.flatnonzero(
+            np.all((self.low[before] <= high) & (self.high[before] >= low), axis=1)
+            & ~skip[self.owner[before]]
+        )
+        if not near.size:
+            return
+        p, q = self.start[own], self.start[near]
+        k, m, t, u = meeting(p, p + self.along[own], q, q + self.along[near])
+        mine, other = own.start + k, near[m]
+        yield from zip(
+            self.owner[other].tolist(),
+            (self.begins[mine] + t * self.long[mine]).tolist(),
+            (self.begins[other] + u * self.long[other]).tolist(),
+            strict=True,
+        )
+
+
+def meeting(p: Any, p_end: Any, q: Any, q_end: Any) -> tuple[Any, Any, Any, Any]:
+    """Which pieces p cross which pieces q: their numbers, and the share of the way along each."""
+    r, s = p_end - p, q_end - q
     across = r[:, None, 0] * s[None, :, 1] - r[:, None, 1] * s[None, :, 0]
     offset = q[None] - p[:, None]
     with np.errstate(divide="ignore", invalid="ignore"):
         t = (offset[..., 0] * s[None, :, 1] - offset[..., 1] * s[None, :, 0]) / across
         u = (offset[..., 0] * r[:, None, 1] - offset[..., 1] * r[:, None, 0]) / across
     meet = (np.abs(across) > 1e-12) & (t >= 0) & (t < 1) & (u >= 0) & (u < 1)
-    return [
-        (
-            float(a.lengths[i[k]] + t[k, m] * np.hypot(*r[k])),
-            float(b.lengths[j[m]] + u[k, m] * np.hypot(*s[m])),
-        )
-        for k, m in np.argwhere(meet)
-    ]
-
-
-def _near(a: Measure, b: Measure) -> Any:
-    """The numbers of a's pieces between samples that reach into what b spans."""
-    low = np.minimum(a.points[:-1], a.points[1:])
-    high = np.maximum(a.points[:-1], a.points[1:])
-    return np.flatnonzero(np.all((low <= b.high) & (high >= b.low), axis=1))
+    k, m = np.nonzero(meet)
+    return k, m, t[k, m], u[k, m]

@@ -25,6 +25,9 @@ GAP = 43.0
 BEND = 23.1  # how far the first bent curve stands from its column
 BEND_STEP = 8.5  # and each further one from the one before
 MOST_BENDS = 6  # curves beyond share the outermost way
+MANY_ROWS = 5  # from so many on, parameters have rails and many rows lead into a comb
+RAIL_STEP = 5.0  # from rail to rail
+GAP_BEFORE_COMB = 56.0
 BETWEEN_BOXES = 10.0  # of the lowest row
 
 
@@ -121,10 +124,13 @@ def _columns(diagram: Diagram, depths: list[int | None], pitch: float) -> list[f
             # A fan: its steepest line must pass the corners of the boxes beside its own.
             reach = abs(middle(source) - middle(target)) * pitch
             right = max(origin, column)
-            gaps[right] = max(gaps[right], 0.586 * reach + 2)
+            combed = diagram.rows >= MANY_ROWS and reach > 1.1 * PITCH
+            gaps[right] = max(gaps[right], GAP_BEFORE_COMB if combed else 0.586 * reach + 2)
     for column, uses in fed.items():
         bends = sum(min(circles - 1, MOST_BENDS) for circles in uses.values())
         extra = BEND_STEP * max(0, bends - 2)
+        if diagram.rows >= MANY_ROWS:
+            extra = RAIL_STEP * (len(uses) - 1)
         gaps[column] = max(gaps[column], GAP_BEFORE_PARAMETERS + extra)
     x = MARGIN + wide[0] - BOX / 2
     centres = [x]

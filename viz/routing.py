@@ -2,37 +2,35 @@
 
 For each link there are candidates, the plainest first; the first that passes no box and no
 circle is drawn. Parameters reach the farther rows by bending left around the nearer circles, as
-in the textbook; the last resort goes through the free channels between rows and columns.
+in the textbook. From five rows on they share a rail beside the column, and what leads from many
+rows into one circle goes along a comb. The last resort goes through the free channels between
+rows and columns.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from itertools import islice, pairwise
-from typing import Any
 
 import numpy as np
 
+from viz.curves import TIP, alongside, bent_left, comb, leave, rail, reach, sweep, within
 from viz.diagram import Diagram, Link
 from viz.geometry import (
-    Cubic,
     Curve,
     Measure,
     Point,
-    crossings,
     distance,
     line,
     polyline,
     sample,
-    toward,
 )
-from viz.layout import BEND, BEND_STEP, MOST_BENDS, Layout, Placed
+from viz.layout import BEND, MANY_ROWS, MOST_BENDS, PITCH, Layout, Placed
+from viz.traffic import TRACK, Drawn
 
 CLEARANCE = 2.0  # between a line and what it passes
-TIP = 1.9  # between an arrow's tip and what it points at
 SHORTEST = 4.0  # what an arrow's last stretch must measure
-TRACK = 3.5  # between lines in one channel
 BESIDE = 6.0  # between two links with the same ends
 CANDIDATES = 12  # ways through channels that are looked at closely
 
@@ -62,41 +60,59 @@ class _Router:
             below = diagram.shapes[link.source]
             if below.rows is None and below.beside is None:
                 self.links_into[round(self.places[link.target].x)].append(link)
-        self.drawn: list[tuple[Link, Measure]] = []
+        self.many = diagram.rows >= MANY_ROWS
+        self.columns: dict[int, list[float]] = defaultdict(list)  # the circles' heights
+        for p in self.places:
+            if p.kind == "circle":
+                self.columns[round(p.x)].append(p.y)
+        self.ends: Counter[tuple[int, int]] = Counter()  # of what is drawn
+        self.drawn = Drawn()
 
     def plain(self, link: Link) -> Curve | None:
         """The first candidate without anything in its way."""
         for curve in self._candidates(link):
             if self.is_clear(curve, link):
-                self.drawn.append((link, Measure(curve)))
-                return curve
+                return self.draw(link, curve)
         return None
+
+    def draw(self, link: Link, curve: Curve) -> Curve:
+        self.ends[link.source, link.target] += 1
+        self.drawn.add(link, Measure(curve))
+        return curve
 
     def is_clear(self, curve: Curve, link: Link) -> bool:
         """Whether the curve passes every other shape at some distance, and its own ends too."""
-        points = sample(curve)
-        below, above = points.min(0) - CLEARANCE, points.max(0) + CLEARANCE
-        near = np.all((self.low < above) & (self.high > below), axis=1)
-        near[[link.source, link.target]] = False
-        for i in np.flatnonzero(near):
-            if self.round[i]:
-                off = np.hypot(*(points - self.centre[i]).T) - self.radius[i]
-            else:
-                beside = np.maximum(self.low[i] - points, points - self.high[i])
-                off = beside.max(axis=1)
-            if off.min() < CLEARANCE:
-                return False
-        return not any(
-            np.any(_within(self.places[i], points, -0.1)) for i in (link.source, link.target)
-        )
+        ends = [link.source, link.target]
+        for cubic in curve:
+            control = np.array(cubic)
+            below, above = control.min(0) - CLEARANCE, control.max(0) + CLEARANCE
+            near = np.flatnonzero(np.all((self.low < above) & (self.high > below), axis=1))
+            if not near.size:
+                continue
+            points = sample([cubic])
+            for i in near:
+                if i in ends:
+                    if np.any(within(self.places[i], points, -0.1)):
+                        return False
+                    continue
+                if self.round[i]:
+                    off = np.hypot(*(points - self.centre[i]).T) - self.radius[i]
+                else:
+                    off = np.maximum(self.low[i] - points, points - self.high[i]).max(axis=1)
+                if off.min() < CLEARANCE:
+                    return False
+        return True
 
     def _candidates(self, link: Link) -> Iterator[Curve]:
         source, target = self.places[link.source], self.places[link.target]
-        ends = link.source, link.target
-        if beside := sum((other.source, other.target) == ends for other, _ in self.drawn):
-            yield [_alongside(source, target, BESIDE * beside)]
-        if self.diagram.shapes[link.source].rows is None:
+        if beside := self.ends[link.source, link.target]:
+            yield [alongside(source, target, BESIDE * beside)]
+        below = self.diagram.shapes[link.source].rows is None
+        if below:
             yield from self._from_below(link)
+        rows = abs(source.y - target.y) / PITCH
+        if self.many and not below and rows > 1.1 and self._is_fan(link):
+            yield comb(source, target, round(rows))
         yield [line(leave(source, target.centre), reach(target, source.centre))]
         if source.kind != "circle" and abs(source.y - target.y) > source.half_height:
             right, up = target.x > source.x, target.y > source.y
@@ -105,22 +121,34 @@ class _Router:
                 source.y + (source.half_height if up else -source.half_height),
             )
             yield [line(corner, reach(target, corner))]
-        yield from _sweep(source, target)
+        yield from sweep(source, target)
 
     def _from_below(self, link: Link) -> Iterator[Curve]:
         """Straight up to the nearest circle; around the nearer ones to the others."""
         source, target = self.places[link.source], self.places[link.target]
-        nearer = sum(
-            1
-            for p in self.places
-            if abs(p.x - target.x) < 1 and source.top < p.y < target.y and p.kind == "circle"
-        )
+        nearer = sum(source.top < y < target.y for y in self.columns[round(target.x)])
         aside = abs(target.x - source.x)
+        if nearer and self.many and self.diagram.shapes[link.source].beside is None:
+            number = self._rails_inside(link)
+            channel = self.layout.horizontal[0]
+            yield from (rail(source, target, number + more, channel) for more in range(3))
         if not nearer and aside < source.half_width - 3:
             yield [line((target.x, source.top), (target.x, target.y - target.half_height - TIP))]
         if nearer and aside < source.half_width + BEND:
             inner = min(nearer, MOST_BENDS) + self._bends_inside(link)
-            yield from (_bent_left(source, target, inner + more) for more in range(4))
+            yield from (bent_left(source, target, inner + more) for more in range(4))
+
+    def _rails_inside(self, link: Link) -> int:
+        """How many rails of others stand nearer to the column: parameters' come first."""
+        shapes = self.diagram.shapes
+        others = {other.source for other in self.links_into[round(self.places[link.target].x)]}
+        order = sorted(others, key=lambda i: (shapes[i].kind != "parameters", i))
+        return order.index(link.source)
+
+    def _is_fan(self, link: Link) -> bool:
+        """Whether a value of one row leads, with others, into a circle of several."""
+        source, target = self.diagram.shapes[link.source], self.diagram.shapes[link.target]
+        return target.kind == "circle" and target.row is None and source.row is not None
 
     def _bends_inside(self, link: Link) -> int:
         """How many ways of others from below run nearer to the column: parameters' come first."""
@@ -146,25 +174,19 @@ class _Router:
             if distance(points[-2], points[-1]) > SHORTEST
             and self.is_clear(curve := polyline(points), link)
         )
-        shortest = list(islice(clear, CANDIDATES)) or [(0.0, 0, polyline(ways[0][2]))]
-        best = min((cost + self._trouble(curve, link), n, curve) for cost, n, curve in shortest)
-        self.drawn.append((link, Measure(best[2])))
-        return best[2]
+        best, least = polyline(ways[0][2]), np.inf
+        for cost, _, curve in islice(clear, CANDIDATES):
+            if cost >= least:  # the ones that follow are longer still
+                break
+            if (total := cost + self._trouble(curve, link)) < least:
+                best, least = curve, total
+        return self.draw(link, best)
 
     def _trouble(self, curve: Curve, link: Link) -> float:
         """What it costs to cross other lines, and to run along them."""
         own = Measure(curve)
-        low, high = own.points.min(0) - TRACK, own.points.max(0) + TRACK
-        trouble = 0.0
-        for other, measure in self.drawn:
-            if other.source == link.source or other.target == link.target:
-                continue
-            if np.any(high < measure.low) or np.any(measure.high < low):
-                continue
-            apart = np.abs(own.points[:, None] - measure.points[None]).max(-1).min(1)
-            trouble += 4.0 * int(np.sum(apart < TRACK - 0.5))
-            trouble += 30.0 * len(crossings(own, measure))
-        return trouble
+        near, crossed = self.drawn.trouble(own, link)
+        return 4.0 * near + 30.0 * crossed
 
     def _ways(self, source: Placed, target: Placed, offset: float) -> Iterator[list[Point]]:
         rows = self.layout.horizontal
@@ -197,108 +219,4 @@ def _joined(source: Placed, target: Placed, way: list[Point]) -> list[Point]:
 
 def _shifted(corner: Point, neighbour: Point) -> Point:
     run = neighbour[0] - corner[0]
-    return corner[0] + float(np.clip(run / 2, -14, 14)), corner[1]
-
-
-def leave(place: Placed, goal: Point) -> Point:
-    """The point of the outline on the way from the centre to the goal."""
-    return _on_outline(place, goal, 0.0)
-
-
-def reach(place: Placed, origin: Point) -> Point:
-    """Where an arrow's tip stops that comes straight from the origin."""
-    return _on_outline(place, origin, TIP)
-
-
-def _alongside(source: Placed, target: Placed, aside: float) -> Cubic:
-    """A line beside the straight one: for a value that is used twice, once cut."""
-    long = distance(source.centre, target.centre)
-    dx, dy = (target.x - source.x) / long, (target.y - source.y) / long
-    t = np.linspace(0, 1, 400)[:, None]
-    centre = np.array([source.x - aside * dy, source.y + aside * dx])
-    points = centre + t * long * np.array([dx, dy])
-    outside = points[~_within(source, points, 0.0) & ~_within(target, points, TIP)]
-    start, tip = outside[0].tolist(), outside[-1].tolist()
-    return line((start[0], start[1]), (tip[0], tip[1]))
-
-
-def _within(place: Placed, points: Any, extra: float) -> Any:
-    """Which of the points are in the shape, enlarged by so much."""
-    off = np.abs(points - np.array(place.centre))
-    if place.kind == "circle":
-        return np.hypot(*off.T) < place.half_width + extra
-    return np.all(off < (place.half_width + extra, place.half_height + extra), axis=1)
-
-
-def _on_outline(place: Placed, other: Point, extra: float) -> Point:
-    dx, dy = other[0] - place.x, other[1] - place.y
-    if place.kind == "circle":
-        return toward(place.centre, other, place.half_width + extra)
-    scale = min(
-        (place.half_width + extra) / abs(dx) if dx else np.inf,
-        (place.half_height + extra) / abs(dy) if dy else np.inf,
-    )
-    return place.x + scale * dx, place.y + scale * dy
-
-
-def _bent_left(source: Placed, target: Placed, bend: int) -> Curve:
-    """Up along the left side of a column, as far out as there are nearer circles to pass.
-
-    The shares are those of the textbook's two curves.
-    """
-    bend = max(bend, 1)
-    out = target.x - BEND - BEND_STEP * (bend - 1)
-    start_x = max(target.x - 11.3 - 3.6 * (bend - 1), source.x - source.half_width)
-    start = min(start_x, source.x + source.half_width), source.top
-    angle = np.radians(min(28 + 10 * bend, 55))
-    way = target.half_width + TIP
-    tip = float(target.x - way * np.cos(angle)), float(target.y - way * np.sin(angle))
-    low = source.y + 29.7 + 8.7 * min(bend, 3)
-    high = max(low, tip[1] - 20 - 15 * min(bend, 2) - 4 * max(bend - 2, 0))
-    low = min(low, high, (start[1] + tip[1]) / 2 + 2)
-    high = max(low, min(high, tip[1] - 18))
-    up, across = low - start[1], out - start[0]
-    curve: Curve = [
-        (
-            start,
-            (start[0] + 0.49 * across, start[1] + 0.24 * up),
-            (out, start[1] + 0.42 * up),
-            (out, low),
-        )
-    ]
-    if high > low + 1e-6:
-        curve.append(line((out, low), (out, high)))
-    up, across = tip[1] - high, tip[0] - out
-    curve.append(
-        (
-            (out, high),
-            (out, high + 0.39 * up),
-            (out + 0.56 * across, high + 0.757 * up),
-            tip,
-        )
-    )
-    return curve
-
-
-def _sweep(source: Placed, target: Placed) -> Iterator[Curve]:
-    """Out sideways and in steeply: for the far ends of a fan."""
-    side = 1.0 if target.x > source.x else -1.0
-    climb = 1.0 if target.y > source.y else -1.0
-    start = source.x + side * source.half_width, source.y
-    room = abs(target.x - start[0])
-    angle = np.radians(65)
-    way = target.half_width + TIP
-    tip = (
-        float(target.x - side * way * np.cos(angle)),
-        float(target.y - climb * way * np.sin(angle)),
-    )
-    if abs(target.y - source.y) < 30 or room < 12:
-        return
-    yield [
-        (
-            start,
-            (start[0] + side * 0.7 * room, start[1]),
-            (tip[0] - side * 8, tip[1] - climb * 0.5 * abs(tip[1] - start[1])),
-            tip,
-        )
-    ]
+    return corner[0] + max(-14.0, min(run / 2, 14.0)), corner[1]

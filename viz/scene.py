@@ -48,6 +48,8 @@ class Box:
 class Path:
     """A line: the curves that are in sight, and the strokes of its arrow.
 
+    rims: stretches of its casing, to be drawn before it in the colour of the paper.
+    gapped: what is in sight of it where a writer draws no casings; the curves, if there are none.
     link: the place in `Diagram.links` of what it shows; None for what only explains.
     ends: the ids of its ends in a DOT source: n4 is the shape in place 4.
     filled: whether the arrow is a filled triangle.
@@ -60,6 +62,8 @@ class Path:
     link: int | None = None
     ends: tuple[str, str] = ("", "")
     filled: bool = False
+    rims: tuple[Curve, ...] = ()
+    gapped: tuple[Curve, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -143,14 +147,16 @@ def compose(diagram: Diagram, layout: Layout, strokes: Sequence[Stroke], title: 
                 note=shape.note,
             )
         )
-    for i, stroke in enumerate(strokes):
+    for i, stroke in sorted(enumerate(strokes), key=lambda item: item[1].rank):
         scene.paths.append(
             Path(
                 kind_of(stroke.link.weight),
-                (*stroke.pieces, *stroke.bars),
+                (*stroke.cased, *stroke.bars),
                 arrow_head(stroke.curve),
                 link=i,
                 ends=(f"n{stroke.link.source}", f"n{stroke.link.target}"),
+                rims=tuple(stroke.rims),
+                gapped=(*stroke.pieces, *stroke.bars),
             )
         )
     return scene

@@ -1,6 +1,8 @@
 """What of each line is drawn: its pieces between the gaps, its arrow, and the bars of a cut.
 
-Where two lines cross, the one below is broken, as in the textbook.
+Where two lines cross, the one below is broken, as in the textbook. From five rows on it is not:
+there the one above has a casing, a rim in the colour of the paper. Writers that have no casings
+break the one below where a casing would cover it.
 """
 
 from __future__ import annotations
@@ -11,11 +13,14 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from viz.diagram import Diagram, Link
-from viz.geometry import Curve, Measure, crossings, distance, line, part
+from viz.geometry import Curve, Measure, Segments, distance, line, part
+from viz.layout import MANY_ROWS
 
 ARROW = 4.0  # an arrow's length
 WING = 1.5  # half of its width
 GAP = 5.5  # half of the gap where a line is crossed
+CASING = 4.6  # how wide a casing is
+CASED = 3.4  # half of how long
 STUB = 4.0  # what is left to see of a line before its first gap
 CRUMB = 7.0  # what would be shorter between two gaps is left out
 BAR = 4.0  # half of a bar across a cut
@@ -27,13 +32,18 @@ class Stroke:
     """A link as it is drawn.
 
     pieces: the stretches between the gaps, the last ending at the arrow's tip.
+    cased: the stretches where other lines have casings instead: only a cut breaks them.
     bars: short lines across a link that was cut.
+    rims: the stretches of its casing. rank: what lies lower is drawn first.
     """
 
     link: Link
     curve: Curve
     pieces: list[Curve] = field(default_factory=list)
+    cased: list[Curve] = field(default_factory=list)
     bars: list[Curve] = field(default_factory=list)
+    rims: list[Curve] = field(default_factory=list)
+    rank: int = 0
 
 
 def strokes(diagram: Diagram, curves: Sequence[Curve]) -> list[Stroke]:
@@ -42,24 +52,35 @@ def strokes(diagram: Diagram, curves: Sequence[Curve]) -> list[Stroke]:
     drawn = [Stroke(link, curve) for link, curve in zip(diagram.links, curves, strict=True)]
     measures = [Measure(r.curve) for r in drawn]
     gaps: list[list[float]] = [[] for _ in drawn]
-    boxes = np.array([[*m.points.min(0), *m.points.max(0)] for m in measures]).reshape(-1, 4)
+    segments = Segments(measures)
+    sources = np.array([link.source for link in diagram.links])
+    targets = np.array([link.target for link in diagram.links])
     rank = [(not _is_on_top(diagram, r), len(r.curve) > 1, i) for i, r in enumerate(drawn)]
+    rims: dict[tuple[float, float], tuple[int, float]] = {}  # by place: one for all on a rail
     for i, r in enumerate(drawn):
-        overlap = np.all((boxes[i, :2] <= boxes[:, 2:]) & (boxes[:, :2] <= boxes[i, 2:]), axis=1)
-        for j in np.flatnonzero(overlap[:i]):
-            other = drawn[j]
-            if r.link.source == other.link.source or r.link.target == other.link.target:
-                continue
-            for at_i, at_j in crossings(measures[i], measures[j]):
-                if rank[i] > rank[j]:
-                    gaps[i].append(at_i)
-                else:
-                    gaps[j].append(at_j)
+        r.rank = -sum(rank[i][:2])
+        meeting = (sources == r.link.source) | (targets == r.link.target)
+        for j, at_i, at_j in segments.crossings(i, meeting):
+            (above, at), (below, under) = ((i, at_i), (j, at_j))
+            if rank[above] > rank[below]:
+                (above, at), (below, under) = (below, under), (above, at)
+            gaps[below].append(under)
+            x, y = measures[above].at(at)
+            rims.setdefault((round(x), round(y)), (above, at))
+    cased = diagram.rows >= MANY_ROWS
+    for above, at in rims.values() if cased else ():
+        m = measures[above]
+        stop = min(at + CASED, m.total - ARROW)
+        if stop > (start := max(at - CASED, 0.0)):
+            drawn[above].rims.append(part(m.curve, m.place(start), m.place(stop)))
+    half = CASING / 2 if cased else GAP
     for r, measure, crossed in zip(drawn, measures, gaps, strict=True):
-        hidden = [(at - GAP, at + GAP) for at in crossed]
+        hidden = [(at - half, at + half) for at in crossed]
+        cut: list[tuple[float, float]] = []
         if r.link.weight == 0:
-            _cut(r, measure, hidden)
-        r.pieces = _visible(r.curve, measure, hidden)
+            cut = [_cut(r, measure, hidden)]
+        r.pieces = _visible(r.curve, measure, hidden + cut)
+        r.cased = _visible(r.curve, measure, cut) if cased else r.pieces
     return drawn
 
 
@@ -85,7 +106,7 @@ def _visible(curve: Curve, measure: Measure, hidden: list[tuple[float, float]]) 
     return pieces
 
 
-def _cut(r: Stroke, measure: Measure, hidden: list[tuple[float, float]]) -> None:
+def _cut(r: Stroke, measure: Measure, hidden: list[tuple[float, float]]) -> tuple[float, float]:
     """A gap with a bar at either side, in the middle of the longest stretch in sight."""
     free, here = [], 0.0
     for low, high in [*sorted(hidden), (measure.total - ARROW, measure.total)]:
@@ -95,7 +116,7 @@ def _cut(r: Stroke, measure: Measure, hidden: list[tuple[float, float]]) -> None
     for at in (middle - BARS_APART / 2, middle + BARS_APART / 2):
         (x, y), (dx, dy) = measure.at(at), measure.direction(at)
         r.bars.append([line((x - BAR * dy, y + BAR * dx), (x + BAR * dy, y - BAR * dx))])
-    hidden.append((middle - BARS_APART / 2, middle + BARS_APART / 2))
+    return middle - BARS_APART / 2, middle + BARS_APART / 2
 
 
 def arrow_head(curve: Curve) -> Curve:

@@ -6,12 +6,12 @@ rule names the theme's class, so two figures on one page do not disturb each oth
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 from xml.sax.saxutils import escape
 
 from viz import labels
-from viz.geometry import Cubic, Curve, between, distance
+from viz.geometry import Curve, is_straight
 from viz.labels import Line
 from viz.scene import Box, Path, Scene, Text
 from viz.themes import Colours, Theme
@@ -38,7 +38,7 @@ def style_sheet(theme: Theme) -> str:
     if theme.dark is None:
         return ""
     root = f".viz-{theme.name}"
-    rules = []
+    rules = [f"{root} .rim{{stroke:{theme.dark['paper'].fill}}}"]
     for kind, colours in theme.dark.items():
         if colours == theme[kind]:
             continue
@@ -49,8 +49,8 @@ def style_sheet(theme: Theme) -> str:
             rules.append(f"{own}{{{area}}}")
             continue
         if area:
-            rules.append(f"{own} rect,{own} circle{{{area}}}")
-        rules.append(f"{own}{{fill:{colours.text}}}")
+            rules.append(f"{own}{{{area}}}")
+        rules.append(f"{own} text{{fill:{colours.text}}}")
     return f"@media (prefers-color-scheme:dark){{{''.join(rules)}}}"
 
 
@@ -80,18 +80,21 @@ class _Writer:
             thick = "" if width == 1 else f' stroke-width="{number(width)}"'
             yield f'<g class="{kind}" fill="none" stroke="{stroke}"{thick}>\n'
             for path in paths:
+                if path.rims:
+                    rims = self._curves(path.rims)
+                    yield f'<path class="rim" stroke="{paper}" stroke-width="4.6" d="{rims}"/>\n'
                 yield f'<path{self._extra(path)} d="{self._data(path)}"/>\n'
                 if path.filled:
-                    yield f'<path fill="{stroke}" d="{self._curve(path.head)}Z"/>\n'
+                    yield f'<path fill="{stroke}" d="{self._curves([path.head])}z"/>\n'
             yield "</g>\n"
         for kind, boxes in groupby(self.scene.boxes, lambda box: box.kind):
             colours = self.theme[kind]
-            yield f'<g class="{kind}" fill="{colours.text}">\n'
+            yield f'<g class="{kind}" fill="{colours.fill}" stroke="{colours.stroke}">\n'
             for box in boxes:
                 yield from self._box(box, colours)
             yield "</g>\n"
         for kind, texts in groupby(self.scene.texts, lambda text: text.kind):
-            yield f'<g class="{kind}" fill="{self.theme[kind].text}">\n'
+            yield f'<g class="{kind}">\n'
             for text in texts:
                 yield self._text(text)
             yield "</g>\n"
@@ -108,50 +111,72 @@ class _Writer:
             yield f"<title>{escape(box.title)}</title>"
         if box.note:
             yield f"<desc>{escape(box.note)}</desc>"
-        paint = "".join(
-            f' {name}="{colour}"'
-            for name, colour in (("fill", colours.fill), ("stroke", colours.stroke))
-            if colour != "none" or name == "fill"
-        )
         if box.round:
             place = f'cx="{number(x)}" cy="{number(y)}" r="{number(box.half_width)}"'
-            yield f"<circle {place}{paint}/>"
+            yield f"<circle {place}/>"
         elif colours.fill != "none" or colours.stroke != "none":
             place = (
                 f'x="{number(x - box.half_width)}" y="{number(y - box.half_height)}" '
                 f'width="{number(2 * box.half_width)}" height="{number(2 * box.half_height)}"'
             )
             corner = f' rx="{number(box.corner)}"' if box.corner else ""
-            yield f"<rect {place}{corner}{paint}/>"
+            yield f"<rect {place}{corner}/>"
         count = len(box.label)
         for n, line in enumerate(box.label):
             below = (n - (count - 1) / 2) * box.font * 1.4
-            yield _typeset(line, x, y + below, box.font, "")
+            yield _typeset(line, x, y + below, box.font, f' fill="{colours.text}" stroke="none"')
         yield "</g>\n"
 
     def _text(self, text: Text) -> str:
-        extra = "" if text.anchor == "middle" else f' text-anchor="{text.anchor}"'
+        extra = f' fill="{self.theme[text.kind].text}"'
+        extra += "" if text.anchor == "middle" else f' text-anchor="{text.anchor}"'
         if text.monospace:
             extra += f' font-family="{MONOSPACE}" xml:space="preserve"'
         x, y = text.x - self.left, self.top - text.y
         return _typeset(text.line, x, y, text.font, extra) + "\n"
 
     def _data(self, path: Path) -> str:
-        pieces = [*path.curves, path.head] if path.head and not path.filled else path.curves
-        return "".join(map(self._curve, pieces))
+        curves = [*path.curves, path.head] if path.head and not path.filled else path.curves
+        return self._curves(curves)
 
-    def _curve(self, curve: Curve) -> str:
-        first = curve[0][0]
-        parts = [f"M{self._point(first)}"]
-        for cubic in curve:
-            if _is_straight(cubic):
-                parts.append(f"L{self._point(cubic[3])}")
-            else:
-                parts.append("C" + " ".join(map(self._point, cubic[1:])))
+    def _curves(self, curves: Iterable[Curve]) -> str:
+        """Path data with relative coordinates, which are short; in tenths of a point, and every
+        step from where the one before really ended, so that nothing drifts."""
+        parts: list[str] = []
+        here = (0, 0)
+        for curve in curves:
+            start = self._tenths(curve[0][0])
+            if not parts:
+                parts.append("M" + _pairs([start]))
+            elif start != here:
+                parts.append("m" + _pairs([_minus(start, here)]))
+            here, letter = start, ""
+            for cubic in curve:
+                points = [self._tenths(p) for p in cubic[1:]]
+                new = "l" if is_straight(cubic) else "c"
+                steps = [_minus(p, here) for p in (points[-1:] if new == "l" else points)]
+                text = _pairs(steps)
+                parts.append(
+                    new + text if new != letter else text if text[0] == "-" else " " + text
+                )
+                here, letter = points[-1], new
         return "".join(parts)
 
-    def _point(self, point: tuple[float, float]) -> str:
-        return f"{number(point[0] - self.left)} {number(self.top - point[1])}"
+    def _tenths(self, point: tuple[float, float]) -> tuple[int, int]:
+        return round(10 * (point[0] - self.left)), round(10 * (self.top - point[1]))
+
+
+def _minus(a: tuple[int, int], b: tuple[int, int]) -> tuple[int, int]:
+    return a[0] - b[0], a[1] - b[1]
+
+
+def _pairs(points: Sequence[tuple[int, int]]) -> str:
+    """Tenths as numbers, with as little between them as SVG needs."""
+    text = ""
+    for tenths in (n for point in points for n in point):
+        written = f"{tenths / 10:g}"
+        text += written if not text or written[0] == "-" else " " + written
+    return text
 
 
 def _typeset(line: Line, x: float, y: float, font: float, extra: str) -> str:
@@ -176,12 +201,6 @@ def _typeset(line: Line, x: float, y: float, font: float, extra: str) -> str:
     if not spans:
         return ""
     return f'<text x="{number(x)}" y="{number(baseline)}"{size}{extra}>{"".join(spans)}</text>'
-
-
-def _is_straight(cubic: Cubic) -> bool:
-    """Whether it is the straight line between its ends."""
-    a, b, c, d = cubic
-    return distance(between(a, d, 1 / 3), b) + distance(between(a, d, 2 / 3), c) < 1e-6
 
 
 def number(x: float) -> str:

@@ -21,9 +21,9 @@ class Colours(NamedTuple):
 
 Table: TypeAlias = Mapping[str, Colours]
 
-BLACK = "#000000"
+BLACK = "#000"
 TEXTBOOK: dict[str, Colours] = {
-    "paper": Colours("#FFFFFF"),
+    "paper": Colours("#FFF"),
     "box": Colours("none", BLACK, BLACK),
     "circle": Colours("#B2D9FF", BLACK, BLACK),
     "parameters": Colours("#66BFFF", BLACK, BLACK),
@@ -31,7 +31,7 @@ TEXTBOOK: dict[str, Colours] = {
     "link": Colours("none", BLACK),
     "cut": Colours("none", "#8C8C8C"),
     "scaled": Colours("none", "#C05000"),
-    "pill": Colours("#FFFFFF", "#C05000", "#C05000"),
+    "pill": Colours("#FFF", "#C05000", "#C05000"),
     "text": Colours("none", "none", BLACK),
     "muted": Colours("none", "none", "#5F6368"),
 }
@@ -54,7 +54,7 @@ PRINT: dict[str, Colours] = TEXTBOOK | {
     "parameters": Colours("#BFBFBF", BLACK, BLACK),
     "cut": Colours("none", "#808080"),
     "scaled": Colours("none", BLACK),
-    "pill": Colours("#FFFFFF", BLACK, BLACK),
+    "pill": Colours("#FFF", BLACK, BLACK),
 }
 
 
@@ -86,7 +86,7 @@ def theme_of(theme: str | Mapping[str, str | tuple[str, ...]]) -> Theme:
 
     >>> from viz.themes import theme_of
     >>> theme_of({"parameters": "gold"})["parameters"]
-    Colours(fill='gold', stroke='#000000', text='#000000')
+    Colours(fill='gold', stroke='#000', text='#000')
     """
     if isinstance(theme, str):
         if theme not in THEMES:

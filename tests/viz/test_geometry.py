@@ -1,5 +1,7 @@
 """What holds for every picture, measured on its DOT source."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,8 @@ import tinygrad_rnn as tg
 import viz
 from tests.viz.models import MODELS, outputs
 from tests.viz.reading import Box, Line, named, read
+from viz.geometry import Measure, meeting, sample
+from viz.models import recurrent_loss
 
 CASES = [(name, detail) for name in MODELS for detail in ("named", "ops")]
 
@@ -131,15 +135,64 @@ def test_lines_under_the_parameters_curves_are_broken() -> None:
 
 
 def test_parameters_bend_left_around_the_nearer_circles() -> None:
-    boxes, lines = read(viz.draw(*outputs("rnn_five_steps")).source)
+    boxes, lines = read(viz.draw(recurrent_loss(4)).source)
     for x in (c.x for c in boxes.values() if c.circle and c.y == 55):
         reach = [
             x - line.points()[:, 0].min()
             for line in sorted(lines, key=lambda line: boxes[line.target].y)
             if boxes[line.source].fill == "#66BFFF" and boxes[line.target].x == x
         ]
-        assert len(reach) == 5
+        assert len(reach) == 4
         assert np.all(np.diff(reach) > 0) and reach[1] > 12.25 + 5
+
+
+def crossing_points(figure: viz.Figure) -> list[np.ndarray]:
+    """Where lines of different sources and targets meet, each place once."""
+    paths = [path for path in figure.scene.paths if path.link is not None]
+    diagram = figure.scene.diagram
+    assert diagram is not None
+    segments = []
+    for path in paths:
+        link = diagram.links[path.link or 0]
+        for curve in path.curves:
+            points = sample(curve)
+            segments += [(link, *ends) for ends in pairwise(points)]
+    start = np.array([s[1] for s in segments])
+    stop = np.array([s[2] for s in segments])
+    ends = np.array([(s[0].source, s[0].target) for s in segments])
+    found: list[np.ndarray] = []
+    for n in range(0, len(segments), 64):
+        k, m, t, _ = meeting(start[n : n + 64], stop[n : n + 64], start, stop)
+        k = k + n
+        apart = np.all(ends[k] != ends[m], axis=1)
+        k, t = k[apart], t[apart, None]
+        for point in start[k] + t * (stop - start)[k]:
+            if not any(np.hypot(*(point - known)) < 1 for known in found):
+                found.append(point)
+    return found
+
+
+def test_twenty_steps_are_as_clear_as_three() -> None:
+    three, twenty = (viz.draw(recurrent_loss(n), fold=None) for n in (3, 20))
+    wide = [np.subtract(*f.scene.bounds()[::-1])[0] for f in (three, twenty)]
+    assert wide[1] <= 1.2 * wide[0]
+    assert 30 < len(crossing_points(twenty)) <= 40
+    for path in twenty.scene.paths:
+        whole = Measure([cubic for curve in path.curves for cubic in curve]).total
+        shown = sum(Measure(curve).total for curve in path.gapped)
+        assert shown >= 0.7 * whole
+    assert sum(len(path.rims) for path in twenty.scene.paths) == len(crossing_points(twenty))
+
+
+def test_parameters_of_many_rows_share_a_rail() -> None:
+    boxes, lines = read(viz.draw(recurrent_loss(20), fold=None).source)
+    for x in {c.x for c in boxes.values() if c.circle and c.y == 55}:
+        rail = [
+            line.points()[:, 0].min()
+            for line in lines
+            if boxes[line.source].fill == "#66BFFF" and boxes[line.target].x == x
+        ]
+        assert len(rail) == 20 and len({round(left, 1) for left in rail[1:]}) == 1
 
 
 def test_cut_links_are_grey_and_barred() -> None:

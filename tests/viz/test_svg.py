@@ -43,9 +43,9 @@ def test_nothing_can_clash_or_be_missing(name: str) -> None:
         assert not any("href" in key for key in element.attrib)
     assert svg.findtext(f"{SVG}title") and svg.findtext(f"{SVG}desc")
     assert len(svg.findall(f".//{SVG}style")) == 1
-    for group in svg.iter(f"{SVG}g"):
-        for shape in [*group.findall(f"{SVG}rect"), *group.findall(f"{SVG}circle")]:
-            assert {"fill", "stroke"} <= set(shape.attrib) or "rx" in shape.attrib
+    for group in svg.findall(f"{SVG}g"):
+        assert {"class", "fill", "stroke"} == set(group.attrib)
+    assert all("fill" in text.attrib for text in svg.iter(f"{SVG}text"))
 
 
 def test_every_shape_says_what_it_is() -> None:
