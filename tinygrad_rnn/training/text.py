@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
+import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -57,14 +60,84 @@ def chunks(numbers: Any, batch_size: int, steps: int) -> Iterator[tuple[Any, Any
     [[0, 1], [4, 5]] [[1, 2], [5, 6]]
     [[2, 3], [6, 7]] [[3, 4], [7, 8]]
     """
-    numbers = np.asarray(numbers)
-    length = (len(numbers) - 1) // batch_size // steps * steps
-    if length == 0:
+    for n in range(chunk_count(len(numbers), batch_size, steps)):
+        yield chunk(numbers, batch_size, steps, n)
+
+
+def chunk_count(length: int, batch_size: int, steps: int) -> int:
+    """How many chunks there are; ValueError if there is not one."""
+    count = (length - 1) // batch_size // steps
+    if count < 1:
         raise ValueError(
-            f"a text of {len(numbers)} characters is too short for {batch_size} sequences of "
+            f"a text of {length} characters is too short for {batch_size} sequences of "
             f"{steps} steps: it takes {batch_size * steps + 1}"
         )
+    return count
+
+
+def chunk(numbers: Any, batch_size: int, steps: int, n: int) -> tuple[Any, Any]:
+    """Chunk n of `chunks`, without those before it: where a run goes on."""
+    numbers = np.asarray(numbers)
+    length = chunk_count(len(numbers), batch_size, steps) * steps
     inputs = numbers[: length * batch_size].reshape(batch_size, length).T
     labels = numbers[1 : length * batch_size + 1].reshape(batch_size, length).T
-    for start in range(0, length, steps):
-        yield inputs[start : start + steps], labels[start : start + steps]
+    return inputs[n * steps : (n + 1) * steps], labels[n * steps : (n + 1) * steps]
+
+
+BLOCK = 1 << 18
+"""So many bytes of a file are looked at at once."""
+
+
+def mapped(path: str | os.PathLike[str]) -> Any:
+    """The bytes of a file, (size,), as an array that is mapped and not read: a text of any length.
+
+    Raises FileNotFoundError for no file, ValueError for an empty one.
+    """
+    source = Path(path)
+    if not source.is_file():
+        raise FileNotFoundError(f"there is no text file at {source}")
+    if not source.stat().st_size:
+        raise ValueError(f"{source} is empty")
+    return np.memmap(source, np.uint8, "r")
+
+
+class ByteVocabulary:
+    """The bytes that occur in a text and their numbers: any file in any encoding.
+
+    text: bytes, or an array of them; it is looked at block by block.
+    In UTF-8 a letter outside ASCII is two bytes or more, which a model learns to put together.
+
+    >>> from tinygrad_rnn.training.text import ByteVocabulary
+    >>> vocabulary = ByteVocabulary("naïve".encode())
+    >>> len(vocabulary), vocabulary.encode("vïa".encode()).tolist()
+    (6, [3, 5, 4, 0])
+    >>> vocabulary.decode([3, 5, 4, 0])
+    'vïa'
+    """
+
+    def __init__(self, text: Any) -> None:
+        text = np.frombuffer(text, np.uint8) if isinstance(text, bytes) else np.asarray(text)
+        if not len(text):
+            raise ValueError("a vocabulary needs a text with at least one byte")
+        counts = np.zeros(256, np.int64)
+        for start in range(0, len(text), BLOCK):
+            counts += np.bincount(text[start : start + BLOCK], minlength=256)
+        self.bytes = np.flatnonzero(counts).astype(np.uint8)
+        self.numbers = np.full(256, -1, np.int16)
+        self.numbers[self.bytes] = np.arange(len(self.bytes))
+
+    def __len__(self) -> int:
+        return len(self.bytes)
+
+    def encode(self, text: Any) -> Any:
+        """The numbers of bytes, of the same shape; KeyError names those that are unknown."""
+        text = np.frombuffer(text, np.uint8) if isinstance(text, bytes) else np.asarray(text)
+        numbers = self.numbers[text]
+        if numbers.size and numbers.min() < 0:
+            unknown = bytes(np.unique(text[numbers < 0]).tolist())
+            raise KeyError(f"the vocabulary, of {len(self)} bytes, does not have {unknown!r}")
+        return numbers
+
+    def decode(self, numbers: Any) -> str:
+        """The text again, read as UTF-8; what is none is shown as \ufffd."""
+        return codecs.decode(self.bytes[np.asarray(numbers, int)].tobytes(), errors="replace")

@@ -1,0 +1,197 @@
+"""The training of a character model on a file of text, which can be stopped and gone on with."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from tinygrad_rnn.engine.recording import no_grad
+from tinygrad_rnn.recurrent.strategy import strategy
+from tinygrad_rnn.training.bptt import BPTT
+from tinygrad_rnn.training.checkpoints import restore_run, save_run
+from tinygrad_rnn.training.clipping import clip_grad_norm
+from tinygrad_rnn.training.language_model import LanguageModel
+from tinygrad_rnn.training.optimizers import Adam
+from tinygrad_rnn.training.text import ByteVocabulary, chunk, chunk_count, mapped
+
+MOST = 200
+"""A validation goes through so many chunks at most."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What decides a run, beside the text.
+
+    cell: "rnn", "lstm" or "gru". layers, hidden_size: how many, how wide. dtype: "float32" or
+    "float64". steps: characters per update; the state is carried on, and no gradient. batch_size:
+    so many places of the text are read side by side. truncation: within the steps, written as a
+    call, `Window(8)`. validation: the part at the end of the text that is held out.
+    """
+
+    cell: str = "lstm"
+    layers: int = 1
+    hidden_size: int = 256
+    dtype: str = "float32"
+    steps: int = 64
+    batch_size: int = 32
+    truncation: str = "Full()"
+    learning_rate: float = 0.003
+    clip: float = 1.0
+    validation: float = 0.1
+    seed: int = 0
+
+
+class CharacterRun:
+    """A model, its optimizer, and the place in the text.
+
+    text: the path of a file, which is mapped and not read.
+    Raises FileNotFoundError or ValueError for a text that is not there or too short, and
+    ValueError for options that make no sense.
+    """
+
+    def __init__(self, text: str | os.PathLike[str], options: Options) -> None:
+        if not 0 <= options.validation < 1:
+            raise ValueError(f"a part from 0 to 1 can be held out, not {options.validation}")
+        if options.dtype not in ("float32", "float64"):
+            raise ValueError(f"the dtype is float32 or float64, not {options.dtype}")
+        self.options, self.bytes = options, mapped(text)
+        held_out = round(len(self.bytes) * options.validation)
+        self.training = self.bytes[: len(self.bytes) - held_out]
+        self.held_out = self.bytes[len(self.bytes) - held_out :]
+        self.updates_per_epoch = chunk_count(len(self.training), *self.shape)
+        if options.validation:
+            chunk_count(len(self.held_out), self.rows_held_out, options.steps)
+        self.vocabulary = ByteVocabulary(self.bytes)
+        self.rng = np.random.default_rng(options.seed)
+        self.model = LanguageModel(
+            len(self.vocabulary),
+            options.hidden_size,
+            options.cell,
+            options.layers,
+            self.rng,
+            options.dtype,
+        )
+        truncation = strategy(options.truncation)
+        # A generator of its own would begin anew when the run is resumed.
+        if hasattr(truncation, "rng"):
+            truncation.rng = self.rng
+        self.bptt = BPTT(self.model.cell, self.model.loss, truncation)
+        self.optimizer = Adam(self.model, options.learning_rate)
+        self.state: Any = None
+        self.updates = 0
+        self.losses: list[float] = []
+        self.norms: list[float] = []
+        self.validations: list[tuple[int, float]] = []
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and steps of a chunk."""
+        return self.options.batch_size, self.options.steps
+
+    @property
+    def opening(self) -> Any:
+        """The numbers of the first characters of the text, from which samples go on."""
+        return self.vocabulary.encode(self.bytes[:20])
+
+    @property
+    def rows_held_out(self) -> int:
+        """As many as in training, or fewer where the text is short."""
+        return max(1, min(self.options.batch_size, (len(self.held_out) - 1) // self.options.steps))
+
+    @property
+    def epoch(self) -> int:
+        """How often the text has been read to its end."""
+        return self.updates // self.updates_per_epoch
+
+    def update(self) -> float:
+        """One chunk: forward, back, clip, step. Returns the loss, the mean cross-entropy."""
+        n = self.updates % self.updates_per_epoch
+        inputs, labels = map(self.vocabulary.encode, chunk(self.training, *self.shape, n))
+        self.optimizer.zero_grad()
+        state = self.state if n else None  # the text begins anew
+        loss, self.state = self.bptt(self.model.inputs(inputs), labels, state)
+        self.norms.append(clip_grad_norm(self.model, self.options.clip))
+        self.optimizer.step()
+        self.losses.append(float(loss))
+        self.updates += 1
+        return self.losses[-1]
+
+    def validate(self) -> float:
+        """The perplexity, exp of the mean cross-entropy, of what was held out."""
+        state, losses = None, []
+        rows, steps = self.rows_held_out, self.options.steps
+        with no_grad():
+            for n in range(min(MOST, chunk_count(len(self.held_out), rows, steps))):
+                inputs, labels = map(self.vocabulary.encode, chunk(self.held_out, rows, steps, n))
+                loss, state = self.bptt(self.model.inputs(inputs), labels, state)
+                losses.append(float(loss))
+        perplexity = float(np.exp(np.mean(losses)))
+        self.validations.append((self.updates, perplexity))
+        return perplexity
+
+    def sample(self, length: int) -> str:
+        """What the model writes, from the first characters of the text; always the same draws, and
+        none of the run's own."""
+        numbers = self.model.sample(self.opening, length, rng=self.options.seed, temperature=0.7)
+        return self.vocabulary.decode(list(numbers))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Everything, in one file that is whole at every moment."""
+        save_run(
+            path,
+            model=self.model,
+            optimizer=self.optimizer,
+            rng=self.rng,
+            options=asdict(self.options),
+            alphabet=self.vocabulary.bytes,
+            opening=self.opening,
+            size=len(self.bytes),
+            state=self.state,
+            updates=self.updates,
+            losses=np.array(self.losses),
+            norms=np.array(self.norms),
+            validations=self.validations,
+        )
+
+    @classmethod
+    def resumed(
+        cls, path: str | os.PathLike[str], text: str | os.PathLike[str], **changed: Any
+    ) -> CharacterRun:
+        """A run as it was saved; ValueError if the text is another one.
+
+        changed: options that are to be others from now on: the learning rate, the clip.
+        """
+        saved = restore_run(path)
+        if "alphabet" not in saved:
+            raise ValueError(f"{path} is a saved run, but not one of a character model")
+        run = cls(text, Options(**{**saved["options"], **changed}))
+        if len(run.bytes) != saved["size"] or list(run.vocabulary.bytes) != list(saved["alphabet"]):
+            raise ValueError(
+                f"{path} was trained on another text than {text}: that one had {saved['size']} "
+                f"bytes, {len(saved['alphabet'])} different ones, and this one has "
+                f"{len(run.bytes)}, {len(run.vocabulary)} different ones"
+            )
+        restore_run(path, model=run.model, optimizer=run.optimizer, rng=run.rng)
+        run.optimizer.learning_rate = run.options.learning_rate
+        run.state, run.updates = saved["state"], saved["updates"]
+        run.losses, run.norms = saved["losses"].tolist(), saved["norms"].tolist()
+        run.validations = saved["validations"]
+        return run
+
+
+def saved_model(path: str | os.PathLike[str]) -> tuple[LanguageModel, ByteVocabulary, Any]:
+    """The model of a saved run, its alphabet, and the numbers that its text begins with; the text
+    itself is not needed. ValueError for another file."""
+    saved = restore_run(path)
+    if "alphabet" not in saved:
+        raise ValueError(f"{path} is a saved run, but not one of a character model")
+    options = Options(**saved["options"])
+    vocabulary = ByteVocabulary(saved["alphabet"])
+    model = LanguageModel(
+        len(vocabulary), options.hidden_size, options.cell, options.layers, 0, options.dtype
+    )
+    restore_run(path, model=model)
+    return model, vocabulary, saved["opening"]
