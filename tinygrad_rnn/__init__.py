@@ -35,6 +35,7 @@ from tinygrad_rnn.training import schedules
 from tinygrad_rnn.training.bptt import BPTT
 from tinygrad_rnn.training.checkpoints import load, restore_run, save, save_run
 from tinygrad_rnn.training.clipping import clip_grad_norm, clip_grad_value
+from tinygrad_rnn.training.data_parallel import data_parallel, shard_gradients, split_batch
 from tinygrad_rnn.training.optimizers import SGD, Adagrad, Adam, AdamW, RMSProp
 
 __version__ = "0.1.0"
@@ -67,6 +68,7 @@ __all__ = [
     "clip_grad_value",
     "contributions",
     "cross_entropy",
+    "data_parallel",
     "derivative",
     "detach",
     "from_torch",
@@ -91,8 +93,10 @@ __all__ = [
     "scan_source",
     "schedules",
     "scope",
+    "shard_gradients",
     "sigmoid",
     "softmax",
+    "split_batch",
     "step",
     "stream",
     "tape",

@@ -1,0 +1,283 @@
+"""One step of training over several shards of a batch, by the workers of any executor.
+
+A worker is sent the model without its weights, which it keeps, the weights, and a shard; it sends
+back the loss, the gradients and the last state. They are added up in the order of the shards, so
+the numbers are the same, bit for bit, for any number of workers.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import BrokenExecutor, Executor, Future
+from hashlib import sha256
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tinygrad_rnn.engine.graph import Leaf
+from tinygrad_rnn.engine.recording import current_mark, no_grad
+from tinygrad_rnn.engine.tensor import Tensor
+from tinygrad_rnn.engine.trees import flatten, unflatten
+from tinygrad_rnn.recurrent.randomized import Randomized
+from tinygrad_rnn.recurrent.truncation import Full, Links, Subsequence, Truncation
+from tinygrad_rnn.training.bptt import BPTT
+
+Shard = Sequence[Any] | Mapping[str, Any] | Callable[[], Any]
+
+
+class Result(NamedTuple):
+    """What a worker sends back.
+
+    loss: L of the shard. weight: how many steps of sequences it is the mean over. gradients: one
+    for each parameter, None where there is none. state: the last one.
+    """
+
+    loss: float
+    weight: int
+    gradients: list[Any]
+    state: Any
+
+
+def data_parallel(
+    bptt: BPTT, shards: Iterable[Shard], executor: Executor
+) -> tuple[float, list[Any]]:
+    """Forward and back through the shards of a batch; as `bptt` on all of it, in other processes.
+
+    bptt: the model. Its cell and loss are pickled, so they are classes and functions of modules;
+        where the cloudpickle package is installed, any.
+    shards: for each what `bptt` is called with, as a tuple or a dict; or a function without
+        arguments that returns it, and is called by the worker, such as one that reads a file.
+    executor: any `concurrent.futures.Executor`: of processes, Dask's `client.get_executor()`,
+        `mpi4py.futures.MPIPoolExecutor`.
+
+    Returns L, the mean over all steps of all sequences, and the list of the shards' last states;
+    adds the gradient of L to the `.grad` of the parameters. A shard counts by its steps times
+    sequences, so the loss at a step is a mean over the batch, or one per sequence. Inside
+    `no_grad` it only returns. Random truncations draw here, shard after shard.
+
+    Raises RuntimeError, naming the shard, if a worker dies (an executor that replaces its workers,
+    as Dask's does, has the shard computed again by another one); TypeError for a model that
+    cannot be pickled. What a shard itself raises is raised here. Gradients are added when all
+    shards are there, or not at all.
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> from concurrent.futures import ThreadPoolExecutor
+    >>> bptt = tg.BPTT(tg.RNNCell(3, 4, rng=0), tg.mse)
+    >>> xs, targets = np.ones((5, 6, 3)), np.zeros((5, 6, 4))
+    >>> with ThreadPoolExecutor(2) as executor:
+    ...     loss, states = tg.data_parallel(bptt, tg.split_batch(3, xs, targets), executor)
+    >>> len(states), states[0].shape, bool(np.isclose(loss, bptt(xs, targets)[0]))
+    (3, (2, 4), True)
+    """
+    tensors, results = _computed(bptt, shards, executor)
+    found = list(results)
+    if not found:
+        raise ValueError("the mean over no shards is not defined: give one or more")
+    total = sum(result.weight for result in found)
+    loss = sum(result.loss * (result.weight / total) for result in found)
+    if current_mark() is not None:
+        for n, tensor in enumerate(tensors):
+            parts = [(r.gradients[n], r.weight / total) for r in found]
+            parts = [(gradient, share) for gradient, share in parts if gradient is not None]
+            if parts:
+                gradient = sum(g * share for g, share in parts).astype(tensor.dtype, copy=False)
+                tensor.grad = gradient if tensor.grad is None else tensor.grad + gradient
+    return loss, [result.state for result in found]
+
+
+def shard_gradients(
+    bptt: BPTT, shards: Iterable[Shard], executor: Executor
+) -> Iterator[tuple[float, dict[str, Any], Any]]:
+    """Each shard's own loss, gradients by name, and last state, in the order of the shards.
+
+    The arguments are those of `data_parallel`; nothing is added to any `.grad`. For whoever wants
+    the gradients apart: their variance, their angles.
+    """
+    tensors, results = _computed(bptt, shards, executor)
+    names = {id(tensor): name for name, tensor in bptt.parameters().items()}
+    for loss, _, gradients, state in results:
+        yield loss, {names[id(t)]: g for t, g in zip(tensors, gradients, strict=True)}, state
+
+
+def split_batch(parts: int, xs: Any, targets: Any, state: Any = None) -> list[tuple[Any, ...]]:
+    """A batch in so many shards: views of the sequences, which lie along axis 1, and of the
+    states, along axis 0.
+
+    xs, targets: arrays (T, batch, ...), or nestings of them.
+    Raises ValueError if there are fewer sequences than parts.
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> [x.shape for x, y in tg.split_batch(2, np.ones((5, 3, 4)), np.ones((5, 3)))]
+    [(5, 2, 4), (5, 1, 4)]
+    """
+    batch = np.shape(flatten(xs)[0])[1]
+    if not 1 <= parts <= batch:
+        raise ValueError(f"a batch of {batch} sequences cannot be split into {parts} parts")
+    edges = np.linspace(0, batch, parts + 1).round().astype(int)[1:-1]
+
+    def split(tree: Any, axis: int) -> list[Any]:
+        pieces = [np.split(leaf, edges, axis) for leaf in flatten(tree)]
+        return [unflatten(tree, iter(part)) for part in zip(*pieces, strict=True)]
+
+    columns = [split(xs, 1), split(targets, 1)]
+    return list(zip(*columns, *([] if state is None else [split(state, 0)]), strict=True))
+
+
+# In the process that asks -----------------------------------------------------------------------
+
+
+def _computed(
+    bptt: BPTT, shards: Iterable[Shard], executor: Executor
+) -> tuple[list[Tensor], Iterator[Result]]:
+    model, tensors = _without_weights(bptt)
+    arrays = [tensor.data for tensor in tensors]
+    back = current_mark() is not None
+    futures = [
+        executor.submit(_work, model, arrays, shard, _drawn(bptt, shard), back) for shard in shards
+    ]
+    return tensors, _results(futures)
+
+
+def _results(futures: list[Future[Result]]) -> Iterator[Result]:
+    try:
+        for n, future in enumerate(futures, 1):
+            try:
+                yield future.result()
+            except BrokenExecutor as problem:
+                raise RuntimeError(
+                    f"a worker died before shard {n} of {len(futures)} was there ({problem}), and "
+                    f"no gradient was added: make a new executor and call again"
+                ) from problem
+            except Exception as problem:
+                problem.add_note(f"in shard {n} of {len(futures)}")
+                raise
+    finally:
+        for future in futures:
+            future.cancel()
+
+
+def _drawn(bptt: BPTT, shard: Shard) -> Any:
+    """The links of a random truncation for a shard: drawn here, since the workers' copies of its
+    generator would all draw the same."""
+    truncation = bptt.truncation
+    if not isinstance(truncation, Links) or not _may_be_random(truncation):
+        return None
+    if callable(shard):
+        raise TypeError(
+            f"the links of {truncation} are drawn before a worker has the shard, so its number of "
+            f"steps must be known: give the shard itself and no function"
+        )
+    return Randomized.from_links(truncation.links(_steps(_arguments(shard)["xs"])[0])[1:])
+
+
+def _may_be_random(truncation: Truncation) -> bool:
+    return isinstance(truncation, Links) and type(truncation) not in (Full, Subsequence)
+
+
+def _arguments(shard: Any) -> dict[str, Any]:
+    """What `bptt` is called with, by name."""
+    if isinstance(shard, Mapping):
+        return dict(shard)
+    return dict(zip(("xs", "targets", "state", "reset"), shard, strict=False))
+
+
+def _steps(xs: Any) -> tuple[int, int]:
+    """T, and the number of sequences."""
+    leaf = flatten(xs)[0]
+    T, *rest = (len(xs), *np.shape(leaf)) if isinstance(xs, list) else np.shape(leaf)
+    return T, rest[0] if rest else 1
+
+
+def _without_weights(bptt: BPTT) -> tuple[bytes, list[Tensor]]:
+    """The model, pickled with places where the parameters were, and these."""
+    try:
+        from cloudpickle import Pickler
+    except ImportError:
+        Pickler = pickle.Pickler
+    tensors: dict[int, tuple[int, Tensor]] = {}
+
+    class WithoutWeights(Pickler):  # type: ignore[misc]
+        def persistent_id(self, thing: Any) -> Any:
+            if type(thing) is Tensor and thing.requires_grad:
+                if not isinstance(thing.node, Leaf):
+                    raise TypeError(
+                        f"{thing.name or 'a Tensor'} of shape {thing.shape} was computed from "
+                        f"others, and its gradient cannot flow on from another process"
+                    )
+                n, _ = tensors.setdefault(id(thing), (len(tensors), thing))
+                return n, thing.shape, str(thing.dtype), thing.name
+            return None
+
+    file = io.BytesIO()
+    try:
+        truncation = None if _may_be_random(bptt.truncation) else bptt.truncation
+        WithoutWeights(file).dump((bptt.cell, bptt.loss, truncation, bptt.block))
+    except (pickle.PicklingError, AttributeError) as problem:
+        raise TypeError(
+            f"cell and loss go to other processes, and cannot be pickled ({problem}): let them be "
+            f"classes and functions of a module, or install cloudpickle"
+        ) from problem
+    return file.getvalue(), [tensor for _, tensor in tensors.values()]
+
+
+# In a worker ------------------------------------------------------------------------------------
+
+
+class _WithWeights(pickle.Unpickler):
+    def __init__(self, file: io.BytesIO) -> None:
+        super().__init__(file)
+        self.tensors: dict[int, Tensor] = {}
+
+    def persistent_load(self, place: Any) -> Tensor:
+        n, shape, dtype, name = place
+        if n not in self.tensors:
+            self.tensors[n] = Tensor(np.zeros(shape, dtype), requires_grad=True, name=name)
+        return self.tensors[n]
+
+
+class _Kept(threading.local):
+    """The models of this worker, with their compiled programs and buffers; the last used last."""
+
+    def __init__(self) -> None:
+        self.models: OrderedDict[bytes, tuple[BPTT, list[Tensor]]] = OrderedDict()
+
+
+MOST = 8
+"""So many models are kept in a worker."""
+
+_kept = _Kept()
+
+
+def _model(pickled: bytes) -> tuple[BPTT, list[Tensor]]:
+    key = sha256(pickled).digest()
+    if key not in _kept.models:
+        unpickler = _WithWeights(io.BytesIO(pickled))
+        cell, loss, truncation, block = unpickler.load()
+        tensors = [unpickler.tensors[n] for n in range(len(unpickler.tensors))]
+        _kept.models[key] = BPTT(cell, loss, truncation, block=block), tensors
+        while len(_kept.models) > MOST:
+            _kept.models.popitem(last=False)
+    _kept.models.move_to_end(key)
+    return _kept.models[key]
+
+
+def _work(model: bytes, arrays: list[Any], shard: Any, links: Any, back: bool) -> Result:
+    bptt, tensors = _model(model)
+    for tensor, array in zip(tensors, arrays, strict=True):
+        tensor.data, tensor.grad = array, None
+    arguments = _arguments(shard() if callable(shard) else shard)
+    if links is not None:
+        bptt._truncation = links  # of the same kind as before: its program stays
+    if back:
+        loss, state = bptt(**arguments)
+    else:
+        with no_grad():
+            loss, state = bptt(**arguments)
+    T, batch = _steps(arguments["xs"])
+    lengths = arguments.get("lengths")
+    weight = T * batch if lengths is None else int(np.sum(lengths))
+    return Result(float(loss), weight, [tensor.grad for tensor in tensors], state)
