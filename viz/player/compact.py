@@ -23,11 +23,12 @@ def compact_style(text: str) -> str:
 
     >>> from viz.player.compact import compact_style
     >>> compact_style("/* all */ a b { color: red; }")
-    'a b{color:red;}'
+    'a b{color:red}'
     """
     text = re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
     text = re.sub(r"\s+", " ", text)
-    return re.sub(r" ?([{};,]) ?|: ", lambda match: match[1] or ":", text).strip()
+    text = re.sub(r" ?([{};,]) ?|: ", lambda match: match[1] or ":", text).strip()
+    return text.replace(";}", "}")
 
 
 def _code(text: str, at: int, end: str) -> tuple[str, int]:

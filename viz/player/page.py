@@ -24,7 +24,8 @@ def page(title: str, data: str) -> str:
         "script": _script(),
         "data": data,
     }
-    return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], _part("page.html"))
+    frame = re.sub(r"\n\s*", "\n", _part("page.html"))
+    return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], frame)
 
 
 @cache

@@ -99,7 +99,9 @@ def _g(x: float) -> str:
 
 
 def _round(x: float) -> float:
-    return round(x, 1) + 0.0
+    """A tenth of a point is enough; a whole number is written as one."""
+    rounded = round(x, 1)
+    return int(rounded) if rounded == int(rounded) else rounded
 
 
 def runs(line: Line) -> list[list[Any]]:

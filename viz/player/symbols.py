@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.derivatives.functions import mean_loss, residual
+from tinygrad_rnn.derivatives.functions import losses_at, mean_loss, residual
 from tinygrad_rnn.derivatives.indexing import scatter
 from tinygrad_rnn.derivatives.reductions import root
 from tinygrad_rnn.engine.array_methods import ArrayMethods, astype
@@ -173,8 +173,9 @@ def _times(a: Any, b: Any) -> Symbol:
 
 def _over(a: Any, b: Any) -> Symbol:
     a, b = as_symbol(a), as_symbol(b)
-    if a.text.isdigit() and b.text.isdigit():
-        return Symbol(f"{a.text}/{b.text}", 0.0)
+    whole, _, part = a.text.partition("/")
+    if whole.isdigit() and b.text.isdigit() and (not part or part.isdigit()):
+        return Symbol(f"{whole}/{int(part or 1) * int(b.text)}", 0.0)
     return Symbol(f"{a.at(PRODUCT)} / {b.at(POWER)}", 0.0, PRODUCT)
 
 
@@ -240,10 +241,10 @@ def _scatter(values: Any, index: Any, shape: Any) -> Symbol:
 
 def _residual(logits: Any, labels: Any, weight: Any, found: Any = None) -> Symbol:
     o, y, w = as_symbol(logits), as_symbol(labels), as_symbol(weight)
-    count = int(np.size(y.data))
-    text = f"(softmax({o.text}) − onehot({y.text}))"
-    text = text if w.text == "1" else f"{w.at(PRODUCT)} {text}"
-    return Symbol(text if count == 1 else f"{text} / {count}", 0.0, PRODUCT)
+    text = f"softmax({o.text}) − onehot({y.text})"
+    if w.text == "1":
+        return Symbol(text, 0.0, SUM)
+    return Symbol(f"{w.at(PRODUCT)} ({text})", 0.0, PRODUCT)
 
 
 def _compare(sign: str) -> Callable[..., Symbol]:
@@ -270,7 +271,7 @@ WRITTEN: dict[Any, Callable[..., Symbol]] = {
     tg.sigmoid: _named("σ"),
     tg.relu: _named("relu"),
     tg.scale_gradient: _same,
-    mean_loss: _named("CE"),
+    **dict.fromkeys((mean_loss, losses_at), _named("CE")),
     residual: _residual,
     scatter: _scatter,
     operator.getitem: _index,

@@ -47,7 +47,7 @@ def test_the_chapters_network() -> None:
     }
     L = found["L"]
     assert read(L.forward[0][1], L.terms) == "(CE(o_1, y_1) + CE(o_2, y_2) + CE(o_3, y_3)) / 3"
-    assert read(L.backward[-1][2], L.terms) == "1/3 (softmax(o_1) − onehot(y_1)) / 2"
+    assert read(L.backward[-1][2], L.terms) == "1/6 (softmax(o_1) − onehot(y_1))"
 
 
 def test_gates_and_what_is_used_twice() -> None:

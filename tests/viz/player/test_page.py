@@ -121,7 +121,8 @@ def test_a_click_cuts_a_link_and_another_mends_it(visit: Any) -> None:
     assert page.evaluate("player.state.kind") == "hand"
     assert page.locator("input[value=hand]").is_checked()
     assert page.evaluate("player.gradient('Whh')") != whole
-    assert "cut=" in page.evaluate("location.hash") and page.locator(".way.cut").count() == 1
+    page.wait_for_function("location.hash.includes('cut=3')")
+    assert page.locator(".way.cut").count() == 1
     link.dispatch_event("click")
     assert page.evaluate("player.gradient('Whh')") == whole
 
@@ -134,7 +135,7 @@ def test_the_address_holds_what_is_seen(visit: Any) -> None:
     )
     page.keyboard.press("]")
     page.keyboard.press("ArrowRight")
-    assert page.evaluate("location.hash") == "#s=window&f=21&k=4"
+    page.wait_for_function("location.hash === '#s=window&f=21&k=4'")
     again = visit(html("rnn 6"), "#s=nothing&k=x&f=-3&pick=1e9")
     assert again.evaluate("player.state.kind") == "full"
 

@@ -144,7 +144,7 @@ function walk(from, [dx, dy]) {
   for (const target of targets) {
     const [tx, ty] = middle(target), along = (tx - x) * dx + (ty - y) * dy, off = Math.abs((tx - x) * dy + (ty - y) * dx);
     const cost = along + 3 * off;
-    if (target !== from && along > 1 && cost < least) [best, least] = [target, cost];
+    if (target !== from && along > 1 && cost < least && tx) [best, least] = [target, cost];
   }
   best?.focus();
 }

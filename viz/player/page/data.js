@@ -39,7 +39,6 @@ for (const p of D.tied) {
     if (uses != null) uses += count * (1 + size);
     return cell;
   });
-  p.named = p.n;
 }
 
 for (const shape of D.shapes) {

@@ -16,6 +16,7 @@ function savedSVG() {
   for (const [part, x, y, w, h] of parts) {
     const copy = el("g", { transform: `translate(${x} ${y})` }, root);
     for (const child of part.cloneNode(true).children) copy.append(child.cloneNode(true));
+    copy.querySelectorAll("[style*=none]").forEach((hidden) => hidden.removeAttribute("style"));
     copy.querySelectorAll(".hit").forEach((hit) => hit.remove());
     copy.querySelectorAll("[tabindex]").forEach((e) => ["tabindex", "role", "data-shape", "aria-label"].forEach((name) => e.removeAttribute(name)));
   }

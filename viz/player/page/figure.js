@@ -17,11 +17,16 @@ const bottomY = Math.max(...D.shapes.map((s) => s.at[1]));
 /** A path without its arrow's head, which begins at the second m. */
 const wayOf = (path) => D.paths[path].slice(0, D.paths[path].indexOf("m", 1));
 
+/** Where what belongs to a row is put: a group of its own, which is hidden while it is out of view. */
+const tall = HEIGHT > 700;
+const bands = Array.from({ length: tall ? T : 0 }, () => ({}));
+const bandOf = (layer, row) => (tall && typeof row === "number" ? (bands[row][layer] ??= el("g", {}, layers[layer])) : layers[layer]);
+
 // Ways ------------------------------------------------------------------------------------------
 
 const wayEls = D.links.map((link) => {
   const [path, x, y] = link.w, at = { d: D.paths[path], transform: `translate(${x} ${y})` };
-  const g = el("g", { class: "way" }, layers.ways);
+  const g = el("g", { class: "way" }, bandOf("ways", D.shapes[circleOf(link)].r));
   el("path", { ...at, class: "casing", d: wayOf(path) }, g);
   el("path", at, g);
   return g;
@@ -71,7 +76,7 @@ function lastPart(way, share) {
 
 const shapeEls = D.shapes.map((shape, n) => {
   const [x, y, w, h] = shape.at;
-  const g = el("g", { class: `shape ${shape.k}`, tabindex: -1, role: "button", "aria-label": described(shape), "data-shape": n }, layers.shapes);
+  const g = el("g", { class: `shape ${shape.k}`, tabindex: -1, role: "button", "aria-label": described(shape), "data-shape": n }, bandOf("shapes", shape.r));
   if (shape.k === "c") el("circle", { class: "face", cx: x, cy: y, r: w / 2 }, g);
   else if (shape.k !== "d") el("rect", { class: "face", x: x - w / 2, y: y - h / 2, width: w, height: h }, g);
   if (shape.k === "p") nameSVG(listed(shape.n), x, y, 9, g);
@@ -213,20 +218,29 @@ function drawFigure(animated) {
   drawInView(animated);
 }
 
-/** The part of the figure that can be seen, in points: from and to. */
-function inView() {
-  const box = svg.getBoundingClientRect(), frame = scroller().getBoundingClientRect();
-  const scale = HEIGHT / (box.height || 1);
-  return [Math.max(frame.top, 0) - box.top, Math.min(frame.bottom, innerHeight) - box.top].map((y, n) => y * scale + (n ? 60 : -60));
+/** The part of the figure that can be seen, and a little more, in points: from and to. It is
+ *  measured once a frame, before anything changes, for measuring lays the page out. */
+let view = [-Infinity, Infinity];
+function lookAt() {
+  if (!tall) return;
+  const frame = scroller(), from = frame.scrollTop / frame.scale - HEAD;
+  view = [from - 60, from + frame.clientHeight / frame.scale + 60];
+  bands.forEach((band, row) => {
+    const hidden = rowY[row] < view[0] || rowY[row] > view[1];
+    if (band.hidden === hidden) return;
+    band.hidden = hidden;
+    for (const g of [band.ways, band.shapes]) if (g) g.style.display = hidden ? "none" : "";
+  });
 }
 
 /** Draw the strands of those links that the gradient has come through and that are in view. */
 function drawInView(animated = false) {
-  const [from, to] = HEIGHT > 700 ? inView() : [-Infinity, Infinity];
+  const [from, to] = view;
   D.links.forEach((link, i) => {
     const at = backwardAt[circleOf(link)];
     const [, y1] = D.shapes[link.e[0]].at, [, y2] = D.shapes[link.e[1]].at;
-    const near = link.e[0] !== undefined && D.shapes[link.e[0]].k === "p" ? Math.abs(y2 - (from + to) / 2) < (to - from) / 2 || from === -Infinity : Math.max(y1, y2) > from && Math.min(y1, y2) < to;
+    // What a parameter gets passes by all rows below: it is drawn where it comes from.
+    const near = D.shapes[link.e[0]].k === "p" ? y2 > from && y2 < to : Math.max(y1, y2) > from && Math.min(y1, y2) < to;
     const wanted = link.flow && at <= state.move && near;
     if (!wanted) {
       strandEls.get(i)?.remove();

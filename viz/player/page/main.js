@@ -12,6 +12,7 @@ function arrange() {
   const least = stacked ? 0.9 : 0.8;
   const scale = Math.max(least, Math.min(1.75, room / (stacked ? WIDTH : together)));
   size(svg, WIDTH, HEIGHT, scale);
+  $("figure").scale = $("stage").scale = scale;
   const beside = stacked ? Math.max(0.9, Math.min(1.5, room / sideWidth)) : scale;
   size(head, sideWidth, HEAD, beside);
   size(side, sideWidth, sideHeight, beside);
@@ -32,13 +33,14 @@ function follow(animated) {
   const circle = circleAt(state.move), frame = scroller();
   if (frame.scrollHeight <= frame.clientHeight + 2) return;
   const y = circle === undefined ? (state.move === 0 ? bottomY : rowY[T - 1]) : D.shapes[circle].at[1];
-  const at = (y / HEIGHT) * svg.clientHeight, high = frame.clientHeight;
+  const at = y * frame.scale, high = frame.clientHeight;
   if (at > frame.scrollTop + 0.25 * high && at < frame.scrollTop + 0.7 * high) return;
   frame.scrollTo({ top: at - 0.5 * high, behavior: animated && !state.playing ? "smooth" : "instant" });
 }
 
 function show(animated) {
   follow(animated);
+  lookAt();
   drawFigure(animated);
   drawSide();
   drawSums();
@@ -49,7 +51,8 @@ function show(animated) {
   const where = circle === undefined ? (state.move ? "done" : "before") : isBackward(state.move) ? `backward ${state.move - N} of ${N}` : `forward ${state.move} of ${N}`;
   $("where").textContent = where;
   $("scrub").setAttribute("aria-valuetext", where);
-  writeAddress();
+  clearTimeout(show.later);
+  show.later = setTimeout(writeAddress, 120);
 }
 
 /** After another strategy: everything that M weighs. */
@@ -77,6 +80,7 @@ for (const frame of [$("stage"), $("figure"), window])
     waiting = true;
     requestAnimationFrame(() => {
       waiting = false;
+      lookAt();
       drawInView();
       drawSide();
     });

@@ -157,7 +157,7 @@ function drawCells(g, s, y) {
 let drawnFor = "";
 function drawSide() {
   if (T < 2) return;
-  const [from, to] = HEIGHT > 700 ? inView() : [-Infinity, Infinity];
+  const [from, to] = view;
   const key = `${called()}${[...state.cuts]}${state.seed}`;
   for (let s = 0; s < T; s++) {
     const near = rowY[s] > from && rowY[s] < to;
