@@ -39,6 +39,17 @@ class Group(NamedTuple):
     def rows(self) -> int:
         return self.works[0].rows
 
+    def touched(self) -> list[Place]:
+        """The places that are read from memory or written to it; matrices, which are packed, not."""
+        found: dict[Place, None] = {}
+        made: set[Place] = set()
+        for work in self.works:
+            matrix = work.args[1] if work.kind == "product" else None
+            found |= {p: None for p in work.reads() if p not in made and p is not matrix}
+            found |= {p: None for p in work.outs if p in self.stored}
+            made |= set(work.outs) if work.elementwise else set()
+        return list(found)
+
 
 def grouped(works: list[Work], memory: Memory, read_elsewhere: Callable[..., bool]) -> list[Group]:
     """The works of a step, elementwise ones together as far as they may be."""
@@ -155,16 +166,9 @@ class Emitter:
                     assert isinstance(work.args[1], Place)
                     self.pack(work.args[1])
         offsets: dict[Place, Value] = {}
-        for group in groups:
-            for work in group.works:
-                for place, _ in work.places():
-                    if work.kind == "product" and place is work.args[1]:
-                        continue
-                    if place not in offsets:
-                        at = self.f.at(
-                            self.base(place.root), self.span(place.offset), KINDS[place.dtype]
-                        )
-                        offsets[place] = at
+        for place in dict.fromkeys(p for group in groups for p in group.touched()):
+            start, kind = self.span(place.offset), KINDS[place.dtype]
+            offsets[place] = self.f.at(self.base(place.root), start, kind)
         with self.f.loop(0, self.span(nest.count)) as t:
             pointers = {
                 place: self.f.at(at, self.f.binary("mul nsw", t, place.step), KINDS[place.dtype])
@@ -206,9 +210,7 @@ class Emitter:
             with self.f.loop(0, count) as r:
                 at = self.f.binary("add nsw", row, r)
                 here = {
-                    place: self.row_at(place, pointers[place], at)
-                    for work in group.works
-                    for place, _ in work.places()
+                    place: self.row_at(place, pointers[place], at) for place in group.touched()
                 }
                 if kind == "sum":
                     self.sum(group.works[0], here)

@@ -168,7 +168,7 @@ class Memory:
     def aligned(self, a: Work, b: Work) -> bool:
         """Whether the works of one step touch nothing of any other step of the other."""
         return all(
-            p == q or not self.overlap(p, q)
+            (p == q and p.step != 0) or not self.overlap(p, q)
             for (p, written), (q, also) in itertools.product(a.places(), b.places())
             if written or also
         )
@@ -214,6 +214,8 @@ def is_free(works: Iterable[Work], memory: Memory) -> bool:
 
 def fused(first: Nest, second: Nest, memory: Memory) -> Nest | None:
     """Both as one nest; None if that would change a number."""
+    if first.count == second.count == Span(0, 1):
+        return Nest(first.count, (*first.works, *second.works), False)
     if first.count != second.count or not (first.free or second.free):
         return None
     for turned in (False, True):
@@ -221,8 +223,6 @@ def fused(first: Nest, second: Nest, memory: Memory) -> Nest | None:
         b = second.backwards() if turned and not first.free else second
         if all(memory.aligned(v, w) for v, w in itertools.product(a.works, b.works)):
             return Nest(a.count, (*a.works, *b.works), a.free and b.free)
-        if first.count == Span(0, 1):
-            break
     return None
 
 
@@ -249,6 +249,44 @@ def ordered(works: tuple[Work, ...], memory: Memory) -> list[Work]:
     for work in works:
         do(work)
     return list(done)
+
+
+def retargeted(works: list[Work], memory: Memory, read_elsewhere: Any) -> list[Work]:
+    """What is only copied to another place is written there at once."""
+    works = list(works)
+    for copy in [w for w in works if w.kind == "copy"]:
+        (source,), (target,) = copy.args, copy.outs
+        n = works.index(copy)
+        makers = [w for w in works if any(memory.overlap(source, out) for out in w.outs)]
+        readers = [w for w in works if any(memory.overlap(source, p) for p in w.reads())]
+        if (
+            not isinstance(source, Place)
+            or len(makers) != 1
+            or source not in makers[0].outs
+            or source.dtype != target.dtype
+            or (source.rows, source.columns) != (target.rows, target.columns)
+            or readers != [copy]
+            or read_elsewhere(source)
+        ):
+            continue
+        (maker,) = makers
+        m = works.index(maker)
+        outs = tuple(target if out == source else out for out in maker.outs)
+        moved = replace(maker, outs=outs)
+        in_place = maker.elementwise and all(
+            p == target or not memory.overlap(p, target) for p in maker.reads()
+        )
+        fits = target.strides[1] == 1 or target.columns == 1 or maker.elementwise
+        if (
+            m > n
+            or not fits
+            or not (in_place or not any(memory.overlap(p, target) for p in maker.reads()))
+            or any(memory.conflict(w, copy) for w in works[m + 1 : n])
+        ):
+            continue
+        works[m] = moved
+        del works[n]
+    return works
 
 
 def accumulated(works: list[Work], memory: Memory, read_elsewhere: Any) -> list[Work]:

@@ -1,0 +1,292 @@
+"""From the instructions of a program to works on rows and columns; what this back end knows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tinygrad_rnn.compiler import operations
+from tinygrad_rnn.compiler.backends.native.nests import Memory, Nest, Place, Span, Work, is_free
+from tinygrad_rnn.compiler.ir import Buffer, Instr, Ref, Storage, When
+
+UFUNCS = {
+    "add", "subtract", "multiply", "divide", "negative", "tanh", "exp", "log", "sqrt", "absolute",
+    "square", "reciprocal", "maximum", "minimum", "greater", "greater_equal", "less", "less_equal",
+    "equal", "not_equal", "logical_and", "logical_or", "logical_not",
+}  # fmt: skip
+
+ONCE = Span(0, 1)
+
+
+class UnknownError(Exception):
+    """An instruction that this back end leaves to NumPy, and why."""
+
+
+class Seen(NamedTuple):
+    """What a reference means: shape and strides, the steps' axis first if it has one."""
+
+    shape: tuple[Span, ...]
+    strides: tuple[int, ...]
+    offset: Span
+    step: int
+
+
+Copies = Mapping[Buffer, Ref]
+"""Buffers that are copies of arguments: what reads them may as well read those."""
+
+
+def strided(ref: Ref, source: Ref | None, steps: int) -> tuple[Any, Any, int]:
+    """As `Ref.strided`; source: what the buffer is a copy of, broadcast to its shape."""
+    if source is None:
+        return ref.strided(steps)
+    array = np.empty(source.buffer.shape, np.int8)
+    view = array
+    for way in source.views:
+        view = way.of(view)
+    view = np.broadcast_to(view, ref.buffer.shape)
+    for way in ref.views:
+        view = way.of(view, steps)
+    if not np.may_share_memory(view, array):
+        raise UnknownError("a view of a copy")
+    begin = view.__array_interface__["data"][0] - array.__array_interface__["data"][0]
+    return view.shape, view.strides, begin
+
+
+def seen(ref: Ref, copies: Copies) -> Seen:
+    """What a reference means, all arrays being contiguous."""
+    buffer, entry = ref.buffer, int(np.prod(ref.buffer.shape))
+    source = copies.get(buffer)
+    (shape, strides, begin), (more, _, later) = (strided(ref, source, n) for n in (5, 7))
+    slopes = [(b - a) // 2 for a, b in zip(shape, more, strict=True)]
+    spans = tuple(Span(s, n - 5 * s) for s, n in zip(slopes, shape, strict=True))
+    offset = Span((later - begin) // 2, begin - 5 * ((later - begin) // 2))
+    step = 0
+    if ref.when is When.STEP:
+        offset, step = offset.moved(0, ref.offset * entry), entry
+    elif ref.when is When.FIRST:
+        offset = offset.moved(0, ref.offset * entry)
+    elif ref.when is When.LAST:
+        offset = offset.moved(entry, (ref.offset - 1) * entry)
+    if buffer.storage is Storage.LANE or ref.seeded:
+        raise UnknownError("a lane of adjoints under windows")
+    return Seen(spans, strides, offset, step)
+
+
+def placed(
+    ref: Ref, copies: Copies, shape: tuple[Span, ...] | None = None
+) -> tuple[Place, Span]:
+    """Where a reference is, as rows and columns of each step, and how many steps there are.
+
+    shape: what it is broadcast to.
+    """
+    if ref.dtype not in (np.float32, np.float64, np.bool, np.int32, np.int64):
+        raise UnknownError(f"entries of type {ref.dtype}")
+    spans, strides, offset, step = seen(ref, copies)
+    if shape is None:
+        shape = spans
+    extra = len(shape) - len(spans)
+    if extra < 0:
+        raise UnknownError("more axes than the result has")
+    own = (Span(0, 1),) * extra + spans
+    strides = (0,) * extra + tuple(strides)
+    strides = tuple(
+        0 if have == Span(0, 1) and want != have else s
+        for have, want, s in zip(own, shape, strides, strict=True)
+    )
+    if any(h not in (Span(0, 1), w) for h, w in zip(own, shape, strict=True)):
+        raise UnknownError("shapes that do not broadcast")
+    count = ONCE
+    if shape and shape[0].slope:
+        if step:
+            raise UnknownError("all steps within one step")
+        if shape[0].slope == 1:
+            count, step = shape[0], strides[0]
+            shape, strides = shape[1:], strides[1:]
+        elif shape[0].fixed == 0:
+            rows = shape[0].slope
+            count, step = Span(1, 0), rows * strides[0]
+            shape = (Span(0, rows), *shape[1:])
+        else:
+            raise UnknownError("rows that are no multiple of the steps")
+    if any(n.slope for n in shape):
+        raise UnknownError("an axis of steps that is not the first")
+    sizes = [n.fixed for n in shape]
+    columns = sizes.pop() if sizes else 1
+    strides = tuple(strides) or (0,)
+    across, leading = (strides[-1], strides[:-1]) if shape else (0, ())
+    rows, down = 1, 0
+    for size, stride in zip(reversed(sizes), reversed(leading), strict=True):
+        if size == 1:
+            continue
+        if rows == 1:
+            rows, down = size, stride
+        elif stride != rows * down:
+            raise UnknownError("rows that are not evenly spaced")
+        else:
+            rows *= size
+    if columns == 1:
+        across = 0
+    if rows == 1:
+        down = 0
+    root = ref.buffer if ref.buffer not in copies else copies[ref.buffer].buffer
+    place = Place(root.root, offset, step, rows, columns, (down, across))
+    return place, count
+
+
+def one_per_row(place: Place) -> Place:
+    """What has one number for each row, as rows."""
+    return place._replace(rows=place.columns, columns=1, strides=(place.strides[1], 0))
+
+
+def work(instr: Instr, text: str, copies: Copies) -> tuple[Work, Span]:
+    """An instruction as a work, and how many steps it is for; UnknownError if it is not known."""
+    if instr.guard is not None:
+        raise UnknownError("an instruction that is not always there")
+    function = instr.function
+    if function in (operations.cross_entropies, operations.cross_entropy_gradient):
+        return cross_entropy(instr, text, copies)
+    out = instr.out
+    if not isinstance(out, Ref):
+        raise UnknownError(f"{function.__name__} with several results")
+    if function in (np.matmul, np.dot) and not instr.kwargs:
+        return product(instr, out, text, copies)
+    if function is np.sum:
+        return row_sum(instr, out, text, copies)
+    kind = {operations.copy: "copy", np.where: "where", np.copy: "copy"}.get(
+        function, function.__name__ if isinstance(function, np.ufunc) else ""
+    )
+    if (kind not in UFUNCS and kind not in ("copy", "where")) or instr.kwargs:
+        raise UnknownError(f"{getattr(function, '__name__', function)} is none of its functions")
+    into, count = placed(out, copies)
+    shape = seen(out, copies).shape
+    args: list[Place | float] = []
+    for a in instr.args:
+        if isinstance(a, Ref):
+            place, _ = placed(a, copies, shape)
+            args.append(place)
+        elif isinstance(a, (int, float, np.floating)):
+            args.append(float(a))
+        else:
+            raise UnknownError(f"an argument {a!r}")
+    check_types(kind, args, into)
+    return Work(kind, tuple(args), (into,), text), count
+
+
+COMPARISONS = {"greater", "greater_equal", "less", "less_equal", "equal", "not_equal"}
+LOGICAL = {"logical_and", "logical_or", "logical_not"}
+
+
+def check_types(kind: str, args: list[Place | float], out: Place) -> None:
+    """One floating-point type in all, truth values where they belong."""
+    given = [a.dtype for a in args if isinstance(a, Place)]
+    if kind == "where" and given and given[0] != np.bool:
+        raise UnknownError("np.where with a condition that is no truth value")
+    floats = {d for d in given if d != np.bool} | ({out.dtype} if out.dtype != np.bool else set())
+    if any(d.kind != "f" for d in floats) or len(floats) > 1:
+        raise UnknownError("a mixture of types")
+    if (out.dtype == np.bool) != (kind in COMPARISONS | LOGICAL) and kind != "copy":
+        raise UnknownError("a result of another type")
+    if (kind in LOGICAL and floats) or (kind in COMPARISONS and not floats):
+        raise UnknownError("a mixture of types")
+    if kind == "copy" and out.dtype == np.bool and floats:
+        raise UnknownError("a mixture of types")
+
+
+def product(instr: Instr, out: Ref, text: str, copies: Copies) -> tuple[Work, Span]:
+    """Rows times a matrix that is the same at every step."""
+    left, right = instr.args
+    if not (isinstance(left, Ref) and isinstance(right, Ref)):
+        raise UnknownError("a product with a constant")
+    if not left.dtype == right.dtype == out.dtype or left.dtype.kind != "f":
+        raise UnknownError("a product of several types")
+    into, count = placed(out, copies)
+    rows, steps = placed(left, copies)
+    matrix = seen(right, copies)
+    if steps != count or matrix.step or any(n.slope for n in matrix.shape):
+        raise UnknownError("a product over the steps")
+    if len(matrix.shape) != 2 or len(seen(left, copies).shape) != len(seen(out, copies).shape):
+        raise UnknownError("a product with a vector or a stack")
+    depth, columns = (n.fixed for n in matrix.shape)
+    fits = rows.rows == into.rows and rows.columns == depth and into.columns == columns
+    if not fits or (rows.strides[1] != 1 and depth > 1) or (into.strides[1] != 1 and columns > 1):
+        raise UnknownError("a product of arrays that are not in rows")
+    down, across = matrix.strides
+    root = right.buffer if right.buffer not in copies else copies[right.buffer].buffer
+    of = Place(root.root, matrix.offset, 0, depth, columns, (down, across))
+    return Work("product", (rows, of), (into,), text), count
+
+
+def row_sum(instr: Instr, out: Ref, text: str, copies: Copies) -> tuple[Work, Span]:
+    """The sum along the last axis."""
+    given = instr.args[0] if isinstance(instr.args[0], Ref) else None
+    axis = instr.kwargs.get("axis", instr.args[1] if len(instr.args) > 1 else None)
+    if given is None or set(instr.kwargs) - {"axis", "keepdims"} or given.dtype != out.dtype:
+        raise UnknownError("a sum of another kind")
+    of, steps = placed(given, copies)
+    into, count = placed(out, copies)
+    ndim = len(seen(given, copies).shape)
+    axes = axis if isinstance(axis, tuple) else (axis,)
+    if given.dtype.kind != "f" or axes not in ((-1,), (ndim - 1,)) or steps != count:
+        raise UnknownError("a sum along another axis than the last")
+    if not instr.kwargs.get("keepdims") and of.rows > 1:
+        into = one_per_row(into)
+    if into.rows != of.rows or into.columns != 1:
+        raise UnknownError("a sum of another form")
+    return Work("sum", (of,), (into,), text), count
+
+
+def cross_entropy(instr: Instr, text: str, copies: Copies) -> tuple[Work, Span]:
+    """The losses of rows of logits, or what they give back."""
+    refs = [*instr.args, *(instr.out if isinstance(instr.out, tuple) else (instr.out,))]
+    if not all(isinstance(r, Ref) for r in refs) or instr.kwargs:
+        raise UnknownError("a cross-entropy of another form")
+    forward = instr.function is operations.cross_entropies
+    # logits, labels, ones → losses, e, s; or e, s, labels, weights → gradient
+    wide = (0, 4)
+    narrow = (1, 3, 5) if forward else (1, 2, 3)
+    rows_of, steps = placed(refs[0], copies)
+    if rows_of.dtype.kind != "f" or rows_of.strides[1] != 1:
+        raise UnknownError("a cross-entropy of another form")
+    found: dict[int, Place] = {}
+    for n in (*wide, *narrow):
+        place, count = placed(refs[n], copies)
+        if n in narrow:
+            place = one_per_row(place) if place.rows == 1 else place
+        if count != steps or place.rows != rows_of.rows:
+            raise UnknownError("a cross-entropy of another form")
+        labels = n == (1 if forward else 2)
+        if place.dtype != (np.int64 if labels else rows_of.dtype):
+            raise UnknownError("a cross-entropy of another type")
+        if n in wide and (place.columns != rows_of.columns or place.strides[1] != 1):
+            raise UnknownError("a cross-entropy of another form")
+        found[n] = place
+    split = 2 if forward else 4
+    order = (0, 1, 3, 4, 5) if forward else (0, 1, 2, 3, 4)
+    every = tuple(found[n] for n in order)
+    given, outs = every[:split], every[split:]
+    return Work(instr.function.__name__, given, outs, text), steps
+
+
+def nest_of(instr: Instr, text: str, memory: Memory, copies: Copies) -> Nest:
+    """An instruction outside of the loop."""
+    done, count = work(instr, text, copies)
+    free = is_free([done], memory)
+    if count != ONCE and not free:
+        raise UnknownError("steps that depend on one another")
+    return Nest(count, (done,), free)
+
+
+def loop_of(
+    instrs: tuple[Instr, ...], texts: list[str], backward: bool, copies: Copies
+) -> Nest:
+    """The loop over the steps."""
+    works = []
+    for instr, text in zip(instrs, texts, strict=True):
+        done, count = work(instr, text, copies)
+        if count != ONCE:
+            raise UnknownError("all steps within one step")
+        works.append(done)
+    nest = Nest(Span(1, 0), tuple(works), False)
+    return nest.backwards() if backward else nest
