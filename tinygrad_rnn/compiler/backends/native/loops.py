@@ -212,8 +212,8 @@ class Emitter:
                 here = {
                     place: self.row_at(place, pointers[place], at) for place in group.touched()
                 }
-                if kind == "sum":
-                    self.sum(group.works[0], here)
+                if kind in ("sum", "mean", "max"):
+                    self.reduction(group.works[0], here)
                 elif kind == "cross_entropies":
                     self.cross_entropies(group.works[0], here)
                 elif kind == "cross_entropy_gradient":
@@ -374,10 +374,18 @@ class Emitter:
             rest = pairs + rest[len(pairs) * 2 :]
         return combine(total, rest[0]) if rest else total
 
-    def sum(self, work: Work, here: dict[Place, Value]) -> None:
+    def reduction(self, work: Work, here: dict[Place, Value]) -> None:
+        """The sum, the mean or the largest of a row."""
         (of,), (out,) = work.reads(), work.outs
         f = self.f
-        total = self.reduced(of, here[of], 0.0, lambda a, b: f.binary("fadd", a, b))
+        if work.kind == "max":
+            total = self.reduced(
+                of, here[of], -np.inf, lambda a, b: operation(f, "maximum", [a, b])
+            )
+        else:
+            total = self.reduced(of, here[of], 0.0, lambda a, b: f.binary("fadd", a, b))
+        if work.kind == "mean":
+            total = f.binary("fdiv", total, of.columns)
         f.store(total, here[out])
 
     def cross_entropies(self, work: Work, here: dict[Place, Value]) -> None:

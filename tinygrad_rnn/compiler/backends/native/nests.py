@@ -69,8 +69,8 @@ class Place(NamedTuple):
 class Work:
     """One call on rows and columns: outs ← kind(args).
 
-    kind: the name of a ufunc, or "copy", "where", "product", "sum", "cross_entropies",
-        "cross_entropy_gradient". args: places and numbers. A product has the left factor, the
+    kind: the name of a ufunc, or "copy", "where", "product", "sum", "mean", "max",
+        "cross_entropies", "cross_entropy_gradient". args: places and numbers. A product has the left factor, the
         matrix, and what is added, if anything is.
     text: how NumPy has it.
     """
@@ -90,7 +90,10 @@ class Work:
 
     @property
     def elementwise(self) -> bool:
-        return self.kind not in ("product", "sum", "cross_entropies", "cross_entropy_gradient")
+        return self.kind not in (
+            *("product", "sum", "mean", "max"),
+            *("cross_entropies", "cross_entropy_gradient"),
+        )
 
     def reads(self) -> list[Place]:
         return [a for a in self.args if isinstance(a, Place)]
@@ -256,12 +259,13 @@ def retargeted(works: list[Work], memory: Memory, read_elsewhere: Any) -> list[W
     works = list(works)
     for copy in [w for w in works if w.kind == "copy"]:
         (source,), (target,) = copy.args, copy.outs
+        if not isinstance(source, Place):
+            continue
         n = works.index(copy)
         makers = [w for w in works if any(memory.overlap(source, out) for out in w.outs)]
         readers = [w for w in works if any(memory.overlap(source, p) for p in w.reads())]
         if (
-            not isinstance(source, Place)
-            or len(makers) != 1
+            len(makers) != 1
             or source not in makers[0].outs
             or source.dtype != target.dtype
             or (source.rows, source.columns) != (target.rows, target.columns)

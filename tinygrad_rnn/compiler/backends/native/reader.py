@@ -17,6 +17,8 @@ UFUNCS = {
     "equal", "not_equal", "logical_and", "logical_or", "logical_not",
 }  # fmt: skip
 
+REDUCTIONS = {np.sum: "sum", np.mean: "mean", np.max: "max"}
+
 ONCE = Span(0, 1)
 
 
@@ -152,8 +154,8 @@ def work(instr: Instr, text: str, copies: Copies) -> tuple[Work, Span]:
         raise UnknownError(f"{function.__name__} with several results")
     if function in (np.matmul, np.dot) and not instr.kwargs:
         return product(instr, out, text, copies)
-    if function is np.sum:
-        return row_sum(instr, out, text, copies)
+    if function in REDUCTIONS:
+        return reduction(instr, out, text, copies)
     kind = {operations.copy: "copy", np.where: "where", np.copy: "copy"}.get(
         function, function.__name__ if isinstance(function, np.ufunc) else ""
     )
@@ -218,23 +220,23 @@ def product(instr: Instr, out: Ref, text: str, copies: Copies) -> tuple[Work, Sp
     return Work("product", (rows, of), (into,), text), count
 
 
-def row_sum(instr: Instr, out: Ref, text: str, copies: Copies) -> tuple[Work, Span]:
-    """The sum along the last axis."""
+def reduction(instr: Instr, out: Ref, text: str, copies: Copies) -> tuple[Work, Span]:
+    """A reduction along the last axis."""
     given = instr.args[0] if isinstance(instr.args[0], Ref) else None
     axis = instr.kwargs.get("axis", instr.args[1] if len(instr.args) > 1 else None)
     if given is None or set(instr.kwargs) - {"axis", "keepdims"} or given.dtype != out.dtype:
-        raise UnknownError("a sum of another kind")
+        raise UnknownError("a reduction of another kind")
     of, steps = placed(given, copies)
     into, count = placed(out, copies)
     ndim = len(seen(given, copies).shape)
     axes = axis if isinstance(axis, tuple) else (axis,)
     if given.dtype.kind != "f" or axes not in ((-1,), (ndim - 1,)) or steps != count:
-        raise UnknownError("a sum along another axis than the last")
+        raise UnknownError("a reduction along another axis than the last")
     if not instr.kwargs.get("keepdims") and of.rows > 1:
         into = one_per_row(into)
     if into.rows != of.rows or into.columns != 1:
-        raise UnknownError("a sum of another form")
-    return Work("sum", (of,), (into,), text), count
+        raise UnknownError("a reduction of another form")
+    return Work(REDUCTIONS[instr.function], (of,), (into,), text), count
 
 
 def cross_entropy(instr: Instr, text: str, copies: Copies) -> tuple[Work, Span]:
