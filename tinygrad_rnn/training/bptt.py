@@ -8,6 +8,7 @@ from weakref import WeakSet
 
 import numpy as np
 
+from tinygrad_rnn.compiler import backends
 from tinygrad_rnn.compiler.frontend.captures import Captures
 from tinygrad_rnn.compiler.frontend.request import Sequence, for_all, prepared
 from tinygrad_rnn.compiler.frontend.request import stacked as joined
@@ -41,7 +42,7 @@ class BPTT:
         number, or one per sequence, (batch,), over which L is the mean as well. The output is h_t
         for the built-in cells, and the whole state for a cell without a method `output`.
     truncation: how far the gradient of each loss goes back; None is `Full()`.
-    backend: what runs the program: None or "numpy".
+    backend: what runs the program: None or "numpy"; or "native", machine code by llvmlite.
     block: how many steps are gone through at once, as for `scan`.
 
     Called as `loss, state = bptt(xs, targets, state)`, it adds the gradient of L to the `.grad` of
@@ -87,8 +88,7 @@ class BPTT:
         *,
         block: int | None = None,
     ) -> None:
-        if backend not in (None, "numpy"):
-            raise ValueError(f"the back end {backend!r} is unknown; there is 'numpy'")
+        self.backend = backends.checked(backend)
         self.model = CellWithLoss(cell, loss)
         self.block = block
         self._truncation = None if truncation is None else checked(truncation)
@@ -163,10 +163,12 @@ class BPTT:
         return recorded(self, given, state, reset, valid)[0]
 
     def source(self, xs: Any, targets: Any, state: Any = None, backend: str | None = None) -> str:
-        """The program that runs for these arguments: Python source that needs NumPy alone."""
+        """The program that runs for these arguments, as Python source; backend: another one than
+        that of this object. See `scan_source`."""
+        name = self.backend if backend is None else backends.checked(backend)
         with contents_lock:
             sequence = self.sequence({"x": xs, "y": targets}, state, None)
-            return program_for(sequence, Captures(self.model)).source
+            return program_for(sequence, Captures(self.model), name).source
 
     def sequence(self, given: dict[str, Any], state: Any, reset: Any) -> Sequence:
         """The arguments as those of a scan of cell and loss."""
@@ -200,7 +202,7 @@ class BPTT:
     def _made_ready(self, sequence: Sequence) -> Ready:
         T, truncation = sequence.steps, sequence.truncation
         refuse_no_steps(T)
-        program = program_for(sequence, self.captured)
+        program = program_for(sequence, self.captured, self.backend)
         shape, dtype = program.states[-1]
         check_loss(shape)
         plan = program.plan(sequence, None, 0, self.block, "all")

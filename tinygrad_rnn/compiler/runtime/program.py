@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_rnn.compiler.backends import numpy_source
+from tinygrad_rnn.compiler import backends
 from tinygrad_rnn.compiler.frontend.captures import Captures
 from tinygrad_rnn.compiler.frontend.freeze import frozen
 from tinygrad_rnn.compiler.frontend.request import Sequence
@@ -32,10 +32,11 @@ class Program:
     whether it is given a gradient, and its name if it is a plain array; wanted: the places of those
     that are. names: of the parts of the state. added: of which of these the caller need not give a
     gradient, for the outputs do. states: shapes and dtypes. needs: whether they depend on what
-    needs one. outputs_last: whether no step reads the last of them.
+    needs one. outputs_last: whether no step reads the last of them. lowered: the program before
+    buffers share memory, from which machine code is made.
     """
 
-    def __init__(self, sequence: Sequence, captured: Captures) -> None:
+    def __init__(self, sequence: Sequence, captured: Captures, backend: str = "numpy") -> None:
         self.names = sequence.state_names
         step = trace(
             sequence.step_cell,
@@ -47,7 +48,11 @@ class Program:
         )
         windows = isinstance(sequence.truncation, Windows)
         graph = frozen(step, sequence.loss_alone, windows)
-        self.program = program = compiled(graph, sequence.title())
+        stages: dict[str, Any] = {}
+        allocated = compiled(graph, sequence.title(), stages.__setitem__)
+        written = backends.written(backend, stages["lower"], allocated)
+        self.lowered = stages["lower"]
+        self.program = program = written.program
         given = [*sequence.state_parts, *sequence.input_parts, *captured.arrays]
         count, inputs = len(sequence.state_parts), len(list(parts(sequence.xs)))
         plain = dict(enumerate(sequence.input_names[:inputs], count))
@@ -57,7 +62,7 @@ class Program:
             if (type(tensor) is Tensor or i in plain) and i not in program.outputs
         ]
         self.wanted = [i for i, wanted, _ in self.arguments if wanted]
-        self.source = numpy_source.source(program)
+        self.source = written.source
         self.filename = f"<scan {id(self)}>"
         linecache.cache[self.filename] = (
             len(self.source),
@@ -66,7 +71,7 @@ class Program:
             self.filename,
         )
         weakref.finalize(self, linecache.cache.pop, self.filename, None)
-        namespace: dict[str, Any] = {}
+        namespace = dict(written.names)
         exec(compile(self.source, self.filename, "exec"), namespace)
         self.make = namespace["program"]
         self.spaces: dict[Plan, list[Workspace]] = {}

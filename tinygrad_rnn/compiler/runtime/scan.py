@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_rnn.compiler import backends
 from tinygrad_rnn.compiler.frontend.captures import Captures
 from tinygrad_rnn.compiler.frontend.request import Sequence, prepared
 from tinygrad_rnn.compiler.frontend.tracer import TraceError
@@ -43,6 +44,7 @@ def scan(
     block: int | None = None,
     outputs: str = "all",
     fallback: bool = False,
+    backend: str | None = None,
 ) -> tuple[Any, Any]:
     """`unroll`, compiled: the same states and gradients from a program written for this cell.
 
@@ -56,10 +58,13 @@ def scan(
     outputs: "all", or "last" for the last state alone: then no array grows with the sequence.
         A loss at every step can be added up in the state.
     fallback: for a cell that cannot be compiled, run `unroll` instead of raising.
+    backend: what runs the program. None or "numpy", whose results are NumPy's to the last bit; or
+        "native", machine code by llvmlite: the same up to rounding, and faster.
     Returns the states of all steps stacked, (T, batch, hidden), nested as the cell's state is, or
     None for outputs="last"; and the last state.
     Raises TraceError, a TypeError, for a cell whose Python code branches on the numbers of an
-    array; ValueError or TypeError, with the shapes, where cell, inputs and state do not fit.
+    array; ValueError or TypeError, with the shapes, where cell, inputs and state do not fit;
+    ImportError for a back end that is not installed.
 
     The cell is run once on Tensors and its tape swept once: both are straight lines of NumPy
     calls. Sorted by dependence they are a program of three parts, before, in and after the loop
@@ -72,6 +77,7 @@ def scan(
     >>> states.shape, last.shape
     ((5, 2, 4), (2, 4))
     """
+    backend = backends.checked(backend)
     with contents_lock:
         sequence = prepared(cell, xs, state, truncation, reset)
         if sequence.steps == 0:
@@ -81,7 +87,7 @@ def scan(
             return empty, sequence.state
         captured = Captures(cell)
         try:
-            program = program_for(sequence, captured)
+            program = program_for(sequence, captured, backend)
         except TraceError:
             if not fallback:
                 raise
@@ -99,12 +105,12 @@ KEPT = 64
 """So many programs are kept; then the oldest goes."""
 
 
-def program_for(sequence: Sequence, captured: Captures) -> Program:
+def program_for(sequence: Sequence, captured: Captures, backend: str = "numpy") -> Program:
     """The program for a cell of this structure and inputs of these shapes; compiled if new."""
-    key = (captured.key, sequence.key)
+    key = (captured.key, sequence.key, backend)
     program = PROGRAMS.get(key)
     if program is None:
-        program = Program(sequence, captured)
+        program = Program(sequence, captured, backend)
         if len(PROGRAMS) >= KEPT:
             del PROGRAMS[next(iter(PROGRAMS))]
         PROGRAMS[key] = program
@@ -118,20 +124,31 @@ def scan_source(
     state: Any = None,
     truncation: Truncation | None = None,
     reset: Any = None,
+    *,
+    backend: str | None = None,
+    llvm_ir: bool = False,
 ) -> str:
     """The program that `scan` runs for these arguments: Python source that needs NumPy alone.
 
     Its one function `program(T)` makes the buffers for T steps and returns `forward` and
-    `backward`. Arguments as for `scan`.
+    `backward`. Arguments as for `scan`. With backend="native" some of it are calls of machine code;
+    comments say which instructions became which loops, and why the rest is left to NumPy.
+    llvm_ir: the machine code itself, as LLVM writes it down, in place of the source.
 
     >>> import numpy as np, tinygrad_rnn as tg
     >>> source = tg.scan_source(tg.RNNCell(3, 4, "identity"), np.ones((5, 2, 3)))
     >>> "dW_hh = rows(h_before).T @ rows(dh)" in source
     True
     """
+    backend = backends.checked("native" if llvm_ir else backend)
     with contents_lock:
         sequence = prepared(cell, xs, state, truncation, reset)
-        return program_for(sequence, Captures(cell)).source
+        program = program_for(sequence, Captures(cell), backend)
+    if llvm_ir:
+        from tinygrad_rnn.compiler.backends.native.page import llvm_ir as text
+
+        return text(program.lowered)
+    return program.source
 
 
 def unrolled(sequence: Sequence) -> tuple[Any, Any]:

@@ -40,7 +40,7 @@ class Group(NamedTuple):
         return self.works[0].rows
 
     def touched(self) -> list[Place]:
-        """The places that are read from memory or written to it; matrices, which are packed, not."""
+        """The places in memory that are read or written, but for matrices: those are packed."""
         found: dict[Place, None] = {}
         made: set[Place] = set()
         for work in self.works:
@@ -209,9 +209,7 @@ class Emitter:
                 continue
             with self.f.loop(0, count) as r:
                 at = self.f.binary("add nsw", row, r)
-                here = {
-                    place: self.row_at(place, pointers[place], at) for place in group.touched()
-                }
+                here = {place: self.row_at(place, pointers[place], at) for place in group.touched()}
                 if kind in ("sum", "mean", "max"):
                     self.reduction(group.works[0], here)
                 elif kind == "cross_entropies":

@@ -70,8 +70,9 @@ class Work:
     """One call on rows and columns: outs ← kind(args).
 
     kind: the name of a ufunc, or "copy", "where", "product", "sum", "mean", "max",
-        "cross_entropies", "cross_entropy_gradient". args: places and numbers. A product has the left factor, the
-        matrix, and what is added, if anything is.
+        "cross_entropies", "cross_entropy_gradient".
+    args: places and numbers. A product has the left factor, the matrix, and what is added, if
+        anything is.
     text: how NumPy has it.
     """
 

@@ -3,7 +3,6 @@ run of instructions a call, under a comment that says which instructions became 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from tinygrad_rnn.compiler.backends.native.translate import Link, Translation, called
@@ -47,29 +46,22 @@ class NativePage(Page):
         return super().call(instr)
 
 
-def source(program: Program, ir: bool = False, threads: int = 1) -> str:
-    """The program as it is run: what was made one loop with what, and why the rest was not.
+def written(program: Program) -> tuple[str, dict[str, Any], Program]:
+    """The source, the functions that it needs, and the program that it is the source of.
 
-    ir: the LLVM IR of the machine code as well.
+    Above the program stands, in comments, what was left to NumPy and why.
     """
-    translation = Translation(program, threads)
-    text = NativePage(translation.result(), translation).text()
-    head = "".join(f"# {line}\n" for line in translation.left_to_numpy())
-    more = "".join(f"# {line}\n" for line in translation.text.splitlines()) if ir else ""
-    return f"{head}{text}{more}"
-
-
-def maker(
-    program: Program, filename: str = "<program>", threads: int = 1
-) -> Callable[..., tuple[Any, Any]]:
-    """The function `program` of the source, compiled."""
-    translation = Translation(program, threads)
+    translation = Translation(program)
     result = translation.result()
-    namespace: dict[str, Any] = {
+    links = {
         instr.function.__name__: instr.function
         for instr in result.setup
         if isinstance(instr.function, Link)
     }
-    text = NativePage(result, translation).text()
-    exec(compile(text, filename, "exec"), namespace)
-    return namespace["program"]  # type: ignore[no-any-return]
+    left = "".join(f"# NumPy: {line}\n" for line in translation.left_to_numpy())
+    return left + NativePage(result, translation).text(), links, result
+
+
+def llvm_ir(program: Program) -> str:
+    """The machine code of a program as LLVM writes it down."""
+    return Translation(program).text

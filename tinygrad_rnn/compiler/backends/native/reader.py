@@ -76,9 +76,7 @@ def seen(ref: Ref, copies: Copies) -> Seen:
     return Seen(spans, strides, offset, step)
 
 
-def placed(
-    ref: Ref, copies: Copies, shape: tuple[Span, ...] | None = None
-) -> tuple[Place, Span]:
+def placed(ref: Ref, copies: Copies, shape: tuple[Span, ...] | None = None) -> tuple[Place, Span]:
     """Where a reference is, as rows and columns of each step, and how many steps there are.
 
     shape: what it is broadcast to.
@@ -280,9 +278,7 @@ def nest_of(instr: Instr, text: str, memory: Memory, copies: Copies) -> Nest:
     return Nest(count, (done,), free)
 
 
-def loop_of(
-    instrs: tuple[Instr, ...], texts: list[str], backward: bool, copies: Copies
-) -> Nest:
+def loop_of(instrs: tuple[Instr, ...], texts: list[str], backward: bool, copies: Copies) -> Nest:
     """The loop over the steps."""
     works = []
     for instr, text in zip(instrs, texts, strict=True):

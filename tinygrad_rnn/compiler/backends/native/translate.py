@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,9 +23,9 @@ from tinygrad_rnn.compiler.backends.native.nests import (
     Packed,
     Place,
     accumulated,
-    retargeted,
     fused,
     ordered,
+    retargeted,
 )
 from tinygrad_rnn.compiler.backends.native.products import LARGEST
 from tinygrad_rnn.compiler.backends.native.reader import ONCE, UnknownError, loop_of, nest_of
@@ -306,7 +306,7 @@ class Translation:
             old: Sections = getattr(self.program, way)
             ways[way] = Sections(**{k: tuple(v) for k, v in parts.items()}, result=old.result)
         ways = {way: self.without_unread(way, parts) for way, parts in ways.items()}
-        used = {b for part in (setup, *ways.values()) for b in buffers_in(part)}
+        used = buffers_in(setup).union(*(buffers_in(part) for part in ways.values()))
         used |= buffers_in(self.program.entry) | buffers_in(self.program.block_entry)
         kept = tuple(b for b in self.program.buffers if b in used or b.storage not in WORKING)
         return replace(
@@ -373,11 +373,12 @@ def copies_in(program: Program, way: str) -> dict[Buffer, Ref]:
     ]
     writers: dict[Buffer, list[Instr]] = {}
     for instr in instrs:
-        for out in instr.writes():
-            writers.setdefault(out.buffer.root, []).append(instr)
+        for ref in instr.writes():
+            writers.setdefault(ref.buffer.root, []).append(instr)
     found = {}
     for instr in sections.constants:
-        source, out = instr.args[0] if instr.args else None, instr.out
+        source: Any = instr.args[0] if instr.args else None
+        out: Any = instr.out
         if (
             instr.function is operations.copy
             and isinstance(source, Ref)
@@ -402,10 +403,7 @@ def buffers_in(instrs: Sections | Iterable[Instr]) -> set[Buffer]:
     """All arrays that instructions touch."""
     every = instrs.all() if isinstance(instrs, Sections) else instrs
     return {
-        b
-        for i in every
-        for ref in (*i.reads(), *i.writes())
-        for b in (ref.buffer, ref.buffer.root)
+        b for i in every for ref in (*i.reads(), *i.writes()) for b in (ref.buffer, ref.buffer.root)
     }
 
 
