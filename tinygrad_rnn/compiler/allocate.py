@@ -44,7 +44,7 @@ def allocate(program: Program) -> Program:
 @dataclass(eq=False)
 class Group:
     """Buffers that have one memory. moments: when it is in use, as the bits of a number. renamed:
-    those whose value is computed for another one of them, and goes by its name."""
+    those that have the same value as another one of them, and go by its name."""
 
     members: list[Buffer]
     moments: int
@@ -225,7 +225,7 @@ def coalesce(times: Timeline, groups: dict[Buffer, Group]) -> None:
         if before and not others:
             times.clashes.discard(pair)
         if times.apart(one, other):
-            other.renamed |= {*one.members}
+            other.renamed |= {given.buffer, out.buffer}
             merge(other, one, groups)
         elif before:
             times.clashes.add(pair)

@@ -13,7 +13,8 @@ from tinygrad_rnn.compiler.frontend.captures import Captures
 from tinygrad_rnn.compiler.frontend.freeze import frozen
 from tinygrad_rnn.compiler.frontend.request import Sequence
 from tinygrad_rnn.compiler.frontend.trace import trace
-from tinygrad_rnn.compiler.pipeline import compiled
+from tinygrad_rnn.compiler.ir import StepGraph
+from tinygrad_rnn.compiler.pipeline import Hook, compiled
 from tinygrad_rnn.compiler.runtime.plan import Plan, planned
 from tinygrad_rnn.compiler.runtime.workspace import Workspace
 from tinygrad_rnn.engine.tensor import Tensor
@@ -36,22 +37,25 @@ class Program:
     buffers share memory, from which machine code is made.
     """
 
-    def __init__(self, sequence: Sequence, captured: Captures, backend: str = "numpy") -> None:
+    def __init__(
+        self,
+        sequence: Sequence,
+        captured: Captures,
+        backend: str = "numpy",
+        hook: Hook | None = None,
+    ) -> None:
         self.names = sequence.state_names
-        step = trace(
-            sequence.step_cell,
-            sequence.sample_input(),
-            sequence.sample_state(),
-            captured,
-            [needs(x) for x in sequence.input_parts],
-            (sequence.input_names, [identifier(name) for name in self.names]),
-        )
-        windows = isinstance(sequence.truncation, Windows)
-        graph = frozen(step, sequence.loss_alone, windows)
+        graph = step_graph(sequence, captured)
         stages: dict[str, Any] = {}
-        allocated = compiled(graph, sequence.title(), stages.__setitem__)
-        written = backends.written(backend, stages["lower"], allocated)
+
+        def look(stage: str, result: Any) -> None:
+            stages[stage] = result
+            if hook is not None:
+                hook(stage, result)
+
+        allocated = compiled(graph, sequence.title(), look)
         self.lowered = stages["lower"]
+        written = backends.written(backend, self.lowered, allocated)
         self.program = program = written.program
         given = [*sequence.state_parts, *sequence.input_parts, *captured.arrays]
         count, inputs = len(sequence.state_parts), len(list(parts(sequence.xs)))
@@ -126,6 +130,19 @@ class Program:
                 spaces.append(space)
         space.busy = True
         return space
+
+
+def step_graph(sequence: Sequence, captured: Captures) -> StepGraph:
+    """One step of a sequence, traced."""
+    step = trace(
+        sequence.step_cell,
+        sequence.sample_input(),
+        sequence.sample_state(),
+        captured,
+        [needs(x) for x in sequence.input_parts],
+        (sequence.input_names, [identifier(name) for name in sequence.state_names]),
+    )
+    return frozen(step, sequence.loss_alone, isinstance(sequence.truncation, Windows))
 
 
 def needs(thing: Any) -> bool:

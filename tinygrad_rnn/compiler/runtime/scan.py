@@ -18,6 +18,7 @@ from tinygrad_rnn.compiler.runtime.lanes import schedule
 from tinygrad_rnn.compiler.runtime.plan import Plan
 from tinygrad_rnn.compiler.runtime.program import Program
 from tinygrad_rnn.compiler.runtime.workspace import Workspace
+from tinygrad_rnn.compiler.show import Stages, heading
 from tinygrad_rnn.engine.gradients import gradients
 from tinygrad_rnn.engine.graph import Array, Leaf, Node
 from tinygrad_rnn.engine.recording import Mark, current_mark
@@ -127,12 +128,14 @@ def scan_source(
     *,
     backend: str | None = None,
     llvm_ir: bool = False,
+    stages: bool = False,
 ) -> str:
     """The program that `scan` runs for these arguments: Python source that needs NumPy alone.
 
     Its one function `program(T)` makes the buffers for T steps and returns `forward` and
     `backward`. Arguments as for `scan`. With backend="native" some of it are calls of machine code;
     comments say which instructions became which loops, and why the rest is left to NumPy.
+    stages: also what every pass of the compiler gave before, in the notation of the chapter.
     llvm_ir: the machine code itself, as LLVM writes it down, in place of the source.
 
     >>> import numpy as np, tinygrad_rnn as tg
@@ -143,11 +146,14 @@ def scan_source(
     backend = backends.checked("native" if llvm_ir else backend)
     with contents_lock:
         sequence = prepared(cell, xs, state, truncation, reset)
-        program = program_for(sequence, Captures(cell), backend)
+        found = Stages()
+        program = Program(sequence, Captures(cell), backend, found if stages else None)
     if llvm_ir:
         from tinygrad_rnn.compiler.backends.native.page import llvm_ir as text
 
         return text(program.lowered)
+    if stages:
+        return f"{found.text()}\n{heading(f'the back end: {backend}')}{program.source}"
     return program.source
 
 

@@ -1,0 +1,151 @@
+"""Cells for which a program once gave other numbers than `unroll`, the smallest of each kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinygrad_rnn as tg
+
+RNG = np.random.default_rng(0)
+T, B, N = 4, 2, 3
+
+
+def both(
+    cell: Any, xs: Any, state: Any, parameters: list[tg.Tensor]
+) -> list[tuple[list[Any], list[Any]]]:
+    """States, and gradients of Σ sin h, of `unroll` and of `scan`."""
+    found = []
+    for run in (tg.unroll, tg.scan):
+        states, _ = run(cell, xs, state)
+        if run is tg.unroll:
+            several = isinstance(states[0], tuple)
+            steps = list(zip(*states, strict=True)) if several else [states]
+            parts = [np.stack(part) for part in steps]
+        else:
+            parts = list(states) if isinstance(states, tuple) else [states]
+        loss = sum(np.sum(np.sin(part)) for part in parts)
+        found.append(([part.data for part in parts], tg.gradients(loss, parameters)))
+    return found
+
+
+def agree(cell: Any, xs: Any, state: Any, parameters: list[tg.Tensor]) -> None:
+    (states, gradients), (compiled, of_compiled) = both(cell, xs, state, parameters)
+    for a, b in zip([*states, *gradients], [*compiled, *of_compiled], strict=True):
+        np.testing.assert_allclose(b, a, 1e-11, 1e-12)
+
+
+def weight(*shape: int) -> tg.Tensor:
+    return tg.Tensor(RNG.normal(size=shape) / 2, requires_grad=True)
+
+
+HEADS: dict[str, Callable[[Any], Any]] = {
+    "softmax": lambda z: np.exp(z) / np.sum(np.exp(z), axis=-1, keepdims=True),
+    "ratio": lambda z: z / (1 + z * z),
+    "norm": lambda z: z - np.mean(z * z),
+    "thrice": lambda z: np.tanh(z) + z * np.sin(z),
+}
+
+
+@pytest.mark.parametrize("shape", [(5,), (1, 5), (B, 5)])
+@pytest.mark.parametrize("head", HEADS)
+def test_a_bias_of_the_whole_shape_of_a_step(head: str, shape: tuple[int, ...]) -> None:
+    batch = shape[:-1]
+    W, U, V, c = weight(3, 4), weight(4, 4), weight(4, 5), weight(*shape)
+
+    def cell(x: Any, s: Any) -> Any:
+        h, _ = s
+        return np.tanh(x @ W + h @ U), HEADS[head](h @ V + c)
+
+    xs = RNG.normal(size=(T, *batch, 3))
+    agree(cell, xs, (np.zeros((*batch, 4)), np.zeros((*batch, 5))), [W, U, V, c])
+
+
+v = tg.Tensor(np.array([0.5, 0.4]), requires_grad=True)
+NUMBERS: dict[str, tuple[Any, tuple[Any, ...]]] = {
+    "an entry": (lambda x, h: np.stack([h[0], h[0]]), ([0.3, 0.7],)),
+    "a sum": (lambda x, h: np.stack([np.sum(h), np.sum(h)]), ([0.3, 0.7],)),
+    "two numbers": (lambda x, s: (np.tanh(s[1]), s[1]), (0.3, 0.7)),
+    "exchanged": (lambda x, s: (s[1], s[0]), (0.3, 0.7)),
+    "a pendulum": (
+        lambda x, h: np.stack([h[0] + 0.1 * h[1], h[1] - 0.1 * np.sin(h[0])]),
+        ([0.3, 0.7],),
+    ),
+    "a gate": (lambda x, h: h * tg.sigmoid(h[0]), ([0.3, 0.7],)),
+    "a neuron": (lambda x, h: np.tanh(h * v[0] + x[0]), (0.3,)),
+    "an inner product": (lambda x, h: np.tanh(h * (h @ v)), ([0.3, 0.7],)),
+}
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_numbers_of_a_state(name: str) -> None:
+    cell, start = NUMBERS[name]
+    state = [tg.Tensor(np.array(part, float), requires_grad=True) for part in start]
+    given = tuple(state) if len(state) > 1 else state[0]
+    agree(cell, RNG.normal(size=(3, 2)), given, [*state])
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.uint64, np.int64])
+@pytest.mark.parametrize("factor", [1, 200])
+def test_masks_of_integers(dtype: Any, factor: int) -> None:
+    W = weight(N, N)
+    mask = (RNG.integers(0, 2, (T, B, N)) * factor).astype(dtype)
+    xs = {"x": RNG.normal(size=(T, B, N)), "m": mask}
+    for cell in (
+        lambda d, h: np.tanh(((1 - h) * d["m"]) @ W * 0.01 + d["x"]),
+        lambda d, h: np.tanh((h + d["m"] + d["m"]) @ W * 0.01 + d["x"]),
+        lambda d, h: np.tanh((h - h * d["m"]) @ W * 0.01 + d["x"]),
+    ):
+        agree(cell, xs, RNG.normal(size=(B, N)), [W])
+
+
+def layouts() -> dict[str, Any]:
+    values = RNG.normal(size=(T, B, N, 4))
+    return {
+        "contiguous": values,
+        "transposed": np.ascontiguousarray(values.transpose(0, 1, 3, 2)).transpose(0, 1, 3, 2),
+        "Fortran": np.asfortranarray(values),
+        "reversed": np.ascontiguousarray(values[::-1, ::-1, ::-1, ::-1])[::-1, ::-1, ::-1, ::-1],
+        "every second": np.repeat(values, 2, axis=-1)[..., ::2],
+    }
+
+
+@pytest.mark.parametrize("first", layouts())
+def test_the_layout_of_the_first_inputs_says_nothing_about_the_next(first: str) -> None:
+    W, U = weight(N * 4, N), weight(N, N)
+
+    def cell(x: Any, h: Any) -> Any:
+        seen = np.tanh(x).swapaxes(1, 2).reshape(B, N * 4)
+        return np.tanh(seen @ W + h.T.reshape(B, N) @ U)
+
+    inputs = layouts()
+    start = RNG.normal(size=(B, N))
+    for name in (first, *inputs):
+        for state in (start, np.asfortranarray(start)):
+            agree(cell, inputs[name], state, [W, U])
+
+
+AXES: dict[str, Any] = {
+    "sort": lambda x, h: np.tanh(h + np.sort(x, axis=None)[:N]),
+    "argsort": lambda x, h: np.tanh(h + np.argsort(h, axis=None)[:N]),
+    "concatenate": lambda x, h: np.tanh(h + np.concatenate([x, h], axis=None)[:N]),
+    "reduce": lambda x, h: np.tanh(h + np.add.reduce(x, axis=None)),
+    "partition": lambda x, h: np.tanh(h + np.partition(x, 2, axis=None)[:N]),
+}
+
+
+@pytest.mark.parametrize("name", AXES)
+def test_an_argument_that_is_none(name: str) -> None:
+    agree(AXES[name], RNG.normal(size=(T, B, N)), np.zeros((B, N)), [])
+
+
+def test_a_constant_of_more_axes_than_the_value_it_multiplies() -> None:
+    A, W = RNG.normal(size=(2, N, N)), weight(N, N)
+
+    def cell(x: Any, h: Any) -> Any:
+        return np.tanh(np.sum(A @ (x @ W), axis=0) + h)
+
+    agree(cell, RNG.normal(size=(2, N, N)), np.zeros((N, N)), [W])

@@ -1,0 +1,336 @@
+"""What every stage of the compiler gave, for a reader: in the notation of the chapter.
+
+Printing looks at the records and changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from tinygrad_rnn.compiler.backends.literals import literal, of_index
+from tinygrad_rnn.compiler.ir import (
+    Buffer,
+    Instr,
+    Phase,
+    Program,
+    Ref,
+    Schedule,
+    StepGraph,
+    Storage,
+    TimeSum,
+    Value,
+    When,
+    leaves_of,
+)
+from tinygrad_rnn.compiler.lower import Names
+from tinygrad_rnn.compiler.operations import added_at, assembled, astype, copy, filled, placed
+from tinygrad_rnn.compiler.passes.rewrite import ordered
+
+INFIX: dict[Any, str] = {
+    np.add: "+",
+    np.subtract: "−",
+    np.multiply: "·",
+    np.divide: "/",
+    np.matmul: "@",
+    np.power: "**",
+    np.greater: ">",
+    np.less: "<",
+}
+
+
+def show(result: Any) -> str:
+    """A step graph, a schedule or a program as text."""
+    if isinstance(result, StepGraph):
+        return show_graph(result)
+    if isinstance(result, Schedule):
+        return show_schedule(result)
+    assert isinstance(result, Program)
+    return show_program(result)
+
+
+class Stages:
+    """What all stages gave, as text: a hook for `pipeline.compiled`."""
+
+    def __init__(self) -> None:
+        self.pages: list[tuple[str, str]] = []
+
+    def __call__(self, stage: str, result: Any) -> None:
+        self.pages.append((stage, show(result)))
+
+    def text(self) -> str:
+        """One after the other; a pass that changes nothing is named only."""
+        parts, before = [], ""
+        for stage, page in self.pages:
+            same = page == before
+            parts.append(heading(stage) + ("(as before)\n" if same else page))
+            before = page
+        return "\n".join(parts)
+
+
+def heading(stage: str) -> str:
+    return f"── after {stage} {'─' * (88 - len(stage))}\n"
+
+
+# Calls ------------------------------------------------------------------------------------------
+
+
+class Words:
+    """What values are called: by their own names, or by numbers."""
+
+    def __init__(self, graph: StepGraph) -> None:
+        self.names = Names()
+        self.names.taken = set()
+        self.count = 0
+        self.known: dict[Value, str] = {}
+        given = (*graph.inputs, *graph.states, *graph.parameters)
+        for value in (*given, *(v for v in graph.adjoints if v is not None)):
+            self.of(value)
+
+    def of(self, value: Value) -> str:
+        if value not in self.known:
+            if not value.name:
+                self.count += 1
+            self.known[value] = self.names.fresh(value.name or f"v{self.count}")
+        return self.known[value]
+
+    def argument(self, leaf: Any) -> str:
+        if isinstance(leaf, Value):
+            if leaf.function is filled and leaf.shape == ():
+                return literal(np.asarray(leaf.args[1])[()].item())
+            return self.of(leaf)
+        if isinstance(leaf, tuple | list) and any(True for _ in leaves_of(leaf, Value)):
+            return f"[{', '.join(map(self.argument, leaf))}]"
+        return literal(leaf)
+
+    def call(self, value: Value) -> str:
+        return notation(value.function, value.args, value.kwargs, self.argument)
+
+
+def notation(function: Any, args: Any, kwargs: Any, name: Any) -> str:
+    """A call as one writes it down."""
+    infix = INFIX.get(function)
+    if infix is not None and len(args) == 2 and not kwargs:
+        return f"{name(args[0])} {infix} {name(args[1])}"
+    if function is np.negative and not kwargs:
+        return f"−{name(args[0])}"
+    if getattr(function, "__name__", "") == "getitem":
+        return f"{name(args[0])}[{of_index(args[1], name)}]"
+    if (function is np.transpose and len(args) == 1) or (
+        function is np.swapaxes and args[1:] == (-1, -2)
+    ):
+        return f"{name(args[0])}.T"
+    if function is filled:
+        return f"{literal(args[1])}, everywhere"
+    if function is assembled:
+        parts = (
+            f"[{of_index(index)}] = {name(part)}" for index, part in zip(*args[2:], strict=True)
+        )
+        return f"put together: {', '.join(parts)}"
+    if function in (placed, added_at):
+        sign = "=" if function is placed else "+="
+        return f"{name(args[0])} with [{of_index(args[1], name)}] {sign} {name(args[2])}"
+    if function is astype:
+        return f"{name(args[0])} as {np.dtype(args[1])}"
+    owner = getattr(function, "__self__", None)
+    called = getattr(function, "__name__", str(function))
+    called = f"{owner.__name__}.{called}" if isinstance(owner, np.ufunc) else called
+    options = [f"{key}={name(value)}" for key, value in kwargs.items()]
+    return f"{called}({', '.join([*map(name, args), *options])})"
+
+
+# Step graphs ------------------------------------------------------------------------------------
+
+
+def show_graph(graph: StepGraph) -> str:
+    words = Words(graph)
+    lines = []
+    for group, values in (
+        ("inputs", graph.inputs),
+        ("states", graph.states),
+        ("parameters", graph.parameters),
+    ):
+        found = ", ".join(f"{words.of(v)} {shape(v)}" for v in values)
+        lines.append(f"{group:<11} {found}")
+    ahead = ordered(graph.results)
+    lines += ["", "forward", *calls(ahead, words)]
+    for state, result in zip(graph.states, graph.results, strict=True):
+        lines.append(f"    {words.of(state)}_t = {words.argument(result)}")
+    back = [v for v in ordered(graph.outputs()) if v not in set(ahead)]
+    pairs = zip(graph.states, graph.adjoints, strict=True)
+    seeds = [f"{words.of(a)} = ∂L/∂{words.of(s)}_t" for s, a in pairs if a is not None]
+    if not seeds:
+        return "\n".join([*lines, ""])
+    lines += ["", f"back, from {', '.join(seeds)}", *calls(back, words)]
+    for n, value in graph.output_grads.items():
+        lines.append(
+            f"    the outputs add to ∂L/∂{words.of(graph.states[n])}_t: {words.argument(value)}"
+        )
+    groups = (
+        (graph.states, graph.state_gradients, "_{t−1}"),
+        (graph.inputs, graph.input_gradients, "_t"),
+        (graph.parameters, graph.parameter_gradients, ""),
+    )
+    for values, gradients, index in groups:
+        for n, (value, gradient) in enumerate(zip(values, gradients, strict=True)):
+            fused = graph.fused_adjoints.get(n) if values is graph.states else None
+            texts = [] if gradient is None else [words.argument(gradient)]
+            if fused is not None:
+                texts.append(
+                    f"[{words.of(fused.row)}, {words.of(fused.appended)} of the step before] @ "
+                    f"{words.of(fused.matrix)}, in the step before"
+                )
+            if texts:
+                lines.append(f"    ∂L/∂{words.of(value)}{index} = {' + '.join(texts)}")
+    return "\n".join([*lines, ""])
+
+
+def calls(values: Iterable[Value], words: Words) -> list[str]:
+    """One line for each value that is computed, with its shape."""
+    lines = []
+    for value in values:
+        if value.function is None or (value.function is filled and value.shape == ()):
+            continue
+        text = f"{words.of(value)} = {words.call(value)}"
+        lines.append(f"    {text:<60} {shape(value)}")
+    return lines
+
+
+def shape(value: Value) -> str:
+    if value.results is not None:
+        return ", ".join(str(found) for found, _ in value.results)
+    return "number" if value.shape == () else "×".join(map(str, value.shape))
+
+
+# Schedules --------------------------------------------------------------------------------------
+
+TITLES = {
+    Phase.CONSTANT: "once, from the parameters alone",
+    Phase.BEFORE: "before the loop, for all steps at once",
+    Phase.LOOP: "in the loop, step by step",
+    Phase.AFTER: "after the loop, for all steps at once",
+}
+
+
+def show_schedule(schedule: Schedule) -> str:
+    words = Words(schedule.graph)
+    for value in schedule.order:  # the same names as those of the graph
+        words.of(value)
+    lines = []
+    for title, way in (("forward", schedule.forward), ("back", schedule.backward)):
+        lines.append(title)
+        for phase in Phase:
+            found = [v for v in way.of(phase) if v.function is not None]
+            if found:
+                lines.append(f"  {TITLES[phase]}")
+                for value in found:
+                    kept = "  — kept" if value in schedule.stored else ""
+                    lines.append(f"    {words.of(value)} = {words.call(value)}{kept}")
+    sums = zip(schedule.graph.parameters, schedule.sums, strict=True)
+    found_sums = [
+        f"    ∂L/∂{words.of(p)} = {of_sum(how, words)}" for p, how in sums if how is not None
+    ]
+    if found_sums:
+        lines += ["  summed over the steps", *found_sums]
+    return "\n".join([*lines, ""])
+
+
+def of_sum(how: TimeSum, words: Words) -> str:
+    """A sum over the steps in the notation of the textbook."""
+    values = [words.argument(v) for v in how.values]
+    terms = [of_sum(term, words) for term in how.terms]
+    if how.kind == "product":
+        return f"Σ_t {values[0]}ᵀ {values[1]}"
+    if how.kind == "joint":
+        return f"a part of Σ_t {values[0]}ᵀ {values[1]}"
+    if how.kind == "scatter":
+        return f"Σ_t {values[-1]}, at {values[0] if len(values) > 1 else 'an index'}"
+    if how.kind in ("plus", "assembled"):
+        return " + ".join(terms)
+    if how.kind == "negated":
+        return f"−({terms[0]})"
+    if how.kind == "view":
+        return f"{terms[0]}, in another shape"
+    if how.kind == "times":
+        return f"T · {words.argument(how.value)}"
+    text = f"Σ_t {' '.join(values) or words.argument(how.value)}"
+    return f"{text}, in the loop" if how.kind == "loop" else text
+
+
+# Programs ---------------------------------------------------------------------------------------
+
+
+def show_program(program: Program) -> str:
+    lines = ["buffers"]
+    for buffer in program.buffers:
+        if buffer.storage in (Storage.STATE, Storage.KEPT, Storage.SCRATCH, Storage.LANE):
+            lines.append(f"    {of_buffer(buffer)}")
+    lines += instructions("set up once", program.setup)
+    for title, sections in (("forward", program.forward), ("back", program.backward)):
+        lines.append(title)
+        for phase in Phase:
+            lines += instructions(f"  {TITLES[phase]}", getattr(sections, phase.value))
+    lines += instructions("  the initial state's gradient, if it is asked for", program.entry)
+    return "\n".join([*lines, ""])
+
+
+def of_buffer(buffer: Buffer) -> str:
+    entries = {None: [], 0: ["T"], 1: ["T+1"]}[buffer.time]
+    size = "×".join([*entries, *map(str, buffer.shape)]) or "number"
+    more = f", the memory of {buffer.root.name}" if buffer.shares is not None else ""
+    if buffer.fill is not None and np.ndim(buffer.fill) == 0:
+        more += f", {buffer.fill:g} everywhere"
+    return f"{buffer.name:<16} {size:<14} {buffer.dtype}, {buffer.storage.name.lower()}{more}"
+
+
+def instructions(title: str, instrs: Iterable[Instr]) -> list[str]:
+    lines = [f"    {of_instr(instr)}" for instr in instrs]
+    return [title, *lines] if lines else []
+
+
+def of_instr(instr: Instr) -> str:
+    out = ", ".join(map(of_ref, instr.writes()))
+    called = getattr(instr.function, "__name__", "")
+    if instr.function is copy:
+        text = argument(instr.args[0])
+    elif instr.function is np.dot:
+        text = f"{argument(instr.args[0])} @ {argument(instr.args[1])}"
+    elif called == "add_at":
+        text = f"added up: {', '.join(map(argument, instr.args))}"
+    else:
+        text = notation(instr.function, instr.args, instr.kwargs, argument)
+    if instr.guard is not None:
+        text += f", if {instr.guard.buffer.name} is given"
+    return f"{out} ← {text}"
+
+
+def argument(leaf: Any) -> str:
+    if isinstance(leaf, Ref):
+        return of_ref(leaf)
+    if isinstance(leaf, tuple | list) and any(True for _ in leaves_of(leaf, Ref)):
+        return f"[{', '.join(map(argument, leaf))}]"
+    return literal(leaf)
+
+
+def of_ref(ref: Ref) -> str:
+    """h[t], h[t−1], h of all steps: h[:]."""
+    name = ref.buffer.name
+    if ref.when is When.STEP:
+        back = ref.buffer.time == 1 and ref.offset == 0
+        name = f"{name}[t−1]" if back else f"{name}[t]"
+    elif ref.when is When.ALL:
+        name = f"{name}[:T]" if ref.buffer.time == 1 and ref.offset == 0 else f"{name}[:]"
+    elif ref.when is not When.ALWAYS:
+        name = f"{name}[first]" if ref.when is When.FIRST else f"{name}[last]"
+    for view in ref.views:
+        if view.kind == "index":
+            name += f"[{of_index(view.argument)}]"
+        elif view.kind == "transpose" and view.argument == (1, 0):
+            name += ".T"
+        elif view.kind == "reshape" and view.argument[:1] == (-1,):
+            name = f"rows({name})" if len(view.argument) == 2 else f"flat({name})"
+        else:
+            name += f".{view.kind}{literal(view.argument)}"
+    return name

@@ -1,0 +1,239 @@
+"""A checker for every stage. Each raises AssertionError, with what is wrong.
+
+The tests run them on every program. A program that is run by a user is not checked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from tinygrad_rnn.compiler.backends.interpreter import OWN, Machine
+from tinygrad_rnn.compiler.ir import (
+    Buffer,
+    Depends,
+    Instr,
+    Phase,
+    Program,
+    Ref,
+    Schedule,
+    StepGraph,
+    Storage,
+    Value,
+    When,
+    mapped,
+)
+from tinygrad_rnn.compiler.passes.rewrite import ordered
+from tinygrad_rnn.compiler.views import is_part, source
+
+ORDER = list(Phase)
+
+
+def verify(stage: str, result: Any) -> None:
+    """Check what a stage of the pipeline gave; a hook for `pipeline.compiled`."""
+    if isinstance(result, StepGraph):
+        verify_graph(result)
+    elif isinstance(result, Schedule):
+        verify_schedule(result)
+    else:
+        verify_program(result)
+
+
+# Step graphs ------------------------------------------------------------------------------------
+
+
+def verify_graph(graph: StepGraph) -> None:
+    """Shapes and dtypes are those that the calls give; gradients have those of what they belong to;
+    and nothing is read that is not given."""
+    adjoints = [v for v in graph.adjoints if v is not None]
+    given = {*graph.inputs, *graph.states, *graph.parameters, *adjoints}
+    rng = np.random.default_rng(0)
+    for value in ordered(graph.outputs()):
+        if value.function is None:
+            assert value in given, f"{value} is read, but nobody gives it"
+        elif not is_part(value):
+            verify_call(value, rng)
+    for state, result, adjoint in zip(graph.states, graph.results, graph.adjoints, strict=True):
+        assert alike(state, result), f"the state {state} becomes {result}"
+        assert adjoint is None or alike(adjoint, state), f"{adjoint} is the gradient of {state}"
+    pairs = (
+        (graph.states, graph.state_gradients),
+        (graph.inputs, graph.input_gradients),
+        (graph.parameters, graph.parameter_gradients),
+    )
+    for values, gradients in pairs:
+        for value, gradient in zip(values, gradients, strict=True):
+            assert gradient is None or gradient.shape == value.shape, (value, gradient)
+    for n, added in graph.output_grads.items():
+        fused = graph.fused_adjoints.get(n)
+        if fused is None or not fused.is_complete:
+            assert alike(added, graph.states[n]), (added, graph.states[n])
+    for n, fused in graph.fused_adjoints.items():
+        rows = fused.row.shape[-1] + fused.appended.shape[-1]
+        assert fused.matrix.shape == (rows, graph.states[n].shape[-1]), fused
+
+
+def alike(one: Value, other: Value) -> bool:
+    return (one.shape, one.dtype) == (other.shape, other.dtype)
+
+
+def verify_call(value: Value, rng: np.random.Generator) -> None:
+    """Make the call on other numbers of the same shapes and dtypes."""
+    args, kwargs = mapped((value.args, dict(value.kwargs)), lambda leaf: example(leaf, rng))
+    assert value.function is not None
+    try:
+        with np.errstate(all="ignore"):
+            found = value.function(*args, **kwargs)
+    except np.linalg.LinAlgError:
+        return  # these numbers have no such result
+    types = value.results or ((value.shape, value.dtype),)
+    for array, (shape, dtype) in zip(found if value.results else [found], types, strict=True):
+        assert np.shape(array) == shape, f"{value} has the shape {np.shape(array)}"
+        assert np.asarray(array).dtype == dtype, f"{value} has the dtype {np.asarray(array).dtype}"
+
+
+def example(leaf: Any, rng: np.random.Generator) -> Any:
+    if not isinstance(leaf, Value):
+        return leaf
+    if leaf.results is not None:
+        return [np.ones(shape, dtype) for shape, dtype in leaf.results]
+    if leaf.dtype.kind in "fc":
+        return rng.random(leaf.shape).astype(leaf.dtype)
+    return np.zeros(leaf.shape, leaf.dtype)
+
+
+# Schedules --------------------------------------------------------------------------------------
+
+
+def verify_schedule(schedule: Schedule) -> None:
+    """Each call is made in one place, and finds there what it reads."""
+    ways = (schedule.forward, schedule.backward)
+    phases = [{v: phase for phase in Phase for v in way.of(phase)} for way in ways]
+    for way, found in zip(ways, phases, strict=True):
+        count = sum(len(way.of(phase)) for phase in Phase)
+        assert count == len(found), "a value is computed in two phases"
+    for value in phases[0].keys() & phases[1].keys():
+        assert phases[0][value] is phases[1][value] is Phase.CONSTANT, f"{value} is computed twice"
+    for n, found in enumerate(phases):
+        for value, phase in found.items():
+            for operand in value.operands:
+                verify_read(schedule, phases, n, phase, value, source(operand))
+    for value in schedule.stored:
+        assert any(found.get(value) is Phase.LOOP for found in phases), f"{value} is not in a loop"
+
+
+def verify_read(
+    schedule: Schedule,
+    phases: list[dict[Value, Phase]],
+    way: int,
+    phase: Phase,
+    reader: Value,
+    value: Value,
+) -> None:
+    """A value that is read has been computed, and is kept for the reader."""
+    said = f"{reader}, in {phase.value}, reads {value}"
+    depends = schedule.depends[value]
+    if value.function is None:
+        if Depends.GRADIENT in depends:
+            assert way == 1, said
+            assert phase is Phase.LOOP or value in schedule.stored, said
+        elif phase is Phase.CONSTANT:
+            assert not depends, said
+        return
+    if is_part(value) and value not in phases[way] and value not in phases[0]:
+        verify_read(schedule, phases, way, phase, reader, value.args[0])
+        return
+    if not depends:
+        assert value in phases[way], f"{said}, which is computed in the other function"
+        return
+    made = 0 if value in phases[0] else 1
+    assert value in phases[made], f"{said}, which is not computed"
+    assert made <= way, f"{said}, which comes later"
+    if made < way:
+        assert phases[made][value] is not Phase.LOOP or value in schedule.stored, f"{said}: lost"
+        return
+    earlier = ORDER.index(phases[made][value])
+    assert earlier <= ORDER.index(phase), f"{said}, which comes later"
+    if phases[made][value] is Phase.LOOP and phase is Phase.AFTER:
+        assert value in schedule.stored, f"{said}, which is not kept"
+
+
+# Programs ---------------------------------------------------------------------------------------
+
+
+def verify_program(program: Program) -> None:
+    """All that is referred to is there; nothing of the caller's is written to; buffers that share
+    memory are alike; and what is looked at has the shape that is written to it."""
+    names = [buffer.name for buffer in program.buffers]
+    assert len(names) == len(set(names)), "two buffers have one name"
+    known = set(program.buffers)
+    for buffer in program.buffers:
+        assert buffer.shares is None or buffer.shares in known, f"{buffer} shares nothing"
+        root = buffer.root
+        assert (root.shape, root.dtype, root.time) == (buffer.shape, buffer.dtype, buffer.time)
+    sections = (program.forward, program.backward)
+    loops = {id(instr) for found in sections for instr in found.loop}
+    groups: list[Iterable[Instr]] = [program.setup, program.entry, program.block_entry]
+    for instr in [i for group in (*groups, *(s.all() for s in sections)) for i in group]:
+        for ref in (*instr.reads(), *instr.writes()):
+            assert ref.buffer in known, f"{ref.buffer} is used, but nobody has it"
+            assert (ref.when is When.ALWAYS) == (ref.buffer.time is None), ref
+            assert ref.when is not When.STEP or id(instr) in loops, f"{ref} outside of a loop"
+            assert ref.offset <= (ref.buffer.time or 0), f"{ref} is behind the end"
+            ref.strided(3)  # the views fit
+        for out in instr.writes():
+            assert out.buffer.storage is not Storage.GIVEN, f"{instr} writes to the caller's array"
+
+
+class Checked(Machine):
+    """An interpreter that looks, number by number, whether what is read has been written, and by
+    the name under which it is read: that nobody who shares the memory has written there since.
+
+    owners: for each array, who has written each number: the place of the buffer among all, from 1.
+    """
+
+    def __init__(self, program: Program, steps: int, states: tuple[Any, ...], empty: Any) -> None:
+        self.owners: dict[Buffer, Any] = {}
+        self.numbers = {buffer: n for n, buffer in enumerate(program.buffers, 1)}
+        super().__init__(program, steps, states, empty)
+
+    def new(self, buffer: Buffer, empty: Any = np.empty) -> Any:
+        array = super().new(buffer, empty)
+        made = np.zeros(array.shape, np.int32)
+        if buffer.fill is not None:
+            made[...] = self.numbers[buffer]
+        self.owners[buffer] = made
+        return array
+
+    def owner(self, ref: Ref) -> Any:
+        arrays, self.arrays = self.arrays, self.owners
+        try:
+            return super().read(ref)
+        finally:
+            self.arrays = arrays
+
+    def argument(self, leaf: Any) -> Any:
+        meant = isinstance(leaf, Ref) and (self.seeded or not leaf.seeded)
+        if meant and leaf.buffer.storage in OWN:
+            number = self.numbers[leaf.buffer]
+            assert np.all(self.owner(leaf) == number), f"{leaf} is read before it is written"
+        return super().argument(leaf)
+
+    def run(self, instrs: Iterable[Instr]) -> None:
+        for instr in instrs:
+            super().run([instr])
+            for out in instr.writes():
+                if out.buffer.storage in OWN:
+                    self.owner(out)[...] = self.numbers[out.buffer]
+
+
+def checked(program: Program) -> Any:
+    """As `interpreter.maker`, with all that `Checked` looks at."""
+
+    def make(steps: int, *states: Any, empty: Any = np.empty) -> tuple[Any, Any]:
+        machine = Checked(program, steps, states, empty)
+        return machine.forward, machine.backward
+
+    return make
