@@ -1,107 +1,122 @@
-"""A mini reverse-mode autodiff engine on NumPy, whose subject is backpropagation through time."""
+"""A mini reverse-mode autodiff engine on NumPy, whose subject is backpropagation through time.
 
-from tinygrad_rnn import analysis
-from tinygrad_rnn.analysis.anomaly import anomaly
-from tinygrad_rnn.analysis.gradient_check import check_gradients
-from tinygrad_rnn.analysis.truncation_check import check_truncated_gradients
-from tinygrad_rnn.compiler.runtime.scan import scan, scan_source
-from tinygrad_rnn.derivatives.functions import (
-    cross_entropy,
-    log_softmax,
-    mse,
-    one_hot,
-    relu,
-    scale_gradient,
-    sigmoid,
-    softmax,
-)
-from tinygrad_rnn.engine import operators as operators
-from tinygrad_rnn.engine.gradients import contributions, gradients, tape
-from tinygrad_rnn.engine.lost_gradients import GradientLostWarning
-from tinygrad_rnn.engine.memory import keep_freed_memory
-from tinygrad_rnn.engine.recording import no_grad, scope, step
-from tinygrad_rnn.engine.table import derivative
-from tinygrad_rnn.engine.tensor import Tensor
-from tinygrad_rnn.engine.transforms import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
-from tinygrad_rnn.recurrent.cells import GRUCell, LSTMCell, RNNCell
-from tinygrad_rnn.recurrent.randomized import Randomized
-from tinygrad_rnn.recurrent.stacked import Stacked
-from tinygrad_rnn.recurrent.state import detach, reset
-from tinygrad_rnn.recurrent.stream import stream
-from tinygrad_rnn.recurrent.torch_weights import from_torch, to_torch
-from tinygrad_rnn.recurrent.truncation import TBPTT, Full, Subsequence, Window
-from tinygrad_rnn.recurrent.unroll import unroll
-from tinygrad_rnn.training import schedules
-from tinygrad_rnn.training.bptt import BPTT
-from tinygrad_rnn.training.checkpoints import load, restore_run, save, save_run
-from tinygrad_rnn.training.clipping import clip_grad_norm, clip_grad_value
-from tinygrad_rnn.training.data_parallel import data_parallel, shard_gradients, split_batch
-from tinygrad_rnn.training.optimizers import SGD, Adagrad, Adam, AdamW, RMSProp
+The engine is loaded with the package; everything else when its name is used for the first time.
+"""
+
+from typing import TYPE_CHECKING
+
+from tinygrad_rnn import derivatives as derivatives
+from tinygrad_rnn.engine.names import on_demand
+
+if TYPE_CHECKING:
+    from tinygrad_rnn import analysis as analysis
+    from tinygrad_rnn.analysis.anomaly import anomaly as anomaly
+    from tinygrad_rnn.analysis.gradient_check import check_gradients as check_gradients
+    from tinygrad_rnn.analysis.truncation_check import (
+        check_truncated_gradients as check_truncated_gradients,
+    )
+    from tinygrad_rnn.compiler.runtime.scan import scan as scan, scan_source as scan_source
+    from tinygrad_rnn.derivatives.functions import (
+        cross_entropy as cross_entropy,
+        log_softmax as log_softmax,
+        mse as mse,
+        one_hot as one_hot,
+        relu as relu,
+        scale_gradient as scale_gradient,
+        sigmoid as sigmoid,
+        softmax as softmax,
+    )
+    from tinygrad_rnn.engine.gradients import (
+        contributions as contributions,
+        gradients as gradients,
+        tape as tape,
+    )
+    from tinygrad_rnn.engine.lost_gradients import GradientLostWarning as GradientLostWarning
+    from tinygrad_rnn.engine.recording import no_grad as no_grad, scope as scope, step as step
+    from tinygrad_rnn.engine.table import derivative as derivative
+    from tinygrad_rnn.engine.tensor import Tensor as Tensor
+    from tinygrad_rnn.engine.transforms import (
+        grad as grad,
+        hessian as hessian,
+        hvp as hvp,
+        jacobian as jacobian,
+        jvp as jvp,
+        value_and_grad as value_and_grad,
+        vjp as vjp,
+    )
+    from tinygrad_rnn.recurrent.cells import (
+        GRUCell as GRUCell,
+        LSTMCell as LSTMCell,
+        RNNCell as RNNCell,
+    )
+    from tinygrad_rnn.recurrent.randomized import Randomized as Randomized
+    from tinygrad_rnn.recurrent.stacked import Stacked as Stacked
+    from tinygrad_rnn.recurrent.state import detach as detach, reset as reset
+    from tinygrad_rnn.recurrent.stream import stream as stream
+    from tinygrad_rnn.recurrent.torch_weights import from_torch as from_torch, to_torch as to_torch
+    from tinygrad_rnn.recurrent.truncation import (
+        TBPTT as TBPTT,
+        Full as Full,
+        Subsequence as Subsequence,
+        Window as Window,
+    )
+    from tinygrad_rnn.recurrent.unroll import unroll as unroll
+    from tinygrad_rnn.training import schedules as schedules
+    from tinygrad_rnn.training.bptt import BPTT as BPTT
+    from tinygrad_rnn.training.checkpoints import (
+        load as load,
+        restore_run as restore_run,
+        save as save,
+        save_run as save_run,
+    )
+    from tinygrad_rnn.training.clipping import (
+        clip_grad_norm as clip_grad_norm,
+        clip_grad_value as clip_grad_value,
+    )
+    from tinygrad_rnn.training.data_parallel import (
+        data_parallel as data_parallel,
+        shard_gradients as shard_gradients,
+        split_batch as split_batch,
+    )
+    from tinygrad_rnn.training.optimizers import (
+        SGD as SGD,
+        Adagrad as Adagrad,
+        Adam as Adam,
+        AdamW as AdamW,
+        RMSProp as RMSProp,
+    )
 
 __version__ = "0.1.0"
 
-keep_freed_memory()
-
-__all__ = [
-    "BPTT",
-    "SGD",
-    "TBPTT",
-    "Adagrad",
-    "Adam",
-    "AdamW",
-    "Full",
-    "GRUCell",
-    "GradientLostWarning",
-    "LSTMCell",
-    "RMSProp",
-    "RNNCell",
-    "Randomized",
-    "Stacked",
-    "Subsequence",
-    "Tensor",
-    "Window",
-    "analysis",
-    "anomaly",
-    "check_gradients",
-    "check_truncated_gradients",
-    "clip_grad_norm",
-    "clip_grad_value",
-    "contributions",
-    "cross_entropy",
-    "data_parallel",
-    "derivative",
-    "detach",
-    "from_torch",
-    "grad",
-    "gradients",
-    "hessian",
-    "hvp",
-    "jacobian",
-    "jvp",
-    "load",
-    "log_softmax",
-    "mse",
-    "no_grad",
-    "one_hot",
-    "relu",
-    "reset",
-    "restore_run",
-    "save",
-    "save_run",
-    "scale_gradient",
-    "scan",
-    "scan_source",
-    "schedules",
-    "scope",
-    "shard_gradients",
-    "sigmoid",
-    "softmax",
-    "split_batch",
-    "step",
-    "stream",
-    "tape",
-    "to_torch",
-    "unroll",
-    "value_and_grad",
-    "vjp",
-]
+__all__, __getattr__, __dir__ = on_demand(
+    __name__,
+    {
+        "analysis": "analysis",
+        "analysis.anomaly": "anomaly",
+        "analysis.gradient_check": "check_gradients",
+        "analysis.truncation_check": "check_truncated_gradients",
+        "compiler.runtime.scan": "scan scan_source",
+        "derivatives.functions": "cross_entropy log_softmax mse one_hot relu scale_gradient "
+        "sigmoid softmax",
+        "engine.gradients": "contributions gradients tape",
+        "engine.lost_gradients": "GradientLostWarning",
+        "engine.recording": "no_grad scope step",
+        "engine.table": "derivative",
+        "engine.tensor": "Tensor",
+        "engine.transforms": "grad hessian hvp jacobian jvp value_and_grad vjp",
+        "recurrent.cells": "GRUCell LSTMCell RNNCell",
+        "recurrent.randomized": "Randomized",
+        "recurrent.stacked": "Stacked",
+        "recurrent.state": "detach reset",
+        "recurrent.stream": "stream",
+        "recurrent.torch_weights": "from_torch to_torch",
+        "recurrent.truncation": "Full Subsequence TBPTT Window",
+        "recurrent.unroll": "unroll",
+        "training.schedules": "schedules",
+        "training.bptt": "BPTT",
+        "training.checkpoints": "load restore_run save save_run",
+        "training.clipping": "clip_grad_norm clip_grad_value",
+        "training.data_parallel": "data_parallel shard_gradients split_batch",
+        "training.optimizers": "Adagrad Adam AdamW RMSProp SGD",
+    },
+)

@@ -1,8 +1,7 @@
 """Shapes, axes, index expressions and einsum strings, drawn at random."""
 
 import numpy as np
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from hypothesis.extra import numpy as hnp
 
 import tinygrad_rnn as tg

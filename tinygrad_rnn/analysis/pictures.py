@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_rnn.analysis.spectrum import Spectrum
+from tinygrad_rnn.analysis.spectra import Spectrum
 from tinygrad_rnn.engine.graph import Array
 
 BLUE, GREY = "#1f6fb4", "#8a8a8a"

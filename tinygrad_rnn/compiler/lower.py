@@ -66,7 +66,7 @@ RESERVED = {
     *("rows", "numbers", "products", "added_at", "placed", "assembled", "add_at", "with_end"),
     *("places_of", "cross_entropies", "cross_entropy_gradient"),
     *("windows", "lanes", "links", "alive", "lane", "start", "seeded", "cut"),
-    *(name for name in dir(np) if isinstance(getattr(np, name), np.ufunc)),
+    *(name for name, value in vars(np).items() if isinstance(value, np.ufunc)),
     *keyword.kwlist,
     *dir(builtins),
 }

@@ -42,7 +42,12 @@ def fast_path(function: Any, rule: Rule) -> Callable[..., Any] | None:
 
 def unary(rule: Rule) -> Callable[[Any], Tensor]:
     """`x -> function(x)`, recorded."""
-    function, compute, edges = rule.function, rule.compute, rule.edges_for((2,))
+    function, compute = rule.function, rule.compute
+
+    def edges(*values: Any) -> Any:  # compiled at the first call: most ufuncs are never called
+        nonlocal edges
+        edges = rule.edges_for((2,))
+        return edges(*values)
 
     def call(x: Any) -> Tensor:
         a = x._data
@@ -66,8 +71,18 @@ def unary(rule: Rule) -> Callable[[Any], Tensor]:
 def binary(rule: Rule) -> Callable[[Any, Any], Any]:
     """`(x1, x2) -> function(x1, x2)`, recorded; either may be a plain array or number."""
     function, compute = rule.function, rule.compute
-    kinds = [(a, b) for a in range(3) for b in range(3)]
-    edges_of = [rule.edges_for(pair) if 2 in pair else None for pair in kinds]
+    edges_of: list[Any] = [None] * 9  # by kind: 3 times that of x1 plus that of x2
+
+    def compile_first(kind: int) -> Callable[..., Any]:
+        def edges(*values: Any) -> Any:
+            edges_of[kind] = rule.edges_for(divmod(kind, 3))
+            return edges_of[kind](*values)
+
+        return edges
+
+    for kind in range(9):
+        if 2 in divmod(kind, 3):
+            edges_of[kind] = compile_first(kind)
 
     def call(x1: Any, x2: Any) -> Any:
         kind = 0

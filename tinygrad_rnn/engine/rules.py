@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_rnn.engine.graph import Array, Edge
-from tinygrad_rnn.engine.signatures import is_variadic, optional, parameters
+from tinygrad_rnn.engine.signatures import is_variadic, optional, parameters, signature
 
 _SHAPE = "shape_of_"
 
@@ -33,6 +33,7 @@ class Pullback:
     __slots__ = (
         "__weakref__",
         "argument",
+        "count",
         "function",
         "keep",
         "needs",
@@ -49,7 +50,7 @@ class Pullback:
         self.function = function
         self.together: Callable[..., Iterator[Array]] | None = getattr(function, "together", None)
         self.together_below: float = getattr(function, "together_below", 0)
-        gradient, *needs = inspect.signature(function).parameters
+        gradient, *needs = signature(function).parameters
         if gradient != "g":
             raise TypeError(f"the first parameter of a pull-back is g, here it is {gradient!r}")
         known = [*names, "y", "i"]
@@ -63,11 +64,19 @@ class Pullback:
         self.output_is_y = "y" not in names  # else y is an argument of that name
         self.takes_a_sequence = "i" in needs and "i" not in names
         self.places = tuple(known.index(need.removeprefix(_SHAPE)) for need in needs)
-        self.keep = compiled("values", self.kept([f"values[{n}]" for n in range(len(known))]))
-        shared = [f"kept[{n}]" for n in range(len(needs))]
-        if self.takes_a_sequence:
-            shared[needs.index("i")] = "i"
-        self.of_element = compiled("kept, i", f"({''.join(f'{item}, ' for item in shared)})")
+        self.count = len(known)
+
+    def __getattr__(self, name: str) -> Any:
+        """`keep` and `of_element`, compiled when they are asked for: most never are."""
+        if name == "keep":
+            values = [f"values[{n}]" for n in range(self.count)]
+            self.keep = compiled("values", self.kept(values))
+        elif name == "of_element":
+            shared = ["i" if need == "i" else f"kept[{n}]" for n, need in enumerate(self.needs)]
+            self.of_element = compiled("kept, i", f"({''.join(f'{item}, ' for item in shared)})")
+        else:
+            raise AttributeError(name)
+        return getattr(self, name)
 
     def kept(self, values: Sequence[str], shapes: Sequence[str] | None = None) -> str:
         """The tuple of what is needed, as an expression in those for `[*arguments, y, i]`.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -18,6 +19,7 @@ WRITTEN: dict[str, Callable[..., Any]] = {
 }
 
 
+@functools.lru_cache(maxsize=8)
 def signature(function: Callable[..., Any]) -> inspect.Signature:
     """The signature of a function; TypeError if nobody knows it.
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_rnn.engine.collector import without_collection
+from tinygrad_rnn.engine.memory import keep_freed_memory
 from tinygrad_rnn.engine.recording import Mark, current_mark, scope, set_mark
 from tinygrad_rnn.engine.tensor import Tensor, given
 from tinygrad_rnn.engine.trees import flatten, flatten_like
@@ -20,9 +21,9 @@ from tinygrad_rnn.recurrent.state import (
     has_outputs,
     link,
     map_state,
+    reset as reset_state,
     tensor,
 )
-from tinygrad_rnn.recurrent.state import reset as reset_state
 from tinygrad_rnn.recurrent.truncation import Full, Links, Truncation, Windows
 
 
@@ -64,6 +65,7 @@ def unroll(
     >>> len(states), last.shape, last.name
     (5, (2, 4), 'h_5')
     """
+    keep_freed_memory()
     return without_collection(lambda: Run(cell, xs, state, reset).unrolled(checked(truncation)))
 
 

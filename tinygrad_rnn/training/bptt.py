@@ -10,8 +10,7 @@ import numpy as np
 
 from tinygrad_rnn.compiler import backends
 from tinygrad_rnn.compiler.frontend.captures import Captures
-from tinygrad_rnn.compiler.frontend.request import Sequence, for_all, prepared
-from tinygrad_rnn.compiler.frontend.request import stacked as joined
+from tinygrad_rnn.compiler.frontend.request import Sequence, for_all, prepared, stacked as joined
 from tinygrad_rnn.compiler.runtime.lanes import schedule
 from tinygrad_rnn.compiler.runtime.program import LENGTHS, Program
 from tinygrad_rnn.compiler.runtime.scan import program_for

@@ -10,8 +10,7 @@ import numpy as np
 
 from tinygrad_rnn.derivatives.functions import scale_gradient
 from tinygrad_rnn.engine.tensor import Tensor
-from tinygrad_rnn.engine.trees import flatten as parts
-from tinygrad_rnn.engine.trees import flatten_like, unflatten
+from tinygrad_rnn.engine.trees import flatten as parts, flatten_like, unflatten
 from tinygrad_rnn.recurrent.names import by_place, identifier, names_of, without_step
 from tinygrad_rnn.recurrent.randomized import Randomized
 from tinygrad_rnn.recurrent.state import check_rows, form_of, map_state, zero_rows

@@ -24,8 +24,7 @@ from tinygrad_rnn.engine.graph import Node
 from tinygrad_rnn.engine.recording import Mark, marked
 from tinygrad_rnn.engine.substitution import substituted
 from tinygrad_rnn.engine.tensor import Tensor
-from tinygrad_rnn.engine.trees import flatten as parts
-from tinygrad_rnn.engine.trees import flatten_like
+from tinygrad_rnn.engine.trees import flatten as parts, flatten_like
 from tinygrad_rnn.recurrent.state import OUTPUT, as_returned, form_of, has_outputs, map_state
 
 

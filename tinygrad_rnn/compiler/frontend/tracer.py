@@ -12,12 +12,12 @@ import operator
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
-import tinygrad_rnn
 from tinygrad_rnn.compiler.operations import (
     added_at,
     astype,
@@ -28,7 +28,7 @@ from tinygrad_rnn.compiler.operations import (
 )
 from tinygrad_rnn.engine.tensor import Tensor
 
-PACKAGE = os.path.dirname(tinygrad_rnn.__file__) + os.sep
+PACKAGE = str(Path(__file__).parents[2]) + os.sep
 
 
 class Value:

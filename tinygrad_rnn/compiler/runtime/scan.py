@@ -26,8 +26,7 @@ from tinygrad_rnn.engine.rules import Pullback
 from tinygrad_rnn.engine.substitution import contents_lock, substituted
 from tinygrad_rnn.engine.table import RULES, on_rule_change
 from tinygrad_rnn.engine.tensor import Tensor, tracked, untracked
-from tinygrad_rnn.engine.trees import flatten as parts
-from tinygrad_rnn.engine.trees import flatten_like, unflatten
+from tinygrad_rnn.engine.trees import flatten as parts, flatten_like, unflatten
 from tinygrad_rnn.recurrent.state import map_state
 from tinygrad_rnn.recurrent.truncation import Truncation, Windows
 from tinygrad_rnn.recurrent.unroll import unroll

@@ -12,6 +12,7 @@ from tinygrad_rnn.compiler.ir import Layout
 from tinygrad_rnn.compiler.runtime.checkpoint import Advance, schedule
 from tinygrad_rnn.compiler.runtime.plan import Plan
 from tinygrad_rnn.engine.graph import Array
+from tinygrad_rnn.engine.memory import keep_freed_memory
 
 
 class Workspace:
@@ -25,6 +26,7 @@ class Workspace:
     __slots__ = ("arrays", "blocks", "busy", "current", "kept", "owners", "plan", "quiet")
 
     def __init__(self, make: Callable[..., Any], layouts: list[Layout], plan: Plan) -> None:
+        keep_freed_memory()
         self.plan = plan
         self.busy = False
         self.owners: list[Array] = []
