@@ -220,7 +220,7 @@ def strategy(text: str) -> Truncation:
     """
     known = {
         name: value
-        for name, value in vars(tg).items()
+        for name, value in ((name, getattr(tg, name)) for name in dir(tg))
         if isinstance(value, type) and issubclass(value, Truncation)
     }
     try:
