@@ -36,8 +36,8 @@ def draw(
     theme: "textbook" (which turns dark on dark pages), "dark", "print", or your own table from
         classes to colours, laid over the textbook's: `{"parameters": "gold"}`.
     title: what the figure is called; read aloud, and shown where one points at it.
-    Returns a `Figure`: it shows itself in a notebook, and `save` writes svg, png, pdf, gv
-    and html.
+    Returns a `Figure`: it shows itself in a notebook, and `save` writes svg, png, pdf, gv,
+    html, tex and mmd.
     Raises TypeError for what is not a Tensor, ValueError for an unknown detail or
     theme, or a fold below 3.
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from viz import dot, svg
+from viz import dot, mermaid, svg, tikz
 from viz.render import render
 from viz.scene import Scene
 from viz.themes import THEMES, Theme
 
-SUFFIXES = ("svg", "png", "pdf", "gv", "html")
+SUFFIXES = ("svg", "png", "pdf", "gv", "html", "tex", "mmd")
 MAGNIFIED = 2  # how large a page of its own shows the picture, where there is room
 
 
@@ -47,7 +47,8 @@ class Figure:
         return svg.write(self.scene, self.theme)
 
     def save(self, path: str | Path, dpi: int = 300, outlines: bool = False) -> Path:
-        """Write the picture; the suffix says how: .svg, .png, .pdf, .gv (DOT) or .html.
+        """Write the picture; the suffix says how: .svg, .png, .pdf, .gv (DOT), .html, .tex (TikZ)
+        or .mmd (Mermaid).
 
         dpi: dots per inch of a .png. outlines: of an .svg, as in `svg`.
         Returns the path. Raises ValueError for another suffix, RuntimeError where Graphviz is
@@ -70,6 +71,10 @@ class Figure:
             data = self.svg(outlines).encode()
         elif kind == "gv":
             data = self.source.encode()
+        elif kind == "tex":
+            data = tikz.write(self.scene, self.theme).encode()
+        elif kind == "mmd":
+            data = mermaid.write(self.scene, self.theme).encode()
         elif kind == "html":
             data = self._page().encode()
         else:

@@ -85,7 +85,7 @@ def test_a_capital_stands_in_the_middle_of_its_box(shape: tuple[int, ...], tmp_p
 
 
 def test_another_suffix_is_refused(figure: viz.Figure, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"must end in one of .svg, .png, .pdf, .gv, .html"):
+    with pytest.raises(ValueError, match=r"one of .svg, .png, .pdf, .gv, .html, .tex, .mmd"):
         figure.save(tmp_path / "figure.jpeg")
     assert not list(tmp_path.iterdir())
 

@@ -1,0 +1,62 @@
+"""TikZ and Mermaid, from the same scene."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import tinygrad_rnn as tg
+import viz
+from tests.viz.models import MODELS, outputs, parameter, value
+
+
+@pytest.mark.skipif(not shutil.which("pdflatex"), reason="no TeX is installed")
+@pytest.mark.parametrize("name", ["rnn", "own_cell", "lstm_by_hand"])
+def test_tikz_is_compiled(name: str, tmp_path: Path) -> None:
+    figure = viz.draw(*outputs(name), detail="ops" if name == "lstm_by_hand" else "named")
+    figure.save(tmp_path / "figure.tex")
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "figure.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False)
+    assert done.returncode == 0, done.stdout.decode()[-2000:]
+
+
+def tikz(figure: viz.Figure, folder: Path) -> str:
+    return figure.save(folder / "figure.tex").read_text()
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_tikz_has_every_shape_and_link_and_is_balanced(name: str, tmp_path: Path) -> None:
+    figure = viz.draw(*outputs(name))
+    text = tikz(figure, tmp_path)
+    boxes = [box for box in figure.scene.boxes if figure.theme[box.kind].stroke != "none"]
+    assert text.count(r"\path[") == len(boxes)
+    assert text.count(r"\draw[") >= 2 * len(figure.scene.paths)
+    inside = text.replace(r"\{", "").replace(r"\}", "")
+    assert inside.count("{") == inside.count("}")
+    assert text.isascii() or name == "own_cell"
+
+
+def test_names_in_tex(tmp_path: Path) -> None:
+    y = np.sum(parameter(r"\theta_1", 2) * value(r"\hat y_3", 2) * value("50%_{a&b}", 2))
+    text = tikz(viz.draw(y), tmp_path)
+    assert r"\textbf{$\mathbf{\theta}$}\textsubscript{1}" in text
+    assert r"\textbf{50\%}\textsubscript{\textit{a}\&\textit{b}}" in text
+    assert r"\textbf{ŷ}" in text or r"\hat" in text
+
+
+def test_mermaid(tmp_path: Path) -> None:
+    text = viz.draw(*outputs("own_cell")).save(tmp_path / "f.mmd").read_text()
+    lines = text.splitlines()
+    assert lines[0] == "flowchart BT"
+    assert (
+        sum("-.-x" in line for line in lines) == 1 and sum("ξ = 2.5" in line for line in lines) == 1
+    )
+    diagram = viz.draw(*outputs("own_cell")).scene.diagram
+    assert diagram is not None
+    assert sum(":::" in line for line in lines) == len(diagram.shapes)
+    w = parameter('a"[x]', 2)
+    assert "a#34;#91;x#93;" in viz.draw(np.sum(w * w)).save(tmp_path / "g.mmd").read_text()
+    with pytest.raises(ValueError, match="Mermaid draws graphs"):
+        viz.draw_truncations("abc", [tg.Full()]).save(tmp_path / "t.mmd")
