@@ -38,7 +38,8 @@ def _document(scene: Scene, theme: Theme) -> Iterator[str]:
     yield f"% {scene.title}: {scene.description}"
     yield r"\documentclass[tikz,border=1bp]{standalone}"
     yield r"\begin{document}"
-    kinds = {item.kind for item in (*scene.boxes, *scene.paths, *scene.texts)} | {"paper"}
+    kinds = {box.kind for box in scene.boxes} | {path.kind for path in scene.paths}
+    kinds |= {text.kind for text in scene.texts} | {"paper"}
     for kind in sorted(kinds):
         for part, colour in zip(Colours._fields, theme[kind], strict=True):
             if colour != "none":
