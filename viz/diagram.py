@@ -9,14 +9,15 @@ circle of its own.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from viz import labels
 from viz.labels import Label
-from viz.snapshot import NodeRef, Use, Value, merged
+from viz.snapshot import Input, NodeRef, Use, Value, merged
 from viz.timeline import Timeline
 from viz.unmarked import with_steps
+from viz.windows import one_chain
 
 Span = tuple[int, int]
 
@@ -55,12 +56,16 @@ class Link:
 
     uses: the edges of the tape that it shows. What flows back along an edge is multiplied by the
         weight before it reaches the source.
+    passing, cutting: where each loss has a reach of its own, the steps whose losses flow back
+        through this link, and those that are cut at it.
     """
 
     source: int
     target: int
     weight: float | None = 1.0
     uses: tuple[Use, ...] = field(default=(), compare=False)
+    passing: tuple[int, ...] = field(default=(), compare=False)
+    cutting: tuple[int, ...] = field(default=(), compare=False)
 
 
 @dataclass
@@ -68,15 +73,22 @@ class Diagram:
     shapes: list[Shape] = field(default_factory=list)
     links: list[Link] = field(default_factory=list)
     rows: int = 1
+    drawn_rows: list[int] = field(default_factory=list)
+    """In which row every step is drawn, where steps are folded."""
 
     def add(self, shape: Shape) -> int:
         self.shapes.append(shape)
         return len(self.shapes) - 1
 
 
-def group(values: Sequence[Value], detail: str) -> Diagram:
-    """The diagram of the values; detail is "named" or "ops"."""
+def group(values: Sequence[Value], detail: str, copies: bool = False) -> Diagram:
+    """The diagram of the values; detail is "named" or "ops".
+
+    copies: draw every window's copy of a step.
+    """
     values = with_steps(values)
+    if not copies:
+        values = one_chain(values)
     timeline = Timeline(values)
     names = _names(values)
     sinks = _sinks(values, everything=detail == "ops")
@@ -114,7 +126,9 @@ def group(values: Sequence[Value], detail: str) -> Diagram:
                     label,
                     rows,
                     f"circle of {role}",
-                    nodes=tuple(values[m].node for m in members[i]),
+                    nodes=tuple(
+                        node for m in members[i] for node in (*values[m].copies, values[m].node)
+                    ),
                     title=_functions([values[m] for m in members[i]]),
                     note=_dimensions(value),
                 )
@@ -127,7 +141,7 @@ def group(values: Sequence[Value], detail: str) -> Diagram:
                     rows,
                     role,
                     scalar=not value.shape,
-                    nodes=(value.node,),
+                    nodes=(*value.copies, value.node),
                     title=names[i],
                     note=_dimensions(value),
                 )
@@ -139,13 +153,27 @@ def group(values: Sequence[Value], detail: str) -> Diagram:
     for i in members:
         target = circles.get(i, place[i])
         inputs = [u for m in members[i] for u in values[m].inputs if sinks.get(u.source) != i]
-        diagram.links += [
-            Link(place[u.source], target, u.weight, u.uses)
-            for u in merged(inputs)
-            if not values[u.source].parameter
-        ]
+        used = [u for u in merged(inputs) if not values[u.source].parameter]
+        diagram.links += _links(used, place, target)
     _add_parameters(diagram, values, names, sinks, circles, place)
     return diagram
+
+
+def _links(inputs: Sequence[Input], place: dict[int, int], target: int) -> Iterator[Link]:
+    """The links into a shape. A value that one loss sees through a cut, and another one does not,
+    has one link that says so."""
+    cut = {u.source: u for u in inputs if u.weight == 0}
+    whole = {u.source for u in inputs if u.weight != 0 and u.losses}
+    for u in inputs:
+        if u.weight == 0 and u.source in whole:
+            continue
+        other = cut.get(u.source) if u.losses and u.weight != 0 else None
+        if other is None:
+            passing, cutting = ((), u.losses) if u.weight == 0 else (u.losses, ())
+            yield Link(place[u.source], target, u.weight, u.uses, passing, cutting)
+        else:
+            uses = u.uses + other.uses
+            yield Link(place[u.source], target, u.weight, uses, u.losses, other.losses)
 
 
 def _role(diagram: Diagram, place: dict[int, int], source: int, rows: Span) -> str | None:

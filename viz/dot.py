@@ -81,6 +81,7 @@ def _node(box: Box, theme: Theme) -> dict[str, str]:
         "height": f"{box.half_height / 36:.4f}",
     }
     fill, stroke, text = theme[box.kind]
+    fill = box.colour or fill
     if box.round:
         attributes["shape"] = "circle"
         if box.label:
@@ -113,7 +114,7 @@ def _edge(path: Path, theme: Theme) -> dict[str, str]:
         tip = path.head[0][3]
         attributes = {"pos": f"e,{_point(tip)} {_spline(path.curves[0])}"}
         attributes |= {"arrowhead": "normal", "arrowsize": "0.4"}
-    stroke = theme[path.kind].stroke
+    stroke = path.colour or theme[path.kind].stroke
     if stroke != BLACK:
         attributes["color"] = stroke
     if path.width != 1:

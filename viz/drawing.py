@@ -9,7 +9,9 @@ from viz.captions import captions
 from viz.diagram import group
 from viz.figure import Figure
 from viz.fold import fold as folded
+from viz.gradients import Flows, add_bars, add_legend, add_reach, add_strands
 from viz.layout import arrange
+from viz.player.recording import record
 from viz.routing import route
 from viz.scene import compose
 from viz.snapshot import snapshot
@@ -25,6 +27,8 @@ def draw(
     fold: int | None = 8,
     theme: str | Mapping[str, str | tuple[str, ...]] = "textbook",
     title: str = "",
+    gradients: bool = False,
+    copies: bool = False,
 ) -> Figure:
     """Draw the graph that the outputs were computed by.
 
@@ -35,6 +39,12 @@ def draw(
         None draws them all.
     theme: "textbook" (which turns dark on dark pages), "dark", "print", or your own table from
         classes to colours, laid over the textbook's: `{"parameters": "gold"}`.
+    gradients: what flows back: every link as wide as the norm of what comes back along it
+        (logarithmic), one strand per loss, with a bar where it is cut; and beside the picture,
+        for every tied parameter, what each loss adds at each step, ⟨∂L_t/∂W_s, ĝ⟩, ĝ being the
+        direction of the full gradient: these add up to its norm.
+    copies: draw the copies of a step that windows make each by itself, instead of one chain with
+        the reach of each loss on its links.
     title: what the figure is called; read aloud, and shown where one points at it.
     Returns a `Figure`: it shows itself in a notebook, and `save` writes svg, png, pdf, gv,
     html, tex and mmd.
@@ -61,9 +71,21 @@ def draw(
         if not isinstance(output, tg.Tensor):
             raise TypeError(f"draw needs Tensors, not a {type(output).__name__}")
     colours = theme_of(theme)
-    diagram = folded(group(snapshot(outputs), detail), fold)
+    diagram = folded(group(snapshot(outputs), detail, copies), fold)
     layout = arrange(diagram)
     lines = strokes(diagram, route(diagram, layout))
     scene = compose(diagram, layout, lines, title or "computational graph")
     scene.boxes += captions(lines, layout.places)
+    losses = 0
+    if gradients:
+        recording = record(outputs)
+        flows = Flows(diagram, recording)
+        add_strands(scene, lines, flows)
+        add_bars(scene, layout, flows)
+        losses = len(recording.sources) if recording.no_chain is None else 0
+    elif reaching := [t for link in diagram.links for t in (*link.passing, *link.cutting)]:
+        losses = max(reaching) + 1
+        add_reach(scene, lines, losses)
+    if losses or gradients:
+        add_legend(scene, losses, gradients)
     return Figure(scene, colours)

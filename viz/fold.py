@@ -26,7 +26,7 @@ def fold(diagram: Diagram, most: int | None) -> Diagram:
     def moved(row: int) -> int:
         return row if row < head else head if row < behind else row - behind + head + 1
 
-    folded = Diagram(rows=most)
+    folded = Diagram(rows=most, drawn_rows=[moved(row) for row in range(diagram.rows)])
     place: dict[int, int] = {}
     dots: dict[str, int] = {}
     boxes = {shape.role for shape in diagram.shapes if shape.kind == "box"}

@@ -99,8 +99,13 @@ def _from_latex(text: str) -> str:
 
 def typeset(value: Value, name: str) -> Line:
     """The label of one value."""
-    stem, subscript, superscript = Name.parse(name)
     bold, italic = not value.integer and bool(value.shape), not value.integer and not value.shape
+    return name_runs(name, bold, italic)
+
+
+def name_runs(name: str, bold: bool = True, italic: bool = False) -> Line:
+    """A name, its stem bold or italic."""
+    stem, subscript, superscript = Name.parse(name)
     return (
         Run(_shortened(stem, LONGEST_STEM), bold, italic),
         *_script(_shortened(subscript, LONGEST_SCRIPT), -1),

@@ -27,6 +27,7 @@ class Box:
     round: whether it is a circle. corner: the radius of a rectangle's corners.
     font: the size of the label's type.
     shape: the place in `Diagram.shapes` of what it shows; None for what only explains.
+    colour: what fills it, where that is not its class's.
     title, note: its name in full, and what else there is to say of it.
     """
 
@@ -40,6 +41,7 @@ class Box:
     round: bool = False
     corner: float = 0.0
     shape: int | None = None
+    colour: str = ""
     title: str = ""
     note: str = ""
 
@@ -53,6 +55,7 @@ class Path:
     link: the place in `Diagram.links` of what it shows; None for what only explains.
     ends: the ids of its ends in a DOT source: n4 is the shape in place 4.
     filled: whether the arrow is a filled triangle.
+    colour: its own, where that is not its class's.
     """
 
     kind: str
@@ -62,6 +65,7 @@ class Path:
     link: int | None = None
     ends: tuple[str, str] = ("", "")
     filled: bool = False
+    colour: str = ""
     rims: tuple[Curve, ...] = ()
     gapped: tuple[Curve, ...] = ()
 

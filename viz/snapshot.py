@@ -36,11 +36,13 @@ class Input:
     weight: 1 for an ordinary use, 0 for a cut, ξ for a scaled one; None where ξ differs from
     sequence to sequence in the batch.
     uses: the edges of the tape that this is.
+    losses: of a window's copy, the steps whose losses flow back here.
     """
 
     source: int
     weight: float | None = 1.0
     uses: tuple[Use, ...] = field(default=(), compare=False)
+    losses: tuple[int, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class Value:
     function: the name of the function that made it; None if it was given.
     parameter: whether it was given and needs a gradient.
     passes: whether it is its input unchanged (a detached or a scaled value).
-    node: a weak reference to what was recorded.
+    node: a weak reference to what was recorded. copies: to those of a window's copies.
     """
 
     name: str | None
@@ -63,6 +65,7 @@ class Value:
     output: bool
     node: NodeRef = field(compare=False)
     scope: tuple[str, ...] = ()
+    copies: tuple[NodeRef, ...] = field(default=(), compare=False)
 
     @property
     def given(self) -> bool:
@@ -156,10 +159,14 @@ def _inputs(node: Node, resolved: dict[Node, Input], weight: float | None) -> tu
 
 def merged(inputs: Iterable[Input]) -> tuple[Input, ...]:
     """One input for all uses of a value with the same weight, in the order of the first ones."""
-    uses: dict[Input, tuple[Use, ...]] = {}
+    found: dict[Input, Input] = {}
     for one in inputs:
-        uses[one] = uses.get(one, ()) + one.uses
-    return tuple(replace(one, uses=found) for one, found in uses.items())
+        if (known := found.get(one)) is None:
+            found[one] = one
+        else:
+            losses = tuple(sorted({*known.losses, *one.losses}))
+            found[one] = replace(known, uses=known.uses + one.uses, losses=losses)
+    return tuple(found.values())
 
 
 def product(a: float | None, b: float | None) -> float | None:

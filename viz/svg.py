@@ -75,7 +75,9 @@ class _Writer:
         paper = self.theme["paper"].fill
         if paper != "none":
             yield f'<rect class="paper" width="100%" height="100%" fill="{paper}"/>\n'
-        for (kind, width), paths in groupby(self.scene.paths, lambda path: (path.kind, path.width)):
+        for (kind, width), paths in groupby(
+            self.scene.paths, lambda path: (path.kind, 1.0 if path.colour else path.width)
+        ):
             stroke = self.theme[kind].stroke
             thick = "" if width == 1 else f' stroke-width="{number(width)}"'
             yield f'<g class="{kind}" fill="none" stroke="{stroke}"{thick}>\n'
@@ -83,7 +85,10 @@ class _Writer:
                 if path.rims:
                     rims = self._curves(path.rims)
                     yield f'<path class="rim" stroke="{paper}" stroke-width="4.6" d="{rims}"/>\n'
-                yield f'<path{self._extra(path)} d="{self._data(path)}"/>\n'
+                own = ""
+                if path.colour:
+                    own = f' stroke="{path.colour}" stroke-width="{number(path.width)}"'
+                yield f'<path{self._extra(path)}{own} d="{self._data(path)}"/>\n'
                 if path.filled:
                     yield f'<path fill="{stroke}" d="{self._curves([path.head])}z"/>\n'
             yield "</g>\n"
@@ -111,15 +116,16 @@ class _Writer:
             yield f"<title>{escape(box.title)}</title>"
         if box.note:
             yield f"<desc>{escape(box.note)}</desc>"
+        own = f' fill="{box.colour}"' if box.colour else ""
         if box.round:
-            place = f'cx="{number(x)}" cy="{number(y)}" r="{number(box.half_width)}"'
+            place = f'cx="{number(x)}" cy="{number(y)}" r="{number(box.half_width)}"{own}'
             yield f"<circle {place}/>"
-        elif colours.fill != "none" or colours.stroke != "none":
+        elif colours.fill != "none" or colours.stroke != "none" or own:
             place = (
                 f'x="{number(x - box.half_width)}" y="{number(y - box.half_height)}" '
                 f'width="{number(2 * box.half_width)}" height="{number(2 * box.half_height)}"'
             )
-            corner = f' rx="{number(box.corner)}"' if box.corner else ""
+            corner = own + (f' rx="{number(box.corner)}"' if box.corner else "")
             yield f"<rect {place}{corner}/>"
         count = len(box.label)
         for n, line in enumerate(box.label):

@@ -34,6 +34,11 @@ TEXTBOOK: dict[str, Colours] = {
     "pill": Colours("#FFF", "#C05000", "#C05000"),
     "text": Colours("none", "none", BLACK),
     "muted": Colours("none", "none", "#5F6368"),
+    "faint": Colours("none", "#B8BCC2"),
+    "strand": Colours("none", "#C05000"),
+    "bar": Colours("#C05000"),
+    "outline": Colours("none", "#8C8C8C"),
+    "band": Colours("none", "#B8BCC2", "#5F6368"),
 }
 INK, PAPER = "#E8EAED", "#14171A"
 DARK: dict[str, Colours] = {
@@ -48,7 +53,32 @@ DARK: dict[str, Colours] = {
     "pill": Colours(PAPER, "#FF9D5C", "#FF9D5C"),
     "text": Colours("none", "none", INK),
     "muted": Colours("none", "none", "#9AA0A6"),
+    "faint": Colours("none", "#5F6368"),
+    "strand": Colours("none", "#FF9D5C"),
+    "bar": Colours("#FF9D5C"),
+    "outline": Colours("none", "#8C8C8C"),
+    "band": Colours("none", "#5F6368", "#9AA0A6"),
 }
+LOSSES = ("#5B2A8C", "#A8327D", "#DB5C4A", "#E8923A", "#E8B93A")
+"""The colours of the losses from the first to the last, told apart by their lightness too."""
+
+
+def loss_colour(number: int, count: int) -> str:
+    """The colour of one of so many losses.
+
+    >>> from viz.themes import loss_colour
+    >>> loss_colour(0, 3), loss_colour(2, 3)
+    ('#5b2a8c', '#e8b93a')
+    """
+    place = number / max(count - 1, 1) * (len(LOSSES) - 1)
+    low = min(int(place), len(LOSSES) - 2)
+    mixed = [
+        round((1 - place + low) * int(a, 16) + (place - low) * int(b, 16))
+        for a, b in ((LOSSES[low][k : k + 2], LOSSES[low + 1][k : k + 2]) for k in (1, 3, 5))
+    ]
+    return "#" + "".join(f"{part:02x}" for part in mixed)
+
+
 PRINT: dict[str, Colours] = TEXTBOOK | {
     "circle": Colours("#E6E6E6", BLACK, BLACK),
     "parameters": Colours("#BFBFBF", BLACK, BLACK),

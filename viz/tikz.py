@@ -44,6 +44,9 @@ def _document(scene: Scene, theme: Theme) -> Iterator[str]:
         for part, colour in zip(Colours._fields, theme[kind], strict=True):
             if colour != "none":
                 yield _colour(f"{kind}-{part}", colour)
+    own = {box.colour for box in scene.boxes} | {path.colour for path in scene.paths}
+    for colour in sorted(own - {""}):
+        yield _colour(_name(colour), colour)
     yield r"\begin{tikzpicture}[x=1bp,y=1bp,line width=1bp,inner sep=0]"
     for path in scene.paths:
         yield from _path(path)
@@ -60,6 +63,10 @@ def _document(scene: Scene, theme: Theme) -> Iterator[str]:
     yield r"\end{document}"
 
 
+def _name(colour: str) -> str:
+    return f"own-{colour.removeprefix('#')}"
+
+
 def _colour(name: str, colour: str) -> str:
     digits = colour.removeprefix("#")
     if re.fullmatch(r"[0-9A-Fa-f]{3}", digits):
@@ -73,8 +80,9 @@ def _path(path: Path) -> Iterator[str]:
     width = "" if path.width == 1 else f",line width={number(path.width)}bp"
     for rim in path.rims:
         yield rf"\draw[paper-fill,line width=4.6bp] {_curve(rim)};"
+    stroke = _name(path.colour) if path.colour else f"{path.kind}-stroke"
     for curve in path.curves:
-        yield rf"\draw[{path.kind}-stroke{width}] {_curve(curve)};"
+        yield rf"\draw[{stroke}{width}] {_curve(curve)};"
     if path.head:
         style = "fill" if path.filled else "draw"
         yield rf"\{style}[{path.kind}-stroke] {_curve(path.head)};"
@@ -87,6 +95,8 @@ def _box(box: Box, colours: Colours) -> Iterator[str]:
         for what, part in (("draw", "stroke"), ("fill", "fill"))
         if getattr(colours, part) != "none"
     ]
+    if box.colour:
+        style = [s for s in style if not s.startswith("fill")] + [f"fill={_name(box.colour)}"]
     if box.corner:
         style.append(f"rounded corners={number(box.corner)}bp")
     if style and box.round:

@@ -30,7 +30,7 @@ def tikz(figure: viz.Figure, folder: Path) -> str:
 def test_tikz_has_every_shape_and_link_and_is_balanced(name: str, tmp_path: Path) -> None:
     figure = viz.draw(*outputs(name))
     text = tikz(figure, tmp_path)
-    boxes = [box for box in figure.scene.boxes if figure.theme[box.kind].stroke != "none"]
+    boxes = [b for b in figure.scene.boxes if b.colour or figure.theme[b.kind].stroke != "none"]
     assert text.count(r"\path[") == len(boxes)
     assert text.count(r"\draw[") >= 2 * len(figure.scene.paths)
     inside = text.replace(r"\{", "").replace(r"\}", "")

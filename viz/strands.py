@@ -1,0 +1,101 @@
+"""Strands: what flows back along a link, one line for each loss, side by side.
+
+A strand that is cut comes from the later end and stops in a bar.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from viz.geometry import Cubic, Curve, Measure, Point, distance, line, part
+from viz.scene import Path
+
+THINNEST, THICKEST = 0.5, 2.6
+DECADES = 4.0  # of norms between them
+APART = 0.5
+MOST = 13  # side by side; those of the earliest losses are drawn as one
+CUT_AT = 0.62  # of the way, where a cut strand ends
+BAR = 1.6  # how far a bar reaches out on either side
+
+
+@dataclass(frozen=True)
+class Strand:
+    """What one loss sends along a link. size: its norm, as a share of the largest in the picture.
+
+    loss: the number of the loss; None for all of them together.
+    """
+
+    loss: int | None
+    size: float
+    colour: str
+    cut: bool = False
+
+    @property
+    def width(self) -> float:
+        return width_of(self.size)
+
+
+def width_of(size: float) -> float:
+    """How thick a strand is, on a logarithmic scale over four decades.
+
+    >>> from viz.strands import width_of
+    >>> [round(width_of(10.0**-n), 2) for n in range(5)]
+    [2.6, 2.08, 1.55, 1.02, 0.5]
+    """
+    if size <= 0:
+        return THINNEST
+    share = max(0.0, 1 + math.log10(min(size, 1.0)) / DECADES)
+    return THINNEST + (THICKEST - THINNEST) * share
+
+
+def bundle(strands: Sequence[Strand]) -> list[Strand]:
+    """At most so many strands as can be told apart."""
+    strands = list(strands)
+    if len(strands) <= MOST:
+        return strands
+    first, rest = strands[: len(strands) - MOST + 1], strands[len(strands) - MOST + 1 :]
+    size = math.sqrt(sum(strand.size**2 for strand in first))
+    return [Strand(first[-1].loss, size, first[-1].colour, all(s.cut for s in first)), *rest]
+
+
+def paths(curve: Curve, strands: Sequence[Strand]) -> list[Path]:
+    """The strands along a link's curve, which leads to where the gradient comes from."""
+    strands = bundle(strands)
+    whole = sum(strand.width for strand in strands) + APART * (len(strands) - 1)
+    drawn, here = [], -whole / 2
+    for strand in strands:
+        aside = here + strand.width / 2
+        here += strand.width + APART
+        beside = [offset(cubic, aside) for cubic in curve]
+        bars: list[Curve] = []
+        if strand.cut:
+            measure = Measure(beside)
+            at = (1 - CUT_AT) * measure.total
+            (x, y), (dx, dy) = measure.at(at), measure.direction(at)
+            far = strand.width / 2 + BAR
+            bars = [[line((x - far * dy, y + far * dx), (x + far * dy, y - far * dx))]]
+            beside = part(beside, measure.place(at), len(beside))
+        drawn.append(Path("strand", (beside, *bars), width=strand.width, colour=strand.colour))
+    return drawn
+
+
+def offset(cubic: Cubic, aside: float) -> Cubic:
+    """The curve at this distance to the left, well enough for gentle curves."""
+    a, b, c, d = cubic
+    first, last = _normal(a, b, d), _normal(c, d, a)
+    if distance(c, d) < 1e-9:
+        last = _normal(b, d, a)
+
+    def moved(point: Point, normal: Point) -> Point:
+        return point[0] + aside * normal[0], point[1] + aside * normal[1]
+
+    return moved(a, first), moved(b, first), moved(c, last), moved(d, last)
+
+
+def _normal(a: Point, b: Point, otherwise: Point) -> Point:
+    if distance(a, b) < 1e-9:
+        b = otherwise
+    long = distance(a, b) or 1.0
+    return -(b[1] - a[1]) / long, (b[0] - a[0]) / long
