@@ -24,16 +24,15 @@ from viz.player.stage import Stage, runs, stage
 from viz.player.values import values_of
 from viz.snapshot import Value, snapshot
 
-VERSION = 2
 USUAL = {"box": BOX, "circle": CIRCLE, "parameters": BOX, "dots": BOX}  # the sizes of shapes
 SHOWN = 6, 8  # of an array, the rows and columns that are shown
 WHOLE = 48  # numbers; an array of so many is in the file as a whole
 ROOM = 100_000  # numbers for the gradients of values, all losses together
 
 
-def page_data(outputs: Sequence[tg.Tensor], title: str) -> dict[str, Any]:
+def page_data(outputs: Sequence[tg.Tensor]) -> dict[str, Any]:
     """The data of a page, ready for `json`."""
-    return _Writer(outputs, title).data()
+    return _Writer(outputs).data()
 
 
 def as_json(data: dict[str, Any]) -> str:
@@ -43,8 +42,8 @@ def as_json(data: dict[str, Any]) -> str:
 
 
 class _Writer:
-    def __init__(self, outputs: Sequence[tg.Tensor], title: str) -> None:
-        self.outputs, self.title = outputs, title
+    def __init__(self, outputs: Sequence[tg.Tensor]) -> None:
+        self.outputs = outputs
         self.recording: Recording = record(outputs)
         self.stage: Stage = stage(outputs)
         self.values = values_of(self.recording.tape, outputs)
@@ -74,12 +73,11 @@ class _Writer:
         tied = [self._tied(node) for node in recording.tied]
         order = sorted(circles, key=lambda i: self.nodes[i][-1].position)
         return {
-            "version": VERSION,
-            "title": self.title,
             "T": recording.rows.count,
             "size": [self.stage.width, self.stage.height],
             "sources": [
-                {"label": s.label, "row": s.loss, "links": s.links} for s in recording.sources
+                {"row": s.loss} if s.links is None else {"label": s.label, "links": s.links}
+                for s in recording.sources
             ],
             "why": recording.no_chain,
             "names": [json.loads(name) for name in self.names],
@@ -96,30 +94,27 @@ class _Writer:
 
     # The figure -----------------------------------------------------------------------------------
 
-    def _shape(self, i: int) -> dict[str, Any]:
+    def _shape(self, i: int) -> list[Any]:
+        """[kind, x, y, size, row, name, shape, value, gradient, operations]; 0 where there is none.
+
+        kind: its first letter. size: 0 for the usual one. row: −1 below the rows, the first and the
+        last of several. name: of parameters all. operations: of a circle. A circle whose result has
+        a box ends before its name; see `_array` and `_gradients` for the numbers.
+        """
         shape, nodes = self.stage.diagram.shapes[i], self.nodes[i]
         x, y, width, height = self.stage.places[i]
-        made: dict[str, Any] = {"k": shape.kind[0], "at": [x, y, width, height]}
-        if width == height == USUAL[shape.kind]:
-            made["at"] = [x, y]
-        if shape.rows:
-            made["r"] = shape.rows[0] if shape.rows[0] == shape.rows[1] else list(shape.rows)
+        size = 0 if width == height == USUAL[shape.kind] else [width, height]
+        first, last = shape.rows or (-1, -1)
+        made = [shape.kind[0], x, y, size, first if first == last else [first, last]]
         if shape.kind == "parameters":
-            made["n"] = [self._name(node) for node in nodes]
-            return made
+            return [*made, [self._name(node) for node in nodes]]
         node = nodes[-1]
-        if shape.kind == "circle":
-            made["ops"] = self._operations(nodes)
-            if self.shape_of[node] != i:  # its result has a box, and there are its numbers
-                return made
-        made["s"] = list(node.shape)
-        made["n"] = self._name(node)
-        made["v"] = self._array(self.values.get(node))
-        if node in self.recording.gradients:
-            made["g"] = self._gradients(node)
-            if (row := self.recording.rows.of(node)) != made.get("r"):
-                made["gr"] = row
-        return made
+        operations = [self._operations(nodes)] if shape.kind == "circle" else []
+        if operations and self.shape_of[node] != i:
+            return [*made, -1, 0, 0, 0, *operations]
+        made += [self._name(node), list(node.shape), self._array(self.values.get(node))]
+        has_gradient = node in self.recording.gradients
+        return [*made, self._gradients(node) if has_gradient else 0, *operations]
 
     def _operations(self, nodes: Sequence[Node]) -> int:
         """The place of what a circle's operations are called, among all such lists."""
@@ -178,22 +173,23 @@ class _Writer:
         return flat[: max(1, min(SHOWN[0], most // columns)), :columns]
 
     def _array(self, array: Array | None) -> Any:
-        """[place, rows, columns, norm]; None where it is not known."""
+        """[place, rows, columns, norm]; 0 where it is not known."""
         if array is None:
-            return None
+            return 0
         numbers = np.asarray(array, np.float64)
         corner = self._corner(numbers, WHOLE)
         rows, columns = _as_table(corner)
         return [self.pack.add(corner), rows, columns, float(f"{np.linalg.norm(numbers):.3g}")]
 
     def _gradients(self, node: Node) -> Any:
-        """[first source, how many, rows, columns, place of the first block]: one block each."""
+        """[first source, how many, rows, columns, place of the first block, row]: one block for
+        each source; the row is that of M."""
         by_source = self.recording.gradients[node]
         first, last = min(by_source), max(by_source)
         zero = np.zeros(node.shape)
         corners = [self._corner(by_source.get(n, zero), self.shown) for n in range(first, last + 1)]
         places = [self.pack.add(corner) for corner in corners]
-        return [first, len(places), *_as_table(corners[0]), places[0]]
+        return [first, len(places), *_as_table(corners[0]), places[0], self.recording.rows.of(node)]
 
     def _tied(self, node: Node) -> dict[str, Any]:
         """A parameter: its full gradient, and per source and row what its uses contribute.

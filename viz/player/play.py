@@ -83,7 +83,7 @@ def play(
         title = "Backpropagation" + (f" through time, {steps} steps" if steps > 1 else "")
     if kind == ".svg":
         animate(outputs, path, title)
-    player = Player(title, page(title, as_json(page_data(outputs, title))))
+    player = Player(title, page(title, as_json(page_data(outputs))))
     if path is not None and kind == ".html":
         player.save(path)
     return player

@@ -95,7 +95,7 @@ def _relative(curve: Curve, begin: str) -> str:
 
 
 def _g(x: float) -> str:
-    return f"{round(x, 2) + 0.0:g}"
+    return f"{round(x, 1) + 0.0:g}"
 
 
 def _round(x: float) -> float:

@@ -18,6 +18,15 @@ from viz.models import recurrent_loss
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True}
 
 
+NAMED = "player.D.tied.find(p => player.D.names[p.n].map(run => run[0]).join('') === '{}')"
+
+
+def gradient(page: Any, name: str) -> list[float]:
+    """What the page has for a parameter, by the letters of its name."""
+    found: list[float] = page.evaluate(f"[...player.parameterGradient({NAMED.format(name)})]")
+    return found
+
+
 @cache
 def html(name: str) -> str:
     made = {
@@ -76,8 +85,8 @@ def test_every_move_of_every_network(name: str, visit: Any) -> None:
 
 def test_micrograds_numbers(visit: Any) -> None:
     page = visit(html("micrograd"), "#f=999")
-    assert page.evaluate("player.gradient('a')") == pytest.approx([138.8338], rel=1e-4)
-    assert page.evaluate("player.gradient('b')") == pytest.approx([645.5773], rel=1e-4)
+    assert gradient(page, "a") == pytest.approx([138.8338], rel=1e-4)
+    assert gradient(page, "b") == pytest.approx([645.5773], rel=1e-4)
 
 
 def test_moves_follow_the_tape(visit: Any) -> None:
@@ -96,7 +105,7 @@ def test_moves_follow_the_tape(visit: Any) -> None:
     assert page.inner_text("#where") == "forward 7 of 7"
     page.keyboard.press("Space")
     assert page.inner_text("#play") == "❚❚ Pause"
-    page.wait_for_function("player.state.move > 7")
+    page.wait_for_function("() => player.state.move > 7")
     page.click("#play")
     assert page.inner_text("#play") == "▶ Play"
 
@@ -105,7 +114,8 @@ def test_bars_pile_up_to_the_gradient(visit: Any) -> None:
     page = visit(html("rnn 6"), "#s=full")
     shares = page.evaluate(
         "() => Array.from({length: player.last + 1}, "
-        "(_, move) => { player.go(move); return player.share('Whh') })"
+        f"(_, move) => {{ player.go(move); const p = {NAMED.format('Whh')}; "
+        "return player.soFar(p) / p.norm })"
     )
     assert shares[:8] == [0] * 8 and shares[-1] == pytest.approx(1, abs=1e-4)
     assert "100 % of the gradient" in page.text_content(".side-foot")
@@ -115,16 +125,16 @@ def test_bars_pile_up_to_the_gradient(visit: Any) -> None:
 
 def test_a_click_cuts_a_link_and_another_mends_it(visit: Any) -> None:
     page = visit(html("rnn 6"), "#s=full&f=99")
-    whole = page.evaluate("player.gradient('Whh')")
+    whole = gradient(page, "Whh")
     link = page.locator("[data-link]").nth(2)
     link.dispatch_event("click")
     assert page.evaluate("player.state.kind") == "hand"
     assert page.locator("input[value=hand]").is_checked()
-    assert page.evaluate("player.gradient('Whh')") != whole
-    page.wait_for_function("location.hash.includes('cut=3')")
+    assert gradient(page, "Whh") != whole
+    page.wait_for_function("() => location.hash.includes('cut=3')")
     assert page.locator(".way.cut").count() == 1
     link.dispatch_event("click")
-    assert page.evaluate("player.gradient('Whh')") == whole
+    assert gradient(page, "Whh") == whole
 
 
 def test_the_address_holds_what_is_seen(visit: Any) -> None:
@@ -135,7 +145,7 @@ def test_the_address_holds_what_is_seen(visit: Any) -> None:
     )
     page.keyboard.press("]")
     page.keyboard.press("ArrowRight")
-    page.wait_for_function("location.hash === '#s=window&f=21&k=4'")
+    page.wait_for_function("() => location.hash === '#s=window&f=21&k=4'")
     again = visit(html("rnn 6"), "#s=nothing&k=x&f=-3&pick=1e9")
     assert again.evaluate("player.state.kind") == "full"
 

@@ -77,7 +77,7 @@ READ = """address => new Promise(done => {
         player.strategy.links,
         Object.fromEntries(player.D.tied.map(p => {
             const name = player.D.names[p.n].map(([letters]) => letters).join("");
-            return [name, player.gradient(name)];
+            return [name, [...player.parameterGradient(p)]];
         })),
     ]), { once: true });
     location.hash = address === location.hash ? address + "&" : address;

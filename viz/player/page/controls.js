@@ -1,6 +1,5 @@
 // Everything that can be pressed, moved, pointed at or typed.
 
-const $ = (id) => document.getElementById(id);
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 const PACE = { forward: 380, backward: 1050 }; // from move to move while playing, in ms
 
@@ -12,6 +11,7 @@ function go(move, animated = true) {
 }
 
 function pause() {
+  if (!state.playing) return;
   state.playing = false;
   clearTimeout(pause.timer);
   $("play").textContent = "▶ Play";
@@ -48,7 +48,7 @@ function buildChoices() {
     const label = document.createElement("label");
     label.innerHTML = `<input type="radio" name="kind" value="${kind}"${chain || BY_LINKS.includes(kind) ? "" : " disabled"}><span>${LABELS[kind]}</span>`;
     label.firstChild.addEventListener("change", () => choose(kind));
-    document.querySelector(".choices").append(label);
+    $("choices").append(label);
   });
   $("strategy").addEventListener("submit", (event) => event.preventDefault());
 }
@@ -127,7 +127,7 @@ svg.addEventListener("focusout", () => { state.pointed = state.link = null; insp
 
 function press(target) {
   const shape = target.closest("[data-shape]"), link = target.closest("[data-link]");
-  if (link) return cut(D.links[link.dataset.link].t);
+  if (link) return cut(links[link.dataset.link].t);
   if (!shape) return;
   const n = +shape.dataset.shape;
   state.picked = state.picked === n ? null : n;

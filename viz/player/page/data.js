@@ -2,7 +2,8 @@
 // Numbers stand in blocks of 16-bit integers: first the exponent of the block's unit, in 64ths of
 // an octave, then the block's numbers in that unit.
 
-const D = JSON.parse(document.getElementById("data").textContent);
+const $ = (id) => document.getElementById(id);
+const D = JSON.parse($("data").textContent);
 const T = D.T;
 const chain = !D.why;
 
@@ -41,20 +42,23 @@ for (const p of D.tied) {
   });
 }
 
-for (const shape of D.shapes) {
-  if (shape.at.length === 2) shape.at.push(...(shape.k === "c" ? [24.5, 24.5] : [22.5, 22.5]));
-  if (shape.g && shape.gr === undefined) shape.gr = shape.r;
-}
+// A shape: its kind k, its place at, the row r, or the first and last of several, its name n, its shape
+// s, its value v, its gradient g and, of a circle, its operations.
+const shapes = D.shapes.map(([k, x, y, size, r, n, s, v, g, ops]) => ({
+  k, at: [x, y, ...(size || (k === "c" ? [24.5, 24.5] : [22.5, 22.5]))],
+  r: r === -1 ? undefined : r, n: n === -1 ? undefined : n, s, v, g, ops,
+}));
+
 // A link: its ends e, its way w, and where a gradient flows its norms by source, the row r that it
 // reaches, the row u that it comes from, and the step t between two of the cell's.
-D.links = D.links.map(([from, to, path, x, y, first, count, place, r, u, t]) => ({
+const links = D.links.map(([from, to, path, x, y, first, count, place, r, u, t]) => ({
   e: [from, to], w: [path, x, y], r, u, t, flow: count && { first, norms: block(place, count) },
 }));
 
-const outOf = D.shapes.map(() => []);
-const into = D.shapes.map(() => []);
-D.links.forEach((link, i) => {
+const outOf = shapes.map(() => []);
+const into = shapes.map(() => []);
+links.forEach((link, i) => {
   outOf[link.e[0]].push(i);
   into[link.e[1]].push(i);
 });
-const largestFlow = Math.max(1e-30, ...D.links.flatMap((l) => (l.flow ? [Math.max(...l.flow.norms)] : [])));
+const largestFlow = Math.max(1e-30, ...links.flatMap((l) => (l.flow ? [Math.max(...l.flow.norms)] : [])));

@@ -10,7 +10,7 @@ function savedSVG() {
   const width = Math.max(...parts.map(([, x, , w]) => x + w)), top = below ? 0 : -HEAD;
   const height = Math.max(...parts.map(([, , y, , h]) => y + h)) - top;
   const root = el("svg", { xmlns: SVG, viewBox: `0 ${top} ${width} ${height}`, width: `${width}pt`, height: `${height}pt` });
-  el("title", {}, root).textContent = `${D.title}, ${called()}`;
+  el("title", {}, root).textContent = `${document.title}, ${called()}`;
   el("style", {}, root).textContent = resolved($("figure-style").textContent.replace(/@media[^{]*\{[^}]*\}\s*\}|transition:[^;}]*;?|animation[^;}]*;?|cursor:[^;}]*;?/g, ""));
   el("rect", { x: 0, y: top, width, height, fill: "var(--paper)" }, root);
   for (const [part, x, y, w, h] of parts) {
@@ -33,7 +33,7 @@ function resolved(text) {
 $("save").onclick = () => {
   const link = document.createElement("a");
   link.href = URL.createObjectURL(new Blob([savedSVG()], { type: "image/svg+xml" }));
-  link.download = `${D.title.replace(/[^\w-]+/g, "-").toLowerCase()}-${state.move}.svg`;
+  link.download = `${document.title.replace(/[^\w-]+/g, "-").toLowerCase()}-${state.move}.svg`;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
 };

@@ -4,15 +4,15 @@ const WIDEST = 12; // of all strands of a link together, in points
 const MOST = 9; // strands of a link that are drawn one by one; older losses share a band
 
 const [WIDTH, HEIGHT] = D.size;
-const svg = el("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "group", "aria-label": `${D.title}: the computational graph` });
+const svg = el("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "group", "aria-label": `${document.title}: the computational graph` });
 const layers = Object.fromEntries(["ways", "strands", "shapes", "marks", "hits"].map((name) => [name, el("g", {}, svg)]));
 
 /** The middle of every row, and of what stands below the rows. */
 const rowY = Array.from({ length: T }, (_, row) => {
-  const found = D.order.find((c) => D.shapes[c].r === row) ?? D.shapes.findIndex((s) => s.r === row);
-  return D.shapes[found]?.at[1] ?? HEIGHT / 2;
+  const found = D.order.find((c) => shapes[c].r === row) ?? shapes.findIndex((s) => s.r === row);
+  return shapes[found]?.at[1] ?? HEIGHT / 2;
 });
-const bottomY = Math.max(...D.shapes.map((s) => s.at[1]));
+const bottomY = Math.max(...shapes.map((s) => s.at[1]));
 
 /** A path without its arrow's head, which begins at the second m. */
 const wayOf = (path) => D.paths[path].slice(0, D.paths[path].indexOf("m", 1));
@@ -24,12 +24,30 @@ const bandOf = (layer, row) => (tall && typeof row === "number" ? (bands[row][la
 
 // Ways ------------------------------------------------------------------------------------------
 
-const wayEls = D.links.map((link) => {
-  const [path, x, y] = link.w, at = { d: D.paths[path], transform: `translate(${x} ${y})` };
-  const g = el("g", { class: "way" }, bandOf("ways", D.shapes[circleOf(link)].r));
-  el("path", { ...at, class: "casing", d: wayOf(path) }, g);
-  el("path", at, g);
-  return g;
+// Lines that share a trunk, from a parameter or into a loss, are one bundle. The paper-coloured rim
+// of a bundle lies below all of its lines, so that it parts what it crosses and not itself.
+const isWide = (n) => Array.isArray(shapes[n].r);
+const bundleOf = ({ e: [from, to] }) => (shapes[from].k === "p" ? `p${from}` : isWide(to) ? `l${to}` : "");
+const bundles = {};
+for (const name of [...new Set(links.map(bundleOf))].sort()) bundles[name] = ["rims", "lines"].map((part) => ((layers[name + part] = el("g", {}, layers.ways)), name + part));
+
+const wayEls = links.map((link) => {
+  const [path, x, y] = link.w, transform = `translate(${x} ${y})`, row = shapes[circleOf(link)].r;
+  const [rims, lines] = bundles[bundleOf(link)];
+  el("path", { class: "casing", d: wayOf(path), transform }, bandOf(rims, row));
+  return el("path", { class: "way", d: D.paths[path], transform }, bandOf(lines, row));
+});
+
+// From five uses on a parameter's ways share a trunk, its rail. What comes back is drawn by loss where
+// it joins the rail; the rail itself is drawn once.
+const RAIL = 5, TAP = 11;
+const rails = new Map();
+links.forEach((link, i) => {
+  const [from] = link.e;
+  if (shapes[from].k !== "p" || outOf[from].length < RAIL || !link.flow) return;
+  link.rail = true;
+  const first = rails.get(from);
+  if (first === undefined || backwardAt[circleOf(link)] < backwardAt[circleOf(links[first])]) rails.set(from, i);
 });
 
 /** The points of a relative path. */
@@ -53,6 +71,7 @@ function points(n) {
 function aside(link, by, from = 0) {
   const [path, x0, y0] = link.w;
   let way = points(path);
+  if (link.rail) from = Math.max(0, 1 - TAP / lengthOf(way));
   if (from) way = lastPart(way, from);
   const moved = way.map(([x, y], i) => {
     const [ax, ay] = way[Math.max(0, i - 1)], [bx, by_] = way[Math.min(way.length - 1, i + 1)];
@@ -62,10 +81,13 @@ function aside(link, by, from = 0) {
   return `M${moved.reverse().join("L")}`;
 }
 
+const lengths = (way) => way.slice(1).map(([x, y], i) => Math.hypot(x - way[i][0], y - way[i][1]));
+const lengthOf = (way) => lengths(way).reduce((a, b) => a + b, 0);
+
 /** The part of a way behind a share of its length. */
 function lastPart(way, share) {
-  const long = way.slice(1).map(([x, y], i) => Math.hypot(x - way[i][0], y - way[i][1]));
-  let left = share * long.reduce((a, b) => a + b, 0), i = 0;
+  const long = lengths(way);
+  let left = share * lengthOf(way), i = 0;
   while (i < long.length - 1 && left > long[i]) left -= long[i++];
   const part = long[i] ? left / long[i] : 0;
   const [ax, ay] = way[i], [bx, by] = way[i + 1] ?? way[i];
@@ -74,7 +96,7 @@ function lastPart(way, share) {
 
 // Shapes ----------------------------------------------------------------------------------------
 
-const shapeEls = D.shapes.map((shape, n) => {
+const shapeEls = shapes.map((shape, n) => {
   const [x, y, w, h] = shape.at;
   const g = el("g", { class: `shape ${shape.k}`, tabindex: -1, role: "button", "aria-label": described(shape), "data-shape": n }, bandOf("shapes", shape.r));
   if (shape.k === "c") el("circle", { class: "face", cx: x, cy: y, r: w / 2 }, g);
@@ -96,7 +118,7 @@ function listed(names) {
 }
 
 function described(shape) {
-  const size = shape.s?.length ? `, ${shape.s.join(" by ")}` : "";
+  const size = shape.s?.length ? `, ${shape.s.join("×")}` : "";
   if (shape.k === "p") return `parameter ${shape.n.map((n) => nameText(D.names[n])).join(", ")}`;
   if (shape.k === "c") return `computation${shape.r == null || T < 2 ? "" : ` in step ${[shape.r].flat()[0] + 1}`}: ${D.operations[shape.ops]}`;
   return `${nameText(D.names[shape.n])}${size}`;
@@ -105,7 +127,7 @@ function described(shape) {
 // Links between two steps can be cut --------------------------------------------------------------
 
 const hitEls = new Map();
-D.links.forEach((link, i) => {
+links.forEach((link, i) => {
   if (!link.t || T < 2) return;
   const [path, x, y] = link.w;
   const hit = el("path", { class: "hit", d: wayOf(path), transform: `translate(${x} ${y})`, tabindex: -1, role: "button", "data-link": i }, layers.hits);
@@ -131,13 +153,18 @@ function strandsOf(link) {
   if (older) found.push({ source: first + norms.length - 1, width: 0.6 + 3 * level(older) });
   else if (ended) found.push({ source: first + norms.length - 1, ends: true, width: 0.6 + 3 * level(ended) });
   const sum = found.reduce((total, s) => total + s.width, 0);
-  if (sum > WIDEST) for (const s of found) s.width *= WIDEST / sum;
+  const room = link.rail ? WIDEST / 2 : WIDEST;
+  if (sum > room) for (const s of found) s.width *= room / sum;
   return found;
 }
 
 function drawStrands(i, fresh) {
-  const link = D.links[i], g = el("g", {}, layers.strands);
-  if (fresh) g.setAttribute("class", D.shapes[link.e[1]].k === "c" ? "fresh late" : "fresh");
+  const link = links[i], g = el("g", {}, layers.strands);
+  if (fresh) g.setAttribute("class", shapes[link.e[1]].k === "c" ? "fresh late" : "fresh");
+  if (rails.get(link.e[0]) === i) {
+    const [path, x, y] = link.w;
+    el("path", { class: "strand rail", d: wayOf(path), transform: `translate(${x} ${y})`, pathLength: 1 }, g);
+  }
   const strands = strandsOf(link);
   let at = -strands.reduce((total, s) => total + s.width, 0) / 2;
   let stopped = null;
@@ -165,7 +192,7 @@ function barAcross(link, [from, to], parent) {
 function drawMarks() {
   layers.marks.replaceChildren();
   for (const i of hitEls.keys()) {
-    const link = D.links[i], xi = strategy.links[link.t];
+    const link = links[i], xi = strategy.links[link.t];
     if (xi === 1 || (EARLIEST[state.kind] && chain)) continue;
     const [path, x0, y0] = link.w, way = points(path), [[ax, ay], [bx, by]] = lastPart(way, 0.45);
     const x = x0 + ax, y = y0 + ay;
@@ -175,7 +202,7 @@ function drawMarks() {
       for (const v of [-1.8, 1.8]) el("line", { class: "bar", x1: v, x2: v, y1: -4.5, y2: 4.5 }, g);
     } else {
       el("rect", { class: "pill", x: x - 12, y: y - 4.7, width: 24, height: 9.4, rx: 4.7 }, layers.marks);
-      const text = el("text", { x, y: y + 2.2, "text-anchor": "middle", "font-size": 6.6 }, layers.marks);
+      const text = el("text", { x, y: y + 2.2, "font-size": 6.6 }, layers.marks);
       el("tspan", { "font-style": "italic" }, text).textContent = "ξ";
       el("tspan", {}, text).textContent = `=${short(xi)}`;
     }
@@ -195,7 +222,7 @@ function setClass(element, kind, n, value) {
 function drawFigure(animated) {
   const move = state.move, circle = circleAt(move), back = isBackward(move);
   shapeEls.forEach((element, n) => {
-    const shape = D.shapes[n];
+    const shape = shapes[n];
     let classes = `shape ${shape.k}`;
     if (!isMade(n, move)) classes += " later";
     if (back && shape.k !== "c" && isReached(n, move)) classes += " reached";
@@ -204,7 +231,7 @@ function drawFigure(animated) {
     setClass(element, "shapes", n, classes);
   });
   wayEls.forEach((element, i) => {
-    const link = D.links[i];
+    const link = links[i];
     let classes = "way";
     if (move < forwardAt[circleOf(link)]) classes += " later";
     if (back && link.flow) classes += " flown";
@@ -212,7 +239,7 @@ function drawFigure(animated) {
     setClass(element, "ways", i, classes);
   });
   for (const [i, hit] of hitEls) {
-    const { t } = D.links[i], cut = strategy.links[t] === 0;
+    const { t } = links[i], cut = strategy.links[t] === 0;
     hit.setAttribute("aria-label", `${cut ? "mend" : "cut"} the link from step ${t} to step ${t + 1}`);
   }
   drawInView(animated);
@@ -229,18 +256,18 @@ function lookAt() {
     const hidden = rowY[row] < view[0] || rowY[row] > view[1];
     if (band.hidden === hidden) return;
     band.hidden = hidden;
-    for (const g of [band.ways, band.shapes]) if (g) g.style.display = hidden ? "none" : "";
+    for (const layer in band) if (band[layer].style) band[layer].style.display = hidden ? "none" : "";
   });
 }
 
 /** Draw the strands of those links that the gradient has come through and that are in view. */
 function drawInView(animated = false) {
   const [from, to] = view;
-  D.links.forEach((link, i) => {
+  links.forEach((link, i) => {
     const at = backwardAt[circleOf(link)];
-    const [, y1] = D.shapes[link.e[0]].at, [, y2] = D.shapes[link.e[1]].at;
+    const [, y1] = shapes[link.e[0]].at, [, y2] = shapes[link.e[1]].at;
     // What a parameter gets passes by all rows below: it is drawn where it comes from.
-    const near = D.shapes[link.e[0]].k === "p" ? y2 > from && y2 < to : Math.max(y1, y2) > from && Math.min(y1, y2) < to;
+    const near = rails.get(link.e[0]) === i || (link.rail ? y2 > from && y2 < to : Math.max(y1, y2) > from && Math.min(y1, y2) < to);
     const wanted = link.flow && at <= state.move && near;
     if (!wanted) {
       strandEls.get(i)?.remove();

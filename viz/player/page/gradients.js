@@ -3,11 +3,11 @@
 /** The gradient of a shape's value under the strategy; null where there is none. */
 function gradientOf(shape) {
   if (!shape.g) return null;
-  const [first, count, rows, columns, place] = shape.g;
+  const [first, count, rows, columns, place, row] = shape.g;
   const size = rows * columns;
   const total = new Float64Array(size);
   for (let n = 0; n < count; n++) {
-    const weight = weightOf(first + n, shape.gr);
+    const weight = weightOf(first + n, row);
     if (!weight) continue;
     const numbers = block(place + n * (1 + size), size);
     for (let i = 0; i < size; i++) total[i] += weight * numbers[i];

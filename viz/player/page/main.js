@@ -10,7 +10,8 @@ function arrange() {
   const stacked = room / together < 1.08;
   $("stage").classList.toggle("stacked", stacked);
   const least = stacked ? 0.9 : 0.8;
-  const scale = Math.max(least, Math.min(1.75, room / (stacked ? WIDTH : together)));
+  const fitting = Math.max(1.3, (0.62 * innerHeight) / HEIGHT); // all of it in view, if that can be read
+  const scale = Math.max(least, Math.min(1.75, fitting, room / (stacked ? WIDTH : together)));
   size(svg, WIDTH, HEIGHT, scale);
   $("figure").scale = $("stage").scale = scale;
   const beside = stacked ? Math.max(0.9, Math.min(1.5, room / sideWidth)) : scale;
@@ -32,7 +33,7 @@ function size(picture, width, height, scale) {
 function follow(animated) {
   const circle = circleAt(state.move), frame = scroller();
   if (frame.scrollHeight <= frame.clientHeight + 2) return;
-  const y = circle === undefined ? (state.move === 0 ? bottomY : rowY[T - 1]) : D.shapes[circle].at[1];
+  const y = circle === undefined ? (state.move === 0 ? bottomY : rowY[T - 1]) : shapes[circle].at[1];
   const at = y * frame.scale, high = frame.clientHeight;
   if (at > frame.scrollTop + 0.25 * high && at < frame.scrollTop + 0.7 * high) return;
   frame.scrollTo({ top: at - 0.5 * high, behavior: animated && !state.playing ? "smooth" : "instant" });
@@ -89,9 +90,5 @@ addEventListener("resize", () => { arrange(); show(false); });
 addEventListener("hashchange", () => { readAddress(); choose(state.kind); });
 
 /** For whoever looks in from outside, such as the tests. */
-window.player = {
-  D, state, strategy, go: (move) => step(move, false), choose, cut, savedSVG, last: LAST,
-  gradient: (name) => { const p = D.tied.find((q) => nameText(D.names[q.n]) === name); const g = parameterGradient(p); return g && [...g]; },
-  share: (name) => { const p = D.tied.find((q) => nameText(D.names[q.n]) === name); return soFar(p) / p.norm; },
-};
+window.player = { D, state, strategy, choose, cut, savedSVG, parameterGradient, soFar, last: LAST, go: (move) => step(move, false) };
 document.body.dataset.ready = LAST;

@@ -15,10 +15,10 @@ function circleAt(move) {
 const isBackward = (move) => move > N;
 
 /** The circle that a link belongs to: what it computes with, or else what it comes from. */
-const circleOf = (link) => (D.shapes[link.e[1]].k === "c" ? link.e[1] : link.e[0]);
+const circleOf = (link) => (shapes[link.e[1]].k === "c" ? link.e[1] : link.e[0]);
 
 /** The box of a circle's result, if it has one. */
-const boxOf = (circle) => outOf[circle].map((i) => D.links[i].e[1]).find((n) => D.shapes[n].k === "b");
+const boxOf = (circle) => outOf[circle].map((i) => links[i].e[1]).find((n) => shapes[n].k === "b");
 const madeBy = {};
 for (const circle of D.order) {
   const box = boxOf(circle);
@@ -30,11 +30,11 @@ const isMade = (n, move) => move >= (forwardAt[n] ?? forwardAt[madeBy[n]] ?? 0);
 
 /** Whether the gradient of a shape's value is complete after the move. */
 function isReached(n, move) {
-  const used = outOf[n].filter((i) => D.links[i].flow && isFlowing(D.links[i]));
-  if (D.shapes[n].k === "p") return used.some((i) => backwardAt[circleOf(D.links[i])] <= move);
-  if (!D.shapes[n].g) return false;
+  const used = outOf[n].filter((i) => links[i].flow && isFlowing(links[i]));
+  if (shapes[n].k === "p") return used.some((i) => backwardAt[circleOf(links[i])] <= move);
+  if (!shapes[n].g) return false;
   if (!outOf[n].length) return isBackward(move);
-  return used.length > 0 && used.every((i) => backwardAt[circleOf(D.links[i])] <= move);
+  return used.length > 0 && used.every((i) => backwardAt[circleOf(links[i])] <= move);
 }
 
 /** Whether anything comes through a link under the strategy. */
@@ -44,8 +44,8 @@ const isFlowing = (link) => link.flow.norms.some((v, n) => v && weightOf(link.fl
 const arrival = D.tied.map((p) => {
   const at = {};
   for (const i of outOf[p.box] ?? []) {
-    const row = D.links[i].u ?? -1;
-    at[row] = Math.max(at[row] ?? 0, backwardAt[circleOf(D.links[i])]);
+    const row = links[i].u ?? -1;
+    at[row] = Math.max(at[row] ?? 0, backwardAt[circleOf(links[i])]);
   }
   return (row) => at[row] ?? at[-1] ?? LAST;
 });

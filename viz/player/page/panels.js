@@ -1,10 +1,8 @@
 // The panels below: what happens in this move, and the numbers of what is pointed at.
 
-const now = document.getElementById("now");
-const numbers = document.getElementById("numbers");
-const live = document.getElementById("live");
+const [now, numbers, live] = ["now", "numbers", "live"].map($);
 
-const stepOf = (circle) => (typeof D.shapes[circle].r === "number" && T > 1 ? `step ${D.shapes[circle].r + 1}` : D.shapes[circle].r?.length ? "the losses together" : "");
+const stepOf = (circle) => (typeof shapes[circle].r === "number" && T > 1 ? `step ${shapes[circle].r + 1}` : shapes[circle].r?.length ? "the losses together" : "");
 const nameOf = (n) => nameHTML(D.names[n]);
 
 function line(left, sign, right, much = "", gone = false) {
@@ -34,7 +32,7 @@ function tell() {
 function howMuch(circle, to, names) {
   const [, n] = to.match(/§(\d+)/) ?? [];
   if (n === undefined) return [];
-  const name = names[n], row = D.shapes[circle].r;
+  const name = names[n], row = shapes[circle].r;
   const p = D.tied.find((q) => q.n === name);
   if (p && T > 1) {
     const cell = p.rows.find((r) => r.row === (typeof row === "number" ? row : -1));
@@ -42,7 +40,7 @@ function howMuch(circle, to, names) {
     const share = (100 * partsOf(cell).reduce((sum, [, x]) => sum + x, 0)) / p.norm;
     return [`${share < 0 ? "−" : "+"}${Math.abs(share).toFixed(Math.abs(share) < 10 ? 1 : 0)} %`];
   }
-  const link = into[circle].map((i) => D.links[i]).find((l) => l.t && D.shapes[l.e[0]].n === name && l.flow);
+  const link = into[circle].map((i) => links[i]).find((l) => l.t && shapes[l.e[0]].n === name && l.flow);
   if (!link) return [];
   const { first, norms } = link.flow;
   const all = Array.from(norms, (v, k) => [first + k, v]).filter(([source, v]) => v && weightOf(source, link.u));
@@ -66,7 +64,7 @@ function tellEnd() {
     const whole = state.kind === "full" ? "" : `<span class="soft">in full ${short(p.norm)}</span>`;
     return line(size, "=", `${mine == null ? "<span class='soft'>not in the file</span>" : short(mine)} ${whole}`);
   });
-  const why = T > 1 ? `<p class="soft">A bar is ⟨what a step adds, the full gradient⟩ / ‖the full gradient‖, so the bars of a column add up; the dashed outlines are those of the full gradient.</p>` : "";
+  const why = T > 1 ? `<p class="soft">A bar is what a step adds along the full gradient: ⟨·, ĝ⟩. So bars add up; the dashed outlines are the full gradient's.</p>` : "";
   now.innerHTML = `<h2>${T > 1 ? `${called()}: the gradients are complete` : "The gradients are complete"}</h2><div class="lines" tabindex="0" role="group" aria-label="Norms">${lines.join("")}</div>${why}`;
   live.textContent = `The gradients are complete: ${called()}.`;
 }
@@ -86,21 +84,21 @@ function valueHTML(v, caption = "value") {
 
 function inspect() {
   const n = subject(), back = isBackward(state.move);
-  if (state.link != null) return inspectLink(D.links[state.link]);
-  if (n == null) return (numbers.innerHTML = `<h2>Numbers</h2><p class="soft">Point at a box, a circle or a parameter, or click it to keep it here.</p>`);
-  const shape = D.shapes[n];
+  if (state.link != null) return inspectLink(links[state.link]);
+  if (n == null) return (numbers.innerHTML = `<h2>Numbers</h2><p class="soft">Point at a box, a circle or a parameter; a click keeps it here.</p>`);
+  const shape = shapes[n];
   if (shape.k === "p") return (numbers.innerHTML = D.tied.filter((p) => p.box === n).map(parameterHTML).join("") || `<h2>${shape.n.map(nameOf).join(", ")}</h2><p class="soft">no gradient comes here</p>`);
   if (shape.k === "c" && shape.n === undefined) return (numbers.innerHTML = `<h2>A computation</h2><p>Of these operations: ${escaped(D.operations[shape.ops])}.</p>`);
   const size = shape.s.length ? shape.s.join("×") : "one number";
   let maps = isMade(n, state.move) ? valueHTML(shape.v) : `<p class="soft">not computed yet</p>`;
   if (back) {
     const g = isReached(n, state.move) ? gradientOf(shape) : null;
-    const said = shape.g ? (outOf[n].some((i) => D.links[i].flow && isFlowing(D.links[i])) || !outOf[n].length ? "not complete yet" : "nothing comes back here") : "none is asked for";
+    const said = shape.g ? (outOf[n].some((i) => links[i].flow && isFlowing(links[i])) || !outOf[n].length ? "not complete yet" : "nothing comes back here") : "none is asked for";
     const whole = g && g.rows * g.columns === shape.s.reduce((a, b) => a * b, 1);
     const scalar = whole && g.numbers.length === 1;
     maps += `<figure><figcaption>gradient${whole && !scalar ? `, norm ${short(norm(g.numbers))}` : ""}</figcaption>${g ? heatHTML(g.numbers, g.rows, g.columns) : `<p class="soft">${said}</p>`}</figure>`;
   }
-  numbers.innerHTML = `<h2>${nameOf(shape.n)} <span class="soft">${size}</span></h2><div class="maps">${maps}</div>`;
+  numbers.innerHTML = `<h2><span class="name">${nameOf(shape.n)}</span> <span class="soft">${size}</span></h2><div class="maps">${maps}</div>`;
 }
 
 function parameterHTML(p) {
@@ -112,14 +110,14 @@ function parameterHTML(p) {
     if (g) maps += `<figure><figcaption>gradient so far, norm ${short(norm(g))}</figcaption>${heatHTML(g, rows, columns)}</figure>`;
     else maps += `<p class="soft">its gradient is too large for this file; in full its norm is ${short(p.norm)}</p>`;
   }
-  return `<h2>${nameOf(p.n)} <span class="soft">${p.s.join("×") || "one number"}</span></h2><div class="maps">${maps || `<p class="soft">the tape does not keep its value: no derivative needs it</p>`}</div>`;
+  return `<h2><span class="name">${nameOf(p.n)}</span> <span class="soft">${p.s.join("×") || "one number"}</span></h2><div class="maps">${maps || `<p class="soft">the tape does not keep its value: no derivative needs it</p>`}</div>`;
 }
 
 function inspectLink(link) {
   const { first, norms } = link.flow, rows = [];
   norms.forEach((v, n) => {
     const weight = weightOf(first + n, link.r);
-    if (rows.length < 8 && v) rows.push(`<tr><th scope="row">${escaped(D.sources[first + n]?.label.replace("_", " ") ?? "")}</th><td>${short(v)}</td><td class="soft">${weight === 1 ? "" : weight ? `times ${short(weight)}` : "does not reach it"}</td></tr>`);
+    if (rows.length < 8 && v) rows.push(`<tr><th scope="row">${chain ? `loss ${D.sources[first + n]?.row + 1}` : called()}</th><td>${short(v)}</td><td class="soft">${weight === 1 ? "" : weight ? `times ${short(weight)}` : "does not reach it"}</td></tr>`);
   });
   numbers.innerHTML = `<h2>The link from step ${link.t} to step ${link.t + 1}</h2><p>How much of each loss comes back here, as a norm:</p><table class="flows">${rows.join("")}</table>${norms.length > 8 ? `<p class="soft">and ${norms.length - 8} later losses</p>` : ""}`;
 }

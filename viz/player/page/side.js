@@ -39,12 +39,18 @@ for (const p of columns) {
   p.zero = -low * p.scale;
 }
 
-// The size of what a loss sends to the cell's weights in a row, for the shading of the matrix.
-const cellParameter = D.tied.reduce((a, b) => (b.rows.reduce((n, r) => n + r.along.length, 0) > a.rows.reduce((n, r) => n + r.along.length, 0) ? b : a), D.tied[0]);
+// The size of what a loss sends to the cell's weights in a row, for the shading of the matrix. The
+// cell's are those that most losses reach in most rows.
+const reach = (p) => p.rows.reduce((n, cell) => n + cell.along.length, 0);
+const cellParameter = D.tied.reduce((a, b) => (reach(b) > reach(a) ? b : a), D.tied[0]);
 const cellNorms = new Map();
 if (T > 1 && cellParameter)
   for (const p of D.tied.filter((q) => q.box === cellParameter.box))
-    for (const cell of p.rows) cell.norms.forEach((v, n) => cellNorms.set(`${cell.first + n},${cell.row}`, Math.hypot(v, cellNorms.get(`${cell.first + n},${cell.row}`) ?? 0)));
+    for (const { row, first, norms } of p.rows)
+      norms.forEach((v, n) => {
+        const key = `${first + n},${row}`;
+        cellNorms.set(key, Math.hypot(v, cellNorms.get(key) ?? 0));
+      });
 const largestCell = Math.max(1e-30, ...cellNorms.values());
 
 function buildSide() {
@@ -53,12 +59,13 @@ function buildSide() {
     label(head, "which loss reaches which step", LEFT + matrixWidth / 2, 8);
     if (T <= 10)
       D.sources.forEach(({ row }) => {
-        const text = el("text", { x: cellX(row) + cellWidth() / 2, y: 20, "font-size": 6.5, "text-anchor": "middle" }, head);
+        const text = el("text", { x: cellX(row) + cellWidth() / 2, y: 20, "font-size": 6.5 }, head);
         el("tspan", { "font-style": "italic" }, text).textContent = "l";
         el("tspan", { dy: 1.6, "font-size": 4.8 }, text).textContent = row + 1;
       });
     legend(foot, LEFT, 12);
   }
+  if (columns.length < D.tied.length) label(head, `and ${D.tied.length - columns.length} smaller`, sideWidth, 24, "end");
   columns.forEach((p, n) => {
     const x = barAt(n);
     nameSVG([[["∂", 0], ["L", ITALIC], ["/∂", 0], ...D.names[p.n]]], x + barWidth / 2, 12, 9, head);
@@ -96,7 +103,7 @@ function drawNorms() {
 }
 
 function label(parent, text, x, y, anchor = "middle") {
-  const made = el("text", { class: "sans", x, y, "font-size": 7, "text-anchor": anchor }, parent);
+  const made = el("text", { class: "sans", x, y, "font-size": 7, style: `text-anchor:${anchor}` }, parent);
   made.textContent = text;
   return made;
 }

@@ -18,7 +18,7 @@ function readAddress() {
   state.keep = number("p", 0.05, 1, 0.65);
   state.seed = Math.round(number("seed", 0, 1e9, 0));
   state.move = Math.round(number("f", 0, LAST, 0));
-  const picked = number("pick", 0, D.shapes.length - 1, -1);
+  const picked = number("pick", 0, shapes.length - 1, -1);
   state.picked = picked < 0 ? null : Math.round(picked);
   state.cuts = new Set((given.get("cut") ?? "").split(",").map(Number).filter((t) => t > 0 && t < T));
   return given.get("theme");

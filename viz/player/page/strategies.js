@@ -52,7 +52,7 @@ function renewStrategy() {
 /** Without M, every strategy was recorded: the one that the controls say. */
 function chooseSource(kind) {
   const named = (label) => D.sources.findIndex((source) => source.label === label);
-  const draws = D.sources.flatMap((s, i) => (s.label.startsWith("Randomized") ? [i] : []));
+  const draws = D.sources.flatMap((s, i) => (s.label?.startsWith("R") ? [i] : []));
   const [cut] = state.cuts;
   const found = {
     full: 0,

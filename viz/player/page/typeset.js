@@ -26,7 +26,7 @@ const nameText = (runs) => runs.map(([text]) => text).join("");
 function nameSVG(lines, x, y, size, parent, attributes = {}) {
   lines.forEach((runs, n) => {
     const middle = y + (n - (lines.length - 1) / 2) * size * 1.45;
-    const text = el("text", { x, y: (middle + 0.33 * size).toFixed(1), "font-size": size, "text-anchor": "middle", ...attributes }, parent);
+    const text = el("text", { x, y: (middle + 0.33 * size).toFixed(1), "font-size": size, ...attributes }, parent);
     let level = 0;
     for (const [letters, style] of runs) {
       const span = el("tspan", {}, text);
@@ -45,8 +45,7 @@ const fraction = (name) => `<span class="fraction"><span>∂<i>L</i></span><span
 
 /** A formula of the data as HTML: §n is a name of the circle, «u» a letter of its own, ∂ before either a gradient. */
 function formulaHTML(text, names) {
-  const letters = escaped(text).replace(/\b(tanh|sin|cos|exp|log|softmax|onehot|CE|mean|relu|stack)\b/g, "<span>$1</span>");
-  return letters
+  return escaped(text)
     .replace(/(∂?)(?:§(\d+)|«([^»]+)»)(\[[^\]]*\])?/g, (_, d, n, letter, index = "") => {
       const name = (n === undefined ? `<b>${letter}</b>` : nameHTML(D.names[names[n]])) + index;
       return d ? fraction(name) : name;
