@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from tinygrad_rnn.analysis.truncation_check import (
         check_truncated_gradients as check_truncated_gradients,
     )
+    from tinygrad_rnn.compiler.frontend.tracer import TraceError as TraceError
+    from tinygrad_rnn.compiler.runtime.cache import (
+        StaleProgramWarning as StaleProgramWarning,
+        clear_programs as clear_programs,
+    )
     from tinygrad_rnn.compiler.runtime.scan import scan as scan, scan_source as scan_source
     from tinygrad_rnn.derivatives.functions import (
         cross_entropy as cross_entropy,
@@ -95,6 +100,8 @@ __all__, __getattr__, __dir__ = on_demand(
         "analysis.anomaly": "anomaly",
         "analysis.gradient_check": "check_gradients",
         "analysis.truncation_check": "check_truncated_gradients",
+        "compiler.frontend.tracer": "TraceError",
+        "compiler.runtime.cache": "StaleProgramWarning clear_programs",
         "compiler.runtime.scan": "scan scan_source",
         "derivatives.functions": "cross_entropy log_softmax mse one_hot relu scale_gradient "
         "sigmoid softmax",

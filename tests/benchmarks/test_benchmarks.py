@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks import handwritten, parts, peers, workloads
 from benchmarks.__main__ import agree, main
-from tinygrad_rnn.compiler.runtime.scan import PROGRAMS
+from tinygrad_rnn.compiler.runtime.cache import PROGRAMS
 
 
 def small(B: int, blocks: int = 1) -> workloads.Problem:

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
+from tinygrad_rnn.compiler.runtime.cache import KEPT
 from tinygrad_rnn.compiler.runtime.program import LENGTHS
-from tinygrad_rnn.compiler.runtime.scan import KEPT, run_of
+from tinygrad_rnn.compiler.runtime.scan import run_of
 from tinygrad_rnn.engine.trees import flatten
 
 T, B, D, H = 5, 2, 3, 4

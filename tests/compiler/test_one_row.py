@@ -24,7 +24,7 @@ from tests.compiler.test_scan import (
     joined,
     parameter,
 )
-from tinygrad_rnn.compiler.runtime.scan import PROGRAMS
+from tinygrad_rnn.compiler.runtime.cache import PROGRAMS
 
 STRATEGIES = [
     tg.Full(),
@@ -182,7 +182,7 @@ def test_the_array_of_rows_is_used_again_when_nobody_looks_into_it() -> None:
         for n in range(4):
             tg.scan(cell, np.full((T, 1, D), float(n)))
     np.testing.assert_array_equal(held, before)
-    (program,) = PROGRAMS.values()
+    ((program,),) = PROGRAMS.values()
     ((first, second),) = program.spaces.values()
     assert not first.is_free() and second.is_free()
     del held

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -345,15 +346,21 @@ def test_values_decide_in_python() -> None:
 
 
 def test_a_tensor_that_the_cell_hides() -> None:
-    hidden = {"weights": parameter(H, H)}
+    hidden = itertools.repeat(parameter(H, H))
 
-    class Hiding:
-        def turn(self, h: Any) -> Any:
-            return np.tanh(h @ hidden["weights"])
-
-    hiding = Hiding()
     with pytest.raises(TraceError, match="cannot be found from the cell"):
-        tg.scan(lambda x, h: hiding.turn(h), np.ones((T, B, D)), np.zeros((B, H)))
+        tg.scan(lambda x, h: np.tanh(h @ next(hidden)), np.ones((T, B, D)), np.zeros((B, H)))
+
+
+def test_a_tensor_that_a_method_reaches() -> None:
+    weights = {"W": parameter(H, H)}
+
+    class Holding:
+        def turn(self, h: Any) -> Any:
+            return np.tanh(h @ weights["W"])
+
+    holding = Holding()
+    compare(lambda x, h: holding.turn(h), parameter(B, H), [weights["W"]])
 
 
 def test_random_numbers_are_not_drawn_once_for_all_steps() -> None:

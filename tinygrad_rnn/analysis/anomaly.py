@@ -16,7 +16,7 @@ import numpy as np
 from tinygrad_rnn.analysis import diagnosis
 from tinygrad_rnn.analysis.diagnosis import Call
 from tinygrad_rnn.compiler.frontend.tracer import user_frame
-from tinygrad_rnn.compiler.runtime.scan import Run, adjoints_of, run_of, unrolled
+from tinygrad_rnn.compiler.runtime.scan import Run, adjoints_of, rerun, run_of
 from tinygrad_rnn.engine.apply import unwrap
 from tinygrad_rnn.engine.backward import (
     Pull,
@@ -112,7 +112,7 @@ class Watch:
             return
         for value in flatten(result):
             if type(value) is Tensor:
-                line = user_frame()
+                line = user_frame() or ""
                 if value._node is not None:
                     LINES.setdefault(value._node, line)
                 if self.looks_at_values and self.finds(value):
@@ -131,7 +131,7 @@ class Watch:
         """Run the steps of a scan one by one: what is not finite is found at its step."""
         mark = run.mark or current_mark()
         with self._looking_at_values(True), marked(mark and mark.watched_by(self)):
-            unrolled(run.sequence)
+            rerun(run.sequence)
 
     # Backward -----------------------------------------------------------------------------
 

@@ -11,16 +11,15 @@ import numpy as np
 from tinygrad_rnn.compiler import backends
 from tinygrad_rnn.compiler.frontend.captures import Captures
 from tinygrad_rnn.compiler.frontend.request import Sequence, for_all, prepared, stacked as joined
+from tinygrad_rnn.compiler.runtime.cache import ON_CLEAR, program_for, program_named, still_serves
 from tinygrad_rnn.compiler.runtime.lanes import schedule
 from tinygrad_rnn.compiler.runtime.program import LENGTHS, Program
-from tinygrad_rnn.compiler.runtime.scan import program_for
 from tinygrad_rnn.compiler.runtime.workspace import Workspace
 from tinygrad_rnn.engine.backward import add_gradients, reverse_pass
 from tinygrad_rnn.engine.graph import Leaf
 from tinygrad_rnn.engine.interrupts import all_of, setter
 from tinygrad_rnn.engine.recording import current_mark, step
 from tinygrad_rnn.engine.substitution import contents_lock
-from tinygrad_rnn.engine.table import on_rule_change
 from tinygrad_rnn.engine.tensor import Tensor
 from tinygrad_rnn.engine.trees import unflatten
 from tinygrad_rnn.recurrent.lengths import Padded, batch_of, last_valid, taken, valid_steps
@@ -167,7 +166,7 @@ class BPTT:
         name = self.backend if backend is None else backends.checked(backend)
         with contents_lock:
             sequence = self.sequence({"x": xs, "y": targets}, state, None)
-            return program_for(sequence, Captures(self.model), name).source
+            return program_named(sequence, Captures(self.model), name).source
 
     def sequence(self, given: dict[str, Any], state: Any, reset: Any) -> Sequence:
         """The arguments as those of a scan of cell and loss."""
@@ -186,7 +185,7 @@ class BPTT:
                 self.ready.clear()
         key = sequence.key, sequence.steps
         ready = self.ready.get(key)
-        if ready is None:
+        if ready is None or not still_serves(ready.program, sequence, self.captured):
             if len(self.ready) >= LENGTHS:
                 del self.ready[next(iter(self.ready))]
             ready = self.ready[key] = self._made_ready(sequence)
@@ -239,13 +238,13 @@ class Ready(NamedTuple):
 ALL: WeakSet[BPTT] = WeakSet()
 
 
-def forget(function: Any, rule: Any) -> None:
-    """The programs were written with the old rules."""
+def forget() -> None:
+    """All programs are to go."""
     for bptt in ALL:
         bptt.ready.clear()
 
 
-on_rule_change.append(forget)
+ON_CLEAR.append(forget)
 
 
 def given_of(

@@ -1,25 +1,48 @@
-"""What a cell carries with it: the Tensors and arrays reachable from the function that it is.
+"""What a cell reads besides its arguments: the Tensors, arrays and settings reachable from it.
 
 A compiled program must not remember numbers that the cell has changed since. So the cell is
 walked at every call: its structure is the key under which the program is kept, and the Tensors
 and arrays found on the way are what the program is run on.
+
+Only what the code reads is looked at. Of an object, a class or a module these are the members
+whose names stand in the code of the functions that are reached; a counter, a history or an
+optimizer beside them is not part of the key. The walk cannot find everything, such as what an
+extension module remembers: `cache.py` therefore also traces the cell again now and then.
 """
 
 from __future__ import annotations
 
+import array
+import contextvars
+import enum
 import functools
-import itertools
+import io
+import logging
 import operator
-import os
 import random
+import sys
 import types
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 
-from tinygrad_rnn.compiler.frontend.tracer import PACKAGE
+from tinygrad_rnn.compiler.frontend.code_names import (
+    LIBRARIES,
+    REFLECTION,
+    imports_in,
+    is_of_user,
+    known_names,
+    names_in,
+    operators_of,
+    remember_names,
+    slots_of,
+    variables_in,
+)
+from tinygrad_rnn.engine.rules import Pullback
+from tinygrad_rnn.engine.table import RULES
 from tinygrad_rnn.engine.tensor import Tensor
 
 PLAIN = frozenset((int, float, complex, bool, str, bytes, type(None), np.dtype))
@@ -29,35 +52,52 @@ PLAIN = frozenset((int, float, complex, bool, str, bytes, type(None), np.dtype))
 class Captures:
     """The structure of a cell, hashable, and the Tensors and arrays in it with their names.
 
-    random: whether it carries a generator of random numbers. owner: the cell's class, for what its
-    methods find there.
+    generators: those of random numbers that it carries. containers: what was looked into, in the
+    order of the walk.
 
     Each thing stands in the key as its kind and then what is to be known of it, so that no two
     structures have the same key.
 
     watching: whether it is to say later if anything has changed. watched: ways to look into all
-    that can be exchanged, each with what was there; facts: of the arrays.
+    that can be exchanged, each with what was there; values: the same, compared by value; facts: of
+    the arrays.
     """
 
     __slots__ = (
-        *("arrays", "cell", "facts", "key", "labels", "owner", "random", "seen"),
-        *("watched", "watching"),
+        *("arrays", "cell", "containers", "facts", "filters", "generators", "key", "labels"),
+        *("names_read", "reads_all", "seen", "values", "watched", "watching"),
     )
 
     key: Any
 
     def __init__(self, cell: Callable[..., Any], watching: bool = False) -> None:
         self.cell = cell
+        self.watching = watching
+        self.names_read = known_names(cell)
+        self.walk()
+
+    def walk(self) -> None:
+        """Look at all that the cell reads as it is now."""
+        while True:
+            names = self.names_read
+            self._walk()
+            if not self.filters or self.names_read is names:
+                break  # all that the code reads was known while walking
+            remember_names(self.cell, self.names_read)
+
+    def _walk(self) -> None:
         self.arrays: list[Any] = []
         self.labels: list[str] = []
         self.seen: dict[int, int] = {}
-        self.random = False
-        self.owner: type | None = None
-        self.watching = watching
+        self.generators: list[Any] = []
+        self.filters = False
+        self.reads_all = not REFLECTION.isdisjoint(self.names_read)
+        self.containers: list[Any] = []
         self.watched: list[tuple[Callable[[], Any], tuple[Any, ...]]] = []
+        self.values: list[tuple[Callable[[], Any], Any]] = []
         self.facts: list[tuple[Any, ...]] = []
         self.key = []
-        self.visit(cell, "cell")
+        self.visit(self.cell, "cell")
         self.key = tuple(self.key)
 
     @property
@@ -79,7 +119,7 @@ class Captures:
                 return False
             if needs is not None and thing._requires_grad is not needs:
                 return False
-        return True
+        return all(look() == value for look, value in self.values)
 
     def watch(self, look: Callable[..., Any], *places: Any) -> None:
         """Note what is in a place."""
@@ -112,6 +152,10 @@ class Captures:
         self.facts.append((thing.shape, thing.dtype, None))
         self.arrays.append(thing)
         self.labels.append(name)
+        if thing.dtype.hasobject:
+            self.visit(thing.tolist(), name)
+
+    # Functions ----------------------------------------------------------------------------------
 
     def look_at_function(self, thing: types.FunctionType, name: str) -> None:
         code = thing.__code__
@@ -120,64 +164,75 @@ class Captures:
             self.key.append(thing)  # it stays what it is
             return
         self.key += (types.FunctionType, code)
+        self.containers.append(thing)
         self.watch(parts_of_function, thing)
         if thing.__closure__:
             self.watch(map, contents, thing.__closure__)
             for variable, cell_of in zip(code.co_freevars, thing.__closure__):  # noqa: B905 (hot)
-                self.visit(cell_of.cell_contents, variable)
+                self.visit(contents(cell_of), variable)
         if thing.__defaults__:
             self.key.append("defaults")
             self.visit(thing.__defaults__, "")
         if thing.__kwdefaults__:
             self.key.append("keywords")
             self.visit(thing.__kwdefaults__, "")
-        if of_user and code.co_names:
-            names, known = names_in(code), thing.__globals__
-            self.watch(map, known.get, names)
-            self.watch(elements, thing.__dict__)
-            holders: list[Any] = [] if self.owner is None else [self.owner]
-            for variable in names:
-                if variable in known:
-                    self.key.append(variable)
-                    self.visit(known[variable], variable)
-                    if type(known[variable]) is types.ModuleType:
-                        holders.append(known[variable])
-            for holder in holders:
-                if is_of_user(holder.__name__ if holder is not self.owner else holder.__module__):
-                    self.visit_members(holder, names)
+        if of_user:
+            self.look_at_code(code, thing.__globals__)
+            self.watch(both, thing.__dict__)
             if thing.__dict__:
                 self.look_at_dict(thing.__dict__, name)
+        rule = RULES.get(thing)
+        if rule is not None:  # entered with `derivative`: its pull-backs are a part of it
+            self.watch(lambda: (RULES.get(thing),))
+            for pullback in (p for _, p in rule.arguments if isinstance(p, Pullback)):
+                self.visit(pullback.function, name)
 
-    def visit_members(self, holder: Any, names: Iterable[str]) -> None:
-        """What a class or a module holds under names that stand in the code."""
-        self.watch(lambda: [getattr(holder, name, None) for name in names])
-        for name in names:
-            member = getattr(holder, name, None)
-            if member is not None:
-                self.key.append(name)
-                self.visit(member.fget if type(member) is property else member, name)
+    def look_at_code(self, code: types.CodeType, known: dict[str, Any]) -> None:
+        """The variables of the module and the modules that a function's code names."""
+        names = names_in(code)
+        if not names <= self.names_read:
+            self.names_read |= names
+            self.reads_all = not REFLECTION.isdisjoint(self.names_read)
+        variables = variables_in(code)
+        self.watch(map, known.get, variables)
+        for variable in variables:
+            if variable in known:
+                self.key.append(variable)
+                self.visit(known[variable], variable)
+        for module in imports_in(code):
+            self.watch(lambda module=module: (sys.modules.get(module),))
+            if module in sys.modules:
+                self.visit(sys.modules[module], module)
 
     def look_at_method(self, thing: types.MethodType, name: str) -> None:
         self.key.append(types.MethodType)
-        if thing is self.cell:
-            self.owner = type(thing.__self__)
         self.visit(thing.__func__, name)
         self.visit(thing.__self__, name)
 
+    def look_at_builtin(self, thing: types.BuiltinFunctionType, name: str) -> None:
+        self.key += (object, thing)
+        if not isinstance(thing.__self__, types.ModuleType | type(None)):
+            self.visit(thing.__self__, name)
+
     def look_at_partial(self, thing: functools.partial[Any], name: str) -> None:
         self.key.append(functools.partial)
+        self.containers.append(thing)
         self.watch(parts_of_partial, thing)
         for part in (thing.func, thing.args, thing.keywords):
             self.visit(part, name)
 
+    # Values and containers ----------------------------------------------------------------------
+
     def look_at_sequence(self, thing: Any, name: str) -> None:
         self.key += (type(thing), len(thing))
+        self.containers.append(thing)
         self.watch(elements, thing)
         for element in thing:
             self.visit(element, name)
 
-    def look_at_dict(self, thing: dict[Any, Any], name: str) -> None:
+    def look_at_dict(self, thing: Any, name: str) -> None:
         self.key += (type(thing), len(thing))
+        self.containers.append(thing)
         self.watch(both, thing)
         for label, element in thing.items():
             self.visit(label, "")
@@ -186,30 +241,57 @@ class Captures:
     def look_at_number(self, thing: Any, name: str) -> None:
         self.key += (type(thing), thing)
 
+    def look_at_heir_of_number(self, thing: Any, name: str) -> None:
+        """A float, an int, a text of a class of its own, which may also have attributes."""
+        base: Any = next(base for base in BASES if issubclass(type(thing), base))
+        self.key += (base, base.__getnewargs__(thing))
+        self.look_at_object(thing, name)
+
+    def look_at_bytes(self, thing: Any, name: str) -> None:
+        """An array of another library, whose numbers may change in place."""
+        value = bytes(memoryview(thing))
+        self.key += (type(thing), value)
+        self.values.append((functools.partial(bytes, thing), value))
+
+    def look_at_variable(self, thing: contextvars.ContextVar[Any], name: str) -> None:
+        self.key += (object, thing)
+        self.watch(lambda: (thing.get(None),))
+        self.visit(thing.get(None), name)
+
     def look_at_one_of_a_kind(self, thing: Any, name: str) -> None:
         """What is looked at no further: another one is another structure."""
         self.key += (object, thing)
 
     def look_at_generator(self, thing: Any, name: str) -> None:
-        self.random = True
-        self.look_at_object(thing, name)
+        self.key += (object, thing)
+        self.generators.append(thing)
+
+    # Objects, classes, modules ------------------------------------------------------------------
 
     def look_at_object(self, thing: Any, name: str) -> None:
-        """An object of a class: its attributes, and how it is called."""
+        """An object of a class: its attributes, and the members of the class."""
         key, kind = self.key, type(thing)
-        call = getattr(kind, "__call__", None)  # noqa: B004
-        if type(call) is types.FunctionType and is_of_user(kind.__module__):
-            before, self.owner = self.owner, kind
-            self.visit(call, name)
-            self.watch(lambda: (type(thing).__call__,))
-            self.owner = before
+        self.containers.append(thing)
         attributes = getattr(thing, "__dict__", EMPTY)
-        self.watch(inside, thing)
         slots = slots_of(kind)  # type: ignore[arg-type]
         if slots:
-            self.watch(lambda: [getattr(thing, s, None) for s in slots])
             attributes = {s: getattr(thing, s) for s in slots if hasattr(thing, s)} | attributes
-        key += (kind, len(attributes))
+        if is_of_user(kind.__module__):
+            self.visit(kind, name)
+            self.filters = True
+            if not self.reads_all and not hasattr(kind, "__getattr__"):
+                read = self.names_read
+                attributes = {a: v for a, v in attributes.items() if a in read}
+                names = tuple(attributes)
+                if slots:
+                    self.watch(lambda: (thing.__class__, *[getattr(thing, n, END) for n in names]))
+                else:
+                    self.watch(those, thing, names)
+            else:
+                self.watch(inside, thing, slots)
+        else:
+            self.watch(inside, thing, slots)
+        key += (weakref.ref(kind), len(attributes))
         for attribute, element in attributes.items():
             kind = type(element)
             if kind in PLAIN:
@@ -225,23 +307,68 @@ class Captures:
                 key.append(attribute)
                 self.visit(element, attribute)
 
+    def look_at_class(self, thing: type, name: str) -> None:
+        self.key += (type, weakref.ref(thing))
+        self.filters = True
+        for base in thing.__mro__:
+            if is_of_user(base.__module__):
+                self.look_at_members(base, vars(base), operators_of(vars(base)))
 
+    def look_at_module(self, thing: types.ModuleType, name: str) -> None:
+        self.key += (object, thing)
+        if is_of_user(thing.__name__):
+            self.filters = True
+            self.look_at_members(thing, vars(thing), [])
+
+    def look_at_members(self, holder: Any, members: Any, always: Iterable[str]) -> None:
+        """What a class or a module holds under names that stand in the code."""
+        self.containers.append(holder)
+        names = [*always, *self.names_read.intersection(members)]
+        names.sort()
+        self.watch(map, members.get, names)
+        for name in names:
+            member = members[name]
+            if type(member) in (staticmethod, classmethod):
+                member = member.__func__
+            elif type(member) is property:
+                member = member.fget
+            elif type(member) is functools.cached_property:
+                member = member.func
+            self.key.append(name)
+            self.visit(member, name)
+
+
+BASES = (int, float, complex, str)
 EMPTY: dict[str, Any] = {}
 
-contents = operator.attrgetter("cell_contents")
 parts_of_partial = operator.attrgetter("func", "args", "keywords")
 parts_of_function = operator.attrgetter("__code__", "__closure__", "__defaults__", "__kwdefaults__")
 
 
-def both(entries: dict[Any, Any]) -> tuple[Any, ...]:
+def contents(variable: types.CellType) -> Any:
+    """What a variable that a function closes over holds."""
+    try:
+        return variable.cell_contents
+    except ValueError:
+        return END  # nothing yet
+
+
+def both(entries: Any) -> tuple[Any, ...]:
     """The keys of a dict, and its values."""
     return (*entries, *entries.values(), END)
 
 
-def inside(thing: Any) -> tuple[Any, ...]:
+def inside(thing: Any, slots: tuple[str, ...]) -> tuple[Any, ...]:
     """The class of an object, and its attributes."""
     attributes = getattr(thing, "__dict__", EMPTY)
+    if slots:
+        return (thing.__class__, *[getattr(thing, s, END) for s in slots], *both(attributes))
     return (thing.__class__, *attributes, *attributes.values(), END)
+
+
+def those(thing: Any, names: tuple[str, ...]) -> tuple[Any, ...]:
+    """The class of an object, and those of its attributes."""
+    return (thing.__class__, *map(thing.__dict__.get, names))
 
 
 def elements(sequence: Iterable[Any]) -> tuple[Any, ...]:
@@ -249,26 +376,35 @@ def elements(sequence: Iterable[Any]) -> tuple[Any, ...]:
     return (*sequence, END)
 
 
-END = object()
-"""Stands behind the last, so that one more or one less is seen."""
+class End:
+    """Stands behind the last element, so that one more or one less is seen."""
+
+
+END = End
 
 
 LOOK: dict[tuple[type, ...], Callable[[Captures, Any, str], None]] = {
     (Tensor,): Captures.look_at_tensor,
-    (np.ndarray,): Captures.look_at_array,
     (types.FunctionType,): Captures.look_at_function,
     (types.MethodType,): Captures.look_at_method,
+    (types.BuiltinFunctionType,): Captures.look_at_builtin,
     (functools.partial,): Captures.look_at_partial,
-    (list, tuple): Captures.look_at_sequence,
-    (dict,): Captures.look_at_dict,
+    (types.ModuleType,): Captures.look_at_module,
+    (contextvars.ContextVar,): Captures.look_at_variable,
+    (types.MappingProxyType,): Captures.look_at_dict,
 }
 """How to look at a thing of just this kind."""
 
 LOOK_AT_HEIRS: dict[tuple[type, ...], Callable[[Captures, Any, str], None]] = {
+    (np.ndarray,): Captures.look_at_array,
+    (np.ufunc, types.ModuleType, enum.Enum): Captures.look_at_one_of_a_kind,
+    (logging.Logger, io.IOBase, types.GeneratorType): Captures.look_at_one_of_a_kind,
+    (type,): Captures.look_at_class,
     (list, tuple, deque, set, frozenset): Captures.look_at_sequence,
     (dict,): Captures.look_at_dict,
     (np.generic,): Captures.look_at_number,
-    (type, types.ModuleType, types.BuiltinFunctionType, np.ufunc): Captures.look_at_one_of_a_kind,
+    BASES: Captures.look_at_heir_of_number,
+    (bytes, bytearray, memoryview, array.array): Captures.look_at_bytes,
     (np.random.Generator, np.random.RandomState, random.Random): Captures.look_at_generator,
 }
 """How to look at a thing of this kind or one that inherits from it."""
@@ -282,32 +418,10 @@ def look_at(kind: type) -> Callable[[Captures, Any, str], None]:
     for kinds, look in LOOK_AT_HEIRS.items():
         if issubclass(kind, kinds):
             return look
+    if not is_of_user(kind.__module__):
+        if kind.__module__ == "_ctypes" or any(b.__module__ == "_ctypes" for b in kind.__mro__):
+            return Captures.look_at_bytes
+        members = [vars(base) for base in kind.__mro__[:-1]]
+        if all(any(name in m for m in members) for name in ("__hash__", "__eq__")):
+            return Captures.look_at_number  # a Fraction, a Decimal, a date, a path
     return Captures.look_at_object
-
-
-LIBRARIES = (PACKAGE, os.path.dirname(np.__file__) + os.sep)
-"""Where the code stands that does not change from call to call."""
-
-
-@functools.lru_cache(256)
-def is_of_user(module: str) -> bool:
-    """Whether what stands in a class or module of this module can change from call to call."""
-    return not module.startswith(("numpy", "tinygrad_rnn"))
-
-
-@functools.lru_cache(256)
-def names_in(code: types.CodeType) -> tuple[str, ...]:
-    """The names of variables and attributes in the code of a function, also in what it defines."""
-    inner = [names_in(part) for part in code.co_consts if isinstance(part, types.CodeType)]
-    return tuple(dict.fromkeys(itertools.chain(code.co_names, *inner)))
-
-
-@functools.lru_cache(256)
-def slots_of(kind: type) -> tuple[str, ...]:
-    """The attributes that are no entries of an object's dictionary."""
-    return tuple(
-        name
-        for base in kind.__mro__
-        for name, member in vars(base).items()
-        if type(member) is types.MemberDescriptorType
-    )

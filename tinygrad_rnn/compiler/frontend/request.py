@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_rnn.compiler.frontend.captures import Captures
 from tinygrad_rnn.derivatives.functions import scale_gradient
 from tinygrad_rnn.engine.tensor import Tensor
 from tinygrad_rnn.engine.trees import flatten as parts, flatten_like, unflatten
@@ -71,6 +72,13 @@ class Sequence:
     def sample_state(self) -> Any:
         return map_state(lambda h: h._data, self.state)
 
+    def for_trace(self, captured: Captures) -> tuple[Any, ...]:
+        """The arguments of `trace` for the cell of the program."""
+        needs = [type(x) is Tensor and x.requires_grad for x in self.input_parts]
+        names = self.input_names, [identifier(name) for name in self.state_names]
+        samples = self.sample_input(), self.sample_state()
+        return self.step_cell, *samples, captured, needs, names
+
     def steps_of(self, inputs: Iterator[Any]) -> Any:
         """These arrays of all steps, in the form in which `unroll` takes them."""
         nested = unflatten(self.xs, inputs)
@@ -78,9 +86,13 @@ class Sequence:
             return nested
         return [unflatten(nested, (part[t] for part in parts(nested))) for t in range(self.steps)]
 
+    def name(self) -> str:
+        return str(getattr(self.cell, "__name__", type(self.cell).__name__))
+
     def title(self) -> str:
-        name = getattr(self.cell, "__name__", type(self.cell).__name__)
-        return f"{name}: the steps of a sequence forward, and its gradients back through time."
+        return (
+            f"{self.name()}: the steps of a sequence forward, and its gradients back through time."
+        )
 
 
 def _first(array: Any) -> Any:
@@ -115,7 +127,8 @@ def prepared(
     sequence.steps = steps_in(cell, xs, inputs, nested=bool(key))
     key.append(loss_alone)
     for array in inputs:
-        key += (array.shape[1:], array.dtype, type(array) is Tensor and array._requires_grad)
+        is_tensor = type(array) is Tensor
+        key += (array.shape[1:], array.dtype, is_tensor, is_tensor and array._requires_grad)
     sequence.state = state = _initial_state(cell, state, inputs[0])
     count = len(key)
     flatten(state, states, key, outputs=True)

@@ -8,14 +8,26 @@ cell's own were.
 from __future__ import annotations
 
 import os
+import pickle
+import random
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from tinygrad_rnn.compiler.frontend.captures import Captures
-from tinygrad_rnn.compiler.frontend.tracer import PACKAGE, Traced, TraceError, Value
+from tinygrad_rnn.compiler.frontend.places import in_place
+from tinygrad_rnn.compiler.frontend.stand_ins import STANDS_FOR
+from tinygrad_rnn.compiler.frontend.tracer import Traced, handle_of
+from tinygrad_rnn.compiler.frontend.values import (
+    BOUNDARIES,
+    PACKAGE,
+    TraceError,
+    Value,
+    sample_of,
+)
+from tinygrad_rnn.compiler.frontend.witness import Witness, witness_of
 from tinygrad_rnn.compiler.passes.rewrite import ordered
 from tinygrad_rnn.engine.backward import pull_on_arrays, reverse_pass
 from tinygrad_rnn.engine.fit import fit
@@ -33,7 +45,8 @@ class Trace:
 
     inputs: x_t, one value per part. states: h_{t−1}, likewise. parameters: what the cell carries,
     Tensors and arrays. results: h_t. adjoints: ∂L/∂h_t. And the gradients, None where there is
-    none: for states ∂L/∂h_{t−1}, for inputs, for parameters.
+    none: for states ∂L/∂h_{t−1}, for inputs, for parameters. witness: all calls, to be compared
+    with another trace.
     """
 
     inputs: list[Value]
@@ -44,6 +57,27 @@ class Trace:
     state_gradients: list[Value | None]
     input_gradients: list[Value | None]
     parameter_gradients: list[Value | None]
+    witness: Witness
+
+
+class Tracing:
+    """Whether a cell is being traced, by the thread that holds `looking`."""
+
+    depth = 0
+
+    def __enter__(self) -> None:
+        self.depth += 1
+
+    def __exit__(self, *problem: object) -> None:
+        self.depth -= 1
+
+
+tracing = Tracing()
+
+
+def is_tracing() -> bool:
+    """Whether a cell is being traced. To be asked by a thread that holds `looking`."""
+    return tracing.depth > 0
 
 
 def trace(
@@ -54,31 +88,69 @@ def trace(
     x_needs: Sequence[bool],
     names: tuple[Sequence[str], Sequence[str]],
 ) -> Trace:
-    """Run the cell once on sample numbers and write it down.
+    """Run the cell twice on sample numbers and write it down.
 
     x, state: samples of one step, nested as the cell wants them. x_needs: which parts of x need a
     gradient. names: of the parts of x and of the state.
-    Raises TraceError, with the place in the cell, where one straight line cannot stand for it.
+    Raises TraceError, with the place in the cell, where one straight line cannot stand for it; so
+    where the two runs differ.
     """
     given = (cell, x, state, captured, x_needs, names)
-    result = _trace(*given)
-    numbers = list(_numbers(result))
-    if captured.random or any(isinstance(number, np.ndarray) for number in numbers):
-        again = _numbers(_trace(*given))
-        if not all(same(a, b) for a, b in zip(numbers, again, strict=True)):
-            raise TraceError(
-                "the cell draws random numbers, and a program would draw them once for all steps: "
-                "draw them before and give them to the cell in xs, or use tg.unroll"
-            )
+    before = random_states(captured)
+    result = trace_once(*given)
+    drawn = [s for *_, s in before] != [s for *_, s in random_states(captured)]
+    change = result.witness.difference(trace_once(*given).witness)
+    if drawn or change is not None:
+        restore(before)
+        raise not_a_function(drawn, change)
     return result
 
 
-def same(a: Any, b: Any) -> bool:
-    """Whether two constants are equal, NaN being equal to itself."""
-    return np.array_equal(a, b, equal_nan=np.asarray(a).dtype.kind in "fc")
+def not_a_function(drawn: bool, change: str | None) -> TraceError:
+    """For a cell that does something else whenever it is called."""
+    if drawn:
+        seen = "" if change is None else f"; in two runs on the same numbers {change}"
+        return TraceError(
+            f"the cell draws random numbers, and a program would draw them once for all steps: "
+            f"draw them before and give them to the cell in xs, or use tg.unroll{seen}"
+        )
+    return TraceError(
+        f"the cell is no function of its arguments: in two runs on the same numbers {change}. A "
+        f"program is written once for all steps: if the cell draws random numbers, draw them "
+        f"before and give them in xs; if it counts, let the count be a part of the state; or use "
+        f"tg.unroll"
+    )
 
 
-def _trace(
+def random_states(captured: Captures) -> list[tuple[Any, Any, bytes]]:
+    """The generators of random numbers that the cell may draw from, each with its state."""
+    generators: list[Any] = list(captured.generators)
+    if "random" in captured.names_read or generators:
+        generators += [np.random.mtrand._rand, random._inst]
+    found = []
+    for generator in generators:
+        if isinstance(generator, random.Random):
+            state: Any = generator.getstate()
+        elif isinstance(generator, np.random.RandomState):
+            state = generator.get_state(legacy=False)
+        else:
+            state = generator.bit_generator.state
+        found.append((generator, state, pickle.dumps(state)))
+    return found
+
+
+def restore(states: list[tuple[Any, Any, bytes]]) -> None:
+    """Let the generators go on as if nothing had been drawn."""
+    for generator, state, _ in states:
+        if isinstance(generator, random.Random):
+            generator.setstate(state)
+        elif isinstance(generator, np.random.RandomState):
+            generator.set_state(state)
+        else:
+            generator.bit_generator.state = state
+
+
+def trace_once(
     cell: Callable[..., Any],
     x: Any,
     state: Any,
@@ -86,31 +158,41 @@ def _trace(
     x_needs: Sequence[bool],
     names: tuple[Sequence[str], Sequence[str]],
 ) -> Trace:
+    """Run the cell once on sample numbers and write it down."""
     result = Trace()
     x_names, state_names = names
-    result.inputs = [Value(p, name) for p, name in zip(parts(x), x_names, strict=True)]
+    samples = map(sample_of, parts(x))
+    result.inputs = [Value(p, name) for p, name in zip(samples, x_names, strict=True)]
     form = form_of(state)
     places = list(zip(parts(form), state_names, strict=True))
-    states = [Value(part, name) for part, name in places if part is not OUTPUT]
-    x_tensors = [Tensor(Traced(v), n) for v, n in zip(result.inputs, x_needs, strict=True)]
-    h_tensors = [Tensor(Traced(v), v.dtype.kind == "f") for v in states]
+    states = [Value(sample_of(part), name) for part, name in places if part is not OUTPUT]
+    x_tensors = [Tensor(handle_of(v, True), n) for v, n in zip(result.inputs, x_needs, strict=True)]
+    h_tensors = [Tensor(handle_of(v, True), v.dtype.kind == "f") for v in states]
     result.parameters = [
-        Value(a._data if type(a) is Tensor else a, name)
+        Value(sample_of(a._data if type(a) is Tensor else a), name)
         for a, name in zip(captured.arrays, captured.names, strict=True)
     ]
-    tensors = [
-        (a, v) for a, v in zip(captured.arrays, result.parameters, strict=True) if type(a) is Tensor
-    ]
+    pairs = list(zip(captured.arrays, result.parameters, strict=True))
+    tensors = [(a, v) for a, v in pairs if type(a) is Tensor]
+    plain = instead_of_plain(pairs)
     frames = LocalNames(result.inputs + states + result.parameters)
-    inside = [Tensor(Traced(value), tensor.requires_grad, tensor.name) for tensor, value in tensors]
-    with substituted([tensor for tensor, _ in tensors], inside), marked(Mark()):
+    inside = [
+        Tensor(handle_of(value, True), tensor.requires_grad, tensor.name)
+        for tensor, value in tensors
+    ]
+    with (
+        substituted([tensor for tensor, _ in tensors], inside),
+        in_place(Captures(cell, watching=True).containers, plain) as instead,
+        marked(Mark()),
+        tracing,
+    ):
         x_nested, h_nested = rebuilt(x, x_tensors), rebuilt(state, h_tensors)
         with frames:
-            new = cell(x_nested, h_nested)
+            new = instead(cell)(x_nested, h_nested)
         state = as_returned(form, new) if has_outputs(form) else state
         known = iter(states)  # an output is like what the cell returns there, and read by nobody
         result.states = [
-            Value(sample_of(returned), name) if part is OUTPUT else next(known)
+            Value(zeros_like(returned), name) if part is OUTPUT else next(known)
             for returned, (part, name) in zip(parts(state), places, strict=True)
         ]
         fresh = iter(h_tensors)
@@ -120,19 +202,45 @@ def _trace(
         ]
         _backward(result, new, state, h_tensors, x_tensors, tensors, frames)
     _describe(ordered([v for v in result.results if v is not None]))
-    by_array = {
-        id(array): value
-        for array, value in zip(captured.arrays, result.parameters, strict=True)
-        if type(array) is np.ndarray
-    }
+    by_array = {id(array): value for array, value in pairs if type(array) is not Tensor}
     _replace_constants(result, by_array)
+    outputs = [
+        *result.results,
+        *result.state_gradients,
+        *result.input_gradients,
+        *result.parameter_gradients,
+    ]
+    given = [*result.inputs, *result.states, *result.parameters]
+    values = ordered([*given, *[v for v in outputs if v is not None]])
+    result.witness = witness_of(values, outputs, result.parameters)
     return result
 
 
-def sample_of(returned: Any) -> Any:
+BOUNDARIES.add(trace_once.__code__)
+
+
+def zeros_like(returned: Any) -> Any:
     """Zeros like what a cell returned."""
     sample = returned._data if isinstance(returned, Tensor) else returned
     return np.zeros(np.shape(sample), sample.dtype)
+
+
+def instead_of_plain(pairs: list[tuple[Any, Value]]) -> dict[int, Any]:
+    """What stands for the plain arrays of a cell while it is traced, by their ids.
+
+    Where the cell computes with them the program does, too. Kinds of arrays with operators of their
+    own are pinned instead: the program is for the numbers that they have.
+    """
+    plain: dict[int, Any] = dict(STANDS_FOR)
+    for array, value in pairs:
+        if type(array) is Tensor:
+            continue
+        if type(array) in (np.ndarray, np.memmap) and array.dtype.kind in "biuf":
+            value.fixed = frozenset((value,))
+            plain[id(array)] = handle_of(value, True)
+        elif not array.dtype.hasobject:  # else its elements are part of the cell's structure
+            value.pinned = True
+    return plain
 
 
 def _backward(
@@ -202,20 +310,6 @@ def _backward(
     result.parameter_gradients = [by_value.get(id(v)) for v in result.parameters]
 
 
-def _numbers(result: Trace) -> Iterator[Any]:
-    """All numbers and arrays that stand in the calls of the way forward as they are."""
-    for value in ordered(result.results):
-        yield from _numbers_in(value.args)
-
-
-def _numbers_in(leaf: Any) -> Iterator[Any]:
-    if isinstance(leaf, float | np.ndarray | np.generic):
-        yield leaf
-    elif isinstance(leaf, tuple | list):
-        for part in leaf:
-            yield from _numbers_in(part)
-
-
 def _describe(values: list[Value]) -> None:
     """Names for values that no variable held: sigmoid_f, tanh_c."""
     for value in values:
@@ -257,7 +351,7 @@ def _replace_constants(result: Trace, by_array: dict[int, Value]) -> None:
 
 
 def _replaced(leaf: Any, by_array: dict[int, Value]) -> Any:
-    if isinstance(leaf, np.ndarray):
+    if type(leaf) is np.ndarray:
         return by_array.get(id(leaf), leaf)
     if isinstance(leaf, tuple | list):
         return type(leaf)([_replaced(part, by_array) for part in leaf])

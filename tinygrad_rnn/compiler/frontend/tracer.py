@@ -9,114 +9,76 @@ from __future__ import annotations
 
 import functools
 import operator
-import os
-import sys
+import weakref
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
-from tinygrad_rnn.compiler.operations import (
-    added_at,
-    astype,
-    cross_entropies,
-    cross_entropy_gradient,
-    filled,
-    placed,
+from tinygrad_rnn.compiler.frontend.forms import (
+    OF_FORM,
+    callable_by_name,
+    fixed_of,
+    is_dynamic,
+    keeps_form,
+    plain_of,
+    without_options,
 )
+from tinygrad_rnn.compiler.frontend.straight import straight
+from tinygrad_rnn.compiler.frontend.values import (
+    PACKAGE,
+    Handle,
+    TraceError,
+    Value,
+    here,
+    is_numpy,
+    mapped,
+    own,
+    pinned,
+    sample_in,
+    user_frame,
+    value_of,
+    values_in,
+)
+from tinygrad_rnn.compiler.frontend.writing import (
+    WRITERS,
+    cast,
+    chosen,
+    mask_or_places,
+    written,
+)
+from tinygrad_rnn.compiler.operations import added_at, astype, filled, placed
 from tinygrad_rnn.engine.tensor import Tensor
 
-PACKAGE = str(Path(__file__).parents[2]) + os.sep
+__all__ = [
+    "PACKAGE",
+    "TraceError",
+    "Traced",
+    "Value",
+    "added_at",
+    "astype",
+    "filled",
+    "mapped",
+    "placed",
+    "record",
+    "user_frame",
+    "values_in",
+]
 
 
-class Value:
-    """One array of the program, and the call that makes it; None for what is given."""
-
-    __slots__ = ("_found", "args", "function", "kwargs", "name", "origin", "sample")
-
-    def __init__(
-        self,
-        sample: Any,
-        name: str = "",
-        function: Callable[..., Any] | None = None,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> None:
-        self.sample = sample
-        self.name = name
-        self.function = function
-        self.args = args
-        self.kwargs = kwargs or {}
-        self.origin: tuple[str, Value] | None = None  # of which function of which value it is made
-        self._found: tuple[Any, Any, list[Value]] | None = None
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return np.shape(self.sample)
-
-    @property
-    def ndim(self) -> int:
-        return np.ndim(self.sample)
-
-    @property
-    def dtype(self) -> Any:
-        return np.asarray(self.sample).dtype
-
-    @property
-    def operands(self) -> list[Value]:
-        """The values among the arguments, also inside lists, tuples and dicts."""
-        found = self._found  # asked for again and again
-        if found is None or found[0] is not self.args or found[1] is not self.kwargs:
-            here = list(values_in((self.args, self.kwargs)))
-            found = self._found = self.args, self.kwargs, here
-        return found[2]
-
-
-def values_in(tree: Any) -> Any:
-    if isinstance(tree, Value):
-        yield tree
-    elif isinstance(tree, tuple | list):
-        for branch in tree:
-            yield from values_in(branch)
-    elif isinstance(tree, dict):
-        yield from values_in(list(tree.values()))
-    elif isinstance(tree, slice):
-        yield from values_in([tree.start, tree.stop, tree.step])
-
-
-def mapped(tree: Any, leaf: Callable[[Any], Any]) -> Any:
-    """The same nesting with `leaf` applied to everything that is no list, tuple or dict."""
-    if isinstance(tree, tuple | list):
-        return type(tree)([mapped(branch, leaf) for branch in tree])
-    if isinstance(tree, dict):
-        return {key: mapped(branch, leaf) for key, branch in tree.items()}
-    return leaf(tree)
-
-
-class TraceError(TypeError):
-    """Raised for a cell that no straight line of NumPy calls can stand for."""
-
-
-def user_frame() -> str:
-    """Where in the user's own code we are: file and line."""
-    frame = sys._getframe(1)
-    numpy = os.path.dirname(np.__file__) + os.sep
-    while frame.f_back is not None and frame.f_code.co_filename.startswith((PACKAGE, numpy)):
-        frame = frame.f_back
-    return f"{os.path.basename(frame.f_code.co_filename)}, line {frame.f_lineno}"
-
-
-class Traced(NDArrayOperatorsMixin):
+class Traced(Handle, NDArrayOperatorsMixin):
     """A handle to a value: every NumPy function of it makes a new value."""
 
-    __slots__ = ("value",)
+    __slots__ = ()
     __array_priority__ = 100
     _records = True  # functions of the table that are not NumPy's ask here, too
 
-    def __init__(self, value: Value) -> None:
+    def __init__(self, value: Value, given: bool = False) -> None:
         self.value = value
+        self.given = given
+        self.views = []
+        self.base = None
 
     # The calls ---------------------------------------------------------------------------
 
@@ -125,17 +87,21 @@ class Traced(NDArrayOperatorsMixin):
             return NotImplemented
         out = kwargs.pop("out", None)
         if method == "at":
-            if ufunc is not np.add or not isinstance(args[0], Traced):
-                raise TraceError(f"np.{ufunc.__name__}.at cannot be compiled ({user_frame()})")
-            args[0].value = record(added_at, args).value
+            target, *rest = args
+            if ufunc is not np.add or not isinstance(target, Traced):
+                raise TraceError(f"np.{ufunc.__name__}.at cannot be compiled{here()}")
+            target.becomes(record(added_at, (target, *rest)).value, None)
             return None
         function = ufunc if method == "__call__" else getattr(ufunc, method)
         result = record(function, args, kwargs)
         if out is not None:  # a += b: the handle goes on to stand for the new value
             (target,) = out
             if not isinstance(target, Traced):
-                raise TraceError(f"out= cannot be compiled ({user_frame()})")
-            target.value = result.value
+                raise TraceError(
+                    f"a value of the step is written into a plain array{here()}, which a program "
+                    f"for all steps does not have: use what the call returns"
+                )
+            target.becomes(cast(result, target.dtype).value, None)
             return target
         return result
 
@@ -144,7 +110,9 @@ class Traced(NDArrayOperatorsMixin):
     ) -> Any:
         if Tensor in types:
             return NotImplemented
-        if hasattr(function, "__wrapped__") and not function.__module__.startswith("numpy"):
+        if function in WRITERS:
+            return WRITERS[function](*args, **kwargs)
+        if hasattr(function, "__wrapped__") and not is_numpy(function):
             # A function of the table: not its name is written down but the NumPy in it.
             args = mapped(args, lambda a: a._data if isinstance(a, Tensor) else a)
             result = straight().get(function, function.__wrapped__)(*args, **kwargs)
@@ -156,11 +124,61 @@ class Traced(NDArrayOperatorsMixin):
             return result
         return record(function, args, kwargs)
 
-    def __getitem__(self, index: Any) -> Traced:
-        return record(operator.getitem, (self, index))  # type: ignore[no-any-return]
+    def __getitem__(self, index: Any) -> Any:
+        return record(operator.getitem, (self, index))
+
+    # Writing ------------------------------------------------------------------------------
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        self.value = record(placed, (self, index, value)).value
+        """The handle goes on to stand for a new value, in which the index has these numbers."""
+        base = value.base if isinstance(value, Traced) else None
+        if base is not None and base[0] is self and base[1] is index:
+            return  # x[i] += v: the view that it was added to has written it already
+        index = mask_or_places(index)
+        if self.value.function in (filled, placed) and not isinstance(index, Traced):
+            self.becomes(record(placed, (self, index, value)).value, index)
+            return
+        if isinstance(index, Traced):
+            chosen(self, index, value)
+            return
+
+        def put(target: Any, numbers: Any) -> None:
+            target[index] = numbers
+
+        written(self, put, value)
+
+    def becomes(self, value: Value, where: Any) -> None:
+        """Stand for another value from now on, as an array does that was written into.
+
+        where: which of its places were written to, as booleans or an index; None for all.
+        """
+        if self.given:
+            raise TraceError(
+                f"the cell writes into an array that it was given or carries{here()}: a program "
+                f"would write once for all steps, so compute a new array, or use tg.unroll"
+            )
+        touched = np.zeros(self.shape, bool)
+        touched[() if where is None else where] = True
+        for reference, function, (args, kwargs) in self.views:
+            view = reference()
+            if view is not None and view.base is not None:
+                seen = function(touched, *args, **kwargs)
+                if np.any(seen):
+                    raise TraceError(
+                        f"the cell writes into an array that another view is looking into{here()}: "
+                        f"write into copies, or build the array with np.where or np.concatenate"
+                    )
+        self.value = value
+        if self.base is not None:
+            whole, index = self.base
+            if index is None:
+                raise TraceError(
+                    f"the cell writes into a reshaped or transposed view of an array{here()}: "
+                    f"write into the array itself, or into a copy"
+                )
+            self.base = None  # it does not stand in its own way
+            whole[index] = self
+            self.base = whole, index
 
     # What is known of it ------------------------------------------------------------------
 
@@ -181,112 +199,180 @@ class Traced(NDArrayOperatorsMixin):
         return int(np.size(self.value.sample))
 
     def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError("len() of unsized object")
         return self.shape[0]
 
     # Methods of arrays, as the functions they are -----------------------------------------
 
     @property
     def T(self) -> Any:
-        return np.transpose(self)
+        return record(np.transpose, (self,))
 
     def astype(self, dtype: Any, copy: bool = True) -> Any:
         return self if dtype == self.dtype else record(astype, (self, np.dtype(dtype)))
 
-    def reshape(self, *shape: Any) -> Any:
-        return record(np.reshape, (self, shape[0] if len(shape) == 1 else shape))
+    def reshape(self, *shape: Any, order: str = "C") -> Any:
+        shape = shape[0] if len(shape) == 1 else shape
+        return record(np.reshape, (self, shape), {} if order == "C" else {"order": order})
 
     def transpose(self, *axes: Any) -> Any:
         return record(np.transpose, (self, axes[0] if len(axes) == 1 else axes or None))
 
-    def swapaxes(self, axis1: int, axis2: int) -> Any:
-        return record(np.swapaxes, (self, axis1, axis2))
-
     def copy(self) -> Any:
-        return Traced(self.value)
+        return handle_of(self.value)
 
-    def sum(self, axis: Any = None, keepdims: bool = False) -> Any:
-        return record(np.sum, (self,), {"axis": axis, "keepdims": keepdims})
-
-    def mean(self, axis: Any = None, keepdims: bool = False) -> Any:
-        return record(np.mean, (self,), {"axis": axis, "keepdims": keepdims})
-
-    def max(self, axis: Any = None, keepdims: bool = False) -> Any:
-        return record(np.max, (self,), {"axis": axis, "keepdims": keepdims})
-
-    def min(self, axis: Any = None, keepdims: bool = False) -> Any:
-        return record(np.min, (self,), {"axis": axis, "keepdims": keepdims})
-
-    def dot(self, other: Any) -> Any:
-        return record(np.dot, (self, other))
+    def view(self) -> Any:
+        return self.reshape(self.shape)
 
     def ravel(self) -> Any:
         return self.reshape(-1)
 
+    def flatten(self) -> Any:
+        return self.reshape(-1).copy()
+
+    def fill(self, value: Any) -> None:
+        self[...] = value
+
+    def __getattr__(self, name: str) -> Any:
+        """Other methods of arrays: NumPy has a function of the same name."""
+        if name in METHODS:
+            return functools.partial(getattr(np, name), self)
+        if name.startswith("_") or not hasattr(np.ndarray, name):
+            raise AttributeError(f"an array has no attribute {name!r}")
+        raise TraceError(
+            f"the cell asks a value of the step for .{name}{here()}, and no NumPy function stands "
+            f"for that in a program: write it in NumPy's functions, or use tg.unroll"
+        )
+
     # What would need its numbers ----------------------------------------------------------
 
-    def _refuse(self, *args: Any, **kwargs: Any) -> Any:
-        raise TraceError(
-            f"the cell's Python code asks for the numbers of an array ({user_frame()}), as an `if` "
-            f"does, so one program cannot serve all steps: write the choice with np.where, or use "
-            f"tg.unroll"
+    def _numbers(self, why: str) -> Any:
+        """The numbers of the sample, for Python; a TraceError, if they differ from step to step."""
+        raise TraceError(why)
+
+    def __bool__(self) -> bool:
+        return bool(
+            self._numbers(
+                f"the cell's Python code decides by the numbers of an array{here()}, as an `if` "
+                f"does, so one program cannot serve all steps: write the choice with np.where, or "
+                f"use tg.unroll"
+            )
         )
 
-    __bool__ = __float__ = __int__ = __index__ = item = tolist = __array__ = _refuse
-
-
-@functools.cache
-def straight() -> dict[Any, Callable[..., Any]]:
-    """Functions that choose by their numbers how to compute, written without a choice."""
-    from tinygrad_rnn.derivatives import functions
-
-    def of_floats(x: Any) -> Any:
-        return x.astype(np.float64) if x.dtype.kind in "iub" else x
-
-    def parts(x: Any) -> tuple[Any, Any, Any]:
-        shift = np.max(x, axis=-1, keepdims=True)
-        e = np.exp(x - shift)
-        return e, np.sum(e, axis=-1, keepdims=True), shift
-
-    def softmax(x: Any) -> Any:
-        e, s, _ = parts(of_floats(x))
-        return e / s
-
-    def log_softmax(x: Any) -> Any:
-        x = of_floats(x)
-        _, s, shift = parts(x)
-        return x - shift - np.log(s)
-
-    def scored(logits: Any, labels: Any) -> Any:
-        logits = of_floats(logits)
-        return record(
-            cross_entropies, (logits, labels, np.ones_like(logits, shape=logits.shape[-1]))
+    def _number(self) -> Any:
+        return self._numbers(
+            f"the cell's Python code makes a Python number of an array{here()}, and in a program "
+            f"it would be the same at all steps: compute with the array itself, or use tg.unroll"
         )
 
-    def losses_at(logits: Any, labels: Any, found: Any) -> Any:
-        functions.label_places(logits, _sample(_value(labels)))  # refuses what does not fit
-        return scored(logits, labels)[0]
+    def __float__(self) -> float:
+        return float(self._number())
 
-    def cross_entropy(logits: Any, labels: Any, found: Any) -> Any:
-        losses = losses_at(logits, labels, found)
-        if losses.size == 1:
-            return np.reshape(losses, ())
-        return np.sum(losses) / losses.size if logits.dtype.itemsize > 2 else np.mean(losses)
+    def __int__(self) -> int:
+        return int(self._number())
 
-    def residual(logits: Any, labels: Any, weight: Any, found: Any) -> Any:
-        losses, e, s = scored(logits, labels)
-        if losses.size == 1:
-            weights = np.reshape(weight, losses.shape)
-        else:
-            weights = np.broadcast_to(weight, losses.shape)
-        return record(cross_entropy_gradient, (e, s, labels, weights))
+    def __index__(self) -> int:
+        return operator.index(self._number()[()])
 
-    return {
-        functions.softmax: softmax,
-        functions.log_softmax: log_softmax,
-        functions.losses_at: losses_at,
-        functions.mean_loss: cross_entropy,
-        functions.residual: residual,
-    }
+    def __round__(self, digits: int | None = None) -> Any:
+        return round(self._number()[()], digits)
+
+    def __hash__(self) -> int:
+        return hash(self._number()[()])
+
+    def __format__(self, spec: str) -> str:
+        return format(self._number()[()], spec)
+
+    def item(self, *place: Any) -> Any:
+        return self._number().item(*place)
+
+    def tolist(self) -> Any:
+        return self._number().tolist()
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        numbers = self._numbers(
+            f"a value of the step is made a plain array{here()}, as np.asarray(x) and table[x] of "
+            f"a plain table do, and in a program it would be the same at all steps: call a NumPy "
+            f"function of it, such as np.take(table, x, axis=0), or use tg.unroll"
+        )
+        return np.array(numbers, dtype)
+
+
+class FixedTraced(Traced):
+    """A handle to what was computed from plain arrays alone, such as a mask that the cell carries.
+
+    The program computes it from the arrays of each run. Where Python code asks for its numbers, it
+    gets them: then the program is good for these numbers only, and the arrays are pinned.
+    """
+
+    __slots__ = ()
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
+        return np.ndarray  # for `isinstance`: it is what the cell has there
+
+    @property
+    def flags(self) -> Any:
+        return self.value.sample.flags
+
+    def _numbers(self, why: str) -> Any:
+        return pinned(self.value)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in METHODS:
+            return functools.partial(getattr(np, name), self)
+        if name.startswith("__array"):
+            raise AttributeError(name)
+        return getattr(pinned(self.value), name)
+
+    def __repr__(self) -> str:
+        return repr(pinned(self.value))
+
+    def __copy__(self) -> Any:
+        return self.copy()
+
+    def __deepcopy__(self, memo: Any) -> Any:
+        return self.copy()
+
+
+METHODS = frozenset(
+    [
+        "sum",
+        "prod",
+        "mean",
+        "var",
+        "std",
+        "max",
+        "min",
+        "cumsum",
+        "cumprod",
+        "trace",
+        "swapaxes",
+        "squeeze",
+        "diagonal",
+        "repeat",
+        "take",
+        "clip",
+        "round",
+        "dot",
+        "argmax",
+        "argmin",
+        "any",
+        "all",
+        "argsort",
+        "nonzero",
+        "compress",
+        "choose",
+        "searchsorted",
+        "conj",
+    ]
+)
+"""Methods of arrays for which NumPy has a function of the same name."""
+
+
+def handle_of(value: Value, given: bool = False) -> Traced:
+    return (Traced if value.fixed is None else FixedTraced)(value, given)
 
 
 CONSTANT_LIKE = {np.ones_like: 1, np.zeros_like: 0, np.empty_like: 0}
@@ -297,31 +383,85 @@ def record(function: Any, args: Any, kwargs: Any = None) -> Any:
     kwargs = {k: v for k, v in (kwargs or {}).items() if v is not np._NoValue}
     if function in CONSTANT_LIKE or function is np.full_like:
         return _constant(function, *args, **kwargs)
-    args, kwargs = mapped((tuple(args), kwargs), _value)
-    sampled_args, sampled_kwargs = mapped((args, kwargs), _sample)
-    result = function(*sampled_args, **sampled_kwargs)
+    parent, index = args[0] if args else None, args[1] if function is operator.getitem else None
+    args, kwargs = mapped((tuple(args), kwargs), value_of)
+    operands = list(values_in((args, kwargs)))
+    fixed = fixed_of(operands)
+    if fixed is None and is_dynamic(function, args):
+        name = getattr(function, "__name__", "")
+        what = "an index of booleans" if function is operator.getitem else f"np.{name}"
+        raise TraceError(
+            f"the shape of what {what} makes depends on the numbers{here()}, and a program has "
+            f"one for all steps: multiply by the mask, choose with np.where, or use tg.unroll"
+        )
+    if fixed is not None and not keeps_form(function, args):
+        args, kwargs = mapped((args, kwargs), plain_of)  # what Python computes, once
+        return function(*args, **kwargs)
+    if fixed is None and any(value.fixed is not None for value in operands):
+        args, kwargs = without_options(function, args, kwargs)
+    if not callable_by_name(function):
+        raise TraceError(
+            f"{getattr(function, '__name__', function)} is no NumPy function{here()}, and a "
+            f"program has NumPy calls alone: write it in NumPy, or use tg.unroll"
+        )
+    sampled_args, sampled_kwargs = mapped((args, kwargs), sample_in)
+    try:
+        result = function(*sampled_args, **sampled_kwargs)
+    except ValueError as problem:
+        if "read-only" not in str(problem):
+            raise
+        raise _writes(function) from None
+    if result is None:
+        raise _writes(function)
+    place = user_frame()
     if isinstance(result, tuple | list) and any(isinstance(r, np.ndarray) for r in result):
-        return type(result)(
-            Traced(
-                Value(part, "", operator.getitem, (Value(result, "", function, args, kwargs), i))
-            )
-            for i, part in enumerate(result)
+        remade = type(result)._make if hasattr(result, "_make") else type(result)
+        whole = made(remade(map(own, result)), function, args, kwargs, fixed, place)
+        return remade(
+            handle_of(made(part, operator.getitem, (whole, i), {}, fixed, place))
+            for i, part in enumerate(whole.sample)
         )
     if not isinstance(result, np.ndarray | np.generic):
-        return result  # a shape, a number of axes: known while tracing
-    if function is np.reshape and args[0].shape == result.shape:
-        return Traced(args[0])
-    return Traced(Value(result, "", function, args, kwargs))
+        if function in OF_FORM:
+            return result  # a shape, a number of axes: known while tracing
+        if fixed is not None:
+            for value in operands:
+                pinned(value)
+            return result
+        if isinstance(result, bool | int | float):
+            raise TraceError(
+                f"np.{function.__name__} makes a Python value of an array{here()}, and in a "
+                f"program it would be the same at all steps: write it with NumPy functions that "
+                f"return arrays, or use tg.unroll"
+            )
+        return result
+    if function is np.reshape and args[0].shape == result.shape and not kwargs:
+        handle = handle_of(args[0])
+    else:
+        handle = handle_of(made(own(result), function, args, kwargs, fixed, place))
+    if isinstance(parent, Traced) and np.may_share_memory(result, parent.value.sample):
+        looks = mapped((args[1:], kwargs), sample_in)
+        parent.views.append((weakref.ref(handle), function, looks))
+        handle.base = parent, index
+        handle.given = parent.given
+    return handle
 
 
-def _value(leaf: Any) -> Any:
-    return leaf.value if isinstance(leaf, Traced) else leaf
+def made(
+    sample: Any, function: Any, args: Any, kwargs: Any, fixed: frozenset[Value] | None, place: Any
+) -> Value:
+    """A value, with what it depends on and where it was computed."""
+    value = Value(sample, "", function, args, kwargs)
+    value.fixed, value.place = fixed, place
+    return value
 
 
-def _sample(leaf: Any) -> Any:
-    if isinstance(leaf, slice):
-        return slice(_sample(leaf.start), _sample(leaf.stop), _sample(leaf.step))
-    return leaf.sample if isinstance(leaf, Value) else leaf
+def _writes(function: Any) -> TraceError:
+    name = getattr(function, "__name__", function)
+    return TraceError(
+        f"{name} writes into its argument{here()}, and a program would not: use a function that "
+        f"returns a new array, or tg.unroll"
+    )
 
 
 def _constant(
@@ -329,7 +469,7 @@ def _constant(
 ) -> Traced:
     fill = CONSTANT_LIKE[function] if function in CONSTANT_LIKE else rest[0]
     if isinstance(fill, Traced):
-        raise TraceError(f"np.full_like with a computed value cannot be compiled ({user_frame()})")
+        raise TraceError(f"np.full_like with a computed value cannot be compiled{here()}")
     shape = like.shape if shape is None else (shape,) if isinstance(shape, int) else tuple(shape)
     args = (shape, fill, np.dtype(dtype or like.dtype))
     return Traced(Value(filled(*args), "", filled, args))

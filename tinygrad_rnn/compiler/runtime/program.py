@@ -12,14 +12,14 @@ from tinygrad_rnn.compiler import backends
 from tinygrad_rnn.compiler.frontend.captures import Captures
 from tinygrad_rnn.compiler.frontend.freeze import frozen
 from tinygrad_rnn.compiler.frontend.request import Sequence
-from tinygrad_rnn.compiler.frontend.trace import trace
+from tinygrad_rnn.compiler.frontend.trace import Trace, trace
+from tinygrad_rnn.compiler.frontend.witness import Witness
 from tinygrad_rnn.compiler.ir import StepGraph
 from tinygrad_rnn.compiler.pipeline import Hook, compiled
 from tinygrad_rnn.compiler.runtime.plan import Plan, planned
 from tinygrad_rnn.compiler.runtime.workspace import Workspace
 from tinygrad_rnn.engine.tensor import Tensor
 from tinygrad_rnn.engine.trees import flatten as parts
-from tinygrad_rnn.recurrent.names import identifier
 from tinygrad_rnn.recurrent.truncation import Windows
 
 LENGTHS = 8
@@ -34,8 +34,15 @@ class Program:
     that are. names: of the parts of the state. added: of which of these the caller need not give a
     gradient, for the outputs do. states: shapes and dtypes. needs: whether they depend on what
     needs one. outputs_last: whether no step reads the last of them. lowered: the program before
-    buffers share memory, from which machine code is made.
+    buffers share memory, from which machine code is made. witness: what was traced; key, runs,
+    warned, owner: see `cache.py`.
     """
+
+    witness: Witness
+    key: Any = None
+    runs: int = 1
+    warned: bool = False
+    owner: weakref.ref[Any] | None = None
 
     def __init__(
         self,
@@ -45,7 +52,9 @@ class Program:
         hook: Hook | None = None,
     ) -> None:
         self.names = sequence.state_names
-        graph = step_graph(sequence, captured)
+        step = trace(*sequence.for_trace(captured))
+        self.witness = step.witness
+        graph = graph_of(sequence, step)
         stages: dict[str, Any] = {}
 
         def look(stage: str, result: Any) -> None:
@@ -134,14 +143,10 @@ class Program:
 
 def step_graph(sequence: Sequence, captured: Captures) -> StepGraph:
     """One step of a sequence, traced."""
-    step = trace(
-        sequence.step_cell,
-        sequence.sample_input(),
-        sequence.sample_state(),
-        captured,
-        [needs(x) for x in sequence.input_parts],
-        (sequence.input_names, [identifier(name) for name in sequence.state_names]),
-    )
+    return graph_of(sequence, trace(*sequence.for_trace(captured)))
+
+
+def graph_of(sequence: Sequence, step: Trace) -> StepGraph:
     return frozen(step, sequence.loss_alone, isinstance(sequence.truncation, Windows))
 
 

@@ -13,7 +13,9 @@ import numpy as np
 from tinygrad_rnn.compiler import backends
 from tinygrad_rnn.compiler.frontend.captures import Captures
 from tinygrad_rnn.compiler.frontend.request import Sequence, prepared
+from tinygrad_rnn.compiler.frontend.trace import is_tracing
 from tinygrad_rnn.compiler.frontend.tracer import TraceError
+from tinygrad_rnn.compiler.runtime.cache import program_for, program_named
 from tinygrad_rnn.compiler.runtime.lanes import schedule
 from tinygrad_rnn.compiler.runtime.plan import Plan
 from tinygrad_rnn.compiler.runtime.program import Program
@@ -24,9 +26,9 @@ from tinygrad_rnn.engine.graph import Array, Leaf, Node
 from tinygrad_rnn.engine.recording import Mark, current_mark
 from tinygrad_rnn.engine.rules import Pullback
 from tinygrad_rnn.engine.substitution import contents_lock, substituted
-from tinygrad_rnn.engine.table import RULES, on_rule_change
+from tinygrad_rnn.engine.table import RULES
 from tinygrad_rnn.engine.tensor import Tensor, tracked, untracked
-from tinygrad_rnn.engine.trees import flatten as parts, flatten_like, unflatten
+from tinygrad_rnn.engine.trees import flatten_like, unflatten
 from tinygrad_rnn.recurrent.state import map_state
 from tinygrad_rnn.recurrent.truncation import Truncation, Windows
 from tinygrad_rnn.recurrent.unroll import unroll
@@ -45,6 +47,7 @@ def scan(
     outputs: str = "all",
     fallback: bool = False,
     backend: str | None = None,
+    verify: bool = False,
 ) -> tuple[Any, Any]:
     """`unroll`, compiled: the same states and gradients from a program written for this cell.
 
@@ -58,18 +61,30 @@ def scan(
     outputs: "all", or "last" for the last state alone: then no array grows with the sequence.
         A loss at every step can be added up in the state.
     fallback: for a cell that cannot be compiled, run `unroll` instead of raising.
+    verify: trace the cell at every call, and compare with the program.
     backend: what runs the program. None or "numpy", whose results are NumPy's to the last bit; or
         "native", machine code by llvmlite: the same up to rounding, and faster.
     Returns the states of all steps stacked, (T, batch, hidden), nested as the cell's state is, or
     None for outputs="last"; and the last state.
-    Raises TraceError, a TypeError, for a cell whose Python code branches on the numbers of an
-    array; ValueError or TypeError, with the shapes, where cell, inputs and state do not fit;
-    ImportError for a back end that is not installed.
+    Raises TraceError, a TypeError, for a cell that cannot be compiled, such as one whose Python
+    code branches on the numbers of an array, draws random numbers or counts its calls; ValueError
+    or TypeError, with the shapes, where cell, inputs and state do not fit; ImportError for a back
+    end that is not installed.
 
     The cell is run once on Tensors and its tape swept once: both are straight lines of NumPy
     calls. Sorted by dependence they are a program of three parts, before, in and after the loop
     over the steps, which `scan_source` shows. In the graph the whole scan is one node. Second
-    derivatives run the steps again with `unroll`.
+    derivatives run the steps again with `unroll`. A scan inside a cell that is being compiled runs
+    unrolled.
+
+    The program is kept for the next call. What the cell reads may change in between: Tensors and
+    arrays it carries, attributes, closures, variables of its module, settings in classes and
+    modules, and the code of its functions are looked at in every call. To find what else it may
+    read, it is traced twice at first and again at the calls 2, 4, 8, 16, ... of its program, and
+    where the traces differ the program is renewed, with a StaleProgramWarning. What can still be
+    missed is a change, between two of these calls, of something that only the running code
+    sees: a file, an environment variable, what an object of an extension module remembers; or a
+    difference that the numbers of the first step do not show. verify=True misses only the latter.
 
     >>> import numpy as np, tinygrad_rnn as tg
     >>> cell = tg.RNNCell(3, 4, rng=0)
@@ -79,6 +94,8 @@ def scan(
     """
     backend = backends.checked(backend)
     with contents_lock:
+        if is_tracing():
+            return unrolled(cell, xs, state, truncation, reset, outputs)
         sequence = prepared(cell, xs, state, truncation, reset)
         if sequence.steps == 0:
             if outputs == "last":
@@ -87,35 +104,14 @@ def scan(
             return empty, sequence.state
         captured = Captures(cell)
         try:
-            program = program_for(sequence, captured, backend)
+            program = program_for(sequence, captured, backend, verify)
         except TraceError:
             if not fallback:
                 raise
-            return unrolled(sequence)
+            return unrolled(cell, xs, state, truncation, reset, outputs)
         plan = program.plan(sequence, checkpoint, budget, block, outputs)
         run = Run(sequence, captured, program, plan)
     return run.outputs()
-
-
-PROGRAMS: dict[Any, Program] = {}
-on_rule_change.append(
-    lambda function, rule: PROGRAMS.clear()
-)  # they were written with the old rules
-KEPT = 64
-"""So many programs are kept; then the oldest goes."""
-
-
-def program_for(sequence: Sequence, captured: Captures, backend: str = "numpy") -> Program:
-    """The program for a cell of this structure and inputs of these shapes; compiled if new."""
-    key = (captured.key, sequence.key, backend)
-    program = PROGRAMS.get(key)
-    if program is None:
-        program = Program(sequence, captured, backend)
-        if len(PROGRAMS) >= KEPT:
-            del PROGRAMS[next(iter(PROGRAMS))]
-        PROGRAMS[key] = program
-    program.complete(sequence)
-    return program
 
 
 def scan_source(
@@ -156,13 +152,23 @@ def scan_source(
     return program.source
 
 
-def unrolled(sequence: Sequence) -> tuple[Any, Any]:
+def unrolled(
+    cell: Any, xs: Any, state: Any, truncation: Any, reset: Any, outputs: str
+) -> tuple[Any, Any]:
     """What `unroll` gives, in the form that `scan` gives."""
+    states, last = unroll(cell, xs, state, truncation, reset)
+    if outputs == "last":
+        return None, last
+    if not states:
+        return map_state(lambda h: Tensor(np.zeros((0, *h.shape), h.dtype)), last), last
+    each = zip(*[flatten_like(last, step) for step in states], strict=True)
+    return unflatten(last, map(np.stack, each)), last
+
+
+def rerun(sequence: Sequence) -> None:
+    """Run the steps of a scan one by one, for whoever watches."""
     xs = sequence.steps_of(iter(sequence.input_parts))
-    states, last = unroll(sequence.cell, xs, sequence.state, sequence.truncation, sequence.reset)
-    stacked = [np.stack(steps) for steps in zip(*map(parts, states), strict=True)]
-    following = iter(stacked)
-    return map_state(lambda _: next(following), last), last
+    unroll(sequence.cell, xs, sequence.state, sequence.truncation, sequence.reset)
 
 
 class Run:

@@ -1,0 +1,134 @@
+"""What a call depends on, and what of it must be known when the program is written."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import numpy as np
+
+from tinygrad_rnn.compiler.frontend.values import (
+    Value,
+    is_numpy,
+    mapped,
+    pinned,
+    sample_in,
+    values_in,
+)
+from tinygrad_rnn.compiler.operations import (
+    added_at,
+    astype,
+    cross_entropies,
+    cross_entropy_gradient,
+    filled,
+    placed,
+)
+from tinygrad_rnn.engine.table import COMPOSED, CONSTANT, RULES
+
+OF_FORM: frozenset[Any] = frozenset(
+    (
+        *(np.shape, np.ndim, np.size, np.iscomplexobj, np.isrealobj, np.result_type, np.can_cast),
+        *(np.common_type, np.shares_memory, np.may_share_memory),
+    )
+)
+"""Functions that ask for shapes and dtypes, and not for numbers."""
+
+DYNAMIC: frozenset[Any] = frozenset(
+    (
+        *(np.nonzero, np.flatnonzero, np.argwhere, np.unique, np.compress, np.extract),
+        *(np.trim_zeros, np.bincount, np.histogram, np.union1d, np.intersect1d, np.setdiff1d),
+        *(np.setxor1d, np.unique_all, np.unique_counts, np.unique_inverse, np.unique_values),
+    )
+)
+"""Functions whose results have a shape that depends on the numbers."""
+
+PLACES: dict[Any, tuple[int, ...]] = {
+    operator.getitem: (0, 1),
+    np.take: (0, 1),
+    np.take_along_axis: (0, 1),
+    np.where: (0, 1, 2),
+    np.choose: (0, 1),
+    np.repeat: (0,),
+    np.delete: (0,),
+    np.insert: (0, 2),
+}
+"""The arguments that may be arrays of the program, for functions whose rule does not say it."""
+
+
+def fixed_of(operands: list[Value]) -> frozenset[Value] | None:
+    """The plain arrays that a call depends on; None, if it depends on anything else."""
+    if not operands:
+        return None
+    found: frozenset[Value] = frozenset()
+    for value in operands:
+        if value.fixed is None:
+            return None
+        found |= value.fixed
+    return found
+
+
+def is_dynamic(function: Any, args: Any) -> bool:
+    """Whether the shape of the result depends on the numbers."""
+    if function is operator.getitem:
+        index = args[1] if isinstance(args[1], tuple) else (args[1],)
+        return any(isinstance(i, Value) and i.ndim and i.dtype == bool for i in index)
+    if function is np.where:
+        return len(args) == 1
+    return function in DYNAMIC
+
+
+def keeps_form(function: Any, args: Any) -> bool:
+    """Whether a call on plain arrays can wait for the program: its result is one array, of a shape
+    that does not depend on the numbers."""
+    if is_dynamic(function, args):
+        return False
+    if function is operator.getitem or isinstance(function, np.ufunc) or function is astype:
+        return True
+    if isinstance(getattr(function, "__self__", None), np.ufunc):
+        return function.__name__ in ("reduce", "accumulate", "outer")
+    places = PLACES.get(function)
+    if places is None:
+        places = (0,) if function in RULES or function in COMPOSED or function in CONSTANT else ()
+    return bool(places) and not any(
+        any(values_in(argument)) for n, argument in enumerate(args) if n not in places
+    )
+
+
+def without_options(function: Any, args: Any, kwargs: Any) -> Any:
+    """The arguments of a call with numbers for fixed values that are no arrays for it: an axis, a
+    number of places. They must be known while tracing."""
+    rule = RULES.get(function)
+    places: Any = PLACES.get(function)
+    if places is None and rule is not None and not isinstance(function, np.ufunc):
+        places = tuple(n for n, (_, pullback) in enumerate(rule.arguments) if pullback)
+    if places is None:
+        return args, kwargs
+    kept = [a if n in places else mapped(a, plain_of) for n, a in enumerate(args)]
+    if function is operator.getitem:  # an integer is an index known while tracing
+        kept[1] = mapped(kept[1], lambda i: plain_of(i) if np.ndim(sample_in(i)) == 0 else i)
+    return tuple(kept), mapped(kwargs, plain_of)
+
+
+def plain_of(leaf: Any) -> Any:
+    """The numbers of a fixed value."""
+    if isinstance(leaf, Value) and leaf.fixed is not None:
+        return pinned(leaf)[()]
+    return leaf
+
+
+def callable_by_name(function: Any) -> bool:
+    """Whether a program can call it as np.tanh, np.linalg.norm or np.add.reduce."""
+    if function in OURS:
+        return True
+    owner = getattr(function, "__self__", None)
+    if isinstance(owner, np.ufunc):
+        return getattr(np, owner.__name__, None) is owner
+    if isinstance(function, np.ufunc):
+        return getattr(np, function.__name__, None) is function
+    return is_numpy(function)
+
+
+OURS = frozenset(
+    (operator.getitem, astype, placed, added_at, filled, cross_entropies, cross_entropy_gradient)
+)
+"""Functions that are not NumPy's, which a program has other words for."""

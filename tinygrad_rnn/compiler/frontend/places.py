@@ -1,0 +1,102 @@
+"""Other things in the places where a cell holds its arrays, for as long as it is traced.
+
+A Tensor is told to hold another array; a plain array cannot be. So the variables, attributes,
+lists and dicts that refer to it refer to something else meanwhile. Whoever does this holds
+`looking`, and leaves everything as it was.
+"""
+
+from __future__ import annotations
+
+import functools
+import types
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from tinygrad_rnn.compiler.frontend.captures import contents
+from tinygrad_rnn.compiler.frontend.code_names import slots_of, variables_in
+
+
+@contextmanager
+def in_place(containers: Sequence[Any], new: dict[int, Any]) -> Iterator[Callable[[Any], Any]]:
+    """Let the containers hold other things: `new` says which, by the id of the old ones.
+
+    Yields the function that says what stands for a thing, itself if nothing does. Tuples and
+    partials cannot be changed: what holds them holds changed copies.
+    """
+    instead = Instead(new)
+    undo: list[tuple[Any, Any, Any, Any]] = []
+    try:
+        for container in containers:
+            for put, key, thing in places_of(container):
+                other = instead(thing)
+                if other is not thing:
+                    undo.append((put, key, thing, other))
+                    put(key, other)
+        yield instead
+    finally:
+        for put, key, thing, _ in reversed(undo):
+            put(key, thing)
+
+
+class Instead:
+    """What stands for a thing: by its id, or a copy of it that holds other things."""
+
+    def __init__(self, new: dict[int, Any]) -> None:
+        self.known = dict(new)
+
+    def __call__(self, thing: Any) -> Any:
+        key = id(thing)
+        if key not in self.known:
+            self.known[key] = self._copied(thing)
+        return self.known[key]
+
+    def _copied(self, thing: Any) -> Any:
+        if isinstance(thing, tuple):
+            parts = list(map(self, thing))
+            if any(a is not b for a, b in zip(parts, thing, strict=True)):
+                return type(thing)(*parts) if hasattr(thing, "_fields") else type(thing)(parts)
+        elif type(thing) is functools.partial:
+            before = (thing.func, *thing.args, *thing.keywords.values())
+            if any(self(part) is not part for part in before):
+                options = {key: self(part) for key, part in thing.keywords.items()}
+                return functools.partial(self(thing.func), *map(self, thing.args), **options)
+        elif type(thing) is types.MethodType and isinstance(thing.__self__, tuple):
+            return types.MethodType(thing.__func__, self(thing.__self__))
+        return thing
+
+
+def places_of(container: Any) -> Iterator[tuple[Callable[[Any, Any], Any], Any, Any]]:
+    """Where a container holds things: how to put another one there, and what is there now."""
+    kind = type(container)
+    if kind is types.FunctionType:
+        for cell in container.__closure__ or ():
+            yield functools.partial(setattr, cell), "cell_contents", contents(cell)
+        known = container.__globals__
+        for name in variables_in(container.__code__):
+            if name in known:
+                yield known.__setitem__, name, known[name]
+        if container.__defaults__:
+            yield functools.partial(setattr, container), "__defaults__", container.__defaults__
+    elif isinstance(container, dict):
+        yield from each(functools.partial(dict.__setitem__, container), list(container.items()))
+    elif isinstance(container, list):
+        yield from each(functools.partial(list.__setitem__, container), enumerate(list(container)))
+    elif isinstance(container, type):
+        put = functools.partial(type.__setattr__, container)
+        yield from each(put, [(k, v) for k, v in vars(container).items() if not k.startswith("__")])
+    elif hasattr(container, "__setitem__") and hasattr(container, "rotate"):  # a deque
+        yield from each(container.__setitem__, enumerate(list(container)))
+    elif not isinstance(container, tuple | set | frozenset | functools.partial):
+        attributes = getattr(container, "__dict__", None)
+        if isinstance(attributes, dict):
+            yield from each(attributes.__setitem__, list(attributes.items()))
+        put = functools.partial(object.__setattr__, container)
+        for name in slots_of(kind):  # type: ignore[arg-type]
+            if hasattr(container, name):
+                yield put, name, getattr(container, name)
+
+
+def each(put: Callable[[Any, Any], Any], items: Any) -> Iterator[Any]:
+    for key, thing in items:
+        yield put, key, thing

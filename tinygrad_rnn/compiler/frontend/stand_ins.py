@@ -1,0 +1,48 @@
+"""What a cell finds in place of NumPy while it is traced: functions that make plain arrays of other
+things, which must not make plain arrays of traced ones."""
+
+from __future__ import annotations
+
+import types
+from typing import Any
+
+import numpy as np
+
+from tinygrad_rnn.compiler.frontend.tracer import Traced, handle_of, made
+from tinygrad_rnn.compiler.frontend.values import own, user_frame
+from tinygrad_rnn.engine.tensor import Tensor
+
+
+def _eye(*args: Any, **kwargs: Any) -> Any:
+    """np.eye, whose rows an index of the step can pick."""
+    array = own(np.eye(*args, **kwargs))
+    return handle_of(made(array, np.eye, args, kwargs, frozenset(), user_frame()))
+
+
+def _as_array(function: Any) -> Any:
+    """np.asarray and its like, which do not ask their argument what to do."""
+
+    def convert(a: Any, dtype: Any = None, **options: Any) -> Any:
+        inside = a._data if type(a) is Tensor and not a.requires_grad else a
+        if not isinstance(inside, Traced):
+            return function(a, dtype, **options)
+        return inside.copy() if dtype is None else inside.astype(dtype)
+
+    return convert
+
+
+class TracedNumPy(types.ModuleType):
+    """What a cell calls `np` while it is traced: NumPy, but for functions that make arrays of
+    other things, which must not make plain ones of traced ones."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(np, name)
+
+
+INSTEAD = {np.eye: _eye, np.identity: lambda n, dtype=None: _eye(n, dtype=dtype or float)} | {
+    f: _as_array(f) for f in (np.array, np.asarray, np.asanyarray, np.ascontiguousarray)
+}
+_numpy = TracedNumPy("numpy")
+_numpy.__dict__.update({function.__name__: other for function, other in INSTEAD.items()})
+STANDS_FOR = {id(np): _numpy} | {id(function): other for function, other in INSTEAD.items()}
+"""What stands for NumPy, and for functions of it, in the places where a cell holds them."""

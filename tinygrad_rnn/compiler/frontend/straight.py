@@ -1,0 +1,69 @@
+"""Functions of the table that choose by their numbers how to compute, written without a choice."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tinygrad_rnn.compiler.frontend.values import sample_in, value_of
+from tinygrad_rnn.compiler.operations import cross_entropies, cross_entropy_gradient
+from tinygrad_rnn.derivatives import functions
+
+
+@functools.cache
+def straight() -> dict[Any, Callable[..., Any]]:
+    """By function, what is traced in its place."""
+
+    def call(handle: Any, function: Any, *args: Any) -> Any:
+        return handle.__array_function__(function, (), args, {})
+
+    def of_floats(x: Any) -> Any:
+        return x.astype(np.float64) if x.dtype.kind in "iub" else x
+
+    def parts(x: Any) -> tuple[Any, Any, Any]:
+        shift = np.max(x, axis=-1, keepdims=True)
+        e = np.exp(x - shift)
+        return e, np.sum(e, axis=-1, keepdims=True), shift
+
+    def softmax(x: Any) -> Any:
+        e, s, _ = parts(of_floats(x))
+        return e / s
+
+    def log_softmax(x: Any) -> Any:
+        x = of_floats(x)
+        _, s, shift = parts(x)
+        return x - shift - np.log(s)
+
+    def scored(logits: Any, labels: Any) -> Any:
+        logits = of_floats(logits)
+        ones = np.ones_like(logits, shape=logits.shape[-1])
+        return call(logits, cross_entropies, logits, labels, ones)
+
+    def losses_at(logits: Any, labels: Any, found: Any) -> Any:
+        functions.label_places(logits, sample_in(value_of(labels)))  # refuses what does not fit
+        return scored(logits, labels)[0]
+
+    def cross_entropy(logits: Any, labels: Any, found: Any) -> Any:
+        losses = losses_at(logits, labels, found)
+        if losses.size == 1:
+            return np.reshape(losses, ())
+        return np.sum(losses) / losses.size if logits.dtype.itemsize > 2 else np.mean(losses)
+
+    def residual(logits: Any, labels: Any, weight: Any, found: Any) -> Any:
+        losses, e, s = scored(logits, labels)
+        if losses.size == 1:
+            weights = np.reshape(weight, losses.shape)
+        else:
+            weights = np.broadcast_to(weight, losses.shape)
+        return call(e, cross_entropy_gradient, e, s, labels, weights)
+
+    return {
+        functions.softmax: softmax,
+        functions.log_softmax: log_softmax,
+        functions.losses_at: losses_at,
+        functions.mean_loss: cross_entropy,
+        functions.residual: residual,
+    }

@@ -1,0 +1,181 @@
+"""The values of a program, each with the call that makes it, and the handles that stand for them
+while a cell is traced."""
+
+from __future__ import annotations
+
+import operator
+import os
+import sys
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+PACKAGE = str(Path(__file__).parents[2]) + os.sep
+NUMPY = os.path.dirname(np.__file__) + os.sep
+
+
+class Value:
+    """One array of the program, and the call that makes it; None for what is given."""
+
+    __slots__ = (
+        *("_found", "args", "fixed", "function", "kwargs", "name", "origin", "pinned", "place"),
+        "sample",
+    )
+
+    def __init__(
+        self,
+        sample: Any,
+        name: str = "",
+        function: Callable[..., Any] | None = None,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> None:
+        self.sample = sample
+        self.name = name
+        self.function = function
+        self.args = args
+        self.kwargs = kwargs or {}
+        self.origin: tuple[str, Value] | None = None  # of which function of which value it is made
+        self._found: tuple[Any, Any, list[Value]] | None = None
+        self.fixed: frozenset[Value] | None = None  # see `FixedTraced`
+        self.pinned = False
+        self.place: str | None = None  # the line of the cell that made the call
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return np.shape(self.sample)
+
+    @property
+    def ndim(self) -> int:
+        return np.ndim(self.sample)
+
+    @property
+    def dtype(self) -> Any:
+        return np.asarray(self.sample).dtype
+
+    @property
+    def operands(self) -> list[Value]:
+        """The values among the arguments, also inside lists, tuples and dicts."""
+        found = self._found  # asked for again and again
+        if found is None or found[0] is not self.args or found[1] is not self.kwargs:
+            here = list(values_in((self.args, self.kwargs)))
+            found = self._found = self.args, self.kwargs, here
+        return found[2]
+
+
+def values_in(tree: Any) -> Any:
+    if isinstance(tree, Value):
+        yield tree
+    elif isinstance(tree, tuple | list):
+        for branch in tree:
+            yield from values_in(branch)
+    elif isinstance(tree, dict):
+        yield from values_in(list(tree.values()))
+    elif isinstance(tree, slice):
+        yield from values_in([tree.start, tree.stop, tree.step])
+
+
+def mapped(tree: Any, leaf: Callable[[Any], Any]) -> Any:
+    """The same nesting with `leaf` applied to everything that is no list, tuple or dict."""
+    if isinstance(tree, tuple | list):
+        return type(tree)([mapped(branch, leaf) for branch in tree])
+    if isinstance(tree, dict):
+        return {key: mapped(branch, leaf) for key, branch in tree.items()}
+    return leaf(tree)
+
+
+class Handle:
+    """What stands for a value while a cell is traced.
+
+    given: whether it is an argument of the cell, or something that the cell carries, into which
+    nothing may be written. views: handles that look into this one's array, each with the call that
+    made it; base: the handle that this one looks into, and the index.
+    """
+
+    __slots__ = ("__weakref__", "base", "given", "value", "views")
+
+    value: Value
+    given: bool
+    views: list[tuple[weakref.ref[Handle], Any, Any]]
+    base: tuple[Any, Any] | None
+
+
+def value_of(leaf: Any) -> Any:
+    """What a handle stands for; a slice is known while tracing, or refused."""
+    if issubclass(type(leaf), Handle):
+        return leaf.value
+    if isinstance(leaf, slice):
+        return slice(*(p and operator.index(p) for p in _parts(leaf)))
+    return leaf
+
+
+def _parts(leaf: slice) -> tuple[Any, ...]:
+    return leaf.start, leaf.stop, leaf.step
+
+
+def sample_in(leaf: Any) -> Any:
+    """The numbers that a value of the arguments has in the sample."""
+    if isinstance(leaf, slice):
+        return slice(*map(sample_in, _parts(leaf)))
+    return leaf.sample if isinstance(leaf, Value) else leaf
+
+
+def own(result: Any) -> Any:
+    """A sample that nobody writes into. Its numbers lie one after another, as in the buffers of the
+    program, whatever the memory of the arguments was; so do those of what is a view into it."""
+    if isinstance(result, np.ndarray):
+        result = result.view() if result.base is not None else np.asarray(result, order="C").view()
+        result.flags.writeable = False
+    return result
+
+
+def sample_of(array: Any) -> Any:
+    """A sample for what the cell is given or carries; the array itself is never written into."""
+    if isinstance(array, np.ndarray):
+        array = np.asarray(array, order="C").view(np.ndarray)
+        array.flags.writeable = False
+    return array
+
+
+def pinned(value: Value) -> Any:
+    """The numbers of a fixed value, a copy; the arrays that they come from must keep theirs."""
+    for source in value.fixed or ():
+        source.pinned = True
+    return np.array(value.sample)
+
+
+def is_numpy(function: Any) -> bool:
+    return (getattr(function, "__module__", None) or "").partition(".")[0] == "numpy"
+
+
+# Refusals ---------------------------------------------------------------------------------------
+
+
+class TraceError(TypeError):
+    """A cell that cannot be compiled: no straight line of NumPy calls can stand for it.
+
+    The sentence says where and why. `tg.scan(..., fallback=True)` runs such a cell with `unroll`.
+    """
+
+
+BOUNDARIES: set[Any] = set()
+"""The code that runs a cell to trace it: whoever called that is not the cell."""
+
+
+def user_frame() -> str | None:
+    """Where in the cell's own code we are: file and line; None in the sweep of the engine."""
+    frame: Any = sys._getframe(1)
+    while frame is not None and frame.f_code not in BOUNDARIES:
+        if not frame.f_code.co_filename.startswith((PACKAGE, NUMPY)):
+            return f"{os.path.basename(frame.f_code.co_filename)}, line {frame.f_lineno}"
+        frame = frame.f_back
+    return None
+
+
+def here() -> str:
+    """The same in brackets, to stand in a sentence."""
+    place = user_frame()
+    return f" ({place})" if place else ""

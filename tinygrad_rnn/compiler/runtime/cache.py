@@ -1,0 +1,209 @@
+"""The programs made so far: found by what cell and arguments are, and renewed when they are stale.
+
+The key says all that is known of the cell and of the arguments. What a walk over the cell cannot
+see, such as a file that it reads, is found by tracing it again: at the calls 2, 4, 8, 16, ... of a
+program, or at every call if that is asked for.
+"""
+
+from __future__ import annotations
+
+import types
+import warnings
+import weakref
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from tinygrad_rnn.compiler.frontend.captures import Captures
+from tinygrad_rnn.compiler.frontend.code_names import NAMES
+from tinygrad_rnn.compiler.frontend.request import Sequence
+from tinygrad_rnn.compiler.frontend.trace import trace_once
+from tinygrad_rnn.compiler.frontend.tracer import TraceError
+from tinygrad_rnn.compiler.runtime.program import Program
+from tinygrad_rnn.engine.recording import no_grad
+from tinygrad_rnn.engine.table import RULES, on_rule_change
+from tinygrad_rnn.recurrent.unroll import unroll
+
+
+class StaleProgramWarning(UserWarning):
+    """A cell was found to compute something else than its program; the program was renewed."""
+
+
+PROGRAMS: dict[Any, list[Program]] = {}
+"""By the key of cell and arguments; several, where a program is good for certain numbers only."""
+
+KEPT = 64
+"""So many keys are kept; then the oldest goes."""
+
+VARIANTS = 8
+"""So many programs are kept for one key."""
+
+ON_CLEAR: list[Callable[[], None]] = [PROGRAMS.clear, NAMES.clear]
+"""What forgets the programs: called when all are to go."""
+
+
+def clear_programs() -> None:
+    """Free all compiled programs and their buffers; the next call of each cell compiles it anew.
+
+    The buffers of a program also go when the cell that it was last run for is gone.
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> states, last = tg.scan(tg.RNNCell(3, 4, rng=0), np.ones((5, 2, 3)))
+    >>> tg.clear_programs()
+    """
+    for forget in ON_CLEAR:
+        forget()
+
+
+def program_for(
+    sequence: Sequence, captured: Captures, backend: str = "numpy", verify: bool = False
+) -> Program:
+    """The program for a cell of this structure and inputs of these shapes; compiled if new.
+
+    verify: trace the cell again, whatever the number of the call.
+    """
+    key = (captured.key, sequence.key, backend)
+    for program in PROGRAMS.get(key, ()):
+        if not program.witness.pinned or program.witness.holds_for(captured.arrays):
+            program = up_to_date(program, sequence, captured, verify)
+            break
+    else:
+        program = compiled(sequence, captured, backend)
+        keep(program, (captured.key, sequence.key, backend))
+    tie(program, captured)
+    program.complete(sequence)
+    return program
+
+
+def program_named(sequence: Sequence, captured: Captures, backend: str) -> Program:
+    """The program to be looked at, with the names that this cell has."""
+    program = program_for(sequence, captured, backend)
+    if program.witness.names != tuple(captured.names):
+        program = compiled(sequence, captured, backend)
+    return program
+
+
+def still_serves(program: Program, sequence: Sequence, captured: Captures) -> bool:
+    """Whether a program found before is right for the same sequence and cell; asked once a run."""
+    if program.witness.pinned and not program.witness.holds_for(captured.arrays):
+        return False
+    return up_to_date(program, sequence, captured) is program
+
+
+def keep(program: Program, key: Any) -> None:
+    if key not in PROGRAMS and len(PROGRAMS) >= KEPT:
+        del PROGRAMS[next(iter(PROGRAMS))]
+    program.key = key
+    PROGRAMS[key] = [program, *PROGRAMS.get(key, ())][:VARIANTS]
+
+
+def compiled(sequence: Sequence, captured: Captures, backend: str = "numpy") -> Program:
+    """A new program. Whatever goes wrong within the compiler is a TraceError: the cell itself is
+    not at fault if it runs."""
+    try:
+        before = captured.key
+        program = Program(sequence, captured, backend)
+        captured.walk()
+        if captured.key != before:  # it has made something at its first call, to keep it
+            before = captured.key
+            program = Program(sequence, captured, backend)
+            captured.walk()
+            if captured.key != before:
+                raise TraceError(
+                    f"the cell changes what it carries whenever it is called"
+                    f"{changed_name(before, captured.key)}, and a program would not: let what "
+                    f"changes be a part of the state, or use tg.unroll"
+                )
+        return program
+    except TraceError:
+        raise
+    except Exception as problem:
+        if not runs(sequence):
+            raise
+        raise TraceError(
+            f"the cell cannot be compiled, for the compiler fails at it with "
+            f"{type(problem).__name__}: {problem}; use tg.unroll"
+        ) from problem
+
+
+def changed_name(before: tuple[Any, ...], after: tuple[Any, ...]) -> str:
+    """Under which name a cell carries what is different, in brackets."""
+    for n, (old, new) in enumerate(zip(before, after, strict=False)):
+        if old != new:
+            names = (part for part in reversed(before[:n]) if isinstance(part, str))
+            return next((f" ({name})" for name in names if name.isidentifier()), "")
+    return ""
+
+
+def runs(sequence: Sequence) -> bool:
+    """Whether the cell makes one step without the compiler."""
+    try:
+        with no_grad():
+            unroll(sequence.step_cell, [sequence.sample_input()], sequence.state)
+    except Exception:
+        return False
+    return True
+
+
+def up_to_date(
+    program: Program, sequence: Sequence, captured: Captures, verify: bool = False
+) -> Program:
+    """The program itself while the cell does what it says; else a new one, with a warning.
+
+    Called once for every run.
+    """
+    program.runs += 1
+    if program.runs & (program.runs - 1) and not verify:
+        return program
+    found = trace_once(*sequence.for_trace(captured)).witness
+    change = program.witness.difference(found)
+    if change is None:
+        return program
+    *_, backend = program.key
+    fresh = compiled(sequence, captured, backend)
+    if not program.warned:
+        warnings.warn(
+            f"{sequence.name()} computes something else than when it was compiled, and nothing "
+            f"that could be watched has changed: {change}. It has been compiled anew; the runs "
+            f"before this one may have used the old program. Hold what changes as an attribute of "
+            f"the cell or a variable that it reads, give it in xs, or use verify=True",
+            StaleProgramWarning,
+            stacklevel=4,
+        )
+    fresh.warned = True
+    programs = PROGRAMS.get(program.key, [])
+    if program in programs:
+        programs.remove(program)
+    keep(fresh, (captured.key, sequence.key, backend))
+    return fresh
+
+
+def tie(program: Program, captured: Captures) -> None:
+    """Let the buffers of a program go when what it was last run for is gone."""
+    owner: Any = captured.arrays[0] if captured.arrays else captured.cell
+    if isinstance(owner, types.MethodType):
+        owner = owner.__self__
+    if program.owner is None or program.owner() is not owner:
+        try:
+            program.owner = weakref.ref(owner, partial(release, weakref.ref(program)))
+        except TypeError:
+            program.owner = None
+
+
+def release(program: weakref.ref[Program], owner: Any) -> None:
+    kept = program()
+    if kept is not None and kept.owner is owner:
+        kept.spaces.clear()
+
+
+ENTERED: set[Any] = set(RULES)
+
+
+def forget_old_rules(function: Any, rule: Any) -> None:
+    """Programs are written with the rules that there were. A new function is in none of them."""
+    if function in ENTERED:
+        clear_programs()
+    ENTERED.add(function)
+
+
+on_rule_change.append(forget_old_rules)
