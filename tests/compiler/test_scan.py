@@ -401,8 +401,9 @@ def test_wrong_shapes() -> None:
 
 def test_one_dtype() -> None:
     cell = tg.RNNCell(D, H, rng=0, dtype=np.float32)
-    with pytest.raises(TraceError, match=r"float32 and returned one of float64.*astype"):
-        tg.scan(cell, np.ones((T, B, D)))
+    for run in (tg.unroll, tg.scan):
+        with pytest.raises(TypeError, match=r"float32 and returned one of float64.*astype"):
+            run(cell, np.ones((T, B, D)))
 
 
 def test_no_steps() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 import operator
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -95,6 +96,7 @@ class Run:
         self, cell: Any, xs: Any, state: Any, reset: Any, link: Callable[[Any, Any], Any] = link
     ) -> None:
         self.cell, self.link = cell, link
+        xs = of_numbers(xs)
         self.mark, self.marks = current_mark(), marks(0, length(xs))
         self.inputs = inputs_of(cell, xs, self.marks)
         self.state = initial_state(cell, state, self.inputs)
@@ -176,6 +178,12 @@ def length(xs: Any) -> int:
     """The number of steps; TypeError if it is no sequence."""
     if isinstance(xs, dict):
         return length_of_each(xs)
+    if isinstance(xs, tuple):
+        raise TypeError(
+            f"xs is a tuple of {len(xs)}, which may be meant as steps or as parts of each step: "
+            f"give the steps as a list or an array; where a step takes several things, xs is a "
+            f"dict of sequences"
+        )
     if not is_list(xs) and np.ndim(xs) == 0:
         raise TypeError(
             f"xs is the sequence of inputs, of shape (T, batch, input), but a single "
@@ -228,7 +236,28 @@ def inputs_of(cell: Any, xs: Any, marks: list[Mark | None]) -> list[Any]:
         set_mark(before)
     for t, x in enumerate(inputs if is_list(xs) else inputs[:1]):
         check_width(cell, x, t)
+        check_rows_of_step(inputs[0], x, t)
     return inputs
+
+
+def check_rows_of_step(first: Any, x: Any, t: int) -> None:
+    """ValueError for a step of a single row among steps of several: it would be used for all."""
+    if type(x) is not Tensor or type(first) is not Tensor:
+        return
+    before, shape = first.shape, x.shape
+    if len(shape) > 1 and shape != before and shape == (1, *before[1:]):
+        raise ValueError(
+            f"the inputs of all steps are for one batch: that of step 0 has the shape {before}, "
+            f"but that of step {t} has the shape {shape}, and its one row would be used for all"
+        )
+
+
+def of_numbers(xs: Any) -> Any:
+    """Nested lists of numbers as the array that they are; anything else as it is."""
+    nested = type(xs) is list and xs and isinstance(xs[0], list)
+    if nested and all(isinstance(part, numbers.Number) for part in flatten(xs[0])):
+        return np.asarray(xs)
+    return xs
 
 
 def at_step(xs: Any, t: int) -> Any:
@@ -274,7 +303,11 @@ def initial_state(cell: Any, state: Any, inputs: list[Any]) -> Any:
             )
         if not inputs:
             raise ValueError("a sequence of no steps has no batch size: give the initial state")
+        if not flatten(inputs[0]):
+            raise TypeError("steps without an input have no batch size: give the initial state")
         state = make(len(flatten(inputs[0])[0]))
+    else:
+        check_parts(cell, state)
     if type(state) is not Tensor:
         state = map_state(tensor, state)
     if current_mark() is not None:
@@ -282,12 +315,29 @@ def initial_state(cell: Any, state: Any, inputs: list[Any]) -> Any:
     return state
 
 
+def check_parts(cell: Any, state: Any) -> None:
+    """TypeError if the cell says of which parts its state is, and this one has others."""
+    named = getattr(cell, "state_names", None)
+    if named is None:
+        return
+    wanted, given = flatten(named), flatten(form_of(state))
+    if len(wanted) != len(given):
+        shapes = [np.shape(part) for part in given]
+        had = f"one array of shape {shapes[0]}" if len(given) == 1 else f"{len(given)} arrays"
+        raise TypeError(
+            f"the state of {type(cell).__name__} has {len(wanted)} parts "
+            f"({', '.join(map(str, wanted))}), as initial_state(batch_size) gives them, but "
+            f"{had} was given"
+        )
+
+
 def restarts_of(reset: Any, inputs: list[Any]) -> Any:
     """Which sequences begin anew before which step, as an array of booleans."""
     if reset is None:
         return None
     rows = np.asarray(reset)
-    batch = np.shape(flatten(inputs[0])[0])[:1] if inputs else ()
+    parts = flatten(inputs[0]) if inputs else []
+    batch = np.shape(parts[0])[:1] if parts else rows.shape[1:2]
     if rows.dtype != bool or rows.shape not in [(len(inputs),), (len(inputs), *batch)]:
         raise ValueError(
             f"reset says for every step and sequence whether it begins anew: booleans of shape "
@@ -305,6 +355,24 @@ def compare(entered: Any, state: Any, t: int) -> None:
             f"{returned}; they must be equal, so the initial state must have the shape {returned}, "
             f"or the cell is wrong"
         )
+    check_dtypes(entered, state)
+
+
+def check_dtypes(entered: Any, state: Any) -> None:
+    """TypeError if a part of a state changes its dtype from one step to the next.
+
+    Values follow NumPy's promotion: float32 and float64 make float64. A state that went on in
+    another dtype than the one it began with would not be what was asked for.
+    """
+    for before, after in zip(flatten(entered), flatten_like(entered, state), strict=True):
+        old, new = getattr(before, "dtype", None), getattr(after, "dtype", None)
+        if old is None or new is None or old == new:  # a Python number takes any dtype
+            continue
+        if old.newbyteorder("=") != new.newbyteorder("="):
+            raise TypeError(
+                f"the cell was given a state of {old} and returned one of {new}: let inputs, "
+                f"parameters and initial state have one dtype, for example by xs.astype(...)"
+            )
 
 
 def shapes(state: Any) -> Any:

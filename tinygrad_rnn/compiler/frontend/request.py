@@ -16,7 +16,14 @@ from tinygrad_rnn.recurrent.names import by_place, identifier, names_of, without
 from tinygrad_rnn.recurrent.randomized import Randomized
 from tinygrad_rnn.recurrent.state import check_rows, form_of, map_state, zero_rows
 from tinygrad_rnn.recurrent.truncation import Full, Links, Truncation, Windows
-from tinygrad_rnn.recurrent.unroll import checked, initial_state, length_of_each, restarts_of
+from tinygrad_rnn.recurrent.unroll import (
+    check_parts,
+    checked,
+    initial_state,
+    length,
+    length_of_each,
+    restarts_of,
+)
 
 
 class Sequence:
@@ -74,6 +81,7 @@ class Sequence:
 
     def for_trace(self, captured: Captures) -> tuple[Any, ...]:
         """The arguments of `trace` for the cell of the program."""
+        check_parts(self.cell, self.state)
         needs = [type(x) is Tensor and x.requires_grad for x in self.input_parts]
         names = self.input_names, [identifier(name) for name in self.state_names]
         samples = self.sample_input(), self.sample_state()
@@ -82,6 +90,8 @@ class Sequence:
     def steps_of(self, inputs: Iterator[Any]) -> Any:
         """These arrays of all steps, in the form in which `unroll` takes them."""
         nested = unflatten(self.xs, inputs)
+        if nested is None:
+            return [None] * self.steps
         if not isinstance(nested, tuple | list):
             return nested
         return [unflatten(nested, (part[t] for part in parts(nested))) for t in range(self.steps)]
@@ -118,21 +128,36 @@ def prepared(
     sequence.cell = sequence.step_cell = cell
     sequence.truncation = sequence.repeatable = FULL if truncation is None else checked(truncation)
     sequence.reset = reset
-    sequence.xs = xs = stacked(xs)
+    if isinstance(xs, tuple):
+        length(xs)  # says what is wrong
+    if type(xs) is list and xs and xs[0] is None:  # steps without an input
+        sequence.steps = len(xs)
+        refuse_inputs(xs)
+        xs = None
+    else:
+        xs = stacked(xs)
+    sequence.xs = xs
     inputs: list[Any] = []
     states: list[Any] = []
     sequence.input_parts, sequence.state_parts = inputs, states
     key: list[Any] = []
-    flatten(xs, inputs, key)
-    sequence.steps = steps_in(cell, xs, inputs, nested=bool(key))
+    if xs is None:
+        key.append(None)
+    else:
+        flatten(xs, inputs, key)
+        sequence.steps = steps_in(cell, xs, inputs, nested=bool(key))
     key.append(loss_alone)
     for array in inputs:
         is_tensor = type(array) is Tensor
         key += (array.shape[1:], array.dtype, is_tensor, is_tensor and array._requires_grad)
-    sequence.state = state = _initial_state(cell, state, inputs[0])
+    sequence.state = state = _initial_state(cell, state, inputs[0] if inputs else None)
     count = len(key)
     flatten(state, states, key, outputs=True)
     sequence.flat = len(key) == count
+    if not all(h is None or h.dtype.isnative for h in states):
+        sequence.state = state = map_state(native, state)
+        states.clear()
+        flatten(state, states, [], outputs=True)
     for n, h in enumerate(states):
         if h is None:
             key.append(n)
@@ -142,10 +167,31 @@ def prepared(
     sequence.extras = ()
     if sequence.truncation is not FULL or reset is not None:
         key.append(isinstance(truncation, Windows))
+        check_reach(truncation, states)
         further = _extras(sequence, reset)
         key += (sequence.extras, *[(part.shape[1:], part.dtype) for part in further])
     sequence.key = tuple(key)
     return sequence
+
+
+def refuse_inputs(xs: list[Any]) -> None:
+    """Steps without an input; ValueError if some have one."""
+    given = [t for t, x in enumerate(xs) if x is not None]
+    if given:
+        raise ValueError(f"step 0 has no input, None, but step {given[0]} has one")
+
+
+def native(h: Any) -> Any:
+    """The same values in this machine's byte order, in which the cell returns the next ones."""
+    return h.astype(h.dtype.newbyteorder("="))
+
+
+def check_reach(truncation: Truncation | None, states: list[Any]) -> None:
+    """ValueError if windows reach differently far for other sequences than those of the batch."""
+    reach = np.shape(truncation.earliest(0)) if isinstance(truncation, Windows) else ()
+    for h in states:
+        if reach and h is not None and h.ndim:
+            check_rows(reach[0], h.shape)
 
 
 def flatten(tree: Any, found: list[Any], structure: list[Any], outputs: bool = False) -> None:
@@ -185,6 +231,8 @@ def names_of_inputs(xs: Any) -> tuple[str, ...]:
     """What the parts of the inputs are called."""
     if isinstance(xs, np.ndarray | Tensor):
         return ("x",)
+    if xs is None:
+        return ()
     return tuple(identifier(without_step(name)) for name in by_place(xs, "x"))
 
 
@@ -254,6 +302,8 @@ FULL = Full()
 
 def _initial_state(cell: Any, state: Any, x: Any) -> Any:
     """As `unroll` has it. Usual is one that the cell makes and names, and nothing is left to do."""
+    if x is None:
+        return initial_state(cell, state, [None])
     data = x._data if type(x) is Tensor else x
     if state is None and data.ndim > 1 and len(data) and hasattr(cell, "initial_state"):
         state = cell.initial_state(data.shape[1])
@@ -280,7 +330,7 @@ def _extras(sequence: Sequence, reset: Any) -> list[Any]:
             floats = [h.dtype for h in known if h.dtype.kind == "f"]
             further.append(xi.astype(floats[0] if floats else np.float64))
     if reset is not None:
-        first = [sequence.input_parts[0][t] for t in range(T)]
+        first = [part[t] for part in sequence.input_parts[:1] for t in range(T)] or [None] * T
         rows = for_all(restarts_of(reset, first))
         if rows.any():
             extras.append("restart")

@@ -38,6 +38,7 @@ from tinygrad_rnn.engine.substitution import substituted
 from tinygrad_rnn.engine.tensor import Tensor
 from tinygrad_rnn.engine.trees import flatten as parts, flatten_like
 from tinygrad_rnn.recurrent.state import OUTPUT, as_returned, form_of, has_outputs, map_state
+from tinygrad_rnn.recurrent.unroll import check_dtypes
 
 
 class Trace:
@@ -221,8 +222,8 @@ BOUNDARIES.add(trace_once.__code__)
 
 def zeros_like(returned: Any) -> Any:
     """Zeros like what a cell returned."""
-    sample = returned._data if isinstance(returned, Tensor) else returned
-    return np.zeros(np.shape(sample), sample.dtype)
+    sample = returned._data if isinstance(returned, Tensor) else np.asarray(returned)
+    return np.zeros(sample.shape, sample.dtype)
 
 
 def instead_of_plain(pairs: list[tuple[Any, Value]]) -> dict[int, Any]:
@@ -259,14 +260,12 @@ def _backward(
             f"they must be equal, so the initial state must have the shape {returned}, or the "
             f"cell is wrong"
         )
-    returned_parts = flatten_like(state, new)  # the keys of a dict may come in another order
-    for before, after in zip(parts(state), returned_parts, strict=True):
-        if before.dtype != after.dtype:
-            raise TraceError(
-                f"the cell was given a state of {before.dtype} and returned one of {after.dtype}: "
-                f"let inputs, parameters and state have one dtype, for example by xs.astype(...)"
-            )
-    outputs = [h if isinstance(h, Tensor) else Tensor(h) for h in returned_parts]
+    check_dtypes(state, new)
+    pairs = zip(parts(state), flatten_like(state, new), strict=True)  # keys may be in any order
+    outputs = [
+        h if isinstance(h, Tensor) else Tensor(h if hasattr(h, "dtype") else before.dtype.type(h))
+        for before, h in pairs
+    ]
     result.results = [
         h._data.value if isinstance(h._data, Traced) else Value(h._data, "", np.array, (h._data,))
         for h in outputs

@@ -63,7 +63,7 @@ def planned(
     state_bytes: int,
     step_bytes: int,
     checkpoint: int | str | None,
-    budget: int,
+    budget: float,
     block: int | None,
     outputs: str,
 ) -> Plan:
@@ -76,6 +76,9 @@ def planned(
         raise ValueError(f"at least one state must be kept, but checkpoint is {checkpoint}")
     if block is not None and block < 1:
         raise ValueError(f"a block has at least one step, but block is {block}")
+    if checkpoint == "auto" and not budget > 0:
+        raise ValueError(f"the budget is a number of bytes, but it is {budget}")
+    budget = int(min(budget, 2**62))
     T = sequence.steps
     if isinstance(sequence.truncation, Windows):
         if checkpoint is not None or outputs == "last":

@@ -42,7 +42,7 @@ def scan(
     reset: Any = None,
     *,
     checkpoint: int | str | None = None,
-    budget: int = 100_000_000,
+    budget: float = 100_000_000,
     block: int | None = None,
     outputs: str = "all",
     fallback: bool = False,
@@ -102,6 +102,8 @@ def scan(
                 return None, sequence.state
             empty = map_state(lambda h: Tensor(np.zeros((0, *h.shape), h.dtype)), sequence.state)
             return empty, sequence.state
+        if not sequence.state_parts:  # nothing is computed that anybody could see
+            return unrolled(cell, xs, state, truncation, reset, outputs)
         captured = Captures(cell)
         try:
             program = program_for(sequence, captured, backend, verify)
@@ -247,7 +249,7 @@ class Run:
         if len(stacked) == 1:
             nodes = [Node(scan, edges, stacked[0].shape, stacked[0].dtype, mark)]
         else:
-            whole = Node(scan, edges, (), stacked[0].dtype, mark)
+            whole = Node(scan, edges, (), Adjoints.dtype, mark)
             nodes = [
                 Node(_part, ((whole, "scan", PART, (n,)),), states.shape, states.dtype, mark)
                 for n, states in enumerate(stacked)
@@ -362,18 +364,19 @@ class Adjoints:
     It travels through the sweep like an array without axes.
     """
 
-    __slots__ = ("__weakref__", "dtype", "parts")
+    __slots__ = ("__weakref__", "parts")
     shape: tuple[int, ...] = ()
     size = 1
+    dtype = np.dtype(np.float64)  # of the node; each part has its own
 
-    def __init__(self, parts: dict[int, Any], dtype: Any) -> None:
-        self.parts, self.dtype = parts, dtype
+    def __init__(self, parts: dict[int, Any]) -> None:
+        self.parts = parts
 
     def __add__(self, other: Adjoints) -> Adjoints:
         merged = dict(self.parts)
         for n, gradient in other.parts.items():
             merged[n] = merged[n] + gradient if n in merged else gradient
-        return Adjoints(merged, self.dtype)
+        return Adjoints(merged)
 
 
 def adjoints_of(g: Any) -> dict[int, Any]:
@@ -389,7 +392,7 @@ def _part(whole: Any, n: int) -> Any:
 _part.__name__ = "part"
 
 GRADIENT = Pullback(lambda g, i, run: run.gradient(g, i), "inputs", ["inputs", "run"])
-PART = Pullback(lambda g, n: Adjoints({n: g}, g.dtype), "whole", ["whole", "n"])
+PART = Pullback(lambda g, n: Adjoints({n: g}), "whole", ["whole", "n"])
 
 
 def run_of(node: Node) -> Run | None:
