@@ -15,7 +15,7 @@ from tinygrad_rnn.compiler.frontend.captures import Captures
 from tinygrad_rnn.compiler.frontend.request import Sequence, prepared
 from tinygrad_rnn.compiler.frontend.trace import is_tracing
 from tinygrad_rnn.compiler.frontend.tracer import TraceError
-from tinygrad_rnn.compiler.runtime.cache import program_for, program_named
+from tinygrad_rnn.compiler.runtime.cache import program_for
 from tinygrad_rnn.compiler.runtime.lanes import schedule
 from tinygrad_rnn.compiler.runtime.plan import Plan
 from tinygrad_rnn.compiler.runtime.program import Program
