@@ -7,7 +7,7 @@ from typing import Any
 
 from tinygrad_rnn.compiler.allocate import allocate
 from tinygrad_rnn.compiler.ir import Program, StepGraph
-from tinygrad_rnn.compiler.lower import lower
+from tinygrad_rnn.compiler.lowering.lower import lower
 from tinygrad_rnn.compiler.passes.assemble import assemble
 from tinygrad_rnn.compiler.passes.carry import carry
 from tinygrad_rnn.compiler.passes.cse import cse

@@ -25,7 +25,7 @@ from tinygrad_rnn.compiler.ir import (
     When,
     leaves_of,
 )
-from tinygrad_rnn.compiler.lower import Names
+from tinygrad_rnn.compiler.lowering.names import Names
 from tinygrad_rnn.compiler.operations import added_at, assembled, astype, copy, filled, placed
 from tinygrad_rnn.compiler.passes.rewrite import ordered
 

@@ -25,7 +25,7 @@ from tinygrad_rnn.compiler.ir import (
     When,
     leaves_of,
 )
-from tinygrad_rnn.compiler.lower import Names
+from tinygrad_rnn.compiler.lowering.names import Names
 from tinygrad_rnn.compiler.operations import (
     HELPERS,
     OUT_LAST,

@@ -1,0 +1,35 @@
+"""Names for what a program has, each given once."""
+
+from __future__ import annotations
+
+import builtins
+import keyword
+
+import numpy as np
+
+RESERVED = {
+    *("T", "np", "empty", "program", "forward", "backward", "entering"),
+    *("rows", "numbers", "products", "added_at", "placed", "assembled", "add_at", "with_end"),
+    *("places_of", "cross_entropies", "cross_entropy_gradient"),
+    *("windows", "lanes", "links", "alive", "lane", "start", "seeded", "cut"),
+    *(name for name, value in vars(np).items() if isinstance(value, np.ufunc)),
+    *keyword.kwlist,
+    *dir(builtins),
+}
+"""Names that printed programs use for other things."""
+
+
+class Names:
+    """Names for buffers, each given once."""
+
+    def __init__(self) -> None:
+        self.taken = set(RESERVED)
+
+    def fresh(self, hint: str) -> str:
+        hint = "".join(c if c.isalnum() or c == "_" else "_" for c in hint) or "a"
+        hint = f"_{hint}" if hint[0].isdigit() else hint
+        name, number = hint, 2
+        while name in self.taken:
+            name, number = f"{hint}{number}", number + 1
+        self.taken.add(name)
+        return name

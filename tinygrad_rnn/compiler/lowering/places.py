@@ -1,0 +1,62 @@
+"""Where the array of a value is: a buffer, the entry beside that of the step, and what of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from tinygrad_rnn.compiler.ir import Buffer, Ref, Storage, View, When
+from tinygrad_rnn.compiler.views import of_all_steps
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the array of a value is: a buffer, the entry beside that of the step, and what of it.
+
+    views: of one step's array.
+    """
+
+    buffer: Buffer
+    offset: int = 0
+    views: tuple[View, ...] = ()
+    name: str = ""
+
+    def seen(self, view: View, name: str = "") -> Place:
+        return replace(self, views=(*self.views, view), name=name or self.name)
+
+    def step(self) -> Ref:
+        when = When.ALWAYS if self.buffer.time is None else When.STEP
+        return Ref(self.buffer, when, self.offset, self.views, name=self.name)
+
+    def at(self, when: When, offset: int) -> Ref:
+        return Ref(self.buffer, when, offset, self.views, name=self.name)
+
+    def whole(self, *more: View) -> Ref:
+        if self.buffer.time is None:
+            return Ref(self.buffer, When.ALWAYS, 0, (*self.views, *more), name=self.name)
+        views = [part for view in self.views for part in of_all_steps(view)]
+        return Ref(self.buffer, When.ALL, self.offset, (*views, *more), name=self.name)
+
+
+def columns(start: int, stop: int, width: int) -> View:
+    return View("index", (Ellipsis, slice(start or None, stop if stop < width else None)))
+
+
+def first_axis(start: int, stop: int, length: int) -> View:
+    return View("index", (slice(start or None, stop if stop < length else None),))
+
+
+def transposed(ref: Ref) -> Ref:
+    return replace(ref, views=(*ref.views, View("transpose", (1, 0))))
+
+
+def is_contiguous(ref: Ref) -> bool:
+    """Whether what is meant has no gaps. An axis of length one makes none."""
+    if ref.buffer.storage is Storage.GIVEN:
+        return False
+    shape, strides, _ = ref.strided()
+    expected = 1
+    for length, stride in zip(reversed(shape), reversed(strides), strict=True):
+        if length != 1 and stride != expected:
+            return False
+        expected *= length
+    return True
