@@ -42,7 +42,8 @@ def write(scene: Scene, theme: Theme) -> str:
             for end, point in zip(
                 ends, (path.curves[0][0][0], path.curves[-1][-1][3]), strict=True
             ):
-                dot.node(end, "", shape="point", style="invis", pos=_point(point), width="0.01")
+                here = {"pos": _point(point), "width": "0.01", "height": "0.01"}
+                dot.node(end, "", shape="none", style="invis", **here)
         dot.edge(*ends, **_edge(path, theme))
     for text in scene.texts:
         if text.id:

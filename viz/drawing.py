@@ -80,12 +80,12 @@ def draw(
     if gradients:
         recording = record(outputs)
         flows = Flows(diagram, recording)
-        add_strands(scene, lines, flows)
+        add_strands(scene, layout, lines, flows)
         add_bars(scene, layout, flows)
         losses = len(recording.sources) if recording.no_chain is None else 0
     elif reaching := [t for link in diagram.links for t in (*link.passing, *link.cutting)]:
         losses = max(reaching) + 1
-        add_reach(scene, lines, losses)
+        add_reach(scene, layout, lines, losses)
     if losses or gradients:
         add_legend(scene, losses, gradients)
     return Figure(scene, colours)

@@ -17,7 +17,7 @@ from viz import labels, strands
 from viz.diagram import Diagram, Link
 from viz.geometry import line
 from viz.labels import Run
-from viz.layout import PITCH, Layout
+from viz.layout import PITCH, Layout, Placed
 from viz.player.flows import flow_of, nodes_of, uses_of
 from viz.player.recording import EVERY_ROW, Recording, Tied
 from viz.scene import Box, Path, Scene, Text
@@ -102,7 +102,7 @@ class Flows:
         return float(np.sqrt(np.sum(np.square(sizes))))
 
 
-def add_strands(scene: Scene, lines: Sequence[Stroke], flows: Flows) -> None:
+def add_strands(scene: Scene, layout: Layout, lines: Sequence[Stroke], flows: Flows) -> None:
     """Strands on the links along which a gradient flows; the links themselves become faint."""
     found = [flows.strands(stroke.link) for stroke in lines]
     largest = max((s.size for bunch in found for s in bunch), default=0.0) or 1.0
@@ -112,10 +112,10 @@ def add_strands(scene: Scene, lines: Sequence[Stroke], flows: Flows) -> None:
             path = scene.paths[place[i]]
             scene.paths[place[i]] = _faint(path)
             scaled = [Strand(s.loss, s.size / largest, s.colour, s.cut) for s in bunch]
-            scene.paths += strands.paths(stroke.curve, scaled)
+            scene.paths += strands.paths(stroke.curve, scaled, *_ends(layout, stroke))
 
 
-def add_reach(scene: Scene, lines: Sequence[Stroke], count: int) -> None:
+def add_reach(scene: Scene, layout: Layout, lines: Sequence[Stroke], count: int) -> None:
     """Which loss passes a link and which is cut at it, where each has a reach of its own."""
     diagram = scene.diagram
     assert diagram is not None
@@ -128,7 +128,12 @@ def add_reach(scene: Scene, lines: Sequence[Stroke], count: int) -> None:
         bunch = [Strand(t, 0.05, loss_colour(t, count)) for t in link.passing]
         bunch += [Strand(t, 0.05, loss_colour(t, count), cut=True) for t in link.cutting]
         scene.paths[place[i]] = _faint(scene.paths[place[i]])
-        scene.paths += strands.paths(stroke.curve, sorted(bunch, key=lambda s: s.loss or 0))
+        bunch.sort(key=lambda s: s.loss or 0)
+        scene.paths += strands.paths(stroke.curve, bunch, *_ends(layout, stroke))
+
+
+def _ends(layout: Layout, stroke: Stroke) -> tuple[Placed, Placed]:
+    return layout.places[stroke.link.source], layout.places[stroke.link.target]
 
 
 def _faint(path: Path) -> Path:

@@ -9,7 +9,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from viz.curves import TIP, within
 from viz.geometry import Cubic, Curve, Measure, Point, distance, line, part
+from viz.layout import Placed
 from viz.scene import Path
 
 THINNEST, THICKEST = 0.5, 2.6
@@ -60,15 +62,18 @@ def bundle(strands: Sequence[Strand]) -> list[Strand]:
     return [Strand(first[-1].loss, size, first[-1].colour, all(s.cut for s in first)), *rest]
 
 
-def paths(curve: Curve, strands: Sequence[Strand]) -> list[Path]:
-    """The strands along a link's curve, which leads to where the gradient comes from."""
+def paths(curve: Curve, strands: Sequence[Strand], source: Placed, target: Placed) -> list[Path]:
+    """The strands along a link's curve, from outline to outline.
+
+    The gradient comes in where the curve ends.
+    """
     strands = bundle(strands)
     whole = sum(strand.width for strand in strands) + APART * (len(strands) - 1)
     drawn, here = [], -whole / 2
     for strand in strands:
         aside = here + strand.width / 2
         here += strand.width + APART
-        beside = [offset(cubic, aside) for cubic in curve]
+        beside = _between([offset(cubic, aside) for cubic in curve], source, target)
         bars: list[Curve] = []
         if strand.cut:
             measure = Measure(beside)
@@ -79,6 +84,14 @@ def paths(curve: Curve, strands: Sequence[Strand]) -> list[Path]:
             beside = part(beside, measure.place(at), len(beside))
         drawn.append(Path("strand", (beside, *bars), width=strand.width, colour=strand.colour))
     return drawn
+
+
+def _between(curve: Curve, source: Placed, target: Placed) -> Curve:
+    """The stretch of the curve outside of both shapes."""
+    measure = Measure(curve)
+    outside = ~within(source, measure.dense, 0.5) & ~within(target, measure.dense, TIP - 0.2)
+    places = measure.dense_places[outside]
+    return part(curve, float(places[0]), float(places[-1])) if len(places) > 1 else curve
 
 
 def offset(cubic: Cubic, aside: float) -> Cubic:

@@ -6,7 +6,7 @@ rule names the theme's class, so two figures on one page do not disturb each oth
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import groupby
 from xml.sax.saxutils import escape
 
@@ -33,14 +33,19 @@ def write(scene: Scene, theme: Theme, annotate: Annotate | None = None) -> str:
     return "".join(writer.document())
 
 
-def style_sheet(theme: Theme) -> str:
-    """The rule that turns a figure of this theme dark where the page is."""
+def style_sheet(theme: Theme, kinds: Collection[str] | None = None) -> str:
+    """The rule that turns a figure of this theme dark where the page is.
+
+    kinds: the classes that are in the figure; all, if None.
+    """
     if theme.dark is None:
         return ""
     root = f".viz-{theme.name}"
-    rules = [f"{root} .rim{{stroke:{theme.dark['paper'].fill}}}"]
+    rules = []
+    if kinds is None or "rim" in kinds:
+        rules.append(f"{root} .rim{{stroke:{theme.dark['paper'].fill}}}")
     for kind, colours in theme.dark.items():
-        if colours == theme[kind]:
+        if colours == theme[kind] or (kinds is not None and kind not in kinds):
             continue
         pairs = (("fill", colours.fill), ("stroke", colours.stroke))
         area = ";".join(f"{name}:{colour}" for name, colour in pairs if colour != "none")
@@ -70,7 +75,10 @@ class _Writer:
         )
         yield f"<title>{escape(self.scene.title)}</title>\n"
         yield f"<desc>{escape(self.scene.description)}</desc>\n"
-        if rules := style_sheet(self.theme):
+        kinds = {"paper"} | {i.kind for i in self.scene.boxes} | {i.kind for i in self.scene.texts}
+        kinds |= {path.kind for path in self.scene.paths}
+        kinds |= {"rim" for path in self.scene.paths if path.rims}
+        if rules := style_sheet(self.theme, kinds):
             yield f"<style>{escape(rules)}</style>\n"
         paper = self.theme["paper"].fill
         if paper != "none":
@@ -99,7 +107,7 @@ class _Writer:
                 yield from self._box(box, colours)
             yield "</g>\n"
         for kind, texts in groupby(self.scene.texts, lambda text: text.kind):
-            yield f'<g class="{kind}">\n'
+            yield f'<g class="{kind}" fill="none" stroke="none">\n'
             for text in texts:
                 yield self._text(text)
             yield "</g>\n"

@@ -17,8 +17,11 @@ CASES = [(name, detail) for name in MODELS for detail in ("named", "ops")]
 
 @pytest.fixture(scope="module", params=CASES, ids=lambda case: "-".join(case))
 def picture(request: pytest.FixtureRequest) -> tuple[dict[str, Box], list[Line]]:
+    """The boxes, but not what only explains, and the links between them."""
     name, detail = request.param
-    return read(viz.draw(*outputs(name), detail=detail).source)
+    boxes, lines = read(viz.draw(*outputs(name), detail=detail).source)
+    links = [line for line in lines if line.source[0] == line.target[0] == "n"]
+    return {key: box for key, box in boxes.items() if key[0] == "n"}, links
 
 
 def inside(box: Box, points: np.ndarray) -> bool:
