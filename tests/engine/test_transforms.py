@@ -259,3 +259,12 @@ def test_gradients_by_what_was_not_recorded_are_refused():
     w, c = tg.Tensor(x, requires_grad=True), tg.Tensor(x, name="c")
     with pytest.raises(TypeError, match=r"c of shape \(3,\) needs no gradient"):
         tg.gradients(np.sum(w * c), [w, c])
+
+
+def test_a_function_that_returns_nothing():
+    def forgot(x):
+        x * 2
+
+    for transform in (tg.grad, tg.jacobian):
+        with pytest.raises(TypeError, match="forgot returned None, which has no gradient"):
+            transform(forgot)(1.0)

@@ -11,9 +11,10 @@ import copy
 import math
 import weakref
 from collections.abc import Callable, Iterator
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tinygrad_rnn.engine.array_methods import ArrayMethods
 from tinygrad_rnn.engine.errors import refuse_gradient_of
@@ -44,8 +45,8 @@ class Tensor(ArrayMethods):
     # Assigned where they are computed: in operators.py, and in backward.py.
     __array_ufunc__: ClassVar[Callable[..., Any]]
     __array_function__: ClassVar[Callable[..., Any]]
-    __array__: ClassVar[Callable[..., Array]]
-    __getitem__: ClassVar[Callable[..., Any]]
+    __array__: ClassVar[Callable[..., NDArray[Any]]]
+    __getitem__: ClassVar[Callable[..., Tensor]]
     backward: ClassVar[Callable[..., None]]
 
     def __init_subclass__(cls) -> None:
@@ -67,7 +68,7 @@ class Tensor(ArrayMethods):
     # What it is ---------------------------------------------------------------------------
 
     @property
-    def data(self) -> Array:
+    def data(self) -> NDArray[Any]:
         """The array inside, read-only: the graph may keep it for a gradient.
 
         To change a parameter, replace it: `w.data = w.data - 0.1 * w.grad`. What was computed
@@ -91,7 +92,7 @@ class Tensor(ArrayMethods):
         if isinstance(data, np.ndarray) and data.flags.writeable:
             data = self._data = data.view()
             data.flags.writeable = False
-        return data
+        return data  # type: ignore[no-any-return]
 
     @data.setter
     def data(self, value: Any) -> None:
@@ -144,7 +145,7 @@ class Tensor(ArrayMethods):
         self._requires_grad = self.node.requires_grad = value
 
     @property
-    def grad(self) -> Array | None:
+    def grad(self) -> NDArray[Any] | None:
         """The gradient that `backward` has added up, a plain array; None before the first."""
         return getattr(self._node, "grad", None)
 
@@ -289,7 +290,7 @@ class Tensor(ArrayMethods):
         return len(self._data)
 
     def __iter__(self) -> Iterator[Tensor]:
-        return (cast(Tensor, self[i]) for i in range(len(self)))
+        return (self[i] for i in range(len(self)))
 
     def __bool__(self) -> bool:
         return bool(self._data)

@@ -7,6 +7,7 @@ whose variable is whose.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
@@ -91,6 +92,11 @@ def vjp(f: Callable[..., Tree], *args: Tree) -> tuple[Tree, Callable[[Tree], tup
             output = f(*unflatten(args, iter(variables)))
     finally:
         depth.set(level)
+    if output is None:
+        raise TypeError(
+            f"{getattr(f, '__name__', f)} returned None, which has no gradient; let it return "
+            f"the value to differentiate"
+        )
     results = [leaf if isinstance(leaf, Tensor) else Tensor(leaf) for leaf in flatten(output)]
     tracked = [result for result in results if result.requires_grad]
     nodes, is_open = between(
@@ -252,6 +258,7 @@ def _by_argnums(
     keys = [which if isinstance(which, str) else which % len(args) for which in chosen]
     each = list(dict.fromkeys(keys))
 
+    @functools.wraps(f)
     def of_chosen(*values: Any) -> Any:
         positional, keyword = list(args), dict(kwargs)
         for key, value in zip(each, values, strict=True):
