@@ -111,20 +111,30 @@ def frozen(valid: Any, new: Any, old: Any) -> Any:
     return unflatten(form, (chosen(after, before) for after, before in pairs))
 
 
-class Padded:
+class Around:
+    """A cell made of another one, with its initial state and its names."""
+
+    def __init__(self, cell: Callable[[Any, Any], Any]) -> None:
+        self.cell = cell
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in ("initial_state", "output", "state_names"):
+            raise AttributeError(name)
+        return getattr(self.cell, name)
+
+
+class Padded(Around):
     """A cell whose sequences have different lengths: behind the end of one, its state stays.
 
     A step takes {"x": x_t, "valid": booleans (batch,)}.
     """
 
-    def __init__(self, cell: Callable[[Any, Any], Any]) -> None:
-        self.cell = cell
-
     def __call__(self, given: Any, state: Any) -> Any:
         return frozen(given["valid"], self.cell(given["x"], state), state)
 
-    def __getattr__(self, name: str) -> Any:
-        """`initial_state`, `output` and `state_names` are the cell's."""
-        if name not in ("initial_state", "output", "state_names"):
-            raise AttributeError(name)
-        return getattr(self.cell, name)
+
+class Without(Around):
+    """A cell that needs no input: it gets None, whatever stands in the sequence."""
+
+    def __call__(self, nothing: Any, state: Any) -> Any:
+        return self.cell(None, state)

@@ -13,8 +13,9 @@ from tinygrad_rnn.engine.collector import without_collection
 from tinygrad_rnn.engine.memory import keep_freed_memory
 from tinygrad_rnn.engine.recording import Mark, current_mark, scope, set_mark
 from tinygrad_rnn.engine.tensor import Tensor, given
-from tinygrad_rnn.engine.trees import flatten, flatten_like
-from tinygrad_rnn.recurrent.names import by_place, name, names_of
+from tinygrad_rnn.engine.trees import flatten, flatten_like, unflatten
+from tinygrad_rnn.recurrent.names import by_place, name, names_of, without_step
+from tinygrad_rnn.recurrent.order import Order
 from tinygrad_rnn.recurrent.state import (
     as_entered,
     as_returned,
@@ -34,7 +35,12 @@ def unroll(
     state: Any = None,
     truncation: Truncation | None = None,
     reset: Any = None,
-) -> tuple[list[Any], Any]:
+    *,
+    reverse: bool = False,
+    lengths: Any = None,
+    steps: int | None = None,
+    stacked: bool = False,
+) -> tuple[Any, Any]:
     """Run the cell over a sequence: h_t = cell(x_t, h_{t−1}) for every step.
 
     cell: any function `(x, state) -> state`, whose state may be an array, or tuples, lists and
@@ -46,6 +52,13 @@ def unroll(
     truncation: how far the gradient of each loss goes back; None is `Full()`. The loss at step t
         is what is computed from `states[t]`.
     reset: booleans (T, batch): before step t, begin anew with zeros for these sequences.
+    reverse: run from the last step to the first. `states[t]` is that after the input of step t;
+        "before" and "the last" are meant in the order of the run, for resets and truncation, too.
+    lengths: how many steps each sequence has, (batch,). From its end on, a sequence keeps its
+        state, whatever stands there; reversed, it begins at its own end.
+    steps: T, instead of xs, for a system without inputs: the cell gets None.
+    stacked: return what `scan` returns: in place of the list one Tensor (T, batch, hidden), or as
+        many as the state has parts.
     Returns the list of the T states and the last of them.
     Raises ValueError or TypeError, with the shapes, where these do not fit.
 
@@ -67,7 +80,17 @@ def unroll(
     (5, (2, 4), 'h_5')
     """
     keep_freed_memory()
-    return without_collection(lambda: Run(cell, xs, state, reset).unrolled(checked(truncation)))
+    truncation = checked(truncation)
+
+    def run(cell: Any, xs: Any, reset: Any) -> tuple[Any, Any]:
+        whole = Run(cell, xs, state, reset)
+        states, last = whole.unrolled(truncation)
+        return (whole.stack(states) if stacked else states), last
+
+    if steps is None and not reverse and lengths is None:
+        return without_collection(lambda: run(cell, xs, reset))
+    order = Order(cell, xs, state, reset, steps, reverse, lengths)
+    return without_collection(lambda: order.passed(run, truncation, stacked))
 
 
 def groups(truncation: Windows, T: int) -> list[tuple[int, int]]:
@@ -121,6 +144,17 @@ class Run:
                 window = self(start, last, entering, cuts(f, start, last))
             states += window[first - start :]
         return states, states[-1] if states else self.state
+
+    def stack(self, states: list[Any]) -> Any:
+        """The states of all steps, stacked and named as those of `scan`."""
+        if not states:
+            return map_state(lambda h: Tensor(np.zeros((0, *h.shape), h.dtype)), self.state)
+        in_order = [flatten_like(self.form, state) for state in states]
+        parts: list[Any] = [np.stack(part) for part in zip(*in_order, strict=True)]
+        for part, label in zip(parts, self.names, strict=True):
+            if isinstance(part, Tensor) and current_mark() is not None:
+                part.named(without_step(label))
+        return unflatten(self.form, iter(parts))
 
     def entered(self, state: Any) -> Any:
         """What the next step sees of a state."""

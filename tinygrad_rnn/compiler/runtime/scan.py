@@ -29,6 +29,7 @@ from tinygrad_rnn.engine.substitution import contents_lock, substituted
 from tinygrad_rnn.engine.table import RULES
 from tinygrad_rnn.engine.tensor import Tensor, tracked, untracked
 from tinygrad_rnn.engine.trees import flatten_like, unflatten
+from tinygrad_rnn.recurrent.order import Order
 from tinygrad_rnn.recurrent.state import map_state
 from tinygrad_rnn.recurrent.truncation import Truncation, Windows
 from tinygrad_rnn.recurrent.unroll import unroll
@@ -41,6 +42,9 @@ def scan(
     truncation: Truncation | None = None,
     reset: Any = None,
     *,
+    reverse: bool = False,
+    lengths: Any = None,
+    steps: int | None = None,
     checkpoint: int | str | None = None,
     budget: float = 100_000_000,
     block: int | None = None,
@@ -51,7 +55,8 @@ def scan(
 ) -> tuple[Any, Any]:
     """`unroll`, compiled: the same states and gradients from a program written for this cell.
 
-    cell, xs, state, truncation, reset: as for `unroll`; a step may have any nesting of arrays.
+    cell, xs, state, truncation, reset, reverse, lengths, steps: as for `unroll`; a step may have
+        any nesting of arrays.
     checkpoint: keep at most so many states and compute the rest again on the way back, on the
         binomial schedule; "auto" picks the number for a budget of bytes. None keeps everything.
     budget: bytes for buffers and kept states, for checkpoint="auto".
@@ -93,6 +98,15 @@ def scan(
     ((5, 2, 4), (2, 4))
     """
     backend = backends.checked(backend)
+    if steps is not None or reverse or lengths is not None:
+        order = Order(cell, xs, state, reset, steps, reverse, lengths)
+        options: dict[str, Any] = {"checkpoint": checkpoint, "budget": budget, "block": block}
+        options |= {"outputs": outputs, "fallback": fallback, "backend": backend}
+
+        def passed(cell: Any, xs: Any, reset: Any) -> tuple[Any, Any]:
+            return scan(cell, xs, state, truncation, reset, **options)
+
+        return order.passed(passed, truncation, stacked=True)
     with contents_lock:
         if is_tracing():
             return unrolled(cell, xs, state, truncation, reset, outputs)

@@ -1,0 +1,134 @@
+"""The steps of a sequence in another order, or fewer of them for some: what `unroll` and `scan` do
+about `steps`, `reverse` and `lengths` before the cell runs, and after it has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from tinygrad_rnn.engine.graph import Array
+from tinygrad_rnn.engine.trees import flatten, unflatten
+from tinygrad_rnn.recurrent.lengths import Padded, Without, batch_of, last_valid, taken, valid_steps
+from tinygrad_rnn.recurrent.state import form_of, has_outputs, map_state
+from tinygrad_rnn.recurrent.truncation import Full, Truncation
+
+
+class Order:
+    """The arguments of a run, made ready for one from the first step to the last over whole
+    sequences; `restored` brings the states into the caller's order.
+
+    A cell without inputs gets None. A sequence with an end is run over its steps alone, reversed
+    or not, and then stands still: what it is by itself.
+    """
+
+    def __init__(
+        self,
+        cell: Any,
+        xs: Any,
+        state: Any,
+        reset: Any,
+        steps: int | None,
+        reverse: bool,
+        lengths: Any,
+    ) -> None:
+        if steps is not None:
+            if xs is not None or state is None:
+                raise TypeError(
+                    "steps=T is for a system without inputs: xs is None, and the state to begin "
+                    "with is given, which says how many sequences there are"
+                )
+            cell, xs = Without(cell), np.zeros((steps, 0))
+        T = count(xs)
+        valid = None if lengths is None else valid_steps(lengths, None, T, batch_of(xs))
+        self.back: Any = None  # the index that brings the states back
+        self.ends: Any = None  # that of the last step of each sequence
+        self.reverse = reverse
+        if valid is not None and T:
+            ends = np.sum(valid, axis=0)
+            t, sequences = np.arange(T)[:, None], np.arange(valid.shape[1])
+            there, rows = last_valid(valid)
+            if reverse:
+                there = np.where(valid[:, rows], ends[rows] - 1 - t, 0)
+                self.back = np.where(valid, ends - 1 - t, np.maximum(ends - 1, 0)), sequences
+            else:
+                self.back = np.minimum(t, np.maximum(ends - 1, 0)), sequences
+            self.ends = np.maximum(ends - 1, 0), sequences
+            if reset is not None:
+                reset = np.broadcast_to(rows_of(reset), valid.shape)
+                reset = reset[there, sequences] & valid
+            cell, xs = Padded(cell), {"x": taken(xs, (there, rows)), "valid": valid}
+        elif reverse:
+            xs = backwards(xs)
+            reset = None if reset is None else np.asarray(reset)[::-1]
+        self.cell, self.xs, self.state, self.reset = cell, xs, state, reset
+
+    def passed(
+        self,
+        run: Callable[[Any, Any, Any], tuple[Any, Any]],
+        truncation: Truncation | None,
+        stacked: bool,
+    ) -> tuple[Any, Any]:
+        """What a run returns, given cell, inputs and resets, in the caller's order: the states of
+        all steps, stacked or a list (or None), and the last one.
+
+        truncation: that of the run.
+        """
+        states, last = run(self.cell, self.xs, self.reset)
+        if self.back is None:
+            if self.reverse and states is not None:
+                turn = partial(map_state, backwards) if stacked else backwards
+                states = turn(states)
+            return states, last
+        # Behind the end stand the state at the end and, for whoever differentiates them, its
+        # gradient; the state that was handed on is the same, but truncation may have cut it.
+        whole = truncation is None or isinstance(truncation, Full)
+        simple = whole and not self._has_outputs()
+        if simple and (states is None or not self.reverse):
+            return states, last
+        if states is None:
+            raise ValueError(
+                'outputs="last" has no state at the end of each sequence to look at, which lengths '
+                "need under truncation, and where the state has outputs"
+            )
+        if not stacked:
+            stacks = [np.stack(parts) for parts in zip(*map(flatten, states), strict=True)]
+            index, sequences = self.back
+            states = [
+                unflatten(states[0], (at(part, (index[t], sequences), t) for part in stacks))
+                for t in range(len(states))
+            ]
+        else:
+            stacks = flatten(states)
+            states = map_state(lambda part: at(part, self.back, slice(None)), states)
+        return states, unflatten(last, (at(part, self.ends, -1) for part in stacks))
+
+    def _has_outputs(self) -> bool:
+        state = self.cell.initial_state(1) if self.state is None else self.state
+        return has_outputs(form_of(state))
+
+
+def at(states: Any, index: tuple[Array, Array], otherwise: Any) -> Any:
+    """The stacked states at an index; those of a part that has no sequences stay in place."""
+    return states[index] if states.ndim > 1 else states[otherwise]
+
+
+def count(xs: Any) -> int:
+    """T, of whatever nesting; what is no sequence is refused by the run itself."""
+    shape = np.shape(flatten(xs)[0]) if isinstance(xs, dict) and flatten(xs) else None
+    return len(xs) if shape is None and hasattr(xs, "__len__") else (shape or (0,))[0]
+
+
+def backwards(xs: Any) -> Any:
+    """From the last step to the first."""
+    if isinstance(xs, dict):
+        return {key: backwards(part) for key, part in xs.items()}
+    return xs[::-1]
+
+
+def rows_of(reset: Any) -> Array:
+    """Resets as (T, batch) or (T, 1)."""
+    rows = np.asarray(reset)
+    return rows if rows.ndim > 1 else rows[:, None]
