@@ -54,6 +54,12 @@ if TYPE_CHECKING:
         LSTMCell as LSTMCell,
         RNNCell as RNNCell,
     )
+    from tinygrad_rnn.recurrent.layers import (
+        dropout_mask as dropout_mask,
+        embedding as embedding,
+        layer_norm as layer_norm,
+    )
+    from tinygrad_rnn.recurrent.parameters import parameters as parameters
     from tinygrad_rnn.recurrent.randomized import Randomized as Randomized
     from tinygrad_rnn.recurrent.stacked import Stacked as Stacked
     from tinygrad_rnn.recurrent.state import detach as detach, reset as reset
@@ -67,6 +73,7 @@ if TYPE_CHECKING:
     )
     from tinygrad_rnn.recurrent.unroll import unroll as unroll
     from tinygrad_rnn.training import schedules as schedules
+    from tinygrad_rnn.training.bidirectional import Bidirectional as Bidirectional
     from tinygrad_rnn.training.bptt import BPTT as BPTT
     from tinygrad_rnn.training.checkpoints import (
         load as load,
@@ -112,6 +119,8 @@ __all__, __getattr__, __dir__ = on_demand(
         "engine.tensor": "Tensor",
         "engine.transforms": "grad hessian hvp jacobian jvp value_and_grad vjp",
         "recurrent.cells": "GRUCell LSTMCell RNNCell",
+        "recurrent.layers": "dropout_mask embedding layer_norm",
+        "recurrent.parameters": "parameters",
         "recurrent.randomized": "Randomized",
         "recurrent.stacked": "Stacked",
         "recurrent.state": "detach reset",
@@ -120,6 +129,7 @@ __all__, __getattr__, __dir__ = on_demand(
         "recurrent.truncation": "Full Subsequence TBPTT Window",
         "recurrent.unroll": "unroll",
         "training.schedules": "schedules",
+        "training.bidirectional": "Bidirectional",
         "training.bptt": "BPTT",
         "training.checkpoints": "load restore_run save save_run",
         "training.clipping": "clip_grad_norm clip_grad_value",

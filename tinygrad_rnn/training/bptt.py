@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 from weakref import WeakSet
 
 import numpy as np
@@ -24,6 +24,7 @@ from tinygrad_rnn.engine.tensor import Tensor
 from tinygrad_rnn.engine.trees import unflatten
 from tinygrad_rnn.recurrent.lengths import Padded, batch_of, last_valid, taken, valid_steps
 from tinygrad_rnn.recurrent.names import by_place, name
+from tinygrad_rnn.recurrent.parameters import parameters
 from tinygrad_rnn.recurrent.state import as_entered, map_state, tensor
 from tinygrad_rnn.recurrent.truncation import Full, Truncation, Windows
 from tinygrad_rnn.recurrent.unroll import Run, at_step, checked, length
@@ -77,6 +78,9 @@ class BPTT:
     ((4, 4), (4, 2), (2, 4))
     """
 
+    reached: ClassVar = ("model",)
+    """Of its attributes, what is part of a model that holds it."""
+
     def __init__(
         self,
         cell: Callable[[Any, Any], Any],
@@ -129,14 +133,8 @@ class BPTT:
         return self._truncation or Full()
 
     def parameters(self) -> dict[str, Tensor]:
-        """Every trainable Tensor that cell and loss reach, by name."""
-        captured = Captures(self.model)
-        found = zip(captured.names, captured.arrays, strict=True)
-        return {
-            name: thing
-            for name, thing in found
-            if type(thing) is Tensor and thing.requires_grad and isinstance(thing.node, Leaf)
-        }
+        """Every trainable Tensor that cell and loss reach, by name: see `parameters`."""
+        return parameters({"cell": self.cell, "loss": self.loss})
 
     def record(
         self,

@@ -1,0 +1,76 @@
+"""What stands around a cell: embedding, layer normalization and dropout, as plain functions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+
+def embedding(W: Any, indices: Any) -> Any:
+    """The rows of W at these numbers: what a product with one-hot vectors is.
+
+    W: (symbols, width). indices: integers of any shape. Returns (..., width).
+    Raises TypeError for indices that are no integers. In a cell it is compiled into one look-up for
+    all steps, and its gradient into one sum.
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> tg.embedding(np.arange(6).reshape(3, 2), np.array([2, 0]))
+    array([[4, 5],
+           [0, 1]])
+    """
+    kind = getattr(indices, "dtype", np.asarray(0).dtype if np.ndim(indices) == 0 else None)
+    if kind is None:
+        indices = np.asarray(indices)
+        kind = indices.dtype
+    if kind.kind not in "iu":
+        raise TypeError(f"an embedding looks rows up by whole numbers, but they are {kind}")
+    return W[indices]
+
+
+def layer_norm(x: Any, gain: Any = None, bias: Any = None, epsilon: float = 1e-5) -> Any:
+    """(x − μ) / √(σ² + ε) · gain + bias, with mean and variance over the last axis.
+
+    x: (..., width). gain, bias: (width,), or None for 1 and 0.
+
+    Ba, Kiros & Hinton (2016), "Layer Normalization". In a cell: `np.tanh(tg.layer_norm(a, g, b))`.
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> tg.layer_norm(np.array([[1.0, 3.0]])).round(3)
+    array([[-1.,  1.]])
+    """
+    centred = x - np.mean(x, axis=-1, keepdims=True)
+    y = centred / np.sqrt(np.mean(centred * centred, axis=-1, keepdims=True) + epsilon)
+    if gain is not None:
+        y = y * gain
+    return y if bias is None else y + bias
+
+
+def dropout_mask(
+    shape: tuple[int, ...],
+    p: float,
+    rng: np.random.Generator | int | None = None,
+    steps: int | None = None,
+    dtype: Any = np.float64,
+) -> Any:
+    """Zeros with probability p, and else 1/(1 − p): what a state or an input is multiplied by.
+
+    shape: of one step, (batch, width). p: from 0 to below 1.
+    steps: T, for an input of a run that has one mask for all its steps, (T, *shape), and takes the
+        memory of one: variational dropout. To drop anew at each step, draw (T, batch, width).
+    rng: a NumPy Generator or a seed.
+    Raises ValueError for another p.
+
+    A cell takes the mask as an input: `lambda given, h: cell(given["x"], given["mask"] * h)`.
+    Gal & Ghahramani (2016), "A Theoretically Grounded Application of Dropout in Recurrent Neural
+    Networks".
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.dropout_mask((1, 4), 0.5, rng=0, steps=3).shape
+    (3, 1, 4)
+    """
+    if not 0 <= p < 1:
+        raise ValueError(f"what is dropped has a probability from 0 to below 1, not {p!r}")
+    kept = np.random.default_rng(rng).random(shape) >= p
+    mask = (kept / (1 - p)).astype(dtype)
+    return mask if steps is None else np.broadcast_to(mask, (steps, *shape))
