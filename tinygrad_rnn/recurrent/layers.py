@@ -19,12 +19,10 @@ def embedding(W: Any, indices: Any) -> Any:
     array([[4, 5],
            [0, 1]])
     """
-    kind = getattr(indices, "dtype", np.asarray(0).dtype if np.ndim(indices) == 0 else None)
-    if kind is None:
+    if not hasattr(indices, "dtype"):
         indices = np.asarray(indices)
-        kind = indices.dtype
-    if kind.kind not in "iu":
-        raise TypeError(f"an embedding looks rows up by whole numbers, but they are {kind}")
+    if indices.dtype.kind not in "iu":
+        raise TypeError(f"rows are looked up by whole numbers, but these are {indices.dtype}")
     return W[indices]
 
 

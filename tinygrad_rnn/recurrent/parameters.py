@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import os
 import sys
 import types
 from collections import deque
@@ -39,7 +40,9 @@ def parameters(*models: Any) -> dict[str, Tensor]:
     found: dict[int, tuple[tuple[str, ...], Tensor]] = {}
     seen: dict[Any, Any] = {}  # with the things themselves, so that no address is used again
     numbered = len(models) > 1
-    waiting = [((str(n),) if numbered else (), model) for n, model in enumerate(models, 1)][::-1]
+    waiting: list[tuple[tuple[str, ...], Any]] = []
+    for n, model in enumerate(models, 1):
+        waiting.insert(0, ((str(n),) if numbered else (), model))
     while waiting:  # no recursion: models may be nested deeply
         path, thing = waiting.pop()
         key = (thing.function, thing.owner) if isinstance(thing, Method) else id(thing)
@@ -52,8 +55,8 @@ def parameters(*models: Any) -> dict[str, Tensor]:
                 name = thing.name or (path[-1] if inside else "parameter")
                 found[id(thing)] = (*(path[:-1] if inside else path), name), thing
         else:
-            inside = [((*path, name) if name else path, part) for name, part in contents(thing)]
-            waiting += reversed(inside)
+            parts = [((*path, name) if name else path, part) for name, part in contents(thing)]
+            waiting += parts[::-1]
     names = shortest([path for path, _ in found.values()])
     return dict(zip(names, (tensor for _, tensor in found.values()), strict=True))
 
@@ -129,7 +132,7 @@ def of_function(function: Any, owner: type | None) -> Iterator[tuple[str, Any]]:
     yield from zip(arguments[len(arguments) - len(defaults) :], defaults, strict=True)
     yield from (function.__kwdefaults__ or {}).items()
     yield from vars(function).items()
-    if not is_of_user(function):
+    if code.co_filename.startswith(PACKAGE) or root_of(function) in OTHERS:
         return
     names = names_in(code)
     holders: list[Any] = [] if owner is None else [owner]
@@ -140,7 +143,7 @@ def of_function(function: Any, owner: type | None) -> Iterator[tuple[str, Any]]:
             else:
                 yield name, known[name]
     for holder in holders:
-        if is_of_user(holder):
+        if root_of(holder) not in OTHERS | {"tinygrad_rnn"}:
             for name in names:
                 member = getattr(holder, name, None)
                 member = member.fget if isinstance(member, property) else member
@@ -182,9 +185,8 @@ def root_of(thing: Any) -> str:
     return str(module).partition(".")[0]
 
 
-def is_of_user(thing: Any) -> bool:
-    """Whether the variables that its code names may hold Tensors."""
-    return root_of(thing) not in OTHERS | {"tinygrad_rnn"}
+PACKAGE = os.path.dirname(os.path.dirname(__file__)) + os.sep
+"""Where the code of this package stands, whose variables are no part of a model either."""
 
 
 @functools.lru_cache(256)
