@@ -29,7 +29,7 @@ extensions = [
     "docstrings",
     "tables",
 ]
-exclude_patterns = ["_build", "_extensions", "inventories"]
+exclude_patterns = ["_build", "_extensions", "inventories", "explanation/benchmark-*-thread*.md"]
 nitpicky = True
 default_role = "literal"
 
