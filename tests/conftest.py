@@ -2,6 +2,8 @@
 
 import pytest
 
+from tinygrad_rnn.compiler import backends
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
@@ -9,3 +11,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="write the golden files of pictures and programs instead of comparing them",
     )
+    parser.addoption(
+        "--backend",
+        default="numpy",
+        help="run every scan and BPTT that names no back end with this one",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    backends.DEFAULT = config.getoption("--backend")

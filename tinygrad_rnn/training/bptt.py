@@ -42,6 +42,7 @@ class BPTT:
         for the built-in cells, and the whole state for a cell without a method `output`.
     truncation: how far the gradient of each loss goes back; None is `Full()`.
     backend: what runs the program: None or "numpy"; or "native", machine code by llvmlite.
+    threads: so many parts of the batch are gone through at the same time; see `scan`.
     block: how many steps are gone through at once, as for `scan`.
 
     Called as `loss, state = bptt(xs, targets, state)`, it adds the gradient of L to the `.grad` of
@@ -89,8 +90,9 @@ class BPTT:
         backend: str | None = None,
         *,
         block: int | None = None,
+        threads: int = 1,
     ) -> None:
-        self.backend = backends.checked(backend)
+        self.backend = backends.checked(backend, threads)
         self.model = CellWithLoss(cell, loss)
         self.block = block
         self._truncation = None if truncation is None else checked(truncation)

@@ -269,3 +269,38 @@ def test_training():
         np.testing.assert_allclose(grads[1][name], gradient, atol=1e-14)
     assert "machine code" in bptt.source(xs, targets)
     assert "machine code" not in bptt.source(xs, targets, backend="numpy")
+
+
+def fast_weights():
+    """A matrix that is made anew at each step, and multiplied with."""
+    U = weight(H, H, name="U")
+
+    def cell(x, h):
+        A = np.tanh(h.T @ x)
+        return np.tanh(x @ A + h @ U)
+
+    return Case(cell, inputs(width=H), tg.Tensor(inputs(width=H)[0]))
+
+
+def test_a_matrix_of_the_loop_is_not_packed_beforehand():
+    compiled = Compiled(fast_weights())
+    compiled.check(interpreter.maker(Translation(compiled.program).result())(compiled.steps))
+
+
+@pytest.mark.parametrize("name", ["wide_float32", "wide_loss_float32", "of_functions"])
+def test_threads_have_the_numbers_of_one(name):
+    compiled = Compiled(MORE[name]())
+    one = Translation(compiled.program)
+    two = Translation(compiled.program, threads=2)
+    divided = [divided for parts in two.functions.values() for _, divided in parts]
+    assert any(divided) == (name != "of_functions")  # two rows are no two tiles
+    mine, theirs = (compiled.run(interpreter.maker(t.result())(compiled.steps)) for t in (one, two))
+    for a, b in zip(mine, theirs, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_threads_of_numpy_are_not_ours():
+    with pytest.raises(ValueError, match="threads is 2, but it is 1, or more with"):
+        tg.scan(tg.RNNCell(D, H), inputs(), threads=2)
+    with pytest.raises(ValueError, match="threads is 0"):
+        tg.BPTT(tg.RNNCell(D, H), tg.mse, backend="native", threads=0)

@@ -12,6 +12,16 @@ DEFAULT = "numpy"
 """What is taken where none is named: its results are NumPy's to the last bit."""
 
 
+class Backend(NamedTuple):
+    """Which back end, and into how many parts it divides the batch."""
+
+    name: str = "numpy"
+    threads: int = 1
+
+
+NUMPY = Backend()
+
+
 class Written(NamedTuple):
     """What a back end makes of a program.
 
@@ -25,12 +35,12 @@ class Written(NamedTuple):
     program: Program
 
 
-def checked(name: str | None) -> str:
-    """The name of a back end, None being the default. ValueError for one that is unknown;
-    ImportError, with what to install, for one that is not there.
+def checked(name: str | None, threads: int = 1) -> Backend:
+    """The back end of this name, None being the default. ValueError for one that is unknown, or
+    cannot have so many threads; ImportError, with what to install, for one that is not there.
 
     >>> checked(None)
-    'numpy'
+    Backend(name='numpy', threads=1)
     """
     if name is None:
         name = DEFAULT
@@ -42,19 +52,24 @@ def checked(name: str | None) -> str:
         from tinygrad_rnn.compiler.backends.native.objects import binding
 
         binding()
-    return name
+    if threads < 1 or (threads > 1 and name != "native"):
+        raise ValueError(
+            f'threads is {threads}, but it is 1, or more with backend="native"; how many NumPy '
+            f"takes for its products is set by the environment, as by OPENBLAS_NUM_THREADS"
+        )
+    return Backend(name, threads)
 
 
-def written(name: str, lowered: Program, allocated: Program) -> Written:
+def written(backend: Backend, lowered: Program, allocated: Program) -> Written:
     """A program as a back end has it.
 
     lowered, allocated: before and after buffers share memory. Machine code keeps most values in
     registers and is better off where every value has a buffer of its own.
     """
-    if name == "native":
+    if backend.name == "native":
         from tinygrad_rnn.compiler.backends.native import page
 
-        return Written(*page.written(lowered))
+        return Written(*page.written(lowered, backend.threads))
     from tinygrad_rnn.compiler.backends import numpy_source
 
     return Written(numpy_source.source(allocated), {}, allocated)

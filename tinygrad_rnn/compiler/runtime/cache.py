@@ -14,6 +14,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from tinygrad_rnn.compiler.backends import NUMPY, Backend
 from tinygrad_rnn.compiler.frontend.captures import Captures
 from tinygrad_rnn.compiler.frontend.code_names import NAMES
 from tinygrad_rnn.compiler.frontend.request import Sequence
@@ -56,7 +57,7 @@ def clear_programs() -> None:
 
 
 def program_for(
-    sequence: Sequence, captured: Captures, backend: str = "numpy", verify: bool = False
+    sequence: Sequence, captured: Captures, backend: Backend = NUMPY, verify: bool = False
 ) -> Program:
     """The program for a cell of this structure and inputs of these shapes; compiled if new.
 
@@ -75,7 +76,7 @@ def program_for(
     return program
 
 
-def program_named(sequence: Sequence, captured: Captures, backend: str) -> Program:
+def program_named(sequence: Sequence, captured: Captures, backend: Backend) -> Program:
     """The program to be looked at, with the names that this cell has."""
     program = program_for(sequence, captured, backend)
     if program.witness.names != tuple(captured.names):
@@ -97,7 +98,7 @@ def keep(program: Program, key: Any) -> None:
     PROGRAMS[key] = [program, *PROGRAMS.get(key, ())][:VARIANTS]
 
 
-def compiled(sequence: Sequence, captured: Captures, backend: str = "numpy") -> Program:
+def compiled(sequence: Sequence, captured: Captures, backend: Backend = NUMPY) -> Program:
     """A new program. Whatever goes wrong within the compiler is a TraceError: the cell itself is
     not at fault if it runs."""
     try:

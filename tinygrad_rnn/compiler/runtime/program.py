@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_rnn.compiler import backends
+from tinygrad_rnn.compiler.backends import NUMPY, Backend
 from tinygrad_rnn.compiler.frontend.captures import Captures
 from tinygrad_rnn.compiler.frontend.freeze import frozen
 from tinygrad_rnn.compiler.frontend.request import Sequence
@@ -48,7 +49,7 @@ class Program:
         self,
         sequence: Sequence,
         captured: Captures,
-        backend: str = "numpy",
+        backend: Backend = NUMPY,
         hook: Hook | None = None,
     ) -> None:
         self.names = sequence.state_names

@@ -52,6 +52,7 @@ def scan(
     fallback: bool = False,
     backend: str | None = None,
     verify: bool = False,
+    threads: int = 1,
 ) -> tuple[Any, Any]:
     """`unroll`, compiled: the same states and gradients from a program written for this cell.
 
@@ -69,6 +70,8 @@ def scan(
     verify: trace the cell at every call, and compare with the program.
     backend: what runs the program. None or "numpy", whose results are NumPy's to the last bit; or
         "native", machine code by llvmlite: the same up to rounding, and faster.
+    threads: so many parts of the batch are gone through at the same time, by backend="native". The
+        numbers are those of one thread. NumPy's products have threads of their own.
     Returns the states of all steps stacked, (T, batch, hidden), nested as the cell's state is, or
     None for outputs="last"; and the last state.
     Raises TraceError, a TypeError, for a cell that cannot be compiled, such as one whose Python
@@ -97,11 +100,12 @@ def scan(
     >>> states.shape, last.shape
     ((5, 2, 4), (2, 4))
     """
-    backend = backends.checked(backend)
+    chosen = backends.checked(backend, threads)
     if steps is not None or reverse or lengths is not None:
         order = Order(cell, xs, state, reset, steps, reverse, lengths)
         options: dict[str, Any] = {"checkpoint": checkpoint, "budget": budget, "block": block}
         options |= {"outputs": outputs, "fallback": fallback, "backend": backend}
+        options |= {"threads": threads}
 
         def passed(cell: Any, xs: Any, reset: Any) -> tuple[Any, Any]:
             return scan(cell, xs, state, truncation, reset, **options)
@@ -120,7 +124,7 @@ def scan(
             return unrolled(cell, xs, state, truncation, reset, outputs)
         captured = Captures(cell)
         try:
-            program = program_for(sequence, captured, backend, verify)
+            program = program_for(sequence, captured, chosen, verify)
         except TraceError:
             if not fallback:
                 raise
@@ -154,17 +158,17 @@ def scan_source(
     >>> "dW_hh = rows(h_before).T @ rows(dh)" in source
     True
     """
-    backend = backends.checked("native" if llvm_ir else backend)
+    chosen = backends.checked("native" if llvm_ir else backend)
     with contents_lock:
         sequence = prepared(cell, xs, state, truncation, reset)
         found = Stages()
-        program = Program(sequence, Captures(cell), backend, found if stages else None)
+        program = Program(sequence, Captures(cell), chosen, found if stages else None)
     if llvm_ir:
         from tinygrad_rnn.compiler.backends.native.page import llvm_ir as text
 
         return text(program.lowered)
     if stages:
-        return f"{found.text()}\n{heading(f'the back end: {backend}')}{program.source}"
+        return f"{found.text()}\n{heading(f'the back end: {chosen.name}')}{program.source}"
     return program.source
 
 

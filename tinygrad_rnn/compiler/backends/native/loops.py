@@ -98,15 +98,22 @@ def stored_by(
 class Emitter:
     """A function for some nests: `name(table, T, part, parts)`, which does its part of the rows.
 
-    table: addresses of the arrays, in the order of `roots`.
+    table: addresses of the arrays, in the order of `roots`. packed: matrices, and their packed
+    forms. Both may be shared by functions that are called one after the other.
     """
 
-    def __init__(self, module: Module, name: str, machine: Machine) -> None:
+    def __init__(
+        self,
+        module: Module,
+        name: str,
+        machine: Machine,
+        roots: dict[Buffer | Packed, Value],
+        packed: dict[Place, Packed],
+    ) -> None:
         self.module, self.machine = module, machine
         self.f = module.function(name, [POINTER, INDEX, INDEX, INDEX], "i64", True)
         self.table, self.steps, self.part, self.parts = self.f.parameters
-        self.roots: dict[Buffer | Packed, Value] = {}
-        self.packed: dict[Place, Packed] = {}
+        self.roots, self.packed = roots, packed
         self.slots: list[str] = []
         # Addresses and what stands on the stack come first, but are known only at the end.
         self.f.jump("start")
@@ -463,7 +470,20 @@ def chunks(groups: list[Group], memory: Memory, most: int) -> list[list[Group]]:
 
 def together(a: Work, b: Work, memory: Memory, most: int) -> bool:
     """Whether a work on some rows may follow another that has not done the other rows yet."""
-    return all(memory.apart(a, b, row) for row in range(most, a.rows, most))
+    boundaries = range(most, a.rows, most)
+    # Places are evenly spaced: what holds at the ends and in the middle holds everywhere.
+    some = {*boundaries[:1], *boundaries[len(boundaries) // 2 :][:1], *boundaries[-1:]}
+    return all(memory.apart(a, b, row) for row in some)
+
+
+def divisible(works: list[Work], memory: Memory, most: int) -> bool:
+    """Whether the rows of all works can be divided, each part going through all steps alone."""
+    rows = works[0].rows
+    return (
+        rows > most
+        and all(work.rows == rows for work in works)
+        and all(together(a, b, memory, most) for a, b in itertools.product(works, works))
+    )
 
 
 def work_type(work: Work) -> np.dtype[np.generic]:

@@ -46,12 +46,12 @@ class NativePage(Page):
         return super().call(instr)
 
 
-def written(program: Program) -> tuple[str, dict[str, Any], Program]:
+def written(program: Program, threads: int = 1) -> tuple[str, dict[str, Any], Program]:
     """The source, the functions that it needs, and the program that it is the source of.
 
     Above the program stands, in comments, what was left to NumPy and why.
     """
-    translation = Translation(program)
+    translation = Translation(program, threads)
     result = translation.result()
     links = {
         instr.function.__name__: instr.function

@@ -23,10 +23,10 @@ from tinygrad_rnn.compiler.backends.native.text import (
     constant,
 )
 
-LARGEST = 1 << 17
-"""A product for all steps at once is done here if it has at most so many multiplications per step
-and sequence taken together; larger ones are NumPy's, whose BLAS is as fast on them and needs no
-packing."""
+LARGEST = 1 << 19
+"""A product for all steps at once is done here if its matrix has at most so many entries, and then
+stays near the processor while the rows go by; with a larger one it is NumPy's, whose BLAS goes
+through both factors in blocks. A matrix that is used at every step of a loop is always packed."""
 
 
 def panels(columns: int, lanes: int) -> list[list[int]]:

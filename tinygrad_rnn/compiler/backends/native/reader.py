@@ -286,5 +286,14 @@ def loop_of(instrs: tuple[Instr, ...], texts: list[str], backward: bool, copies:
         if count != ONCE:
             raise UnknownError("all steps within one step")
         works.append(done)
+    matrices = [w.args[1] for w in works if w.kind == "product"]
+    if any(
+        m.root is out.root
+        for m in matrices
+        if isinstance(m, Place)
+        for w in works
+        for out in w.outs
+    ):
+        raise UnknownError("a product with a matrix that changes from step to step")
     nest = Nest(Span(1, 0), tuple(works), False)
     return nest.backwards() if backward else nest

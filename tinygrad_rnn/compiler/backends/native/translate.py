@@ -7,8 +7,10 @@ of machine code, once; where a run of instructions stood, a call of that piece s
 from __future__ import annotations
 
 import ctypes
+import functools
 import itertools
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,7 +18,7 @@ import numpy as np
 
 from tinygrad_rnn.compiler import operations
 from tinygrad_rnn.compiler.backends.native import objects
-from tinygrad_rnn.compiler.backends.native.loops import Emitter, Group, grouped
+from tinygrad_rnn.compiler.backends.native.loops import Emitter, Group, divisible, grouped
 from tinygrad_rnn.compiler.backends.native.nests import (
     Memory,
     Nest,
@@ -29,7 +31,7 @@ from tinygrad_rnn.compiler.backends.native.nests import (
 )
 from tinygrad_rnn.compiler.backends.native.products import LARGEST
 from tinygrad_rnn.compiler.backends.native.reader import ONCE, UnknownError, loop_of, nest_of
-from tinygrad_rnn.compiler.backends.native.text import Module
+from tinygrad_rnn.compiler.backends.native.text import Module, Value
 from tinygrad_rnn.compiler.ir import (
     Buffer,
     Instr,
@@ -99,6 +101,7 @@ class Translation:
         self.notes: dict[str, list[str]] = {}
         self.module = Module()
         self.roots: dict[str, list[Buffer | Packed]] = {}
+        self.functions: dict[str, list[tuple[str, bool]]] = {}
         for run in self.runs:
             self.emit(run)
 
@@ -133,9 +136,8 @@ class Translation:
             raise UnknownError("a copy of an argument")
         if work.kind == "product":
             assert isinstance(work.args[1], Place)
-            size = work.rows * work.args[1].rows * work.columns
-            if size > LARGEST or nest.count == ONCE:
-                raise UnknownError("a product for all steps that is large")
+            if work.args[1].rows * work.columns > LARGEST or nest.count == ONCE:
+                raise UnknownError("a product with a large matrix, or not for all steps")
 
     def loop_item(self, way: str, loop: tuple[Instr, ...]) -> Item:
         try:
@@ -213,7 +215,7 @@ class Translation:
         found: list[Nest] = []
         for nest in nests:
             for n in reversed(range(len(found))):
-                one = fused(found[n], nest, self.memory)
+                one = fused(found[n], nest, self.memory) if self.alike(found[n], nest) else None
                 between = found[n + 1 :]
                 if one is not None and all(self.apart(nest, other) for other in between):
                     found[n] = one
@@ -225,6 +227,10 @@ class Translation:
             else:
                 found.append(nest)
         return found
+
+    def alike(self, a: Nest, b: Nest) -> bool:
+        """Whether one nest of both could be divided among threads if each of them can."""
+        return self.threads == 1 or {w.rows for w in a.works} == {w.rows for w in b.works}
 
     def apart(self, a: Nest, b: Nest) -> bool:
         return not any(self.memory.conflict(v, w) for v, w in itertools.product(a.works, b.works))
@@ -245,27 +251,74 @@ class Translation:
         return found
 
     def emit(self, run: Run) -> None:
-        emitter = Emitter(self.module, run.name, self.machine)
-        notes = self.notes[run.name] = []
-        every = [(nest, w) for other in self.runs for nest in other.nests for w in nest.works]
-        for nest in run.nests:
+        """The functions of a run: one, or with several threads one that packs, and one for all
+        nests in a row whose rows can be divided."""
+        works = [w for nest in run.nests for w in nest.works]
+        packed: dict[Place, Packed] = {}
+        roots: dict[Buffer | Packed, Value] = {}
+        parts = self.functions[run.name] = []
+        nests = [(nest, self.groups_of(nest)) for nest in run.nests]
+        self.notes[run.name] = [line for nest, groups in nests for line in described(nest, groups)]
+        matrices = [w.args[1] for w in works if w.kind == "product"]
+        written = {out.root for w in works for out in w.outs}
+        changing = any(isinstance(m, Place) and m.root in written for m in matrices)
+        one = self.threads == 1 or changing or not any(map(self.divides, run.nests))
 
-            def read_elsewhere(place: Place, nest: Nest = nest) -> bool:
-                return place.root in self.numpy_reads or any(
-                    self.memory.overlap(p, place)
-                    for other, w in every
-                    if other is not nest
-                    for p in w.reads()
-                )
+        def function(name: str, some: list[tuple[Nest, list[Group]]], divided: bool) -> None:
+            emitter = Emitter(self.module, name, self.machine, roots, packed)
+            for nest, groups in some:
+                emitter.nest(nest, self.memory, groups)
+            emitter.finish()
+            parts.append((name, divided))
 
-            works = ordered(nest.works, self.memory)
-            works = retargeted(works, self.memory, read_elsewhere)
-            works = accumulated(works, self.memory, read_elsewhere)
-            groups = grouped(works, self.memory, read_elsewhere)
-            emitter.nest(nest, self.memory, groups)
-            notes += described(nest, groups)
-        emitter.finish()
-        self.roots[run.name] = list(emitter.roots)
+        if one:
+            function(run.name, nests, False)
+        else:
+            packer = Emitter(self.module, f"{run.name}_pack", self.machine, roots, packed)
+            for matrix in matrices:
+                assert isinstance(matrix, Place)
+                packer.pack(matrix)
+            packer.finish()
+            parts.append((f"{run.name}_pack", False))
+            for divided, group in self.in_parts(nests):
+                function(f"{run.name}_{len(parts)}", group, divided)
+        self.roots[run.name] = list(roots)
+
+    def in_parts(
+        self, nests: list[tuple[Nest, list[Group]]]
+    ) -> list[tuple[bool, list[tuple[Nest, list[Group]]]]]:
+        """Nests one after the other, those together that each thread can go through alone."""
+        found: list[tuple[bool, list[tuple[Nest, list[Group]]]]] = []
+        for nest, groups in nests:
+            divided = self.divides(nest)
+            if found and found[-1][0] == divided:
+                before = [w for other, _ in found[-1][1] for w in other.works]
+                works = [*before, *nest.works]
+                if not divided or divisible(works, self.memory, self.machine.rows):
+                    found[-1][1].append((nest, groups))
+                    continue
+            found.append((divided, [(nest, groups)]))
+        return found
+
+    def divides(self, nest: Nest) -> bool:
+        """Whether its rows can be divided among threads."""
+        return self.threads > 1 and divisible(list(nest.works), self.memory, self.machine.rows)
+
+    def groups_of(self, nest: Nest) -> list[Group]:
+        """The works of a nest as loops."""
+        others = [
+            w for run in self.runs for other in run.nests if other is not nest for w in other.works
+        ]
+
+        def read_elsewhere(place: Place) -> bool:
+            return place.root in self.numpy_reads or any(
+                self.memory.overlap(p, place) for w in others for p in w.reads()
+            )
+
+        works = ordered(nest.works, self.memory)
+        works = retargeted(works, self.memory, read_elsewhere)
+        works = accumulated(works, self.memory, read_elsewhere)
+        return grouped(works, self.memory, read_elsewhere)
 
     def left_to_numpy(self) -> list[str]:
         """Why instructions of the loops, and of what is done for all steps, are NumPy's."""
@@ -427,9 +480,12 @@ class Link:
         self.__name__ = f"link_{run.name}"
         self.roots, self.buffers, self.given = roots, buffers, given
         self.library, self.name = library, run.name
-        self.function = library.function(
-            run.name, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64
-        )
+        types = (ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
+        self.parts = [
+            (library.function(name, *types), divided)
+            for name, divided in translation.functions[run.name]
+        ]
+        self.threads = threads
         self.labels = [
             (i.args[1], i.args[0].buffer.shape[-1])
             for item in run.items
@@ -451,8 +507,11 @@ class Link:
             table[n] = array.ctypes.data
         places = [self.roots.index(b) for b in self.given]
         types = [b.dtype for b in self.given]
-        function, address = self.function, table.ctypes.data
-        kept.append(table)
+        address = table.ctypes.data
+        kept += [table, self.library]
+        function = self.parts[0][0]
+        if len(self.parts) > 1:
+            function = Divided(self.parts, self.threads)
 
         def run(*given: Any, kept: Any = kept) -> int:
             arrays = []
@@ -483,6 +542,38 @@ class Link:
             logits = np.zeros((*labels.shape, classes))
             operations.cross_entropies(logits, labels, np.ones(classes))
         raise ValueError("a label is none of the classes")
+
+
+class Divided:
+    """Functions one after the other; those that can be are divided among threads.
+
+    Each part goes through all steps alone. What a part computes does not depend on how many there
+    are, so the numbers are those of one thread.
+    """
+
+    def __init__(self, parts: list[tuple[Any, bool]], threads: int) -> None:
+        self.parts, self.threads = parts, threads
+
+    def __call__(self, address: int, steps: int, part: int, parts: int) -> int:
+        failed = 0
+        for function, divided in self.parts:
+            if not divided:
+                failed |= function(address, steps, 0, 1)
+                continue
+            others = [
+                pool(self.threads - 1).submit(function, address, steps, n, self.threads)
+                for n in range(1, self.threads)
+            ]
+            failed |= function(address, steps, 0, self.threads)
+            for other in others:
+                failed |= other.result()
+        return failed
+
+
+@functools.cache
+def pool(workers: int) -> ThreadPoolExecutor:
+    """Threads that wait for parts of a batch."""
+    return ThreadPoolExecutor(workers, thread_name_prefix="tinygrad_rnn")
 
 
 def aligned(size: int, dtype: Any) -> Any:
