@@ -15,6 +15,7 @@ from tinygrad_rnn.engine.describe import as_typed
 from tinygrad_rnn.engine.fast_path import tanh
 from tinygrad_rnn.engine.tensor import Tensor, given
 from tinygrad_rnn.engine.trees import flatten
+from tinygrad_rnn.recurrent.gates import name_blocks
 from tinygrad_rnn.recurrent.initial import recurrent, uniform
 
 
@@ -41,6 +42,9 @@ class Cell:
 
     b_h: Tensor | None
 
+    gate_names: ClassVar[dict[str, tuple[str, ...]]] = {}
+    """What the blocks are called in pictures, by parameter."""
+
     state_names: Any = "h_{t}"
     """What the parts of the state are called in pictures, nested like the state."""
 
@@ -66,6 +70,9 @@ class Cell:
             width = (blocks * hidden_size,)
             vector = uniform(rng, width, hidden_size, dtype, name) if bias else None
             setattr(self, name, vector)
+        for name, blocks_named in self.gate_names.items():
+            if (parameter := getattr(self, name)) is not None:
+                name_blocks(parameter, blocks_named)
 
     def __call__(self, x: Any, state: Any) -> Any:
         try:
@@ -244,6 +251,9 @@ class LSTMCell(Cell):
     """
 
     gates = 4
+    gate_names: ClassVar[dict[str, tuple[str, ...]]] = dict.fromkeys(
+        ("W_xh", "W_hh", "b_h"), ("i", "f", "g", "o")
+    )
     biases: ClassVar[dict[str, int]] = {"b_h": 4}
     state_names = ("h_{t}", "c_{t}")
 
@@ -282,6 +292,10 @@ class GRUCell(Cell):
     """
 
     gates = 3
+    gate_names: ClassVar[dict[str, tuple[str, ...]]] = {
+        "W_xh": ("r", "z", "n"),
+        "W_hh": ("r'", "z'", "n'"),
+    }
     biases: ClassVar[dict[str, int]] = {"b_h": 3, "b_hn": 1}
     b_hn: Tensor | None
 

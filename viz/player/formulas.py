@@ -8,6 +8,7 @@ the circle's result and §1, §2, ... what leads to it; ∂§1 is the gradient o
 
 from __future__ import annotations
 
+import operator
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ import numpy as np
 
 from tinygrad_rnn.engine.graph import Array, Node
 from tinygrad_rnn.engine.table import RULES
+from tinygrad_rnn.recurrent.gates import block_names
 from viz.player.symbols import (
     LONGEST,
     SUM,
@@ -31,8 +33,8 @@ from viz.player.symbols import (
 from viz.player.values import options_of
 
 LETTERS = "uvwpqrsdeklmn"
-LONG = 36  # a longer text for a value that derivatives need gets a letter of its own
-MOST = 8  # lines of one kind; of more the first ones and their number tell enough
+LONG = 12  # a longer text for a value that derivatives need gets a letter of its own
+MOST = 24  # lines; of more the first ones and their number tell enough
 
 
 @dataclass(frozen=True)
@@ -71,10 +73,11 @@ def formulas(
     locals_: dict[Node, str] = {}
     for node in members:
         written = _written(node, symbols, values)
+        hint = _hint(node)
         if node is sink:
             forward.insert(0, (text[sink], _short(written.text)))
-        elif uses[node] > 1 or (node in needed and len(written.text) > LONG):
-            locals_[node] = f"«{_hint(node) or next(letters)}»"
+        elif hint or uses[node] > 1 or (node in needed and len(written.text) > LONG):
+            locals_[node] = f"«{hint or next(letters)}»"
             forward.append((locals_[node], _short(written.text)))
             symbols[node] = Symbol(locals_[node], written.data)
         else:
@@ -119,8 +122,18 @@ def _needed(members: Sequence[Node]) -> set[Node]:
 
 
 def _hint(node: Node) -> str | None:
-    """What a cell calls a value that has no box of its own, such as an LSTM's gates."""
-    return node.name
+    """What a cell calls a value that has no box of its own: a gate, which is a slice."""
+    if node.function is not operator.getitem:
+        return None
+    (parent, *_), index = node.edges[0], options_of(node).get("b")
+    part = index[-1] if isinstance(index, tuple) else index
+    names = block_names(parent)
+    if not names or not isinstance(part, slice) or part.step is not None:
+        return None
+    width = parent.shape[-1] // len(names)
+    place = (part.start or 0) // max(1, width)
+    is_block = part.stop is not None and part.stop - (part.start or 0) == width
+    return names[place].replace("'", "′") if is_block and place < len(names) else None
 
 
 def _data(node: Node, values: Mapping[Node, Array]) -> Array:
@@ -190,7 +203,7 @@ def _backward(
         for part in parts[1:]:
             total = apply(np.add, (total, part), {})
         if node in locals_:
-            yield f"∂{locals_[node]}", "=", _short(total.text)
+            yield from _lines(f"∂{locals_[node]}", "=", parts, total)
             total = _gradient(locals_[node], node)
         for parent, _, pullback, kept in node.edges:
             if pullback is None:
@@ -207,11 +220,19 @@ def _backward(
             (pending if parent not in text else arrived).setdefault(parent, []).append(contribution)
     for parent, parts in arrived.items():
         for part in parts:
-            if part.placed:
-                index, inside = part.placed
-                yield f"∂{text[parent]}[{index}]", "+=", _short(inside)
-            else:
-                yield f"∂{text[parent]}", "+=", _short(part.text)
+            yield from _lines(f"∂{text[parent]}", "+=", [part], part)
+
+
+def _lines(
+    left: str, sign: str, parts: list[Symbol], total: Symbol
+) -> Iterator[tuple[str, str, str]]:
+    """One line; of parts that go to places of their own, one for each place."""
+    if not all(part.placed for part in parts):
+        yield left, sign, _short(total.text)
+        return
+    for part in parts:
+        index, inside = part.placed or ("", "")
+        yield f"{left}[{index}]", sign, _short(inside)
 
 
 def _gradient(name: str, node: Node) -> Symbol:

@@ -50,14 +50,25 @@ def test_the_chapters_network() -> None:
     assert read(L.backward[-1][2], L.terms) == "1/6 (softmax(o_1) − onehot(y_1))"
 
 
-def test_gates_and_what_is_used_twice() -> None:
+def test_gates_have_their_names() -> None:
     c = of_circles(outputs("lstm"))["c_2"]
-    gates = next(n for n, node in enumerate(c.terms) if node.name is None)
-    assert c.backward[0][0].startswith(f"∂§{gates}[") or c.backward[1][0].startswith(f"∂§{gates}[")
+    assert read(c.forward[0][1], c.terms) == "σ(«f») ⊙ c_1 + σ(«i») ⊙ tanh(«g»)"
+    assert [(left, right.split("[")[1]) for left, right in c.forward[1:]] == [
+        ("«i»", "0:5]"),
+        ("«f»", "5:10]"),
+        ("«g»", "10:15]"),
+    ]
+    lines = [" ".join(read(part, c.terms) for part in line) for line in c.backward]
+    assert "∂«f» = ∂c_2 ⊙ c_1 ⊙ (σ(«f») − σ(«f»)²)" in lines
     h = of_circles(outputs("gru_two_layers"))["h_2^(1)"]
     letters = [left for left, _ in h.forward[1:]]
-    assert len(letters) == len(set(letters)) >= 3
-    assert all(left.startswith("«") for left in letters)
+    assert {"«r»", "«r′»", "«z»", "«z′»", "«n»", "«n′»"} < set(letters)
+    assert len(letters) == len(set(letters))
+
+
+def test_slices_of_ones_own_keep_their_numbers() -> None:
+    c = of_circles(outputs("lstm_by_hand"))["c_2"]
+    assert "«i»" not in str(c.forward) and "[:, 5:10]" in str(c.forward)
 
 
 x, w, b = value("x", 2, 3), parameter("w", 2, 3), parameter("b", 3)

@@ -40,7 +40,7 @@ const wayEls = links.map((link) => {
 
 // From five uses on a parameter's ways share a trunk, its rail. What comes back is drawn by loss where
 // it joins the rail; the rail itself is drawn once.
-const RAIL = 5, TAP = 11;
+const RAIL = 5, TAP = 13;
 const rails = new Map();
 links.forEach((link, i) => {
   const [from] = link.e;

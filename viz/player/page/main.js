@@ -9,6 +9,7 @@ function arrange() {
   const together = WIDTH + sideWidth + 12;
   const stacked = room / together < 1.08;
   $("stage").classList.toggle("stacked", stacked);
+  $("stage").classList.toggle("tall", tall);
   const least = stacked ? 0.9 : 0.8;
   const fitting = Math.max(1.3, (0.62 * innerHeight) / HEIGHT); // all of it in view, if that can be read
   const scale = Math.max(least, Math.min(1.75, fitting, room / (stacked ? WIDTH : together)));
@@ -37,6 +38,11 @@ function follow(animated) {
   const at = y * frame.scale, high = frame.clientHeight;
   if (at > frame.scrollTop + 0.25 * high && at < frame.scrollTop + 0.7 * high) return;
   frame.scrollTo({ top: at - 0.5 * high, behavior: animated && !state.playing ? "smooth" : "instant" });
+}
+
+/** One above the other, the bars show the rows that the figure shows. */
+function keepAbreast() {
+  if (scroller() === $("figure")) $("side").scrollTop = ($("figure").scrollTop * side.clientHeight) / svg.clientHeight;
 }
 
 function show(animated) {
@@ -82,6 +88,7 @@ for (const frame of [$("stage"), $("figure"), window])
     requestAnimationFrame(() => {
       waiting = false;
       lookAt();
+      if (tall) keepAbreast();
       drawInView();
       drawSide();
     });

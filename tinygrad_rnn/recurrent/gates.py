@@ -1,0 +1,44 @@
+"""What the blocks of a cell's weights are called: an LSTM's gates stand side by side in W_hh.
+
+The names are for pictures and formulas. They are kept beside the parameters' nodes, so that
+recording a step costs nothing more.
+"""
+
+from __future__ import annotations
+
+from weakref import WeakKeyDictionary
+
+from tinygrad_rnn.engine.graph import Node
+from tinygrad_rnn.engine.tensor import Tensor
+
+_blocks: WeakKeyDictionary[Node, tuple[str, ...]] = WeakKeyDictionary()
+
+
+def name_blocks(parameter: Tensor, names: tuple[str, ...]) -> None:
+    """Say what the equal blocks of a parameter's last axis are called, in their order."""
+    _blocks[parameter.node] = names
+
+
+def block_names(node: Node) -> tuple[str, ...] | None:
+    """What the blocks of a value's last axis are called; None where nobody said.
+
+    A sum or a product has the blocks of the parameter in it.
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> from tinygrad_rnn.recurrent.gates import block_names
+    >>> cell = tg.LSTMCell(3, 4, rng=0)
+    >>> block_names(cell.project(np.ones((2, 3))).node)
+    ('i', 'f', 'g', 'o')
+    """
+    waiting, seen = [node], 0
+    while waiting and seen < FAR:
+        node = waiting.pop(0)
+        seen += 1
+        if node in _blocks:
+            return _blocks[node]
+        if node.name is None:
+            waiting += node.parents
+    return None
+
+
+FAR = 12  # nodes looked at: x W_xh + b_h + h W_hh has six
