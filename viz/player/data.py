@@ -86,7 +86,7 @@ class _Writer:
             "shapes": shapes,
             "links": links,
             "formulas": templates,
-            "circles": {str(i): circles[i] for i in order},
+            "circles": [circles[i] for i in order],
             "order": order,
             "tied": tied,
             "pack": self.pack.text(),

@@ -2,26 +2,25 @@
 
 function savedSVG() {
   const below = $("stage").classList.contains("stacked");
+  const [top, end] = tall ? [view[0] + 60, Math.min(HEIGHT, view[1] - 60)] : [0, HEIGHT];
   const x = below ? 0 : WIDTH + 12, y = below ? HEIGHT + HEAD : 0;
-  const parts = [
-    [svg, 0, 0, WIDTH, HEIGHT], [head, x, y - HEAD, sideWidth, HEAD],
-    [side, x, y, sideWidth, sideHeight], [foot, x, y + bottomY - 16, sideWidth, T > 1 ? FOOT : 0],
-  ];
-  const width = Math.max(...parts.map(([, x, , w]) => x + w)), top = below ? 0 : -HEAD;
-  const height = Math.max(...parts.map(([, , y, , h]) => y + h)) - top;
-  const root = el("svg", { xmlns: SVG, viewBox: `0 ${top} ${width} ${height}`, width: `${width}pt`, height: `${height}pt` });
+  const foothold = tall ? end - FOOT : y + bottomY - 16;
+  const parts = [[svg, 0, 0], [side, x, y], [head, x, y + top - HEAD, HEAD], [foot, x, foothold, T > 1 ? FOOT : 0]];
+  const width = below ? Math.max(WIDTH, sideWidth) : x + sideWidth;
+  const low = top - HEAD, height = (below && !tall ? y + sideHeight + FOOT : Math.max(end, tall ? 0 : sideHeight)) + 8 - low;
+  const root = el("svg", { xmlns: SVG, viewBox: `0 ${low} ${width} ${height}`, width: `${width}pt`, height: `${height}pt` });
   el("title", {}, root).textContent = `${document.title}, ${called()}`;
-  el("style", {}, root).textContent = resolved($("figure-style").textContent.replace(/@media[^{]*\{[^}]*\}\s*\}|transition:[^;}]*;?|animation[^;}]*;?|cursor:[^;}]*;?/g, ""));
-  el("rect", { x: 0, y: top, width, height, fill: "var(--paper)" }, root);
-  for (const [part, x, y, w, h] of parts) {
+  el("style", {}, root).textContent = $("figure-style").textContent.replace(/@media.*/, "");
+  el("rect", { y: low, width, height, fill: "var(--paper)" }, root);
+  for (const [part, x, y, over] of below && tall ? parts.slice(0, 1) : parts) {
     const copy = el("g", { transform: `translate(${x} ${y})` }, root);
-    for (const child of part.cloneNode(true).children) copy.append(child.cloneNode(true));
-    copy.querySelectorAll("[style*=none]").forEach((hidden) => hidden.removeAttribute("style"));
-    copy.querySelectorAll(".hit").forEach((hit) => hit.remove());
-    copy.querySelectorAll("[tabindex]").forEach((e) => ["tabindex", "role", "data-shape", "aria-label"].forEach((name) => e.removeAttribute(name)));
+    if (over) el("rect", { width: sideWidth, height: over, fill: "var(--paper)" }, copy);
+    copy.append(...part.cloneNode(true).children);
+    for (const hit of copy.querySelectorAll(".hit, [style*=none]")) hit.remove();
+    for (const name of ["tabindex", "role", "data-shape", "aria-label", "pathLength"])
+      for (const shape of copy.querySelectorAll(`[${name}]`)) shape.removeAttribute(name);
   }
-  root.querySelectorAll("[pathLength]").forEach((e) => e.removeAttribute("pathLength"));
-  return resolved(new XMLSerializer().serializeToString(root));
+  return resolved(new XMLSerializer().serializeToString(root).replaceAll("fresh", ""));
 }
 
 /** Variables as the colours that they stand for, since other programs know none. */

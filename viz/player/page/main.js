@@ -73,7 +73,7 @@ function renew() {
 
 $("figure").append(svg);
 $("side").append(head, side, foot);
-paint(readAddress() ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light"));
+paint(readAddress(location.href) ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light"));
 buildChoices();
 buildSide();
 arrange();
@@ -94,7 +94,7 @@ for (const frame of [$("stage"), $("figure"), window])
     });
   }, { passive: true });
 addEventListener("resize", () => { arrange(); show(false); });
-addEventListener("hashchange", () => { readAddress(); choose(state.kind); });
+addEventListener("hashchange", (event) => { readAddress(event.newURL); choose(state.kind); });
 
 /** For whoever looks in from outside, such as the tests. */
 window.player = { D, state, strategy, choose, cut, savedSVG, parameterGradient, soFar, last: LAST, go: (move) => step(move, false) };

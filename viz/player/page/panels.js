@@ -14,7 +14,7 @@ function tell() {
   if (circle === undefined) return state.move === 0 ? tellStart() : tellEnd();
   const back = isBackward(state.move), at = stepOf(circle);
   const title = (back ? "Backward" : "Forward") + (at ? `, ${at}` : "");
-  const [template, names] = D.circles[circle], [forward, backward, more] = D.formulas[template];
+  const [template, names] = D.circles[D.order.indexOf(circle)], [forward, backward, more] = D.formulas[template];
   const set = (text) => formulaHTML(text, names);
   const lines = back
     ? backward.map(([to, sign, text]) => line(set(to), sign, set(text), ...howMuch(circle, to, names)))
@@ -52,7 +52,7 @@ function howMuch(circle, to, names) {
 }
 
 function tellStart() {
-  now.innerHTML = `<h2>Press play</h2><p>First forward: each circle computes a value from what leads to it, in the order of the tape. Then back against the arrows.</p><p class="soft">${T > 1 ? "A strand is one loss; it is as wide as the gradient is large. What each step adds to a parameter is a bar; the bars add up to the gradient." : "A strand is as wide as the gradient that it sends back."}</p>`;
+  now.innerHTML = `<h2>Press play</h2><p>Forward, each circle computes a value from what leads to it, in the order of the tape; then back against the arrows.</p><p class="soft">${T > 1 ? "A strand is one loss, as wide as its gradient is large. A bar is what a step adds to a parameter; the bars add up to the gradient." : "A strand is as wide as the gradient that it sends back."}</p>`;
   live.textContent = `Before the first of ${LAST} moves.`;
 }
 

@@ -5,8 +5,8 @@ const state = {
   move: 0, playing: false, picked: null, pointed: null, link: null,
 };
 
-function readAddress() {
-  const given = new URLSearchParams(location.hash.slice(1));
+function readAddress(address) {
+  const given = new URLSearchParams(address.split("#")[1]);
   const number = (key, low, high, otherwise) => {
     const value = Number(given.get(key));
     return given.has(key) && Number.isFinite(value) ? Math.max(low, Math.min(high, value)) : otherwise;

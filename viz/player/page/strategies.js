@@ -79,7 +79,7 @@ function called() {
 /** And in words. */
 function inWords() {
   const steps = (n) => `${n} ${n === 1 ? "step" : "steps"}`;
-  const only = chain ? "" : ` Window and TBPTT are not offered: ${D.why}, so no matrix over losses and steps describes them.`;
+  const only = chain ? "" : ` No Window or TBPTT: ${D.why}, so no matrix over losses and steps describes these.`;
   return {
     full: "every loss, back to the beginning",
     subsequence: `a cut after every ${steps(state.k)}`,
