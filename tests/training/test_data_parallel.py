@@ -119,6 +119,24 @@ def test_shards_of_other_sizes_count_by_their_sequences():
     np.testing.assert_allclose(sums["W_hh"], expected["W_hh"], rtol=0, atol=1e-13)
 
 
+def test_lengths_and_masks_count_what_is_valid():
+    model, (xs, targets, _) = bptt(each=True), given()
+    lengths = np.array([1, 7, 3, 2, 2, 5])
+    mask = np.arange(T)[:, None] < lengths
+    (loss, _), expected = gradients(model, lambda: model(xs, targets, lengths=lengths))
+    for name, valid in [("lengths", lengths), ("mask", mask)]:
+        shards = [
+            {"xs": xs[:, c], "targets": targets[:, c], name: valid[..., c]}
+            for c in (slice(0, 2), slice(2, 6))
+        ]
+        with ThreadPoolExecutor(2) as threads:
+            (found, _), sums = gradients(
+                model, lambda shards=shards: tg.data_parallel(model, shards, threads)
+            )
+        assert found == pytest.approx(loss, rel=1e-13)
+        np.testing.assert_allclose(sums["W_hh"], expected["W_hh"], rtol=0, atol=1e-13)
+
+
 def test_inside_no_grad_it_only_returns():
     model, arguments = bptt(), given()
     with ThreadPoolExecutor(2) as threads, tg.no_grad():

@@ -55,8 +55,9 @@ def _exponentials(x: Array) -> tuple[Array, Array, Any]:
     """
     if not hasattr(x, "dtype") or x.dtype.kind in "iub":
         x = np.asarray(x, np.float64)
-    shift = float(x.max()) if x.size else 0.0
-    if math.isfinite(shift) and x.dtype.itemsize > 2:
+    # Others than NumPy's may be far away, and looking at a number would fetch it.
+    shift = float(x.max()) if isinstance(x, np.ndarray) and x.size else 0.0
+    if isinstance(x, np.ndarray) and math.isfinite(shift) and x.dtype.itemsize > 2:
         if 0 <= shift <= HARMLESS:
             shift = 0.0
         e = _exp(x, shift)
@@ -178,6 +179,8 @@ def _cross_entropy(logits: Array, labels: Array, found: Found | None = None) -> 
 def _losses_at(logits: Array, labels: Array, found: Found | None = None) -> Array:
     """−log softmax(logits)[label] at each place; what its gradient needs, too, is left in
     `found`."""
+    if not isinstance(logits, np.ndarray):
+        return _losses_by_comparison(logits, labels)
     e, s, shift = _exponentials(logits)
     places = label_places(logits, labels)
     if found is not None:
@@ -186,6 +189,22 @@ def _losses_at(logits: Array, labels: Array, found: Found | None = None) -> Arra
     at_labels = logits.reshape(-1)[places]
     below = at_labels - (shift if type(shift) is float else shift.reshape(-1))
     return (np.log(s).reshape(-1) - below).reshape(labels.shape)
+
+
+def _losses_by_comparison(logits: Array, labels: Array) -> Array:
+    """`_losses_at` for arrays that cannot be picked from by places, or looked at: Dask's, CuPy's.
+    A label that is no class gives NaN, where it cannot be looked at."""
+    _, s, shift = _exponentials(logits)
+    hot = labels_as_booleans(logits, labels)
+    at_labels = np.sum(np.where(hot, logits - shift, np.zeros_like(logits)), axis=-1)
+    return np.where(np.any(hot, axis=-1), np.log(s) - at_labels, np.nan).astype(logits.dtype)
+
+
+def labels_as_booleans(logits: Array, labels: Array) -> Array:
+    """(..., classes), True at the labels."""
+    known = labels if isinstance(labels, np.ndarray) else np.zeros(labels.shape, labels.dtype)
+    label_places(logits, known)  # refuses what does not fit
+    return labels[..., None] == np.arange(logits.shape[-1], like=labels)
 
 
 def label_places(logits: Array, labels: Array) -> Array:
@@ -214,11 +233,14 @@ def _residual(logits: Array, labels: Array, weight: Array, found: Found | None) 
     found: what the value left. Its exponentials are used up, for the result is written in their
     place; whoever asks a second time has them computed anew.
     """
+    if not isinstance(logits, np.ndarray):
+        hot = labels_as_booleans(logits, labels)
+        return (softmax(logits) - hot) * (weight[..., None] if np.ndim(weight) else weight)
     known = found.pop("exponentials", None) if found else None
     places, e, s = known or (label_places(logits, labels), *_exponentials(logits)[:2])
     weight = np.asarray(weight, e.dtype)
     e *= (weight / s)[..., None]
-    e = np.ascontiguousarray(e)  # of other kinds of arrays, too: the flat array is to be a view
+    e = np.ascontiguousarray(e)  # of other layouts, too: the flat array is to be a view
     e.reshape(-1)[places] -= weight.reshape(-1) if weight.ndim else weight
     return e
 

@@ -34,18 +34,46 @@ def is_basic(index: Any) -> bool:
     )
 
 
-def _add_at(total: Array, index: Any, values: Array) -> None:
+def _add_at(total: Array, index: Any, values: Array) -> Array:
+    """The total with the values added at the index; in place, where that can be."""
     if type(index) is int or is_basic(index):
         total[index] += values
-    else:
+    elif isinstance(total, np.ndarray):
+        # NumPy has made an array of any other kind of index, too, when it took the values.
+        several = isinstance(index, tuple)
+        parts = tuple(map(_of_numpy, index if several else (index,)))
+        np.add.at(total, parts if several else parts[0], values)
+    elif getattr(total, "_records", False):
         np.add.at(total, index, values)
+    else:
+        return total + _added_up(values, index, total.shape)
+    return total
+
+
+def _of_numpy(index: Any) -> Any:
+    is_foreign = hasattr(index, "__array_function__") and not getattr(index, "_records", False)
+    return np.asarray(index) if is_foreign else index
+
+
+def _added_up(values: Array, index: Any, shape: tuple[int, ...]) -> Array:
+    """`_scatter` for arrays that cannot be written into, such as Dask's: a weighted count of
+    places, which they know how to add up chunk by chunk."""
+    if hasattr(index, "__array_function__") and index.dtype.kind in "iu":
+        inner = math.prod(shape[1:])
+        rows = np.where(index < 0, index + shape[0], index)
+        places = rows[..., None] * inner + np.arange(inner, like=index)
+        places = places.reshape(values.shape)
+    else:
+        places = np.asarray(np.arange(math.prod(shape)).reshape(shape)[index], like=values)
+    places = np.zeros_like(values, dtype=np.intp) + places  # one kind of array, in one layout
+    values = values + np.zeros_like(places, dtype=values.dtype)
+    counts = np.bincount(places.reshape(-1), values.reshape(-1), math.prod(shape))
+    return counts.reshape(shape).astype(values.dtype)
 
 
 def _scatter(values: Array, index: Any, shape: tuple[int, ...]) -> Array:
     """Zeros of the given shape, with the values added at the index: what indexing's adjoint is."""
-    total = np.zeros_like(values, shape=shape)
-    _add_at(total, index, values)
-    return total
+    return _add_at(np.zeros_like(values, shape=shape), index, values)
 
 
 def _scatter_together(uses: list[tuple[Any, ...]]) -> Iterator[Array]:
@@ -57,7 +85,7 @@ def _scatter_together(uses: list[tuple[Any, ...]]) -> Iterator[Array]:
         return
     total = np.zeros_like(gradients[0], shape=shape)
     for values, index in zip(gradients, indices, strict=True):
-        _add_at(total, index, values)
+        total = _add_at(total, index, values)
     yield total
 
 

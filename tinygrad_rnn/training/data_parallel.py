@@ -55,7 +55,7 @@ def data_parallel(
         `mpi4py.futures.MPIPoolExecutor`.
 
     Returns L, the mean over all steps of all sequences, and the list of the shards' last states;
-    adds the gradient of L to the `.grad` of the parameters. A shard counts by its steps times
+    adds the gradient of L to the `.grad` of the parameters. A shard counts by the steps of its
     sequences, so the loss at a step is a mean over the batch, or one per sequence. Inside
     `no_grad` it only returns. Random truncations draw here, shard after shard.
 
@@ -182,7 +182,8 @@ def _arguments(shard: Any) -> dict[str, Any]:
     """What `bptt` is called with, by name."""
     if isinstance(shard, Mapping):
         return dict(shard)
-    return dict(zip(("xs", "targets", "state", "reset"), shard, strict=False))
+    names = ("xs", "targets", "state", "reset", "lengths", "mask")
+    return dict(zip(names, shard, strict=False))
 
 
 def _steps(xs: Any) -> tuple[int, int]:
@@ -277,7 +278,13 @@ def _work(model: bytes, arrays: list[Any], shard: Any, links: Any, back: bool) -
     else:
         with no_grad():
             loss, state = bptt(**arguments)
+    return Result(float(loss), _weight(arguments), [tensor.grad for tensor in tensors], state)
+
+
+def _weight(arguments: dict[str, Any]) -> int:
+    """How many steps of sequences the loss of a shard is the mean over."""
     T, batch = _steps(arguments["xs"])
-    lengths = arguments.get("lengths")
-    weight = T * batch if lengths is None else int(np.sum(lengths))
-    return Result(float(loss), weight, [tensor.grad for tensor in tensors], state)
+    mask, lengths = arguments.get("mask"), arguments.get("lengths")
+    if mask is not None:
+        return int(np.sum(mask))
+    return T * batch if lengths is None else int(np.sum(lengths))
