@@ -75,6 +75,8 @@ class Diagram:
     rows: int = 1
     drawn_rows: list[int] = field(default_factory=list)
     """In which row every step is drawn, where steps are folded."""
+    folds: dict[int, int] = field(default_factory=dict)
+    """The rows of dots, and how many rows each stands for."""
 
     def add(self, shape: Shape) -> int:
         self.shapes.append(shape)

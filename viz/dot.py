@@ -154,7 +154,11 @@ def markup(label: Label) -> str:
     if not label:
         return ""
     first = label[0]
-    if len(label) == 1 and all((r.level, r[1:3]) == (0, first[0][1:3]) for r in first):
+    if (
+        len(label) == 1
+        and first[0].level == 0
+        and all((r.level, r[1:3]) == (0, first[0][1:3]) for r in first)
+    ):
         style = "Bold" * first[0].bold + "Italic" * first[0].italic
         if style:
             words = html.escape("".join(run.text for run in first))
@@ -166,7 +170,9 @@ def _line(line: Line) -> str:
     parts = []
     for level, runs in labels.groups(line):
         inside = "".join(map(_run, runs))
-        if level:  # as large as the book has it (Graphviz shrinks it too)
+        if level == labels.SMALL:
+            inside = f'<FONT POINT-SIZE="6.5">{inside}</FONT>'
+        elif level:  # as large as the book has it (Graphviz shrinks it too)
             tag = "SUB" if level < 0 else "SUP"
             inside = f'<FONT POINT-SIZE="{labels.SIZE * 0.9:g}"><{tag}>{inside}</{tag}></FONT>'
         parts.append(inside)

@@ -1,55 +1,80 @@
-"""From tensors to a figure, step by step: snapshot, diagram, layout, lines, source."""
+"""From tensors to a figure, step by step: snapshot, diagram, layout, lines, scene."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import tinygrad_rnn as tg
+from tinygrad_rnn.engine.graph import Array
+from tinygrad_rnn.recurrent.truncation import Truncation
+from viz import comparing
 from viz.captions import captions
-from viz.diagram import group
+from viz.diagram import Diagram, group
 from viz.figure import Figure
-from viz.fold import fold as folded
-from viz.gradients import Flows, add_bars, add_legend, add_reach, add_strands
-from viz.layout import arrange
-from viz.player.recording import record
+from viz.fold import DOTS, Fold, fold as folded
+from viz.gradients import Flows, add_bars, add_reach, add_strands, heights
+from viz.hiding import hidden
+from viz.labels import Run
+from viz.layout import Layout, arrange
+from viz.legend import add_classes, add_losses
+from viz.numbers import add_numbers
+from viz.player.recording import Recording, record
+from viz.player.rows import truncated
+from viz.player.values import values_of
 from viz.routing import route
-from viz.scene import compose
+from viz.scene import Scene, Text, compose
 from viz.snapshot import snapshot
-from viz.strokes import strokes
+from viz.strokes import Stroke, strokes
 from viz.themes import theme_of
+from viz.turning import DIRECTIONS, turn
 
 DETAILS = ("named", "ops")
+UNTITLED = "computational graph"
 
 
 def draw(
     *outputs: tg.Tensor,
     detail: str = "named",
-    fold: int | None = 8,
-    theme: str | Mapping[str, str | tuple[str, ...]] = "textbook",
-    title: str = "",
+    fold: int | Callable[[int], bool] | None = 8,
     gradients: bool = False,
+    values: bool = False,
+    compare: Sequence[Truncation] = (),
     copies: bool = False,
+    hide: str | Sequence[str] = (),
+    direction: str = "up",
+    title: str = "",
+    legend: bool | None = None,
+    theme: str | Mapping[str, str | tuple[str, ...]] = "textbook",
 ) -> Figure:
     """Draw the graph that the outputs were computed by.
 
     outputs: Tensors, usually the loss.
     detail: "named": boxes are the values you named, a circle is whatever was computed between
         them; "ops": every operation has its circle.
-    fold: how many rows of time steps are drawn before the middle ones are folded into dots;
-        None draws them all.
-    theme: "textbook" (which turns dark on dark pages), "dark", "print", or your own table from
-        classes to colours, laid over the textbook's: `{"parameters": "gold"}`.
+    fold: how many rows of time steps are drawn before the middle ones are folded into dots, or a
+        function that says of a step, counted from 1, whether it is drawn; None draws them all.
     gradients: what flows back: every link as wide as the norm of what comes back along it
         (logarithmic), one strand per loss, with a bar where it is cut; and beside the picture,
         for every tied parameter, what each loss adds at each step, ⟨∂L_t/∂W_s, ĝ⟩, ĝ being the
         direction of the full gradient: these add up to its norm.
+    values: the shape of every named value, and its numbers where there are few; what the tape
+        does not keep is said to be not kept.
+    compare: truncations such as `[tg.Full(), tg.Window(2)]`: the same network under each of them,
+        side by side, with the gradients and the matrix of losses and steps.
     copies: draw the copies of a step that windows make each by itself, instead of one chain with
         the reach of each loss on its links.
-    title: what the figure is called; read aloud, and shown where one points at it.
-    Returns a `Figure`: it shows itself in a notebook, and `save` writes svg, png, pdf, gv,
-    html, tex and mmd.
-    Raises TypeError for what is not a Tensor, ValueError for an unknown detail or
-    theme, or a fold below 3.
+    hide: names of values to leave out, such as "y" or "b_*".
+    direction: of time: "up", "right" or "down".
+    title: what the figure is called, written above it.
+    legend: whether the classes and colours are explained under the picture; None explains the
+        colours of losses and the widths of links alone.
+    theme: "textbook" (which turns dark on dark pages), "dark", "print", or your own table from
+        classes to colours, laid over the textbook's: `{"parameters": "gold"}`.
+    Returns a `Figure`: it shows itself in a notebook, and `save` writes svg, png, pdf, gv, html,
+    tex and mmd.
+    Raises TypeError for what is not a Tensor, ValueError for an unknown detail, direction or
+    theme, for a fold below 3, and where the tape is truncated already and is to be compared.
 
     Names are set as in print: `"W_hh"` is a bold W with an italic subscript, `"h_3^(2)"` is h_3 of
     layer 2; scalars are italic, integers plain. Rows are the steps marked by `tg.step` or
@@ -61,31 +86,104 @@ def draw(
     >>> figure.source.count(" -> ")
     3
     """
+    _check(outputs, detail, fold, direction)
+    colours = theme_of(theme)
+    taken = hidden(snapshot(outputs), [hide] if isinstance(hide, str) else hide)
+    diagram = folded(group(taken, detail, copies), fold)
+    if values:
+        add_numbers(diagram, values_of(tg.tape(*outputs), outputs))
+    layout = arrange(diagram, sideways=direction == "right")
+    lines = strokes(diagram, route(diagram, layout))
+    turn(layout, lines, direction)
+    drawing = _Drawing(diagram, layout, lines, direction, title or UNTITLED)
+    if compare:
+        scene = _compared(drawing, outputs, compare, gradients)
+    elif gradients:
+        scene = drawing.with_gradients(record(outputs), None, bars=True, explained=legend)
+    else:
+        scene = drawing.scene()
+        reaching = [t for link in diagram.links for t in (*link.passing, *link.cutting)]
+        if reaching:
+            add_reach(scene, layout, lines, max(reaching) + 1)
+            if legend is not False:
+                add_losses(scene, max(reaching) + 1, widths=False)
+    if legend:
+        add_classes(scene)
+    if title:
+        (left, _), (right, top) = scene.bounds()
+        scene.texts.append(Text("text", (left + right) / 2, top + 9, (Run(title),), 11.0))
+    return Figure(scene, colours)
+
+
+@dataclass
+class _Drawing:
+    """A diagram with its places and lines, from which scenes are made."""
+
+    diagram: Diagram
+    layout: Layout
+    lines: list[Stroke]
+    direction: str
+    title: str
+
+    def scene(self) -> Scene:
+        scene = compose(self.diagram, self.layout, self.lines, self.title)
+        scene.boxes += captions(self.lines, self.layout.places)
+        if self.direction != "right":
+            (left, _), _ = scene.bounds()
+            rows = heights(self.diagram, self.layout)
+            for row, count in self.diagram.folds.items():
+                said = (Run(f"{DOTS} × {count}"),)
+                scene.texts.append(Text("muted", left - 3, rows[row], said, 8.0, "end"))
+        return scene
+
+    def with_gradients(
+        self, recording: Recording, weights: Array | None, bars: bool, explained: bool | None
+    ) -> Scene:
+        scene = self.scene()
+        flows = Flows(self.diagram, recording, weights)
+        add_strands(scene, self.layout, self.lines, flows)
+        if weights is not None and self.direction != "right" and not self.diagram.folds:
+            comparing.add_matrix(scene, weights, heights(self.diagram, self.layout))
+        if bars and self.direction != "right":
+            add_bars(scene, self.layout, flows)
+        if explained is not False:
+            count = len(recording.sources) if recording.no_chain is None else 0
+            add_losses(scene, count, widths=True)
+        return scene
+
+
+def _compared(
+    drawing: _Drawing, outputs: Sequence[tg.Tensor], strategies: Sequence[Truncation], bars: bool
+) -> Scene:
+    if why := truncated(outputs):
+        raise ValueError(
+            f"{why}; strategies are compared on the whole: unroll without a truncation"
+        )
+    recording = record(outputs)
+    if recording.no_chain:
+        raise ValueError(
+            f"{recording.no_chain}, so that a truncation is more than its matrix here, and there "
+            f"is nothing to compare by"
+        )
+    scenes = [
+        drawing.with_gradients(
+            recording, comparing.weights_of(s, recording.rows.count), bars, explained=None
+        )
+        for s in strategies
+    ]
+    return comparing.beside(scenes, [repr(s) for s in strategies], drawing.title)
+
+
+def _check(outputs: Sequence[tg.Tensor], detail: str, fold: Fold, direction: str) -> None:
     if detail not in DETAILS:
         raise ValueError(f"detail is {' or '.join(map(repr, DETAILS))}, not {detail!r}")
-    if fold is not None and fold < 3:
+    if direction not in DIRECTIONS:
+        known = ", ".join(map(repr, DIRECTIONS))
+        raise ValueError(f"direction is one of {known}, not {direction!r}")
+    if isinstance(fold, int) and fold < 3:
         raise ValueError(f"fold is at least 3, a first row, dots and a last row, not {fold}")
     if not outputs:
         raise TypeError("draw needs a Tensor to draw, usually the loss: viz.draw(loss)")
     for output in outputs:
         if not isinstance(output, tg.Tensor):
             raise TypeError(f"draw needs Tensors, not a {type(output).__name__}")
-    colours = theme_of(theme)
-    diagram = folded(group(snapshot(outputs), detail, copies), fold)
-    layout = arrange(diagram)
-    lines = strokes(diagram, route(diagram, layout))
-    scene = compose(diagram, layout, lines, title or "computational graph")
-    scene.boxes += captions(lines, layout.places)
-    losses = 0
-    if gradients:
-        recording = record(outputs)
-        flows = Flows(diagram, recording)
-        add_strands(scene, layout, lines, flows)
-        add_bars(scene, layout, flows)
-        losses = len(recording.sources) if recording.no_chain is None else 0
-    elif reaching := [t for link in diagram.links for t in (*link.passing, *link.cutting)]:
-        losses = max(reaching) + 1
-        add_reach(scene, layout, lines, losses)
-    if losses or gradients:
-        add_legend(scene, losses, gradients)
-    return Figure(scene, colours)

@@ -1,52 +1,146 @@
-"""Long sequences: the first and the last rows, and dots for those in between."""
+"""Long pictures: the first and the last rows, and dots for those in between.
+
+What has no rows but is long folds along its depth: a chain of a thousand layers has a beginning, an
+end, and dots.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from itertools import groupby
 
 from viz import labels
 from viz.diagram import Diagram, Link, Shape, Span
 from viz.snapshot import Use
 
 DOTS = "⋮"
+DEEP, ENDS = 60, 12  # a picture without rows that is deeper than this keeps so much of either end
+
+Fold = int | Callable[[int], bool] | None
 
 
-def fold(diagram: Diagram, most: int | None) -> Diagram:
-    """The diagram with at most this many rows, one of them dots; None keeps all.
+def fold(diagram: Diagram, rule: Fold) -> Diagram:
+    """The diagram with some of its rows folded into dots.
+
+    rule: the most rows that are drawn, one of them dots; or which steps are drawn, counted from 1;
+        None keeps all.
 
     Links between folded rows go with them; a link to or from what is folded goes to the dots of
     its column.
     """
-    if most is None or diagram.rows <= most:
+    if rule is None:
         return diagram
-    head = most // 2
-    tail = most - 1 - head
-    behind = diagram.rows - tail  # the first row after the dots
+    if diagram.rows == 1:
+        return diagram if callable(rule) else _shallower(diagram)
+    shown = _shown(diagram.rows, rule)
+    if all(shown):
+        return diagram
+    return _folded(diagram, shown)
 
-    def moved(row: int) -> int:
-        return row if row < head else head if row < behind else row - behind + head + 1
 
-    folded = Diagram(rows=most, drawn_rows=[moved(row) for row in range(diagram.rows)])
+def _shown(rows: int, rule: int | Callable[[int], bool]) -> list[bool]:
+    if callable(rule):
+        return [bool(rule(row + 1)) for row in range(rows)]
+    if rows <= rule:
+        return [True] * rows
+    head = rule // 2
+    behind = rows - (rule - 1 - head)  # the first row after the dots
+    return [row < head or row >= behind for row in range(rows)]
+
+
+def _folded(diagram: Diagram, shown: list[bool]) -> Diagram:
+    moved: list[int] = []
+    folds: dict[int, int] = {}  # how many rows each row of dots stands for
+    count = 0
+    for is_shown, run in groupby(shown):
+        size = len(list(run))
+        moved += [count + n for n in range(size)] if is_shown else [count] * size
+        if not is_shown:
+            folds[count] = size
+        count += size if is_shown else 1
+    folded = Diagram(rows=count, drawn_rows=moved, folds=folds)
     place: dict[int, int] = {}
-    dots: dict[str, int] = {}
+    dots: dict[tuple[str, int], int] = {}
     boxes = {shape.role for shape in diagram.shapes if shape.kind == "box"}
     for i, shape in enumerate(diagram.shapes):
-        rows: Span | None = shape.rows and (moved(shape.rows[0]), moved(shape.rows[1]))
-        if rows is None or not head <= (shape.rows or (0, 0))[1] < behind:
+        rows: Span | None = shape.rows and (moved[shape.rows[0]], moved[shape.rows[1]])
+        last = rows[1] if rows else 0
+        if rows is None or last not in folds:
             place[i] = folded.add(replace(shape, rows=rows))
             continue
         role = shape.role.removeprefix("circle of ")
         role = role if role in boxes else shape.role
-        if role not in dots:
-            over = (head if shape.row is not None else moved((shape.rows or (0, 0))[0]), head)
-            dots[role] = folded.add(Shape("dots", labels.text(DOTS), over, role))
-        place[i] = dots[role]
+        if (role, last) not in dots:
+            over = (last if shape.row is not None else rows[0], last)
+            title = f"{DOTS} × {folds[last]}"
+            dots[role, last] = folded.add(Shape("dots", labels.text(DOTS), over, role, title=title))
+        place[i] = dots[role, last]
+    folded.links = _moved(diagram, folded, place)
+    return folded
+
+
+def _moved(diagram: Diagram, folded: Diagram, place: dict[int, int]) -> list[Link]:
     links: dict[Link, tuple[Use, ...]] = {}
     for link in diagram.links:
+        if link.source not in place or link.target not in place:
+            continue
         new = replace(link, source=place[link.source], target=place[link.target])
-        hidden = [folded.shapes[end].kind == "dots" for end in (new.source, new.target)]
-        parameters = folded.shapes[new.source].kind == "parameters"
-        if not all(hidden) and not (parameters and hidden[1]):
+        source, target = folded.shapes[new.source], folded.shapes[new.target]
+        hidden = source.kind == "dots" and target.kind == "dots" and source.rows == target.rows
+        if not hidden and not (source.kind == "parameters" and target.kind == "dots"):
             links[new] = links.get(new, ()) + new.uses
-    folded.links = [replace(link, uses=uses) for link, uses in links.items()]
+    return [replace(link, uses=uses) for link, uses in links.items()]
+
+
+def _shallower(diagram: Diagram) -> Diagram:
+    """The diagram with the middle of its depth folded into one place."""
+    depth = [0] * len(diagram.shapes)
+    computed = {link.target for link in diagram.links}
+    into: list[list[int]] = [[] for _ in diagram.shapes]
+    for link in diagram.links:
+        into[link.target].append(link.source)
+    for i in _in_order(into):
+        depth[i] = max((depth[source] + 1 for source in into[i]), default=0)
+    deepest = max(depth, default=0)
+    if deepest <= DEEP:
+        return diagram
+    middle = {i for i, d in enumerate(depth) if i in computed and ENDS <= d <= deepest - ENDS}
+    used: dict[int, list[int]] = {}
+    for link in diagram.links:
+        used.setdefault(link.source, []).append(link.target)
+    middle |= {
+        i
+        for i in range(len(diagram.shapes))
+        if i not in computed and used.get(i) and all(target in middle for target in used[i])
+    }
+    folded = Diagram(rows=1)
+    circles = sum(diagram.shapes[i].kind == "circle" for i in middle)
+    place: dict[int, int] = {}
+    dots: int | None = None
+    for i, shape in enumerate(diagram.shapes):
+        if i not in middle:
+            place[i] = folded.add(shape)
+        elif i in computed:
+            if dots is None:
+                label = ((labels.Run(f"⋯ × {circles}"),),)
+                dots = folded.add(Shape("dots", label, (0, 0), "folded", title=f"⋯ × {circles}"))
+            place[i] = dots
+    folded.links = _moved(diagram, folded, place)
     return folded
+
+
+def _in_order(into: list[list[int]]) -> list[int]:
+    """The shapes, each after those that lead into it."""
+    waiting = [len(sources) for sources in into]
+    out: list[list[int]] = [[] for _ in into]
+    for target, sources in enumerate(into):
+        for source in sources:
+            out[source].append(target)
+    ready = [i for i, count in enumerate(waiting) if not count]
+    for i in ready:  # which grows on the way
+        for target in out[i]:
+            waiting[target] -= 1
+            if not waiting[target]:
+                ready.append(target)
+    return ready

@@ -18,6 +18,7 @@ from viz.diagram import Diagram, Link
 from viz.geometry import line
 from viz.labels import Run
 from viz.layout import PITCH, Layout, Placed
+from viz.legend import ALL, SMALL
 from viz.player.flows import flow_of, nodes_of, uses_of
 from viz.player.recording import EVERY_ROW, Recording, Tied
 from viz.scene import Box, Path, Scene, Text
@@ -25,12 +26,9 @@ from viz.strands import Strand
 from viz.strokes import Stroke
 from viz.themes import loss_colour
 
-ALL = "#C05000"  # the colour of all losses together
 LONGEST_BAR, BAR_HEIGHT = 60.0, 13.0
 COLUMN, ROOM = 96.0, 44.0  # from parameter to parameter, and before the first one
-SMALL = 6.4
 MOST_PARAMETERS = 6
-MOST_SWATCHES = 12
 
 
 @dataclass
@@ -150,7 +148,11 @@ def heights(diagram: Diagram, layout: Layout) -> list[float]:
     for shape, place in zip(diagram.shapes, layout.places, strict=True):
         if shape.row is not None and shape.kind != "dots":
             tops[shape.row].append(place.y)
-    return [(min(t) + max(t)) / 2 if t else (r + 1.5) * PITCH for r, t in enumerate(tops)]
+    known = {r: (min(t) + max(t)) / 2 for r, t in enumerate(tops) if t}
+    if not known:
+        return [(r + 1.5) * PITCH for r in range(diagram.rows)]
+    rows = list(known)
+    return [float(y) for y in np.interp(range(diagram.rows), rows, list(known.values()))]
 
 
 def add_bars(scene: Scene, layout: Layout, flows: Flows) -> None:
@@ -221,32 +223,3 @@ def _angle(flows: Flows, tied: Tied) -> float | None:
     if not long:
         return None
     return float(np.degrees(np.arccos(np.clip(np.vdot(cut, tied.full) / long, -1, 1))))
-
-
-# Legends ---------------------------------------------------------------------------------------
-
-
-def add_legend(scene: Scene, count: int, widths: bool) -> None:
-    """Under the picture: which colour is which loss, and what the widths mean."""
-    (left, low), _ = scene.bounds()
-    x, y = left + 4, low - 8
-    if count > 1:
-        shown = range(count) if count <= MOST_SWATCHES else (0, count // 2, count - 1)
-        for t in shown:
-            colour = loss_colour(t, count)
-            scene.boxes.append(Box("bar", x + 4, y, 4, 3, colour=colour, title=f"loss {t + 1}"))
-            name = (Run("l", italic=True), Run(str(t + 1), level=-1))
-            scene.texts.append(Text("muted", x + 10.5, y, name, 7.5, "start"))
-            x += 22
-        x += 10
-    if widths:
-        said = (Run("width: ‖∂"), Run("l", italic=True), Run("/∂·‖, of the largest:"))
-        scene.texts.append(Text("muted", x, y, said, SMALL, "start"))
-        x += 2 * scene.texts[-1].half_width + 8
-        for n, size in enumerate(("1", "10⁻¹", "10⁻²", "10⁻³")):
-            thick = strands.width_of(10.0**-n)
-            scene.paths.append(
-                Path("strand", ([line((x, y), (x + 14, y))],), width=thick, colour=ALL)
-            )
-            scene.texts.append(Text("muted", x + 17, y, (Run(size),), SMALL, "start"))
-            x += 36

@@ -25,7 +25,10 @@ LONGEST_STEM, LONGEST_SCRIPT = 14, 10  # letters that are shown; the title has t
 
 
 class Run(NamedTuple):
-    """Letters of one style. level: -1 in a subscript, 1 in a superscript, 0 on the line."""
+    """Letters of one style.
+
+    level: -1 in a subscript, 1 in a superscript, 0 on the line, SMALL on it in small print.
+    """
 
     text: str
     bold: bool = False
@@ -35,6 +38,9 @@ class Run(NamedTuple):
 
 Line: TypeAlias = tuple[Run, ...]
 Label: TypeAlias = tuple[Line, ...]
+
+SMALL = 2
+LINE_HEIGHT, SMALL_HEIGHT = 14.0, 7.5  # of the lines in a box, in points
 
 SEPARATOR = Run("\u2009, ", bold=True)
 END_OF_LINE = Run("\u2009,", bold=True)
@@ -140,9 +146,22 @@ def plain(label: Label) -> str:
     return " ".join("".join(run.text for run in line) for line in label)
 
 
-def size(label: Label) -> tuple[float, int]:
-    """How wide a label is, in points, and how many lines it has."""
-    return max(map(width, label), default=0.0), max(1, len(label))
+def size(label: Label) -> tuple[float, float]:
+    """How wide a label is, in points, and how much higher than one line."""
+    return max(map(width, label), default=0.0), sum(map(height, label[1:]))
+
+
+def height(line: Line) -> float:
+    """How high a line is."""
+    return SMALL_HEIGHT if line and all(run.level == SMALL for run in line) else LINE_HEIGHT
+
+
+def middles(label: Label) -> list[float]:
+    """How far below the label's middle each of its lines has its own."""
+    tops = [0.0]
+    for line in label:
+        tops.append(tops[-1] + height(line))
+    return [(a + b - tops[-1]) / 2 for a, b in pairwise(tops)]
 
 
 def width(line: Line, size: float = SIZE) -> float:

@@ -17,7 +17,6 @@ from viz.geometry import Point
 PITCH = 36.0  # from row to row
 BOX = 22.5
 CIRCLE = 24.5
-LINE = 14.0  # a further line of names in a box
 MARGIN = 19.0  # of the first column's and the lowest row's centre
 GAP_BEFORE_PARAMETERS = 51.0  # between columns, where the parameters' curves pass
 GAP_BEFORE_STATE = 47.0  # where links come back from the row below
@@ -52,63 +51,94 @@ class Placed:
 
 @dataclass
 class Layout:
-    """Every shape's place, and the free channels between columns and between rows."""
+    """Every shape's place, and the free channels between columns and between rows.
+
+    pitch: from row to row.
+    """
 
     places: list[Placed]
     vertical: list[float]
     horizontal: list[float]
+    pitch: float = PITCH
 
 
-def arrange(diagram: Diagram) -> Layout:
-    """The place of every shape of the diagram."""
+def arrange(diagram: Diagram, sideways: bool = False) -> Layout:
+    """The place of every shape of the diagram, with time running upwards.
+
+    sideways: with the widths and heights of the shapes exchanged, to be turned afterwards.
+    """
     shapes = diagram.shapes
     assigned = assign(diagram)
     depths, lanes, above = assigned.columns, assigned.lanes, assigned.above
     lane_count = 1 + max(lanes.values(), default=0)
-    columns = _columns(diagram, depths, PITCH * lane_count)
-    columns = _room_below(diagram, depths, columns)
+    higher = [labels.size(s.label)[1] for s in shapes if s.rows is not None]
+    pitch = PITCH + max(higher, default=0.0)
+    sizes = Sizes(sideways)
+    if sideways:
+        pitch += max((2 * sizes.half_height(s) for s in shapes if s.rows is not None), default=0)
+        pitch -= BOX
+    columns = _columns(diagram, depths, pitch * lane_count, sizes)
+    columns = _room_below(diagram, depths, columns, sizes)
 
     def height(i: int) -> float:
         first, last = shapes[i].rows or (0, 0)
         rows = (first + last) / 2 * lane_count + (lane_count - 1 - lanes.get(i, 0))
-        return MARGIN + PITCH * (1 + rows + (1 if i in above else 0))
+        return MARGIN + pitch * (1 + rows + (1 if i in above else 0))
 
     in_rows = [i for i, depth in enumerate(depths) if depth is not None]
-    empty = min((height(i) for i in in_rows), default=0.0) - MARGIN - PITCH
+    empty = min((height(i) for i in in_rows), default=0.0) - MARGIN - pitch
     places: list[Placed | None] = [None] * len(shapes)
     for i in in_rows:
-        places[i] = _placed(shapes[i], columns[depths[i] or 0], height(i) - empty)
-    for i, x in _lowest_row(diagram, depths, columns).items():
-        places[i] = _placed(shapes[i], x, MARGIN)
+        places[i] = sizes.placed(shapes[i], columns[depths[i] or 0], height(i) - empty)
+    for i, x in _lowest_row(diagram, depths, columns, sizes).items():
+        places[i] = sizes.placed(shapes[i], x, MARGIN, hanging=True)
     edges = [columns[0] - 30, *columns, columns[-1] + 30]
     return Layout(
         [place for place in places if place is not None],
         [(a + b) / 2 for a, b in pairwise(edges)],
-        [MARGIN + PITCH * (k + 0.5) for k in range(diagram.rows * lane_count + 2)],
+        [MARGIN + pitch * (k + 0.5) for k in range(diagram.rows * lane_count + 2)],
+        pitch,
     )
 
 
-def half_width(shape: Shape) -> float:
+@dataclass(frozen=True)
+class Sizes:
+    """How large shapes are, with widths and heights exchanged where time will run sideways."""
+
+    sideways: bool = False
+
+    def half_width(self, shape: Shape) -> float:
+        return _half_height(shape) if self.sideways else _half_width(shape)
+
+    def half_height(self, shape: Shape) -> float:
+        return _half_width(shape) if self.sideways else _half_height(shape)
+
+    def placed(self, shape: Shape, x: float, y: float, hanging: bool = False) -> Placed:
+        """At this height; in the lowest row, boxes of several lines hang down from where those of
+        one begin."""
+        if hanging and not self.sideways:
+            y -= labels.size(shape.label)[1] / 2
+        return Placed(shape.kind, x, y, self.half_width(shape), self.half_height(shape))
+
+
+def _half_width(shape: Shape) -> float:
     if shape.kind == "circle":
         return CIRCLE / 2
     padding = 6.0 if shape.kind == "parameters" else 2.5
     return max(BOX, round(labels.size(shape.label)[0] + 2 * padding, 1)) / 2
 
 
-def _placed(shape: Shape, x: float, y: float) -> Placed:
-    """At this height; boxes of several lines hang down from where those of one begin."""
-    more = LINE * (labels.size(shape.label)[1] - 1)
-    tall = (CIRCLE if shape.kind == "circle" else BOX) + more
-    return Placed(shape.kind, x, y - more / 2, half_width(shape), tall / 2)
+def _half_height(shape: Shape) -> float:
+    return ((CIRCLE if shape.kind == "circle" else BOX) + labels.size(shape.label)[1]) / 2
 
 
-def _columns(diagram: Diagram, depths: list[int | None], pitch: float) -> list[float]:
+def _columns(diagram: Diagram, depths: list[int | None], pitch: float, sizes: Sizes) -> list[float]:
     """The columns' centres; pitch is the distance from row to row."""
     count = 1 + max((d for d in depths if d is not None), default=0)
     wide = [BOX / 2] * count
     for shape, depth in zip(diagram.shapes, depths, strict=True):
         if depth is not None and shape.kind != "circle":
-            wide[depth] = max(wide[depth], half_width(shape))
+            wide[depth] = max(wide[depth], sizes.half_width(shape))
     gaps = [GAP] * count
     fed: dict[int, dict[int, int]] = defaultdict(lambda: defaultdict(int))
     for link in diagram.links:
@@ -156,24 +186,27 @@ def _below(diagram: Diagram, depths: list[int | None]) -> dict[int, int]:
     return dict(sorted(below.items(), key=lambda item: (item[1], item[0])))
 
 
-def _apart(diagram: Diagram, a: int, b: int) -> float:
+def _apart(diagram: Diagram, a: int, b: int, sizes: Sizes) -> float:
     """How far from one another two neighbours' centres must be."""
-    return half_width(diagram.shapes[a]) + half_width(diagram.shapes[b]) + BETWEEN_BOXES
+    a_wide, b_wide = (sizes.half_width(diagram.shapes[i]) for i in (a, b))
+    return a_wide + b_wide + BETWEEN_BOXES
 
 
-def _room_below(diagram: Diagram, depths: list[int | None], columns: list[float]) -> list[float]:
+def _room_below(
+    diagram: Diagram, depths: list[int | None], columns: list[float], sizes: Sizes
+) -> list[float]:
     """The columns moved apart where the boxes below them need it."""
     columns = list(columns)
     below = list(_below(diagram, depths).items())
     for (a, left), (b, right) in pairwise(below):
-        lacking = columns[left] + _apart(diagram, a, b) - columns[right]
+        lacking = columns[left] + _apart(diagram, a, b, sizes) - columns[right]
         if left < right and lacking > 0:
             columns[right:] = [x + min(lacking, 40.0) for x in columns[right:]]
     return columns
 
 
 def _lowest_row(
-    diagram: Diagram, depths: list[int | None], columns: list[float]
+    diagram: Diagram, depths: list[int | None], columns: list[float], sizes: Sizes
 ) -> dict[int, float]:
     """The x of everything in the lowest row."""
     x = {i: columns[column] for i, column in _below(diagram, depths).items()}
@@ -181,7 +214,7 @@ def _lowest_row(
     for _ in range(400):  # push apart what overlaps; initial states yield the least
         still = True
         for a, b in pairwise(order):
-            overlap = x[a] + _apart(diagram, a, b) - x[b]
+            overlap = x[a] + _apart(diagram, a, b, sizes) - x[b]
             if overlap > 1e-6:
                 firm = [0.02 if diagram.shapes[i].beside else 1.0 for i in (a, b)]
                 x[a] -= overlap * firm[0] / sum(firm)

@@ -26,7 +26,7 @@ from viz.geometry import (
     polyline,
     sample,
 )
-from viz.layout import BEND, MANY_ROWS, MOST_BENDS, PITCH, Layout, Placed
+from viz.layout import BEND, MANY_ROWS, MOST_BENDS, Layout, Placed
 from viz.traffic import TRACK, Drawn
 
 CLEARANCE = 2.0  # between a line and what it passes
@@ -110,7 +110,7 @@ class _Router:
         below = self.diagram.shapes[link.source].rows is None
         if below:
             yield from self._from_below(link)
-        rows = abs(source.y - target.y) / PITCH
+        rows = abs(source.y - target.y) / self.layout.pitch
         if self.many and not below and rows > 1.1 and self._is_fan(link):
             yield comb(source, target, round(rows))
         yield [line(leave(source, target.centre), reach(target, source.centre))]

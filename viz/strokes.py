@@ -80,7 +80,7 @@ def strokes(diagram: Diagram, curves: Sequence[Curve]) -> list[Stroke]:
         if r.link.weight == 0:
             cut = [_cut(r, measure, hidden)]
         r.pieces = _visible(r.curve, measure, hidden + cut)
-        r.cased = _visible(r.curve, measure, cut) if cased else r.pieces
+        r.cased = _visible(r.curve, measure, cut) if cased else list(r.pieces)
     return drawn
 
 

@@ -135,9 +135,7 @@ class _Writer:
             )
             corner = own + (f' rx="{number(box.corner)}"' if box.corner else "")
             yield f"<rect {place}{corner}/>"
-        count = len(box.label)
-        for n, line in enumerate(box.label):
-            below = (n - (count - 1) / 2) * box.font * 1.4
+        for line, below in zip(box.label, labels.middles(box.label), strict=True):
             yield _typeset(line, x, y + below, box.font, f' fill="{colours.text}" stroke="none"')
         yield "</g>\n"
 
@@ -199,7 +197,7 @@ def _typeset(line: Line, x: float, y: float, font: float, extra: str) -> str:
     spans, height = [], 0.0
     for run in line:
         attributes = ""
-        level = {0: 0.0, -1: DROP, 1: -RISE}[run.level] * font
+        level = {-1: DROP, 1: -RISE}.get(run.level, 0.0) * font
         if abs(level - height) > 1e-9:
             attributes += f' dy="{number(level - height)}"'
             height = level

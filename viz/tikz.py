@@ -118,7 +118,9 @@ def _line(line: Line) -> str:
     parts = []
     for level, runs in labels.groups(line):
         inside = "".join(map(_run, runs))
-        if level:
+        if level == labels.SMALL:
+            inside = rf"{{\fontsize{{6.5}}{{7.5}}\selectfont {inside}}}"
+        elif level:
             inside = rf"\text{'sub' if level < 0 else 'super'}script{{{inside}}}"
         parts.append(inside)
     return "".join(parts)

@@ -78,7 +78,7 @@ def test_mistakes_in_a_theme_are_one_sentence() -> None:
 
 def test_repr_is_one_line() -> None:
     figure = viz.draw(*outputs("rnn"), title="the chapter's network")
-    assert repr(figure) == '<Figure "the chapter\'s network": 23 shapes, 28 links, 304×135 pt>'
+    assert repr(figure) == '<Figure "the chapter\'s network": 23 shapes, 28 links, 304×151 pt>'
 
 
 @pytest.mark.parametrize(

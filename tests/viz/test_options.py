@@ -1,0 +1,134 @@
+"""What `draw` can be asked for: numbers, comparisons, folding, hiding, directions, legends."""
+
+import numpy as np
+import pytest
+
+import tinygrad_rnn as tg
+import viz
+from tests.viz.models import outputs, parameter, value
+from viz.diagram import Diagram
+from viz.labels import plain
+from viz.models import recurrent_loss
+from viz.scene import Box
+
+
+def diagram_of(figure: viz.Figure) -> Diagram:
+    assert figure.scene.diagram is not None
+    return figure.scene.diagram
+
+
+def box(figure: viz.Figure, title: str) -> Box:
+    (found,) = [b for b in figure.scene.boxes if b.title == title and b.shape is not None]
+    return found
+
+
+def texts(figure: viz.Figure) -> list[str]:
+    return [plain((text.line,)) for text in figure.scene.texts]
+
+
+def test_values_are_the_tapes_own_and_what_is_not_kept_says_so() -> None:
+    w, x = parameter("w", 2), tg.Tensor(np.array([2.0, -1.0]), name="x")
+    p = (w * x).named("p")
+    q = np.arctan2(p, 3.0).named("q")
+    figure = viz.draw(np.sum(q).named("L"), values=True)
+    assert plain(box(figure, "x").label) == "x 2 2, −1"
+    assert plain(box(figure, "p").label) == "p 2 0.2, −0.1"
+    assert plain(box(figure, "w").label) == "w 2"
+    assert plain(box(figure, "L").label).startswith("L ")
+    del x, p, q
+    y = (parameter("v", 2) + value("z", 2)).named("y")
+    figure = viz.draw(np.sum(y), values=True)
+    assert (
+        plain(box(figure, "z").label)
+        == "z 2 not kept"
+        == plain(box(figure, "y").label).replace("y", "z")
+    )
+
+
+def test_boxes_with_numbers_keep_apart() -> None:
+    boxes = viz.draw(recurrent_loss(4), values=True).scene.boxes
+    for n, a in enumerate(boxes):
+        for b in boxes[:n]:
+            apart_x = abs(a.x - b.x) - a.half_width - b.half_width
+            assert max(apart_x, abs(a.y - b.y) - a.half_height - b.half_height) > 2
+
+
+def test_strategies_side_by_side() -> None:
+    strategies = [tg.Full(), tg.Window(1), tg.Randomized.from_links([1, 0.5, 2, 0])]
+    figure = viz.draw(recurrent_loss(4), compare=strategies, gradients=True)
+    assert {"Full()", "Window(k=1)"} <= set(texts(figure))
+    cells = [b for b in figure.scene.boxes if " times at step " in b.title]
+    assert len(cells) == 3 * 10
+    assert sum(bool(cell.colour) for cell in cells) == 10 + (4 + 3) + (6 + 1)
+    shares = [text for text in texts(figure) if "% of" in text]
+    assert len(shares) == 9 and sum(text.startswith("100%") for text in shares) >= 3 + 2
+    assert any("° off" in text for text in shares)
+
+
+def test_what_cannot_be_compared() -> None:
+    with pytest.raises(ValueError, match="unroll without a truncation"):
+        viz.draw(recurrent_loss(4, truncation=tg.Subsequence(2)), compare=[tg.Full()])
+    with pytest.raises(TypeError, match=r"such as tg.Window\(2\), but 3 is none"):
+        viz.draw(recurrent_loss(3), compare=[3])  # type: ignore[list-item]
+    with pytest.raises(ValueError, match="compare strategies of one sequence"):
+        viz.draw(recurrent_loss(3), compare=[tg.Window((1, 2))])
+
+
+def test_folding_says_how_much() -> None:
+    assert "⋮ × 93" in texts(viz.draw(recurrent_loss(100)))
+    figure = viz.draw(recurrent_loss(30), fold=lambda t: t in (1, 2, 15, 30))
+    assert {"⋮ × 12", "⋮ × 14"} <= set(texts(figure))
+    shown = {s.title for s in diagram_of(figure).shapes if s.title.startswith("h_")}
+    assert shown == {"h_0", "h_1", "h_2", "h_15", "h_30"}
+
+
+def test_what_is_deep_folds_without_steps() -> None:
+    x = value("x", 1, 2)
+    for k in range(200):
+        x = np.tanh(x @ parameter(f"W_{k}", 2, 2)).named(f"z_{k + 1}")
+    figure = viz.draw(np.sum(x))
+    assert 20 < len(diagram_of(figure).shapes) < 50
+    (dots,) = [b for b in figure.scene.boxes if b.kind == "dots"]
+    assert plain(dots.label) == "⋯ × 189"
+    assert len(diagram_of(viz.draw(np.sum(x), fold=None)).shapes) > 600
+
+
+def test_hiding() -> None:
+    figure = viz.draw(recurrent_loss(3), hide=["o", "y_*"])
+    titles = {shape.title for shape in diagram_of(figure).shapes}
+    assert not titles & {"o_1", "o_2", "o_3", "y_1", "y_2", "y_3"} and {"h_3", "x_1"} <= titles
+    assert viz.draw(recurrent_loss(3), hide="L").source == viz.draw(recurrent_loss(3)).source
+
+
+def test_directions() -> None:
+    up, down, right = (viz.draw(*outputs("rnn"), direction=d) for d in ("up", "down", "right"))
+    for t in (1, 2):
+        this, following = f"h_{t}", f"h_{t + 1}"
+        assert box(up, this).y < box(up, following).y and box(up, this).x == box(up, following).x
+        assert box(down, this).y > box(down, following).y
+        assert box(right, this).x < box(right, following).x
+    assert box(right, "W_xh, W_hh").half_width > box(right, "W_xh, W_hh").half_height
+    for figure in (down, right):
+        places = {b.shape: b for b in figure.scene.boxes}
+        for path in figure.scene.paths:
+            link = diagram_of(figure).links[path.link or 0]
+            for end, point in (
+                (places[link.source], path.curves[0][0][0]),
+                (places[link.target], path.curves[-1][-1][3]),
+            ):
+                off = (
+                    abs(point[0] - end.x) - end.half_width,
+                    abs(point[1] - end.y) - end.half_height,
+                )
+                assert max(off) < 2.5
+
+
+def test_legends_and_titles() -> None:
+    figure = viz.draw(*outputs("own_cell"), legend=True, title="A random truncation")
+    assert {"parameters", "no gradient passes", "A random truncation"} <= set(texts(figure))
+    assert not viz.draw(recurrent_loss(4, truncation=tg.Window(1)), legend=False).scene.texts
+
+
+def test_mistakes_in_options() -> None:
+    with pytest.raises(ValueError, match="direction is one of 'up', 'right', 'down', not 'left'"):
+        viz.draw(*outputs("network"), direction="left")

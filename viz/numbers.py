@@ -1,0 +1,48 @@
+"""Numbers in the boxes: the shape of every named value, and the value itself where it is small."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from tinygrad_rnn.engine.graph import Array, Node
+from viz.diagram import Diagram
+from viz.labels import SMALL, Run
+
+FEW = 3  # numbers that are shown one by one
+NOT_KEPT = "not kept"
+
+
+def add_numbers(diagram: Diagram, values: Mapping[Node, Array]) -> None:
+    """A line with the shape under each name, and one with the numbers.
+
+    values: what the tape keeps. It keeps what a derivative needs; what it does not keep is said
+        to be not kept. Of more than three numbers the norm is shown.
+    """
+    for i, shape in enumerate(diagram.shapes):
+        if shape.kind not in ("box", "parameters"):
+            continue
+        nodes = [node for reference in shape.nodes[-1:] if (node := reference()) is not None]
+        lines = [shape.note] if shape.note != "scalar" and shape.title != "" else []
+        if shape.kind == "box" and nodes:
+            lines.append(number_text(values.get(nodes[0])))
+        small = tuple((Run(line, level=SMALL),) for line in lines)
+        diagram.shapes[i] = replace(shape, label=(*shape.label, *small))
+
+
+def number_text(array: Array | None) -> str:
+    """The numbers of a small array, the norm of a larger one.
+
+    >>> import numpy as np
+    >>> from viz.numbers import number_text
+    >>> number_text(np.array([0.5, -1.0])), number_text(np.ones((2, 2))), number_text(None)
+    ('0.5, −1', '‖·‖ = 2', 'not kept')
+    """
+    if array is None:
+        return NOT_KEPT
+    array = np.asarray(array)
+    if array.size <= FEW:
+        return ", ".join(f"{x:.3g}" for x in array.ravel().tolist()).replace("-", "−")
+    return f"‖·‖ = {float(np.linalg.norm(array)):.3g}"
