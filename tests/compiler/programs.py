@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,7 +10,9 @@ import numpy as np
 import tinygrad_rnn as tg
 from tinygrad_rnn.compiler.frontend.captures import Captures
 from tinygrad_rnn.compiler.frontend.request import Sequence, prepared
-from tinygrad_rnn.compiler.runtime.program import Program
+from tinygrad_rnn.compiler.ir import StepGraph, Value
+from tinygrad_rnn.compiler.passes.rewrite import ordered
+from tinygrad_rnn.compiler.runtime.program import Program, step_graph
 from tinygrad_rnn.training.cell_with_loss import CellWithLoss
 
 T, B, D, H, Q = 6, 2, 3, 4, 5
@@ -323,3 +325,16 @@ def sequence_of(arguments: Case) -> Sequence:
 
 def program_of(arguments: Case) -> Program:
     return Program(sequence_of(arguments), Captures(arguments.cell))
+
+
+def graph_of(
+    cell: Any, xs: Any, state: Any = None, truncation: Any = None, loss_alone: bool = False
+) -> StepGraph:
+    """The step graph of a cell, before any pass."""
+    case = Case(cell, xs, state, truncation, loss_alone=loss_alone)
+    return step_graph(sequence_of(case), Captures(cell))
+
+
+def functions_of(values: Iterable[Value]) -> list[str]:
+    """The names of the functions that are called, in order."""
+    return [value.function.__name__ for value in ordered(values) if value.function is not None]

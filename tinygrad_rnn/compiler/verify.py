@@ -21,6 +21,7 @@ from tinygrad_rnn.compiler.ir import (
     Schedule,
     StepGraph,
     Storage,
+    TimeSum,
     Value,
     When,
     mapped,
@@ -119,9 +120,29 @@ def verify_schedule(schedule: Schedule) -> None:
     for n, found in enumerate(phases):
         for value, phase in found.items():
             for operand in value.operands:
-                verify_read(schedule, phases, n, phase, value, source(operand))
+                # What is the same in all steps is copied even where it is a view.
+                read = source(operand) if schedule.depends[operand] else operand
+                verify_read(schedule, phases, n, phase, value, read)
+    for value in schedule.graph.outputs():
+        verify_output(schedule, phases, source(value))
+    for how in schedule.sums:
+        for value in [] if how is None else values_of(how):
+            verify_read(schedule, phases, 1, Phase.AFTER, value, source(value))
     for value in schedule.stored:
         assert any(found.get(value) is Phase.LOOP for found in phases), f"{value} is not in a loop"
+
+
+def verify_output(schedule: Schedule, phases: list[dict[Value, Phase]], value: Value) -> None:
+    """What somebody wants is computed; the gradients of parameters are sums of other things."""
+    if value.function is None or value in schedule.graph.parameter_gradients:
+        return
+    made = value.args[0] if is_part(value) and value not in {*phases[0], *phases[1]} else value
+    assert any(made in found for found in phases), f"{value} is wanted, but not computed"
+
+
+def values_of(how: TimeSum) -> list[Value]:
+    """All that a sum over the steps reads, of all steps."""
+    return [*how.values, *(value for term in how.terms for value in values_of(term))]
 
 
 def verify_read(

@@ -67,6 +67,8 @@ def expression(function: Any, args: Any, kwargs: Any, name: Callable[[Any], str]
     if function is np.reshape and len(args) == 2 and not kwargs:
         shape = args[1] if isinstance(args[1], tuple) else (args[1],)
         return f"{name(args[0])}.reshape({', '.join(map(literal, shape)) or '()'})"
+    if function is np.asarray and len(args) == 1 and not kwargs:
+        return name(args[0])  # it is one
     if function is np.copy:
         return f"{name(args[0])}.copy()"
     if function is astype:

@@ -145,7 +145,9 @@ class Page:
             entry = (
                 ref.offset if ref.when is When.FIRST else ref.offset - 1 - (ref.buffer.time or 0)
             )
-            return self.seen(f"{ref.buffer.name}[{entry}]", ref.views)
+            text = self.seen(f"{ref.buffer.name}[{entry}]", ref.views)
+            made_once = ref.views and ref.buffer.storage in OWN
+            return self.kept(ref, text, ref.when.name.lower()) if made_once else text
         if not ref.views:
             return self.entries(ref)
         last = ref.views[-1]
@@ -169,12 +171,18 @@ class Page:
 
     def view(self, ref: Ref) -> str:
         """The name of a view of one of the program's buffers, made once."""
+        if ref in self.views:
+            return self.views[ref]
+        base = self.ref(replace(ref, views=ref.views[:-1]))
+        which = side(ref) if self.is_state(ref) else "" if ref.name else "part"
+        return self.kept(ref, self.seen(base, ref.views[-1:]), which)
+
+    def kept(self, ref: Ref, text: str, which: str) -> str:
+        """The name of what is made once."""
         if ref not in self.views:
-            base = self.ref(replace(ref, views=ref.views[:-1]))
-            hint = ref.name or f"{ref.buffer.name}_part"
-            hint = f"{hint}_{side(ref)}" if self.is_state(ref) else hint
+            hint = "_".join(filter(None, (ref.name or ref.buffer.name, which)))
             self.views[ref] = made = self.names.fresh(hint)
-            self.factory.append(f"{made} = {self.seen(base, ref.views[-1:])}")
+            self.factory.append(f"{made} = {text}")
         return self.views[ref]
 
     def seen(self, text: str, views: Iterable[View]) -> str:
@@ -283,7 +291,8 @@ class Page:
             return f"np.copyto({self.ref(out)}, {text})"
         if out.when in (When.FIRST, When.LAST) and not out.views:
             return f"{self.ref(out)} = {text}"
-        if out.views and out.views[-1].kind == "index" and out not in self.views:
+        one_entry = out.when in (When.FIRST, When.LAST)
+        if out.views and out.views[-1].kind == "index" and not one_entry and out not in self.views:
             base = self.ref(replace(out, views=out.views[:-1]))
             return f"{base}[{of_index(out.views[-1].argument)}] = {text}"
         return f"{self.ref(out)}[...] = {text}"
@@ -306,7 +315,7 @@ class Page:
             ),
             *self.loop(f"The loop: {state} from {before}.", sections.loop, walk, "forward"),
             *self.section("After the loop: what no step reads, for all steps.", sections.after),
-            f"return {', '.join(self.fresh_view(ref) for ref in sections.result if ref)},",
+            f"return {together(self.fresh_view(ref) for ref in sections.result if ref)}",
         ]
         return [f"def forward({', '.join(b.name for b in given)}):", *indented(body)]
 
@@ -353,7 +362,7 @@ class Page:
                 "After the loop: ∂L/∂W = Σ_t ∂L/∂W_t, as products over all steps.", sections.after
             ),
             *self.entry(),
-            f"return {', '.join(self.results())},",
+            f"return {together(self.results())}",
         ]
         return [f"def backward({', '.join(given)}):", *indented(body)]
 
@@ -518,6 +527,12 @@ def shape_of(buffer: Buffer) -> str:
     steps = {None: [], 0: ["T"], 1: ["T + 1"]}[buffer.time]
     entries = [*steps, *map(str, buffer.shape)]
     return f"({', '.join(entries)}{',' if len(entries) == 1 else ''})"
+
+
+def together(texts: Iterable[str]) -> str:
+    """The source of a tuple."""
+    inner = ", ".join(texts)
+    return f"{inner}," if inner else "()"
 
 
 def of_state(names: list[str], index: str) -> str:

@@ -109,7 +109,7 @@ class Sums:
                 target = replace(out, views=(View("index", index),))
                 lines.append(Instr(copy, (self.sum(term),), target))
         elif kind == "joint":
-            instr(np.copy, self.from_row(how))
+            instr(np.asarray, self.from_row(how))
         elif kind == "product":
             first, second = how.values
             comment = f"Σ_t {d.symbol(first)}ᵀ {d.symbol(second)}"

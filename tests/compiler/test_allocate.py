@@ -1,0 +1,128 @@
+"""Buffers share memory if and only if their lifetimes allow it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from tests.compiler.programs import CASES, program_of
+from tinygrad_rnn.compiler.allocate import Timeline, allocate, span, stem
+from tinygrad_rnn.compiler.ir import Buffer, Instr, Program, Ref, Sections, Storage, When
+from tinygrad_rnn.compiler.operations import copy
+
+SHAPE, FLOAT = (2, 2), np.dtype(float)
+
+
+def scratch(name: str, time: int | None = None, **more: Any) -> Buffer:
+    return Buffer(name, SHAPE, FLOAT, Storage.SCRATCH, time, **more)
+
+
+def program(forward: Sections, *buffers: Buffer, backward: Sections | None = None) -> Program:
+    nothing = Sections()
+    return Program("", buffers, (), forward, backward or nothing, (), (), (), (), (), (), (), ())
+
+
+X = Buffer("x", SHAPE, FLOAT, Storage.GIVEN)
+A, B, C = scratch("a"), scratch("a2"), scratch("a3")
+
+
+def memories(found: Program) -> int:
+    return len({buffer.root for buffer in found.buffers if buffer.storage is not Storage.GIVEN})
+
+
+def test_a_result_takes_the_place_of_an_operand_that_is_read_no_more() -> None:
+    chain = (
+        Instr(np.sin, (Ref(X),), Ref(A)),
+        Instr(np.cos, (Ref(A),), Ref(B)),
+        Instr(np.exp, (Ref(B),), Ref(C)),
+    )
+    assert memories(allocate(program(Sections(before=chain), X, A, B, C))) == 1
+
+
+def test_but_not_of_one_that_is_read_again() -> None:
+    chain = (
+        Instr(np.sin, (Ref(X),), Ref(A)),
+        Instr(np.cos, (Ref(A),), Ref(B)),
+        Instr(np.add, (Ref(A), Ref(B)), Ref(C)),
+    )
+    assert memories(allocate(program(Sections(before=chain), X, A, B, C))) == 2
+
+
+def test_nor_where_the_call_does_not_go_number_by_number() -> None:
+    chain = (
+        Instr(np.sin, (Ref(X),), Ref(A)),
+        Instr(np.matmul, (Ref(A), Ref(A)), Ref(B)),
+        Instr(np.exp, (Ref(B),), Ref(C)),
+    )
+    found = allocate(program(Sections(before=chain), X, A, B, C))
+    sin, product, _ = found.forward.before
+    assert sin.writes()[0].buffer.root is not product.writes()[0].buffer.root
+    assert memories(found) == 2
+
+
+def test_what_a_loop_carries_stays() -> None:
+    """a goes from step to step, so b and c cannot stand there while it does."""
+    loop = (
+        Instr(np.sin, (Ref(X),), Ref(B)),
+        Instr(np.add, (Ref(A), Ref(B)), Ref(C)),
+        Instr(np.cos, (Ref(C),), Ref(A)),
+    )
+    sections = Sections(before=(Instr(copy, (Ref(X),), Ref(A)),), loop=loop)
+    found = allocate(program(sections, X, A, B, C))
+    first, total, last = (instr.writes()[0].buffer.root for instr in found.forward.loop)
+    assert first is not last and total in (first, last)
+
+
+def test_a_copy_is_saved_where_the_value_can_be_computed_in_its_place() -> None:
+    loop = (
+        Instr(np.add, (Ref(A), Ref(X)), Ref(B)),
+        Instr(np.cos, (Ref(B),), Ref(C)),
+        Instr(copy, (Ref(C),), Ref(A)),
+    )
+    sections = Sections(before=(Instr(copy, (Ref(X),), Ref(A)),), loop=loop)
+    found = allocate(program(sections, X, A, B, C))
+    assert [instr.function for instr in found.forward.loop] == [np.add, np.cos]
+    assert found.forward.loop[-1].writes()[0].buffer.name == "a"
+
+
+def test_what_going_back_reads_is_kept_for_going_back_again() -> None:
+    ahead = Sections(before=(Instr(np.sin, (Ref(X),), Ref(A)),))
+    back = Sections(before=(Instr(np.cos, (Ref(A),), Ref(B)), Instr(np.exp, (Ref(B),), Ref(C))))
+    found = allocate(program(ahead, X, A, B, C, backward=back))
+    first = found.forward.before[0].writes()[0].buffer.root
+    assert first not in {instr.writes()[0].buffer.root for instr in found.backward.before}
+
+
+def test_arrays_of_all_steps_are_free_step_by_step() -> None:
+    a, b = scratch("given", 0), scratch("b", 0)
+    loop = (Instr(np.sin, (Ref(a, When.STEP),), Ref(b, When.STEP)),)
+    after = (Instr(np.sum, (Ref(b, When.ALL),), Ref(A)),)
+    before = (Instr(copy, (Ref(X),), Ref(a, When.ALL)),)
+    found = allocate(program(Sections((), before, loop, after), X, a, b, A))
+    names = {buffer.name: buffer for buffer in found.buffers}
+    assert names["b"].shares is names["given"]  # a name that says something stays
+
+
+def test_what_has_to_stay_is_not_given_away() -> None:
+    filled = replace(A, fill=0)
+    chain = (
+        Instr(np.sin, (Ref(filled),), Ref(B)),
+        Instr(np.exp, (Ref(B),), Ref(C)),
+    )
+    found = allocate(program(Sections(before=chain), filled, B, C))
+    assert found.forward.before[0].writes()[0].buffer.root.fill is None
+
+
+def test_programs_need_less_memory() -> None:
+    for name in ("lstm", "gru", "loss_alone_lstm"):
+        made = program_of(CASES[name]())
+        assert made.program.step_bytes() < made.lowered.step_bytes()
+        assert not any(i.function is copy for i in made.program.backward.loop)
+
+
+def test_small_things() -> None:
+    assert span(2, 4) == 0b11100 and stem("a12") == stem("a") != stem("gates2")
+    times = Timeline(program(Sections(before=(Instr(np.sin, (Ref(X),), Ref(A)),)), X, A))
+    assert times.moments(A) == 0b10 and times.can_move(A) and not times.can_move(B)

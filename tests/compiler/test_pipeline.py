@@ -1,0 +1,24 @@
+"""The stages in order, each shown to a hook that changes nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tinygrad_rnn as tg
+from tests.compiler.programs import D, H, graph_of, inputs
+from tinygrad_rnn.compiler.ir import Program, Schedule, StepGraph
+from tinygrad_rnn.compiler.pipeline import PASSES, compiled
+from tinygrad_rnn.compiler.show import show
+
+
+def test_every_stage_is_shown() -> None:
+    seen: list[tuple[str, Any]] = []
+    graph = graph_of(tg.RNNCell(D, H, rng=0), inputs())
+    before = show(graph)
+    program = compiled(graph, "", lambda *stage: seen.append(stage))
+    passes = [transform.__name__ for transform in PASSES]
+    assert [name for name, _ in seen] == ["trace", *passes, "schedule", "lower", "allocate"]
+    kinds = [StepGraph] * (1 + len(PASSES)) + [Schedule, Program, Program]
+    assert [type(result) for _, result in seen] == kinds
+    assert seen[-1][1] is program and show(graph) == before
+    assert show(compiled(graph)) == show(program)

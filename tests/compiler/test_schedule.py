@@ -1,0 +1,115 @@
+"""What is made before, in and after the loop; and that a checker would notice if it were not so."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinygrad_rnn as tg
+from tests.compiler.programs import CASES, D, H, T, graph_of, inputs, sequence_of, state, weight
+from tinygrad_rnn.compiler.dependence import Dependence
+from tinygrad_rnn.compiler.frontend.captures import Captures
+from tinygrad_rnn.compiler.ir import Depends, Phase, Schedule, StepGraph, Value
+from tinygrad_rnn.compiler.pipeline import PASSES
+from tinygrad_rnn.compiler.runtime.program import step_graph
+from tinygrad_rnn.compiler.schedule import schedule
+from tinygrad_rnn.compiler.verify import verify_schedule
+
+
+def passed(graph: StepGraph) -> StepGraph:
+    for transform in PASSES:
+        graph = transform(graph)
+    return graph
+
+
+def of_case(name: str) -> Schedule:
+    case = CASES[name]()
+    return schedule(passed(step_graph(sequence_of(case), Captures(case.cell))))
+
+
+def functions(values: Any) -> list[str]:
+    return [v.function.__name__ for v in values if v.function is not None]
+
+
+def test_phases_of_a_recurrent_network() -> None:
+    found = of_case("rnn")
+    assert functions(found.forward.before) == ["matmul", "add"]
+    assert functions(found.forward.loop) == ["matmul", "add", "tanh"]
+    assert functions(found.backward.before) == ["multiply", "subtract"]  # 1 − h²
+    assert functions(found.backward.loop) == ["multiply", "matmul"]
+    assert [how.kind if how else None for how in found.sums] == ["product", "product", "ones"]
+
+
+def test_the_loss_is_computed_after_the_loop_and_its_gradient_before_it() -> None:
+    found = of_case("loss_alone")
+    assert "cross_entropies" in functions(found.forward.after)
+    assert "cross_entropy_gradient" in functions(found.backward.before)
+    assert found.unread == {found.graph.states[-1]}
+
+
+def test_what_has_no_call_for_all_steps_is_made_in_the_loop_and_kept() -> None:
+    W = weight(D, H)
+    found = schedule(
+        passed(graph_of(lambda x, h: np.cumsum(x @ W, axis=-1) * h, inputs(), state(2, H)))
+    )
+    inner = next(v for v in found.order if v.function is np.cumsum)
+    assert inner in found.forward.loop and inner in found.stored
+    assert functions(found.forward.before) == ["matmul"]
+
+
+def test_a_sum_that_must_be_added_up_is_in_the_loop() -> None:
+    W = weight(2, H, H)
+
+    def cell(x: Any, h: Any) -> Any:
+        return np.tanh(x + np.einsum("bi,kij->bj", h, W))
+
+    found = schedule(passed(graph_of(cell, inputs(width=H), state(2, H))))
+    (how,) = (how for how in found.sums if how is not None)
+    assert how.kind == "loop" and how.value in found.backward.loop
+
+
+def test_dependence() -> None:
+    graph = graph_of(tg.RNNCell(D, H, rng=0), inputs())
+    known = Dependence(graph)
+    (result,) = graph.results
+    assert known.depends[result] == Depends.INPUT | Depends.STATE
+    assert not known.varies(graph.parameters[0]) and known.varies(graph.inputs[0])
+    assert known.order[-1] in graph.outputs() and not known.at_once(result)
+    gradient = graph.parameter_gradients[0]
+    assert gradient is not None and Depends.GRADIENT in known.depends[gradient]
+    assert known.comes_after(gradient) and known.has_call_at_once(gradient)
+
+
+def changed(found: Schedule, way: str, **phases: Any) -> Schedule:
+    return replace(found, **{way: replace(getattr(found, way), **phases)})
+
+
+def test_the_checker_notices_what_comes_too_late_or_is_lost() -> None:
+    found = of_case("rnn")
+    verify_schedule(found)
+    ahead, back = found.forward, found.backward
+    wrong = [
+        changed(found, "forward", before=(), after=ahead.before),
+        changed(found, "forward", before=(), loop=()),
+        changed(found, "backward", constants=()),
+        changed(found, "backward", before=back.before[1:], after=back.before[:1]),
+        changed(found, "backward", before=(*back.before, back.loop[-1])),
+        replace(found, stored=frozenset()),
+    ]
+    for schedule_ in wrong:
+        with pytest.raises(AssertionError):
+            verify_schedule(schedule_)
+
+
+def test_deep_graphs_need_no_recursion() -> None:
+    def cell(x: Any, h: Any) -> Any:
+        for _ in range(1500):
+            h = np.sin(h)
+        return h + x
+
+    found = schedule(graph_of(cell, inputs(width=H), state(2, H)))
+    assert len(found.forward.loop) > T and Phase.LOOP.value == "loop"
+    assert all(isinstance(value, Value) for value in found.forward.loop)

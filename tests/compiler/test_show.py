@@ -1,0 +1,109 @@
+"""What a reader is shown; and that showing it changes nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinygrad_rnn as tg
+from tests.compiler.programs import CASES, Case, D, H, graph_of, inputs
+from tinygrad_rnn.compiler.__main__ import main
+from tinygrad_rnn.compiler.show import Stages, show
+
+LINEAR = """\
+inputs      x 2×3
+states      h 2×4
+parameters  W_xh 3×4, W_hh 4×4
+
+forward
+    a = x @ W_xh                                                 2×4
+    v1 = h @ W_hh                                                2×4
+    v2 = a + v1                                                  2×4
+    h_t = v2
+
+back, from dh = ∂L/∂h_t
+    v3 = W_hh.T                                                  4×4
+    dh2 = dh @ v3                                                2×4
+    v4 = x.T                                                     3×2
+    v5 = v4 @ dh                                                 3×4
+    v6 = h.T                                                     4×2
+    v7 = v6 @ dh                                                 4×4
+    ∂L/∂h_{t−1} = dh2
+    ∂L/∂W_xh = v5
+    ∂L/∂W_hh = v7
+"""
+
+
+def test_a_step_graph_of_the_chapters_linear_network() -> None:
+    cell = tg.RNNCell(D, H, "identity", bias=False, rng=0)
+    assert show(graph_of(cell, inputs())) == LINEAR
+
+
+def test_the_stages_of_a_scan() -> None:
+    cell = tg.RNNCell(D, H, "identity", bias=False, rng=0)
+    text = tg.scan_source(cell, inputs(), stages=True)
+    for line in (
+        "after hoist_sums",
+        "∂L/∂W_hh = Σ_t hᵀ dh",
+        "  in the loop, step by step",
+        "    dh[t] ← dh_link + dL_dh_here[t]",
+        "    dW_hh ← rows(h[:T]).T @ rows(dh[:])",
+        "(as before)",
+    ):
+        assert line in text, line
+    assert text.endswith(tg.scan_source(cell, inputs()))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_showing_changes_nothing(name: str) -> None:
+    case: Case = CASES[name]()
+    if case.loss_alone:
+        return
+    arguments: Any = case.cell, case.xs, case.state, case.truncation, case.reset
+    first = tg.scan_source(*arguments)
+    text = tg.scan_source(*arguments, stages=True)
+    assert text.endswith(first) and tg.scan_source(*arguments) == first
+    assert tg.scan_source(*arguments, stages=True) == text
+
+
+def test_a_page_for_each_stage() -> None:
+    stages = Stages()
+    graph = graph_of(tg.LSTMCell(D, H, rng=0), inputs())
+    stages("trace", graph)
+    stages("cse", graph)
+    assert [stage for stage, _ in stages.pages] == ["trace", "cse"]
+    assert stages.text().count("(as before)") == 1
+    assert "with [..., 12:16] = " in stages.text()
+
+
+MODEL = """
+import numpy as np, tinygrad_rnn as tg
+cell = tg.RNNCell(3, 4, rng=0)
+def own(x, h):
+    return np.tanh(x + h)
+inputs, start = np.ones((5, 2, 4)), np.zeros((2, 4))
+"""
+
+
+def test_from_the_command_line(tmp_path: Any, capsys: Any) -> None:
+    file = tmp_path / "my_model.py"
+    file.write_text(MODEL)
+    main([f"{file}:cell"])
+    stages = capsys.readouterr().out
+    assert "after trace" in stages and stages.endswith("return forward, backward\n")
+    main([f"{file}:cell", "--source"])
+    assert stages.endswith(capsys.readouterr().out)
+    main([f"{file}:own", "--xs", "inputs", "--state", "start"])
+    assert "own: the steps of a sequence" in capsys.readouterr().out
+    for wrong, said in (
+        (["my_model.py"], "write it as my_model.py:cell"),
+        ([f"{file}:cel"], "has no 'cel'; it has np, tg, cell, own, inputs, start"),
+        ([f"{file}:own"], "name one with --xs"),
+        ([f"{tmp_path / 'none.py'}:cell"], "cannot be read"),
+    ):
+        with pytest.raises(SystemExit):
+            main(wrong)
+        assert said in capsys.readouterr().err
+    assert np.ones(1)

@@ -1,0 +1,90 @@
+"""Each checker finds the mistakes that it is there for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinygrad_rnn as tg
+from tests.compiler.programs import CASES, B, D, H, graph_of, inputs, program_of
+from tinygrad_rnn.compiler.ir import Buffer, Instr, Program, Ref, Storage, Value, When
+from tinygrad_rnn.compiler.passes.rewrite import exchange
+from tinygrad_rnn.compiler.verify import checked, verify, verify_graph, verify_program
+
+
+def test_a_wrong_shape_or_dtype_of_a_value() -> None:
+    graph = graph_of(tg.RNNCell(D, H, rng=0), inputs())
+    verify_graph(graph)
+    (result,) = graph.results
+    for wrong in (
+        replace(result, shape=(B, H + 1)),
+        replace(result, dtype=np.dtype(np.float32)),
+        replace(result, function=np.sin, args=(Value((B, H), result.dtype),)),
+    ):
+        with pytest.raises(AssertionError):
+            verify_graph(exchange(graph, {result: wrong}))
+    with pytest.raises(AssertionError):
+        verify_graph(replace(graph, parameter_gradients=graph.parameter_gradients[::-1]))
+
+
+def rnn() -> Program:
+    return program_of(CASES["rnn"]()).program
+
+
+def with_loop(program: Program, *loop: Instr) -> Program:
+    return replace(program, forward=replace(program.forward, loop=loop))
+
+
+def run(program: Program) -> None:
+    forward, _ = checked(program)(3)
+    forward(np.zeros((B, H)), np.ones((3, B, D)), np.ones((D, H)), np.ones((H, H)), np.ones(H))
+
+
+def test_what_is_read_before_it_is_written() -> None:
+    program = rnn()
+    run(program)
+    product, total, tanh = program.forward.loop
+    with pytest.raises(AssertionError, match="before it is written"):
+        run(with_loop(program, total, product, tanh))
+    with pytest.raises(AssertionError, match="before it is written"):
+        run(replace(program, forward=replace(program.forward, before=program.forward.before[1:])))
+
+
+def test_memory_that_somebody_else_has_written_to() -> None:
+    """Two buffers of one memory, both in use."""
+    program = rnn()
+    product, total, tanh = program.forward.loop
+    out = product.writes()[0].buffer
+    other = Buffer("other", out.shape, out.dtype, Storage.SCRATCH, shares=out)
+    into = Instr(np.negative, (Ref(out),), Ref(other))
+    wrong = replace(
+        with_loop(program, product, into, total, tanh), buffers=(*program.buffers, other)
+    )
+    verify_program(wrong)
+    with pytest.raises(AssertionError, match="before it is written"):
+        run(wrong)
+
+
+def test_references_that_cannot_be() -> None:
+    program = rnn()
+    verify("lower", program)
+    product, *rest = program.forward.loop
+    x = program.inputs[0]
+    stranger = Buffer("stranger", (B, H), np.dtype(float), Storage.SCRATCH)
+    wrong: list[Any] = [
+        replace(product, out=Ref(stranger)),
+        replace(product, out=Ref(x, When.STEP)),
+        replace(product, args=(Ref(x), product.args[1])),
+        replace(product, args=(Ref(x, When.STEP, 1), product.args[1])),
+    ]
+    for instr in wrong:
+        with pytest.raises(AssertionError):
+            verify_program(with_loop(program, instr, *rest))
+    outside = replace(program.forward, before=program.forward.loop)
+    with pytest.raises(AssertionError):
+        verify_program(replace(program, forward=replace(outside, loop=())))
+    with pytest.raises(AssertionError):
+        verify_program(replace(program, buffers=(*program.buffers, program.buffers[0])))
