@@ -15,13 +15,14 @@ import numpy as np
 
 import tinygrad_rnn
 from tinygrad_rnn.engine.rules import Rule
-from tinygrad_rnn.engine.signatures import optional
+from tinygrad_rnn.engine.signatures import arguments
 from tinygrad_rnn.engine.table import (
     COMPOSED,
     CONVENTIONS,
     METHODS,
     REFUSED,
-    RULES,
+    differentiable,
+    rule_of,
 )
 
 ORDER = (
@@ -71,7 +72,8 @@ document.addEventListener("DOMContentLoaded", () => {{
 def page() -> str:
     """The whole page, as Markdown."""
     sections: dict[ModuleType, tuple[list[str], dict[str, str]]] = {}
-    for function, rule in RULES.items():
+    for function in differentiable():
+        rule = rule_of(function)
         module = _module(rule)
         if module is None:
             continue
@@ -119,7 +121,9 @@ def _rows(function: Any, rule: Rule, definitions: dict[str, str]) -> Iterator[st
 def _arrays(rule: Rule) -> list[str]:
     """The arguments that can be arrays: those with a pull-back, and those that must be given."""
     differentiable = [argument for argument, pullback in rule.arguments if pullback is not None]
-    return [n for n in rule.names if n in differentiable or n not in optional(rule.function)]
+    return [
+        n for n in rule.names if n in differentiable or n not in arguments(rule.function).optional
+    ]
 
 
 def _row(*cells: str) -> str:

@@ -5,13 +5,14 @@ import pytest
 
 import tinygrad_rnn as tg
 from tests.derivatives.samples import SAMPLES, Case, real
-from tinygrad_rnn.derivatives import COMPOSED, RULES, functions, linalg
+from tinygrad_rnn.derivatives import COMPOSED, functions, linalg
 from tinygrad_rnn.derivatives.several import part, parts
 from tinygrad_rnn.engine import transforms
+from tinygrad_rnn.engine.table import differentiable
 from tinygrad_rnn.engine.trees import flatten
 
 # What is there before any test adds rows of its own.
-TABLE = [*RULES, *COMPOSED]
+TABLE = [*differentiable(), *COMPOSED]
 
 # Not a derivative of its forward, by design; tested by itself below.
 BY_DESIGN = {functions.scale_gradient, transforms.alias, np.spacing}

@@ -44,7 +44,7 @@ def apply(
 
     Raises TypeError for a function that has no rule in the table and would lose a gradient.
     """
-    rule = RULES.get(function)
+    rule = RULES.get(function) or getattr(function, "rule", None)
     if rule is None:
         result = _without_rule(function, args, kwargs or {})
     else:

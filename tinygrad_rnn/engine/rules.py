@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import inspect
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_rnn.engine.graph import Array, Edge
-from tinygrad_rnn.engine.signatures import is_variadic, optional, parameters, signature
+from tinygrad_rnn.engine.signatures import arguments
 
 _SHAPE = "shape_of_"
 
@@ -50,7 +49,7 @@ class Pullback:
         self.function = function
         self.together: Callable[..., Iterator[Array]] | None = getattr(function, "together", None)
         self.together_below: float = getattr(function, "together_below", 0)
-        gradient, *needs = signature(function).parameters
+        gradient, *needs = arguments(function).defaults
         if gradient != "g":
             raise TypeError(f"the first parameter of a pull-back is g, here it is {gradient!r}")
         known = [*names, "y", "i"]
@@ -140,11 +139,10 @@ class Rule:
         positional: Sequence[Callable[..., Array] | None],
         named: dict[str, Callable[..., Array] | None],
     ) -> None:
-        given = parameters(function)
+        given, may_be_left_out, self.variadic = arguments(function)
         self.function = function
         self.names = tuple(given)
         self.defaults = [None if d is np._NoValue else d for d in given.values()]
-        self.variadic = is_variadic(function)
         # A call with just this many positional arguments needs no binding.
         self.arity = -1 if self.variadic else len(self.names)
         pullbacks = dict(zip(self.names, positional, strict=False)) | named
@@ -162,7 +160,6 @@ class Rule:
         # An option that no pull-back reads would be ignored by the derivative, so it is refused.
         read = {n.removeprefix(_SHAPE) for _, p in self.arguments if p for n in p.needs}
         read |= {name for name, p in self.arguments if p}
-        may_be_left_out = optional(function)
         self.understood = frozenset(self.names) - may_be_left_out | read | HARMLESS
         self.positions = next(
             (n for n, name in enumerate(self.names) if name not in self.understood), len(self.names)
@@ -219,10 +216,16 @@ class Composition:
     def __init__(self, function: Callable[..., Any], call: Callable[..., Any]) -> None:
         self.function = function
         self.call = call
-        is_method = isinstance(getattr(function, "__self__", None), np.ufunc)
-        self.defaults = parameters(call if is_method else function)
-        self.variadic = is_variadic(call if is_method else function)
-        self.understood = frozenset(inspect.signature(call).parameters)
+
+    def __getattr__(self, name: str) -> Any:
+        """The other fields, filled in when one is asked for: most compositions are never called,
+        and reading their signatures was half of what importing the table took."""
+        if name not in self.__slots__:
+            raise AttributeError(name)
+        is_method = isinstance(getattr(self.function, "__self__", None), np.ufunc)
+        self.defaults, _, self.variadic = arguments(self.call if is_method else self.function)
+        self.understood = frozenset(arguments(self.call).defaults)
+        return getattr(self, name)
 
     def unread(self, args: Sequence[Any], kwargs: dict[str, Any]) -> str | None:
         """An option that the call sets and the composition does not read, or None."""

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
 from collections.abc import Callable
-from typing import Any
+from types import FunctionType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-# NumPy writes these in C, and says since version 2.4 what their arguments are called.
+if TYPE_CHECKING:
+    from inspect import Signature
+
+# Written in C. NumPy says only since version 2.4 what the arguments are called, and Python takes
+# several milliseconds to read that.
 WRITTEN: dict[str, Callable[..., Any]] = {
     "concatenate": lambda arrays, axis=0, out=None, *, dtype=None, casting="same_kind": None,
     "dot": lambda a, b, out=None: None,
+    "getitem": lambda a, b, /: None,
     "inner": lambda a, b: None,
     "vdot": lambda a, b: None,
     "where": lambda condition, x=None, y=None: None,
 }
 
 
-@functools.lru_cache(maxsize=8)
-def signature(function: Callable[..., Any]) -> inspect.Signature:
+def signature(function: Callable[..., Any]) -> Signature:
     """The signature of a function; TypeError if nobody knows it.
 
     >>> import numpy as np
@@ -28,16 +31,18 @@ def signature(function: Callable[..., Any]) -> inspect.Signature:
     >>> list(signature(np.dot).parameters)
     ['a', 'b', 'out']
     """
+    import inspect  # takes as long to import as the table: for what is not written in Python
+
+    name = getattr(function, "__name__", str(function))
+    if name in WRITTEN and not isinstance(function, FunctionType):
+        function = WRITTEN[name]
     try:
         return inspect.signature(function)
     except ValueError:
-        name = getattr(function, "__name__", str(function))
-        if name not in WRITTEN:
-            raise TypeError(
-                f"the names of {name}'s arguments are not known; wrap it in a Python function "
-                f"whose arguments have names, and give that a derivative"
-            ) from None
-        return inspect.signature(WRITTEN[name])
+        raise TypeError(
+            f"the names of {name}'s arguments are not known; wrap it in a Python function "
+            f"whose arguments have names, and give that a derivative"
+        ) from None
 
 
 def newer(name: str) -> Callable[..., Any]:
@@ -50,34 +55,55 @@ def newer(name: str) -> Callable[..., Any]:
     return function
 
 
-def parameters(function: Callable[..., Any]) -> dict[str, Any]:
-    """The arguments of a function, each with its default, None if it has none."""
+class Arguments(NamedTuple):
+    """The arguments of a function.
+
+    defaults: each with its default, None if it has none. optional: those that may be left out.
+    is_variadic: whether the function takes any number of them.
+    """
+
+    defaults: dict[str, Any]
+    optional: frozenset[str] = frozenset()
+    is_variadic: bool = False
+
+
+def arguments(function: Callable[..., Any]) -> Arguments:
+    """The arguments of a function; TypeError if nobody knows its signature."""
     if isinstance(function, np.ufunc):
-        return dict.fromkeys(
-            ["x"] if function.nin == 1 else [f"x{n + 1}" for n in range(function.nin)]
-        )
-    kinds = (inspect.Parameter.VAR_KEYWORD,)
-    return {
-        name: None if p.default is inspect.Parameter.empty else p.default
-        for name, p in signature(function).parameters.items()
-        if p.kind not in kinds
-    }
+        names = ["x"] if function.nin == 1 else [f"x{n + 1}" for n in range(function.nin)]
+        return Arguments(dict.fromkeys(names))
+    written = WRITTEN.get(getattr(function, "__name__", ""))
+    plain = getattr(function, "_implementation", function)  # of a function of NumPy
+    if written is not None and not isinstance(plain, FunctionType):
+        plain = written
+    if isinstance(plain, FunctionType) and not hasattr(plain, "__wrapped__"):
+        return _of_python(plain)
+    found = signature(function).parameters
+    return Arguments(
+        {
+            name: None if p.default is p.empty else p.default
+            for name, p in found.items()
+            if p.kind is not p.VAR_KEYWORD
+        },
+        frozenset(name for name, p in found.items() if p.default is not p.empty),
+        any(p.kind is p.VAR_POSITIONAL for p in found.values()),
+    )
 
 
-def optional(function: Callable[..., Any]) -> set[str]:
-    """The arguments of a function that may be left out."""
-    if isinstance(function, np.ufunc):
-        return set()
-    return {
-        name
-        for name, p in signature(function).parameters.items()
-        if p.default is not inspect.Parameter.empty
-    }
+def _of_python(function: FunctionType) -> Arguments:
+    """The same from the function's code: a signature takes twenty times as long."""
+    code = function.__code__
+    positional, keywords = code.co_argcount, code.co_kwonlyargcount
+    names = list(code.co_varnames[:positional])
+    given = function.__defaults__ or ()
+    defaults = dict(zip(names[positional - len(given) :], given, strict=True))
+    is_variadic = bool(code.co_flags & VARIADIC)
+    if is_variadic:
+        names.append(code.co_varnames[positional + keywords])
+    names += code.co_varnames[positional : positional + keywords]
+    defaults |= function.__kwdefaults__ or {}
+    return Arguments({n: defaults.get(n) for n in names}, frozenset(defaults), is_variadic)
 
 
-def is_variadic(function: Callable[..., Any]) -> bool:
-    """Whether a function takes any number of arguments."""
-    if isinstance(function, np.ufunc):
-        return False
-    kinds = [p.kind for p in signature(function).parameters.values()]
-    return inspect.Parameter.VAR_POSITIONAL in kinds
+VARIADIC = 0x04
+"""`inspect.CO_VARARGS`."""

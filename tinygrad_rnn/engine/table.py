@@ -19,9 +19,11 @@ itself recorded: every rule is its own second derivative.
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from collections.abc import Callable, Iterator
 from typing import Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 
@@ -29,11 +31,18 @@ from tinygrad_rnn.engine.graph import Array
 from tinygrad_rnn.engine.rules import Composition, Rule
 
 RULES: dict[Callable[..., Any], Rule] = {}
-"""The table: every function that can be differentiated."""
+"""The table: the functions of NumPy and Python that can be differentiated."""
+
+_wrapped: WeakValueDictionary[int, Callable[..., Any]] = WeakValueDictionary()
+"""The other functions, in the order of their entry. Each holds its own rule, as `function.rule`,
+and goes with it when nobody has the function any more."""
+
+on_entry: list[Callable[[Callable[..., Any], Rule], None]] = []
+"""Called with every function of NumPy or Python that is entered, and its rule."""
 
 on_rule_change: list[Callable[[Callable[..., Any], Rule], None]] = []
-"""Called with every function and rule that is entered: by whoever has made something of the rows,
-for a row may be entered again with other pull-backs."""
+"""Called, besides, if that function had another rule before. Caches built from rules register here
+to be invalidated."""
 
 COMPOSED: dict[Callable[..., Any], Composition] = {}
 """Functions that are differentiated as a composition of others."""
@@ -71,12 +80,34 @@ def derivative(
     >>> print(tg.grad(tg.grad(cube))(2.0))
     12.0
     """
-    if not isinstance(function, np.ufunc) and not hasattr(function, "_implementation"):
-        function = function if _is_builtin(function) else _overridable(function)
+    if not (
+        isinstance(function, np.ufunc)
+        or hasattr(function, "_implementation")
+        or _is_builtin(function)
+    ):
+        wrapped = _overridable(function)
+        wrapped.rule = Rule(wrapped, pullbacks, named)  # type: ignore[attr-defined]
+        _wrapped[next(_places)] = wrapped
+        return wrapped
+    is_change = function in RULES
     rule = RULES[function] = Rule(function, pullbacks, named)
-    for made_of_it in on_rule_change:
-        made_of_it(function, rule)
+    for told in on_entry + on_rule_change * is_change:
+        told(function, rule)
     return function
+
+
+_places = itertools.count()
+
+
+def rule_of(function: Callable[..., Any]) -> Rule | None:
+    """The rule of a function, or None if it has none."""
+    rule: Rule | None = RULES.get(function) or getattr(function, "rule", None)
+    return rule
+
+
+def differentiable() -> list[Callable[..., Any]]:
+    """All functions that have a rule."""
+    return [*RULES, *_wrapped.values()]
 
 
 def constant(*functions: Callable[..., Any]) -> None:

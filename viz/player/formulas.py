@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_rnn.engine.graph import Array, Node
-from tinygrad_rnn.engine.table import RULES
+from tinygrad_rnn.engine.table import rule_of
 from tinygrad_rnn.recurrent.gates import block_names
 from viz.player.symbols import (
     LONGEST,
@@ -145,7 +145,7 @@ def _data(node: Node, values: Mapping[Node, Array]) -> Array:
 def _written(node: Node, symbols: Mapping[Node, Symbol], values: Mapping[Node, Array]) -> Symbol:
     """The node's function, written down."""
     known = options_of(node)
-    rule = RULES.get(node.function)
+    rule = rule_of(node.function)
     args: list[Any] = []
     if rule is None or rule.variadic:
         args = [symbols[parent] for parent in node.parents]

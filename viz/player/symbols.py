@@ -17,7 +17,7 @@ from tinygrad_rnn.derivatives.functions import losses_at, mean_loss, residual
 from tinygrad_rnn.derivatives.indexing import scatter
 from tinygrad_rnn.derivatives.reductions import root
 from tinygrad_rnn.engine.array_methods import ArrayMethods, astype
-from tinygrad_rnn.engine.table import RULES
+from tinygrad_rnn.engine.table import rule_of
 
 SUM, PRODUCT, UNARY, POWER, ATOM = range(5)
 """How tightly a text is bound: what binds less than its place asks for stands in parentheses."""
@@ -71,7 +71,7 @@ class Symbol(ArrayMethods):
 
 def apply(function: Callable[..., Any], args: Sequence[Any], options: dict[str, Any]) -> Symbol:
     """The function of symbols and others: computed on the arrays, and written down."""
-    rule = RULES.get(function)
+    rule = rule_of(function)
     compute = function if rule is None or rule.variadic else rule.compute
     with np.errstate(all="ignore"), tg.no_grad():
         data = compute(*map(_data, args), **{k: _data(v) for k, v in options.items()})

@@ -13,8 +13,8 @@ import numpy as np
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.engine.graph import Array, Node
-from tinygrad_rnn.engine.signatures import optional
-from tinygrad_rnn.engine.table import RULES
+from tinygrad_rnn.engine.signatures import arguments
+from tinygrad_rnn.engine.table import rule_of
 
 
 def values_of(tape: Sequence[Node], tensors: Iterable[tg.Tensor] = ()) -> dict[Node, Array]:
@@ -76,10 +76,10 @@ def options_of(node: Node) -> dict[str, Any]:
 
 def _computed(node: Node, found: Mapping[Node, Array]) -> Array | None:
     """The value, from those of its arguments; None where these are not all known."""
-    rule = RULES.get(node.function)
+    rule = rule_of(node.function)
     if rule is None or rule.variadic or not node.edges:
         return None
-    known, may_be_left_out = options_of(node), optional(node.function)
+    known, may_be_left_out = options_of(node), arguments(node.function).optional
     operands: list[Any] = []
     options: dict[str, Any] = {}
     for name in rule.names:

@@ -62,7 +62,7 @@ class Trace:
 
 
 class Tracing:
-    """Whether a cell is being traced, by the thread that holds `looking`."""
+    """Whether a cell is being traced, by the thread that holds `contents_lock`."""
 
     depth = 0
 
@@ -77,7 +77,7 @@ tracing = Tracing()
 
 
 def is_tracing() -> bool:
-    """Whether a cell is being traced. To be asked by a thread that holds `looking`."""
+    """Whether a cell is being traced. To be asked by a thread that holds `contents_lock`."""
     return tracing.depth > 0
 
 

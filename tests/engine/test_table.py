@@ -1,0 +1,74 @@
+"""The table: entering functions, and forgetting those that nobody has any more."""
+
+import gc
+import tracemalloc
+import weakref
+
+import numpy as np
+import pytest
+
+import tinygrad_rnn as tg
+from tinygrad_rnn.engine.table import RULES, differentiable, on_rule_change, rule_of
+
+
+def cube():
+    return tg.derivative(lambda x: x * x * x, lambda g, x: 3 * g * x * x)
+
+
+def test_a_function_that_nobody_has_is_forgotten():
+    f = cube()
+    assert f in differentiable() and rule_of(f).names == ("x",) and f not in RULES
+    y = f(tg.Tensor(2.0, requires_grad=True))
+    gone = weakref.ref(f)
+    del f
+    gc.collect()
+    assert gone() is y.node.function  # while a graph has it
+    del y
+    gc.collect()
+    assert gone() is None
+
+
+def test_entering_again_and_again_takes_no_memory():
+    def enter(times):
+        for _ in range(times):
+            tg.grad(cube())(2.0)
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0]
+
+    tracemalloc.start()
+    try:
+        before = enter(20)
+        assert enter(100) - before < 20_000  # 360 kB, if they stayed
+    finally:
+        tracemalloc.stop()
+
+
+def test_caches_hear_of_changes_alone(monkeypatch):
+    heard = []
+    monkeypatch.setattr("tinygrad_rnn.engine.table.on_rule_change", [lambda f, r: heard.append(f)])
+    cube()
+    assert heard == []
+    monkeypatch.setitem(RULES, np.tanh, RULES[np.tanh])
+    rule = RULES[np.tanh]
+    try:
+        tg.derivative(np.tanh, lambda g, y: 2 * g * (1 - y * y))
+        assert heard == [np.tanh] and RULES[np.tanh] is not rule
+        w = tg.Tensor(0.0, requires_grad=True)
+        np.tanh(w).backward()
+        assert w.grad == 2.0
+    finally:
+        tg.derivative(np.tanh, lambda g, y: g * (1 - y * y))
+
+
+def test_programs_stay_when_a_function_is_entered():
+    from tinygrad_rnn.compiler.runtime.cache import PROGRAMS
+
+    tg.scan(tg.RNNCell(2, 3, rng=0), np.ones((3, 1, 2)))
+    count = len(PROGRAMS)
+    cube()
+    assert len(PROGRAMS) == count > 0 and on_rule_change
+
+
+@pytest.mark.parametrize("function", [np.tanh, np.sum])
+def test_numpys_functions_come_back_as_they_are(function):
+    assert rule_of(function) is RULES[function]
