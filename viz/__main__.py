@@ -15,7 +15,7 @@ from tinygrad_rnn.recurrent.truncation import Truncation
 from viz.drawing import DETAILS, draw
 from viz.figure import SUFFIXES, Figure
 from viz.models import CELLS, recurrent_loss
-from viz.player import play
+from viz.player.play import play
 from viz.strategies import draw_truncations
 
 TEXT = "the time machine by h g wells"

@@ -16,6 +16,7 @@ from viz.__main__ import main
 from viz.models import recurrent_loss
 from viz.player.compact import compact_script
 from viz.player.packing import Pack
+from viz.themes import loss_colour
 
 
 def test_play_writes_a_page(tmp_path: Path) -> None:
@@ -61,10 +62,15 @@ def test_a_sweep_is_an_animated_svg(tmp_path: Path) -> None:
     text = path.read_text()
     root = ET.fromstring(text)
     assert root.tag.endswith("svg") and "<script" not in text
-    moves = len(set(re.findall(r"-f(\d+)\{", text)))
+    moves = len(set(re.findall(r"@keyframes [\w-]+-f(\d+)\{", text)))
     assert moves == 7  # three steps of the cell, three outputs, the loss
     strands = root.findall(".//*[@pathLength]")
-    assert {s.get("class", "").split()[0] for s in strands} >= {"loss0", "loss1", "loss2"}
+    assert {s.get("stroke") for s in strands} >= {loss_colour(t, 3) for t in range(3)}
+    turns = [int(re.search(r"\bf(\d+)", s.get("class", ""))[1]) for s in strands]  # type: ignore[index]
+    assert set(turns) == set(range(moves))
+    bars = re.findall(r'<g class="sweep-\w+ g(\d+)"><title>[^<]*at step (\d)', text)
+    earliest = {step: min(int(move) for move, s in bars if s == step) for _, step in bars}
+    assert earliest["3"] < earliest["2"] < earliest["1"]
     assert "prefers-reduced-motion" in text and "prefers-color-scheme" in text
     assert path.read_text() == viz.animate(recurrent_loss(3), title=_title(text)).svg
 
@@ -93,7 +99,7 @@ def test_a_sweep_moves(browser: Any) -> None:
     before = page.evaluate(offsets)
     page.evaluate(at, 5000)
     after = page.evaluate(offsets)
-    assert {o.removesuffix("px") for o in before} == {"1"}
+    assert {o.removesuffix("px") for o in before} == {"-1"}
     assert {o.removesuffix("px") for o in after} == {"0"}
     page.close()
 
