@@ -14,8 +14,9 @@ from pathlib import Path
 import tinygrad_rnn as tg
 from viz import svg
 from viz.diagram import Diagram, Link, group
-from viz.gradients import COLUMN, ROOM, Flows, add_bars, add_legend, add_strands, heights
+from viz.gradients import COLUMN, ROOM, Flows, add_bars, add_strands, heights
 from viz.layout import Layout, arrange
+from viz.legend import add_losses
 from viz.player.flows import nodes_of, uses_of
 from viz.player.recording import Recording, record
 from viz.routing import route
@@ -100,7 +101,7 @@ class _Sweep:
         if self.recording.rows.count > 1:
             add_bars(self.scene, self.layout, flows)
             self._time_bars(self.scene.boxes[before:], right + ROOM)
-        add_legend(self.scene, len(self.recording.sources), widths=True)
+        add_losses(self.scene, len(self.recording.sources), widths=True)
 
     def text(self) -> str:
         """The SVG."""
