@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
+from tests.recurrent.own_strategies import for_all, for_each
 
 T, B, D, H = 30, 1, 1, 2
 KINDS = {"rnn": tg.RNNCell, "lstm": tg.LSTMCell, "gru": tg.GRUCell}
@@ -257,6 +258,8 @@ CHECKED = [
     tg.TBPTT(2, 5),
     tg.Randomized(0.5, 1),
     tg.Randomized.scheduled(2, 3, 1, batch=2),
+    *for_all(9),
+    *for_each(9, 2),
 ]
 
 
@@ -281,19 +284,13 @@ def test_the_check_finds_a_wrong_truncated_gradient():
             Wrong.asked += 1
             return tg.Subsequence(2 if Wrong.asked == 1 else 3).factors()
 
+        def fixed(self, T):
+            return self
+
     with pytest.raises(AssertionError, match=r"the gradient by W_\w+, entry .* by differences"):
-        unfixed_check(lambda states: sum(np.sum(h) for h in states), cell, xs, Wrong(2))
-
-
-def unfixed_check(loss, cell, xs, strategy):
-    from tinygrad_rnn.analysis import truncation_check as check_truncation
-
-    original = check_truncation.fixed
-    check_truncation.fixed = lambda truncation, T: truncation
-    try:
-        tg.check_truncated_gradients(loss, cell, xs, truncation=strategy)
-    finally:
-        check_truncation.fixed = original
+        tg.check_truncated_gradients(
+            lambda states: sum(np.sum(h) for h in states), cell, xs, truncation=Wrong(2)
+        )
 
 
 def test_plain_differences_do_not_agree_with_a_truncated_gradient():

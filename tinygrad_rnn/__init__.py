@@ -68,8 +68,11 @@ if TYPE_CHECKING:
     from tinygrad_rnn.recurrent.truncation import (
         TBPTT as TBPTT,
         Full as Full,
+        Links as Links,
         Subsequence as Subsequence,
+        Truncation as Truncation,
         Window as Window,
+        Windows as Windows,
     )
     from tinygrad_rnn.recurrent.unroll import unroll as unroll
     from tinygrad_rnn.training import schedules as schedules
@@ -126,7 +129,7 @@ __all__, __getattr__, __dir__ = on_demand(
         "recurrent.state": "detach reset",
         "recurrent.stream": "stream",
         "recurrent.torch_weights": "from_torch to_torch",
-        "recurrent.truncation": "Full Subsequence TBPTT Window",
+        "recurrent.truncation": "Full Links Subsequence TBPTT Truncation Window Windows",
         "recurrent.unroll": "unroll",
         "training.schedules": "schedules",
         "training.bidirectional": "Bidirectional",

@@ -24,6 +24,7 @@ from tests.compiler.test_scan import (
     joined,
     parameter,
 )
+from tests.recurrent.own_strategies import for_all
 from tinygrad_rnn.compiler.runtime.cache import PROGRAMS
 
 STRATEGIES = [
@@ -32,6 +33,7 @@ STRATEGIES = [
     tg.Randomized.from_links([0, 2.0, 1, 1, 3, 0]),
     tg.Window(2),
     tg.TBPTT(2, 3),
+    *for_all(T),
 ]
 
 

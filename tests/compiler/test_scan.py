@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
+from tests.recurrent.own_strategies import for_all, for_each
 from tinygrad_rnn.compiler.frontend.tracer import TraceError
 from tinygrad_rnn.engine.trees import flatten
 
@@ -98,6 +99,9 @@ STRATEGIES = [
     tg.TBPTT(2, 3),
     tg.TBPTT(3, 3),
     tg.TBPTT([1, 2, 3], [4, 4, 3]),
+    *for_all(T),
+    *for_each(T, B),
+    tg.Windows([0, 1, 0, 2, 2, 0, 6]),
 ]
 
 

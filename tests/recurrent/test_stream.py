@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import itertools
 import tracemalloc
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
+from tests.recurrent.own_strategies import for_all, for_each
 
 T, B, D, H = 17, 2, 3, 4
 
@@ -29,12 +31,14 @@ STRATEGIES = [
     tg.Randomized(0.6, 3, batch=B),
     tg.Randomized.from_links(np.linspace(0, 2, T - 1)),
     tg.Randomized.scheduled(3, 4, 3),
+    *for_all(T),
+    *for_each(T, B),
 ]
 
 
 def again(truncation):
     """The same strategy before its first draw."""
-    return eval(repr(truncation), vars(tg))
+    return copy.deepcopy(truncation)
 
 
 CELLS = {"rnn": tg.RNNCell, "lstm": tg.LSTMCell, "gru": tg.GRUCell}
@@ -224,8 +228,8 @@ def test_parameters_may_be_replaced_on_the_way(k):
         first = max(0, t - k)
         copies = [tg.Tensor(v, requires_grad=True) for v in versions[first:]]
         again = tg.Tensor(states[first])
-        for s, copy in enumerate(copies, first):
-            again = np.tanh(xs[s] @ cell.W_xh.data + again @ copy + cell.b_h.data)
+        for s, own in enumerate(copies, first):
+            again = np.tanh(xs[s] @ cell.W_xh.data + again @ own + cell.b_h.data)
         expected = sum(tg.gradients(np.sum(again * again), copies))
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-13)
         W.data = W.data - 0.1 * found

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
+from tests.recurrent.own_strategies import (
+    AtPunctuation,
+    Fading,
+    SinceTheLastWord,
+    for_all,
+    for_each,
+)
 from tinygrad_rnn.recurrent.truncation import Links, Windows
 
 T = 23
@@ -19,6 +28,32 @@ EARLIEST = {
     tg.Window(4): lambda t: max(0, t - 4),
     tg.TBPTT(3, 5): lambda t: max(0, (t // 3 + 1) * 3 - 5),
     tg.TBPTT(4, 11): lambda t: max(0, (t // 4 + 1) * 4 - 11),
+    tg.Windows(np.arange(T) // 3): lambda t: t // 3,
+    SinceTheLastWord("to be or not to be, that"): lambda t: [
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        3,
+        3,
+        3,
+        6,
+        6,
+        6,
+        6,
+        9,
+        9,
+        9,
+        13,
+        13,
+        13,
+        13,
+        16,
+        16,
+        16,
+    ][t],
 }
 
 RANDOM = [
@@ -82,7 +117,15 @@ def test_every_sequence_draws_anew(make):
 
 @pytest.mark.parametrize("short", [0, 1, 2])
 @pytest.mark.parametrize(
-    "strategy", [*list(EARLIEST), tg.Randomized(0.5, 0), tg.Randomized.scheduled(2, 3, 0)], ids=repr
+    "strategy",
+    [
+        *(strategy for strategy in EARLIEST if strategy.given is None),
+        tg.Randomized(0.5, 0),
+        tg.Randomized.scheduled(2, 3, 0),
+        Fading(),
+        AtPunctuation("ab"),
+    ],
+    ids=repr,
 )
 def test_short_sequences(strategy, short):
     M = strategy.weights(short)
@@ -135,7 +178,10 @@ def test_given_links_may_have_one_for_the_initial_state():
 @pytest.mark.parametrize(
     "strategy",
     [
-        *list(EARLIEST),
+        *(strategy for strategy in EARLIEST if type(strategy).__name__ in vars(tg)),
+        tg.Links([1.0, 0.5]),
+        tg.Links([[1.0, 1.0], [0.5, 2.0]]),
+        tg.Windows([[0, 0], [1, 0]]),
         tg.Subsequence(np.array([2, 3])),
         tg.Window([0, 4]),
         tg.TBPTT(2, [4, 5]),
@@ -202,3 +248,117 @@ def test_one_strategy_by_two_names():
     assert len({tg.TBPTT(3, 3), tg.Subsequence(3), tg.TBPTT(1, 4), tg.Window(3)}) == 2
     assert tg.Subsequence([2, 3]) == tg.Subsequence((2, 3)) != tg.Subsequence(2)
     assert tg.Full() == tg.Full() != tg.Window(0) and tg.Subsequence(2) != 2
+
+
+@pytest.mark.parametrize("strategy", [*for_all(T), *for_each(T, 3)], ids=repr)
+def test_a_strategy_of_ones_own(strategy):
+    """All that it says agrees, in whatever way it says it."""
+    fixed, M = strategy.fixed(T), strategy.weights(T)
+    np.testing.assert_array_equal(fixed.weights(T), M)
+    if isinstance(strategy, tg.Windows):
+        f = np.array([strategy.earliest(t) for t in range(T)])
+        np.testing.assert_array_equal(fixed.given, f)
+        for t in range(T):
+            for s in range(T):
+                np.testing.assert_array_equal(M[t, s], (f[t] <= s) & (s <= t))
+        return
+    xi = fixed.links(T)
+    assert np.all(xi[0] == 1)
+    np.testing.assert_array_equal(xi[1:], list(itertools.islice(strategy.factors(), T - 1)))
+    for t in range(T):
+        for s in range(t):
+            np.testing.assert_array_equal(M[t, s], np.prod(xi[s + 1 : t + 1], axis=0))
+        assert np.all(M[t, t] == 1) and not M[t, t + 1 :].any()
+
+
+def test_what_is_no_link_and_no_reach():
+    cell, xs = tg.RNNCell(2, 3, rng=0), np.ones((4, 2, 2))
+
+    class Says(tg.Links):
+        def __init__(self, xi):
+            self.xi = xi
+
+        def links(self, T):
+            return self.xi
+
+    class Reaches(tg.Windows):
+        def __init__(self, f):
+            self.f = f
+
+        def earliest(self, t):
+            return self.f
+
+    for run in (tg.unroll, tg.scan):
+        for wrong in (np.ones(3), np.ones((4, 2, 2)), np.ones((5, 2))):
+            match = r"of shape \(4,\) or \(4, batch\), but Says\(\)"
+            with pytest.raises(ValueError, match=match):
+                run(cell, xs, truncation=Says(wrong))
+        with pytest.raises(ValueError, match="finite numbers"):
+            run(cell, xs, truncation=Says([1, np.nan, 1, 1]))
+        for wrong in (-1, 5, 0.5, [[0]]):
+            with pytest.raises(
+                ValueError, match=r"one of the steps 0\.\.0.*Reaches\(\)\.earliest\(0\)"
+            ):
+                run(cell, xs, truncation=Reaches(wrong))
+        with pytest.raises(ValueError, match="is for 3 steps, but there are 4"):
+            run(cell, xs, truncation=tg.Windows([0, 1, 2]))
+        with pytest.raises(ValueError, match=r"of shape \(4,\) or"):
+            run(cell, xs, truncation=tg.Links([1, 0, 1]))
+        for nothing in (type("Empty", (tg.Links,), {}), type("Empty", (tg.Windows,), {})):
+            with pytest.raises(TypeError, match="Empty says nothing: give the"):
+                run(cell, xs, truncation=nothing())
+
+        class Neither(tg.Truncation):
+            def weights(self, T):
+                return np.eye(T)
+
+            def fixed(self, T):
+                return self
+
+        with pytest.raises(TypeError, match=r"tg\.Links or tg\.Windows"):
+            run(cell, xs, truncation=Neither())
+    for make in (lambda: tg.Links(3.0), lambda: tg.Windows(3), lambda: tg.Windows([0, 2])):
+        with pytest.raises(ValueError, match=r"shape|one of the steps"):
+            make()
+    with pytest.raises(ValueError, match=r"reaches step 0 from step 2 again"):
+        list(tg.stream(cell, xs, truncation=tg.Windows([0, 1, 0, 0])))
+    with pytest.raises(ValueError, match="for 3 steps, but the sequence goes on"):
+        list(tg.stream(cell, xs, truncation=tg.Links([1, 0, 1])))
+
+
+def test_the_initial_state_is_never_cut():
+    cell, xs = tg.RNNCell(2, 3, rng=0), np.ones((4, 2, 2))
+    for run in (tg.unroll, tg.scan):
+        start = tg.Tensor(np.ones((2, 3)), requires_grad=True)
+        _, last = run(cell, xs[:1], start, truncation=tg.Links([0.0]))
+        assert tg.gradients(np.sum(last), [start])[0].all()
+
+
+def test_a_strategy_that_changes_is_asked_at_every_run():
+    """One that looks at the chunk at hand, such as its text."""
+
+    class Changing(tg.Windows):
+        text = ""
+
+        def earliest(self, t):
+            return max([0, *(n + 1 for n, c in enumerate(self.text[:t]) if c == ".")])
+
+    strategy = Changing()
+    cell, xs = tg.RNNCell(2, 3, rng=0), np.random.default_rng(0).normal(size=(6, 2, 2))
+    bptt = tg.BPTT(cell, lambda h, y: np.sum(h * h), strategy)
+    found = []
+    for text in ("ab.cde", "a.b.cd", "abcdef", "ab.cde"):
+        strategy.text, cell.W_hh.grad = text, None
+        bptt(xs, np.zeros(6))
+        assert len(bptt.ready) == 1
+        L = bptt.record(xs, np.zeros(6))
+        expected = tg.gradients(L, [cell.W_hh])[0]
+        np.testing.assert_allclose(cell.W_hh.grad, expected, rtol=0, atol=1e-14)
+        found.append(cell.W_hh.grad)
+    assert np.array_equal(found[0], found[3])
+    assert not np.allclose(found[0], found[1]) and not np.allclose(found[0], found[2])
+    states, _ = tg.scan(cell, xs, truncation=strategy)
+    expected = tg.gradients(np.sum(states * states) / 6, [cell.W_hh])[0]
+    states, _ = tg.scan(cell, xs, truncation=strategy)
+    strategy.text = "a.bcde"  # a pass goes back as it went there
+    assert np.array_equal(tg.gradients(np.sum(states * states) / 6, [cell.W_hh])[0], expected)

@@ -12,9 +12,8 @@ from tinygrad_rnn.engine.gradients import gradients
 from tinygrad_rnn.engine.recording import no_grad
 from tinygrad_rnn.engine.tensor import Tensor
 from tinygrad_rnn.engine.trees import flatten
-from tinygrad_rnn.recurrent.randomized import Randomized
 from tinygrad_rnn.recurrent.state import link, map_state, per_row
-from tinygrad_rnn.recurrent.truncation import Links, Truncation, Windows
+from tinygrad_rnn.recurrent.truncation import Truncation
 from tinygrad_rnn.recurrent.unroll import Run, checked, length
 
 
@@ -50,7 +49,7 @@ def check_truncated_gradients(
     >>> loss = lambda states: sum(np.sum(h * h) for h in states)
     >>> tg.check_truncated_gradients(loss, cell, xs, truncation=tg.Window(2))
     """
-    truncation = fixed(checked(truncation), length(xs))
+    truncation = checked(truncation).fixed(length(xs))
     parameters = cell.parameters() if parameters is None else parameters  # type: ignore[attr-defined]
     for name, parameter in parameters.items():
         if parameter.dtype != np.float64:
@@ -93,13 +92,6 @@ def check_truncated_gradients(
                     f"the gradient by {name}, {where}, under {truncation!r}, is {expected:.10g} by "
                     f"differentiation but {difference:.10g} by differences"
                 )
-
-
-def fixed(truncation: Truncation, T: int) -> Truncation:
-    """The same links at every unrolling, if they are random."""
-    if isinstance(truncation, Windows) or not isinstance(truncation, Links):
-        return truncation
-    return Randomized.from_links(truncation.links(T)[1:])
 
 
 class Replay:

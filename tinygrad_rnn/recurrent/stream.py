@@ -22,7 +22,7 @@ from tinygrad_rnn.recurrent.state import (
     map_state,
     scaled,
 )
-from tinygrad_rnn.recurrent.truncation import Links, Truncation, Windows
+from tinygrad_rnn.recurrent.truncation import Links, Truncation, Windows, checked_reach
 from tinygrad_rnn.recurrent.unroll import (
     at_step,
     check_width,
@@ -136,10 +136,17 @@ class Sliding:
         self.truncation = truncation
         self.recent: deque[Any] = deque()  # what can still be cut: from step f(t) on
         self.first = 0  # the step of the first of them
+        self.reach: Any = 0
 
     def __call__(self, state: Any, t: int) -> Any:
         """The state of step t−1 as step t sees it, after the cuts that the loss at t asks for."""
-        reach = self.truncation.earliest(t)
+        reach = checked_reach(self.truncation.earliest(t), t, self.truncation)
+        if np.any(reach < self.reach):
+            raise ValueError(
+                f"a stream frees what it cannot reach any more, but {self.truncation!r} reaches "
+                f"step {np.min(reach)} from step {t} again: use tg.unroll or tg.scan"
+            )
+        self.reach = reach
         entry = Entry(state, rows=np.shape(reach))
         self.recent.append(entry)
         last = int(np.min(reach))

@@ -4,9 +4,10 @@ f(t) is the earliest step that the loss at step t reaches, with steps counted fr
 flows through the cell's steps f(t)..t, and the state that enters step f(t) is a constant for it.
 The initial state is the caller's and is never cut: a loss with f(t) = 0 reaches it.
 
-There are two families. Where truncation is a weight ξ_t on the link between step t−1 and step t
+There are two kinds. Where truncation is a weight ξ_t on the link between step t−1 and step t
 (`Links`), one chain serves all losses. Where each loss has its own reach (`Windows`), it cannot
-be written so.
+be written so. Both are open: a strategy of one's own says its ξ or its f(t), and is taken
+wherever the built-in ones are.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import operator
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import count, islice
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -27,22 +28,29 @@ Steps: TypeAlias = int | tuple[int, ...]
 
 
 class Truncation(ABC):
-    """A strategy, whatever its family; it answers `weights(T)`.
+    """How far the gradient of each loss goes back: one of the two kinds, `Links` or `Windows`.
 
-    TBPTT(k, k) is Subsequence(k), and TBPTT(1, k+1) is Window(k): these are equal.
+    Both answer `weights(T)`, the definition. TBPTT(k, k) is Subsequence(k), and TBPTT(1, k+1) is
+    Window(k): these are equal.
     """
 
     k1: Any = None
     k2: Any = None
+    given: Any = None
+    """The numbers themselves, where the strategy is nothing else."""
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Truncation):
             return NotImplemented
+        if self.given is not None:
+            return type(self) is type(other) and np.array_equal(self.given, other.given)
         if self.k1 is None:
             return self is other
         return bool(self.k1 == other.k1 and self.k2 == other.k2)
 
     def __hash__(self) -> int:
+        if self.given is not None:
+            return hash((type(self), self.given.shape, self.given.tobytes()))
         return object.__hash__(self) if self.k1 is None else hash((self.k1, self.k2))
 
     @abstractmethod
@@ -61,13 +69,46 @@ class Truncation(ABC):
                [0., 0., 1., 1.]])
         """
 
+    @abstractmethod
+    def fixed(self, T: int) -> Truncation:
+        """The same strategy for T steps, asked once for all that it says, and that looked at: a
+        run needs it there and back, and what is random, or somebody's own, may say something else
+        the next time. Raises ValueError for what is no link or no reach."""
+
+    def __repr__(self) -> str:
+        given = "" if self.given is None else self.given.tolist()
+        return f"{type(self).__name__}({given})"
+
 
 class Links(Truncation):
-    """Truncation that is a vector: the link from step t−1 to step t is multiplied by ξ_t."""
+    """Truncation that is a vector: the link from step t−1 to step t is multiplied by ξ_t.
 
-    @abstractmethod
-    def factors(self) -> Iterator[Any]:
-        """ξ_1, ξ_2, ... without end, each a number or an array (batch,); newly drawn, if random."""
+    xi: ξ_0 .. ξ_{T−1}, (T,), or (T, batch) with one column per sequence. ξ_0 does not count: the
+        initial state is never cut. 1 is nothing, 0 is a cut.
+    For a strategy of your own override `links(T)`; for a `stream`, whose T nobody knows, rather
+    `factors()`, or it asks `links(t + 1)` at every step. A run asks once.
+    Raises ValueError for a ξ that is not finite or has another shape.
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> tg.Links([1, 0.5, 0]).weights(3)
+    array([[1. , 0. , 0. ],
+           [0.5, 1. , 0. ],
+           [0. , 0. , 1. ]])
+    >>> class AtPunctuation(tg.Links):
+    ...     '''No gradient flows back over the end of a sentence or a clause.'''
+    ...
+    ...     def __init__(self, text):
+    ...         self.text = text
+    ...
+    ...     def links(self, T):
+    ...         return np.array([1.0, *(c not in ".,;:!?" for c in self.text)])[:T]
+    >>> AtPunctuation("Oh, I see").links(9)
+    array([1., 1., 1., 0., 1., 1., 1., 1., 1.])
+    """
+
+    def __init__(self, xi: Any = None) -> None:
+        if xi is not None:
+            self.given = checked_links(xi, None, "they")
 
     def links(self, T: int) -> Array:
         """ξ_0 .. ξ_{T−1}, of shape (T,) or (T, batch). ξ_0 is 1: the initial state is not cut.
@@ -78,15 +119,36 @@ class Links(Truncation):
         >>> tg.Subsequence(2).links(5)
         array([1., 1., 0., 1., 0.])
         """
+        if self.given is not None:
+            return checked_links(self.given, T, repr(self))
+        if type(self).factors is Links.factors:
+            raise TypeError(
+                f"{type(self).__name__} says nothing: give the links, or override links(T)"
+            )
         drawn = list(islice(self.factors(), max(T - 1, 0)))
         first = np.ones_like(drawn[0]) if drawn else 1.0
         return np.array([first, *drawn][:T], np.float64)
 
+    def factors(self) -> Iterator[Any]:
+        """ξ_1, ξ_2, ... without end, each a number or an array (batch,); newly drawn, if random."""
+        if self.given is not None:
+            yield from self.given[1:]
+            raise ValueError(f"{self!r} is for {len(self.given)} steps, but the sequence goes on")
+        for t in count(1):
+            yield checked_links(self.links(t + 1), t + 1, f"{self!r}.links({t + 1})")[t]
+
     def ended(self, T: int) -> None:
         """Told by a stream how many steps it had: ValueError if there were links for more."""
+        if self.given is not None:
+            checked_links(self.given, T, repr(self))
+
+    def fixed(self, T: int) -> Links:
+        fixed = Links.__new__(Links)
+        fixed.given = checked_links(self.links(T), T, f"{self!r}.links({T})")
+        return fixed
 
     def weights(self, T: int) -> Array:
-        xi = self.links(T)
+        xi = self.fixed(T).links(T)
         M = np.zeros((T, *xi.shape))
         for t in range(T):
             if t > 0:
@@ -96,25 +158,108 @@ class Links(Truncation):
 
 
 class Windows(Truncation):
-    """Truncation where each loss has a reach of its own."""
+    """Truncation where each loss has a reach of its own: f(t), the earliest step that the loss at t
+    reaches.
 
-    @abstractmethod
+    f: f(0) .. f(T−1), (T,), or (T, batch) with one column per sequence.
+    For a strategy of your own override `earliest(t)`. A run asks once for every step; a `stream`
+    needs an f that never falls, for it frees what it cannot reach.
+    Raises ValueError for an f(t) that is not one of the steps 0..t.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.Windows([0, 1, 0]).weights(3)
+    array([[1., 0., 0.],
+           [0., 1., 0.],
+           [1., 1., 1.]])
+    >>> class SinceTheLastWord(tg.Windows):
+    ...     '''Each loss looks back over the word that it stands in, and the one before.'''
+    ...
+    ...     def __init__(self, text):
+    ...         self.text = text
+    ...
+    ...     def earliest(self, t):
+    ...         begins = [0] + [n + 1 for n, c in enumerate(self.text[:t]) if c == " "]
+    ...         return begins[max(0, len(begins) - 2)]
+    >>> strategy = SinceTheLastWord("to be or")
+    >>> [strategy.earliest(t) for t in range(8)]
+    [0, 0, 0, 0, 0, 0, 3, 3]
+    """
+
+    def __init__(self, f: Any = None) -> None:
+        if f is None:
+            return
+        self.given = np.array(f)
+        if self.given.ndim not in (1, 2):
+            raise ValueError(
+                f"f has the shape (T,) or (T, batch), but it was given as {self.given.shape}"
+            )
+        self.fixed(len(self.given))
+
     def earliest(self, t: int) -> Any:
         """f(t); an array (batch,) where the sequences of a batch differ."""
+        if self.given is None:
+            raise TypeError(
+                f"{type(self).__name__} says nothing: give the reaches, or override earliest(t)"
+            )
+        return self.given[t] if self.given.ndim > 1 else int(self.given[t])
+
+    def fixed(self, T: int) -> Windows:
+        if self.given is not None and len(self.given) != T:
+            raise ValueError(f"{self!r} is for {len(self.given)} steps, but there are {T}")
+        reach = [checked_reach(self.earliest(t), t, self) for t in range(T)]
+        if len(set(map(np.shape, reach))) > 1:
+            raise ValueError(f"{self!r} gives one number for some steps and several for others")
+        fixed = Windows.__new__(Windows)
+        fixed.given = np.array(reach, np.intp)
+        return fixed
 
     def weights(self, T: int) -> Array:
         if T == 0:
             return np.zeros((0, 0))
-        steps = np.arange(T)
-        f = np.array([self.earliest(t) for t in range(T)])
+        steps, fixed = np.arange(T), self.fixed(T)
+        f = np.array([fixed.earliest(t) for t in range(T)])
         t, s = steps[:, None], steps[None, :]
         if f.ndim == 1:
             return ((f[:, None] <= s) & (s <= t)).astype(np.float64)
         return ((f[:, None, :] <= s[..., None]) & (s <= t)[..., None]).astype(np.float64)
 
 
+def checked_links(xi: Any, T: int | None, whose: str) -> Array:
+    """ξ as an array of floats with ξ_0 = 1; ValueError if it cannot be that of T steps."""
+    values = np.array(xi, np.float64)
+    expected = "(T,) or (T, batch)" if T is None else f"({T},) or ({T}, batch)"
+    if values.ndim not in (1, 2) or (T is not None and len(values) != T):
+        raise ValueError(
+            f"the links of a run are numbers of shape {expected}, but {whose} have the shape "
+            f"{values.shape}"
+        )
+    values[:1] = 1
+    if not np.isfinite(values).all():
+        raise ValueError(f"the links of a run are finite numbers, but {whose} are not")
+    return values
+
+
+def checked_reach(f: Any, t: int, whose: Windows) -> Any:
+    """f(t) as a whole number or an array of them; ValueError if it is none of the steps 0..t."""
+    reach = np.asarray(f)
+    if reach.dtype.kind not in "iu" or reach.ndim > 1 or np.any(reach < 0) or np.any(reach > t):
+        raise ValueError(
+            f"the loss at step {t} reaches one of the steps 0..{t}, or one for each sequence, "
+            f"(batch,), but {whose!r}.earliest({t}) is {f!r}"
+        )
+    return reach if reach.ndim else int(reach)
+
+
+class Itself(Truncation):
+    """A built-in strategy says the same at every call, and has been looked at already."""
+
+    def fixed(self, T: int) -> Any:
+        built_in = type(self) in (Full, Subsequence, Window, TBPTT)
+        return self if built_in else super().fixed(T)  # type: ignore[safe-super]
+
+
 @dataclass(frozen=True)
-class Full(Links):
+class Full(Itself, Links):
     """The whole sum: f(t) = 0.
 
     Chapter "Backpropagation Through Time", section "Full Computation".
@@ -134,7 +279,7 @@ class Full(Links):
 
 
 @dataclass(frozen=True, eq=False)
-class Subsequence(Links):
+class Subsequence(Itself, Links):
     """Chunks of k steps, with a detach at every multiple of k: f(t) = k·⌊t/k⌋.
 
     k: at least 1; or one per sequence of the batch, (batch,).
@@ -176,7 +321,7 @@ class Subsequence(Links):
 
 
 @dataclass(frozen=True, eq=False)
-class Window(Windows):
+class Window(Itself, Windows):
     """Every loss looks back k links, so through k + 1 uses of the weights: f(t) = max(0, t−k).
 
     k: at least 0; or one per sequence of the batch, (batch,).
@@ -210,7 +355,7 @@ class Window(Windows):
 
 
 @dataclass(frozen=True, eq=False)
-class TBPTT(Windows):
+class TBPTT(Itself, Windows):
     """Every k1 steps, go back k2 steps for the k1 new losses: f(t) = max(0, (⌊t/k1⌋+1)·k1 − k2).
 
     k1: at least 1. k2: at least k1. Each may be one per sequence of the batch, (batch,).

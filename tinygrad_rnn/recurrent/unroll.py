@@ -131,6 +131,7 @@ class Run:
     def unrolled(self, truncation: Truncation) -> tuple[list[Any], Any]:
         """The states of all steps and the last of them, as the losses at these steps see them."""
         T = len(self.inputs)
+        truncation = truncation.fixed(T)
         if isinstance(truncation, Links):
             states = self(0, T, self.state, truncation.links(T))
             return states, states[-1] if states else self.state
@@ -200,10 +201,10 @@ class Run:
 def checked(truncation: Truncation | None) -> Truncation:
     if truncation is None:
         return Full()
-    if not isinstance(truncation, Truncation):
+    if not isinstance(truncation, Links | Windows):
         raise TypeError(
-            f"the truncation is a strategy such as tg.Subsequence(20) or tg.Window(20), "
-            f"not {truncation!r}"
+            f"the truncation is a strategy such as tg.Subsequence(20) or tg.Window(20), or one of "
+            f"your own, a tg.Links or tg.Windows, not {truncation!r}"
         )
     return truncation
 

@@ -280,6 +280,8 @@ def propagated(
         tensors = bptt.arguments(sequence)
         arrays = [t._data if type(t) is Tensor else t for t in tensors]
         nodes = [tensors[i].node for i in program.wanted]
+    if windows and sequence.truncation is not bptt._truncation:  # somebody's own: asked anew
+        windows = schedule(sequence.truncation, sequence.steps)  # type: ignore[arg-type]
     if valid is not None:
         weights = mean_weights(*program.states[-1], valid)
         seeds = [*seeds[:-1], weights]

@@ -13,7 +13,6 @@ from tinygrad_rnn.derivatives.functions import scale_gradient
 from tinygrad_rnn.engine.tensor import Tensor
 from tinygrad_rnn.engine.trees import flatten as parts, flatten_like, unflatten
 from tinygrad_rnn.recurrent.names import by_place, identifier, names_of, without_step
-from tinygrad_rnn.recurrent.randomized import Randomized
 from tinygrad_rnn.recurrent.state import check_rows, form_of, map_state, zero_rows
 from tinygrad_rnn.recurrent.truncation import Full, Links, Truncation, Windows
 from tinygrad_rnn.recurrent.unroll import (
@@ -167,7 +166,9 @@ def prepared(
     sequence.extras = ()
     if sequence.truncation is not FULL or reset is not None:
         key.append(isinstance(truncation, Windows))
-        check_reach(truncation, states)
+        if truncation is not None:
+            sequence.truncation = sequence.repeatable = truncation.fixed(sequence.steps)
+        check_reach(sequence.truncation, states)
         further = _extras(sequence, reset)
         key += (sequence.extras, *[(part.shape[1:], part.dtype) for part in further])
     sequence.key = tuple(key)
@@ -323,7 +324,6 @@ def _extras(sequence: Sequence, reset: Any) -> list[Any]:
         xi = for_all(np.asarray(sequence.truncation.links(T)))
         if not (xi == 1).all():
             extras.append("xi")
-            sequence.repeatable = Randomized.from_links(xi[1:])
             known = [h for h in sequence.state_parts if h is not None]
             if xi.ndim > 1 and not any(h.ndim for h in known):
                 check_rows(xi.shape[1], ())  # says what is wrong
