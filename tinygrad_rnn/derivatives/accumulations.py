@@ -12,7 +12,7 @@ from tinygrad_rnn.derivatives.reductions import logsumexp
 from tinygrad_rnn.derivatives.shapes import along
 from tinygrad_rnn.engine.graph import Array
 from tinygrad_rnn.engine.signatures import newer
-from tinygrad_rnn.engine.table import METHODS, composed, derivative
+from tinygrad_rnn.engine.table import METHODS, certain, composed, derivative
 
 
 def _cumsum(g: Array, shape_of_a: tuple[int, ...], axis: int | None) -> Array:
@@ -23,7 +23,7 @@ def _cumsum(g: Array, shape_of_a: tuple[int, ...], axis: int | None) -> Array:
 def _cumprod(g: Array, y: Array, a: Array, axis: int | None) -> Array:
     if axis is None:
         return _cumprod(g, y, a.reshape(-1), 0).reshape(a.shape)
-    if np.all((y != 0) & np.isfinite(y)):
+    if certain(np.all((y != 0) & np.isfinite(y))):
         return np.flip(np.cumsum(np.flip(g * y, axis), axis), axis) / a
     # As for prod: row i of the products is taken without factor i, and counts from there on.
     last, n = np.moveaxis(a, axis, -1), a.shape[axis]

@@ -17,6 +17,7 @@ from tinygrad_rnn.engine.table import (
     constant,
     convention,
     derivative,
+    places_of,
     plain,
     refused,
     together,
@@ -101,7 +102,7 @@ def _take(a: Array, indices: Any, axis: int | None = None, mode: str = "raise") 
     if axis is None:
         a, axis = np.reshape(a, (-1,)), 0
     axis %= np.ndim(a)
-    n, places = np.shape(a)[axis], np.asarray(indices)
+    n, places = np.shape(a)[axis], places_of(indices)
     if mode == "clip":
         places = np.clip(places, 0, n - 1)
     elif mode == "wrap":
@@ -114,7 +115,7 @@ def _take_along_axis(arr: Array, indices: Any, axis: int | None = -1) -> Array:
         arr, axis = np.reshape(arr, (-1,)), 0
     axis %= np.ndim(arr)
     grids: list[Any] = list(np.ix_(*map(range, np.shape(arr))))
-    grids[axis] = np.asarray(indices)
+    grids[axis] = places_of(indices)
     return arr[tuple(grids)]
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from tinygrad_rnn.derivatives.shapes import along, as_array, at_least, in_dtype
 from tinygrad_rnn.engine.graph import Array
 from tinygrad_rnn.engine.signatures import newer
-from tinygrad_rnn.engine.table import RULES, composed, derivative, plain
+from tinygrad_rnn.engine.table import RULES, certain, composed, derivative, plain
 
 
 # Joining.
@@ -184,7 +184,7 @@ def _linspace(
     count = np.reshape(count, (num, *(1,) * np.ndim(way)))
     step = way / parts if parts > 0 else np.nan
     # NumPy's own order of operations, so that every value is NumPy's to the last digit.
-    if parts > 0 and not np.any(plain(step) == 0):
+    if parts > 0 and certain(np.all(plain(step) != 0)):
         values = count * step + start
     else:
         values = count / max(parts, 1) * way + start

@@ -15,7 +15,7 @@ import numpy as np
 
 from tinygrad_rnn.derivatives.several import Several, parts
 from tinygrad_rnn.engine.graph import Array
-from tinygrad_rnn.engine.table import composed, constant, convention, derivative, plain
+from tinygrad_rnn.engine.table import certain, composed, constant, convention, derivative, plain
 
 
 def T(x: Array) -> Array:
@@ -93,7 +93,7 @@ composed(np.linalg.tensorsolve, _tensorsolve)
 def _cofactors(a: Array) -> Array:
     """∂ det a / ∂a, which is there for singular matrices too."""
     n = a.shape[-1]
-    if n == 0 or np.all(np.linalg.cond(plain(a)) < 1e8):
+    if n == 0 or certain(np.all(np.linalg.cond(plain(a)) < 1e8)):
         return _of_matrix(np.linalg.det(a)) * T(np.linalg.inv(a))
     if n == 1:
         return a * 0 + 1

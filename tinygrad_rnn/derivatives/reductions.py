@@ -9,7 +9,7 @@ import numpy as np
 
 from tinygrad_rnn.derivatives.elementary import excess
 from tinygrad_rnn.engine.graph import Array
-from tinygrad_rnn.engine.table import composed, constant, convention, derivative
+from tinygrad_rnn.engine.table import certain, composed, constant, convention, derivative
 
 
 def _restored(g: Array, axis: Any, keepdims: bool) -> Array:
@@ -76,7 +76,7 @@ convention("all entries equal to the extreme share its gradient equally", np.max
 # Products. Where y is 0 or infinite, y / a says nothing: each product without one factor is taken
 # anew.
 def _prod(g: Array, y: Array, a: Array, axis: Any, keepdims: bool) -> Array:
-    if np.all((y != 0) & np.isfinite(y)):
+    if certain(np.all((y != 0) & np.isfinite(y))):
         return _restored(g * y, axis, keepdims) / a
     axes = tuple(range(a.ndim)) if axis is None else tuple((np.atleast_1d(axis) % a.ndim).tolist())
     kept = [i for i in range(a.ndim) if i not in axes]
@@ -105,7 +105,7 @@ def _logsumexp(a: Array, axis: Any, keepdims: bool = False) -> Array:
 def _softmax(g: Array, y: Array, a: Array, axis: Any, keepdims: bool) -> Array:
     y, g = _restored(y, axis, keepdims), _restored(g, axis, keepdims)
     share = np.exp(excess(a, y))
-    if np.any(np.isinf(y)):
+    if not certain(np.all(~np.isinf(y))):
         share = share / np.sum(share, axis=axis, keepdims=True)
     return g * share
 

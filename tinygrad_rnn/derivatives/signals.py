@@ -11,7 +11,7 @@ import numpy as np
 
 from tinygrad_rnn.derivatives.shapes import as_array
 from tinygrad_rnn.engine.graph import Array
-from tinygrad_rnn.engine.table import composed, convention, derivative, plain
+from tinygrad_rnn.engine.table import composed, convention, derivative, places_of, plain
 
 
 def _gradient(f: Array, *varargs: Any, axis: Any = None, edge_order: int = 1) -> Any:
@@ -52,7 +52,7 @@ def _interp(
         xp, fp = xp[order], fp[order]
         xp = np.concatenate([xp[-1:] - period, xp, xp[:1] + period])
         fp = np.concatenate([fp[-1:], fp, fp[:1]])
-    at, knots = np.asarray(plain(x)), np.asarray(plain(xp))
+    at, knots = places_of(x), places_of(xp)
     i = np.clip(np.searchsorted(knots, at, side="right") - 1, 0, len(knots) - 2)
     share = (x - xp[i]) / (xp[i + 1] - xp[i])
     inside = fp[i] + (fp[i + 1] - fp[i]) * share

@@ -11,7 +11,7 @@ import numpy as np
 from tinygrad_rnn.derivatives.reductions import root
 from tinygrad_rnn.derivatives.shapes import as_array
 from tinygrad_rnn.engine.graph import Array
-from tinygrad_rnn.engine.table import composed, convention, plain
+from tinygrad_rnn.engine.table import certain, composed, convention, plain
 
 METHODS = ("linear", "lower", "higher", "midpoint", "nearest")
 
@@ -102,10 +102,12 @@ def _average(
     if np.shape(weights) != np.shape(a):
         axes = [i % np.ndim(a) for i in np.atleast_1d(axis).tolist()]
         shape = [np.shape(a)[i] if i in axes else 1 for i in range(np.ndim(a))]
-        weights = np.reshape(np.transpose(weights, np.argsort(np.argsort(axes))), shape)
+        weights = np.reshape(
+            np.transpose(weights, tuple(np.argsort(np.argsort(axes)).tolist())), shape
+        )
         weights = np.broadcast_to(weights, np.shape(a))
     total = np.sum(weights, axis=axis, keepdims=keepdims)
-    if np.any(plain(total) == 0):
+    if certain(np.any(plain(total) == 0)):
         raise ZeroDivisionError("the weights of an average sum to 0")
     mean = np.sum(np.multiply(a, weights), axis=axis, keepdims=keepdims) / total
     return (mean, total) if returned else mean

@@ -85,7 +85,7 @@ def derivative(
         or hasattr(function, "_implementation")
         or _is_builtin(function)
     ):
-        wrapped = _overridable(function)
+        wrapped = overridable(function)
         wrapped.rule = Rule(wrapped, pullbacks, named)  # type: ignore[attr-defined]
         _wrapped[next(_places)] = wrapped
         return wrapped
@@ -153,11 +153,25 @@ def plain(x: Any) -> Array:
     return x._data if getattr(x, "_records", False) else x
 
 
+def certain(condition: Any) -> bool:
+    """Whether a condition on numbers holds; False while a cell is compiled, for the numbers of its
+    steps are not known then. A rule chooses by it between two ways that are both right, or refuses
+    what NumPy would let pass."""
+    inside = plain(condition)
+    return not getattr(inside, "_records", False) and bool(inside)
+
+
+def places_of(indices: Any) -> Array:
+    """Places in an array, as an array of integers."""
+    inside = plain(indices)
+    return inside if getattr(inside, "_records", False) else np.asarray(inside)
+
+
 def _is_builtin(function: Callable[..., Any]) -> bool:
     return getattr(function, "__module__", None) in ("_operator", "operator")
 
 
-def _overridable(function: Callable[..., Any]) -> Callable[..., Any]:
+def overridable(function: Callable[..., Any]) -> Callable[..., Any]:
     """Let the arguments' own type take over the call, as NumPy's functions do (NEP 18)."""
 
     @functools.wraps(function)

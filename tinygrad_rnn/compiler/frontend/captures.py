@@ -42,7 +42,7 @@ from tinygrad_rnn.compiler.frontend.code_names import (
     variables_in,
 )
 from tinygrad_rnn.engine.rules import Pullback
-from tinygrad_rnn.engine.table import RULES
+from tinygrad_rnn.engine.table import rule_of
 from tinygrad_rnn.engine.tensor import Tensor
 
 PLAIN = frozenset((int, float, complex, bool, str, bytes, type(None), np.dtype))
@@ -181,9 +181,9 @@ class Captures:
             self.watch(both, thing.__dict__)
             if thing.__dict__:
                 self.look_at_dict(thing.__dict__, name)
-        rule = RULES.get(thing)
+        rule = rule_of(thing)
         if rule is not None:  # entered with `derivative`: its pull-backs are a part of it
-            self.watch(lambda: (RULES.get(thing),))
+            self.watch(lambda: (rule_of(thing),))
             for pullback in (p for _, p in rule.arguments if isinstance(p, Pullback)):
                 self.visit(pullback.function, name)
 
@@ -422,6 +422,7 @@ def look_at(kind: type) -> Callable[[Captures, Any, str], None]:
         if kind.__module__ == "_ctypes" or any(b.__module__ == "_ctypes" for b in kind.__mro__):
             return Captures.look_at_bytes
         members = [vars(base) for base in kind.__mro__[:-1]]
-        if all(any(name in m for m in members) for name in ("__hash__", "__eq__")):
+        own_rules = [any(name in m for m in members) for name in ("__hash__", "__eq__")]
+        if all(own_rules) and kind.__hash__ is not None:
             return Captures.look_at_number  # a Fraction, a Decimal, a date, a path
     return Captures.look_at_object

@@ -86,12 +86,13 @@ def keeps_form(function: Any, args: Any) -> bool:
         return True
     if isinstance(getattr(function, "__self__", None), np.ufunc):
         return function.__name__ in ("reduce", "accumulate", "outer")
-    places = PLACES.get(function)
+    places, rule = PLACES.get(function), RULES.get(function)
+    if places is None and rule is not None:
+        places = tuple(n for n, (_, pullback) in enumerate(rule.arguments) if pullback)
     if places is None:
-        places = (0,) if function in RULES or function in COMPOSED or function in CONSTANT else ()
-    return bool(places) and not any(
-        any(values_in(argument)) for n, argument in enumerate(args) if n not in places
-    )
+        places = (0,) if rule or function in COMPOSED or function in CONSTANT else ()
+    elsewhere = [a for n, a in enumerate(args) if n not in places]
+    return bool(places) and all(v.ndim and v.dtype.kind == "f" for v in values_in(elsewhere))
 
 
 def without_options(function: Any, args: Any, kwargs: Any) -> Any:

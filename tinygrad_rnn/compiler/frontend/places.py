@@ -15,6 +15,8 @@ from typing import Any
 
 from tinygrad_rnn.compiler.frontend.captures import contents
 from tinygrad_rnn.compiler.frontend.code_names import slots_of, variables_in
+from tinygrad_rnn.compiler.frontend.values import Handle, TraceError, pinned
+from tinygrad_rnn.engine.tensor import Tensor
 
 
 @contextmanager
@@ -25,18 +27,65 @@ def in_place(containers: Sequence[Any], new: dict[int, Any]) -> Iterator[Callabl
     partials cannot be changed: what holds them holds changed copies.
     """
     instead = Instead(new)
-    undo: list[tuple[Any, Any, Any, Any]] = []
+    undo: list[tuple[Any, Any, Any]] = []
+    before = Contents(containers)
     try:
         for container in containers:
             for put, key, thing in places_of(container):
                 other = instead(thing)
                 if other is not thing:
-                    undo.append((put, key, thing, other))
+                    undo.append((put, key, thing))
                     put(key, other)
         yield instead
     finally:
-        for put, key, thing, _ in reversed(undo):
+        for put, key, thing in reversed(undo):
             put(key, thing)
+        left = before.restore(is_traced)
+    if left:
+        raise TraceError(
+            f"the cell keeps a value of the step ({left[0]}), and a program would keep that of no "
+            f"step: return it as a part of the state, whose initial value may be None, or use "
+            f"tg.unroll"
+        )
+
+
+class Contents:
+    """What containers hold, to be put back after something that must leave no traces."""
+
+    def __init__(self, containers: Sequence[Any]) -> None:
+        self.containers = containers
+        self.before = [{key: thing for _, key, thing in places_of(c)} for c in containers]
+
+    def restore(self, those: Callable[[Any], bool] = lambda thing: True) -> list[Any]:
+        """Put back what was there before, where there is something else now, of those things;
+        returns under which keys it was."""
+        found = []
+        for container, before in zip(self.containers, self.before, strict=True):
+            for put, key, thing in reversed(list(places_of(container))):
+                if thing is before.get(key, put) or not those(thing):
+                    continue
+                found.append(key)
+                if key in before:
+                    put(key, before[key])
+                elif isinstance(container, list | dict):
+                    del container[key]
+                elif not isinstance(container, types.FunctionType):
+                    delattr(container, key)
+        return found
+
+
+def is_traced(thing: Any) -> bool:
+    """Whether it is a handle, or a Tensor or a sequence that holds one. What was computed from
+    plain arrays alone may stay, as the numbers that it is."""
+    if isinstance(thing, tuple | list):
+        return any(map(is_traced, thing))
+    inside = thing._data if type(thing) is Tensor else thing
+    if not issubclass(type(inside), Handle):
+        return False
+    if type(thing) is Tensor and inside.value.fixed is not None:
+        thing._data = pinned(inside.value)
+        return False
+    return True
 
 
 class Instead:

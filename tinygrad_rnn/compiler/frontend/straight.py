@@ -60,7 +60,13 @@ def straight() -> dict[Any, Callable[..., Any]]:
             weights = np.broadcast_to(weight, losses.shape)
         return call(e, cross_entropy_gradient, e, s, labels, weights)
 
+    def one_hot(labels: Any, classes: int, dtype: Any) -> Any:
+        functions.check_labels(sample_in(value_of(labels)), classes)
+        places = labels.astype(np.uint32)  # -1 is no class, but the last row
+        return call(labels, np.take, np.eye(classes, dtype=dtype), places, 0)
+
     return {
+        functions._one_hot: one_hot,
         functions.softmax: softmax,
         functions.log_softmax: log_softmax,
         functions.losses_at: losses_at,

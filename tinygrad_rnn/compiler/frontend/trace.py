@@ -11,6 +11,7 @@ import os
 import pickle
 import random
 import sys
+import types
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -175,15 +176,16 @@ def trace_once(
     ]
     pairs = list(zip(captured.arrays, result.parameters, strict=True))
     tensors = [(a, v) for a, v in pairs if type(a) is Tensor]
-    plain = instead_of_plain(pairs)
+    containers = Captures(cell, watching=True).containers
+    plain = instead_of_plain(pairs, containers)
     frames = LocalNames(result.inputs + states + result.parameters)
     inside = [
         Tensor(handle_of(value, True), tensor.requires_grad, tensor.name)
         for tensor, value in tensors
     ]
     with (
+        in_place(containers, plain) as instead,
         substituted([tensor for tensor, _ in tensors], inside),
-        in_place(Captures(cell, watching=True).containers, plain) as instead,
         marked(Mark()),
         tracing,
     ):
@@ -226,13 +228,17 @@ def zeros_like(returned: Any) -> Any:
     return np.zeros(sample.shape, sample.dtype)
 
 
-def instead_of_plain(pairs: list[tuple[Any, Value]]) -> dict[int, Any]:
+def instead_of_plain(pairs: list[tuple[Any, Value]], containers: list[Any]) -> dict[int, Any]:
     """What stands for the plain arrays of a cell while it is traced, by their ids.
 
     Where the cell computes with them the program does, too. Kinds of arrays with operators of their
-    own are pinned instead: the program is for the numbers that they have.
+    own are pinned instead, and what is held where nothing can be exchanged: the program is for the
+    numbers that they have.
     """
     plain: dict[int, Any] = dict(STANDS_FOR)
+    views = [list(c.values()) for c in containers if type(c) is types.MappingProxyType]
+    for array, value in pairs:
+        value.pinned = type(array) is not Tensor and any(array is held for held in parts(views))
     for array, value in pairs:
         if type(array) is Tensor:
             continue

@@ -31,6 +31,7 @@ from tinygrad_rnn.compiler.frontend.values import (
     Handle,
     TraceError,
     Value,
+    asked_by_the_cell,
     here,
     is_numpy,
     mapped,
@@ -65,6 +66,10 @@ __all__ = [
     "user_frame",
     "values_in",
 ]
+
+
+NO_INDEX: Any = object()
+"""Of a view that is no part of an array, but the array in another form."""
 
 
 class Traced(Handle, NDArrayOperatorsMixin):
@@ -110,6 +115,9 @@ class Traced(Handle, NDArrayOperatorsMixin):
     ) -> Any:
         if Tensor in types:
             return NotImplemented
+        tensor = next((a for a in (*args, *kwargs.values()) if type(a) is Tensor), None)
+        if tensor is not None:  # which NumPy did not ask, as for the places of np.take
+            return tensor.__array_function__(function, types, args, kwargs)
         if function in WRITERS:
             return WRITERS[function](*args, **kwargs)
         if hasattr(function, "__wrapped__") and not is_numpy(function):
@@ -125,6 +133,8 @@ class Traced(Handle, NDArrayOperatorsMixin):
         return record(function, args, kwargs)
 
     def __getitem__(self, index: Any) -> Any:
+        if Tensor in map(type, index if isinstance(index, tuple) else (index,)):
+            index = mapped(index, lambda i: i._data if type(i) is Tensor else i)
         return record(operator.getitem, (self, index))
 
     # Writing ------------------------------------------------------------------------------
@@ -171,7 +181,7 @@ class Traced(Handle, NDArrayOperatorsMixin):
         self.value = value
         if self.base is not None:
             whole, index = self.base
-            if index is None:
+            if index is NO_INDEX:
                 raise TraceError(
                     f"the cell writes into a reshaped or transposed view of an array{here()}: "
                     f"write into the array itself, or into a copy"
@@ -181,6 +191,10 @@ class Traced(Handle, NDArrayOperatorsMixin):
             self.base = whole, index
 
     # What is known of it ------------------------------------------------------------------
+
+    @property
+    def _data(self) -> Traced:
+        return self  # as a Tensor has it, for rules that ask
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -249,6 +263,12 @@ class Traced(Handle, NDArrayOperatorsMixin):
 
     def _numbers(self, why: str) -> Any:
         """The numbers of the sample, for Python; a TraceError, if they differ from step to step."""
+        if not asked_by_the_cell():
+            why = (
+                f"a function that the cell calls{here()} is computed or differentiated in one of "
+                f"several ways, by the numbers of an array, so one program cannot serve all steps: "
+                f"use tg.unroll"
+            )
         raise TraceError(why)
 
     def __bool__(self) -> bool:
@@ -383,7 +403,7 @@ def record(function: Any, args: Any, kwargs: Any = None) -> Any:
     kwargs = {k: v for k, v in (kwargs or {}).items() if v is not np._NoValue}
     if function in CONSTANT_LIKE or function is np.full_like:
         return _constant(function, *args, **kwargs)
-    parent, index = args[0] if args else None, args[1] if function is operator.getitem else None
+    parent, index = args[0] if args else None, args[1] if function is operator.getitem else NO_INDEX
     args, kwargs = mapped((tuple(args), kwargs), value_of)
     operands = list(values_in((args, kwargs)))
     fixed = fixed_of(operands)

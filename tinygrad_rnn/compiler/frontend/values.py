@@ -175,6 +175,17 @@ def user_frame() -> str | None:
     return None
 
 
+FRONTEND = os.path.dirname(__file__) + os.sep
+
+
+def asked_by_the_cell() -> bool:
+    """Whether the cell's own code asks for the numbers of an array, and not a rule of the table."""
+    frame: Any = sys._getframe(1)
+    while frame.f_code.co_filename.startswith((FRONTEND, NUMPY)):
+        frame = frame.f_back
+    return not frame.f_code.co_filename.startswith(PACKAGE)
+
+
 def here() -> str:
     """The same in brackets, to stand in a sentence."""
     place = user_frame()

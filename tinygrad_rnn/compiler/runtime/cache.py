@@ -17,12 +17,13 @@ from typing import Any
 from tinygrad_rnn.compiler.backends import NUMPY, Backend
 from tinygrad_rnn.compiler.frontend.captures import Captures
 from tinygrad_rnn.compiler.frontend.code_names import NAMES
+from tinygrad_rnn.compiler.frontend.places import Contents
 from tinygrad_rnn.compiler.frontend.request import Sequence
 from tinygrad_rnn.compiler.frontend.trace import trace_once
 from tinygrad_rnn.compiler.frontend.tracer import TraceError
 from tinygrad_rnn.compiler.runtime.program import Program
 from tinygrad_rnn.engine.recording import no_grad
-from tinygrad_rnn.engine.table import RULES, on_rule_change
+from tinygrad_rnn.engine.table import on_rule_change
 from tinygrad_rnn.recurrent.unroll import unroll
 
 
@@ -101,22 +102,11 @@ def keep(program: Program, key: Any) -> None:
 def compiled(sequence: Sequence, captured: Captures, backend: Backend = NUMPY) -> Program:
     """A new program. Whatever goes wrong within the compiler is a TraceError: the cell itself is
     not at fault if it runs."""
+    carried = Contents(Captures(captured.cell, watching=True).containers)
     try:
-        before = captured.key
-        program = Program(sequence, captured, backend)
-        captured.walk()
-        if captured.key != before:  # it has made something at its first call, to keep it
-            before = captured.key
-            program = Program(sequence, captured, backend)
-            captured.walk()
-            if captured.key != before:
-                raise TraceError(
-                    f"the cell changes what it carries whenever it is called"
-                    f"{changed_name(before, captured.key)}, and a program would not: let what "
-                    f"changes be a part of the state, or use tg.unroll"
-                )
-        return program
+        return compiled_as_it_is(sequence, captured, backend)
     except TraceError:
+        carried.restore()
         raise
     except Exception as problem:
         if not runs(sequence):
@@ -125,6 +115,30 @@ def compiled(sequence: Sequence, captured: Captures, backend: Backend = NUMPY) -
             f"the cell cannot be compiled, for the compiler fails at it with "
             f"{type(problem).__name__}: {problem}; use tg.unroll"
         ) from problem
+
+
+def compiled_as_it_is(sequence: Sequence, captured: Captures, backend: str) -> Program:
+    """A new program for a cell that stays as it is, or makes something at its first call to keep
+    it; a TraceError, if it changes at every call."""
+    failure: TraceError | None = None
+    for _ in range(2):
+        before = captured.key
+        try:
+            program, failure = Program(sequence, captured, backend), None
+        except TraceError as problem:
+            failure = problem
+        captured.walk()
+        if captured.key == before:
+            break
+    else:
+        failure = failure or TraceError(
+            f"the cell changes what it carries whenever it is called"
+            f"{changed_name(before, captured.key)}, and a program would not: let what changes be a "
+            f"part of the state, or use tg.unroll"
+        )
+    if failure is not None:
+        raise failure
+    return program
 
 
 def changed_name(before: tuple[Any, ...], after: tuple[Any, ...]) -> str:
@@ -197,14 +211,9 @@ def release(program: weakref.ref[Program], owner: Any) -> None:
         kept.spaces.clear()
 
 
-ENTERED: set[Any] = set(RULES)
-
-
 def forget_old_rules(function: Any, rule: Any) -> None:
-    """Programs are written with the rules that there were. A new function is in none of them."""
-    if function in ENTERED:
-        clear_programs()
-    ENTERED.add(function)
+    """Programs are written with the rules that there were."""
+    clear_programs()
 
 
 on_rule_change.append(forget_old_rules)
