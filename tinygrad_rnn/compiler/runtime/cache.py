@@ -117,7 +117,7 @@ def compiled(sequence: Sequence, captured: Captures, backend: Backend = NUMPY) -
         ) from problem
 
 
-def compiled_as_it_is(sequence: Sequence, captured: Captures, backend: str) -> Program:
+def compiled_as_it_is(sequence: Sequence, captured: Captures, backend: Backend) -> Program:
     """A new program for a cell that stays as it is, or makes something at its first call to keep
     it; a TraceError, if it changes at every call."""
     failure: TraceError | None = None
