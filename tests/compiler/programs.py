@@ -290,6 +290,18 @@ def einsum() -> Case:
 
 
 @case
+def flipped() -> Case:
+    """A call whose result is a view, though nobody says so."""
+    W = weight(H, H, name="W")
+
+    def cell(x: Any, h: Any) -> Any:
+        turned = np.flip(h @ W, -1)
+        return np.tanh(turned * x + (turned + h))
+
+    return Case(cell, inputs(width=H), state(B, H))
+
+
+@case
 def vector_state() -> Case:
     W, U = weight(D, H, name="W"), weight(H, H, name="U")
     return Case(lambda x, h: np.tanh(x @ W + h @ U), rng().standard_normal((T, D)), state(H))

@@ -11,6 +11,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
 from tinygrad_rnn.compiler.ir import (
     Buffer,
     Instr,
@@ -24,6 +26,9 @@ from tinygrad_rnn.compiler.ir import (
 from tinygrad_rnn.compiler.operations import copy, is_elementwise
 
 OWN = (Storage.KEPT, Storage.SCRATCH)
+
+FRESH = (np.matmul, np.dot, np.copy, np.zeros, np.add, np.multiply, np.negative, np.sum, np.where)
+"""Functions whose results are new arrays, and no views of what they are given."""
 
 
 def allocate(program: Program) -> Program:
@@ -65,7 +70,8 @@ class Timeline:
 
     loops: first and last place of each loop. accesses: for each buffer the places at which it is
     read or written. clashes: pairs of buffers, one written where the other is read, which would
-    have to be apart: the call does not go number by number.
+    have to be apart: the call does not go number by number. behind: for a result without a buffer
+    of its own the operands that it may be a view of, as that of `np.flip` is.
     """
 
     def __init__(self, program: Program) -> None:
@@ -87,6 +93,7 @@ class Timeline:
         self.reads: dict[Buffer, list[int]] = {}
         self.writes: dict[Buffer, list[int]] = {}
         self.partial: set[Buffer] = set()
+        self.behind: dict[Buffer, set[Buffer]] = {}
         self.fixed = {ref.buffer for i in program.setup for ref in (*i.reads(), *i.writes())}
         self.clashes: set[tuple[Buffer, Buffer]] = set()
         for place, instr in enumerate(self.instrs):
@@ -97,8 +104,13 @@ class Timeline:
 
     def note(self, place: int, instr: Instr) -> None:
         outs = instr.writes()
-        for ref in instr.reads():
-            self.reads.setdefault(ref.buffer, []).append(place)
+        read = {ref.buffer for ref in instr.reads()}
+        behind = {other for buffer in read for other in self.behind.get(buffer, ())}
+        for buffer in (*read, *behind):
+            self.reads.setdefault(buffer, []).append(place)
+        if instr.binds() and instr.function not in FRESH:
+            self.behind.update(dict.fromkeys([out.buffer for out in outs], read | behind))
+        self.clashes |= {(out.buffer, buffer) for out in outs for buffer in behind}
         for out in outs:
             self.writes.setdefault(out.buffer, []).append(place)
             if out.views or out.when in (When.FIRST, When.LAST):
