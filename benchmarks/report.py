@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from benchmarks.workloads import cell_of, size_of
+from tinygrad_rnn.analysis import styles
 
 Seconds = Mapping[tuple[str, str], float]
 
@@ -101,7 +102,7 @@ def draw(path: Path, seconds: Seconds) -> None:
     peers = list(dict.fromkeys(peer for peer, _ in seconds))
     first = {w: reference([p for p in peers if (p, w) in seconds]) for w in workloads}
     figure, axes = pyplot.subplots(figsize=(8, 0.5 * len(workloads) + 1.6), layout="constrained")
-    for i, peer in enumerate(peers):
+    for peer, style in zip(peers, styles(), strict=False):
         taken = [n for n, w in enumerate(workloads) if (peer, w) in seconds and first[w] != peer]
         ratios = [
             seconds[peer, w] / seconds[first[w], w] for w in map(workloads.__getitem__, taken)
@@ -114,8 +115,8 @@ def draw(path: Path, seconds: Seconds) -> None:
             taken,
             label=peer,
             s=70 if own else 35,
-            marker="D" if own else "o",
-            color=pyplot.get_cmap("tab20")((2 * i + i // 10) % 20),
+            edgecolors="black" if own else "none",
+            **style,
             zorder=3 if own else 2,
         )
     axes.axvline(1, color="black", linewidth=1)

@@ -99,13 +99,13 @@ def picture(paths: dict[str, np.ndarray]) -> Any:
     figure, _ = tg.analysis.new_figure(9.5, 3.6, axes=False)
     kinds = ("Subsequence", "Window", "Randomized")
     for axes, kind in zip(figure.subplots(1, 3, sharey=True), kinds, strict=True):
-        for name, path in paths.items():
-            if name.startswith(kind):
-                axes.plot(path, label=name, lw=1.3)
+        shown = {name: path for name, path in paths.items() if name.startswith(kind)}
+        for (name, path), style in zip(shown.items(), tg.analysis.styles(), strict=False):
+            axes.plot(path, label=name, lw=1.3, **style, ms=3, markevery=(0.0, 0.1))
         axes.axhline(ANSWER, color="0.5", ls="--", lw=1)
         axes.set(xlabel="updates", ylim=(-0.5, 2.5), title=kind)
         axes.set_xscale("symlog", linthresh=1)
-        axes.legend(frameon=False, fontsize=7, loc="upper left")
+        axes.legend(frameon=False, fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.2))
     for axes in figure.axes:
         axes.set_xlim(left=0)
     figure.axes[0].set_ylabel("θ  (−1/6 is right)")

@@ -156,19 +156,21 @@ def main(out: Path = Path("out"), small: bool = False) -> dict[str, Any]:
 def picture(shares: Any, tau: int, adding: Any) -> Any:
     figure, _ = tg.analysis.new_figure(9.0, 3.6, axes=False)
     left, right = figure.subplots(1, 2)
-    for kind, curve in shares.items():
-        left.plot(list(curve), list(curve.values()), "o-", label=kind.split()[0])
+    for (kind, curve), style in zip(shares.items(), tg.analysis.styles(), strict=False):
+        left.plot(list(curve), list(curve.values()), **style, label=kind.split()[0])
     left.axvline(tau, color="0.5", ls="--", lw=1)
     left.set(xlabel="k, links looked back", ylabel="share of seeds that succeed",
              title=f"A bit to keep over {tau} steps", ylim=(-0.05, 1.05))  # fmt: skip
-    left.legend(frameon=False)
-    for k, errors in adding.items():
-        right.semilogy(100 * np.arange(1, len(errors) + 1), errors, label=f"k = {k}")
+    below = {"frameon": False, "loc": "upper center", "bbox_to_anchor": (0.5, -0.2), "ncols": 3}
+    left.legend(**below)
+    for (k, errors), style in zip(adding.items(), tg.analysis.styles(), strict=False):
+        updates = 100 * np.arange(1, len(errors) + 1)
+        right.semilogy(updates, errors, **style, ms=3, markevery=(0.0, 0.1), label=f"k = {k}")
     for level, name in ((1 / 6, "always 1"), (1 / 12, "second number only")):
         right.axhline(level, color="0.5", ls="--", lw=1)
         right.annotate(name, (100, level), xytext=(2, 2), textcoords="offset points", fontsize=8)
     right.set(xlabel="updates", ylabel="mean squared error", title="The adding problem")
-    right.legend(frameon=False, loc="lower left")
+    right.legend(**below)
     return figure
 
 

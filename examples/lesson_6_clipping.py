@@ -80,12 +80,12 @@ def picture(ways: dict[str, Any], resolution: int) -> Any:
         surface = loss_of(w, b).data
     shown = axes.contourf(w, b, surface, levels=24, cmap="Blues")
     figure.colorbar(shown, label="loss")
-    for (name, way), colour in zip(ways.items(), ("#d1571b", "#111111"), strict=True):
-        axes.plot(way[:, 0], way[:, 1], ".-", color=colour, ms=3, lw=1, label=name)
-        axes.plot(*way[-1, :2], "o", color=colour, ms=7)
+    for (name, way), colour, mark in zip(ways.items(), ("#D55E00", "#000000"), "o^", strict=True):
+        axes.plot(way[:, 0], way[:, 1], "-", marker=mark, color=colour, ms=3, lw=1, label=name)
+        axes.plot(*way[-1, :2], mark, color=colour, ms=7)
     axes.plot(6, -2, "s", color="white", mec="black", label="start")
     axes.set(xlabel="w", ylabel="b", title="The cliff, and what a step from it does")
-    axes.legend(loc="upper left", framealpha=0.9)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=3, frameon=False)
     return figure
 
 

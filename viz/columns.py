@@ -43,11 +43,12 @@ def _depths(diagram: Diagram) -> list[int | None]:
             incoming[link.target].append(link.source)
     least: dict[str, int] = {}
     natural: list[int | None] = []
+    begins = _beginnings(diagram)
     for _ in range(6):
         depths: list[int | None] = []
         for i, shape in enumerate(diagram.shapes):
             before = [d for source in incoming[i] if (d := depths[source]) is not None]
-            own = 1 if shape.kind == "circle" else 0
+            own = 1 + begins.get(shape.part, 0) if shape.kind == "circle" else 0
             depth = max([own, least.get(shape.role, 0), *(d + 1 for d in before)])
             depths.append(None if shape.rows is None else depth)
         natural = natural or depths
@@ -60,6 +61,19 @@ def _depths(diagram: Diagram) -> list[int | None]:
         least = reached
     # Roles that stand behind one another have no common columns.
     return _late(diagram, natural, incoming)
+
+
+def _beginnings(diagram: Diagram) -> dict[str, int]:
+    """Before which column a part has no circle: parts in the same rows stand beside one another."""
+    rows: dict[str, set[int]] = defaultdict(set)
+    for shape in diagram.shapes:
+        if shape.part and shape.row is not None and shape.kind == "circle":
+            rows[shape.part].add(shape.row)
+    parts = list(rows)
+    return {
+        part: 2 * sum(bool(rows[part] & rows[other]) for other in parts[:n])
+        for n, part in enumerate(parts)
+    }
 
 
 def _late(
@@ -121,7 +135,8 @@ def _place_given(diagram: Diagram, depths: list[int | None], above: set[int]) ->
         def free(column: int, heights: list[float] = heights) -> bool:
             return all(abs(a - b) >= 1 for a in taken[column] for b in heights)
 
-        column = next((c for c in (first - 1, first + 1) if free(c)), first - 1)
+        beyond = first + 1 if diagram.shapes[alike[0]].part else first - 1  # within its own part
+        column = next((c for c in (first - 1, first + 1) if free(c)), beyond)
         for i in alike:
             depths[i] = column
         taken[column] += heights

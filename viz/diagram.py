@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 
 from viz import labels
 from viz.labels import Label
+from viz.scopes import part_of, parts_of, retimed
 from viz.snapshot import Input, NodeRef, Use, Value, merged
 from viz.timeline import Timeline
 from viz.unmarked import with_steps
@@ -32,6 +33,7 @@ class Shape:
     nodes: the nodes of the tape that it shows, in recorded order: of a box its value, of a circle
         all that it computes, its result last, of a box of parameters each of them.
     title, note: its name in full, and its shape and what else there is to say.
+    part: the scope that it belongs to, where there are several.
     """
 
     kind: str
@@ -43,6 +45,7 @@ class Shape:
     nodes: tuple[NodeRef, ...] = ()
     title: str = ""
     note: str = ""
+    part: str = ""
 
     @property
     def row(self) -> int | None:
@@ -91,6 +94,8 @@ def group(values: Sequence[Value], detail: str, copies: bool = False) -> Diagram
     values = with_steps(values)
     if not copies:
         values = one_chain(values)
+    parts = parts_of(values)
+    values = retimed(values)
     timeline = Timeline(values)
     names = _names(values)
     sinks = _sinks(values, everything=detail == "ops")
@@ -103,19 +108,31 @@ def group(values: Sequence[Value], detail: str, copies: bool = False) -> Diagram
     circles: dict[int, int] = {}
     alike: dict[tuple[object, ...], str] = {}  # how unnamed values are made, and their role
 
+    def part(i: int) -> str:
+        found = part_of(values[i])
+        return found if found in parts and found else ""
+
+    def role_of(i: int) -> str:
+        return f"{part(i)}:" * bool(part(i)) + labels.Name.parse(names[i]).role
+
     for i, value in enumerate(values):
         if value.given:
             if not value.parameter:
-                place[i] = diagram.add(_given(value, names[i], timeline, i, names))
+                begins = timeline.begins(i)
+                beside = role_of(begins) if begins in names else None
+                rows = None if begins is not None else timeline.spans[i]
+                shape = _given(value, names[i], rows, role_of(i), beside)
+                place[i] = diagram.add(replace(shape, part=part(i)))
             continue
         if sinks[i] != i:
             continue
         rows = timeline.union(members[i])
         if i in names:
-            role = labels.Name.parse(names[i]).role
+            role = role_of(i)
         else:
             made = (
                 value.function,
+                part(i),
                 *(_role(diagram, place, u.source, rows) for u in value.inputs),
                 *(values[u.source].name for u in value.inputs if values[u.source].parameter),
             )
@@ -133,6 +150,7 @@ def group(values: Sequence[Value], detail: str, copies: bool = False) -> Diagram
                     ),
                     title=_functions([values[m] for m in members[i]]),
                     note=_dimensions(value),
+                    part=part(i),
                 )
             )
         if i in names:
@@ -146,6 +164,7 @@ def group(values: Sequence[Value], detail: str, copies: bool = False) -> Diagram
                     nodes=(*value.copies, value.node),
                     title=names[i],
                     note=_dimensions(value),
+                    part=part(i),
                 )
             )
             if i in circles:
@@ -235,12 +254,8 @@ def _plain(value: Value) -> Value:
     return value if value.name else replace(value, integer=True)
 
 
-def _given(value: Value, name: str, timeline: Timeline, i: int, names: dict[int, str]) -> Shape:
+def _given(value: Value, name: str, rows: Span | None, role: str, beside: str | None) -> Shape:
     label = (labels.typeset(_plain(value), name),)
-    begins = timeline.begins(i)
-    role = labels.Name.parse(name).role
-    beside = labels.Name.parse(names[begins]).role if begins in names else None
-    rows = None if begins is not None else timeline.spans[i]
     return Shape(
         "box",
         label,

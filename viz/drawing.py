@@ -9,6 +9,7 @@ import tinygrad_rnn as tg
 from tinygrad_rnn.engine.graph import Array
 from tinygrad_rnn.recurrent.truncation import Truncation
 from viz import comparing
+from viz.bands import add_bands
 from viz.captions import captions
 from viz.diagram import Diagram, group
 from viz.figure import Figure
@@ -128,6 +129,7 @@ class _Drawing:
     def scene(self) -> Scene:
         scene = compose(self.diagram, self.layout, self.lines, self.title)
         scene.boxes += captions(self.lines, self.layout.places)
+        add_bands(scene)
         if self.direction != "right":
             (left, _), _ = scene.bounds()
             rows = heights(self.diagram, self.layout)

@@ -114,10 +114,9 @@ class Sizes:
         return _half_width(shape) if self.sideways else _half_height(shape)
 
     def placed(self, shape: Shape, x: float, y: float, hanging: bool = False) -> Placed:
-        """At this height; in the lowest row, boxes of several lines hang down from where those of
-        one begin."""
-        if hanging and not self.sideways:
-            y -= labels.size(shape.label)[1] / 2
+        """At this height; in the lowest row, high boxes hang down from where usual ones begin."""
+        if hanging:
+            y -= self.half_height(shape) - BOX / 2
         return Placed(shape.kind, x, y, self.half_width(shape), self.half_height(shape))
 
 

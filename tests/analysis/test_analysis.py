@@ -260,3 +260,19 @@ def test_without_matplotlib_one_sentence_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(ImportError, match=r'pip install "tinygrad-rnn\[train\]"'):
         analysis.plot_lags({"x": [1.0, 0.5, 0.2]})
+
+
+def test_plots_show_themselves_and_legends_cover_no_curve() -> None:
+    agg = pytest.importorskip("matplotlib.backends.backend_agg")
+    curves = {
+        f"{rate}^k": rate ** np.arange(20) for rate in (0.5, 0.7, 0.9, 1.0, 1.1, 1.2, 1.3, 1.4)
+    }
+    for figure in (tg.analysis.plot_lags(curves), tg.analysis.plot_steps(curves)):
+        assert figure._repr_png_().startswith(b"\x89PNG")
+        (axes,) = figure.axes
+        assert axes.get_title() and axes.get_legend() is None
+        (legend,) = figure.legends
+        renderer = agg.FigureCanvasAgg(figure).get_renderer()
+        assert not legend.get_window_extent(renderer).overlaps(axes.get_window_extent(renderer))
+        styles = {(line.get_color(), line.get_marker()) for line in axes.lines}
+        assert len(styles) == len({line.get_marker() for line in axes.lines}) == 8

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         plot_lags as plot_lags,
         plot_pairs as plot_pairs,
         plot_steps as plot_steps,
+        styles as styles,
     )
     from tinygrad_rnn.analysis.reporting import Report as Report, report as report
     from tinygrad_rnn.analysis.spectra import Spectrum as Spectrum, spectrum as spectrum
@@ -29,7 +30,7 @@ __all__, __getattr__, __dir__ = on_demand(
     {
         "state_jacobians": "jacobian_norms jacobian_products jacobians",
         "parts": "gradient_norms pair_contributions step_contributions",
-        "pictures": "new_figure plot_lags plot_pairs plot_steps",
+        "pictures": "new_figure plot_lags plot_pairs plot_steps styles",
         "reporting": "Report report",
         "spectra": "Spectrum spectrum",
     },

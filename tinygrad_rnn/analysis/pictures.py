@@ -1,8 +1,16 @@
-"""The pictures, by matplotlib."""
+"""The pictures, by matplotlib.
+
+Series are told apart by colour and by marker. The colours are those of Okabe & Ito (2008), "Color
+Universal Design", which the colour-blind tell apart as well. Legends stand beside the axes, where
+they cover nothing.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import io
+from collections.abc import Iterator, Mapping
+from functools import cache
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -10,14 +18,29 @@ import numpy as np
 from tinygrad_rnn.analysis.spectra import Spectrum
 from tinygrad_rnn.engine.graph import Array
 
-BLUE, GREY = "#1f6fb4", "#8a8a8a"
-COLOURS = (BLUE, "#d1571b", "#3a8f4d", "#8b5cb1", "#b0892b", "#444444")
+BLUE, GREY = "#0072B2", "#8a8a8a"
+COLOURS = (BLUE, "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MARKERS = "osD^vPX*"
+FEW = 12  # marks on a curve, so that they do not hide it
+
+
+def styles() -> Iterator[dict[str, Any]]:
+    """A colour and a marker for each series in turn, as keywords of matplotlib's `plot`.
+
+    Without end: 7 colours and 8 markers make 56 pairs.
+
+    >>> import tinygrad_rnn as tg
+    >>> next(tg.analysis.styles())
+    {'color': '#0072B2', 'marker': 'o'}
+    """
+    for colour, marker in zip(cycle(COLOURS), cycle(MARKERS), strict=False):
+        yield {"color": colour, "marker": marker}
 
 
 def plot_lags(
     curves: Mapping[str, Any],
     bounds: Spectrum | None = None,
-    title: str = "",
+    title: str = "How much of a state is left k steps on",
     ylabel: str = r"$\|\,\partial h_t \,/\, \partial h_{t-k} \|$",
 ) -> Any:
     """Norms over the lag, on a logarithmic axis: a straight line is a constant rate.
@@ -35,15 +58,18 @@ def plot_lags(
     """
     figure, axes = new_figure(6.4, 4.0)
     longest = 1
-    for (name, norms), colour in zip(curves.items(), COLOURS * len(curves), strict=False):
+    for (name, norms), style in zip(curves.items(), styles(), strict=False):
         norms = np.asarray(norms, np.float64)
         lag = np.arange(len(norms))
         longest = max(longest, len(norms))
         visible = np.where(norms > 0, norms, np.nan)
         if visible.ndim == 2:
-            axes.fill_between(lag, visible.min(1), visible.max(1), color=colour, alpha=0.15, lw=0)
+            axes.fill_between(
+                lag, visible.min(1), visible.max(1), color=style["color"], alpha=0.15, lw=0
+            )
             visible = np.exp(np.mean(np.log(visible), axis=1))
-        axes.semilogy(lag, visible, color=colour, label=name, lw=1.8)
+        every = max(1, len(lag) // FEW)
+        axes.semilogy(lag, visible, **style, label=name, lw=1.6, ms=4, markevery=every)
     if bounds is not None:
         axes.set_ylim(axes.get_ylim())  # that of the curves; the bounds may leave it
         lag = np.arange(longest)
@@ -53,13 +79,13 @@ def plot_lags(
         )
     axes.set(xlabel="lag k (steps back)", ylabel=ylabel, title=title, xlim=(0, longest - 1))
     axes.grid(True, which="major", color="0.9")
-    axes.legend(edgecolor="none", framealpha=0.9)
+    add_legend(figure)
     return figure
 
 
 def plot_steps(
     curves: Mapping[str, Any],
-    title: str = "",
+    title: str = "What each step adds to the gradient",
     ylabel: str = r"$\|\,\partial L \,/\, \partial W_s \|$",
 ) -> Any:
     """What each step adds to a gradient, on a logarithmic axis: where the signal comes from.
@@ -72,19 +98,19 @@ def plot_steps(
     >>> figure = tg.analysis.plot_steps({"full": 0.8 ** np.arange(20)[::-1]})
     """
     figure, axes = new_figure(6.4, 4.0)
-    for (name, norms), colour in zip(curves.items(), COLOURS * len(curves), strict=False):
+    for (name, norms), style in zip(curves.items(), styles(), strict=False):
         norms = np.asarray(norms, np.float64)
         step = np.arange(1, len(norms) + 1)
         axes.semilogy(
-            step, np.where(norms > 0, norms, np.nan), "o-", color=colour, label=name, ms=3, lw=1.2
+            step, np.where(norms > 0, norms, np.nan), "-", **style, label=name, ms=3.5, lw=1.2
         )
     axes.set(xlabel="step s", ylabel=ylabel, title=title)
     axes.grid(True, which="major", color="0.9")
-    axes.legend(edgecolor="none", framealpha=0.9)
+    add_legend(figure)
     return figure
 
 
-def plot_pairs(panels: Mapping[str, Any]) -> Any:
+def plot_pairs(panels: Mapping[str, Any], title: str = "Which losses reach which steps") -> Any:
     """The (loss, step) matrix: which losses reach which steps, and with what weight.
 
     panels: a name for each, and a (T, T) matrix: a strategy's `weights(T)`, or
@@ -105,6 +131,7 @@ def plot_pairs(panels: Mapping[str, Any]) -> Any:
         axes.set(xlabel="step s", ylabel="loss t")
     for axes in grid.flat[len(panels) :]:
         axes.set_axis_off()
+    figure.suptitle(title, fontsize=10)
     return figure
 
 
@@ -131,13 +158,32 @@ def _draw_pairs(figure: Any, axes: Any, matrix: Array) -> None:
     axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
 
 
+def add_legend(figure: Any) -> None:
+    """A legend beside the axes: it covers no curve, however many there are."""
+    figure.legend(loc="outside right upper", edgecolor="none", fontsize=8)
+
+
 def new_figure(width: float, height: float, axes: bool = True) -> tuple[Any, Any]:
-    """A Figure that belongs to no window and no global state."""
+    """A Figure that belongs to no window and no global state, and shows itself in a notebook."""
     try:
         from matplotlib.figure import Figure
     except ImportError as problem:
         raise ImportError(
             'pictures need matplotlib: pip install "tinygrad-rnn[train]"'
         ) from problem
-    figure = Figure(figsize=(width, height), dpi=150, layout="constrained")
+    figure = _showing_itself(Figure)(figsize=(width, height), dpi=150, layout="constrained")
     return figure, figure.subplots() if axes else None
+
+
+@cache
+def _showing_itself(kind: Any) -> Any:
+    """matplotlib's Figure, with what a notebook asks for: pyplot registers this for its own, and
+    in a fresh kernel nobody has imported pyplot."""
+
+    class Plot(kind):  # type: ignore[misc]
+        def _repr_png_(self) -> bytes:
+            data = io.BytesIO()
+            self.savefig(data, format="png")
+            return data.getvalue()
+
+    return Plot

@@ -1,0 +1,81 @@
+"""The gallery: every picture is sound, and the parts of networks stand as textbooks have them."""
+
+import numpy as np
+import pytest
+
+import viz
+from examples.gallery import PICTURES, Picture, bidirectional, encoder_decoder, pendulum
+from viz.curves import within
+from viz.diagram import Diagram
+from viz.geometry import sample
+from viz.labels import size
+from viz.layout import Placed
+from viz.scene import Box
+
+
+def diagram_of(figure: viz.Figure) -> Diagram:
+    assert figure.scene.diagram is not None
+    return figure.scene.diagram
+
+
+def placed(box: Box) -> Placed:
+    kind = "circle" if box.round else box.kind
+    return Placed(kind, box.x, box.y, box.half_width, box.half_height)
+
+
+@pytest.mark.parametrize("picture", PICTURES, ids=lambda picture: picture.name)
+def test_every_picture_is_sound(picture: Picture) -> None:
+    figure = picture.make()
+    assert picture.title and picture.caption.endswith(".")
+    shapes = [box for box in figure.scene.boxes if box.shape is not None]
+    for n, a in enumerate(shapes):
+        for b in shapes[:n]:
+            apart_x = abs(a.x - b.x) - a.half_width - b.half_width
+            assert max(apart_x, abs(a.y - b.y) - a.half_height - b.half_height) > 1.5, (a, b)
+        assert size(a.label)[0] * a.font / 9 <= 2 * a.half_width + 0.5, a
+    if picture.name == "compared":
+        return  # three pictures in one, whose shapes have the same places in the diagram
+    diagram = diagram_of(figure)
+    by_shape = {box.shape: box for box in shapes}
+    for path in figure.scene.paths:
+        if path.link is None:
+            continue
+        points = np.concatenate([sample(curve) for curve in path.curves])
+        through = [
+            b for b in shapes if b.kind != "dots" and np.any(within(placed(b), points, -0.1))
+        ]
+        assert not through, (path, through)
+        link = diagram.links[path.link]
+        tip = np.array([path.head[0][3]])
+        assert within(placed(by_shape[link.target]), tip, 2.3).all()
+
+
+def test_a_decoder_stands_above_its_encoder_in_bands_with_titles() -> None:
+    figure = encoder_decoder()
+    bands = {box.title: box for box in figure.scene.boxes if box.kind == "band"}
+    above, below = bands["the part decoder"], bands["the part encoder"]
+    assert above.y - above.half_height > below.y + below.half_height
+    assert diagram_of(figure).rows == 6
+    assert {"encoder", "decoder"} <= {t.line[0].text for t in figure.scene.texts}
+
+
+def test_a_bidirectional_network_is_two_chains_over_one_column_of_inputs() -> None:
+    figure = bidirectional()
+    shapes = diagram_of(figure).shapes
+    inputs = [s for s in shapes if s.title.startswith("x_")]
+    assert sorted(s.title for s in inputs) == ["x_1", "x_2", "x_3", "x_4"]
+    row_of = {(s.part, s.title): s.row for s in shapes}
+    for t in range(1, 5):
+        assert row_of["", f"x_{t}"] == row_of["forwards", f"h_{t}"] == t - 1
+        assert row_of["backwards", f"h_{t}"] == 4 - t
+    columns: dict[str, set[int]] = {"forwards": set(), "backwards": set()}
+    for box in figure.scene.boxes:
+        if box.shape is not None and box.title in ("h_1", "h_2"):
+            columns[shapes[box.shape].part].add(round(box.x))
+    assert all(len(found) == 1 for found in columns.values())
+    assert columns["forwards"] != columns["backwards"]
+
+
+def test_greek_names_are_set_as_letters() -> None:
+    texts = "".join(run.text for b in pendulum().scene.boxes for line in b.label for run in line)
+    assert "θ" in texts and "ω" in texts and "ℓ" in texts and "\\" not in texts
