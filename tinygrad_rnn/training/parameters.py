@@ -6,38 +6,45 @@ from collections.abc import Mapping
 from typing import Any
 
 from tinygrad_rnn.engine.tensor import Tensor
+from tinygrad_rnn.engine.trees import flatten
+from tinygrad_rnn.recurrent.parameters import parameters
 
 
-def distinct(parameters: Any) -> dict[str, Tensor]:
+def distinct(model: Any) -> dict[str, Tensor]:
     """The Tensors to be trained by name, each once, under the first of its names.
 
-    parameters: a dict from name to Tensor, a Tensor, a list of these, or what has `parameters()`.
-    Those of a list go by their own names, or else by their places. A Tensor that is tied, and so
-    stands among them twice, is one parameter: it has one gradient and takes one step.
-    Raises TypeError for anything that is not a Tensor with requires_grad=True.
+    model: a dict from name to Tensor, whose names stay; what has a method `parameters`, such as a
+    cell or a `BPTT`; or anything in which `tg.parameters` finds some, such as a list of Tensors,
+    cells and functions. A Tensor that is tied, and so stands among them twice, is one parameter:
+    it has one gradient and takes one step.
+    Raises TypeError for a Tensor that needs no gradient, and for what holds no parameter.
     """
+    if isinstance(model, Mapping) and all(isinstance(t, Tensor) for t in model.values()):
+        named = dict(model)
+    elif hasattr(model, "parameters"):
+        named = dict(model.parameters())
+    else:
+        for part in flatten(model):
+            if not isinstance(part, Tensor) and not parameters(part):
+                raise TypeError(
+                    f"a {type(part).__name__} among the parameters reaches no Tensor with "
+                    f"requires_grad=True"
+                )
+            _check(getattr(part, "name", None) or "one of the Tensors", part)
+        named = parameters(model)
     found: dict[str, Tensor] = {}
     seen: set[int] = set()
-    for name, tensor in _named(parameters).items():
-        if not isinstance(tensor, Tensor) or not tensor.requires_grad:
-            raise TypeError(
-                f"the parameters are Tensors with requires_grad=True, as a dict such as "
-                f"cell.parameters() or a list, but {name} is {type(tensor).__name__}"
-                + (" without it" if isinstance(tensor, Tensor) else "")
-            )
+    for name, tensor in named.items():
+        _check(name, tensor)
         if id(tensor) not in seen:
             seen.add(id(tensor))
             found[name] = tensor
     return found
 
 
-def _named(parameters: Any) -> dict[str, Any]:
-    if hasattr(parameters, "parameters"):
-        parameters = parameters.parameters()
-    if isinstance(parameters, Mapping):
-        return dict(parameters)
-    named: dict[str, Any] = {}
-    for place, tensor in enumerate([parameters] if isinstance(parameters, Tensor) else parameters):
-        name = getattr(tensor, "name", None) or f"parameter {place}"
-        named[f"{name} (parameter {place})" if name in named else name] = tensor
-    return named
+def _check(name: str, tensor: Any) -> None:
+    if isinstance(tensor, Tensor) and not tensor.requires_grad:
+        raise TypeError(
+            f"parameters are Tensors with requires_grad=True, but {name}, of shape "
+            f"{tensor.shape}, has it not: set it, or leave the Tensor away"
+        )

@@ -1,0 +1,1 @@
+"""Numbers that others have published, found again: `python -m examples.published --text FILE`."""
