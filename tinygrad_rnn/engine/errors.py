@@ -74,7 +74,7 @@ def refuse_writing(function: Function, kwargs: Mapping[str, Any]) -> None:
     if any(getattr(o, "_records", False) for o in (out if isinstance(out, tuple) else (out,))):
         raise TypeError(
             f"{name_of(function)} cannot write into a Tensor, for the graph would not see it; "
-            f"leave out= away and use what it returns, or write into .data"
+            f"leave out= away and use what it returns"
         )
 
 

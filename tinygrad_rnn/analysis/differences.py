@@ -1,0 +1,63 @@
+"""Central differences of a function, against which a gradient is checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+EVERY_ENTRY = 64
+"""Up to this size each entry of an argument is varied by itself; beyond, random directions are."""
+
+DIRECTIONS = 8
+
+
+def compare(
+    gradient: Any,
+    value_at: Callable[[Any], float],
+    point: Any,
+    label: Callable[[str], str],
+    *,
+    step: float,
+    tolerance: float,
+    rng: np.random.Generator,
+) -> None:
+    """AssertionError where `gradient` is not that of `value_at` at `point`.
+
+    label: says what is compared, from a text for the direction.
+    step: half of the difference's width, for entries of size 1. tolerance: the largest relative
+        difference (absolute, below 1), beside what rounding explains.
+    """
+    value = abs(value_at(point))
+    for where, direction in directions(point, rng):
+        width = step * max(1.0, float(np.max(np.abs(point * (direction != 0)))))
+        above, below = value_at(point + width * direction), value_at(point - width * direction)
+        difference = (above - below) / (2 * width)
+        found = float(np.sum(gradient * direction))
+        rounding = 8 * np.finfo(np.float64).eps * value / width
+        if not abs(found - difference) <= tolerance * max(1, abs(difference)) + rounding:
+            raise AssertionError(
+                f"{label(where)}, is {found:.10g} by differentiation but {difference:.10g} by "
+                f"differences"
+            )
+
+
+def directions(point: Any, rng: np.random.Generator) -> list[tuple[str, Any]]:
+    """Ways to move a point: along each entry, or, where these are many, along random lines."""
+    if point.size <= EVERY_ENTRY:
+        entries = list(np.ndindex(point.shape))
+        along = [np.zeros(point.shape) for _ in entries]
+        for entry, direction in zip(entries, along, strict=True):
+            direction[entry] = 1
+        return [(f"entry {e}", d) for e, d in zip(entries, along, strict=True)]
+    along = [rng.standard_normal(point.shape) for _ in range(DIRECTIONS)]
+    return [(f"random direction {i}", d) for i, d in enumerate(along)]
+
+
+def too_coarse(name: str, dtype: Any) -> TypeError:
+    """Below float64 the rounding of a difference hides what is to be seen."""
+    return TypeError(
+        f"{name} is {dtype}, and differences of less than float64 are too coarse to check a "
+        f"gradient; convert it with .astype(np.float64)"
+    )
