@@ -89,7 +89,7 @@ def of_contribution(
 
 
 def of_sum(node: Node, gradient: Array, line: str | None) -> str:
-    """Finite contributions that add up to too much."""
+    """Finite contributions whose sum is not finite."""
     return (
         f"the gradient of {_named(node)}{_place(node.mark, line)} has {_wrong_entries(gradient)}, "
         f"though what each of its uses contributes is finite: {OF_GRADIENTS['overflow']}"
@@ -123,7 +123,7 @@ OF_GRADIENTS = {
 
 
 def _why(compute: Callable[[], Any], dtype: Any, causes: dict[str, str]) -> str:
-    """Do it again, and let the floating-point unit say what happens."""
+    """Compute it again, and read the floating-point errors that NumPy reports."""
     raised: list[str] = []
     with np.errstate(all="call", call=lambda kind, flag: raised.append(kind)):
         compute()

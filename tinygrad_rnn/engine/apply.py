@@ -1,4 +1,4 @@
-"""The one door: every operator, index and NumPy function on Tensors goes through `apply`.
+"""`apply`: what every operator, index and NumPy function on Tensors does.
 
 It calls the function on the arrays inside and, where an argument needs a gradient, records a
 node. Ufuncs of one or two operands and plain indexing take a short way: `fast_path.py`.
@@ -137,7 +137,8 @@ def _edges(
 
 
 def not_of_floats(function: Callable[..., Any], y: Array) -> Array:
-    """Integers have no derivative, and come out plain; what could have one is refused."""
+    """Integers have no derivative and are returned as plain arrays. TypeError for complex values
+    and Python objects, which could have one."""
     if y.dtype.kind == "c":
         raise complex_values(function, y.dtype)
     if y.dtype.kind == "O":
@@ -172,7 +173,7 @@ def _is_tracked(args: Sequence[Any], kwargs: dict[str, Any]) -> bool:
 
 
 def _untracked(function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-    """Compute where no gradient can be lost. What is written into stays what it is."""
+    """Compute where no gradient can be lost. An array given as `out=` is returned as it is."""
     refuse_writing(function, kwargs)
     result = function(*unwrap(args), **unwrap(kwargs))
     return result if kwargs.get("out") is not None else _wrapped(result)

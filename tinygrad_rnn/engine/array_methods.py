@@ -1,7 +1,7 @@
-"""What arrays can do by themselves: `t.sum()` is `np.sum(t)`, and so on.
+"""The methods that Tensors share with arrays: `t.sum()` is `np.sum(t)`, and so on.
 
-Each method takes the arguments of the array's own. Those that write into the array have no place
-here, for the graph would not see it.
+Each method takes the arguments of the array's method. Methods that write into the array are left
+out: the graph would not see what they write.
 """
 
 from __future__ import annotations
@@ -176,7 +176,7 @@ class ArrayMethods(Operators):
 
 
 def _call(function: Callable[..., Any], array: Any, *args: Any, **kwargs: Any) -> Any:
-    """What NumPy would ask the array for, without NumPy's asking."""
+    """Call the protocol's method directly. NumPy's own dispatch would end there as well."""
     if isinstance(function, np.ufunc):
         return array.__array_ufunc__(function, "__call__", array, *args, **kwargs)
     return array.__array_function__(function, (), (array, *args), kwargs)

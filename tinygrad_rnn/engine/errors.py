@@ -1,4 +1,4 @@
-"""What is refused, each in one sentence: whatever would lose a gradient or make it wrong."""
+"""Messages for calls that would lose a gradient or make it wrong: one sentence each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The reverse pass on plain arrays, made fast: what is equal to `backward.plain_pass`.
+"""The reverse pass on plain arrays, made fast. It gives what `backward.plain_pass` gives.
 
 It adds into arrays of its own, and computes the contributions of all uses of a tied weight at
 once, where the rule has a way for that (`table.together`).

@@ -118,7 +118,6 @@ def binary(rule: Rule) -> Callable[[Any, Any], Any]:
 
 
 def tanh(x: Any) -> Any:
-    """`np.tanh`, which goes straight to the short way, and asks NumPy only for what is no Tensor:
-    a third of what a small `np.tanh` costs is NumPy's asking."""
+    """`np.tanh` without NumPy's dispatch, which takes a third of the time of a small `np.tanh`."""
     short_way = FAST_PATHS.get(np.tanh) if type(x) is Tensor else None
     return np.tanh(x) if short_way is None else short_way(x)

@@ -26,11 +26,11 @@ def over_last_axis(a: Array) -> Array:
 
 
 KEPT = 2**16
-"""Up to so many ones are kept for the next who asks; more would cost memory, and save nothing."""
+"""Vectors up to this length are cached. For longer ones the cache would save no time."""
 
 
 def ones(count: int, dtype: Any) -> Array:
-    """A vector of ones, which nobody may write into."""
+    """A read-only vector of ones."""
     return _kept(count, dtype) if count <= KEPT else np.ones(count, dtype)
 
 

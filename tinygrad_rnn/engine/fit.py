@@ -1,4 +1,4 @@
-"""Broadcasting, undone."""
+"""Undoing what broadcasting did to a gradient."""
 
 from __future__ import annotations
 

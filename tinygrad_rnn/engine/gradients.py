@@ -1,4 +1,4 @@
-"""Readers of the reverse pass: gradients with respect to any Tensors, and their parts by use."""
+"""Readers of the reverse pass: gradients with respect to any Tensors, and the part of each use."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def between(inputs: Sequence[Node], outputs: Sequence[Node]) -> tuple[list[Node]
     """The nodes on the way from the inputs to the outputs, in recorded order; and whether the
     outputs depend, besides, on something older that needs a gradient.
 
-    Only what was recorded since the oldest input is looked at: nothing older depends on them.
+    Nodes older than the oldest input are skipped: they cannot depend on the inputs.
     """
     oldest = min((node.position for node in inputs), default=0)
     reached = set(inputs)

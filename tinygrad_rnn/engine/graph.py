@@ -1,7 +1,7 @@
 """The graph: nodes, the edges between them, and the tape that lists them in recorded order.
 
-Nothing here knows what a derivative is, what an array is, or what time is. A node remembers
-which function made a value and from which other nodes; the rest of the engine reads that.
+A node remembers which function made a value, and from which other nodes. This file depends on
+neither derivatives nor arrays.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""What Ctrl-C must not divide.
+"""State that stays consistent when Ctrl-C strikes.
 
-Python raises KeyboardInterrupt after a call or at the turn of a loop, never within a function of
-C, and never between two steps that call nothing. So a state that has to be restored is changed
-inside a `try`, its `finally` begins with the one call that restores it, and what belongs together
-is written by one call.
+Python raises KeyboardInterrupt after a call and at the end of a loop's round, but neither inside a
+function written in C nor between two steps that call nothing. Hence the rules of this package:
+state is changed inside the `try` whose `finally` restores it; the `finally` begins with the one
+call that restores; values that belong together are written by one call.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is said where a gradient gets lost, and nobody can know whether that was meant."""
+"""The warning for a plain number taken out of a Tensor that needs a gradient."""
 
 from __future__ import annotations
 

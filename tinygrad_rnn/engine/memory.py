@@ -1,4 +1,4 @@
-"""One thing about memory that costs more than all of Python: giving it back too eagerly."""
+"""Keeping freed memory in the process: mapping it anew costs more time than computing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The public names of a package, each loaded when it is used for the first time (PEP 562)."""
+"""Public names that are loaded when they are used for the first time (PEP 562)."""
 
 from __future__ import annotations
 

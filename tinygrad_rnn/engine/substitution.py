@@ -1,8 +1,8 @@
 """Temporarily replace what Tensors hold, so that a cell can be traced or run again.
 
-A cell reaches its Tensors by itself, so others cannot be given to it as arguments: something else
-is put inside of them. Other threads must not see that, so whoever reads the node or the array of a
-Tensor that a cell may carry holds `contents_lock`: `scan` and the functions that give gradients do.
+A cell holds its Tensors, so others cannot be given to it as arguments. Their contents are replaced
+instead. Other threads must not see that: code that reads the node or the array of a Tensor that a
+cell may hold takes `contents_lock`. `scan` and the functions that give gradients do.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from tinygrad_rnn.engine.interrupts import all_of, setter
 from tinygrad_rnn.engine.tensor import Tensor
 
 contents_lock = threading.RLock()
-"""Held by a thread that replaces what Tensors hold, or must not see it replaced. A cell may itself
-run a scan, so the thread that holds it may take it again."""
+"""Held by a thread that replaces what Tensors hold, or must not see it replaced. It is reentrant:
+a cell may itself run a scan."""
 
 _set_data, _set_node = setter(Tensor, "_data"), setter(Tensor, "_node")
 _set_flag = setter(Tensor, "_requires_grad")
@@ -27,8 +27,7 @@ _set_flag = setter(Tensor, "_requires_grad")
 def substituted(tensors: Sequence[Tensor], others: Sequence[Tensor]) -> Iterator[None]:
     """Inside the block each Tensor has the array, the node and the `requires_grad` of another.
 
-    So its own history is not part of what is recorded: a Tensor that was computed is for the cell
-    what a leaf is.
+    Its own history is not part of what is recorded inside: for the cell it is a leaf.
     """
     with contents_lock:
         restore = chain(

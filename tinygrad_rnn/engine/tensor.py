@@ -1,8 +1,7 @@
 """The Tensor: an array that remembers how it was computed.
 
-Here is what a Tensor holds. `operators.py` adds how it answers Python's operators and NumPy's
-protocols, `array_methods.py` the methods that it shares with arrays, and `backward.py` what flows
-back.
+This file has what a Tensor holds. `array_methods.py` has the methods that it shares with arrays,
+`operators.py` adds Python's operators and NumPy's protocols, and `backward.py` adds `backward`.
 """
 
 from __future__ import annotations
@@ -320,7 +319,7 @@ _new = object.__new__
 
 
 def untracked(data: Array) -> Tensor:
-    """`Tensor(data)`, without the questions."""
+    """`Tensor(data)` for an array, without the checks."""
     result = _new(Tensor)
     result._data = data
     result._requires_grad = False
@@ -329,7 +328,7 @@ def untracked(data: Array) -> Tensor:
 
 
 def given(data: Array, name: str | None) -> Tensor:
-    """`Tensor(data, name=name)` for an ndarray, without the questions: one for every step."""
+    """`Tensor(data, name=name)` for an ndarray, without the checks, for the inputs of `unroll`."""
     result = _new(Tensor)
     result._data = data
     result._requires_grad = False

@@ -1,8 +1,7 @@
 """Derivatives of functions of arrays: gradients, products with Jacobians, Jacobians, Hessians.
 
-Everything here is `vjp`, called once, or in a row, or on itself. The arguments enter the function
-as fresh variables, each a node of its own, so derivatives nest to any order and never mix up
-whose variable is whose.
+All of them are built on `vjp`. The arguments enter the function as fresh variables, each with a
+node of its own, so derivatives nest to any order without confusing their variables.
 """
 
 from __future__ import annotations
