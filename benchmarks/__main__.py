@@ -32,11 +32,6 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=15, help="per peer and workload")
     parser.add_argument("--seconds", type=float, default=0.1, help="length of a round, at least")
     parser.add_argument("--threads", type=int, default=1, help="CPU time for 1, else wall time")
-    parser.add_argument(
-        "--coretype",
-        help="OPENBLAS_CORETYPE, for all peers: which processor NumPy's OpenBLAS takes this for; "
-        "SkylakeX where it does not see by itself that there is AVX-512",
-    )
     parser.add_argument("--write", type=Path, metavar="DIR", help="also write the report there")
     parser.add_argument("--quick", action="store_true", help="one short round of the smallest")
     options = parser.parse_args(arguments)
@@ -50,12 +45,21 @@ def main(arguments: list[str] | None = None) -> int:
         )
         for (peer, workload), results in rounds.items()
     }
-    text = report.table(seconds, peers, options.threads, options.coretype)
+    text = report.table(seconds, peers, options.threads, core(options.threads))
     print(text)
     if options.write:
-        for path in report.write(options.write, text, seconds, options.threads, options.coretype):
+        for path in report.write(options.write, text, seconds, options.threads):
             print(f"wrote {path}")
     return 0
+
+
+def core(threads: int) -> str:
+    """The core that OpenBLAS detects in a process like those that are measured."""
+    worker = Worker("by hand", threads)
+    try:
+        return worker.core()
+    finally:
+        worker.close()
 
 
 def measure(
@@ -75,7 +79,7 @@ def measure(
     with tqdm(total=total, unit="round") as progress:
         for workload, taking in takers.items():
             progress.set_description(f"{workload}: agreement")
-            workers = [Worker(peer, options.threads, options.coretype) for peer in taking]
+            workers = [Worker(peer, options.threads) for peer in taking]
             try:
                 agree(workers, workload)
                 progress.set_description(workload)

@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy is imported
+os.environ.pop("OPENBLAS_CORETYPE", None)  # the kernels of this processor
+os.environ.pop("OPENBLAS_L2_SIZE", None)
 
 import statistics
 import time

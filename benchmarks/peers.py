@@ -7,6 +7,7 @@ own; one that is not installed is left out of the table.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -66,15 +67,18 @@ def recorded_hoisted(problem: Problem) -> Step:
     return recorded(problem, hoisted=True)
 
 
-def scan(problem: Problem) -> Step:
-    """This project, compiled: `scan`, and the output layer as one product over all steps."""
+def scan(problem: Problem, **options: Any) -> Step:
+    """This project, compiled: `scan`, and the output layer as one product over all steps.
+
+    options: of `scan`, such as another back end.
+    """
     import tinygrad_rnn as tg
 
     cell, state, parameters, gradients = own(problem)
     *_, W_hq, b_q = parameters
 
     def step() -> tuple[Any, list[Any]]:
-        states, _ = tg.scan(cell, problem.xs, state)
+        states, _ = tg.scan(cell, problem.xs, state, **options)
         outputs = states[0] if isinstance(states, tuple) else states
         loss = tg.cross_entropy(outputs @ W_hq + b_q, problem.labels)
         for parameter in parameters:
@@ -85,8 +89,21 @@ def scan(problem: Problem) -> Step:
     return step
 
 
-def bptt(problem: Problem) -> Step:
-    """This project, compiled and without a graph: output layer and loss are in the program, too."""
+def scan_native(problem: Problem) -> Step:
+    """`scan` as machine code."""
+    return scan(problem, backend="native", threads=threads())
+
+
+def threads() -> int:
+    """So many as all peers are given."""
+    return int(os.environ.get("OMP_NUM_THREADS", "1"))
+
+
+def bptt(problem: Problem, **options: Any) -> Step:
+    """This project, compiled and without a graph: output layer and loss are in the program, too.
+
+    options: of `BPTT`, such as another back end.
+    """
     import tinygrad_rnn as tg
 
     cell, state, parameters, gradients = own(problem)
@@ -95,7 +112,7 @@ def bptt(problem: Problem) -> Step:
     def loss(h: Any, y: Any) -> Any:
         return tg.cross_entropy(h @ W_hq + b_q, y)
 
-    train = tg.BPTT(cell, loss)
+    train = tg.BPTT(cell, loss, **options)
 
     def step() -> tuple[Any, list[Any]]:
         for parameter in parameters:
@@ -104,6 +121,11 @@ def bptt(problem: Problem) -> Step:
         return total.item(), gradients()
 
     return step
+
+
+def bptt_native(problem: Problem) -> Step:
+    """`BPTT` as machine code."""
+    return bptt(problem, backend="native", threads=threads())
 
 
 def own(problem: Problem) -> tuple[Any, Any, list[Any], Callable[[], list[Any]]]:
@@ -334,6 +356,8 @@ PEERS: dict[str, Peer] = {
     "by hand, any batch": Peer(by_hand_any_batch, "numpy", ("rnn",)),
     "scan": Peer(scan, "numpy", tuple(BLOCKS)),
     "BPTT": Peer(bptt, "numpy", tuple(BLOCKS)),
+    "scan, native": Peer(scan_native, "llvmlite", tuple(BLOCKS)),
+    "BPTT, native": Peer(bptt_native, "llvmlite", tuple(BLOCKS)),
     "recorded": Peer(recorded, "numpy", tuple(BLOCKS)),
     "its calls alone": Peer(calls_alone, "numpy"),
     "recorded, hoisted": Peer(recorded_hoisted, "numpy", ("rnn", "gru", "lstm")),

@@ -17,10 +17,11 @@ REFERENCES = ("by hand", "torch.nn", "scan")
 """Whom the others are compared with: the first of these that took part."""
 
 
-def table(
-    seconds: Seconds, peers: Mapping[str, str], threads: int, coretype: str | None = None
-) -> str:
-    """One table for each cell: milliseconds of a reference, and everybody's ratio to it."""
+def table(seconds: Seconds, peers: Mapping[str, str], threads: int, core: str) -> str:
+    """One table for each cell: milliseconds of a reference, and everybody's ratio to it.
+
+    core: that OpenBLAS has detected.
+    """
     workloads = list(dict.fromkeys(workload for _, workload in seconds))
     clock = "CPU time, one thread" if threads == 1 else f"wall time, {threads} threads"
     return "\n".join(
@@ -35,7 +36,7 @@ def table(
             ),
             f"{machine()}; Python {platform.python_version()}; "
             + ", ".join(dict.fromkeys(peers.values()))
-            + (f"; OPENBLAS_CORETYPE={coretype}" if coretype else ""),
+            + f"; OpenBLAS has detected the core {core}",
         ]
     )
 
@@ -75,20 +76,17 @@ def machine() -> str:
     return f"{name}, {os.cpu_count()} cores, {platform.system()}"
 
 
-def write(
-    directory: Path, text: str, seconds: Seconds, threads: int, coretype: str | None = None
-) -> list[Path]:
+def write(directory: Path, text: str, seconds: Seconds, threads: int) -> list[Path]:
     """Write the table and the picture; return their paths."""
     directory.mkdir(parents=True, exist_ok=True)
     suffix = "1-thread" if threads == 1 else f"{threads}-threads"
-    suffix += f"-{coretype}" if coretype else ""
     page, picture = directory / f"benchmark-{suffix}.md", directory / f"benchmark-{suffix}.png"
     draw(picture, seconds)
     page.write_text(f"{text}\n\n![ratios]({picture.name})\n", encoding="utf-8")
     return [page, picture]
 
 
-OURS = "scan", "BPTT", "recorded", "recorded, hoisted"
+OURS = "scan", "scan, native", "BPTT", "BPTT, native", "recorded", "recorded, hoisted"
 
 
 def draw(path: Path, seconds: Seconds) -> None:

@@ -21,7 +21,9 @@ from benchmarks.workloads import cell_of, problem
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
-OTHERS = ("OPENBLAS_CORETYPE", "XLA_FLAGS")
+PINS = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
+"""With these somebody can have OpenBLAS take other kernels than those for the processor that it
+finds. They are removed for all peers: what is measured is what a user has without them."""
 
 
 class Round(NamedTuple):
@@ -34,16 +36,16 @@ class Round(NamedTuple):
 class Worker:
     """The parent's end of one peer's process."""
 
-    def __init__(self, peer: str, threads: int, coretype: str | None = None) -> None:
+    def __init__(self, peer: str, threads: int) -> None:
         self.peer = peer
         self.pipe, theirs = multiprocessing.Pipe()
-        before = {name: os.environ.get(name) for name in (*THREADS, *OTHERS)}
+        before = {name: os.environ.get(name) for name in (*THREADS, *PINS, "XLA_FLAGS")}
         os.environ.update(dict.fromkeys(THREADS, str(threads)))
         os.environ["XLA_FLAGS"] = (
             f"--xla_cpu_multi_thread_eigen={'false' if threads == 1 else 'true'}"
         )
-        if coretype is not None:
-            os.environ["OPENBLAS_CORETYPE"] = coretype
+        for name in PINS:
+            os.environ.pop(name, None)
         context = multiprocessing.get_context("spawn")
         self.process = context.Process(target=serve, args=(theirs, peer, threads), daemon=True)
         self.process.start()
@@ -61,6 +63,10 @@ class Worker:
     def round(self, seconds: float) -> Round:
         """Run training steps for about so long, at least one."""
         return self._ask("round", seconds)  # type: ignore[no-any-return]
+
+    def core(self) -> str:
+        """For which processor's core OpenBLAS has taken its kernels in this process."""
+        return self._ask("core", None)  # type: ignore[no-any-return]
 
     def close(self) -> None:
         self.pipe.close()
@@ -99,6 +105,8 @@ def serve(pipe: Any, peer: str, threads: int) -> None:
                 gc.collect()
                 gc.freeze()
                 pipe.send((float(loss), [np.array(g) for g in gradients]))
+            elif question == "core":
+                pipe.send(detected_core())
             else:
                 assert step is not None
                 pipe.send(timed(step, argument))
@@ -106,6 +114,16 @@ def serve(pipe: Any, peer: str, threads: int) -> None:
             return
         except Exception as error:
             pipe.send(error)
+
+
+def detected_core() -> str:
+    """The core that NumPy's OpenBLAS has detected."""
+    try:
+        from threadpoolctl import threadpool_info
+    except ImportError:
+        return "unknown, for threadpoolctl is not installed"
+    found = [str(info.get("architecture")) for info in threadpool_info() if "blas" in str(info)]
+    return ", ".join(dict.fromkeys(found)) or "unknown"
 
 
 def timed(step: Any, seconds: float) -> Round:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import tracemalloc
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 import pytest
 
-from benchmarks import handwritten, parts, peers, workloads
+from benchmarks import handwritten, parts, peers, workers, workloads
 from benchmarks.__main__ import agree, main
 from tinygrad_rnn.compiler.runtime.cache import PROGRAMS
+
+native = pytest.mark.skipif(find_spec("llvmlite") is None, reason="needs llvmlite")
 
 
 def small(B: int, blocks: int = 1) -> workloads.Problem:
@@ -35,6 +39,9 @@ def small(B: int, blocks: int = 1) -> workloads.Problem:
         (peers.bptt, 6, 1),
         (peers.bptt, 6, 2),
         (peers.bptt, 6, 4),
+        pytest.param(peers.bptt_native, 1, 1, marks=native),
+        pytest.param(peers.bptt_native, 6, 4, marks=native),
+        pytest.param(peers.scan_native, 6, 3, marks=native),
         (peers.recorded_hoisted, 6, 1),
         (peers.recorded_hoisted, 1, 3),
         (peers.recorded_hoisted, 6, 4),
@@ -59,6 +66,24 @@ def test_quick_run_prints_the_table(capsys: pytest.CaptureFixture[str]) -> None:
     assert any(line.startswith("| by hand (ms)") for line in lines)
     assert any(line.startswith("| recorded") and line.count("×") == 1 for line in lines)
     assert any("numpy" in line and "Python" in line for line in lines)
+    assert any("OpenBLAS has detected the core " in line for line in lines)
+
+
+def test_no_peer_s_openblas_is_pinned(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
+    monkeypatch.setenv("OPENBLAS_L2_SIZE", "1")
+    started: list[dict[str, str]] = []
+
+    class Process:
+        def __init__(self, **_: Any) -> None: ...
+
+        def start(self) -> None:
+            started.append(dict(os.environ))
+
+    monkeypatch.setattr(workers.multiprocessing.get_context("spawn"), "Process", Process)
+    workers.Worker("by hand", 1)
+    assert not set(workers.PINS) & started[0].keys() and started[0]["OMP_NUM_THREADS"] == "1"
+    assert os.environ["OPENBLAS_CORETYPE"] == "Haswell"  # ours stays as it was
 
 
 def test_disagreement_ends_the_run() -> None:
