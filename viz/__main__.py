@@ -115,6 +115,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_network_options(played)
     played.add_argument("--title", help="of the page")
+    played.add_argument("--detail", choices=DETAILS, default="named", help="as for script (named)")
     played.set_defaults(command=_play)
     return parser
 
@@ -205,7 +206,7 @@ def _play(options: argparse.Namespace) -> Path:
                 options.steps, options.hidden, options.cell, options.layers, options.bias
             )
         ]
-    play(losses, options.output, options.title)
+    play(losses, options.output, options.title, options.detail)
     return Path(options.output)
 
 

@@ -55,10 +55,11 @@ def animate(
     losses: tg.Tensor | Iterable[tg.Tensor],
     path: str | Path | None = None,
     title: str = "A backward sweep",
+    detail: str = "named",
 ) -> Animation:
     """An animated SVG of one backward sweep: every loss a strand, as wide as what flows is large.
 
-    losses, and what is raised: as for `play`.
+    losses, detail, and what is raised: as for `play`.
     path: an .svg file to write; None writes nothing.
     title: what the picture is called where it is read aloud.
 
@@ -69,8 +70,8 @@ def animate(
     """
     from viz.player.play import checked
 
-    outputs = checked(losses)
-    animation = Animation(title, _Sweep(outputs, title).text())
+    outputs = checked(losses, detail)
+    animation = Animation(title, _Sweep(outputs, title, detail).text())
     if path is not None:
         animation.save(path)
     return animation
@@ -79,9 +80,9 @@ def animate(
 class _Sweep:
     """The figure with its gradients, and the move in which each part of it appears."""
 
-    def __init__(self, outputs: Sequence[tg.Tensor], title: str) -> None:
+    def __init__(self, outputs: Sequence[tg.Tensor], title: str, detail: str) -> None:
         self.recording: Recording = record(outputs, most=0)
-        self.diagram: Diagram = group(snapshot(outputs), "named")
+        self.diagram: Diagram = group(snapshot(outputs), detail)
         self.layout: Layout = arrange(self.diagram)
         self.lines = strokes(self.diagram, route(self.diagram, self.layout))
         self.nodes = nodes_of(self.diagram)

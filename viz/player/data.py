@@ -8,12 +8,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from itertools import chain, count
 from typing import Any
 
 import numpy as np
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.engine.graph import Array, Node
+from viz import labels
 from viz.labels import Name, typeset
 from viz.layout import BOX, CIRCLE
 from viz.player.flows import flow_of, nodes_of, uses_of
@@ -30,9 +32,9 @@ WHOLE = 48  # numbers; an array of so many is in the file as a whole
 ROOM = 100_000  # numbers for the gradients of values, all losses together
 
 
-def page_data(outputs: Sequence[tg.Tensor]) -> dict[str, Any]:
-    """The data of a page, ready for `json`."""
-    return _Writer(outputs).data()
+def page_data(outputs: Sequence[tg.Tensor], detail: str = "named") -> dict[str, Any]:
+    """The data of a page, ready for `json`; detail as for `draw`."""
+    return _Writer(outputs, detail).data()
 
 
 def as_json(data: dict[str, Any]) -> str:
@@ -42,10 +44,10 @@ def as_json(data: dict[str, Any]) -> str:
 
 
 class _Writer:
-    def __init__(self, outputs: Sequence[tg.Tensor]) -> None:
+    def __init__(self, outputs: Sequence[tg.Tensor], detail: str) -> None:
         self.outputs = outputs
         self.recording: Recording = record(outputs)
-        self.stage: Stage = stage(outputs)
+        self.stage: Stage = stage(outputs, detail)
         self.values = values_of(self.recording.tape, outputs)
         self.pack = Pack()
         self.names: dict[str, int] = {}
@@ -95,11 +97,11 @@ class _Writer:
     # The figure -----------------------------------------------------------------------------------
 
     def _shape(self, i: int) -> list[Any]:
-        """[kind, x, y, size, row, name, shape, value, gradient, operations]; 0 where there is none.
+        """[kind, x, y, size, row, name, shape, value, gradient, operations, label]; 0 is none.
 
         kind: its first letter. size: 0 for the usual one. row: −1 below the rows, the first and the
-        last of several. name: of parameters all. operations: of a circle. A circle whose result has
-        a box ends before its name; see `_array` and `_gradients` for the numbers.
+        last of several. name: of parameters all. operations, label: of a circle, which has no name
+        where its result has a box. See `_array` and `_gradients` for the numbers.
         """
         shape, nodes = self.stage.diagram.shapes[i], self.nodes[i]
         x, y, width, height = self.stage.places[i]
@@ -109,7 +111,11 @@ class _Writer:
         if shape.kind == "parameters":
             return [*made, [self._name(node) for node in nodes]]
         node = nodes[-1]
-        operations = [self._operations(nodes)] if shape.kind == "circle" else []
+        operations: list[Any] = []
+        if shape.kind == "circle":
+            operations.append(self._operations(nodes))
+            if shape.label:
+                operations.append(labels.plain(shape.label))
         if operations and self.shape_of[node] != i:
             return [*made, -1, 0, 0, 0, *operations]
         made += [self._name(node), list(node.shape), self._array(self.values.get(node))]
@@ -300,15 +306,17 @@ class _Letters:
     def __init__(self, values: Any) -> None:
         stems = {Name.parse(value.name).stem for value in values if value.name}
         self.taken = "".join(stem for stem in stems if len(stem) == 1)
-        self._free = iter([c for c in "abdefgkmnpqrsuvwz" if c not in self.taken] * 2)
+        letters = [c for c in "abdefgkmnpqrsuvwz" if c not in self.taken]
+        self._free = chain(letters, (f"v_{n}" for n in count(1)))
         self._known: dict[str, str] = {}
 
     def name(self, node: Node, role: str, step: int | None) -> str:
         if role not in self._known:
-            letter = next(self._free, "value")
+            letter = next(self._free)
             self._known[role] = letter
             self.taken += letter
-        return self._known[role] + (f"_{step}" if step is not None else "")
+        known = self._known[role]
+        return known if step is None else f"{known}{',' if '_' in known else '_'}{step}"
 
 
 def _seen(node: Node, facts: Mapping[Node, Value]) -> Node:

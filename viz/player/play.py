@@ -50,6 +50,7 @@ def play(
     losses: tg.Tensor | Iterable[tg.Tensor],
     path: str | Path | None = None,
     title: str | None = None,
+    detail: str = "named",
 ) -> Player:
     """Make a page in which the computation of the losses, and their gradients, can be played.
 
@@ -58,9 +59,10 @@ def play(
     path: where to write: an .html file, or an .svg of one backward sweep (see `animate`); None
         writes nothing.
     title: of the page.
+    detail: "named" for a circle between named values, "ops" for one for every operation.
     Returns a `Player`, which shows itself in a notebook.
-    Raises TypeError for what is no recorded Tensor, ValueError for another suffix, for more than
-    300 steps, and for a tape that is truncated already: the page truncates by itself.
+    Raises TypeError for what is no recorded Tensor, ValueError for another suffix or detail, for
+    more than 300 steps, and for a tape that is truncated already: the page truncates by itself.
 
     The page holds ∂L_t/∂· of every loss t by itself. A strategy is a matrix M, and the gradient
     Σ M[t, s] ∂L_t/∂W_s (chapter "Backpropagation Through Time"), so that strategies are switched,
@@ -71,7 +73,7 @@ def play(
     >>> viz.play(recurrent_loss(steps=3))
     <Player: Backpropagation through time, 3 steps, ... kB>
     """
-    outputs = checked(losses)
+    outputs = checked(losses, detail)
     kind = "" if path is None else Path(path).suffix.lower()
     if kind not in ("", ".html", ".svg") or (path is not None and not kind):
         raise ValueError(
@@ -82,16 +84,18 @@ def play(
     if title is None:
         title = "Backpropagation" + (f" through time, {steps} steps" if steps > 1 else "")
     if kind == ".svg":
-        animate(outputs, path, title)
-    player = Player(title, page(title, as_json(page_data(outputs))))
+        animate(outputs, path, title, detail)
+    player = Player(title, page(title, as_json(page_data(outputs, detail))))
     if path is not None and kind == ".html":
         player.save(path)
     return player
 
 
-def checked(losses: tg.Tensor | Iterable[tg.Tensor]) -> list[tg.Tensor]:
+def checked(losses: tg.Tensor | Iterable[tg.Tensor], detail: str) -> list[tg.Tensor]:
     """The losses as a list, of which a page can be made; see `play` for what is raised."""
     outputs = [losses] if isinstance(losses, tg.Tensor) else list(losses)
+    if detail not in ("named", "ops"):
+        raise ValueError(f"detail is 'named' or 'ops', not {detail!r}")
     if not outputs:
         raise TypeError("play needs a loss, or the losses of all steps: viz.play(loss)")
     for output in outputs:

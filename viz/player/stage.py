@@ -40,9 +40,9 @@ class Stage:
     paths: list[str] = field(default_factory=list)
 
 
-def stage(outputs: Sequence[tg.Tensor]) -> Stage:
-    """The textbook's figure of the outputs, with all of its rows."""
-    diagram = group(snapshot(outputs), "named")
+def stage(outputs: Sequence[tg.Tensor], detail: str) -> Stage:
+    """The textbook's figure of the outputs, with all of its rows; detail as for `draw`."""
+    diagram = group(snapshot(outputs), detail)
     layout = arrange(diagram)
     curves = route(diagram, layout)
     left, right, low, top = _bounds(layout, curves)

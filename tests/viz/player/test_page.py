@@ -40,7 +40,7 @@ def html(name: str) -> str:
         "micrograd": micrograd,
         "own cell": lambda: outputs("by_hand")[0],
     }[name]()
-    return viz.play(made).html
+    return viz.play(made, detail="ops" if name == "micrograd" else "named").html
 
 
 def micrograd() -> tg.Tensor:

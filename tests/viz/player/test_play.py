@@ -56,6 +56,14 @@ def test_what_cannot_be_played(losses: Any, path: str | None, sentence: str) -> 
         viz.play(losses(), path)
 
 
+def test_operations_have_their_circles() -> None:
+    named, ops = (viz.play(recurrent_loss(2), detail=detail).html for detail in ("named", "ops"))
+    assert '"tanh"' in ops and '"tanh"' not in named
+    assert "tanh" in viz.animate(recurrent_loss(2), detail="ops").svg
+    with pytest.raises(ValueError, match="detail is 'named' or 'ops', not 'all'"):
+        viz.play(recurrent_loss(2), detail="all")
+
+
 def test_a_sweep_is_an_animated_svg(tmp_path: Path) -> None:
     path = tmp_path / "sweep.svg"
     viz.play(recurrent_loss(3), path)

@@ -43,10 +43,10 @@ for (const p of D.tied) {
 }
 
 // A shape: its kind k, its place at, the row r, or the first and last of several, its name n, its shape
-// s, its value v, its gradient g and, of a circle, its operations.
-const shapes = D.shapes.map(([k, x, y, size, r, n, s, v, g, ops]) => ({
+// s, its value v, its gradient g and, of a circle, its operations and what stands in it.
+const shapes = D.shapes.map(([k, x, y, size, r, n, s, v, g, ops, label]) => ({
   k, at: [x, y, ...(size || (k === "c" ? [24.5, 24.5] : [22.5, 22.5]))],
-  r: r === -1 ? undefined : r, n: n === -1 ? undefined : n, s, v, g, ops,
+  r: r === -1 ? undefined : r, n: n === -1 ? undefined : n, s, v, g, ops, label,
 }));
 
 // A link: its ends e, its way w, and where a gradient flows its norms by source, the row r that it

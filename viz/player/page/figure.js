@@ -4,7 +4,7 @@ const WIDEST = 12; // of all strands of a link together, in points
 const MOST = 9; // strands of a link that are drawn one by one; older losses share a band
 
 const [WIDTH, HEIGHT] = D.size;
-const svg = el("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "group", "aria-label": `${document.title}: the computational graph` });
+const svg = el("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "group", "aria-label": "computational graph" });
 const layers = Object.fromEntries(["ways", "strands", "shapes", "marks", "hits"].map((name) => [name, el("g", {}, svg)]));
 
 /** The middle of every row, and of what stands below the rows. */
@@ -103,6 +103,7 @@ const shapeEls = shapes.map((shape, n) => {
   else if (shape.k !== "d") el("rect", { class: "face", x: x - w / 2, y: y - h / 2, width: w, height: h }, g);
   if (shape.k === "p") nameSVG(listed(shape.n), x, y, 9, g);
   else if (shape.k === "b") nameSVG([D.names[shape.n]], x, y, 9, g);
+  else if (shape.label) nameSVG([[[shape.label, 0]]], x, y, Math.min(9, 24 / shape.label.length), g);
   return g;
 });
 

@@ -53,7 +53,7 @@ function howMuch(circle, to, names) {
 
 function tellStart() {
   now.innerHTML = `<h2>Press play</h2><p>Forward, each circle computes a value from what leads to it, in the order of the tape; then back against the arrows.</p><p class="soft">${T > 1 ? "A strand is one loss, as wide as its gradient is large. A bar is what a step adds to a parameter; the bars add up to the gradient." : "A strand is as wide as the gradient that it sends back."}</p>`;
-  live.textContent = `Before the first of ${LAST} moves.`;
+  live.textContent = "Before the first move.";
 }
 
 function tellEnd() {
@@ -88,7 +88,7 @@ function inspect() {
   if (n == null) return (numbers.innerHTML = `<h2>Numbers</h2><p class="soft">Point at a box, a circle or a parameter; a click keeps it here.</p>`);
   const shape = shapes[n];
   if (shape.k === "p") return (numbers.innerHTML = D.tied.filter((p) => p.box === n).map(parameterHTML).join("") || `<h2>${shape.n.map(nameOf).join(", ")}</h2><p class="soft">no gradient comes here</p>`);
-  if (shape.k === "c" && shape.n === undefined) return (numbers.innerHTML = `<h2>A computation</h2><p>Of these operations: ${escaped(D.operations[shape.ops])}.</p>`);
+  if (shape.k === "c" && shape.n === undefined) return (numbers.innerHTML = `<h2>A computation</h2><p>${escaped(D.operations[shape.ops])}.</p>`);
   const size = shape.s.length ? shape.s.join("×") : "one number";
   let maps = isMade(n, state.move) ? valueHTML(shape.v) : `<p class="soft">not computed yet</p>`;
   if (back) {

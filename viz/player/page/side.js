@@ -54,6 +54,8 @@ if (T > 1 && cellParameter)
 const largestCell = Math.max(1e-30, ...cellNorms.values());
 
 function buildSide() {
+  const more = D.tied.length - columns.length;
+  if (more) label(head, `and ${more} smaller`, sideWidth, 24, "end");
   if (T < 2) return buildNorms();
   if (matrixWidth) {
     label(head, "which loss reaches which step", LEFT + matrixWidth / 2, 8);
@@ -65,7 +67,6 @@ function buildSide() {
       });
     legend(foot, LEFT, 12);
   }
-  if (columns.length < D.tied.length) label(head, `and ${D.tied.length - columns.length} smaller`, sideWidth, 24, "end");
   columns.forEach((p, n) => {
     const x = barAt(n);
     nameSVG([[["∂", 0], ["L", ITALIC], ["/∂", 0], ...D.names[p.n]]], x + barWidth / 2, 12, 9, head);
@@ -91,7 +92,6 @@ function buildNorms() {
     p.noteEl = label(side, "", x + (80 * p.norm) / largest + 5, y + 11, "start");
     p.length = (80 * p.norm) / largest;
   });
-  if (columns.length < D.tied.length) label(side, `and ${D.tied.length - columns.length} smaller ones`, LEFT + 40, 12 + columns.length * 22, "start");
 }
 
 function drawNorms() {

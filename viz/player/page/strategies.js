@@ -72,7 +72,7 @@ function called() {
     window: `Window(${state.k})`,
     tbptt: `TBPTT(${state.k}, ${Math.max(state.k, state.k2)})`,
     randomized: `Randomized(${state.keep})`,
-    hand: "your cuts",
+    hand: "Your cuts",
   }[state.kind];
 }
 
@@ -85,7 +85,7 @@ function inWords() {
     subsequence: `a cut after every ${steps(state.k)}`,
     window: `every loss looks back ${state.k} ${state.k === 1 ? "link" : "links"}`,
     tbptt: `every ${steps(state.k)}, back ${steps(Math.max(state.k, state.k2))}`,
-    randomized: chain ? "a link survives with probability π and then counts 1/π" : `draw ${1 + (state.seed % 4)} of 4`,
+    randomized: chain ? "links survive with probability π and count 1/π" : `draw ${1 + (state.seed % 4)} of 4`,
     hand: state.cuts.size ? "click a cut link to mend it" : "click a link between two steps to cut it",
   }[state.kind] + "." + only;
 }
