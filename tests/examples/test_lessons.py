@@ -103,3 +103,39 @@ def test_6_clipping(tmp_path):
     assert found["norm clipped at 0.1"]["longest step"] <= 0.2 + 1e-12
     assert found["norm clipped at 0.1"]["largest gradient"] > 100
     assert found["norm clipped at 0.1"]["final loss"] < 1e-5
+
+
+def test_8_encoder_decoder(tmp_path):
+    assert lesson("8_encoder_decoder", tmp_path) > 0.8
+    assert (tmp_path / "lesson-8-attention.png").exists()
+
+
+def test_8_attention_is_compiled_once_and_its_gradients_reach_the_encoder():
+    from examples.lesson_8_encoder_decoder import LONGEST, Model, rows
+
+    rng = np.random.default_rng(0)
+    model = Model(rng)
+    digits, answers, lengths = rows(16, rng)
+    loss = model.train_on(digits, answers, lengths)
+    model.train_on(*rows(16, rng))
+    assert len(model.bptt.ready) == 1
+    parameters = tg.parameters(model)
+    assert len(parameters) == 15 and all(p.grad.any() for p in parameters.values())
+    for parameter in parameters.values():
+        parameter.grad = None
+    assert model.train_on(digits, answers, lengths) == loss
+    found = {name: parameter.grad for name, parameter in parameters.items()}
+    for parameter in parameters.values():  # each row by itself, step by step
+        parameter.grad = None
+    total = 0.0
+    for b, n in enumerate(lengths):
+        one = slice(b, b + 1)
+        h = model.encode(digits[:n, one], lengths[one])
+        for t in range(n + 1):
+            before = answers[t - 1, one] if t else np.array([10])
+            h = model.decoder(before, h)
+            total = total + np.sum(model.decoder.loss(h, answers[t, one]))
+    (total / np.sum(lengths + 1)).backward()
+    for name, parameter in parameters.items():
+        np.testing.assert_allclose(found[name], parameter.grad, rtol=0, atol=2e-6, err_msg=name)
+    assert len(digits) == LONGEST

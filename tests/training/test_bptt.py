@@ -481,6 +481,34 @@ def test_lengths_that_do_not_fit() -> None:
         bptt(xs, labels, lengths=[0, 0, 0])
 
 
+class Own:
+    """A model that holds its BPTT, the loss of which is a method of its own."""
+
+    def __init__(self) -> None:
+        self.cell, self.calls, self.losses = CELLS["tanh"](), 0, []
+        self.bptt = tg.BPTT(self.cell, self.loss)
+
+    def loss(self, h: Any, y: Any) -> Any:
+        return entropy(h, y)
+
+    def train(self) -> Any:
+        loss, _ = self.bptt(*task(3))
+        self.calls += 1
+        self.losses.append(loss)
+        return loss
+
+
+def test_a_model_that_holds_its_bptt_is_compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = Own()
+    first = model.train()
+    (ready,) = model.bptt.ready.values()
+    made = []
+    monkeypatch.setattr(tg.BPTT, "_made_ready", lambda *given: made.append(given))
+    assert [model.train() for _ in range(3)] == [first] * 3
+    assert not made and list(model.bptt.ready.values()) == [ready]
+    assert set(tg.parameters(model)) == {"W_xh", "W_hh", "b_h", "W_hq", "b_q"}
+
+
 def test_recorded_for_pictures() -> None:
     bptt = bptt_of("lstm", entropy, tg.Window(1))
     xs, labels = task(3, 3)
