@@ -19,15 +19,17 @@ APART = 2.2  # from the shapes
 
 
 def captions(strokes: Sequence[Stroke], places: Sequence[Placed]) -> list[Box]:
-    """One pill for every scaled link, on the link, where it covers the least."""
-    scaled = [stroke for stroke in strokes if stroke.link.weight not in (0, 1)]
+    """One pill for every link that is scaled or reset, on it, where it covers the least."""
+    scaled = [s for s in strokes if s.link.weight not in (0, 1) or s.link.says]
     if not scaled:
         return []
     taken = [(p.x, p.y, p.half_width, p.half_height) for p in places]
     found: list[Box] = []
     for stroke in scaled:
         number = "" if stroke.link.weight is None else f" = {stroke.link.weight:.3g}"
-        line = (labels.Run("ξ", italic=True), *([labels.Run(number)] if number else []))
+        line: labels.Line = (labels.Run("ξ", italic=True), labels.Run(number))
+        if stroke.link.says:
+            line = (labels.Run(stroke.link.says),)
         others = [sample(other.curve) for other in strokes if other is not stroke]
         lines = np.concatenate(others) if others else np.zeros((0, 2))
         best = min(

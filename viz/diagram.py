@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 
 from viz import labels
 from viz.labels import Label
+from viz.operations import operation
 from viz.scopes import part_of, parts_of, retimed
 from viz.snapshot import Input, NodeRef, Use, Value, merged
 from viz.timeline import Timeline
@@ -57,6 +58,7 @@ class Shape:
 class Link:
     """From one shape to another, by their places; weight as in `Input`.
 
+    says: what is written on it: reset.
     uses: the edges of the tape that it shows. What flows back along an edge is multiplied by the
         weight before it reaches the source.
     passing, cutting: where each loss has a reach of its own, the steps whose losses flow back
@@ -66,6 +68,7 @@ class Link:
     source: int
     target: int
     weight: float | None = 1.0
+    says: str = ""
     uses: tuple[Use, ...] = field(default=(), compare=False)
     passing: tuple[int, ...] = field(default=(), compare=False)
     cutting: tuple[int, ...] = field(default=(), compare=False)
@@ -138,7 +141,7 @@ def group(values: Sequence[Value], detail: str, copies: bool = False) -> Diagram
             )
             role = alike.setdefault(made, f"unnamed {len(alike)}")
         if not all(values[m].passes for m in members[i]):
-            label = labels.symbol(value.function or "") if detail == "ops" else ()
+            label = operation(value) if detail == "ops" else ()
             place[i] = circles[i] = diagram.add(
                 Shape(
                     "circle",
@@ -191,10 +194,10 @@ def _links(inputs: Sequence[Input], place: dict[int, int], target: int) -> Itera
         other = cut.get(u.source) if u.losses and u.weight != 0 else None
         if other is None:
             passing, cutting = ((), u.losses) if u.weight == 0 else (u.losses, ())
-            yield Link(place[u.source], target, u.weight, u.uses, passing, cutting)
+            yield Link(place[u.source], target, u.weight, u.says, u.uses, passing, cutting)
         else:
             uses = u.uses + other.uses
-            yield Link(place[u.source], target, u.weight, uses, u.losses, other.losses)
+            yield Link(place[u.source], target, u.weight, u.says, uses, u.losses, other.losses)
 
 
 def _role(diagram: Diagram, place: dict[int, int], source: int, rows: Span) -> str | None:

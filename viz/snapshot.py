@@ -17,6 +17,7 @@ import numpy as np
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.engine.graph import Leaf, Node
+from tinygrad_rnn.recurrent.state import zero_rows
 
 NodeRef: TypeAlias = "weakref.ref[Node]"
 
@@ -37,10 +38,12 @@ class Input:
     sequence to sequence in the batch.
     uses: the edges of the tape that this is.
     losses: of a window's copy, the steps whose losses flow back here.
+    says: what happens to the value on its way, in a word: reset.
     """
 
     source: int
     weight: float | None = 1.0
+    says: str = ""
     uses: tuple[Use, ...] = field(default=(), compare=False)
     losses: tuple[int, ...] = field(default=(), compare=False)
 
@@ -89,9 +92,13 @@ def snapshot(outputs: Sequence[tg.Tensor]) -> list[Value]:
     for node in sorted({*tape, *beyond}, key=lambda node: node.position):
         passing = _passing(node)
         inputs = () if node in beyond else _inputs(node, resolved, _own_weight(node))
-        if passing and node.name is None and node not in wanted and inputs:
-            resolved[node] = inputs[0]
-            continue
+        if inputs and node not in wanted:
+            if passing and node.name is None:
+                resolved[node] = inputs[0]
+                continue
+            if node.function is zero_rows:  # some sequences begin anew on this link
+                resolved[node] = replace(inputs[0], says="reset")
+                continue
         resolved[node] = Input(len(values))
         values.append(
             Value(
@@ -151,7 +158,7 @@ def _inputs(node: Node, resolved: dict[Node, Input], weight: float | None) -> tu
     else:
         used = [(parent, argument) for parent, argument, _, _ in node.edges]
     return merged(
-        Input(r.source, product(r.weight, weight), (Use(here, argument),))
+        Input(r.source, product(r.weight, weight), r.says, (Use(here, argument),))
         for parent, argument in used
         for r in [resolved[parent]]
     )

@@ -65,6 +65,7 @@ def one_chain(values: Sequence[Value]) -> list[Value]:
                 Input(
                     moved[drawn[use.source]],
                     use.weight,
+                    use.says,
                     use.uses,
                     _behind(served.get(window_of(values[i]) or "", ()), values[i].step),
                 )

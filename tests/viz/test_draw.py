@@ -165,5 +165,30 @@ def test_mistakes_are_one_sentence() -> None:
 
 def test_the_initial_state_stands_under_the_states() -> None:
     boxes, _ = read(viz.draw(*outputs("own_cell")).source)
-    assert named(boxes, "s0").x == named(boxes, "h1").x
-    assert named(boxes, "s0").y < named(boxes, "h1").y
+    assert named(boxes, "s0").x == named(boxes, "s1").x
+    assert named(boxes, "s0").y < named(boxes, "s1").y
+
+
+def test_a_reset_is_drawn_on_its_link() -> None:
+    reset = np.array([[False, False], [True, False], [False, False]])
+    states, _ = tg.unroll(tg.RNNCell(2, 3, rng=0), np.ones((3, 2, 2)), reset=reset)
+    figure = viz.draw(np.sum(states[-1]))
+    assert "reset" not in {box.title for box in figure.scene.boxes if box.shape is not None}
+    (pill,) = [box for box in figure.scene.boxes if box.kind == "pill"]
+    assert pill.label[0][0].text == "reset"
+    boxes = {box.title: box for box in figure.scene.boxes}
+    assert boxes["h_1"].y < pill.y < boxes["h_2"].y
+    diagram = figure.scene.diagram
+    assert diagram is not None
+    (link,) = [link for link in diagram.links if link.says]
+    assert diagram.shapes[link.source].title == "h_1"
+
+
+def test_operations_say_their_constants_their_indices_and_the_gates() -> None:
+    w = parameter("w", 4)
+    y = np.sum((1 - w) * 2.5 + w[1:3].sum() / 3)
+    assert {"c −", "× 2.5", "[1:3]", "÷ 3"} <= set(texts(y, detail="ops"))
+    _, (h, _) = tg.unroll(tg.LSTMCell(2, 3, rng=0), np.ones((1, 2, 2)))
+    assert {"i", "f", "g", "o"} <= set(texts(h, detail="ops"))
+    _, h = tg.unroll(tg.GRUCell(2, 3, rng=0), np.ones((1, 2, 2)))
+    assert {"r", "z"} <= set(texts(h, detail="ops"))

@@ -209,7 +209,7 @@ def test_cut_links_are_grey_and_barred() -> None:
 def test_scaled_links_show_their_factor() -> None:
     boxes, lines = read(viz.draw(*outputs("own_cell")).source)
     (scaled,) = [line for line in lines if line.color == "#C05000"]
-    assert boxes[scaled.source].text == "h2"
+    assert boxes[scaled.source].text == "s2"
     caption = named(boxes, "ξ = 2.5")
     assert np.min(np.hypot(*(scaled.points() - (caption.x, caption.y)).T)) < 30
 

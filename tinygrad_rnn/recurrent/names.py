@@ -18,6 +18,16 @@ def names_of(cell: Any, state: Any) -> list[tuple[str, ...]]:
     return split(named)
 
 
+def following(state: Any, names: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """The names of what follows an initial state: an s_0 of the caller's is followed by s_1."""
+    found = list(names)
+    for n, part in enumerate(flatten(state)):
+        own = part.name if isinstance(part, Tensor) and n < len(found) else None
+        if match := re.fullmatch(r"([^\W_]\w*_)0(\^.+)?", own or ""):
+            found[n] = (match[1], match[2] or "")
+    return found
+
+
 def by_place(nested: Any, key: str = "h") -> list[tuple[str, ...]]:
     """The same for parts that are called after their places."""
     return split(templates(nested, key))

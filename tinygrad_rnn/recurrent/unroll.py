@@ -14,7 +14,7 @@ from tinygrad_rnn.engine.memory import keep_freed_memory
 from tinygrad_rnn.engine.recording import Mark, current_mark, scope, set_mark
 from tinygrad_rnn.engine.tensor import Tensor, given
 from tinygrad_rnn.engine.trees import flatten, flatten_like, unflatten
-from tinygrad_rnn.recurrent.names import by_place, name, names_of, without_step
+from tinygrad_rnn.recurrent.names import by_place, following, name, names_of, without_step
 from tinygrad_rnn.recurrent.order import Order
 from tinygrad_rnn.recurrent.state import (
     as_entered,
@@ -125,7 +125,7 @@ class Run:
         self.state = initial_state(cell, state, self.inputs)
         self.restarts = restarts_of(reset, self.inputs)
         self.form = form_of(self.state)
-        self.names = names_of(cell, self.form)
+        self.names = following(self.form, names_of(cell, self.form))
         self.outputs = has_outputs(self.form)
 
     def unrolled(self, truncation: Truncation) -> tuple[list[Any], Any]:
