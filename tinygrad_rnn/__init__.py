@@ -64,7 +64,7 @@ if TYPE_CHECKING:
     from tinygrad_rnn.recurrent.stacked import Stacked as Stacked
     from tinygrad_rnn.recurrent.state import detach as detach, reset as reset
     from tinygrad_rnn.recurrent.stream import stream as stream
-    from tinygrad_rnn.recurrent.torch_weights import from_torch as from_torch, to_torch as to_torch
+    from tinygrad_rnn.training.torch_weights import from_torch as from_torch, to_torch as to_torch
     from tinygrad_rnn.recurrent.truncation import (
         TBPTT as TBPTT,
         Full as Full,
@@ -128,7 +128,7 @@ __all__, __getattr__, __dir__ = on_demand(
         "recurrent.stacked": "Stacked",
         "recurrent.state": "detach reset",
         "recurrent.stream": "stream",
-        "recurrent.torch_weights": "from_torch to_torch",
+        "training.torch_weights": "from_torch to_torch",
         "recurrent.truncation": "Full Links Subsequence TBPTT Truncation Window Windows",
         "recurrent.unroll": "unroll",
         "training.schedules": "schedules",

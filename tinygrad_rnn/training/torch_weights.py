@@ -16,6 +16,7 @@ import numpy as np
 from tinygrad_rnn.engine.tensor import Tensor
 from tinygrad_rnn.recurrent.cells import Cell, GRUCell, LSTMCell, RNNCell
 from tinygrad_rnn.recurrent.stacked import Stacked
+from tinygrad_rnn.training.bidirectional import Bidirectional
 
 Arrays = dict[str, Any]
 
@@ -34,11 +35,12 @@ def from_torch(source: Any, dtype: Any = None, nonlinearity: str = "tanh") -> An
         not needed, only what the module offers.
     dtype: of the parameters; None keeps that of the source.
     nonlinearity: of an RNN whose state dict is given; a module says it itself.
-    Returns a cell, or a `Stacked` of the layers. For a module that has other parameters as well,
+    Returns a cell, or a `Stacked` of the layers; for layers of two directions a `Bidirectional`, or
+    the list of them, to be called one after the other. For a module that has other parameters as well,
     a dict as nested as its parts: cells, and Tensors under PyTorch's own names and in its shapes
     (`h @ out["weight"].T + out["bias"]` is what a Linear called out computes).
-    Raises TypeError for batch_first (sequences here are (T, batch, input)), dropout in training,
-    projections and two directions in one layer; for the weights alone, give the state dict.
+    Raises TypeError for batch_first (sequences here are (T, batch, input)), dropout in training
+    and projections; for the weights alone, give the state dict.
 
     >>> import numpy as np, tinygrad_rnn as tg
     >>> cell = tg.from_torch({"weight_ih": np.ones((12, 2)), "weight_hh": np.ones((12, 3))})
@@ -80,8 +82,8 @@ def from_torch(source: Any, dtype: Any = None, nonlinearity: str = "tanh") -> An
 def to_torch(model: Any, module: Any = None) -> Any:
     """The weights of a cell or model as PyTorch has them: the way back from `from_torch`.
 
-    model: a built-in cell, a `Stacked` of them, or a dict of these and Tensors, nested as the
-        PyTorch module is.
+    model: a built-in cell, a `Stacked` of them, a `Bidirectional` or a list of them, or a dict of
+        these and Tensors, nested as the PyTorch module is.
     module: the PyTorch layer, cell or module whose weights are to become these; it is returned.
     Without one, returns the state dict, of NumPy arrays, in the names of layers.
     Raises TypeError for what PyTorch does not have (residual or identity cells, functions) and
@@ -150,11 +152,16 @@ def _layers(weights: Arrays, nonlinearity: str) -> Any:
     """The cell, or the layers, with these weights under their names within one module."""
     if any(name.startswith("weight_hr") for name in weights):
         raise TypeError("an LSTM with projections (proj_size) has no cell here")
-    if any(name.endswith("_reverse") for name in weights):
-        raise TypeError("a layer of two directions is no cell")
     suffixes = [n.removeprefix("weight_hh") for n in weights if n.startswith("weight_hh")]
-    cells = [_cell(weights, suffix, nonlinearity) for suffix in suffixes]
-    return cells[0] if len(cells) == 1 else Stacked(cells)
+    cells = {suffix: _cell(weights, suffix, nonlinearity) for suffix in suffixes}
+    if not any(suffix.endswith("_reverse") for suffix in suffixes):
+        return next(iter(cells.values())) if len(cells) == 1 else Stacked(list(cells.values()))
+    layers = [
+        Bidirectional(cell, cells[f"{suffix}_reverse"])
+        for suffix, cell in cells.items()
+        if not suffix.endswith("_reverse")
+    ]
+    return layers[0] if len(layers) == 1 else layers
 
 
 def _cell(weights: Arrays, suffix: str, nonlinearity: str) -> Cell:
@@ -183,18 +190,30 @@ def _state_dict(model: Any, prefix: str, kinds: dict[str, str]) -> Iterator[tupl
     elif isinstance(model, Tensor):
         yield prefix.removesuffix("."), model.data
     else:
-        for n, cell in enumerate(model.cells if isinstance(model, Stacked) else [model]):
-            kind = getattr(cell, "nonlinearity", "tanh")
-            known = type(cell) in KINDS.values() and not getattr(cell, "residual", False)
-            if not known or kind not in ("tanh", "relu"):
-                raise TypeError(f"PyTorch has no layer that computes what {cell!r} computes")
-            if kinds.get(prefix, kind) != kind:
-                raise TypeError(f"{cell!r} cannot be a PyTorch RNN of {kinds[prefix]}")
-            yield f"{prefix}weight_ih_l{n}", cell.W_xh.data.T
-            yield f"{prefix}weight_hh_l{n}", cell.W_hh.data.T
-            if cell.b_h is not None:
-                from_h = np.zeros_like(cell.b_h.data)
-                if isinstance(cell, GRUCell) and cell.b_hn is not None:
-                    from_h[-cell.hidden_size :] = cell.b_hn.data
-                yield f"{prefix}bias_ih_l{n}", cell.b_h.data
-                yield f"{prefix}bias_hh_l{n}", from_h
+        layers = model.cells if isinstance(model, Stacked) else model
+        for n, layer in enumerate(layers if isinstance(layers, list) else [layers]):
+            if isinstance(layer, Bidirectional):
+                yield from _weights(layer.forward, prefix, f"_l{n}", kinds)
+                yield from _weights(layer.backward, prefix, f"_l{n}_reverse", kinds)
+            else:
+                yield from _weights(layer, prefix, f"_l{n}", kinds)
+
+
+def _weights(
+    cell: Any, prefix: str, suffix: str, kinds: dict[str, str]
+) -> Iterator[tuple[str, Any]]:
+    """Those of one cell, as PyTorch has them."""
+    kind = getattr(cell, "nonlinearity", "tanh")
+    known = type(cell) in KINDS.values() and not getattr(cell, "residual", False)
+    if not known or kind not in ("tanh", "relu"):
+        raise TypeError(f"PyTorch has no layer that computes what {cell!r} computes")
+    if kinds.get(prefix, kind) != kind:
+        raise TypeError(f"{cell!r} cannot be a PyTorch RNN of {kinds[prefix]}")
+    yield f"{prefix}weight_ih{suffix}", cell.W_xh.data.T
+    yield f"{prefix}weight_hh{suffix}", cell.W_hh.data.T
+    if cell.b_h is not None:
+        from_h = np.zeros_like(cell.b_h.data)
+        if isinstance(cell, GRUCell) and cell.b_hn is not None:
+            from_h[-cell.hidden_size :] = cell.b_hn.data
+        yield f"{prefix}bias_ih{suffix}", cell.b_h.data
+        yield f"{prefix}bias_hh{suffix}", from_h

@@ -94,6 +94,28 @@ def test_weights_go_to_torch(kind, layers, bias):
         np.testing.assert_array_equal(again.parameters()[name].data, parameter.data)
 
 
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("kind", KINDS)
+def test_two_directions_there_and_back(kind, layers):
+    options = {"num_layers": layers, "bidirectional": True, "dtype": torch.float64}
+    module = getattr(torch.nn, kind)(D, H, **options)
+    model = tg.from_torch(module)
+    values = np.random.default_rng(0).normal(size=(6, B, D))
+    for n, layer in enumerate(model if layers > 1 else [model]):
+        assert isinstance(layer, tg.Bidirectional), n
+        values, (last, first) = layer(values)
+    expected, ends = module(torch.tensor(np.random.default_rng(0).normal(size=(6, B, D))))
+    close(values.data, expected.detach().numpy())
+    h = (ends[0] if kind == "LSTM" else ends)[-2:].detach().numpy()
+    for state, end in zip((last, first), h, strict=True):
+        close((state[0] if kind == "LSTM" else state).data, end)
+    state_dict = tg.to_torch(model)
+    assert list(state_dict) == list(module.state_dict())
+    other = tg.to_torch(model, getattr(torch.nn, kind)(D, H, **options))
+    again = other(torch.tensor(np.random.default_rng(0).normal(size=(6, B, D))))[0]
+    close(again.detach().numpy(), expected.detach().numpy())
+
+
 def test_the_weights_are_copies():
     module = torch.nn.RNN(D, H)
     cell = tg.from_torch(module)
