@@ -64,7 +64,6 @@ if TYPE_CHECKING:
     from tinygrad_rnn.recurrent.stacked import Stacked as Stacked
     from tinygrad_rnn.recurrent.state import detach as detach, reset as reset
     from tinygrad_rnn.recurrent.stream import stream as stream
-    from tinygrad_rnn.training.torch_weights import from_torch as from_torch, to_torch as to_torch
     from tinygrad_rnn.recurrent.truncation import (
         TBPTT as TBPTT,
         Full as Full,
@@ -100,6 +99,7 @@ if TYPE_CHECKING:
         AdamW as AdamW,
         RMSProp as RMSProp,
     )
+    from tinygrad_rnn.training.torch_weights import from_torch as from_torch, to_torch as to_torch
 
 __version__ = "0.1.0"
 

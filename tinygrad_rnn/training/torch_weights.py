@@ -36,9 +36,9 @@ def from_torch(source: Any, dtype: Any = None, nonlinearity: str = "tanh") -> An
     dtype: of the parameters; None keeps that of the source.
     nonlinearity: of an RNN whose state dict is given; a module says it itself.
     Returns a cell, or a `Stacked` of the layers; for layers of two directions a `Bidirectional`, or
-    the list of them, to be called one after the other. For a module that has other parameters as well,
-    a dict as nested as its parts: cells, and Tensors under PyTorch's own names and in its shapes
-    (`h @ out["weight"].T + out["bias"]` is what a Linear called out computes).
+    the list of them, to be called one after the other. For a module that has other parameters as
+    well, a dict as nested as its parts: cells, and Tensors under PyTorch's own names and in its
+    shapes (`h @ out["weight"].T + out["bias"]` is what a Linear called out computes).
     Raises TypeError for batch_first (sequences here are (T, batch, input)), dropout in training
     and projections; for the weights alone, give the state dict.
 
