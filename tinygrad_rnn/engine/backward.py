@@ -168,7 +168,7 @@ def backward(output: Tensor, gradient: Any = None) -> None:
     without_collection(_backward, output, seed_of(output, gradient))
 
 
-Tensor.backward = backward
+Tensor.backward = backward  # type: ignore[method-assign,assignment]
 
 
 def _backward(output: Tensor, seed: Array) -> None:

@@ -51,9 +51,9 @@ def array(self: Tensor, dtype: Any = None, copy: bool | None = None) -> Array:
     return np.array(self.data, dtype=dtype, copy=copy)
 
 
-Tensor.__array_ufunc__ = array_ufunc
-Tensor.__array_function__ = array_function
-Tensor.__array__ = array
+Tensor.__array_ufunc__ = array_ufunc  # type: ignore[method-assign]
+Tensor.__array_function__ = array_function  # type: ignore[method-assign]
+Tensor.__array__ = array  # type: ignore[method-assign]
 
 # Python's operators -----------------------------------------------------------------------
 
@@ -77,7 +77,7 @@ def getitem(self: Tensor, index: Any) -> Any:
     return apply(operator.getitem, (self, index))
 
 
-Tensor.__getitem__ = getitem
+Tensor.__getitem__ = getitem  # type: ignore[method-assign]
 
 
 def take_short_way(function: Any, rule: Rule) -> None:

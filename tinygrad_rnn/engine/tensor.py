@@ -9,8 +9,8 @@ from __future__ import annotations
 import copy
 import math
 import weakref
-from collections.abc import Callable, Iterator
-from typing import Any, ClassVar
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,11 +42,13 @@ class Tensor(ArrayMethods):
     _records = True
 
     # Assigned where they are computed: in operators.py, and in backward.py.
-    __array_ufunc__: ClassVar[Callable[..., Any]]
-    __array_function__: ClassVar[Callable[..., Any]]
-    __array__: ClassVar[Callable[..., NDArray[Any]]]
-    __getitem__: ClassVar[Callable[..., Tensor]]
-    backward: ClassVar[Callable[..., None]]
+    if TYPE_CHECKING:
+
+        def __array_ufunc__(self, ufunc: Any, method: str, *args: Any, **kwargs: Any) -> Any: ...
+        def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any: ...
+        def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]: ...
+        def __getitem__(self, index: Any) -> Tensor: ...
+        def backward(self, gradient: Any = None) -> None: ...
 
     def __init_subclass__(cls) -> None:
         raise TypeError("Tensor cannot be subclassed: hold one, or put your array type inside one")

@@ -6,9 +6,10 @@ A cell is any function `(x, state) -> state`. The classes here only carry parame
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tinygrad_rnn.derivatives.functions import relu, sigmoid
 from tinygrad_rnn.engine.describe import as_typed
@@ -29,6 +30,9 @@ NONLINEARITIES: dict[str, Callable[[Any], Any]] = {
     "relu": relu,
     "identity": identity,
 }
+
+
+ArrayOrTensor: TypeAlias = NDArray[Any] | Tensor
 
 
 class Cell:
@@ -203,6 +207,10 @@ class RNNCell(Cell):
     (2, 4)
     """
 
+    if TYPE_CHECKING:
+
+        def __call__(self, x: Any, state: ArrayOrTensor) -> Tensor: ...
+
     gates = 1
     biases: ClassVar[dict[str, int]] = {"b_h": 1}
 
@@ -250,6 +258,12 @@ class LSTMCell(Cell):
     ((2, 4), (2, 4))
     """
 
+    if TYPE_CHECKING:
+
+        def __call__(
+            self, x: Any, state: tuple[ArrayOrTensor, ArrayOrTensor]
+        ) -> tuple[Tensor, Tensor]: ...
+
     gates = 4
     gate_names: ClassVar[dict[str, tuple[str, ...]]] = dict.fromkeys(
         ("W_xh", "W_hh", "b_h"), ("i", "f", "g", "o")
@@ -290,6 +304,10 @@ class GRUCell(Cell):
     >>> cell(np.ones((2, 3)), cell.initial_state(2)).shape
     (2, 4)
     """
+
+    if TYPE_CHECKING:
+
+        def __call__(self, x: Any, state: ArrayOrTensor) -> Tensor: ...
 
     gates = 3
     gate_names: ClassVar[dict[str, tuple[str, ...]]] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numbers
 import operator
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal, TypeVar, overload
 
 import numpy as np
 
@@ -28,7 +28,36 @@ from tinygrad_rnn.recurrent.state import (
 )
 from tinygrad_rnn.recurrent.truncation import Full, Links, Truncation, Windows
 
+State = TypeVar("State")
+"""An array or a Tensor, or a nesting of them: what a cell takes and gives."""
 
+
+@overload
+def unroll(
+    cell: Callable[[Any, State], State],
+    xs: Any,
+    state: Any = None,
+    truncation: Truncation | None = None,
+    reset: Any = None,
+    *,
+    reverse: bool = False,
+    lengths: Any = None,
+    steps: int | None = None,
+    stacked: Literal[False] = False,
+) -> tuple[list[State], State]: ...
+@overload
+def unroll(
+    cell: Callable[[Any, State], State],
+    xs: Any,
+    state: Any = None,
+    truncation: Truncation | None = None,
+    reset: Any = None,
+    *,
+    reverse: bool = False,
+    lengths: Any = None,
+    steps: int | None = None,
+    stacked: Literal[True],
+) -> tuple[State, State]: ...
 def unroll(
     cell: Callable[[Any, Any], Any],
     xs: Any,

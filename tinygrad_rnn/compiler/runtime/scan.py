@@ -6,7 +6,7 @@ import operator
 import weakref
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -32,11 +32,11 @@ from tinygrad_rnn.engine.trees import flatten_like, unflatten
 from tinygrad_rnn.recurrent.order import Order
 from tinygrad_rnn.recurrent.state import map_state
 from tinygrad_rnn.recurrent.truncation import Truncation, Windows
-from tinygrad_rnn.recurrent.unroll import unroll
+from tinygrad_rnn.recurrent.unroll import State, unroll
 
 
 def scan(
-    cell: Callable[[Any, Any], Any],
+    cell: Callable[[Any, State], State],
     xs: Any,
     state: Any = None,
     truncation: Truncation | None = None,
@@ -53,7 +53,7 @@ def scan(
     backend: str | None = None,
     verify: bool = False,
     threads: int = 1,
-) -> tuple[Any, Any]:
+) -> tuple[State, State]:
     """`unroll`, compiled: the same states and gradients from a program written for this cell.
 
     cell, xs, state, truncation, reset, reverse, lengths, steps: as for `unroll`; a step may have
@@ -117,7 +117,7 @@ def scan(
         sequence = prepared(cell, xs, state, truncation, reset)
         if sequence.steps == 0:
             if outputs == "last":
-                return None, sequence.state
+                return cast(Any, None), sequence.state  # as the caller asked
             empty = map_state(lambda h: Tensor(np.zeros((0, *h.shape), h.dtype)), sequence.state)
             return empty, sequence.state
         if not sequence.state_parts:  # nothing is computed that anybody could see
