@@ -117,3 +117,79 @@ def test_states_of_the_stream() -> None:
         for (h, loss), (expected, same) in zip(tg.stream(model, given), states, strict=True):
             np.testing.assert_array_equal(h.data, expected.data)
             assert loss.data == same.data
+
+
+@pytest.mark.parametrize("run", [tg.unroll, tg.scan])
+def test_states_and_sequences_that_cannot_be(run: Any) -> None:
+    lstm, xs = tg.LSTMCell(D, H, rng=0), X.data
+    with pytest.raises(TypeError, match=r"LSTMCell has 2 parts .* one array of shape \(2, 4\)"):
+        run(lstm, xs, np.zeros((B, H)))
+    with pytest.raises(TypeError, match=r"has 1 parts .* 2 arrays"):
+        run(tg.RNNCell(D, H, rng=0), xs, (np.zeros((B, H)), np.zeros((B, H))))
+    with pytest.raises(TypeError, match=r"xs is a tuple of 6.* list or an array"):
+        run(tg.RNNCell(D, H, rng=0), tuple(xs))
+    with pytest.raises(ValueError, match=r"\(2, 3\).*\(1, 3\)"):
+        run(lambda x, h: np.tanh(x @ W + h), [*xs[:3], xs[3][:1]], np.zeros((B, H)))
+    with pytest.raises(ValueError, match=r"3 sequences, but the state has the shape \(2, 4\)"):
+        run(tg.RNNCell(D, H, rng=0), xs, None, tg.Window((1, 2, 3)))
+    for state in (np.zeros((B, H), np.float32), np.zeros((B, H), int)):
+        with pytest.raises(TypeError, match=r"returned one of float64: let inputs, parameters"):
+            run(lambda x, h: np.tanh(x @ W + h @ U), xs, state)
+
+
+def test_steps_without_an_input_and_states_without_parts() -> None:
+    for state in (np.ones((B, H)), parameter(B, H, seed=4)):
+        compare(lambda x, h: np.tanh(h @ U), state, [U], [None] * T)
+        rows = np.random.default_rng(0).random((T, B)) < 0.4
+        compare(lambda x, h: np.tanh(h @ U), state, [U], [None] * T, reset=rows)
+    with pytest.raises(ValueError, match="step 0 has no input, None, but step 1 has one"):
+        tg.scan(lambda x, h: h, [None, X.data[0]], np.ones((B, H)))
+    for run in (tg.unroll, tg.scan):
+        with pytest.raises(TypeError, match="no batch size: give the initial state"):
+            run(tg.RNNCell(D, H, rng=0), [None] * T)
+        states, last = run(lambda x, state: (), X, ())
+        assert last == () and states in ((), [()] * T)
+
+
+def test_a_cell_that_returns_numbers_or_runs_sequences_itself() -> None:
+    compare(lambda x, h: (np.tanh(h[0] + x), 0.5), (np.zeros((B, D)), np.zeros(())), [], X)
+    inner = tg.RNNCell(D, D, rng=0)
+    inputs = parameter(3, T, B, D, seed=6)
+    weights = list(inner.parameters().values())
+    for run in (tg.unroll, tg.scan):
+        compare(
+            lambda x, h, run=run: np.tanh(run(inner, x)[1] + h), np.zeros((B, D)), weights, inputs
+        )
+    compare(
+        lambda x, h: np.tanh(tg.scan(inner, x, h, outputs="last")[1]),
+        np.zeros((B, D)),
+        weights,
+        inputs,
+    )
+
+
+def test_a_state_of_several_dtypes() -> None:
+    def cell(x: Any, state: Any) -> Any:
+        a, b = state
+        return np.tanh(a @ U + x @ W), b * np.float32(0.5) + np.float32(1)
+
+    start = parameter(B, H, seed=1), tg.Tensor(np.zeros((B, 1), np.float32), requires_grad=True)
+    compare(cell, start, [U, W], X)
+
+
+def test_functions_that_no_program_can_call() -> None:
+    special = pytest.importorskip("scipy.special")
+    erf = tg.derivative(special.erf, lambda g, x: g * 1.1283791671 * np.exp(-x * x))
+    with pytest.raises(tg.TraceError, match=r"erf is no NumPy function \(test_inputs.py, line"):
+        tg.scan(lambda x, h: erf(h @ U) + x @ W, X, np.zeros((B, H)))
+    tg.scan(lambda x, h: erf(h @ U) + x @ W, X, np.zeros((B, H)), fallback=True)
+    with pytest.raises(tg.TraceError, match=r"several ways, by the numbers"):
+        tg.scan(lambda x, h: np.median(h, axis=1, keepdims=True) + x @ W, X, np.zeros((B, H)))
+
+
+def test_a_budget_may_be_any_number() -> None:
+    cell = tg.RNNCell(D, H, rng=0)
+    tg.scan(cell, X, checkpoint="auto", budget=1e9)
+    tg.scan(cell, X, checkpoint="auto", budget=np.inf)
+    with pytest.raises(ValueError, match="budget is a number of bytes"):
+        tg.scan(cell, X, checkpoint="auto", budget=0)

@@ -126,7 +126,7 @@ def groups(truncation: Windows, T: int) -> list[tuple[int, int]]:
     """The losses with the same reach, as (first, one behind the last): one run serves them all."""
     reach = [np.atleast_1d(truncation.earliest(t)).tolist() for t in range(T)]
     first = [t for t in range(T) if t == 0 or reach[t] != reach[t - 1]]
-    return list(zip(first, [*first[1:], T], strict=True))
+    return list(zip(first, [*first[1:], T], strict=False))
 
 
 def cuts(f: Any, start: int, last: int) -> Any:

@@ -1,0 +1,15 @@
+"""A few random cells, the same ones in every run."""
+
+from __future__ import annotations
+
+from hypothesis import HealthCheck, given, seed, settings
+
+from tests.fuzz.cells import Example, examples
+from tests.fuzz.check import check
+
+
+@seed(0)
+@settings(max_examples=25, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+@given(examples())
+def test_random_cells(example: Example) -> None:
+    check(example)
