@@ -37,3 +37,10 @@ def test_function(name: str) -> None:
     function = FUNCTIONS[name]
     xs = parameter(4, 3, 4, seed=5)
     compare(lambda x, h: np.tanh(function(x, h)), parameter(3, 4, seed=6), [W, v], xs)
+
+
+def test_constants_without_entries() -> None:
+    states, last = tg.scan(lambda x, h: np.sort(h @ W) + x, np.ones((2, 0, 4)), np.ones((0, 4)))
+    (np.sum(states) + np.sum(last)).backward()
+    assert states.shape == (2, 0, 4) and W.grad is not None and not W.grad.any()
+    W.grad = None

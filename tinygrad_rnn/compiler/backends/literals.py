@@ -31,6 +31,8 @@ def literal(value: Any) -> str:
     if isinstance(value, np.generic):
         return f"np.{value.dtype.name}({literal(value.item())})"
     if isinstance(value, np.ndarray):
+        if not value.size:  # of which a list says no shape
+            return f"np.zeros({literal(value.shape)}, {literal(value.dtype)})"
         return f"np.array({literal(value.tolist())}, {literal(value.dtype)})"
     if isinstance(value, complex) and not isinstance(value, float):
         return f"complex({literal(value.real)}, {literal(value.imag)})"
