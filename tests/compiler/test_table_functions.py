@@ -41,6 +41,5 @@ def test_function(name: str) -> None:
 
 def test_constants_without_entries() -> None:
     states, last = tg.scan(lambda x, h: np.sort(h @ W) + x, np.ones((2, 0, 4)), np.ones((0, 4)))
-    (np.sum(states) + np.sum(last)).backward()
-    assert states.shape == (2, 0, 4) and W.grad is not None and not W.grad.any()
-    W.grad = None
+    (gradient,) = tg.gradients(np.sum(states) + np.sum(last), [W])
+    assert states.shape == (2, 0, 4) and gradient.shape == W.shape and not gradient.any()
