@@ -41,8 +41,7 @@ from tinygrad_rnn.compiler.frontend.code_names import (
     slots_of,
     variables_in,
 )
-from tinygrad_rnn.engine.rules import Pullback
-from tinygrad_rnn.engine.table import rule_of
+from tinygrad_rnn.engine.rules import Pullback, Rule
 from tinygrad_rnn.engine.tensor import Tensor
 
 PLAIN = frozenset((int, float, complex, bool, str, bytes, type(None), np.dtype))
@@ -119,7 +118,7 @@ class Captures:
                 return False
             if needs is not None and thing._requires_grad is not needs:
                 return False
-        return all(look() == value for look, value in self.values)
+        return not self.values or all(look() == value for look, value in self.values)
 
     def watch(self, look: Callable[..., Any], *places: Any) -> None:
         """Note what is in a place."""
@@ -181,9 +180,9 @@ class Captures:
             self.watch(both, thing.__dict__)
             if thing.__dict__:
                 self.look_at_dict(thing.__dict__, name)
-        rule = rule_of(thing)
-        if rule is not None:  # entered with `derivative`: its pull-backs are a part of it
-            self.watch(lambda: (rule_of(thing),))
+        rule = getattr(thing, "rule", None)
+        if type(rule) is Rule:  # entered with `derivative`: its pull-backs are a part of it
+            self.watch(lambda: (getattr(thing, "rule", None),))
             for pullback in (p for _, p in rule.arguments if isinstance(p, Pullback)):
                 self.visit(pullback.function, name)
 
