@@ -193,3 +193,22 @@ def test_a_budget_may_be_any_number() -> None:
     tg.scan(cell, X, checkpoint="auto", budget=np.inf)
     with pytest.raises(ValueError, match="budget is a number of bytes"):
         tg.scan(cell, X, checkpoint="auto", budget=0)
+
+
+def test_a_number_beside_the_sequences_is_none_of_them() -> None:
+    def cell(x: Any, state: Any) -> Any:
+        h, s = state
+        return np.tanh(x @ W + h @ U), np.tanh(s * 0.5 + np.sum(h))
+
+    start = parameter(B, H, seed=1), parameter(seed=2)
+    all_rows = np.zeros((T, B), bool)
+    all_rows[2] = True
+    for reset in (all_rows, all_rows[:, 0]):
+        compare(cell, start, [W, U], X, reset=reset)
+    links = tg.Randomized.from_links(np.repeat([[0.0], [0.5], [1], [2], [0]], B, axis=1))
+    compare(cell, start, [W, U], X, truncation=links)
+    one = parameter(1, H, seed=1), parameter(seed=2)
+    compare(cell, one, [W, U], parameter(T, 1, D), reset=all_rows[:, :1])
+    states, _ = tg.unroll(cell, X, (start[0], tg.Tensor(9.0)), reset=all_rows)
+    again, _ = tg.unroll(cell, X, (start[0], tg.Tensor(9.0)), reset=all_rows[:, 0])
+    assert states[2][1].item() != again[2][1].item()  # by sequences, and all together

@@ -89,7 +89,7 @@ def link(state: Any, factor: Any) -> Any:
     if (factor == 1).all():
         return state
     if not factor.any():
-        return detach(state)
+        return by_rows(lambda h, _: detach(h), factor, state)
     return by_rows(scaled, factor, state)
 
 
@@ -111,6 +111,11 @@ def check_rows(count: int, shape: tuple[int, ...]) -> None:
         raise ValueError(
             f"there is one value for each of {count} sequences, but the state has the shape {shape}"
         )
+
+
+def has_numbers(parts: list[Any]) -> bool:
+    """Whether there are single numbers beside other parts: these belong to no sequence."""
+    return len({np.ndim(part) > 0 for part in parts}) > 1
 
 
 def by_rows(change: Callable[[Any, Array], Any], values: Array, state: Any) -> Any:

@@ -20,6 +20,7 @@ from tinygrad_rnn.recurrent.state import (
     as_entered,
     as_returned,
     form_of,
+    has_numbers,
     has_outputs,
     link,
     map_state,
@@ -156,6 +157,7 @@ class Run:
         self.form = form_of(self.state)
         self.names = following(self.form, names_of(cell, self.form))
         self.outputs = has_outputs(self.form)
+        self.has_numbers = self.restarts is not None and has_numbers(flatten(self.state))
 
     def unrolled(self, truncation: Truncation) -> tuple[list[Any], Any]:
         """The states of all steps and the last of them, as the losses at these steps see them."""
@@ -207,7 +209,8 @@ class Run:
                 if t > first and factor is not None:
                     state = link(state, factor)
                 if restarts is not None and restarts[t].any():
-                    state = reset_state(state, None if restarts[t].all() else restarts[t])
+                    whole = restarts[t].all() and (restarts.ndim == 1 or not self.has_numbers)
+                    state = reset_state(state, None if whole else restarts[t])
                 entered, state = state, cell(inputs[t], state)
                 if t == 0:
                     compare(as_returned(self.form, state) if self.outputs else entered, state, t)

@@ -13,7 +13,7 @@ from tinygrad_rnn.derivatives.functions import scale_gradient
 from tinygrad_rnn.engine.tensor import Tensor
 from tinygrad_rnn.engine.trees import flatten as parts, flatten_like, unflatten
 from tinygrad_rnn.recurrent.names import by_place, identifier, names_of, without_step
-from tinygrad_rnn.recurrent.state import check_rows, form_of, map_state, zero_rows
+from tinygrad_rnn.recurrent.state import check_rows, form_of, has_numbers, map_state, zero_rows
 from tinygrad_rnn.recurrent.truncation import Full, Links, Truncation, Windows
 from tinygrad_rnn.recurrent.unroll import (
     check_parts,
@@ -320,18 +320,21 @@ def _extras(sequence: Sequence, reset: Any) -> list[Any]:
     T, cell = sequence.steps, sequence.cell
     extras: list[str] = []
     further: list[Any] = []
+    known = [h for h in sequence.state_parts if h is not None]
+    alone = has_numbers(known)
     if isinstance(sequence.truncation, Links) and not isinstance(sequence.truncation, Full):
-        xi = for_all(np.asarray(sequence.truncation.links(T)))
+        xi = np.asarray(sequence.truncation.links(T))
+        xi = xi if alone else for_all(xi)
         if not (xi == 1).all():
             extras.append("xi")
-            known = [h for h in sequence.state_parts if h is not None]
             if xi.ndim > 1 and not any(h.ndim for h in known):
                 check_rows(xi.shape[1], ())  # says what is wrong
             floats = [h.dtype for h in known if h.dtype.kind == "f"]
             further.append(xi.astype(floats[0] if floats else np.float64))
     if reset is not None:
         first = [part[t] for part in sequence.input_parts[:1] for t in range(T)] or [None] * T
-        rows = for_all(restarts_of(reset, first))
+        rows = restarts_of(reset, first)
+        rows = rows if alone else for_all(rows)
         if rows.any():
             extras.append("restart")
             further.append(rows)
