@@ -4,11 +4,12 @@ import ctypes
 import os
 import sys
 
+import numpy as np
 import pytest
 
 pytest.importorskip("llvmlite")
 
-from tinygrad_rnn.compiler.backends.native import objects
+from tinygrad_rnn.compiler.backends.native import memory, objects
 from tinygrad_rnn.compiler.backends.native.text import INDEX, Module
 
 
@@ -114,3 +115,10 @@ def test_what_is_missing_is_said(monkeypatch):
     monkeypatch.setitem(sys.modules, "llvmlite.binding", None)
     with pytest.raises(ImportError, match=r'pip install "tinygrad-rnn\[native\]"'):
         objects.binding()
+
+
+def test_where_an_array_begins():
+    whole = np.arange(24.0).reshape(4, 6)
+    for array in (whole, whole[1:, 2:], whole.T, whole[::-1], np.array(1), np.empty((0, 3))):
+        assert memory.address(array) == array.ctypes.data == memory.slow_address(array)
+    assert all(memory.aligned(n, np.float32).ctypes.data % 64 == 0 for n in (1, 7, 100))

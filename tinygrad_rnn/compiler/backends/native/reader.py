@@ -9,7 +9,7 @@ import numpy as np
 
 from tinygrad_rnn.compiler import operations
 from tinygrad_rnn.compiler.backends.native.nests import Memory, Nest, Place, Span, Work, is_free
-from tinygrad_rnn.compiler.ir import Buffer, Instr, Ref, Storage, When
+from tinygrad_rnn.compiler.ir import Buffer, Instr, Ref, Storage, View, When
 
 UFUNCS = {
     "add", "subtract", "multiply", "divide", "negative", "tanh", "exp", "log", "sqrt", "absolute",
@@ -40,20 +40,31 @@ Copies = Mapping[Buffer, Ref]
 
 
 def strided(ref: Ref, source: Ref | None, steps: int) -> tuple[Any, Any, int]:
-    """As `Ref.strided`; source: what the buffer is a copy of, broadcast to its shape."""
+    """Shape, strides and offset of what is meant, in entries, from the begin of the entry of the
+    step (of the whole buffer for `ALL`). source: what the buffer is a copy of, if it is one."""
+    buffer = ref.buffer
     if source is None:
-        return ref.strided(steps)
-    array = np.empty(source.buffer.shape, np.int8)
-    view = array
-    for way in source.views:
-        view = way.of(view)
-    view = np.broadcast_to(view, ref.buffer.shape)
+        entries = () if ref.when is not When.ALL else (steps + (buffer.time or 0),)
+        array = np.empty((*entries, *buffer.shape), np.int8)
+        view = array[ref.offset : ref.offset + steps] if entries else array
+    else:
+        array = view = np.empty(source.buffer.shape, np.int8)
+        for way in source.views:
+            view = looked(view, way, steps)
+        view = np.broadcast_to(view, buffer.shape)
     for way in ref.views:
-        view = way.of(view, steps)
+        view = looked(view, way, steps)
     if not np.may_share_memory(view, array):
-        raise UnknownError("a view of a copy")
+        raise UnknownError("a view that is a copy")
     begin = view.__array_interface__["data"][0] - array.__array_interface__["data"][0]
     return view.shape, view.strides, begin
+
+
+def looked(array: Any, way: View, steps: int) -> Any:
+    """An array looked at in another way; one number of it, too, is an array."""
+    if way.kind == "index" and Ellipsis not in way.argument:
+        return array[(*way.argument, ...)]
+    return way.of(array, steps)
 
 
 def seen(ref: Ref, copies: Copies) -> Seen:

@@ -19,6 +19,7 @@ import numpy as np
 from tinygrad_rnn.compiler import operations
 from tinygrad_rnn.compiler.backends.native import objects
 from tinygrad_rnn.compiler.backends.native.loops import Emitter, Group, divisible, grouped
+from tinygrad_rnn.compiler.backends.native.memory import address, aligned
 from tinygrad_rnn.compiler.backends.native.nests import (
     Memory,
     Nest,
@@ -258,7 +259,11 @@ class Translation:
         roots: dict[Buffer | Packed, Value] = {}
         parts = self.functions[run.name] = []
         nests = [(nest, self.groups_of(nest)) for nest in run.nests]
-        self.notes[run.name] = [line for nest, groups in nests for line in described(nest, groups)]
+        self.notes[run.name] = [
+            f"for t: {line}" if nest.count.slope else line
+            for nest, groups in nests
+            for line in described(groups)
+        ]
         matrices = [w.args[1] for w in works if w.kind == "product"]
         written = {out.root for w in works for out in w.outs}
         changing = any(isinstance(m, Place) and m.root in written for m in matrices)
@@ -409,8 +414,7 @@ class Translation:
         made += [native, done]
         link = Link(run, roots, buffers, given, library, self.threads, self)
         setup = Instr(link, (T, *map(whole, buffers)), Ref(native))
-        note = "; ".join(self.notes[run.name])
-        call = Instr(called, (Ref(native), *map(whole, given)), Ref(done), comment=note)
+        call = Instr(called, (Ref(native), *map(whole, given)), Ref(done))
         return setup, call
 
 
@@ -504,10 +508,10 @@ class Link:
             if array is None:
                 array = self.memory(root, steps)
             kept.append(array)
-            table[n] = array.ctypes.data
+            table[n] = address(array)
         places = [self.roots.index(b) for b in self.given]
         types = [b.dtype for b in self.given]
-        address = table.ctypes.data
+        start = address(table)
         kept += [table, self.library]
         function = self.parts[0][0]
         if len(self.parts) > 1:
@@ -518,8 +522,8 @@ class Link:
             for place, dtype, array in zip(places, types, given, strict=True):
                 array = np.ascontiguousarray(array, dtype)
                 arrays.append(array)
-                table[place] = array.ctypes.data
-            failed: int = function(address, steps, 0, 1)
+                table[place] = address(array)
+            failed: int = function(start, steps, 0, 1)
             if failed:
                 self.complain(arrays)
             return failed
@@ -576,14 +580,6 @@ def pool(workers: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(workers, thread_name_prefix="tinygrad_rnn")
 
 
-def aligned(size: int, dtype: Any) -> Any:
-    """An array that begins where a line of the cache does."""
-    dtype = np.dtype(dtype)
-    raw = np.empty(size * dtype.itemsize + 64, np.uint8)
-    start = -raw.ctypes.data % 64
-    return raw[start : start + size * dtype.itemsize].view(dtype)
-
-
 def shown(instr: Instr) -> str:
     """An instruction in a line."""
 
@@ -598,7 +594,7 @@ def shown(instr: Instr) -> str:
     return f"{outs} = {getattr(instr.function, '__name__', instr.function)}({args})"
 
 
-def described(nest: Nest, groups: list[Group]) -> list[str]:
+def described(groups: list[Group]) -> list[str]:
     """What was made one loop, a line for each."""
     found = []
     for group in groups:
