@@ -39,10 +39,14 @@ def _index(node: Node) -> Label:
     if gate := gate_of(node):
         return ((Run(gate, italic=True),),)
     if isinstance(index, tuple):  # whole axes before the one that is cut go without saying
-        cut = [n for n, part in enumerate(index) if part not in (Ellipsis, slice(None))]
+        cut = [n for n, part in enumerate(index) if not _is_whole(part)]
         index = index[cut[0]] if len(cut) == 1 else index
     text = "" if index is None or isinstance(index, np.ndarray) else index_text(index)
     return labels.text(f"[{text if len(text) <= LONGEST else '…'}]")
+
+
+def _is_whole(part: Any) -> bool:
+    return part is Ellipsis or (isinstance(part, slice) and part == slice(None))
 
 
 def gate_of(node: Node) -> str | None:

@@ -188,6 +188,8 @@ def test_operations_say_their_constants_their_indices_and_the_gates() -> None:
     w = parameter("w", 4)
     y = np.sum((1 - w) * 2.5 + w[1:3].sum() / 3)
     assert {"c −", "× 2.5", "[1:3]", "÷ 3"} <= set(texts(y, detail="ops"))
+    rows = parameter("R", 3, 4)[np.array([0, 2]), 1:3]
+    assert texts(np.sum(rows), detail="ops")
     _, (h, _) = tg.unroll(tg.LSTMCell(2, 3, rng=0), np.ones((1, 2, 2)))
     assert {"i", "f", "g", "o"} <= set(texts(h, detail="ops"))
     _, h = tg.unroll(tg.GRUCell(2, 3, rng=0), np.ones((1, 2, 2)))
