@@ -325,3 +325,10 @@ def test_float32_stays_and_the_graph_keeps_what_it_was_recorded_with(name, optio
     assert not np.array_equal(made["W"].data, before)
     (gradient,) = tg.gradients(y, [made["b"]])
     np.testing.assert_array_equal(gradient, before.sum(axis=0))
+
+
+def test_the_values_of_a_dict_and_an_iterator_are_parameters_too():
+    cell = tg.RNNCell(2, 3, rng=0)
+    for given in (cell.parameters().values(), iter(cell.parameters().values())):
+        assert len(tg.SGD(given, learning_rate=0.1).parameters) == 3
+    assert list(tg.parameters(cell.parameters().values())) == ["W_xh", "W_hh", "b_h"]

@@ -8,7 +8,7 @@ import os
 import sys
 import types
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, ValuesView
 from typing import Any
 
 from tinygrad_rnn.engine.graph import Leaf
@@ -98,7 +98,7 @@ def contents(thing: Any) -> Iterator[tuple[str, Any]]:
     if isinstance(thing, Mapping):
         for key, value in thing.items():
             yield str(key), value
-    elif isinstance(thing, list | tuple | set | frozenset | deque):
+    elif isinstance(thing, list | tuple | set | frozenset | deque | ValuesView):
         fields = getattr(thing, "_fields", None) or map(str, range(1, len(thing) + 1))
         yield from zip(fields, thing, strict=True)
     elif isinstance(thing, types.FunctionType):

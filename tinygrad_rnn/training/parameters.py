@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, ValuesView
 from typing import Any
 
 from tinygrad_rnn.engine.tensor import Tensor
@@ -19,6 +19,8 @@ def distinct(model: Any) -> dict[str, Tensor]:
     it has one gradient and takes one step.
     Raises TypeError for a Tensor that needs no gradient, and for what holds no parameter.
     """
+    if isinstance(model, ValuesView | Iterator):
+        model = list(model)
     if isinstance(model, Mapping) and all(isinstance(t, Tensor) for t in model.values()):
         named = dict(model)
     elif hasattr(model, "parameters"):
