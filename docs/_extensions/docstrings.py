@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import re
 from typing import Any
@@ -11,13 +12,14 @@ RAISES = re.compile(r"^(Raises|Returns) ")
 
 
 def arguments_of(obj: Any) -> set[str]:
-    """The names that a docstring may describe: a callable's parameters, a class's fields."""
-    target = obj.__init__ if inspect.isclass(obj) else obj
-    try:
-        names = set(inspect.signature(target).parameters)
-    except (TypeError, ValueError):
-        names = set()
-    return names | set(getattr(obj, "__annotations__", {}))
+    """The names that a docstring may describe: a callable's parameters; of a class those of making
+    and of calling one, and its fields."""
+    targets = [obj.__init__, getattr(obj, "__call__", None)] if inspect.isclass(obj) else [obj]
+    names = set(getattr(obj, "__annotations__", {}))
+    for target in targets:
+        with contextlib.suppress(TypeError, ValueError):
+            names |= set(inspect.signature(target).parameters)
+    return names
 
 
 def rewrite(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
