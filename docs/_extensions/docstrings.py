@@ -14,7 +14,7 @@ RAISES = re.compile(r"^(Raises|Returns) ")
 def arguments_of(obj: Any) -> set[str]:
     """The names that a docstring may describe: a callable's parameters; of a class those of making
     and of calling one, and its fields."""
-    targets = [obj.__init__, getattr(obj, "__call__", None)] if inspect.isclass(obj) else [obj]
+    targets = [obj, *([vars(obj).get("__call__")] if inspect.isclass(obj) else [])]
     names = set(getattr(obj, "__annotations__", {}))
     for target in targets:
         with contextlib.suppress(TypeError, ValueError):
