@@ -7,6 +7,7 @@ functions. Their loops go through views that exist already.
 from __future__ import annotations
 
 import inspect
+import itertools
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -78,7 +79,8 @@ class Walk:
 
 
 class Page:
-    """views: names of the views that are made once. factory: the lines that make them, and the
+    """views: names of the views that are made once. step_names: what the loops call the entry of a
+    step. each_step: lists of such entries. factory: the lines that make them, and the
     buffers. walk: of the loop that is being written, None outside of one."""
 
     def __init__(self, program: Program) -> None:
@@ -87,8 +89,10 @@ class Page:
         self.names.taken |= {buffer.name for buffer in program.buffers}
         self.views: dict[Ref, str] = {}
         self.step_names: dict[Ref, str] = {}
+        self.each_step: dict[Ref, str] = {}
         self.factory: list[str] = []
         self.walk: Walk | None = None
+        self.written = written_buffers(program)
 
     def text(self) -> str:
         program = self.program
@@ -97,7 +101,8 @@ class Page:
         self.factory += [line for instr in program.setup for line in self.lines(instr)]
         ahead, back = Walk(), Walk()
         forward, backward = self.forward(ahead), self.backward(back)
-        steps = self.steps(ahead, "forward") + self.steps(back, "backward", "[::-1]")
+        once = self.views_of_each_step((*ahead.own, *back.own))
+        steps = [*once, *self.steps(ahead, "forward"), *self.steps(back, "backward", "[::-1]")]
         states = "".join(f", {buffer.name}=None" for buffer in program.states)
         buffers = ["# Buffers and the views of each step, made once.", *self.factory, *steps]
         body = [*buffers, "", *forward, "", *backward, "", "return forward, backward"]
@@ -128,6 +133,9 @@ class Page:
             return [f"{name} = {maker}({shape}, {dtype})"]
         if buffer.shape == () and buffer.time is None:
             return [f"{name} = np.array({literal(buffer.fill)}, {dtype})"]
+        if buffer not in self.written:  # the same in all blocks of steps
+            made = f"{name} = empty({shape}, {dtype})"
+            return [made, f"{name}[...] = {literal(buffer.fill)}"]
         special = {0: "zeros", 1: "ones"}.get(buffer.fill)
         if special is None:
             return [f"{name} = np.full({shape}, {literal(buffer.fill)}, {dtype})"]
@@ -202,7 +210,7 @@ class Page:
     def step(self, ref: Ref) -> str:
         """What the loop calls the entry of its step."""
         assert self.walk is not None
-        whole = of_all_steps(ref)
+        whole = in_place(of_all_steps(ref))
         walked = self.walk.own if ref.buffer.storage in OWN else self.walk.given
         if whole not in walked:
             if whole not in self.step_names:
@@ -436,7 +444,7 @@ class Page:
         """Where an array of the loop is asked for its product alone, the loop has just that: for a
         single row it takes hardly longer than to look it up."""
         firsts = {
-            of_all_steps(instr.args[0])
+            in_place(of_all_steps(instr.args[0]))
             for instr in instrs
             if instr.function is np.dot
             and isinstance(instr.args[0], Ref)
@@ -447,7 +455,7 @@ class Page:
                 (instr, ref)
                 for instr in instrs
                 for ref in (*instr.reads(), *instr.writes())
-                if ref.when is When.STEP and of_all_steps(ref) == whole
+                if ref.when is When.STEP and in_place(of_all_steps(ref)) == whole
             ]
             alone = all(i.function is np.dot and ref is i.args[0] for i, ref in uses)
             alone = alone and int(np.prod(whole.buffer.shape[:-1])) == 1
@@ -457,11 +465,34 @@ class Page:
                 body = [re.sub(rf"^{name}\.dot\(", f"{product}(", line) for line in body]
         return body
 
+    def views_of_each_step(self, walked: Iterable[Ref]) -> list[str]:
+        """Lists of the views of each step, of arrays that are walked through more than once: views
+        take memory, too."""
+        places: dict[Ref, list[Ref]] = {}
+        for whole in walked:
+            if whole.buffer.storage in OWN and not is_number(whole):
+                array = whole if whole.views else replace(whole, offset=0)
+                places.setdefault(array, []).append(whole)
+        lines = []
+        for array, wholes in places.items():
+            if len(wholes) < 2:
+                continue
+            if array.views or not array.buffer.time:
+                text = self.ref(array)
+                parts = dict.fromkeys(wholes, "")
+            else:
+                text = array.buffer.name
+                parts = {whole: "[1:]" if whole.offset else "[:-1]" for whole in wholes}
+            name = self.names.fresh(f"{text}_steps")
+            lines.append(f"{name} = list({text})")
+            self.each_step |= {whole: f"{name}{part}" for whole, part in parts.items()}
+        return lines
+
     def steps(self, walk: Walk, which: str, turn: str = "") -> list[str]:
         """The views of each step of the program's own arrays."""
         arrays = []
         for whole, name in walk.own.items():
-            text = f"{self.ref(whole)}{turn}"
+            text = f"{self.each_step.get(whole) or self.ref(whole)}{turn}"
             if name.endswith("_dot") and name not in self.step_names.values():
                 text = f"products({text})"
             elif is_number(whole):
@@ -512,6 +543,19 @@ def of_all_steps(ref: Ref) -> Ref:
     """The array of which a step's reference is one entry."""
     views = tuple(part for view in ref.views for part in batched_view(view))
     return replace(ref, when=When.ALL, views=views, seeded=False)
+
+
+def in_place(whole: Ref) -> Ref:
+    """The same array under the name of the buffer whose place it takes: one view for both."""
+    return replace(whole, buffer=whole.buffer.root)
+
+
+def written_buffers(program: Program) -> set[Buffer]:
+    """The buffers that some instruction writes."""
+    sections = (program.forward.all(), program.backward.all())
+    instrs = [*program.setup, *program.entry, *program.block_entry, *itertools.chain(*sections)]
+    found = {out.buffer for instr in instrs for out in instr.writes()}
+    return found | {buffer.root for buffer in found}
 
 
 def is_number(whole: Ref) -> bool:
