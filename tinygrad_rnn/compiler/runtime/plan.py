@@ -47,7 +47,7 @@ class Plan(NamedTuple):
         return kept
 
 
-ROWS, STEPS = 896, 48
+ROWS, STEPS = 768, 48
 """So many rows, steps times sequences, are gone through at once: enough for large products, few
 enough to stay near the processor, and to need little memory besides the states. Twice as many, if
 that makes so many steps: each block costs some calls of its own."""
