@@ -6,6 +6,7 @@ For an LSTM: what the matrix products take by themselves, which no program in Nu
 
 from __future__ import annotations
 
+import argparse
 import os
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy is imported
@@ -16,6 +17,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -74,7 +76,7 @@ def parts_of_scan(workload: str, steps: int) -> dict[str, float]:
             rows.append([there, whole[0] - there, whole[1], back, whole[2] - back])
     names = (
         "the program forward",
-        "around it",
+        "around it: the cell checked, the node made",
         "output layer and loss",
         "the program backward",
         "the rest of backward",
@@ -92,7 +94,12 @@ def parts_of_bptt(workload: str, steps: int) -> dict[str, float]:
             start = time.perf_counter()
             step()
             rows.append([*inside, time.perf_counter() - start - sum(inside)])
-    return medians(("the program forward", "the program backward", "around them"), rows)
+    names = (
+        "the program forward",
+        "the program backward",
+        "around them: inputs, state and model checked, gradients added",
+    )
+    return medians(names, rows)
 
 
 def medians(names: Sequence[str], rows: list[list[float]]) -> dict[str, float]:
@@ -131,19 +138,47 @@ def median_of(step: Callable[[], Any], rounds: int = 21) -> float:
     return statistics.median(taken)
 
 
-def main() -> None:
-    for workload in ("tiny", "long"):
+WORKLOADS = ("tiny", "long")
+
+
+def table_of_steps() -> str:
+    """The parts of a step in µs, one column for each workload, as a table in Markdown."""
+    columns: list[dict[str, float]] = []
+    for workload in WORKLOADS:
         steps = STEPS if workload == "tiny" else STEPS // 20
+        column = {}
         for what, take_apart in (("scan", parts_of_scan), ("BPTT", parts_of_bptt)):
             parts = take_apart(workload, steps)
-            for name, seconds in (*parts.items(), ("all of it", sum(parts.values()))):
-                print(f"{workload:10} {what:12} {name:24} {seconds * 1e6:8.1f} µs")
-        hand = median_of(by_hand(problem(workload)), 201)
-        print(f"{workload:10} {'by hand':37} {hand * 1e6:8.1f} µs")
+            parts["all of it"] = sum(parts.values())
+            column |= {f"{what}: {name}": seconds for name, seconds in parts.items()}
+        column["by hand: all of it"] = median_of(by_hand(problem(workload)), 201)
+        columns.append(column)
+    rows = [(name, *(f"{column[name] * 1e6:.0f}" for column in columns)) for name in columns[0]]
+    return markdown(("µs", *WORKLOADS), rows)
+
+
+def table_of_products() -> str:
+    """The products of an LSTM's step beside the whole step, in ms, as a table in Markdown."""
+    rows = []
     for workload in ("lstm char", "lstm medium"):
-        products, whole = products_of_lstm(workload), median_of(bptt(problem(workload)))
-        print(f"{workload:24} {'its products':24} {products * 1e3:8.1f} ms")
-        print(f"{workload:24} {'all of it':24} {whole * 1e3:8.1f} ms")
+        taken = products_of_lstm(workload), median_of(bptt(problem(workload)))
+        rows.append((workload, *(f"{seconds * 1e3:.1f}" for seconds in taken)))
+    return markdown(("ms", "its five products", "BPTT: all of it"), rows)
+
+
+def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---", *["--:"] * (len(head) - 1)], *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.parts", description=__doc__)
+    parser.add_argument("--write", type=Path, metavar="DIR", help="also write parts.md there")
+    options = parser.parse_args()
+    text = f"{table_of_steps()}\n{table_of_products()}"
+    print(text)
+    if options.write:
+        (options.write / "parts.md").write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -29,7 +29,13 @@ extensions = [
     "docstrings",
     "tables",
 ]
-exclude_patterns = ["_build", "_extensions", "inventories", "explanation/benchmark-*-thread*.md"]
+exclude_patterns = [
+    "_build",
+    "_extensions",
+    "inventories",
+    "explanation/benchmark-*-thread*.md",
+    "explanation/parts.md",
+]
 nitpicky = True
 default_role = "literal"
 
