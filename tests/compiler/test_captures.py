@@ -193,3 +193,15 @@ def test_what_else_is_seen_to_change() -> None:
     look = Captures(cell, watching=True)
     W.data = W.data + 1  # other numbers are no change
     assert look.unchanged()
+
+
+W = parameter(4, 4, seed=2)
+
+
+def test_an_attribute_is_not_the_global_of_its_name() -> None:
+    cell = Settings(parameter(4, 4, seed=1), 0.5)
+
+    def step(x: Any, h: Any) -> Any:
+        return np.tanh(h @ cell.W + x * cell.k)
+
+    assert list(map(id, Captures(step).arrays)) == [id(cell.W)]

@@ -177,3 +177,18 @@ def test_optimizers_take_what_it_gives() -> None:
         for tensor, old in zip(optimizer.parameters.values(), before, strict=True)
     ]
     assert changed == [True] * 6
+
+
+class CalledLikeAGlobal:
+    """Its attribute is called as a global of this module, which it does not read."""
+
+    def __init__(self) -> None:
+        self.GLOBAL = weight()
+
+    def __call__(self, x: Any, h: Any) -> Any:
+        return np.tanh(x @ self.GLOBAL + h)
+
+
+def test_an_attribute_is_not_the_global_of_its_name() -> None:
+    model = CalledLikeAGlobal()
+    assert list(tg.parameters(model).values()) == [model.GLOBAL]

@@ -136,7 +136,7 @@ def of_function(function: Any, owner: type | None) -> Iterator[tuple[str, Any]]:
         return
     names = names_in(code)
     holders: list[Any] = [] if owner is None else [owner]
-    for name in names:
+    for name in globals_in(code):
         if name in known:
             if isinstance(known[name], types.ModuleType | type):
                 holders.append(known[name])
@@ -187,6 +187,23 @@ def root_of(thing: Any) -> str:
 
 PACKAGE = os.path.dirname(os.path.dirname(__file__)) + os.sep
 """Where the code of this package stands, whose variables are no part of a model either."""
+
+
+@functools.lru_cache(256)
+def globals_in(code: types.CodeType) -> tuple[str, ...]:
+    """The names of the globals that the code of a function reads, and what it defines.
+
+    `self.W` reads the attribute W, and not a variable of that name in the module.
+    """
+    import dis  # takes as long to import as a part of this package
+
+    read = [i.argval for i in dis.get_instructions(code) if i.opname in READS_A_GLOBAL]
+    inner = [globals_in(part) for part in code.co_consts if isinstance(part, types.CodeType)]
+    return tuple(dict.fromkeys(itertools.chain(read, *inner)))
+
+
+READS_A_GLOBAL = ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS")
+"""What a read of a variable of the module is compiled to, in a function and in a class's body."""
 
 
 @functools.lru_cache(256)

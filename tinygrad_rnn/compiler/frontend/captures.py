@@ -39,10 +39,10 @@ from tinygrad_rnn.compiler.frontend.code_names import (
     operators_of,
     remember_names,
     slots_of,
-    variables_in,
 )
 from tinygrad_rnn.engine.rules import Pullback, Rule
 from tinygrad_rnn.engine.tensor import Tensor
+from tinygrad_rnn.recurrent.parameters import globals_in
 
 PLAIN = frozenset((int, float, complex, bool, str, bytes, type(None), np.dtype))
 """Kinds of things that are equal where they have equal values."""
@@ -192,7 +192,7 @@ class Captures:
         if not names <= self.names_read:
             self.names_read |= names
             self.reads_all = not REFLECTION.isdisjoint(self.names_read)
-        variables = variables_in(code)
+        variables = globals_in(code)
         self.watch(map, known.get, variables)
         for variable in variables:
             if variable in known:
