@@ -6,12 +6,13 @@ import os
 import tracemalloc
 from collections.abc import Callable
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from benchmarks import handwritten, parts, peers, workers, workloads
+from benchmarks import handwritten, parts, peers, processes, workers, workloads
 from benchmarks.__main__ import agree, main
 from tinygrad_rnn.compiler.runtime.cache import PROGRAMS
 
@@ -129,3 +130,11 @@ def test_the_parts_of_a_step_make_up_the_step():
     taken = parts.parts_of_bptt("tiny", 3)
     assert len(taken) == 3 and all(seconds > 0 for seconds in taken.values())
     assert parts.products_of_lstm("lstm char") > 0
+
+
+def test_processes_and_threads_learn_the_same(tmp_path: Path) -> None:
+    """The losses are compared before anything is timed."""
+    options = "--workloads d2l --backends numpy --given numbers --rounds 1 --seconds 0"
+    assert processes.main([*options.split(), "--write", str(tmp_path)]) == 0
+    table = (tmp_path / "benchmark-processes.md").read_text()
+    assert "| d2l | numpy | numbers |" in table

@@ -196,9 +196,70 @@ def test_what_goes_wrong_in_a_shard_is_raised_with_its_place(pool):
 def test_models_that_cannot_travel(monkeypatch, pool):
     monkeypatch.setitem(__import__("sys").modules, "cloudpickle", None)
     model = tg.BPTT(tg.RNNCell(D, H, rng=0), lambda h, y: tg.mse(h, 0))
-    with pytest.raises(TypeError, match="classes and functions of a module, or install cloudpick"):
+    with pytest.raises(TypeError, match="those of a module, or install cloudpickle"):
         tg.data_parallel(model, tg.split_batch(2, *given()), pool)
     computed = bptt(cell=tg.RNNCell(D, H, rng=0))
     computed.cell.W_hh = computed.cell.W_hh * 2
     with pytest.raises(TypeError, match="was computed from others"):
         tg.data_parallel(computed, tg.split_batch(2, *given()), pool)
+
+
+class Scaled:
+    """h ← tanh(x W + factor · table · h): with all kinds of things that can change."""
+
+    def __init__(self):
+        self.W = tg.Tensor(np.random.default_rng(0).normal(size=(D, H)), True, "W")
+        self.factor, self.table, self.held = 0.5, np.ones(H), tg.Tensor(np.ones(H))
+
+    def __call__(self, x, h):
+        return np.tanh(x @ self.W + self.factor * self.table * self.held * h)
+
+    def initial_state(self, batch):
+        return np.zeros((batch, H))
+
+
+def test_every_change_of_the_model_reaches_the_workers(pool):
+    cell = Scaled()
+    model, (xs, targets, _) = bptt(cell=cell), given()
+
+    def check():
+        (loss, _), expected = gradients(model, lambda: model(xs, targets))
+        shards = tg.split_batch(2, xs, targets)
+        (found, _), sums = gradients(model, lambda: tg.data_parallel(model, shards, pool))
+        assert found == pytest.approx(loss, rel=1e-13)
+        for name, gradient in expected.items():
+            np.testing.assert_allclose(sums[name], gradient, rtol=0, atol=1e-13)
+        return loss
+
+    losses = [check(), check()]
+    cell.table[:] = 0.7
+    losses.append(check())
+    cell.held.data = np.full(H, 0.6)
+    losses.append(check())
+    cell.factor = 0.3
+    losses.append(check())
+    cell.W.data = cell.W.data / 2
+    losses.append(check())
+    cell.W = tg.Tensor(np.ones((D, H)), True, "W")
+    losses.append(check())
+    model.loss.each = True
+    losses.append(check())
+    assert len(set(losses)) == len(losses) - 1
+
+
+def test_the_back_end_is_that_of_the_model(pool, monkeypatch):
+    pytest.importorskip("llvmlite")
+    xs, targets, _ = given()
+    model = tg.BPTT(tg.RNNCell(D, H, rng=0), Guess(), tg.Window(2), backend="native")
+    (loss, _), expected = gradients(model, lambda: model(xs, targets))
+    used = []
+    monkeypatch.setattr(
+        "tinygrad_rnn.training.data_parallel.BPTT",
+        lambda *parts, **options: used.append(options) or tg.BPTT(*parts, **options),
+    )
+    with ThreadPoolExecutor(1) as thread:
+        shards = tg.split_batch(2, xs, targets)
+        (found, _), sums = gradients(model, lambda: tg.data_parallel(model, shards, thread))
+    assert [options["backend"] for options in used] == ["native"]
+    assert found == pytest.approx(loss, rel=1e-13)
+    np.testing.assert_allclose(sums["W_hh"], expected["W_hh"], rtol=0, atol=1e-13)

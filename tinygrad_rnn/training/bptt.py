@@ -177,12 +177,17 @@ class BPTT:
             check_steps(given["x"], given["y"])
             raise
 
-    def ready_for(self, sequence: Sequence) -> Ready:
-        """What serves a sequence of this form; made, if it is the first one."""
+    def look(self) -> Captures:
+        """What cell and loss read, as they are now; the same object, if nothing has changed."""
         if not self.captured.unchanged():
             before, self.captured = self.captured, Captures(self.model, watching=True)
             if self.captured.key != before.key:
                 self.ready.clear()
+        return self.captured
+
+    def ready_for(self, sequence: Sequence) -> Ready:
+        """What serves a sequence of this form; made, if it is the first one."""
+        self.look()
         key = sequence.key, sequence.steps
         ready = self.ready.get(key)
         if ready is None or not still_serves(ready.program, sequence, self.captured):

@@ -7,14 +7,14 @@ the numbers are the same, bit for bit, for any number of workers.
 
 from __future__ import annotations
 
-import io
 import pickle
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import BrokenExecutor, Executor, Future
+from concurrent.futures import BrokenExecutor, Executor
 from hashlib import sha256
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -25,6 +25,8 @@ from tinygrad_rnn.engine.trees import flatten, unflatten
 from tinygrad_rnn.recurrent.randomized import Randomized
 from tinygrad_rnn.recurrent.truncation import Full, Links, Subsequence, Truncation
 from tinygrad_rnn.training.bptt import BPTT
+from tinygrad_rnn.training.pickling import pickled, unpickled
+from tinygrad_rnn.training.shared_memory import Asked, ask
 
 Shard = Sequence[Any] | Mapping[str, Any] | Callable[[], Any]
 
@@ -52,7 +54,8 @@ def data_parallel(
     shards: for each what `bptt` is called with, as a tuple or a dict; or a function without
         arguments that returns it, and is called by the worker, such as one that reads a file.
     executor: any `concurrent.futures.Executor`: of processes, Dask's `client.get_executor()`,
-        `mpi4py.futures.MPIPoolExecutor`.
+        `mpi4py.futures.MPIPoolExecutor`. With a `ProcessPoolExecutor` on Linux, arrays go through
+        memory that the processes share, and a worker cannot write into its shard.
 
     Returns L, the mean over all steps of all sequences, and the list of the shards' last states;
     adds the gradient of L to the `.grad` of the parameters. A shard counts by the steps of its
@@ -133,20 +136,24 @@ def split_batch(parts: int, xs: Any, targets: Any, state: Any = None) -> list[tu
 def _computed(
     bptt: BPTT, shards: Iterable[Shard], executor: Executor
 ) -> tuple[list[Tensor], Iterator[Result]]:
-    model, tensors = _without_weights(bptt)
+    model, tensors, _ = _without_weights(bptt)
     arrays = [tensor.data for tensor in tensors]
-    back = current_mark() is not None
-    futures = [
-        executor.submit(_work, model, arrays, shard, _drawn(bptt, shard), back) for shard in shards
-    ]
-    return tensors, _results(futures)
+    common = model, _pickled_options(bptt), arrays, current_mark() is not None
+    each = ((shard, _drawn(bptt, shard)) for shard in shards)
+    try:
+        return tensors, _results(ask(executor, _work, common, each))
+    except BrokenExecutor as problem:
+        raise RuntimeError(
+            f"a worker died before, and with it its executor ({problem}): make a new one"
+        ) from problem
 
 
-def _results(futures: list[Future[Result]]) -> Iterator[Result]:
+def _results(asked: Asked) -> Iterator[Result]:
+    futures = asked.futures
     try:
         for n, future in enumerate(futures, 1):
             try:
-                yield future.result()
+                yield asked.read(future.result())
             except BrokenExecutor as problem:
                 raise RuntimeError(
                     f"a worker died before shard {n} of {len(futures)} was there ({problem}), and "
@@ -158,6 +165,7 @@ def _results(futures: list[Future[Result]]) -> Iterator[Result]:
     finally:
         for future in futures:
             future.cancel()
+        asked.close()
 
 
 def _drawn(bptt: BPTT, shard: Shard) -> Any:
@@ -193,51 +201,61 @@ def _steps(xs: Any) -> tuple[int, int]:
     return T, rest[0] if rest else 1
 
 
-def _without_weights(bptt: BPTT) -> tuple[bytes, list[Tensor]]:
-    """The model, pickled with places where the parameters were, and these."""
-    try:
-        from cloudpickle import Pickler
-    except ImportError:
-        Pickler = pickle.Pickler
+class Model(NamedTuple):
+    """Cell and loss, pickled with places where the parameters were, and these.
+
+    seen: what was found in them; the same object is found as long as nothing has changed.
+    """
+
+    pickled: bytes
+    tensors: list[Tensor]
+    seen: Any
+
+
+_models: WeakKeyDictionary[BPTT, Model] = WeakKeyDictionary()
+"""Those pickled last."""
+
+
+def _without_weights(bptt: BPTT) -> Model:
+    seen = bptt.look()
+    model = _models.get(bptt)
+    if model is None or model.seen is not seen or not all(map(_is_parameter, seen.arrays)):
+        model = _models[bptt] = Model(*_pickled_without_weights(bptt), seen)
+    return model
+
+
+def _is_parameter(thing: Any) -> bool:
+    """The numbers of other arrays stand in the pickle, and may have changed since."""
+    return type(thing) is Tensor and thing.requires_grad
+
+
+def _pickled_without_weights(bptt: BPTT) -> tuple[bytes, list[Tensor]]:
     tensors: dict[int, tuple[int, Tensor]] = {}
 
-    class WithoutWeights(Pickler):  # type: ignore[misc]
-        def persistent_id(self, thing: Any) -> Any:
-            if type(thing) is Tensor and thing.requires_grad:
-                if not isinstance(thing.node, Leaf):
-                    raise TypeError(
-                        f"{thing.name or 'a Tensor'} of shape {thing.shape} was computed from "
-                        f"others, and its gradient cannot flow on from another process"
-                    )
-                n, _ = tensors.setdefault(id(thing), (len(tensors), thing))
-                return n, thing.shape, str(thing.dtype), thing.name
+    def place(thing: Any) -> Any:
+        if not _is_parameter(thing):
             return None
+        if not isinstance(thing.node, Leaf):
+            raise TypeError(
+                f"{thing.name or 'a Tensor'} of shape {thing.shape} was computed from others, "
+                f"and its gradient cannot flow on from another process"
+            )
+        n, _ = tensors.setdefault(id(thing), (len(tensors), thing))
+        return n, thing.shape, str(thing.dtype), thing.name
 
-    file = io.BytesIO()
-    try:
-        truncation = None if _may_be_random(bptt.truncation) else bptt.truncation
-        WithoutWeights(file).dump((bptt.cell, bptt.loss, truncation, bptt.block))
-    except (pickle.PicklingError, AttributeError) as problem:
-        raise TypeError(
-            f"cell and loss go to other processes, and cannot be pickled ({problem}): let them be "
-            f"classes and functions of a module, or install cloudpickle"
-        ) from problem
-    return file.getvalue(), [tensor for _, tensor in tensors.values()]
+    model = pickled((bptt.cell, bptt.loss), place, "the model")
+    return model, [tensor for _, tensor in tensors.values()]
+
+
+def _pickled_options(bptt: BPTT) -> bytes:
+    """The other arguments of `BPTT`."""
+    truncation = None if _may_be_random(bptt.truncation) else bptt.truncation
+    backend = bptt.backend
+    options = {"backend": backend.name, "threads": backend.threads, "block": bptt.block}
+    return pickled({"truncation": truncation, **options}, lambda thing: None, "the truncation")
 
 
 # In a worker ------------------------------------------------------------------------------------
-
-
-class _WithWeights(pickle.Unpickler):
-    def __init__(self, file: io.BytesIO) -> None:
-        super().__init__(file)
-        self.tensors: dict[int, Tensor] = {}
-
-    def persistent_load(self, place: Any) -> Tensor:
-        n, shape, dtype, name = place
-        if n not in self.tensors:
-            self.tensors[n] = Tensor(np.zeros(shape, dtype), requires_grad=True, name=name)
-        return self.tensors[n]
 
 
 class _Kept(threading.local):
@@ -253,21 +271,29 @@ MOST = 8
 _kept = _Kept()
 
 
-def _model(pickled: bytes) -> tuple[BPTT, list[Tensor]]:
-    key = sha256(pickled).digest()
+def _model(model: bytes, options: bytes) -> tuple[BPTT, list[Tensor]]:
+    key = sha256(model + options).digest()
     if key not in _kept.models:
-        unpickler = _WithWeights(io.BytesIO(pickled))
-        cell, loss, truncation, block = unpickler.load()
-        tensors = [unpickler.tensors[n] for n in range(len(unpickler.tensors))]
-        _kept.models[key] = BPTT(cell, loss, truncation, block=block), tensors
+        found: dict[int, Tensor] = {}
+
+        def parameter(place: Any) -> Tensor:
+            n, shape, dtype, name = place
+            if n not in found:
+                found[n] = Tensor(np.zeros(shape, dtype), requires_grad=True, name=name)
+            return found[n]
+
+        cell, loss = unpickled(model, parameter)
+        tensors = [found[n] for n in range(len(found))]
+        _kept.models[key] = BPTT(cell, loss, **pickle.loads(options)), tensors
         while len(_kept.models) > MOST:
             _kept.models.popitem(last=False)
     _kept.models.move_to_end(key)
     return _kept.models[key]
 
 
-def _work(model: bytes, arrays: list[Any], shard: Any, links: Any, back: bool) -> Result:
-    bptt, tensors = _model(model)
+def _work(common: tuple[bytes, bytes, list[Any], bool], one: tuple[Any, Any]) -> Result:
+    (model, options, arrays, back), (shard, links) = common, one
+    bptt, tensors = _model(model, options)
     for tensor, array in zip(tensors, arrays, strict=True):
         tensor.data, tensor.grad = array, None
     arguments = _arguments(shard() if callable(shard) else shard)

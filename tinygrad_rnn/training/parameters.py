@@ -24,7 +24,8 @@ def distinct(model: Any) -> dict[str, Tensor]:
     if isinstance(model, Mapping) and all(isinstance(t, Tensor) for t in model.values()):
         named = dict(model)
     elif hasattr(model, "parameters"):
-        named = dict(model.parameters())
+        own = model.parameters
+        named = dict(own() if callable(own) else own)
     else:
         for part in flatten(model):
             if not isinstance(part, Tensor) and not parameters(part):

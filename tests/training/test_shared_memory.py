@@ -1,0 +1,117 @@
+"""Arrays that a pool of processes shares: the same answers as through a pipe."""
+
+import multiprocessing
+import os
+import signal
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+import tinygrad_rnn as tg
+from tinygrad_rnn.training import shared_memory
+from tinygrad_rnn.training.shared_memory import SMALLEST, ask
+
+pytestmark = pytest.mark.skipif(not shared_memory.AVAILABLE, reason="Linux has such memory")
+
+LARGE = SMALLEST // 8 + 3
+
+
+def doubled(common, one):
+    return {"both": [common * 2, one * 2], "sum": float(np.sum(np.ascontiguousarray(one)))}
+
+
+def is_shared(common, one):
+    return [array.base is not None and not array.flags.writeable for array in (common, one)]
+
+
+def written_into(common, one):
+    one[0] = 1
+
+
+def long_answer(common, one):
+    return np.arange(100 * len(common))
+
+
+def asked(executor, work, common, each):
+    found = ask(executor, work, common, each)
+    try:
+        return [found.read(future.result()) for future in found.futures]
+    finally:
+        found.close()
+
+
+@pytest.fixture(scope="module", params=["spawn", "fork"])
+def pool(request):
+    with ProcessPoolExecutor(2, multiprocessing.get_context(request.param)) as executor:
+        executor.submit(os.getpid).result()
+        yield executor
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+def test_the_answers_are_those_of_a_pipe(pool):
+    rng = np.random.default_rng(0)
+    common = rng.normal(size=(5, LARGE))
+    each = [rng.normal(size=(n, 7, LARGE))[:, ::2] for n in range(1, 6)]  # not in one piece
+    each += [np.array(3), np.zeros((0, LARGE)), np.array([True, False] * LARGE), each[0]]
+    with ThreadPoolExecutor(1) as thread:
+        expected = asked(thread, doubled, common, each)
+    for _ in range(3):  # the same block again
+        np.testing.assert_equal(asked(pool, doubled, common, each), expected)
+    assert len(shared_memory._free[pool]) == 1
+    assert asked(pool, doubled, common, []) == []
+
+
+def test_large_arrays_are_shared_and_small_ones_sent(pool):
+    small, large = np.ones(3), np.ones(LARGE)
+    assert asked(pool, is_shared, large, [large, small]) == [[True, True], [True, False]]
+    with pytest.raises(ValueError, match="read-only"):
+        asked(pool, written_into, small, [large])
+    np.testing.assert_array_equal(asked(pool, long_answer, small, [large])[0], np.arange(300))
+
+
+def test_what_came_back_stays_when_the_block_is_used_again(pool):
+    first = asked(pool, doubled, np.ones(LARGE), [np.ones(LARGE)])
+    asked(pool, doubled, np.zeros(LARGE), [np.zeros(LARGE)])
+    np.testing.assert_array_equal(first[0]["both"], np.full((2, LARGE), 2.0))
+
+
+def test_a_block_that_a_worker_may_still_read_is_not_used_again(pool):
+    found = ask(pool, doubled, np.ones(LARGE), [np.ones(LARGE)] * 8)
+    found.close()
+    again = ask(pool, doubled, np.zeros(LARGE), [np.zeros(LARGE)] * 8)
+    for asks, value in ((found, 2.0), (again, 0.0)):
+        for future in asks.futures:
+            np.testing.assert_array_equal(asks.read(future.result())["both"][0], value)
+    again.close()
+
+
+def open_files():
+    return len(os.listdir("/proc/self/fd"))
+
+
+def test_nothing_is_left(pool):
+    before = open_files()
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as executor:
+        asked(executor, doubled, np.ones(LARGE), [np.ones(LARGE)])
+        (worker,) = executor._processes
+        os.kill(worker, signal.SIGKILL)
+    del executor
+    assert open_files() <= before
+
+
+def test_the_gradients_of_one_process(pool):
+    """Of a model whose weights, inputs and states are large."""
+    rng = np.random.default_rng(1)
+    bptt = tg.BPTT(tg.RNNCell(40, 50, rng=0), tg.mse)
+    xs, targets = rng.normal(size=(6, 8, 40)), rng.normal(size=(6, 8, 50))
+    loss, _ = bptt(xs, targets)
+    expected = {name: parameter.grad for name, parameter in bptt.parameters().items()}
+    shards = tg.split_batch(3, xs, targets)
+    found = list(tg.shard_gradients(bptt, shards, pool))
+    assert np.mean([one[0] for one in found]) == pytest.approx(loss, rel=0.1)
+    for parameter in bptt.parameters().values():
+        parameter.grad = None
+    tg.data_parallel(bptt, shards, pool)
+    for name, parameter in bptt.parameters().items():
+        np.testing.assert_allclose(parameter.grad, expected[name], rtol=0, atol=1e-13)

@@ -1,0 +1,195 @@
+"""Arrays that the processes of one machine share: they are sent by their place in memory.
+
+Through a pipe an array is copied several times, by the one process from which all workers have
+theirs. In shared memory it is written once, and read where it lies.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import secrets
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tinygrad_rnn.training.pickling import pickled, unpickled
+
+AVAILABLE = hasattr(os, "memfd_create") and os.path.exists("/proc/self/fd")
+"""Linux has memory that is a file without a name. It is gone when no process uses it any more,
+however these ended."""
+
+SMALLEST = 1 << 12
+"""Arrays of so many bytes are shared; smaller ones are sent."""
+
+ALIGNED = 64
+"""Arrays begin at multiples of so many bytes."""
+
+MAPPED = 4
+"""So many blocks stay mapped in a worker."""
+
+
+class Asked(NamedTuple):
+    """Calls that workers are to make. read: from what a future brings to what the call returned.
+    close: to be called when nothing is to be read any more."""
+
+    futures: list[Future[Any]]
+    read: Callable[[Any], Any]
+    close: Callable[[], None]
+
+
+def ask(executor: Executor, work: Callable[..., Any], common: Any, each: Iterable[Any]) -> Asked:
+    """Have the workers of an executor call work(common, one), for each one.
+
+    A pool of processes on this machine shares the arrays among the arguments: each is copied once,
+    however many workers read it, and none can write into it. There is room for as many in what a
+    call returns as `common` has. Other executors send arrays in their own way.
+    """
+    if not isinstance(executor, ProcessPoolExecutor) or not AVAILABLE:
+        return Asked([executor.submit(work, common, one) for one in each], _as_it_is, _nothing)
+    layout = Layout()
+    first = layout.pickled(common, "the model")
+    room = layout.end
+    others = [layout.pickled(one, "a shard") for one in each]
+    free = _free.setdefault(executor, [])
+    block = _block(free, layout.end + room * len(others))
+    futures = []
+    block.write(first.arrays)
+    for n, one in enumerate(others):
+        block.write(one.arrays)
+        start = layout.end + n * room
+        texts = first.text, one.text
+        future = executor.submit(_with_shared, block.place, (start, start + room), work, texts)
+        future.add_done_callback(block.seen_by)
+        futures.append(future)
+
+    def close() -> None:
+        if all(future.done() for future in futures):
+            free.append(block)
+
+    return Asked(futures, block.read, close)
+
+
+def _as_it_is(thing: Any) -> Any:
+    return thing
+
+
+def _nothing() -> None:
+    pass
+
+
+class Pickled(NamedTuple):
+    """A thing without its large arrays; and these, with their places in the block."""
+
+    text: bytes
+    arrays: list[tuple[int, Any]]
+
+
+class Layout:
+    """Where in a block each array is to lie. One that is met again lies there once.
+
+    end: of what is laid out. limit: arrays that would go beyond it are not.
+    """
+
+    def __init__(self, start: int = 0, limit: float = float("inf")) -> None:
+        self.end, self.limit = start, limit
+        self.places: dict[int, int] = {}
+
+    def pickled(self, thing: Any, what: str) -> Pickled:
+        arrays: list[tuple[int, Any]] = []
+
+        def reference(part: Any) -> Any:
+            if type(part) not in (np.ndarray, np.memmap) or part.dtype.kind not in "biufc":
+                return None
+            if id(part) not in self.places:
+                end = self.end + -(-part.nbytes // ALIGNED) * ALIGNED
+                if part.nbytes < SMALLEST or end > self.limit:
+                    return None
+                self.places[id(part)], self.end = self.end, end
+                arrays.append((self.places[id(part)], part))
+            return self.places[id(part)], part.dtype.str, part.shape
+
+        return Pickled(pickled(thing, reference, what), arrays)
+
+
+class Place(NamedTuple):
+    """Where another process finds a block. key: no other block has it."""
+
+    path: str
+    key: str
+
+
+class Block:
+    """Memory that other processes of this machine can map, too."""
+
+    def __init__(self, size: int) -> None:
+        file = os.memfd_create("tinygrad_rnn")  # type: ignore[attr-defined, unused-ignore]
+        weakref.finalize(self, os.close, file)
+        os.ftruncate(file, size)
+        self.memory = mmap.mmap(file, size)
+        self.place = Place(f"/proc/{os.getpid()}/fd/{file}", secrets.token_hex(8))
+
+    def write(self, arrays: list[tuple[int, Any]]) -> None:
+        _write(self.memory, arrays)
+
+    def read(self, text: bytes) -> Any:
+        """A thing that a worker has pickled, with copies of its arrays."""
+        return unpickled(text, lambda place: _array(self.memory, place).copy())
+
+    def seen_by(self, future: Future[Any]) -> None:
+        """As a callback it keeps the block, and so its path, until the future is done."""
+
+
+_free: weakref.WeakKeyDictionary[Executor, list[Block]] = weakref.WeakKeyDictionary()
+"""Of each executor the blocks that nobody reads any more."""
+
+
+def _block(free: list[Block], size: int) -> Block:
+    """One that is large enough: a free one, if it is, for its pages are there already."""
+    block = free.pop() if free else None
+    return block if block and len(block.memory) >= size else Block(max(size, 1))
+
+
+def _write(memory: mmap.mmap, arrays: list[tuple[int, Any]]) -> None:
+    for offset, array in arrays:
+        np.copyto(np.ndarray(array.shape, array.dtype, memory, offset), array)
+
+
+def _array(memory: mmap.mmap, place: tuple[int, str, tuple[int, ...]]) -> Any:
+    offset, dtype, shape = place
+    return np.ndarray(shape, dtype, memory, offset)
+
+
+# In a worker ------------------------------------------------------------------------------------
+
+_mapped: OrderedDict[str, mmap.mmap] = OrderedDict()
+
+
+def _with_shared(
+    place: Place, room: tuple[int, int], work: Callable[..., Any], texts: tuple[bytes, ...]
+) -> bytes:
+    memory = _memory(place)
+
+    def referred(place: Any) -> Any:
+        array = _array(memory, place)
+        array.flags.writeable = False
+        return array
+
+    found = work(*(unpickled(text, referred) for text in texts))
+    answer = Layout(*room).pickled(found, "what a worker found")
+    _write(memory, answer.arrays)
+    return answer.text
+
+
+def _memory(place: Place) -> mmap.mmap:
+    if place.key not in _mapped:
+        with open(place.path, "r+b") as file:
+            _mapped[place.key] = mmap.mmap(file.fileno(), 0)
+        while len(_mapped) > MAPPED:
+            _mapped.popitem(last=False)
+    _mapped.move_to_end(place.key)
+    return _mapped[place.key]
