@@ -50,7 +50,6 @@ myst_heading_anchors = 3
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"
-autodoc_default_options = {"members": True}
 
 # The inventories are in the repository: the site builds without a network.
 intersphinx_mapping = {

@@ -25,27 +25,23 @@ def arguments_of(obj: Any) -> set[str]:
 def rewrite(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
     """Turn "xs: the inputs" into a definition, where xs is an argument; keep the rest."""
     known = arguments_of(obj)
-    fields: list[str] = []
-    rest: list[str] = []
-    into = rest
+    text: list[str] = []
+    in_field = False
     for line in lines:
         found = ARGUMENT.match(line)
         names = [n.lstrip("*") for n in found["names"].split(", ")] if found else []
         if found and set(names) <= known:
-            into = fields
+            in_field = True
             term = ", ".join(f"``{name}``" for name in found["names"].split(", "))
-            fields += ["", term, f"    {found['text']}"]
-        elif into is fields and line.startswith("    "):
-            fields.append(line)
-        else:
-            if into is fields:
-                fields.append("")
-            into = rest
-            if RAISES.match(line) and rest and rest[-1].strip():
-                rest.append("")
-            rest.append(line)
-    at = next((i for i, line in enumerate(rest) if line.startswith(">>>")), len(rest))
-    text = [*rest[:at], "", *fields, "", *rest[at:]] if fields else rest
+            text += ["", term, f"    {found['text']}"]
+            continue
+        if in_field and line.startswith("    "):
+            text.append(line)
+            continue
+        if in_field or (RAISES.match(line) and text and text[-1].strip()):
+            text.append("")
+        in_field = False
+        text.append(line)
     lines[:] = [escaped(line) for line in text]
 
 
