@@ -80,16 +80,19 @@ def holding(box: Any, read: Callable[[Any], tuple[Any, Any]]) -> Callable[[Any, 
 def cell_and_changes(kind: str) -> tuple[Any, list[Callable[[], Any]]]:
     """A cell, and what changes its number k and its weights W."""
     W, V = parameter(4, 4, seed=1), parameter(4, 4, seed=2)
-    if kind in ("slots", "class", "methods", "module", "attribute"):
+    if kind in ("slots", "class", "before its class", "methods", "module", "attribute"):
         cell: Any = {
             "slots": WithSlots,
             "class": OfTheClass,
+            "before its class": OfTheClass,
             "methods": WithMethods,
             "module": lambda: of_a_module,
             "attribute": lambda: of_an_attribute,
         }[kind]()
         owner = {"class": OfTheClass, "module": settings}.get(kind, cell)
         number = "_k" if kind == "methods" else "k"
+        if kind == "before its class":  # so far it has none of its own
+            return cell, [lambda: setattr(cell, "k", 0.1), lambda: setattr(cell, "W", V)]
         setattr(owner, number, 0.5)
         owner.W = W
         return cell, [lambda: setattr(owner, number, 0.1), lambda: setattr(owner, "W", V)]
@@ -115,7 +118,7 @@ def cell_and_changes(kind: str) -> tuple[Any, list[Callable[[], Any]]]:
     ]
 
 
-KINDS = ["slots", "class", "methods", "module", "attribute", "dataclass", "named tuple"]
+KINDS = ["slots", "class", "before its class", "methods", "module", "attribute", "dataclass", "named tuple"]
 
 
 @pytest.mark.parametrize("kind", [*KINDS, "ordered dict", "deque"])

@@ -281,11 +281,9 @@ class Captures:
             if not self.reads_all and not hasattr(kind, "__getattr__"):
                 read = self.names_read
                 attributes = {a: v for a, v in attributes.items() if a in read}
-                names = tuple(attributes)
-                if slots:
-                    self.watch(lambda: (thing.__class__, *[getattr(thing, n, END) for n in names]))
-                else:
-                    self.watch(those, thing, names)
+                if self.watching:
+                    names = sorted(read.intersection([*attributes, *dir(kind)]))
+                    self.watch(those, thing, read.intersection(slots), names)
             else:
                 self.watch(inside, thing, slots)
         else:
@@ -365,9 +363,12 @@ def inside(thing: Any, slots: tuple[str, ...]) -> tuple[Any, ...]:
     return (thing.__class__, *attributes, *attributes.values(), END)
 
 
-def those(thing: Any, names: tuple[str, ...]) -> tuple[Any, ...]:
-    """The class of an object, and those of its attributes."""
-    return (thing.__class__, *map(thing.__dict__.get, names))
+def those(thing: Any, slots: Iterable[str], names: Iterable[str]) -> tuple[Any, ...]:
+    """The class of an object, and those of its attributes. Where it has none of such a name, its
+    class may have one, and it may get its own: so they are also counted."""
+    attributes = getattr(thing, "__dict__", EMPTY)
+    own = map(attributes.get, names)
+    return (thing.__class__, len(attributes), *[getattr(thing, s, END) for s in slots], *own)
 
 
 def elements(sequence: Iterable[Any]) -> tuple[Any, ...]:
