@@ -118,14 +118,35 @@ def cell_and_changes(kind: str) -> tuple[Any, list[Callable[[], Any]]]:
     ]
 
 
-KINDS = ["slots", "class", "before its class", "methods", "module", "attribute", "dataclass", "named tuple"]
+def looked_at(cell: Any, asked: int) -> Captures:
+    """The cell, found unchanged so many times. The first time it is walked again, and from then on
+    its conditions are asked."""
+    look = Captures(cell, watching=True)
+    for _ in range(asked):
+        assert look.unchanged()
+    return look
 
 
+ASKED = pytest.mark.parametrize("asked", [0, 1, 2])
+
+KINDS = [
+    "slots",
+    "class",
+    "before its class",
+    "methods",
+    "module",
+    "attribute",
+    "dataclass",
+    "named tuple",
+]
+
+
+@ASKED
 @pytest.mark.parametrize("kind", [*KINDS, "ordered dict", "deque"])
-def test_numbers_and_weights_may_change(kind: str) -> None:
+def test_numbers_and_weights_may_change(kind: str, asked: int) -> None:
     cell, changes = cell_and_changes(kind)
     for change in [lambda: None, *changes]:
-        look = Captures(cell, watching=True)
+        look = looked_at(cell, asked)
         change()
         assert look.unchanged() == (change not in changes)
         np.testing.assert_allclose(
@@ -133,11 +154,13 @@ def test_numbers_and_weights_may_change(kind: str) -> None:
         )
 
 
+@ASKED
 @pytest.mark.parametrize("cell", [of_a_comprehension, WithMethods()])
-def test_a_variable_of_the_module_may_change(cell: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_variable_of_the_module_may_change(
+    cell: Any, asked: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for value in (0.75, 0.25):
-        look = Captures(cell, watching=True)
-        assert look.unchanged()
+        look = looked_at(cell, asked)
         monkeypatch.setitem(globals(), "factor", value)
         assert not look.unchanged()
         np.testing.assert_allclose(
@@ -145,15 +168,15 @@ def test_a_variable_of_the_module_may_change(cell: Any, monkeypatch: pytest.Monk
         )
 
 
-def test_a_set_may_grow() -> None:
+@ASKED
+def test_a_set_may_grow(asked: int) -> None:
     numbers = {0.5}
 
     def cell(x: Any, h: Any) -> Any:
         return np.tanh(h * max(numbers) + x)
 
     for number in (1.5, 2.5):
-        look = Captures(cell, watching=True)
-        assert look.unchanged()
+        look = looked_at(cell, asked)
         numbers.add(number)
         assert not look.unchanged()
         np.testing.assert_allclose(
@@ -161,7 +184,8 @@ def test_a_set_may_grow() -> None:
         )
 
 
-def test_what_else_is_seen_to_change() -> None:
+@ASKED
+def test_what_else_is_seen_to_change(asked: int) -> None:
     W, scale, box = parameter(4, 4, seed=1), np.ones(4), {"k": 0.5}
 
     def phi(a: Any, slope: float = 1.0) -> Any:
@@ -189,11 +213,10 @@ def test_what_else_is_seen_to_change() -> None:
         lambda: setattr(phi, "__code__", (lambda a, slope: a).__code__),
     ]
     for change in changes:
-        look = Captures(cell, watching=True)
-        assert look.unchanged()
+        look = looked_at(cell, asked)
         change()
         assert not look.unchanged()
-    look = Captures(cell, watching=True)
+    look = looked_at(cell, asked)
     W.data = W.data + 1  # other numbers are no change
     assert look.unchanged()
 
@@ -208,3 +231,68 @@ def test_an_attribute_is_not_the_global_of_its_name() -> None:
         return np.tanh(h @ cell.W + x * cell.k)
 
     assert list(map(id, Captures(step).arrays)) == [id(cell.W)]
+
+
+@ASKED
+def test_what_comes_to_stand_before_something_else(asked: int) -> None:
+    class Inherits(OfTheClass):
+        pass
+
+    cell = Inherits()
+    changes: list[Callable[[], Any]] = [
+        lambda: setattr(Inherits, "k", 0.1),
+        lambda: setattr(cell, "k", 0.2),
+        lambda: setattr(cell, "__dict__", {"k": 0.3}),
+        lambda: setattr(Inherits, "__call__", WithMethods.step),
+        lambda: setattr(cell, "__class__", OfTheClass),
+    ]
+    for change in changes:
+        look = looked_at(cell, asked)
+        change()
+        assert not look.unchanged()
+
+
+@ASKED
+def test_a_variable_may_lose_its_value(asked: int) -> None:
+    k = 0.5
+
+    def cell(x: Any, h: Any) -> Any:
+        return np.tanh(h + x * k)
+
+    look = looked_at(cell, asked)
+    del k
+    assert not look.unchanged()
+    look = looked_at(cell, asked)
+    k = 0.1
+    assert not look.unchanged()
+
+
+@ASKED
+def test_the_order_of_a_dict_may_change(asked: int) -> None:
+    box = {"a": 0.5, "b": 0.5}
+
+    def cell(x: Any, h: Any) -> Any:
+        return np.tanh(h + sum(x * k for k in box.values()))
+
+    look = looked_at(cell, asked)
+    box["a"] = box.pop("a")
+    assert not look.unchanged()
+
+
+def test_a_class_that_inherits_from_a_cell() -> None:
+    class Begins(tg.RNNCell):
+        def initial_state(self, batch_size: int) -> Any:
+            return np.full((batch_size, self.hidden_size), 0.5)
+
+    class Scaled(Begins):
+        scale = 1.0
+
+        def step(self, a: Any, state: Any) -> Any:
+            return self.scale * super().step(a, state)
+
+    for cell in (Begins(4, 4, rng=0), Scaled(4, 4, rng=0)):
+        for _ in range(3):
+            states, _ = tg.scan(cell, XS)
+            expected, _ = tg.unroll(cell, XS, stacked=True)
+            np.testing.assert_allclose(states.data, expected.data, rtol=0, atol=1e-14)
+            cell.scale = 0.5

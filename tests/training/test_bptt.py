@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import weakref
 from collections.abc import Callable
@@ -542,3 +543,67 @@ def test_for_one_row_the_product_of_the_loss_is_joined() -> None:
     alone = bptt_of("tanh").source(*task(1))
     assert "W_hq.T" in alone and "np.eye" not in alone
     assert "np.eye" in tg.scan_source(model_of("tanh"), sequence(1))
+
+
+@pytest.mark.parametrize("name", ["tanh", "lstm"])
+def test_usual_calls(name: str) -> None:
+    """From the third call on, most are of a form that is known, and nothing is looked at in full:
+    whatever changes in between is seen."""
+    bptt = bptt_of(name)
+    W_xh = bptt.cell.W_xh
+
+    def again(xs: Any, labels: Any, state: Any = None) -> Any:
+        parameters = [tensor for tensor in parameters_of(bptt) if tensor.requires_grad]
+        loss, last, found = gradients(lambda: bptt(xs, labels, state), parameters)
+        expected, _, theirs = gradients(lambda: in_a_graph(bptt, xs, labels, state), parameters)
+        assert loss == pytest.approx(float(expected), rel=1e-14)
+        for mine, other in zip(found, theirs, strict=True):
+            np.testing.assert_allclose(mine, other, rtol=0, atol=1e-14)
+        return last
+
+    for batch in (3, 1, 3):
+        xs, labels = task(batch)
+        state = None
+        for _ in range(6):
+            state = again(xs, labels, state)
+        assert bptt.usual
+        leaf = tg.Tensor(flatten(state)[0] + 1, requires_grad=True)
+        if name == "tanh":
+            for _ in range(3):
+                again(xs, labels, leaf)
+            assert leaf.grad is not None
+            leaf.grad = None
+        for change in (
+            lambda: setattr(W_xh, "data", 2 * W_xh.data),
+            lambda: setattr(W_xh, "requires_grad", False),
+            lambda: setattr(W_xh, "requires_grad", True),
+        ):
+            change()
+            for _ in range(2):
+                again(xs, labels, state)
+        with pytest.raises(ValueError, match="labels"):
+            bptt(xs, labels + Q)
+        with pytest.raises((TypeError, ValueError)):
+            bptt(xs, labels, np.ones((batch, H + 1)))
+        with pytest.raises(TypeError):
+            bptt(xs, labels, (state, state, state, state))
+        with tg.no_grad():
+            assert bptt(xs, labels)[0] == pytest.approx(float(in_a_graph(bptt, xs, labels)[0]))
+        assert again(xs, labels[:, ::-1], None) is not None
+    tg.clear_programs()
+    assert not bptt.usual
+
+
+def test_an_initial_state_that_is_drawn() -> None:
+    class Begins(tg.RNNCell):
+        generator = np.random.default_rng(0)
+
+        def initial_state(self, batch_size: int) -> Any:
+            return self.generator.standard_normal((batch_size, H))
+
+    bptt, same = tg.BPTT(Begins(D, H, rng=0), entropy), bptt_of("tanh")
+    for _ in range(7):
+        generator = copy.deepcopy(Begins.generator)
+        loss, _ = bptt(*task(3))
+        expected, _ = same(*task(3), generator.standard_normal((3, H)))
+        assert loss == pytest.approx(float(expected), rel=1e-14)

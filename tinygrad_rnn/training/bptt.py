@@ -10,8 +10,20 @@ import numpy as np
 
 from tinygrad_rnn.compiler import backends
 from tinygrad_rnn.compiler.frontend.captures import Captures
-from tinygrad_rnn.compiler.frontend.request import Sequence, for_all, prepared, stacked as joined
-from tinygrad_rnn.compiler.runtime.cache import ON_CLEAR, program_for, program_named, still_serves
+from tinygrad_rnn.compiler.frontend.request import (
+    FULL,
+    Sequence,
+    for_all,
+    prepared,
+    stacked as joined,
+)
+from tinygrad_rnn.compiler.runtime.cache import (
+    ON_CLEAR,
+    goes_on,
+    program_for,
+    program_named,
+    still_serves,
+)
 from tinygrad_rnn.compiler.runtime.lanes import schedule
 from tinygrad_rnn.compiler.runtime.program import LENGTHS, Program
 from tinygrad_rnn.compiler.runtime.workspace import Workspace
@@ -95,9 +107,11 @@ class BPTT:
         self.backend = backends.checked(backend, threads)
         self.model = CellWithLoss(cell, loss)
         self.block = block
-        self._truncation = None if truncation is None else checked(truncation)
+        is_full = truncation is None or type(truncation) is Full
+        self._truncation = None if is_full else checked(truncation)
         self.captured = Captures(self.model, watching=True)
         self.ready: dict[Any, Ready] = {}
+        self.usual: dict[Any, Usual] = {}
         ALL.add(self)
 
     def __call__(
@@ -182,7 +196,7 @@ class BPTT:
         if not self.captured.unchanged():
             before, self.captured = self.captured, Captures(self.model, watching=True)
             if self.captured.key != before.key:
-                self.ready.clear()
+                self.forget()
         return self.captured
 
     def ready_for(self, sequence: Sequence) -> Ready:
@@ -193,14 +207,44 @@ class BPTT:
         if ready is None or not still_serves(ready.program, sequence, self.captured):
             if len(self.ready) >= LENGTHS:
                 del self.ready[next(iter(self.ready))]
+            self.usual.clear()
             ready = self.ready[key] = self._made_ready(sequence)
         else:
             ready.program.complete(sequence)
         return ready
 
-    def arguments(self, sequence: Sequence) -> list[Any]:
-        """What the program is run on, Tensors and arrays."""
-        return [*sequence.state_parts, *sequence.input_parts, *self.captured.arrays]
+    def arguments(
+        self, given: dict[str, Any], state: Any, reset: Any, valid: Any
+    ) -> tuple[Ready, list[Any], int, tuple[Any, ...]]:
+        """What serves a call; the Tensors and arrays that the program is run on, and how many of
+        them are inputs; the lanes."""
+        xs, targets, form = given["x"], given["y"], None
+        if reset is None and valid is None and type(xs) is type(targets) is np.ndarray:
+            form = xs.shape, xs.dtype, targets.shape, targets.dtype
+            usual = self.usual.get(form)
+            if usual is not None:
+                if state is None:
+                    state, _ = self.model.initial_state(xs.shape[1])
+                if usual.serves(state, self.captured):
+                    states = state if type(state) is tuple else (state,)
+                    tensors = [*states, usual.loss, xs, targets, *self.captured.arrays]
+                    return usual.ready, tensors, 2, ()
+        sequence = self.sequence(given, state, reset)
+        ready = self.ready_for(sequence)
+        if form is not None and xs.ndim > 1 and sequence.truncation is FULL:
+            entering = form_of_arrays(sequence.state[0])
+            if entering is not None:
+                self.usual[form] = Usual(ready, entering, ready.program.nothing[-1])
+        tensors = [*sequence.state_parts, *sequence.input_parts, *self.captured.arrays]
+        windows, truncation = ready.windows, sequence.truncation
+        if windows and truncation is not self._truncation:  # somebody's own: asked anew
+            windows = schedule(truncation, sequence.steps)  # type: ignore[arg-type]
+        return ready, tensors, len(sequence.input_parts), windows
+
+    def forget(self) -> None:
+        """All programs are to go."""
+        self.ready.clear()
+        self.usual.clear()
 
     def _made_ready(self, sequence: Sequence) -> Ready:
         T, truncation = sequence.steps, sequence.truncation
@@ -240,13 +284,33 @@ class Ready(NamedTuple):
     nested: Callable[[list[Any]], Any]
 
 
+class Usual(NamedTuple):
+    """What serves plain arrays as inputs and targets, of shapes and dtypes that there were before:
+    the arguments need not be looked at any further.
+
+    entering: the form of the state. loss: what stands for the loss before the first step.
+    """
+
+    ready: Ready
+    entering: list[Any]
+    loss: Tensor
+
+    def serves(self, state: Any, captured: Captures) -> bool:
+        """Whether it does for this state, with the model as it is now."""
+        return (
+            form_of_arrays(state) == self.entering
+            and captured.unchanged()
+            and goes_on(self.ready.program)
+        )
+
+
 ALL: WeakSet[BPTT] = WeakSet()
 
 
 def forget() -> None:
     """All programs are to go."""
     for bptt in ALL:
-        bptt.ready.clear()
+        bptt.forget()
 
 
 ON_CLEAR.append(forget)
@@ -279,18 +343,13 @@ def propagated(
 ) -> tuple[Any, Any]:
     """Forward and back by the program."""
     with contents_lock:
-        sequence = bptt.sequence(given, state, reset)
-        ready = bptt.ready_for(sequence)
-        program, space, weights, seeds, windows, entering, nested = ready
-        tensors = bptt.arguments(sequence)
+        ready, tensors, inputs, windows = bptt.arguments(given, state, reset, valid)
+        program, space, weights, seeds, _, entering, nested = ready
         arrays = [t._data if type(t) is Tensor else t for t in tensors]
-        nodes = [tensors[i].node for i in program.wanted]
-    if windows and sequence.truncation is not bptt._truncation:  # somebody's own: asked anew
-        windows = schedule(sequence.truncation, sequence.steps)  # type: ignore[arg-type]
+        nodes = [tensors[i]._node for i in program.wanted]
     if valid is not None:
         weights = mean_weights(*program.states[-1], valid)
         seeds = [*seeds[:-1], weights]
-    inputs = len(sequence.input_parts)
     *states, losses = space.forward(arrays, inputs)
     loss = weights.dot(losses) if losses.ndim == 1 else np.vdot(weights, losses)
     last = nested([part[-1].copy() for part in states])
@@ -300,15 +359,29 @@ def propagated(
     return loss, last
 
 
-def hand_on(nodes: list[Any], found: list[Any], wanted: list[int]) -> None:
+def form_of_arrays(state: Any) -> list[Any] | None:
+    """What of a state the program depends on, if it is one array or a tuple of arrays."""
+    parts = state if type(state) is tuple else (state,)
+    form: list[Any] = [type(state) is tuple]
+    for part in parts:
+        if type(part) is Tensor:
+            form += (part._data.shape, part._data.dtype, part._requires_grad)
+        elif type(part) is np.ndarray:
+            form += (part.shape, part.dtype, False)
+        else:
+            return None
+    return form
+
+
+def hand_on(nodes: list[Any], found: tuple[Any, ...], wanted: list[int]) -> None:
     """Add gradients to the leaves, and let those of computed values flow on to theirs: to all of
     them, or, after an exception, to none."""
-    own = [found[i] if type(found[i]) is np.ndarray else np.array(found[i]) for i in wanted]
-    if set(map(type, nodes)) <= {Leaf}:
-        sums = [
-            gradient if node.grad is None else node.grad + gradient
-            for node, gradient in zip(nodes, own, strict=True)
-        ]
+    own = [found[i] for i in wanted]
+    if not {np.ndarray}.issuperset(map(type, own)):
+        own = [np.asarray(gradient) for gradient in own]
+    if {Leaf}.issuperset(map(type, nodes)):
+        grads = [node.grad for node in nodes]
+        sums = [new if old is None else old + new for old, new in zip(grads, own)]  # noqa: B905
         all_of(map(set_grad, nodes, sums))
         return
     totals: dict[Leaf, Any] = {}

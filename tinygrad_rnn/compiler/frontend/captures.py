@@ -25,6 +25,7 @@ import types
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,7 @@ from tinygrad_rnn.compiler.frontend.code_names import (
     LIBRARIES,
     REFLECTION,
     imports_in,
+    inherits,
     is_of_user,
     known_names,
     names_in,
@@ -40,6 +42,7 @@ from tinygrad_rnn.compiler.frontend.code_names import (
     remember_names,
     slots_of,
 )
+from tinygrad_rnn.compiler.frontend.conditions import NOTHING, Conditions, contents
 from tinygrad_rnn.engine.rules import Pullback, Rule
 from tinygrad_rnn.engine.tensor import Tensor
 from tinygrad_rnn.recurrent.parameters import globals_in
@@ -57,14 +60,13 @@ class Captures:
     Each thing stands in the key as its kind and then what is to be known of it, so that no two
     structures have the same key.
 
-    watching: whether it is to say later if anything has changed. watched: ways to look into all
-    that can be exchanged, each with what was there; values: the same, compared by value; facts: of
-    the arrays.
+    watching: whether it is to say later if anything has changed. watched: then, what holds as long
+    as nothing has. was_unchanged: what it said last.
     """
 
     __slots__ = (
-        *("arrays", "cell", "containers", "facts", "filters", "generators", "key", "labels"),
-        *("names_read", "reads_all", "seen", "values", "watched", "watching"),
+        *("arrays", "cell", "containers", "filters", "generators", "key", "labels", "names_read"),
+        *("reads_all", "seen", "was_unchanged", "watched", "watching"),
     )
 
     key: Any
@@ -92,9 +94,8 @@ class Captures:
         self.filters = False
         self.reads_all = not REFLECTION.isdisjoint(self.names_read)
         self.containers: list[Any] = []
-        self.watched: list[tuple[Callable[[], Any], tuple[Any, ...]]] = []
-        self.values: list[tuple[Callable[[], Any], Any]] = []
-        self.facts: list[tuple[Any, ...]] = []
+        self.watched = Conditions() if self.watching else None
+        self.was_unchanged: bool | None = None
         self.key = []
         self.visit(self.cell, "cell")
         self.key = tuple(self.key)
@@ -108,23 +109,18 @@ class Captures:
         ]
 
     def unchanged(self) -> bool:
-        """Whether all that was found is still in its place: a walk would end as this one did."""
-        for look, things in self.watched:
-            if not all(map(operator.is_, look(), things)):
-                return False
-        for (shape, dtype, needs), thing in zip(self.facts, self.arrays):  # noqa: B905 (hot)
-            data = thing if needs is None else thing._data
-            if data.shape != shape or data.dtype != dtype:
-                return False
-            if needs is not None and thing._requires_grad is not needs:
-                return False
-        return not self.values or all(look() == value for look, value in self.values)
+        """Whether all that was found is still in its place: a walk would end as this one did.
 
-    def watch(self, look: Callable[..., Any], *places: Any) -> None:
-        """Note what is in a place."""
-        if self.watching:
-            look = functools.partial(look, *places)
-            self.watched.append((look, tuple(look())))
+        Only a cell that is as it was when it is asked for the first time is worth the time to
+        compile the conditions, so then it is walked again.
+        """
+        if self.was_unchanged:
+            self.was_unchanged = self.watched.hold()  # type: ignore[union-attr]
+        elif self.was_unchanged is None:
+            again = Captures(self.cell)
+            same = map(operator.is_, again.arrays, self.arrays)
+            self.was_unchanged = again.key == self.key and all(same)
+        return self.was_unchanged
 
     def visit(self, thing: Any, name: str) -> None:
         """Note a thing that the cell holds under this name, and go on to what it holds itself."""
@@ -142,15 +138,17 @@ class Captures:
     def look_at_tensor(self, thing: Tensor, name: str) -> None:
         data = thing._data
         self.key += (Tensor, data.shape, data.dtype, thing._requires_grad)
-        self.facts.append((data.shape, data.dtype, thing._requires_grad))
         self.arrays.append(thing)
         self.labels.append(name)
+        if self.watched is not None:
+            self.watched.add(FACTS_OF_TENSOR, thing, data.shape, data.dtype, thing._requires_grad)
 
     def look_at_array(self, thing: Any, name: str) -> None:
         self.key += (np.ndarray, thing.shape, thing.dtype)
-        self.facts.append((thing.shape, thing.dtype, None))
         self.arrays.append(thing)
         self.labels.append(name)
+        if self.watched is not None:
+            self.watched.add(FACTS_OF_ARRAY, thing, thing.shape, thing.dtype)
         if thing.dtype.hasobject:
             self.visit(thing.tolist(), name)
 
@@ -164,9 +162,12 @@ class Captures:
             return
         self.key += (types.FunctionType, code)
         self.containers.append(thing)
-        self.watch(parts_of_function, thing)
+        watched = self.watched
+        if watched is not None:
+            watched.add(PARTS_OF_FUNCTION, thing, *parts_of_function(thing))
+            for variable_of in thing.__closure__ or ():
+                watched.add("contents({}) is {}", variable_of, contents(variable_of))
         if thing.__closure__:
-            self.watch(map, contents, thing.__closure__)
             for variable, cell_of in zip(code.co_freevars, thing.__closure__):  # noqa: B905 (hot)
                 self.visit(contents(cell_of), variable)
         if thing.__defaults__:
@@ -177,12 +178,15 @@ class Captures:
             self.visit(thing.__kwdefaults__, "")
         if of_user:
             self.look_at_code(code, thing.__globals__)
-            self.watch(both, thing.__dict__)
+            if watched is not None:
+                watched.add("{}.__dict__ is {}", thing, thing.__dict__)
+                watched.add_elements(thing.__dict__)
             if thing.__dict__:
                 self.look_at_dict(thing.__dict__, name)
         rule = getattr(thing, "rule", None)
         if type(rule) is Rule:  # entered with `derivative`: its pull-backs are a part of it
-            self.watch(lambda: (getattr(thing, "rule", None),))
+            if watched is not None:
+                watched.add("{}.rule is {}", thing, rule)
             for pullback in (p for _, p in rule.arguments if isinstance(p, Pullback)):
                 self.visit(pullback.function, name)
 
@@ -193,13 +197,17 @@ class Captures:
             self.names_read |= names
             self.reads_all = not REFLECTION.isdisjoint(self.names_read)
         variables = globals_in(code)
-        self.watch(map, known.get, variables)
+        watched = self.watched
+        if watched is not None:
+            for variable in variables:
+                watched.add_entry(known, variable)
         for variable in variables:
             if variable in known:
                 self.key.append(variable)
                 self.visit(known[variable], variable)
         for module in imports_in(code):
-            self.watch(lambda module=module: (sys.modules.get(module),))
+            if watched is not None:
+                watched.add("modules.get({}) is {}", module, sys.modules.get(module))
             if module in sys.modules:
                 self.visit(sys.modules[module], module)
 
@@ -216,7 +224,8 @@ class Captures:
     def look_at_partial(self, thing: functools.partial[Any], name: str) -> None:
         self.key.append(functools.partial)
         self.containers.append(thing)
-        self.watch(parts_of_partial, thing)
+        if self.watched is not None:
+            self.watched.add(PARTS_OF_PARTIAL, thing, thing.func, thing.args, thing.keywords)
         for part in (thing.func, thing.args, thing.keywords):
             self.visit(part, name)
 
@@ -225,14 +234,17 @@ class Captures:
     def look_at_sequence(self, thing: Any, name: str) -> None:
         self.key += (type(thing), len(thing))
         self.containers.append(thing)
-        self.watch(elements, thing)
+        if self.watched is not None:
+            self.watched.add_elements(thing)
         for element in thing:
             self.visit(element, name)
 
     def look_at_dict(self, thing: Any, name: str) -> None:
         self.key += (type(thing), len(thing))
         self.containers.append(thing)
-        self.watch(both, thing)
+        if self.watched is not None:
+            self.watched.add_elements(thing)
+            self.watched.add("all(map(is_, {}.values(), {}))", thing, [*thing.values()])
         for label, element in thing.items():
             self.visit(label, "")
             self.visit(element, label if isinstance(label, str) else name)
@@ -250,11 +262,13 @@ class Captures:
         """An array of another library, whose numbers may change in place."""
         value = bytes(memoryview(thing))
         self.key += (type(thing), value)
-        self.values.append((functools.partial(bytes, thing), value))
+        if self.watched is not None:
+            self.watched.add("bytes(memoryview({})) == {}", thing, value)
 
     def look_at_variable(self, thing: contextvars.ContextVar[Any], name: str) -> None:
         self.key += (object, thing)
-        self.watch(lambda: (thing.get(None),))
+        if self.watched is not None:
+            self.watched.add("{}.get(None) is {}", thing, thing.get(None))
         self.visit(thing.get(None), name)
 
     def look_at_one_of_a_kind(self, thing: Any, name: str) -> None:
@@ -275,19 +289,15 @@ class Captures:
         slots = slots_of(kind)  # type: ignore[arg-type]
         if slots:
             attributes = {s: getattr(thing, s) for s in slots if hasattr(thing, s)} | attributes
+        read = None
         if is_of_user(kind.__module__):
             self.visit(kind, name)
             self.filters = True
-            if not self.reads_all and not hasattr(kind, "__getattr__"):
+            if not (self.reads_all or hasattr(kind, "__getattr__") or inherits(kind)):  # type: ignore[arg-type]
                 read = self.names_read
                 attributes = {a: v for a, v in attributes.items() if a in read}
-                if self.watching:
-                    names = sorted(read.intersection([*attributes, *dir(kind)]))
-                    self.watch(those, thing, read.intersection(slots), names)
-            else:
-                self.watch(inside, thing, slots)
-        else:
-            self.watch(inside, thing, slots)
+        if self.watched is not None:
+            watch_object(self.watched, thing, slots, read)
         key += (weakref.ref(kind), len(attributes))
         for attribute, element in attributes.items():
             kind = type(element)
@@ -297,9 +307,11 @@ class Captures:
                 self.seen[id(element)] = len(self.seen)
                 data = element._data
                 key += (attribute, Tensor, data.shape, data.dtype, element._requires_grad)
-                self.facts.append((data.shape, data.dtype, element._requires_grad))
                 self.arrays.append(element)
                 self.labels.append(attribute)
+                if self.watched is not None:
+                    facts = data.shape, data.dtype, element._requires_grad
+                    self.watched.add(FACTS_OF_TENSOR, element, *facts)
             else:
                 key.append(attribute)
                 self.visit(element, attribute)
@@ -307,9 +319,15 @@ class Captures:
     def look_at_class(self, thing: type, name: str) -> None:
         self.key += (type, weakref.ref(thing))
         self.filters = True
-        for base in thing.__mro__:
-            if is_of_user(base.__module__):
-                self.look_at_members(base, vars(base), operators_of(vars(base)))
+        bases = [base for base in thing.__mro__ if is_of_user(base.__module__)]
+        for base in bases:
+            self.look_at_members(base, vars(base), operators_of(vars(base)))
+        if self.watched is not None:  # where a base has none, it may come to stand before others
+            operators = chain.from_iterable(operators_of(vars(base)) for base in bases)
+            names = self.names_read.intersection(dir(thing)).union(operators)
+            for base in bases:
+                for name in sorted(names - vars(base).keys()):
+                    self.watched.add("{} not in {}", name, vars(base))
 
     def look_at_module(self, thing: types.ModuleType, name: str) -> None:
         self.key += (object, thing)
@@ -322,7 +340,9 @@ class Captures:
         self.containers.append(holder)
         names = [*always, *self.names_read.intersection(members)]
         names.sort()
-        self.watch(map, members.get, names)
+        if self.watched is not None:
+            for name in names:
+                self.watched.add_entry(members, name)
         for name in names:
             member = members[name]
             if type(member) in (staticmethod, classmethod):
@@ -338,49 +358,38 @@ class Captures:
 BASES = (int, float, complex, str)
 EMPTY: dict[str, Any] = {}
 
-parts_of_partial = operator.attrgetter("func", "args", "keywords")
+FACTS_OF_TENSOR = "{0}._data.shape == {1} and {0}._data.dtype == {2} and {0}._requires_grad is {3}"
+FACTS_OF_ARRAY = "{0}.shape == {1} and {0}.dtype == {2}"
+PARTS_OF_PARTIAL = "{0}.func is {1} and {0}.args is {2} and {0}.keywords is {3}"
+PARTS_OF_FUNCTION = (
+    "{0}.__code__ is {1} and {0}.__closure__ is {2} and "
+    "{0}.__defaults__ is {3} and {0}.__kwdefaults__ is {4}"
+)
 parts_of_function = operator.attrgetter("__code__", "__closure__", "__defaults__", "__kwdefaults__")
 
 
-def contents(variable: types.CellType) -> Any:
-    """What a variable that a function closes over holds."""
-    try:
-        return variable.cell_contents
-    except ValueError:
-        return END  # nothing yet
+def watch_object(
+    watched: Conditions, thing: Any, slots: tuple[str, ...], read: frozenset[str] | None
+) -> None:
+    """Note the class of an object and its attributes. read: the names of those that count.
 
-
-def both(entries: Any) -> tuple[Any, ...]:
-    """The keys of a dict, and its values."""
-    return (*entries, *entries.values(), END)
-
-
-def inside(thing: Any, slots: tuple[str, ...]) -> tuple[Any, ...]:
-    """The class of an object, and its attributes."""
-    attributes = getattr(thing, "__dict__", EMPTY)
-    if slots:
-        return (thing.__class__, *[getattr(thing, s, END) for s in slots], *both(attributes))
-    return (thing.__class__, *attributes, *attributes.values(), END)
-
-
-def those(thing: Any, slots: Iterable[str], names: Iterable[str]) -> tuple[Any, ...]:
-    """The class of an object, and those of its attributes. Where it has none of such a name, its
-    class may have one, and it may get its own: so they are also counted."""
-    attributes = getattr(thing, "__dict__", EMPTY)
-    own = map(attributes.get, names)
-    return (thing.__class__, len(attributes), *[getattr(thing, s, END) for s in slots], *own)
-
-
-def elements(sequence: Iterable[Any]) -> tuple[Any, ...]:
-    """The elements of a sequence."""
-    return (*sequence, END)
-
-
-class End:
-    """Stands behind the last element, so that one more or one less is seen."""
-
-
-END = End
+    What an object has not, its class may have, and the object may get its own.
+    """
+    watched.add("{}.__class__ is {}", thing, thing.__class__)
+    attributes = getattr(thing, "__dict__", None)
+    if attributes is not None:
+        watched.add("{}.__dict__ is {}", thing, attributes)
+        if read is None:
+            watched.add("[*{}] == {}", attributes, [*attributes])
+            names = list(attributes)
+        else:
+            watched.add("len({}) == {}", attributes, len(attributes))
+            names = sorted(read.intersection([*attributes, *dir(type(thing))]))
+        for name in names:
+            watched.add_entry(attributes, name)
+    for name in slots if read is None else read.intersection(slots):
+        found = getattr(thing, name, NOTHING)
+        watched.add("getattr({}, {}, NOTHING) is {}", thing, name, found)
 
 
 LOOK: dict[tuple[type, ...], Callable[[Captures, Any, str], None]] = {

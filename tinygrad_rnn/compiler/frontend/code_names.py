@@ -68,11 +68,21 @@ NEVER_READ = frozenset(
 """Methods that a cell does not call while it computes."""
 
 
+ROOT = __name__.partition(".")[0]
+
+
 @functools.lru_cache(256)
 def is_of_user(module: str) -> bool:
     """Whether what stands in a class or module of this module can change from call to call."""
     root = module.partition(".")[0]
-    return root not in ("numpy", "tinygrad_rnn") and root not in sys.stdlib_module_names
+    return root not in ("numpy", ROOT) and root not in sys.stdlib_module_names
+
+
+@functools.lru_cache(256)
+def inherits(kind: type) -> bool:
+    """Whether a class inherits from one of this package, whose code is not looked into: it may read
+    any attribute."""
+    return any(base.__module__.partition(".")[0] == ROOT for base in kind.__mro__)
 
 
 def operators_of(members: Any) -> list[str]:

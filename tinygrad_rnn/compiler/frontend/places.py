@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from tinygrad_rnn.compiler.frontend.captures import contents
 from tinygrad_rnn.compiler.frontend.code_names import slots_of, variables_in
+from tinygrad_rnn.compiler.frontend.conditions import contents
 from tinygrad_rnn.compiler.frontend.values import Handle, TraceError, pinned
 from tinygrad_rnn.engine.tensor import Tensor
 

@@ -289,10 +289,8 @@ class Run:
             adjoints = adjoints_of(g)
             if current_mark() is None:
                 adjoints = {n: a._data if type(a) is Tensor else a for n, a in adjoints.items()}
-            if any(isinstance(a, Tensor) for a in adjoints.values()):
-                found = self.recorded(adjoints)
-            else:
-                found = self._computed(adjoints)
+            is_recorded = any(isinstance(a, Tensor) for a in adjoints.values())
+            found = self.recorded(adjoints) if is_recorded else self._computed(adjoints)
             wanted = {i: found[i] for i in self.wanted}
             # A single number cannot be waited for, and leads nowhere.
             number = isinstance(g, np.generic)
@@ -300,7 +298,7 @@ class Run:
             self.known = known = ref, wanted
         return known[1].pop(i)
 
-    def _computed(self, adjoints: dict[int, Array]) -> list[Array]:
+    def _computed(self, adjoints: dict[int, Array]) -> tuple[Array, ...]:
         assert self.space is not None
         ends: list[Any] = [0] * len(self.space.arrays)
         if not self.plan.all_states:

@@ -23,11 +23,15 @@ class Workspace:
     the way back needs is computed again, from the states that the plan keeps.
     """
 
-    __slots__ = ("arrays", "blocks", "busy", "current", "kept", "owners", "plan", "quiet")
+    __slots__ = (
+        *("arrays", "blocks", "busy", "current", "has_one_block", "kept", "owners", "plan"),
+        "quiet",
+    )
 
     def __init__(self, make: Callable[..., Any], layouts: list[Layout], plan: Plan) -> None:
         keep_freed_memory()
         self.plan = plan
+        self.has_one_block = plan.blocks == 1 and plan.keeps_blocks
         self.busy = False
         self.owners: list[Array] = []
         self.quiet: list[int] = []
@@ -71,8 +75,7 @@ class Workspace:
     def forward(self, arrays: list[Array], inputs: int) -> tuple[Array, ...]:
         """The states of all steps, or the last ones alone, from [*states, *inputs, *parameters]."""
         plan = self.plan
-        if plan.blocks == 1 and plan.keeps_blocks and plan.all_states:
-            self.current[plan.steps] = 0
+        if self.has_one_block and plan.all_states:
             return self.blocks[0][0](*arrays)  # type: ignore[no-any-return]
         count = len(self.arrays)
         state = arrays[:count]
@@ -113,7 +116,7 @@ class Workspace:
         inputs: int,
         windows: tuple[Any, ...] = (),
         entering: str = "state",
-    ) -> list[Array | None]:
+    ) -> tuple[Array | None, ...]:
         """The gradients of [*states, *inputs, *parameters].
 
         seeds: ∂L/∂h of each part for all steps, ends: what comes from behind the last step, each
@@ -121,11 +124,11 @@ class Workspace:
         first step are asked for, else "".
         """
         count = len(self.arrays)
+        if self.has_one_block:
+            given = (*seeds, *arrays[count:])
+            back: Callable[..., tuple[Array | None, ...]] = self.blocks[0][1]
+            return back(*windows, *given) if windows else back(*ends, *given, entering)
         totals: list[Any] = []
-        if self.plan.blocks == 1 and self.plan.keeps_blocks:
-            if windows:
-                return list(self.blocks[0][1](*windows, *seeds, *arrays[count:]))
-            return list(self.blocks[0][1](*ends, *seeds, *arrays[count:], entering))
         for n in self._blocks_backwards(arrays, inputs):
             start, stop = self.plan.bounds(n)
             given = (*seeds, *arrays[count : count + inputs])
@@ -147,7 +150,7 @@ class Workspace:
                 if g is not None:
                     total[start:stop] = g
             totals[:count] = found[:count]
-        return totals
+        return tuple(totals)
 
     def _blocks_backwards(self, arrays: list[Array], inputs: int) -> Iterator[int]:
         """The blocks from the last to the first, each run forward again if it was not kept."""
