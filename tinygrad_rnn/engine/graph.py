@@ -29,9 +29,9 @@ class Node:
     pull-back asked to be kept. An argument that needs no gradient has the pull-back None.
 
     The node holds nothing but what its pull-backs keep: arrays, and for a whole `scan` also its
-    cell and the Tensors that went in. None of it leads back to the node (unless somebody hangs
-    the states on the cell), so there is no reference cycle: when the last Tensor that leads to
-    the node goes, it goes.
+    cell and the Tensors that went in. None of it leads back to the node (unless the cell itself
+    stores the states), so there is no reference cycle: the node is freed with the last Tensor
+    that leads to it.
     """
 
     __slots__ = (

@@ -17,7 +17,7 @@ class Mark:
     """What the `with` statements around a computation write on the nodes recorded inside.
 
     step: the time step, counted from 0. scope: the names of the scopes, outermost first.
-    watch: None, or what is to be shown everything that is computed inside. While it `is_open`,
+    watch: None, or an observer of everything that is computed inside. While it `is_open`,
     `apply` calls its `value(result, function, args, kwargs)`, and the reverse pass its `passing`.
     A mark is never changed: nodes share it. (Slots are the fastest fields to read.)
     """

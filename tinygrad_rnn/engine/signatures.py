@@ -46,7 +46,7 @@ def signature(function: Callable[..., Any]) -> Signature:
 
 
 def newer(name: str) -> Callable[..., Any]:
-    """A function that an older NumPy may lack; there, one that nobody calls."""
+    """A function that an older NumPy may lack; a placeholder stands in for it there."""
 
     def absent(*args: Any, **kwargs: Any) -> Any:
         raise AttributeError(f"NumPy {np.__version__} has no {name}")

@@ -66,7 +66,7 @@ def derivative(
 
     pullbacks: one per argument, in the function's order, None for one that has no derivative.
         Each is `(g, ...) -> contribution`, its parameters named as the module's first lines say.
-    named: the same for arguments further back, by their names.
+    named: the same for later arguments, by their names.
     A function that is in the table already gets these pull-backs instead of the ones it had.
     Raises TypeError if a pull-back asks for a name that the function does not have.
 

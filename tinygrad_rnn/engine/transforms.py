@@ -125,8 +125,8 @@ def jvp(
 ) -> tuple[Tree, Tree]:
     """The value f(*args), and J v: how the value changes as the arguments move along `tangents`.
 
-    args, tangents: sequences of the same structure and shapes, one entry per argument; for one
-        argument, it alone will do.
+    args, tangents: sequences of the same structure and shapes, one entry per argument. A single
+        argument and its tangent may be given without a sequence around them.
     The product is the derivative of the pull-back, which is linear in the gradient it is given:
     J v = ∂/∂g (gᵀ J) v.
 
@@ -194,7 +194,7 @@ def hessian(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Tree]:
 
 
 def hvp(f: Callable[..., Any], x: Tree, v: Tree) -> Tree:
-    """The Hessian of f at x times v, for the price of a few gradients: ∇(∇f · v).
+    """The Hessian of f at x times v, at the cost of a few gradients: ∇(∇f · v).
 
     f: a function of x that returns one number; x, v: of the same structure and shapes.
 

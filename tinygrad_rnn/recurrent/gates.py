@@ -15,12 +15,12 @@ _blocks: WeakKeyDictionary[Node, tuple[str, ...]] = WeakKeyDictionary()
 
 
 def name_blocks(parameter: Tensor, names: tuple[str, ...]) -> None:
-    """Say what the equal blocks of a parameter's last axis are called, in their order."""
+    """Name the equal blocks of a parameter's last axis, in their order."""
     _blocks[parameter.node] = names
 
 
 def block_names(node: Node) -> tuple[str, ...] | None:
-    """What the blocks of a value's last axis are called; None where nobody said.
+    """The names of the blocks of a value's last axis; None if they have no names.
 
     A sum or a product has the blocks of the parameter in it.
 

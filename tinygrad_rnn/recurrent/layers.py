@@ -1,4 +1,4 @@
-"""What stands around a cell: embedding, layer normalization and dropout, as plain functions."""
+"""Layers around a cell: embedding, layer normalization and dropout, as plain functions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 
 def embedding(W: Any, indices: Any) -> Any:
-    """The rows of W at these numbers: what a product with one-hot vectors is.
+    """The rows of W at these indices: the product of one-hot vectors with W.
 
     W: (symbols, width). indices: integers of any shape. Returns (..., width).
     Raises TypeError for indices that are no integers. In a cell it is compiled into one look-up for

@@ -1,5 +1,4 @@
-"""Sequences of different lengths in one batch: which steps each of them has, and what happens at
-the others."""
+"""Sequences of different lengths in one batch: their valid steps, and the steps behind their ends."""
 
 from __future__ import annotations
 
@@ -14,7 +13,7 @@ from tinygrad_rnn.recurrent.state import OUTPUT, check_rows, form_of
 
 
 def valid_steps(lengths: Any, mask: Any, T: int, batch: int) -> Array | None:
-    """Which steps each sequence has, (T, batch); None if it is all of them.
+    """The valid steps of each sequence, booleans (T, batch); None if all steps are valid.
 
     lengths: (batch,), from 0 to T. mask: booleans (T, batch). At most one of them is given.
     Raises TypeError or ValueError, with the shapes, where they do not fit.
@@ -47,7 +46,7 @@ def valid_steps(lengths: Any, mask: Any, T: int, batch: int) -> Array | None:
 
 
 def batch_of(xs: Any) -> int:
-    """How many sequences there are; ValueError, if the inputs do not say it."""
+    """The batch size; ValueError if the inputs have no batch axis."""
     one_by_one = isinstance(xs, list | tuple)
     shape = np.shape(flatten(xs)[0])[0 if one_by_one else 1 :]
     if not shape:
@@ -59,10 +58,11 @@ def batch_of(xs: Any) -> int:
 
 
 def last_valid(valid: Array) -> tuple[Array, Array]:
-    """What stands for the steps that do not count: the last one before that does, or the first.
+    """An index that replaces each step that does not count by a valid one: the last valid step
+    before it, or else the first valid step.
 
-    Returns the steps, (T, batch), and the sequences, (batch,), to be used as an index: one without
-    any step is stood for by another one.
+    Returns the steps, (T, batch), and the sequences, (batch,). A sequence without any valid step is
+    replaced by another sequence.
 
     >>> import numpy as np
     >>> from tinygrad_rnn.recurrent.lengths import last_valid
@@ -80,8 +80,9 @@ def last_valid(valid: Array) -> tuple[Array, Array]:
 
 
 def taken(xs: Any, index: tuple[Array, Array]) -> Any:
-    """A sequence with other steps, for each of the batch, at the steps of an index: see
-    `last_valid`. What has no axis for the sequences stays as it is."""
+    """The sequences at the steps of an index from `last_valid`.
+
+    Arrays without a batch axis are returned as they are."""
     if isinstance(xs, dict):
         return {key: taken(part, index) for key, part in xs.items()}
     if isinstance(xs, list | tuple):
@@ -93,8 +94,8 @@ def taken(xs: Any, index: tuple[Array, Array]) -> Any:
 def frozen(valid: Any, new: Any, old: Any) -> Any:
     """The new state where a step counts, and the old one where it does not.
 
-    valid: one boolean, or one per sequence, (batch,). An output, None in the old state, and a
-    number, which belongs to no sequence, is that of the new state.
+    valid: one boolean, or one per sequence, (batch,). Outputs (None in the old state) and single
+    numbers, which belong to no sequence, are those of the new state.
     """
     form = form_of(old)
 
@@ -124,7 +125,7 @@ class Around:
 
 
 class Padded(Around):
-    """A cell whose sequences have different lengths: behind the end of one, its state stays.
+    """A cell for sequences of different lengths: behind its end a sequence keeps its state.
 
     A step takes {"x": x_t, "valid": booleans (batch,)}.
     """
@@ -134,7 +135,7 @@ class Padded(Around):
 
 
 class Without(Around):
-    """A cell that needs no input: it gets None, whatever stands in the sequence."""
+    """A cell that needs no input: it gets None in place of one."""
 
     def __call__(self, nothing: Any, state: Any) -> Any:
         return self.cell(None, state)

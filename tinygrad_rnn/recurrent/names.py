@@ -11,7 +11,7 @@ from tinygrad_rnn.engine.trees import flatten
 
 
 def names_of(cell: Any, state: Any) -> list[tuple[str, ...]]:
-    """What stands before and after the number of the step in the name of each part of a state."""
+    """The texts before and after the step number in the name of each part of a state."""
     named = getattr(cell, "state_names", None)
     if named is None or len(flatten(named)) != len(flatten(state)):
         return by_place(state)
@@ -19,7 +19,7 @@ def names_of(cell: Any, state: Any) -> list[tuple[str, ...]]:
 
 
 def following(state: Any, names: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
-    """The names of what follows an initial state: an s_0 of the caller's is followed by s_1."""
+    """The names of the states that follow an initial state: the caller's s_0 is followed by s_1."""
     found = list(names)
     for n, part in enumerate(flatten(state)):
         own = part.name if isinstance(part, Tensor) and n < len(found) else None
@@ -62,11 +62,11 @@ def name(state: Any, names: Iterable[tuple[str, ...]], t: int) -> None:
 
 
 def without_step(name: tuple[str, ...]) -> str:
-    """What the values of all steps are called together: h^(1) is all of h_1^(1), h_2^(1), ..."""
+    """The common name of the values of all steps: h^(1) for h_1^(1), h_2^(1), ..."""
     before, *after = name
     return before.removesuffix("_") + "".join(after)
 
 
 def identifier(name: str) -> str:
-    """What a value of this name is called in the program: h_1 for h^(1)."""
+    """The Python identifier for a value of this name in a program: h_1 for h^(1)."""
     return re.sub(r"\W+", "_", name).strip("_")

@@ -94,7 +94,7 @@ def shortest(paths: list[tuple[str, ...]]) -> list[str]:
 
 
 def contents(thing: Any) -> Iterator[tuple[str, Any]]:
-    """What a thing holds, each with its name; "" where the name of the thing itself says more."""
+    """The parts of an object, each with its name; "" where the object's own name is better."""
     if isinstance(thing, Mapping):
         for key, value in thing.items():
             yield str(key), value
@@ -120,7 +120,7 @@ def contents(thing: Any) -> Iterator[tuple[str, Any]]:
 
 
 def of_function(function: Any, owner: type | None) -> Iterator[tuple[str, Any]]:
-    """What the code of a function finds. owner: the class whose method it is."""
+    """The values that the code of a function can read. owner: the class whose method it is."""
     code, known = function.__code__, function.__globals__
     for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
         try:
@@ -154,7 +154,7 @@ def of_function(function: Any, owner: type | None) -> Iterator[tuple[str, Any]]:
 
 
 class Method:
-    """A function of a class: what it names there belongs to it as well."""
+    """A function of a class: the members of the class that it names belong to it as well."""
 
     def __init__(self, function: types.FunctionType, owner: type) -> None:
         self.function, self.owner = function, owner

@@ -1,4 +1,4 @@
-"""Randomized truncation: cut at random, and weigh what survives so that the mean is right."""
+"""Randomized truncation: cut links at random, and weight the others so that the mean is right."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ class Scheduled(Randomized):
 
 
 class Given(Randomized):
-    """What `Randomized.from_links` returns: somebody else has drawn."""
+    """What `Randomized.from_links` returns: links that the caller has drawn."""
 
     def __init__(self, xi: Any) -> None:
         self.xi: Array = np.array(xi, np.float64)

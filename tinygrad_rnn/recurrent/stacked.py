@@ -75,7 +75,7 @@ class Stacked:
         return states
 
     def output(self, state: Any) -> Any:
-        """What stands at the top: h of the last layer."""
+        """The output of the last layer: its h."""
         return output_of(self.cells[-1], state[-1])
 
     def __repr__(self) -> str:
@@ -83,6 +83,6 @@ class Stacked:
 
 
 def output_of(cell: Any, state: Any) -> Any:
-    """What a layer above sees of a state: what the cell says, or else the state's first part."""
+    """The input of a layer above: `cell.output(state)`, or else the state's first part."""
     output = getattr(cell, "output", None)
     return flatten(state)[0] if output is None else output(state)

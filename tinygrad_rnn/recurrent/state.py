@@ -29,8 +29,9 @@ OUTPUT: Any = "output"
 
 
 def form_of(state: Any) -> Any:
-    """The nesting of a state in which every part is a leaf, also those that are None: an initial
-    state has None in the place of an output, which the cell gives back and no step reads.
+    """The nesting of an initial state, with a leaf in place of each None, which marks an output.
+
+    The cell returns an output, and no step reads it.
 
     >>> from tinygrad_rnn.recurrent.state import form_of
     >>> form_of((1, None))
@@ -50,15 +51,15 @@ def has_outputs(form: Any) -> bool:
 
 
 def as_entered(form: Any, state: Any) -> Any:
-    """What the next step sees of a state that the cell returned: None in the place of outputs."""
+    """The state that the next step reads: the one that the cell returned, with None for outputs."""
     pairs = zip(flatten(form), flatten_like(form, state), strict=True)
     return unflatten(form, (None if part is OUTPUT else new for part, new in pairs))
 
 
 def as_returned(form: Any, state: Any) -> Any:
-    """The state that entered a step, with what the cell returned in the place of outputs.
+    """The state that a cell returned, in the nesting of the state that entered the step.
 
-    Raises ValueError if that is not one array for each.
+    Raises ValueError if the cell did not return one array for each part.
     """
     try:
         pairs = list(zip(flatten(form), flatten_like(form, state), strict=True))
@@ -132,8 +133,8 @@ def detach(state: Any, rows: Any = None) -> Any:
     rows: booleans of shape (batch,): detach only these sequences of the batch.
     Raises ValueError if there are not as many rows as sequences.
 
-    Between two chunks of a long text this is truncated backpropagation through time. The other
-    thing one may want there is `reset`, which forgets the values too.
+    Between two chunks of a long text this is truncated backpropagation through time. `reset`
+    forgets the values too.
 
     >>> import numpy as np, tinygrad_rnn as tg
     >>> w = tg.Tensor(np.ones((2, 1)), requires_grad=True)
@@ -155,7 +156,7 @@ def reset(state: Any, rows: Any = None) -> Any:
         where a new text begins.
     Raises ValueError if there are not as many rows as sequences.
 
-    Not to be taken for `detach`, which keeps the values and cuts only the gradient.
+    `detach` keeps the values and cuts only the gradient.
 
     >>> import numpy as np, tinygrad_rnn as tg
     >>> w = tg.Tensor(np.ones((2, 1)), requires_grad=True)

@@ -105,8 +105,8 @@ def _run(cell: Any, xs: Iterable[Any], state: Any, enter: Linked | Sliding) -> I
 
 
 def fresh(state: Any, entered: Any) -> Any:
-    """The state with a node of its own for each part that the cell has handed through: what is
-    cut later is this step's link, and not the caller's value."""
+    """The state with a new node for each part that the cell returned unchanged, so that a later cut
+    cuts this step's link and not the caller's value."""
     given = {id(part) for part in flatten(entered) if isinstance(part, Tensor)}
     return map_state(lambda h: scaled(h, 1.0) if id(h) in given else h, state)
 
@@ -164,7 +164,7 @@ class Sliding:
 
 
 class Entry:
-    """The state of one step as the next one sees it, with what it takes to cut it later."""
+    """The state of one step as the next one reads it, and the means to cut it later."""
 
     def __init__(self, state: Any, rows: tuple[int, ...]) -> None:
         self.state = state
@@ -173,7 +173,7 @@ class Entry:
         self.seen = by_rows(scaled, self.factor, state) if rows else state
 
     def cut(self, rows: Any) -> None:
-        """No gradient comes through any more, for these rows (or, if rows is a bool, at all)."""
+        """Cut the gradient for these rows (or, if rows is a bool, for all of them)."""
         if np.ndim(rows):
             self.factor[rows] = 0
         if np.all(rows):

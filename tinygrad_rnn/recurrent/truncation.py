@@ -71,9 +71,10 @@ class Truncation(ABC):
 
     @abstractmethod
     def fixed(self, T: int) -> Truncation:
-        """The same strategy for T steps, asked once for all that it says, and that looked at: a
-        run needs it there and back, and what is random, or somebody's own, may say something else
-        the next time. Raises ValueError for what is no link or no reach."""
+        """The same strategy for T steps, with links or reaches drawn once and checked.
+
+        A run needs the same ones forward and back, and a random strategy draws new ones each time
+        it is asked. Raises ValueError for a link or a reach that is not one."""
 
     def __repr__(self) -> str:
         given = "" if self.given is None else self.given.tolist()
@@ -85,8 +86,8 @@ class Links(Truncation):
 
     xi: ξ_0 .. ξ_{T−1}, (T,), or (T, batch) with one column per sequence. ξ_0 does not count: the
         initial state is never cut. 1 is nothing, 0 is a cut.
-    For a strategy of your own override `links(T)`; for a `stream`, whose T nobody knows, rather
-    `factors()`, or it asks `links(t + 1)` at every step. A run asks once.
+    For a strategy of your own override `links(T)`. A `stream` does not know T and asks
+    `links(t + 1)` at every step, unless `factors()` is overridden. A run asks once.
     Raises ValueError for a ξ that is not finite or has another shape.
 
     >>> import numpy as np, tinygrad_rnn as tg
@@ -138,7 +139,7 @@ class Links(Truncation):
             yield checked_links(self.links(t + 1), t + 1, f"{self!r}.links({t + 1})")[t]
 
     def ended(self, T: int) -> None:
-        """Told by a stream how many steps it had: ValueError if there were links for more."""
+        """Called at the end of a stream of T steps; ValueError if there were links for more."""
         if self.given is not None:
             checked_links(self.given, T, repr(self))
 
@@ -240,7 +241,7 @@ def checked_links(xi: Any, T: int | None, whose: str) -> Array:
 
 
 def checked_reach(f: Any, t: int, whose: Windows) -> Any:
-    """f(t) as a whole number or an array of them; ValueError if it is none of the steps 0..t."""
+    """f(t) as an integer or an array of integers; ValueError if it is not one of the steps 0..t."""
     reach = np.asarray(f)
     if reach.dtype.kind not in "iu" or reach.ndim > 1 or np.any(reach < 0) or np.any(reach > t):
         raise ValueError(
@@ -251,7 +252,7 @@ def checked_reach(f: Any, t: int, whose: Windows) -> Any:
 
 
 class Itself(Truncation):
-    """A built-in strategy says the same at every call, and has been looked at already."""
+    """A built-in strategy, which gives the same answer at every call and needs no check."""
 
     def fixed(self, T: int) -> Any:
         built_in = type(self) in (Full, Subsequence, Window, TBPTT)

@@ -85,7 +85,7 @@ def unroll(
     reverse: run from the last step to the first. `states[t]` is that after the input of step t;
         "before" and "the last" are meant in the order of the run, for resets and truncation, too.
     lengths: how many steps each sequence has, (batch,). From its end on, a sequence keeps its
-        state, whatever stands there; reversed, it begins at its own end.
+        state, and inputs are ignored; reversed, it begins at its own end.
     steps: T, instead of xs, for a system without inputs: the cell gets None.
     stacked: return what `scan` returns: in place of the list one Tensor (T, batch, hidden), or as
         many as the state has parts.
@@ -131,9 +131,10 @@ def groups(truncation: Windows, T: int) -> list[tuple[int, int]]:
 
 
 def cuts(f: Any, start: int, last: int) -> Any:
-    """ξ for a run over the steps start..last−1 of a window with reach f. What enters the first
-    step does so through no link; only where the reach differs between the sequences of the batch
-    is there something to cut."""
+    """ξ for a run over the steps start..last−1 of a window with reach f.
+
+    Only a batch whose sequences have different reaches has links to cut: no link leads into the
+    first step."""
     if np.ndim(f) == 0:
         return np.ones(last - start)
     return np.where(np.arange(start, last)[:, None] == f, 0.0, 1.0)
@@ -414,7 +415,7 @@ def restarts_of(reset: Any, inputs: list[Any]) -> Any:
 
 
 def compare(entered: Any, state: Any, t: int) -> None:
-    """A cell gives back a state like the one it was given; looked at once, where a run begins."""
+    """ValueError if the cell returned a state of other shapes than it was given."""
     given, returned = shapes(entered), shapes(state)
     if given != returned:
         raise ValueError(

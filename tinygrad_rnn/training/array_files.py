@@ -19,7 +19,7 @@ Arrays = dict[str, Any]
 
 
 def write_arrays(path: str | os.PathLike[str], arrays: Mapping[str, Any], text: str = "") -> None:
-    """Write arrays by name, and a text if there is one; the suffix of the path is the format.
+    """Write arrays by name, and a text if one is given; the suffix of the path is the format.
 
     Raises ValueError for another suffix or a name that the format cannot hold, TypeError for an
     array that is not of numbers, ImportError where the safetensors package is missing.
@@ -31,7 +31,7 @@ def write_arrays(path: str | os.PathLike[str], arrays: Mapping[str, Any], text: 
 
 
 def read_arrays(path: str | os.PathLike[str]) -> tuple[Arrays, str]:
-    """The arrays and the text of a file that `write_arrays`, or anybody else, has written.
+    """The arrays and the text of a file in one of the formats.
 
     Raises FileNotFoundError or ValueError, with the path, if there is no such file or it is not
     of the format that its suffix says.

@@ -18,7 +18,8 @@ class Bidirectional:
     """Two cells over one sequence: o_t = [h_t, g_t], with h_t = forward(x_t, h_{t−1}) and
     g_t = backward(x_t, g_{t+1}).
 
-    forward, backward: two cells. run: `scan`, or `unroll` for a graph to look into.
+    forward, backward: two cells.
+    run: `scan`, or `unroll` for a graph to look into.
     Called as `outputs, last = layer(xs)`, with `state` (a pair, or None), `truncation`, `reset` and
     `lengths` as for `scan`, it returns the outputs side by side, (T, batch, 2·hidden), and the
     pair of the last states: that after the last step and that after the first one.

@@ -1,4 +1,4 @@
-"""The training of a character model on a file of text, which can be stopped and gone on with."""
+"""The training of a character model on a file of text, which can be stopped and resumed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MOST = 200
 
 @dataclass(frozen=True)
 class Options:
-    """What decides a run, beside the text.
+    """The options of a run, beside the text.
 
     cell: "rnn", "lstm" or "gru". layers, hidden_size: how many, how wide. dtype: "float32" or
     "float64". steps: characters per update; the state is carried on, and no gradient. batch_size:
@@ -133,8 +133,9 @@ class CharacterRun:
         return perplexity
 
     def sample(self, length: int) -> str:
-        """What the model writes, from the first characters of the text; always the same draws, and
-        none of the run's own."""
+        """A sample that continues the first characters of the text.
+
+        Its draws are always the same, and the run's own generator is not used."""
         numbers = self.model.sample(self.opening, length, rng=self.options.seed, temperature=0.7)
         return self.vocabulary.decode(list(numbers))
 

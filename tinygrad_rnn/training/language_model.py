@@ -60,7 +60,7 @@ class LanguageModel:
         return {**self.cell.parameters(), "W_hq": self.W_hq, "b_q": self.b_q}
 
     def inputs(self, numbers: Any) -> Any:
-        """What the first layer reads: (..., characters), a 1 at each character's number."""
+        """One-hot vectors of the characters, (..., characters): the inputs of the first layer."""
         return one_hot(numbers, self.characters, self.dtype)
 
     def logits(self, h: Any) -> Any:

@@ -19,7 +19,7 @@ Rate = float | Callable[[int], float]
 
 
 class Optimizer:
-    """What the rules share: the parameters, the learning rate, and what is remembered of each.
+    """The common part of the rules: the parameters, the learning rate, and a memory of each.
 
     parameters: a cell or model, a dict or list of Tensors, or a nesting; a Tensor that stands
         there twice is one parameter. One without a gradient (absent, not zero) is left alone.

@@ -13,11 +13,11 @@ from tinygrad_rnn.recurrent.parameters import parameters
 def distinct(model: Any) -> dict[str, Tensor]:
     """The Tensors to be trained by name, each once, under the first of its names.
 
-    model: a dict from name to Tensor, whose names stay; what has a method `parameters`, such as a
-    cell or a `BPTT`; or anything in which `tg.parameters` finds some, such as a list of Tensors,
-    cells and functions. A Tensor that is tied, and so stands among them twice, is one parameter:
-    it has one gradient and takes one step.
-    Raises TypeError for a Tensor that needs no gradient, and for what holds no parameter.
+    model: a dict from name to Tensor, whose names are kept; an object with a method `parameters`,
+    such as a cell or a `BPTT`; or anything in which `tg.parameters` finds some, such as a list of
+    Tensors, cells and functions. A tied Tensor, which is found twice, is one parameter: it has one
+    gradient and takes one step.
+    Raises TypeError for a Tensor that needs no gradient, and for a model without parameters.
     """
     if isinstance(model, ValuesView | Iterator):
         model = list(model)

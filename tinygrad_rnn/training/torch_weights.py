@@ -86,8 +86,8 @@ def to_torch(model: Any, module: Any = None) -> Any:
         these and Tensors, nested as the PyTorch module is.
     module: the PyTorch layer, cell or module whose weights are to become these; it is returned.
     Without one, returns the state dict, of NumPy arrays, in the names of layers.
-    Raises TypeError for what PyTorch does not have (residual or identity cells, functions) and
-    for a module that would compute something else; what else does not fit, PyTorch says.
+    Raises TypeError for cells that PyTorch does not have (residual or identity cells, functions)
+    and for a module that would compute something else; PyTorch raises for other misfits.
 
     >>> import tinygrad_rnn as tg
     >>> {name: array.shape for name, array in tg.to_torch(tg.GRUCell(2, 3, bias=False)).items()}
