@@ -1,4 +1,4 @@
-"""Sequences of different lengths in one batch: their valid steps, and the steps behind their ends."""
+"""Sequences of different lengths in one batch: their valid steps, and those behind their ends."""
 
 from __future__ import annotations
 
