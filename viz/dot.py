@@ -58,9 +58,7 @@ def new_graph() -> Any:
     try:
         import graphviz
     except ImportError:
-        raise ImportError(
-            "a DOT source needs the graphviz package: pip install 'tinygrad-rnn[viz]'"
-        ) from None
+        raise ImportError("a DOT source needs the graphviz package: pip install graphviz") from None
     return graphviz.Digraph(
         graph_attr={"layout": "nop2", "pad": "0.02", "outputorder": "edgesfirst"},
         node_attr={

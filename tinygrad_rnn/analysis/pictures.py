@@ -168,9 +168,7 @@ def new_figure(width: float, height: float, axes: bool = True) -> tuple[Any, Any
     try:
         from matplotlib.figure import Figure
     except ImportError as problem:
-        raise ImportError(
-            'pictures need matplotlib: pip install "tinygrad-rnn[train]"'
-        ) from problem
+        raise ImportError("pictures need matplotlib: pip install matplotlib") from problem
     figure = _showing_itself(Figure)(figsize=(width, height), dpi=150, layout="constrained")
     return figure, figure.subplots() if axes else None
 

@@ -22,9 +22,7 @@ VERSION = 1
 
 VARIABLE = "TINYGRAD_RNN_CACHE"
 
-MISSING = (
-    'backend="native" needs llvmlite, which is not installed: pip install "tinygrad-rnn[native]"'
-)
+MISSING = 'backend="native" needs llvmlite, which is not installed: pip install llvmlite'
 
 
 class Machine(NamedTuple):
