@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from benchmarks.workloads import cell_of, size_of
-from tinygrad_rnn.analysis import styles
+from tinygrad_rnn.analysis import new_figure, styles
+from tinygrad_rnn.analysis.pictures import add_legend
 
 Seconds = Mapping[tuple[str, str], float]
 
@@ -90,42 +91,39 @@ OURS = "scan", "scan, native", "BPTT", "BPTT, native", "recorded", "recorded, ho
 
 
 def draw(path: Path, seconds: Seconds) -> None:
-    """One row per workload, one dot per peer: its ratio to the reference."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot, ticker
+    """One band per workload, one mark per peer: its ratio to the reference. In a band the peers
+    stand below one another in the legend's order, so that none covers another."""
+    from matplotlib import ticker
 
     workloads = list(dict.fromkeys(workload for _, workload in seconds))
     peers = list(dict.fromkeys(peer for peer, _ in seconds))
     first = {w: reference([p for p in peers if (p, w) in seconds]) for w in workloads}
-    figure, axes = pyplot.subplots(figsize=(8, 0.5 * len(workloads) + 1.6), layout="constrained")
-    for peer, style in zip(peers, styles(), strict=False):
-        taken = [n for n, w in enumerate(workloads) if (peer, w) in seconds and first[w] != peer]
-        ratios = [
-            seconds[peer, w] / seconds[first[w], w] for w in map(workloads.__getitem__, taken)
-        ]
-        if not taken:
-            continue
+    figure, axes = new_figure(8.4, 0.75 * len(workloads) + 1.8)
+    bands = {w: [p for p in peers if (p, w) in seconds and p != first[w]] for w in workloads}
+    drawn = [peer for peer in peers if any(peer in band for band in bands.values())]
+    for peer, style in zip(drawn, styles(), strict=False):
         own = peer in OURS
+        taken = [(n, w) for n, w in enumerate(workloads) if peer in bands[w]]
         axes.scatter(
-            ratios,
-            taken,
+            [seconds[peer, w] / seconds[first[w], w] for _, w in taken],
+            [n + 0.8 * ((bands[w].index(peer) + 0.5) / len(bands[w]) - 0.5) for n, w in taken],
             label=peer,
-            s=70 if own else 35,
+            s=36 if own else 18,
             edgecolors="black" if own else "none",
+            linewidths=0.8,
             **style,
-            zorder=3 if own else 2,
         )
+    for n in range(0, len(workloads), 2):
+        axes.axhspan(n - 0.5, n + 0.5, color="0.95", zorder=0, linewidth=0)
     axes.axvline(1, color="black", linewidth=1)
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter("{x:g}×")
     axes.xaxis.set_minor_formatter(ticker.NullFormatter())
     axes.set_yticks(range(len(workloads)), [f"{w}\n1 = {first[w]}" for w in workloads], fontsize=8)
-    axes.invert_yaxis()
+    axes.set_ylim(len(workloads) - 0.5, -0.5)
     axes.grid(axis="x", which="both", alpha=0.2)
-    axes.set_xlabel("time of a training step, as a multiple of the reference's")
-    axes.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
-    figure.savefig(path, dpi=150)
-    pyplot.close(figure)
+    axes.set_title("One training step: left of the line is faster than the reference")
+    axes.set_xlabel("time, as a multiple of the reference's")
+    add_legend(figure)
+    figure.savefig(path)

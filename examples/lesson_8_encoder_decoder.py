@@ -123,18 +123,16 @@ def main(out: Path = Path("out"), small: bool = False) -> float:
     share = right(model, rng)
     print(f"the loss of the last batch is {loss:.4f}; {share:.1%} of 500 new rows are right")
 
-    import matplotlib.pyplot as plt
-
     digits, _, lengths = rows(1, rng)
     written, looks = model.write(digits, lengths)
     n = lengths[0]
-    figure, axes = plt.subplots(figsize=(4, 4), layout="constrained")
-    axes.imshow(looks[: n + 1, 0, :n], cmap="Blues", vmin=0, vmax=1)
+    figure, axes = tg.analysis.new_figure(4.4, 4.2)
+    image = axes.imshow(looks[: n + 1, 0, :n], cmap="Blues", vmin=0, vmax=1)
     axes.set_xticks(range(n), digits[:n, 0])
     axes.set_yticks(range(n + 1), [*written[:n, 0], "end"])
-    axes.set(xlabel="read", ylabel="written", title="attention")
+    figure.colorbar(image, label="attention", shrink=0.8)
+    axes.set(xlabel="read", ylabel="written", title="Written in reverse: it looks back to front")
     save(figure, out, "lesson-8-attention.png")
-    plt.close(figure)
     return share
 
 

@@ -11,9 +11,9 @@ from matplotlib.ticker import LogLocator, NullFormatter
 import tinygrad_rnn as tg
 from examples.demo.language_model import History
 from tinygrad_rnn.analysis import step_contributions
-from tinygrad_rnn.analysis.pictures import new_figure
+from tinygrad_rnn.analysis.pictures import COLOURS, new_figure, styles
 
-BLUE, ORANGE, GREY = "#1f77b4", "#d95f02", "0.6"
+BLUE, ORANGE, GREY = *COLOURS[:2], "0.6"
 
 
 def plot_training(history: History, max_norm: float, path: Path) -> None:
@@ -26,12 +26,12 @@ def plot_training(history: History, max_norm: float, path: Path) -> None:
     above.semilogy(updates, np.exp(history.losses), color=GREY, lw=0.5, label="each chunk")
     above.semilogy(updates[window - 1 :], np.exp(smooth), color=BLUE, label=f"mean of {window}")
     above.set(ylabel="perplexity")
-    above.legend(frameon=False)
+    above.set_title("Training: perplexity falls; clipping holds what is above the threshold")
     below.semilogy(updates, history.norms, color=GREY, lw=0.5, label="before clipping")
     below.axhline(max_norm, color=ORANGE, lw=1.2, label=f"threshold {max_norm:g}")
     below.set(xlabel="update", ylabel="norm of the gradient")
-    below.legend(frameon=False)
     for axes in (above, below):
+        axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.yaxis.set_major_formatter("{x:g}")
         axes.yaxis.set_minor_formatter(NullFormatter())
@@ -49,15 +49,16 @@ def plot_contributions(path: Path) -> None:
     panels = figure.subplots(1, 2)
     cases = [("vanishing", 0.75), ("exploding", 2.5)]
     for axes, (title, gain) in zip(panels, cases, strict=True):
-        for truncation, style in [
-            (tg.Full(), {"color": BLUE, "marker": "o", "ms": 3}),
-            (tg.Subsequence(CHUNK), {"color": ORANGE, "marker": "s", "ms": 5, "mfc": "none"}),
-        ]:
+        for truncation, style, look in zip(
+            (tg.Full(), tg.Subsequence(CHUNK)),
+            styles(),
+            ({"ms": 3}, {"ms": 5, "mfc": "none"}),  # one lies on the other: it is hollow
+            strict=False,
+        ):
             norms = last_loss_contributions(gain, truncation)
             s = np.arange(1, STEPS + 1)
-            axes.semilogy(
-                s, np.where(norms > 0, norms, np.nan), lw=1, label=repr(truncation), **style
-            )
+            visible = np.where(norms > 0, norms, np.nan)
+            axes.semilogy(s, visible, lw=1, label=repr(truncation), **style, **look)
         for cut in range(CHUNK, STEPS, CHUNK):
             axes.axvline(cut + 0.5, color=GREY, lw=0.8, ls=":")
         axes.set(
@@ -66,7 +67,9 @@ def plot_contributions(path: Path) -> None:
             title=f"{title}: entries of W_hh of size {gain:g} / √64",
         )
         axes.grid(True, color="0.92")
-        axes.legend(frameon=False, loc="best")
+    figure.suptitle(f"What step s adds for the loss at step {STEPS}; dotted: where chunks are cut")
+    shown = panels[0].get_legend_handles_labels()
+    figure.legend(*shown, loc="outside lower center", ncols=2, frameon=False)
     figure.savefig(path)
 
 
