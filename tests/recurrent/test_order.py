@@ -272,3 +272,11 @@ def test_packed_sequences_of_pytorch_in_both_directions() -> None:
     np.testing.assert_allclose(both[VALID], outputs.detach().numpy()[VALID], atol=1e-12)
     np.testing.assert_allclose(last.data, final[0].detach().numpy(), atol=1e-12)
     np.testing.assert_allclose(first.data, final[1].detach().numpy(), atol=1e-12)
+
+
+@pytest.mark.parametrize("truncation", [None, tg.Window(1)])
+def test_names_count_the_time_also_backwards(truncation: Any) -> None:
+    xs = [tg.Tensor(np.ones((2, 3))) for _ in range(4)]
+    states, last = tg.unroll(tg.RNNCell(3, 4, rng=0), xs, truncation=truncation, reverse=True)
+    assert [h.name for h in states] == ["h_1", "h_2", "h_3", "h_4"] and last.name == "h_1"
+    assert [x.name for x in xs] == ["x_1", "x_2", "x_3", "x_4"]

@@ -101,7 +101,7 @@ def unroll(
 
     Inputs and states are named for the pictures, as the textbook does it: x_1, h_1, ...; h_t and
     c_t for an LSTM, h_t^(1), h_t^(2) for several layers, `key_t` for a dict; and a state that the
-    cell has named keeps its name.
+    cell has named keeps its name. Reversed, x_T comes first, and h_{t+1} is followed by h_t.
 
     >>> import numpy as np, tinygrad_rnn as tg
     >>> cell = tg.RNNCell(3, 4, rng=0)
@@ -112,8 +112,10 @@ def unroll(
     keep_freed_memory()
     truncation = checked(truncation)
 
+    turned = reverse and lengths is None
+
     def run(cell: Any, xs: Any, reset: Any) -> tuple[Any, Any]:
-        whole = Run(cell, xs, state, reset)
+        whole = Run(cell, xs, state, reset, turned=turned)
         states, last = whole.unrolled(truncation)
         return (whole.stack(states) if stacked else states), last
 
@@ -144,15 +146,24 @@ class Run:
     """A cell with its inputs, ready to be run over any stretch of them.
 
     link: how the next step sees a state through a link ξ.
+    turned: the inputs come from the last one to the first: names count down, from x_T and h_T.
     """
 
     def __init__(
-        self, cell: Any, xs: Any, state: Any, reset: Any, link: Callable[[Any, Any], Any] = link
+        self,
+        cell: Any,
+        xs: Any,
+        state: Any,
+        reset: Any,
+        link: Callable[[Any, Any], Any] = link,
+        turned: bool = False,
     ) -> None:
         self.cell, self.link = cell, link
         xs = of_numbers(xs)
-        self.mark, self.marks = current_mark(), marks(0, length(xs))
-        self.inputs = inputs_of(cell, xs, self.marks)
+        T = length(xs)
+        self.mark, self.marks = current_mark(), marks(0, T)
+        self.numbers = range(T, 0, -1) if turned else range(1, T + 1)
+        self.inputs = inputs_of(cell, xs, self.marks, self.numbers)
         self.state = initial_state(cell, state, self.inputs)
         self.restarts = restarts_of(reset, self.inputs)
         self.form = form_of(self.state)
@@ -203,9 +214,10 @@ class Run:
         factors: list[Any] = [None] * len(xi)
         if not (xi == 1).all():
             factors = [None if np.all(factor == 1) else factor for factor in xi]
+        numbers = self.numbers[first:last]
         states = []
         try:
-            for t, mark, factor in zip(range(first, last), under, factors, strict=True):
+            for t, n, mark, factor in zip(range(first, last), numbers, under, factors, strict=True):
                 set_mark(mark)
                 if t > first and factor is not None:
                     state = link(state, factor)
@@ -217,9 +229,9 @@ class Run:
                     compare(as_returned(self.form, state) if self.outputs else entered, state, t)
                 if type(state) is Tensor and (node := state._node) is not None:  # the usual one
                     if node.name is None:
-                        node.name = f"{head}{t + 1}{tail}"
+                        node.name = f"{head}{n}{tail}"
                 elif mark is not None:
-                    name(flatten_like(self.form, state), names, t + 1)
+                    name(flatten_like(self.form, state), names, n)
                 states.append(state)
                 if self.outputs:
                     state = self.entered(state)
@@ -291,15 +303,15 @@ def marks(first: int, last: int) -> list[Mark | None]:
     return [Mark(t, scope, watch) for t in range(first, last)]
 
 
-def inputs_of(cell: Any, xs: Any, marks: list[Mark | None]) -> list[Any]:
-    """The input of each step as a Tensor named x_1, x_2, ..."""
+def inputs_of(cell: Any, xs: Any, marks: list[Mark | None], numbers: range) -> list[Any]:
+    """The input of each step as a Tensor named x_1, x_2, ..., by these numbers."""
     before = current_mark()
     take = at_step if isinstance(xs, dict) else operator.getitem
     inputs = []
     try:
         for t, mark in enumerate(marks):
             set_mark(mark)
-            inputs.append(input_of(take(xs, t), t))
+            inputs.append(input_of(take(xs, t), numbers[t] - 1))
     finally:
         set_mark(before)
     for t, x in enumerate(inputs if is_list(xs) else inputs[:1]):
