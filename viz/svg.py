@@ -14,7 +14,7 @@ from viz import labels
 from viz.geometry import Curve, is_straight
 from viz.labels import Line
 from viz.scene import Box, Path, Scene, Text
-from viz.themes import Colours, Theme
+from viz.themes import Colours, Theme, on_dark
 
 SMALLER = 0.72  # of a subscript's type
 DROP, RISE = 0.26, 0.38  # of a subscript and a superscript, of the size of the type
@@ -33,10 +33,13 @@ def write(scene: Scene, theme: Theme, annotate: Annotate | None = None) -> str:
     return "".join(writer.document())
 
 
-def style_sheet(theme: Theme, kinds: Collection[str] | None = None) -> str:
+def style_sheet(
+    theme: Theme, kinds: Collection[str] | None = None, own: Iterable[tuple[str, str]] = ()
+) -> str:
     """The rule that turns a figure of this theme dark where the page is.
 
     kinds: the classes that are in the figure; all, if None.
+    own: the colours that are no class's, each with what it colours: "fill" or "stroke".
     """
     if theme.dark is None:
         return ""
@@ -49,13 +52,14 @@ def style_sheet(theme: Theme, kinds: Collection[str] | None = None) -> str:
             continue
         pairs = (("fill", colours.fill), ("stroke", colours.stroke))
         area = ";".join(f"{name}:{colour}" for name, colour in pairs if colour != "none")
-        own = f"{root} .{kind}"
+        class_ = f"{root} .{kind}"
         if colours.text == "none":
-            rules.append(f"{own}{{{area}}}")
+            rules.append(f"{class_}{{{area}}}")
             continue
         if area:
-            rules.append(f"{own}{{{area}}}")
-        rules.append(f"{own} text{{fill:{colours.text}}}")
+            rules.append(f"{class_}{{{area}}}")
+        rules.append(f"{class_} text{{fill:{colours.text}}}")
+    rules += [f'{root} [{what}="{colour}"]{{{what}:{on_dark(colour)}}}' for what, colour in own]
     return f"@media (prefers-color-scheme:dark){{{''.join(rules)}}}"
 
 
@@ -78,7 +82,9 @@ class _Writer:
         kinds = {"paper"} | {i.kind for i in self.scene.boxes} | {i.kind for i in self.scene.texts}
         kinds |= {path.kind for path in self.scene.paths}
         kinds |= {"rim" for path in self.scene.paths if path.rims}
-        if rules := style_sheet(self.theme, kinds):
+        own = {("stroke", path.colour) for path in self.scene.paths if path.colour}
+        own |= {("fill", box.colour) for box in self.scene.boxes if box.colour}
+        if rules := style_sheet(self.theme, kinds, sorted(own)):
             yield f"<style>{escape(rules)}</style>\n"
         paper = self.theme["paper"].fill
         if paper != "none":
@@ -93,10 +99,11 @@ class _Writer:
                 if path.rims:
                     rims = self._curves(path.rims)
                     yield f'<path class="rim" stroke="{paper}" stroke-width="4.6" d="{rims}"/>\n'
-                own = ""
+                look = ""
                 if path.colour:
-                    own = f' stroke="{path.colour}" stroke-width="{number(path.width)}"'
-                yield f'<path{self._extra(path)}{own} d="{self._data(path)}"/>\n'
+                    look = f' stroke="{self.theme.own(path.colour)}"'
+                    look += f' stroke-width="{number(path.width)}"'
+                yield f'<path{self._extra(path)}{look} d="{self._data(path)}"/>\n'
                 if path.filled:
                     yield f'<path fill="{stroke}" d="{self._curves([path.head])}z"/>\n'
             yield "</g>\n"
@@ -124,7 +131,7 @@ class _Writer:
             yield f"<title>{escape(box.title)}</title>"
         if box.note:
             yield f"<desc>{escape(box.note)}</desc>"
-        own = f' fill="{box.colour}"' if box.colour else ""
+        own = f' fill="{self.theme.own(box.colour)}"' if box.colour else ""
         if box.round:
             place = f'cx="{number(x)}" cy="{number(y)}" r="{number(box.half_width)}"{own}'
             yield f"<circle {place}/>"

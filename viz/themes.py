@@ -79,6 +79,17 @@ def loss_colour(number: int, count: int) -> str:
     return "#" + "".join(f"{part:02x}" for part in mixed)
 
 
+def on_dark(colour: str) -> str:
+    """A loss's colour on a dark page: half as far from white, so that the first are seen, too.
+
+    >>> from viz.themes import on_dark
+    >>> on_dark("#5b2a8c")
+    '#a58ac0'
+    """
+    parts = (255 - int(colour[k : k + 2], 16) for k in (1, 3, 5))
+    return "#" + "".join(f"{255 - part * 55 // 100:02x}" for part in parts)
+
+
 PRINT: dict[str, Colours] = TEXTBOOK | {
     "circle": Colours("#E6E6E6", BLACK, BLACK),
     "parameters": Colours("#BFBFBF", BLACK, BLACK),
@@ -98,6 +109,10 @@ class Theme:
 
     def __getitem__(self, kind: str) -> Colours:
         return self.light[kind]
+
+    def own(self, colour: str) -> str:
+        """How this theme shows a colour that is no class's, such as a loss's."""
+        return on_dark(colour) if self.light is DARK else colour
 
 
 THEMES = {

@@ -11,7 +11,7 @@ import tinygrad_rnn as tg
 import viz
 from tests.viz.models import MODELS, outputs, parameter, value
 from viz.models import recurrent_loss
-from viz.themes import THEMES
+from viz.themes import DARK, THEMES, loss_colour, on_dark
 
 SVG = "{http://www.w3.org/2000/svg}"
 GOLDEN = Path(__file__).parent / "golden"
@@ -139,3 +139,26 @@ def test_a_picture_keeps_no_graph_alive() -> None:
     circles = [shape for shape in figure.scene.diagram.shapes if shape.kind == "circle"]
     assert all(reference() is None for shape in circles for reference in shape.nodes)
     assert figure.svg()
+
+
+@pytest.mark.parametrize("steps", [3, 12])
+def test_every_loss_is_seen_on_a_dark_page(steps: int) -> None:
+    figure = viz.draw(recurrent_loss(steps), gradients=True)
+    dark = viz.draw(recurrent_loss(steps), gradients=True, theme="dark").svg()
+    for t in range(steps):
+        colour = loss_colour(t, steps)
+        assert f'[stroke="{colour}"]{{stroke:{on_dark(colour)}}}' in figure.svg()
+        assert contrast(on_dark(colour), DARK["paper"].fill) > 4.5
+        assert colour not in dark and on_dark(colour) in dark
+
+
+def contrast(*colours: str) -> float:
+    """As WCAG 2 defines it."""
+    light, dark = sorted(map(luminance, colours), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def luminance(colour: str) -> float:
+    parts = [int(colour[k : k + 2], 16) / 255 for k in (1, 3, 5)]
+    linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
