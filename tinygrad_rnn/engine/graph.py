@@ -92,9 +92,13 @@ class Node:
 
 
 class Leaf(Node):
-    """A value that was given and not computed: a parameter, an input, a constant."""
+    """A value that was given and not computed: a parameter, an input, a constant.
 
-    __slots__ = ("grad", "requires_grad")
+    given: of a parameter, its Tensor's array, and the position on the tape from which on it has
+        had this one: what was recorded before used another.
+    """
+
+    __slots__ = ("given", "grad", "requires_grad")
 
     def __init__(
         self, shape: tuple[int, ...], dtype: Any, requires_grad: bool, name: str | None
@@ -109,6 +113,7 @@ class Leaf(Node):
         self.name = name
         self.requires_grad = requires_grad
         self.grad: Array | None = None
+        self.given: tuple[Array, int] | None = None
 
 
 Edge: TypeAlias = tuple[Node, Any, Any, tuple[Any, ...]]

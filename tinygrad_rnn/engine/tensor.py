@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from tinygrad_rnn.engine.array_methods import ArrayMethods
 from tinygrad_rnn.engine.errors import refuse_gradient_of
-from tinygrad_rnn.engine.graph import Array, Leaf, Node
+from tinygrad_rnn.engine.graph import Array, Leaf, Node, next_position
 from tinygrad_rnn.engine.lost_gradients import warn_of_lost_gradient
 
 
@@ -64,7 +64,9 @@ class Tensor(ArrayMethods):
         self._requires_grad = requires_grad
         self._node: Node | None = None
         if requires_grad or name is not None:
-            self._node = Leaf(data.shape, data.dtype, requires_grad, name)
+            node = self._node = Leaf(data.shape, data.dtype, requires_grad, name)
+            if requires_grad:
+                node.given = data, node.position
 
     # What it is ---------------------------------------------------------------------------
 
@@ -115,6 +117,7 @@ class Tensor(ArrayMethods):
                 )
             if self._requires_grad:
                 refuse_gradient_of(value)
+                node.given = value, next_position()
             node.dtype = value.dtype
         self._data = value
 
@@ -144,6 +147,7 @@ class Tensor(ArrayMethods):
         if value:
             refuse_gradient_of(self._data)
         self._requires_grad = self.node.requires_grad = value
+        self.node.given = (self._data, self.node.position) if value else None
 
     @property
     def grad(self) -> NDArray[Any] | None:

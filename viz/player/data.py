@@ -76,6 +76,7 @@ class _Writer:
         order = sorted(circles, key=lambda i: self.nodes[i][-1].position)
         return {
             "T": recording.rows.count,
+            "steps": recording.rows.numbers,
             "size": [self.stage.width, self.stage.height],
             "sources": [
                 {"row": s.loss} if s.links is None else {"label": s.label, "links": s.links}

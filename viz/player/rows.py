@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.engine.graph import Leaf, Node
+from viz.labels import Name
 from viz.snapshot import snapshot
 from viz.unmarked import with_steps
 
@@ -24,6 +25,9 @@ class Rows:
     """
 
     count: int = 1
+    numbers: list[int] | None = None
+    """What the steps are called, if not 1, 2, ...: T, ..., 2, 1 in a sequence that is read
+    backwards."""
     spans: dict[Node, Span | None] = field(default_factory=dict)
     far: set[Node] = field(default_factory=set)
     """Nodes that look back farther than one step, and their counterparts in the other rows."""
@@ -85,10 +89,24 @@ def rows_of(outputs: Sequence[tg.Tensor]) -> Rows:
             continue
         known = [span for parent in node.parents if (span := rows.spans[parent])]
         rows.spans[node] = (min(a for a, _ in known), max(b for _, b in known)) if known else None
+    rows.numbers = _numbers(rows)
     if not row_of:  # no time: everything that was computed is one row
         rows.spans = {node: None if isinstance(node, Leaf) else (0, 0) for node in tape}
     rows.mark_far()
     return rows
+
+
+def _numbers(rows: Rows) -> list[int] | None:
+    """The numbers in the names of the values of each row, if they count the steps in an order of
+    their own."""
+    found: list[set[int]] = [set() for _ in range(rows.count)]
+    for node in rows.spans:
+        row, number = rows.of(node), Name.parse(node.name or "").step
+        if row is not None and number is not None and not isinstance(node, Leaf):
+            found[row].add(number)
+    numbers = [number for of_row in found for number in of_row]
+    usual = list(range(1, rows.count + 1))
+    return numbers if numbers != usual and sorted(numbers) == usual else None
 
 
 def why_no_chain(rows: Rows) -> str | None:

@@ -1,7 +1,8 @@
 """The values of the tape's nodes, as far as they can be known.
 
-The tape keeps no value but those that a derivative needs. From these the others are computed
-again with the functions that made them; what cannot be is not known.
+The tape keeps no value but those that a derivative needs; a parameter has the array of its Tensor,
+if that was not replaced since. From these the others are computed again with the functions that
+made them; what cannot be is not known.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.engine.graph import Array, Node
+from tinygrad_rnn.engine.graph import Array, Leaf, Node
 from tinygrad_rnn.engine.signatures import arguments
 from tinygrad_rnn.engine.table import rule_of
 
@@ -35,12 +36,29 @@ def values_of(tape: Sequence[Node], tensors: Iterable[tg.Tensor] = ()) -> dict[N
                 owners = [node] if is_output else [p for p, at, _, _ in node.edges if at == need]
                 for owner in owners:
                     found.setdefault(owner, np.asarray(value))
+    for leaf, array in _given(tape).items():
+        found.setdefault(leaf, array)
     for node in tape:
         if node not in found and (value := _computed(node, found)) is not None:
             found[node] = value
     for node in reversed(tape):
         if node in found:
             _invert(node, found)
+    return found
+
+
+def _given(tape: Sequence[Node]) -> dict[Node, Array]:
+    """The arrays of the parameters that have had the same one since they were used first."""
+    first: dict[Node, int] = {}
+    for node in tape:
+        for parent in node.parents:
+            first.setdefault(parent, node.position)
+    found: dict[Node, Array] = {}
+    for leaf, use in first.items():
+        if isinstance(leaf, Leaf) and leaf.given is not None:
+            array, since = leaf.given
+            if since < use:
+                found[leaf] = np.asarray(array)
     return found
 
 

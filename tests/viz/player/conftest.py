@@ -27,34 +27,33 @@ def browser() -> Iterator[Any]:
         browser.close()
 
 
-@pytest.fixture
-def visit(browser: Any, tmp_path: Path) -> Iterator[Callable[..., Any]]:
-    """Open a page from disk; at the end, nothing may have gone wrong, and no request left it."""
-    contexts: list[Any] = []
-    problems: list[str] = []
+@pytest.fixture(scope="session")
+def tab(browser: Any) -> Iterator[Any]:
+    """One tab for all tests: a page of its own for each would cost a process each."""
+    page = browser.new_context(has_touch=True).new_page()
+    page.problems = []
+    page.on("pageerror", lambda error: page.problems.append(f"error: {error}"))
+    page.on("console", lambda message: page.problems.append(f"console: {message.text}"))
+    page.on("request", lambda request: page.problems.append(request.url))
+    yield page
+    page.context.close()
 
-    def opened(html: str, address: str = "", **options: Any) -> Any:
-        path = tmp_path / f"page-{len(contexts)}.html"
+
+@pytest.fixture
+def visit(tab: Any, tmp_path: Path) -> Iterator[Callable[..., Any]]:
+    """Open a page from disk; at the end, nothing may have gone wrong, and no request left it."""
+    tab.problems.clear()
+
+    def opened(html: str, address: str = "", width: int = 1280, **media: str) -> Any:
+        path = tmp_path / "page.html"
         path.write_text(html, encoding="utf-8")
-        contexts.append(
-            browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **options})
-        )
-        page = contexts[-1].new_page()
-        page.on("pageerror", lambda error: problems.append(f"error: {error}"))
-        page.on("console", lambda message: problems.append(f"console: {message.text}"))
-        page.on(
-            "request",
-            lambda request: (
-                problems.append(f"asked for {request.url}")
-                if not request.url.startswith((path.as_uri(), "blob:", "data:"))
-                else None
-            ),
-        )
-        page.goto(path.as_uri() + address)
-        page.wait_for_selector("body[data-ready]")
-        return page
+        tab.set_viewport_size({"width": width, "height": 800})
+        tab.emulate_media(**{"color_scheme": "light", "reduced_motion": "no-preference", **media})
+        tab.goto("about:blank")  # another address of the same page would not load it
+        tab.goto(path.as_uri() + address)
+        tab.wait_for_selector("body[data-ready]")
+        return tab
 
     yield opened
-    for context in contexts:
-        context.close()
-    assert not problems
+    asked = (tmp_path.as_uri(), "about:blank", "blob:", "data:")
+    assert [problem for problem in tab.problems if not problem.startswith(asked)] == []

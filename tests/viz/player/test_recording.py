@@ -149,7 +149,21 @@ def test_values_are_those_of_the_computation() -> None:
     loss = recurrent_loss(steps=3, cell="lstm", bias=True)
     values = values_of(tg.tape(loss), [loss])
     named = {node.name: array for node, array in values.items() if node.name}
-    assert {"h_1", "c_2", "o_3", "x_1", "y_2", "W_hh", "L"} <= set(named)
-    assert "W_xh" not in named  # no derivative needs it, so no edge keeps it
+    assert {"h_1", "c_2", "o_3", "x_1", "y_2", "W_hh", "W_xh", "b_h", "L"} <= set(named)
     np.testing.assert_array_equal(named["L"], loss.data)
     np.testing.assert_allclose(named["h_3"] @ named["W_hq"], named["o_3"])
+
+
+def test_a_parameters_value_is_the_one_that_was_used() -> None:
+    W, x = parameter("W", 3, 3), value("x", 2, 3)
+    before = np.sum(x @ W)  # its derivative needs x alone
+
+    def known(loss: Any) -> Any:
+        return values_of(tg.tape(loss)).get(W.node)
+
+    np.testing.assert_array_equal(known(before), W.data)
+    W.data = W.data + 1
+    after = np.sum(x @ W)
+    assert known(before) is None
+    np.testing.assert_array_equal(known(after), W.data)
+    assert known(before + after) is None  # it has had two values

@@ -37,6 +37,16 @@ def own_cell(truncation: Any = None) -> tg.Tensor:
     return loss
 
 
+def backwards(truncation: Any = None) -> tg.Tensor:
+    """A sequence that is read from its end."""
+    rng = np.random.default_rng(2)
+    cell = tg.RNNCell(3, 4, rng=rng)
+    xs = rng.normal(size=(STEPS, 2, 3))
+    states, _ = tg.unroll(cell, xs, truncation=truncation, reverse=True)
+    loss: Any = sum(tg.mse(h, np.ones((2, 4))) for h in states)
+    return loss
+
+
 MODELS: dict[str, Callable[..., tg.Tensor]] = {
     **{
         cell: lambda truncation=None, cell=cell: recurrent_loss(
@@ -46,6 +56,7 @@ MODELS: dict[str, Callable[..., tg.Tensor]] = {
     },
     "two layers": lambda truncation=None: recurrent_loss(STEPS, layers=2, truncation=truncation),
     "a function": own_cell,
+    "backwards": backwards,
 }
 
 
@@ -87,6 +98,13 @@ READ = """address => new Promise(done => {
 @pytest.mark.parametrize("name", MODELS)
 def test_every_strategy_agrees_with_unroll(name: str, compare: Any) -> None:
     compare(MODELS[name], STRATEGIES)
+
+
+def test_steps_that_are_read_backwards_keep_their_numbers(visit: Any) -> None:
+    page = visit(viz.play(backwards()).html, "#f=2")
+    assert page.inner_text("#now h2") == f"Forward, step {STEPS - 1}"
+    assert page.locator('[aria-label="cut the link from step 6 to step 5"]').count() == 1
+    assert page.text_content(".side-head").startswith("which loss reaches which stepl6l5l4l3l2l1")
 
 
 def test_twenty_steps_agree(compare: Any) -> None:

@@ -44,56 +44,34 @@ $("scrub").addEventListener("input", (event) => step(+event.target.value, false)
 
 function buildChoices() {
   if (T < 2) return $("strategy").remove();
-  KINDS.forEach((kind) => {
-    const label = document.createElement("label");
-    label.innerHTML = `<input type="radio" name="kind" value="${kind}"${chain || BY_LINKS.includes(kind) ? "" : " disabled"}><span>${LABELS[kind]}</span>`;
-    label.firstChild.addEventListener("change", () => choose(kind));
-    $("choices").append(label);
-  });
-  $("strategy").addEventListener("submit", (event) => event.preventDefault());
+  $("choices").innerHTML = KINDS.map((kind) => `<label><input type="radio" name="kind" value="${kind}"${offered(kind) ? "" : " disabled"}><span>${LABELS[kind]}</span></label>`).join("");
+  $("choices").addEventListener("change", (event) => choose(event.target.value));
 }
 
 function choose(kind) {
-  if (T < 2) kind = "full";
-  state.kind = kind;
-  state.k = Math.max(state.k, kind === "window" ? 0 : 1);
-  const chosen = document.querySelector(`input[value="${kind}"]`);
+  state.kind = offered(kind) ? kind : "full";
+  state.k = Math.max(least(kind), Math.min(most(kind), state.k));
+  const chosen = document.querySelector(`input[value="${state.kind}"]`);
   if (chosen) chosen.checked = true;
   buildSetting();
   renew();
 }
 
-function slider(id, name, low, high, value, step_, set) {
-  const label = document.createElement("label");
-  label.innerHTML = `<span>${name} = <output>${value}</output></span><input id="${id}" type="range" min="${low}" max="${high}" step="${step_}" value="${value}">`;
-  label.querySelector("input").addEventListener("input", (event) => {
-    set(+event.target.value);
-    label.querySelector("output").textContent = event.target.value;
-    renew();
-  });
-  $("setting").append(label);
-}
+const slider = (key, name, low, high, step = 1) => `<label><span>${name} = <output></output></span><input id="${key}" type="range" min="${low}" max="${high}" step="${step}"></label>`;
 
 function buildSetting() {
   if (T < 2) return;
-  $("setting").replaceChildren();
-  const { kind } = state;
-  const most = chain ? T : T - 1;
-  if (kind === "subsequence") slider("k", "<i>k</i>", 1, most, state.k, 1, (v) => (state.k = v));
-  if (kind === "window") slider("k", "<i>k</i>", 0, T - 1, state.k, 1, (v) => (state.k = v));
-  if (kind === "tbptt") {
-    slider("k", "<i>k</i><sub>1</sub>", 1, T, state.k, 1, (v) => (state.k = v));
-    slider("k2", "<i>k</i><sub>2</sub>", 1, T, Math.max(state.k, state.k2), 1, (v) => (state.k2 = v));
-  }
-  if (kind === "randomized") {
-    if (chain) slider("keep", "π", 0.05, 1, state.keep, 0.05, (v) => (state.keep = v));
-    const button = document.createElement("button");
-    button.type = "button";
-    button.id = "again";
-    button.textContent = "Draw again";
-    button.onclick = () => { state.seed++; renew(); };
-    $("setting").append(button);
-  }
+  const { kind } = state, k = (key, index) => slider(key, `<i>k</i>${index}`, least(kind), most(kind));
+  let inside = BY_LENGTH.includes(kind) ? k("k", kind === "tbptt" ? "<sub>1</sub>" : "") : "";
+  if (kind === "tbptt") inside += k("k2", "<sub>2</sub>");
+  if (kind === "randomized") inside = `${chain ? slider("keep", "π", 0.05, 1, 0.05) : ""}<button id="again">Draw again</button>`;
+  $("setting").innerHTML = inside;
+}
+$("setting").addEventListener("input", ({ target }) => { state[target.id] = +target.value; renew(); });
+$("setting").addEventListener("click", ({ target }) => { if (target.id === "again") { state.seed++; renew(); } });
+
+function showSetting() {
+  for (const input of $("setting").querySelectorAll("input")) input.value = input.parentElement.querySelector("output").textContent = state[input.id];
 }
 
 /** Cut a link, or mend it; what was cut already stays cut. */
@@ -107,7 +85,6 @@ function cut(t) {
 
 // Pointing and walking in the figure ----------------------------------------------------------------
 
-const targets = [...shapeEls, ...hitEls.values()];
 svg.addEventListener("pointerover", (event) => {
   const shape = event.target.closest("[data-shape]"), link = event.target.closest("[data-link]");
   state.pointed = shape ? +shape.dataset.shape : null;
@@ -120,7 +97,8 @@ svg.addEventListener("focusin", (event) => {
   const { shape, link } = event.target.dataset;
   state.pointed = shape === undefined ? null : +shape;
   state.link = link === undefined ? null : +link;
-  for (const target of targets) target.setAttribute("tabindex", target === event.target ? 0 : -1);
+  svg.querySelector('[tabindex="0"]')?.setAttribute("tabindex", -1);
+  event.target.setAttribute("tabindex", 0);
   inspect();
 });
 svg.addEventListener("focusout", () => { state.pointed = state.link = null; inspect(); });
@@ -141,7 +119,7 @@ function walk(from, [dx, dy]) {
   const middle = (element) => { const b = element.getBoundingClientRect(); return [b.x + b.width / 2, b.y + b.height / 2]; };
   const [x, y] = middle(from);
   let best = null, least = Infinity;
-  for (const target of targets) {
+  for (const target of [...shapeEls.values(), ...hitEls.values()]) {
     const [tx, ty] = middle(target), along = (tx - x) * dx + (ty - y) * dy, off = Math.abs((tx - x) * dy + (ty - y) * dx);
     const cost = along + 3 * off;
     if (target !== from && along > 1 && cost < least && tx) [best, least] = [target, cost];
@@ -164,10 +142,9 @@ document.addEventListener("keydown", (event) => {
 });
 
 function typed(key) {
-  const kind = KINDS[key - 1];
-  if (kind && T > 1 && (chain || BY_LINKS.includes(kind))) choose(kind);
-  if ((key === "[" || key === "]") && ["subsequence", "window", "tbptt"].includes(state.kind)) {
-    state.k = Math.max(state.kind === "window" ? 0 : 1, Math.min(T - (state.kind === "window"), state.k + (key === "]" ? 1 : -1)));
+  if (offered(KINDS[key - 1])) choose(KINDS[key - 1]);
+  if ("[]".includes(key) && BY_LENGTH.includes(state.kind)) {
+    state.k += key === "]" ? 1 : -1;
     choose(state.kind);
   }
 }

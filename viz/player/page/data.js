@@ -6,20 +6,22 @@ const $ = (id) => document.getElementById(id);
 const D = JSON.parse($("data").textContent);
 const T = D.T;
 const chain = !D.why;
+const stepOf = (row) => D.steps?.[row] ?? row + 1; // what the step of a row is called
 
-const packed = (() => {
-  const letters = atob(D.pack);
-  const bytes = Uint8Array.from(letters, (letter) => letter.charCodeAt(0));
-  return new DataView(bytes.buffer);
-})();
+const letters = atob(D.pack);
+const bytes = new Uint8Array(letters.length);
+for (let i = 0; i < letters.length; i++) bytes[i] = letters.charCodeAt(i);
+const packed = new Int16Array(bytes.buffer); // little-endian, as every machine with a browser is
 
 /** The numbers of one block. */
 function block(place, count) {
-  const unit = 2 ** (packed.getInt16(2 * place, true) / 64);
+  const unit = 2 ** (packed[place] / 64);
   const numbers = new Float64Array(count);
-  for (let i = 0; i < count; i++) numbers[i] = unit * packed.getInt16(2 * (place + 1 + i), true);
+  for (let i = 0; i < count; i++) numbers[i] = unit * packed[place + 1 + i];
   return numbers;
 }
+
+const product = (numbers) => numbers.reduce((a, b) => a * b, 1);
 
 /** The weight of a source through a row: M[t, s]; what belongs to no row counts in full. */
 function weightOf(source, row) {
@@ -28,18 +30,18 @@ function weightOf(source, row) {
   return row == null || row < 0 ? 1 : strategy.M[D.sources[source].row][row];
 }
 
-// Every block of a parameter's uses, by row: {row, first, along, norms, use(source)}.
+// What the uses of a parameter in each row contribute: numbers by source, from the first on.
 for (const p of D.tied) {
-  const size = p.s.reduce((a, b) => a * b, 1);
-  let along = p.along, norms = p.norms, uses = p.uses;
-  p.size = size;
+  let { along, norms, uses } = p;
+  p.size = product(p.s);
   p.rows = p.cells.map(([row, first, count]) => {
     const cell = { row, first, along: block(along, count), norms: block(norms, count), uses };
     along += 1 + count;
     norms += 1 + count;
-    if (uses != null) uses += count * (1 + size);
+    uses += count * (1 + p.size);
     return cell;
   });
+  p.at = Object.fromEntries(p.rows.map((cell) => [cell.row, cell]));
 }
 
 // A shape: its kind k, its place at, the row r, or the first and last of several, its name n, its shape

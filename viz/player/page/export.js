@@ -11,12 +11,13 @@ function savedSVG() {
   const root = el("svg", { xmlns: SVG, viewBox: `0 ${low} ${width} ${height}`, width: `${width}pt`, height: `${height}pt` });
   el("title", {}, root).textContent = `${document.title}, ${called()}`;
   el("style", {}, root).textContent = $("figure-style").textContent.replace(/@media.*/, "");
-  el("rect", { y: low, width, height, fill: "var(--paper)" }, root);
+  const paper = { fill: "var(--paper)" };
+  rect("", 0, low, width, height, root, paper);
   for (const [part, x, y, over] of below && tall ? parts.slice(0, 1) : parts) {
     const copy = el("g", { transform: `translate(${x} ${y})` }, root);
-    if (over) el("rect", { width: sideWidth, height: over, fill: "var(--paper)" }, copy);
+    if (over) rect("", 0, 0, sideWidth, over, copy, paper);
     copy.append(...part.cloneNode(true).children);
-    for (const hit of copy.querySelectorAll(".hit, [style*=none]")) hit.remove();
+    for (const hit of copy.querySelectorAll(".hit")) hit.remove();
     for (const name of ["tabindex", "role", "data-shape", "aria-label", "pathLength"])
       for (const shape of copy.querySelectorAll(`[${name}]`)) shape.removeAttribute(name);
   }

@@ -17,10 +17,27 @@ const bottomY = Math.max(...shapes.map((s) => s.at[1]));
 /** A path without its arrow's head, which begins at the second m. */
 const wayOf = (path) => D.paths[path].slice(0, D.paths[path].indexOf("m", 1));
 
-/** Where what belongs to a row is put: a group of its own, which is hidden while it is out of view. */
+// What is drawn is what can be seen: of a tall figure the part in view, and a little more.
+
 const tall = HEIGHT > 700;
-const bands = Array.from({ length: tall ? T : 0 }, () => ({}));
-const bandOf = (layer, row) => (tall && typeof row === "number" ? (bands[row][layer] ??= el("g", {}, layers[layer])) : layers[layer]);
+let view = [-Infinity, Infinity]; // from and to, in points
+const inView = ([top, end]) => end > view[0] && top < view[1];
+
+/** Elements by number, made when they are wanted, and taken away when they are not. */
+function keep(elements, n, wanted, make) {
+  if (wanted) {
+    if (!elements.has(n)) elements.set(n, make(n));
+  } else if (elements.get(n) !== document.activeElement) {
+    elements.get(n)?.remove();
+    elements.delete(n);
+  }
+  return elements.get(n);
+}
+
+function forget(elements) {
+  for (const element of elements.values()) element.remove();
+  elements.clear();
+}
 
 // Ways ------------------------------------------------------------------------------------------
 
@@ -29,14 +46,30 @@ const bandOf = (layer, row) => (tall && typeof row === "number" ? (bands[row][la
 const isWide = (n) => Array.isArray(shapes[n].r);
 const bundleOf = ({ e: [from, to] }) => (shapes[from].k === "p" ? `p${from}` : isWide(to) ? `l${to}` : "");
 const bundles = {};
-for (const name of [...new Set(links.map(bundleOf))].sort()) bundles[name] = ["rims", "lines"].map((part) => ((layers[name + part] = el("g", {}, layers.ways)), name + part));
+for (const name of [...new Set(links.map(bundleOf))].sort()) bundles[name] = { rims: el("g", {}, layers.ways), lines: el("g", {}, layers.ways), stops: new Set() };
 
-const wayEls = links.map((link) => {
-  const [path, x, y] = link.w, transform = `translate(${x} ${y})`, row = shapes[circleOf(link)].r;
-  const [rims, lines] = bundles[bundleOf(link)];
-  el("path", { class: "casing", d: wayOf(path), transform }, bandOf(rims, row));
-  return el("path", { class: "way", d: D.paths[path], transform }, bandOf(lines, row));
-});
+const middleOf = (n) => shapes[n].at[1];
+for (const link of links) for (const n of link.e) bundles[bundleOf(link)].stops.add(middleOf(n));
+for (const bundle of Object.values(bundles)) bundle.stops = [...bundle.stops].sort((a, b) => a - b);
+
+/** From where to where a line is needed. Those of a bundle lie on one another from where the next
+ *  one joins it, so that one of them is enough there. */
+function extentOf(link) {
+  const name = bundleOf(link), [from, to] = link.e.map(middleOf);
+  if (!name) return [Math.min(from, to) - 20, Math.max(from, to) + 20];
+  const [end, trunk] = name[0] === "p" ? [to, from] : [from, to];
+  const { stops } = bundles[name], next = stops[stops.indexOf(end) + Math.sign(trunk - end)];
+  return [Math.min(end, next), Math.max(end, next)];
+}
+for (const link of links) link.extent = extentOf(link);
+
+const [rimEls, wayEls] = [new Map(), new Map()];
+const drawRim = (i) => drawPath(i, "casing", bundles[bundleOf(links[i])].rims);
+const drawWay = (i) => drawPath(i, "way", bundles[bundleOf(links[i])].lines, D.paths[links[i].w[0]]);
+function drawPath(i, name, parent, d = wayOf(links[i].w[0]), more = {}) {
+  const [, x, y] = links[i].w;
+  return el("path", { class: name, d, transform: `translate(${x} ${y})`, ...more }, parent);
+}
 
 // From five uses on a parameter's ways share a trunk, its rail. What comes back is drawn by loss where
 // it joins the rail; the rail itself is drawn once.
@@ -49,6 +82,7 @@ links.forEach((link, i) => {
   const first = rails.get(from);
   if (first === undefined || backwardAt[circleOf(link)] < backwardAt[circleOf(links[first])]) rails.set(from, i);
 });
+for (const i of rails.values()) links[i].extent = [-Infinity, Infinity];
 
 /** The points of a relative path. */
 const pointsOf = D.paths.map(() => null);
@@ -96,16 +130,17 @@ function lastPart(way, share) {
 
 // Shapes ----------------------------------------------------------------------------------------
 
-const shapeEls = shapes.map((shape, n) => {
-  const [x, y, w, h] = shape.at;
-  const g = el("g", { class: `shape ${shape.k}`, tabindex: -1, role: "button", "aria-label": described(shape), "data-shape": n }, bandOf("shapes", shape.r));
+const shapeEls = new Map();
+function drawShape(n) {
+  const shape = shapes[n], [x, y, w, h] = shape.at;
+  const g = el("g", { tabindex: -1, role: "button", "aria-label": described(shape), "data-shape": n }, layers.shapes);
   if (shape.k === "c") el("circle", { class: "face", cx: x, cy: y, r: w / 2 }, g);
-  else if (shape.k !== "d") el("rect", { class: "face", x: x - w / 2, y: y - h / 2, width: w, height: h }, g);
+  else if (shape.k !== "d") rect("face", x - w / 2, y - h / 2, w, h, g);
   if (shape.k === "p") nameSVG(listed(shape.n), x, y, 9, g);
   else if (shape.k === "b") nameSVG([D.names[shape.n]], x, y, 9, g);
   else if (shape.label) nameSVG([[[shape.label, 0]]], x, y, Math.min(9, 24 / shape.label.length), g);
   return g;
-});
+}
 
 /** The names of parameters that share a box, four to a line. */
 function listed(names) {
@@ -118,22 +153,21 @@ function listed(names) {
   return lines;
 }
 
+const linkOf = ({ t }) => `the link from step ${stepOf(t - 1)} to step ${stepOf(t)}`;
+
 function described(shape) {
   const size = shape.s?.length ? `, ${shape.s.join("×")}` : "";
   if (shape.k === "p") return `parameter ${shape.n.map((n) => nameText(D.names[n])).join(", ")}`;
-  if (shape.k === "c") return `computation${shape.r == null || T < 2 ? "" : ` in step ${[shape.r].flat()[0] + 1}`}: ${D.operations[shape.ops]}`;
+  if (shape.k === "c") return `computation${shape.r == null || T < 2 ? "" : ` in ${[shape.r].flat().map((row) => `step ${stepOf(row)}`).join(" to ")}`}: ${D.operations[shape.ops]}`;
   return `${nameText(D.names[shape.n])}${size}`;
 }
 
 // Links between two steps can be cut --------------------------------------------------------------
 
 const hitEls = new Map();
-links.forEach((link, i) => {
-  if (!link.t || T < 2) return;
-  const [path, x, y] = link.w;
-  const hit = el("path", { class: "hit", d: wayOf(path), transform: `translate(${x} ${y})`, tabindex: -1, role: "button", "data-link": i }, layers.hits);
-  hitEls.set(i, hit);
-});
+function drawHit(i) {
+  return drawPath(i, "hit", layers.hits, undefined, { tabindex: -1, role: "button", "data-link": i });
+}
 
 // What flows back ---------------------------------------------------------------------------------
 
@@ -162,10 +196,7 @@ function strandsOf(link) {
 function drawStrands(i, fresh) {
   const link = links[i], g = el("g", {}, layers.strands);
   if (fresh) g.setAttribute("class", shapes[link.e[1]].k === "c" ? "fresh late" : "fresh");
-  if (rails.get(link.e[0]) === i) {
-    const [path, x, y] = link.w;
-    el("path", { class: "strand rail", d: wayOf(path), transform: `translate(${x} ${y})`, pathLength: 1 }, g);
-  }
+  if (rails.get(link.e[0]) === i) drawPath(i, "strand rail", g, undefined, { pathLength: 1 });
   const strands = strandsOf(link);
   let at = -strands.reduce((total, s) => total + s.width, 0) / 2;
   let stopped = null;
@@ -176,7 +207,7 @@ function drawStrands(i, fresh) {
     at += width;
   }
   if (stopped) barAcross(link, stopped, g);
-  strandEls.set(i, g);
+  return g;
 }
 
 /** A bar where strands end: across the link, at six tenths of its way. */
@@ -189,95 +220,50 @@ function barAcross(link, [from, to], parent) {
   el("line", { class: "bar", x1: a.x, y1: a.y, x2: b.x, y2: b.y }, parent);
 }
 
-/** ξ on the links that are scaled, two bars on those that are cut. */
-function drawMarks() {
-  layers.marks.replaceChildren();
-  for (const i of hitEls.keys()) {
-    const link = links[i], xi = strategy.links[link.t];
-    if (xi === 1 || (EARLIEST[state.kind] && chain)) continue;
-    const [path, x0, y0] = link.w, way = points(path), [[ax, ay], [bx, by]] = lastPart(way, 0.45);
-    const x = x0 + ax, y = y0 + ay;
-    if (xi === 0) {
-      const turn = (Math.atan2(by - ay, bx - ax) * 180) / Math.PI;
-      const g = el("g", { class: "scissors", transform: `translate(${x} ${y}) rotate(${turn.toFixed(0)})` }, layers.marks);
-      for (const v of [-1.8, 1.8]) el("line", { class: "bar", x1: v, x2: v, y1: -4.5, y2: 4.5 }, g);
-    } else {
-      el("rect", { class: "pill", x: x - 12, y: y - 4.7, width: 24, height: 9.4, rx: 4.7 }, layers.marks);
-      const text = el("text", { x, y: y + 2.2, "font-size": 6.6 }, layers.marks);
-      el("tspan", { "font-style": "italic" }, text).textContent = "ξ";
-      el("tspan", {}, text).textContent = `=${short(xi)}`;
-    }
+/** ξ on a link that is scaled, two bars on one that is cut. */
+const markEls = new Map();
+function drawMark(i) {
+  const link = links[i], xi = strategy.links[link.t], g = el("g", {}, layers.marks);
+  const [path, x0, y0] = link.w, [[ax, ay], [bx, by]] = lastPart(points(path), 0.45);
+  if (xi === 0) {
+    const turn = (Math.atan2(by - ay, bx - ax) * 180) / Math.PI;
+    g.setAttribute("transform", `translate(${x0 + ax} ${y0 + ay}) rotate(${turn.toFixed(0)})`);
+    for (const v of [-1.8, 1.8]) el("line", { class: "bar", x1: v, x2: v, y1: -4.5, y2: 4.5 }, g);
+  } else {
+    g.setAttribute("transform", `translate(${x0 + ax} ${y0 + ay})`);
+    rect("pill", -12, -4.7, 24, 9.4, g, { rx: 4.7 });
+    nameSVG([[["ξ", ITALIC], [`=${short(xi)}`, 0]]], 0, 0, 6.6, g);
   }
+  return g;
 }
 
 // After every move --------------------------------------------------------------------------------
 
-const shown = { shapes: [], ways: [] };
-
-function setClass(element, kind, n, value) {
-  if (shown[kind][n] === value) return;
-  shown[kind][n] = value;
-  element.setAttribute("class", value);
+/** Only what differs is told to the browser. */
+function setClass(element, ...names) {
+  const value = names.filter(Boolean).join(" ");
+  if (element.kind !== value) element.setAttribute("class", (element.kind = value));
 }
 
-function drawFigure(animated) {
-  const move = state.move, circle = circleAt(move), back = isBackward(move);
-  shapeEls.forEach((element, n) => {
-    const shape = shapes[n];
-    let classes = `shape ${shape.k}`;
-    if (!isMade(n, move)) classes += " later";
-    if (back && shape.k !== "c" && isReached(n, move)) classes += " reached";
-    if (n === circle || (!back && circle !== undefined && boxOf(circle) === n)) classes += back ? " now" : " now on";
-    if (state.picked === n) classes += " picked";
-    setClass(element, "shapes", n, classes);
+/** What is in view, as it is after the move. */
+function drawFigure(animated = false) {
+  const { move } = state, circle = circleAt(move), back = isBackward(move);
+  shapes.forEach((shape, n) => {
+    const y = middleOf(n), element = keep(shapeEls, n, inView([y - 20, y + 20]), drawShape);
+    if (!element) return;
+    const made = !back && circle !== undefined && boxOf(circle) === n;
+    setClass(element, "shape", shape.k, !isMade(n, move) && "later", back && shape.k !== "c" && shape.reached <= move && "reached",
+      (n === circle || made) && (back ? "now" : "now on"), state.picked === n && "picked");
   });
-  wayEls.forEach((element, i) => {
-    const link = links[i];
-    let classes = "way";
-    if (move < forwardAt[circleOf(link)]) classes += " later";
-    if (back && link.flow) classes += " flown";
-    if (link.t && strategy.links[link.t] === 0) classes += " cut";
-    setClass(element, "ways", i, classes);
-  });
-  for (const [i, hit] of hitEls) {
-    const { t } = links[i], cut = strategy.links[t] === 0;
-    hit.setAttribute("aria-label", `${cut ? "mend" : "cut"} the link from step ${t} to step ${t + 1}`);
-  }
-  drawInView(animated);
-}
-
-/** The part of the figure that can be seen, and a little more, in points: from and to. It is
- *  measured once a frame, before anything changes, for measuring lays the page out. */
-let view = [-Infinity, Infinity];
-function lookAt() {
-  if (!tall) return;
-  const frame = scroller(), from = frame.scrollTop / frame.scale - HEAD;
-  view = [from - 60, from + frame.clientHeight / frame.scale + 60];
-  bands.forEach((band, row) => {
-    const hidden = rowY[row] < view[0] || rowY[row] > view[1];
-    if (band.hidden === hidden) return;
-    band.hidden = hidden;
-    for (const layer in band) if (band[layer].style) band[layer].style.display = hidden ? "none" : "";
-  });
-}
-
-/** Draw the strands of those links that the gradient has come through and that are in view. */
-function drawInView(animated = false) {
-  const [from, to] = view;
   links.forEach((link, i) => {
-    const at = backwardAt[circleOf(link)];
-    const [, y1] = shapes[link.e[0]].at, [, y2] = shapes[link.e[1]].at;
-    // What a parameter gets passes by all rows below: it is drawn where it comes from.
-    const near = rails.get(link.e[0]) === i || (link.rail ? y2 > from && y2 < to : Math.max(y1, y2) > from && Math.min(y1, y2) < to);
-    const wanted = link.flow && at <= state.move && near;
-    if (!wanted) {
-      strandEls.get(i)?.remove();
-      strandEls.delete(i);
-    } else if (!strandEls.has(i)) drawStrands(i, animated && at === state.move);
+    const near = inView(link.extent), xi = link.t && T > 1 ? strategy.links[link.t] : undefined;
+    const at = backwardAt[circleOf(link)], cut = xi === 0;
+    keep(rimEls, i, near, drawRim);
+    const way = keep(wayEls, i, near, drawWay), hit = keep(hitEls, i, near && xi !== undefined, drawHit);
+    keep(markEls, i, near && xi !== undefined && xi !== 1, drawMark);
+    keep(strandEls, i, near && link.flow && at <= move, () => drawStrands(i, animated && at === move));
+    if (way) setClass(way, "way", move < forwardAt[circleOf(link)] && "later", back && link.flow && "flown", cut && "cut");
+    hit?.setAttribute("aria-label", `${cut ? "mend" : "cut"} ${linkOf(link)}`);
   });
-}
-
-function forgetStrands() {
-  for (const g of strandEls.values()) g.remove();
-  strandEls.clear();
+  if (!svg.querySelector('[tabindex="0"]')) svg.querySelector("[tabindex]")?.setAttribute("tabindex", 0);
 }

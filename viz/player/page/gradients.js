@@ -1,42 +1,40 @@
 // Σ M[t, s] · what loss t sends through step s: all that a strategy changes.
 
-/** The gradient of a shape's value under the strategy; null where there is none. */
-function gradientOf(shape) {
-  if (!shape.g) return null;
-  const [first, count, rows, columns, place, row] = shape.g;
-  const size = rows * columns;
-  const total = new Float64Array(size);
+/** A sum of blocks that lie behind one another, the n-th times the weight of the n-th. */
+function weighed(size, place, count, weight, total = new Float64Array(size)) {
   for (let n = 0; n < count; n++) {
-    const weight = weightOf(first + n, row);
-    if (!weight) continue;
-    const numbers = block(place + n * (1 + size), size);
-    for (let i = 0; i < size; i++) total[i] += weight * numbers[i];
-  }
-  return { rows, columns, numbers: total };
-}
-
-/** The gradient of a parameter, of the rows that `has` says; null where its arrays are not in the file. */
-function parameterGradient(p, has = () => true, full = false) {
-  if (p.uses == null) return null;
-  const total = new Float64Array(p.size);
-  for (const cell of p.rows) {
-    if (!has(cell.row)) continue;
-    for (let n = 0; n < cell.along.length; n++) {
-      const weight = full ? +(chain || cell.first + n <= 0) : weightOf(cell.first + n, cell.row);
-      if (!weight) continue;
-      const numbers = block(cell.uses + n * (1 + p.size), p.size);
-      for (let i = 0; i < p.size; i++) total[i] += weight * numbers[i];
-    }
+    const w = weight(n);
+    if (w) block(place + n * (1 + size), size).forEach((x, i) => (total[i] += w * x));
   }
   return total;
 }
 
+/** The gradient of a shape's value under the strategy; null where there is none. */
+function gradientOf(shape) {
+  if (!shape.g) return null;
+  const [first, count, rows, columns, place, row] = shape.g;
+  return { rows, columns, numbers: weighed(rows * columns, place, count, (n) => weightOf(first + n, row)) };
+}
+
+/** The weight of a source without a strategy. */
+const inFull = (source) => +(chain || source <= 0);
+
+/** The gradient of a parameter, of the rows that it `has`; null where its arrays are not in the file. */
+function parameterGradient(p, has = () => true, weigh = weightOf) {
+  if (p.uses == null) return null;
+  const total = new Float64Array(p.size);
+  for (const { row, first, along, uses } of p.rows)
+    if (has(row)) weighed(p.size, uses, along.length, (n) => weigh(first + n, row), total);
+  return total;
+}
+
+const sumOf = (numbers) => numbers.reduce((sum, x) => sum + x, 0);
 const dot = (a, b) => a.reduce((sum, x, i) => sum + x * b[i], 0);
 const norm = (a) => Math.sqrt(dot(a, a));
 
 /** Between the gradient under the strategy and the full one, in degrees; null where not known. */
 function angle(p) {
-  p.whole ??= parameterGradient(p, undefined, true);
+  p.whole ??= parameterGradient(p, undefined, inFull);
   const mine = p.whole && parameterGradient(p);
   if (!mine) return null;
   const lengths = norm(mine) * norm(p.whole);
@@ -44,6 +42,7 @@ function angle(p) {
 }
 
 /** What one row adds to a parameter, along the full gradient, by source. */
-function partsOf(cell, full = false) {
-  return Array.from(cell.along, (x, n) => [cell.first + n, x * (full ? +(chain || cell.first + n <= 0) : weightOf(cell.first + n, cell.row))]);
-}
+const partsOf = ({ row, first, along }, weigh = weightOf) => along.map((x, n) => x * weigh(first + n, row));
+
+/** What a parameter has so far, along the full gradient. */
+const soFar = (p) => sumOf(p.rows.map(({ row, sum }) => (p.has(row) ? sum : 0)));

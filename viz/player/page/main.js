@@ -1,7 +1,8 @@
 // Put together: the page is laid out, and drawn anew after every move and every choice.
 
-/** What scrolls: both parts together, or, one above the other, the figure alone. */
-const scroller = () => ($("stage").classList.contains("stacked") ? $("figure") : $("stage"));
+/** What scrolls: both parts together, or, one above the other, the figure alone. It is measured when
+ *  the page is laid out and when it is scrolled, and never in between, for measuring costs a layout. */
+const scroll = { frame: $("stage"), scale: 1, beside: 1, high: Infinity, top: 0 };
 
 /** As large as there is room for: beside one another, or, where that is too small to read, stacked. */
 function arrange() {
@@ -14,7 +15,6 @@ function arrange() {
   const fitting = Math.max(1.3, (0.62 * innerHeight) / HEIGHT); // all of it in view, if that can be read
   const scale = Math.max(least, Math.min(1.75, fitting, room / (stacked ? WIDTH : together)));
   size(svg, WIDTH, HEIGHT, scale);
-  $("figure").scale = $("stage").scale = scale;
   const beside = stacked ? Math.max(0.9, Math.min(1.5, room / sideWidth)) : scale;
   size(head, sideWidth, HEAD, beside);
   size(side, sideWidth, sideHeight, beside);
@@ -23,6 +23,8 @@ function arrange() {
   // The sums stand beside the parameters, in the last row.
   $("figure").style.paddingTop = stacked ? 0 : `${HEAD * beside}px`;
   foot.style.marginTop = T > 1 ? `${-(HEIGHT - bottomY + 16) * beside}px` : 0;
+  const frame = $(stacked ? "figure" : "stage");
+  Object.assign(scroll, { frame, scale, beside, high: frame.clientHeight, most: frame.scrollHeight - frame.clientHeight, top: frame.scrollTop });
 }
 
 function size(picture, width, height, scale) {
@@ -32,22 +34,26 @@ function size(picture, width, height, scale) {
 
 /** Bring the circle of the move into view. */
 function follow(animated) {
-  const circle = circleAt(state.move), frame = scroller();
-  if (frame.scrollHeight <= frame.clientHeight + 2) return;
-  const y = circle === undefined ? (state.move === 0 ? bottomY : rowY[T - 1]) : shapes[circle].at[1];
-  const at = y * frame.scale, high = frame.clientHeight;
-  if (at > frame.scrollTop + 0.25 * high && at < frame.scrollTop + 0.7 * high) return;
-  frame.scrollTo({ top: at - 0.5 * high, behavior: animated && !state.playing ? "smooth" : "instant" });
+  const { frame, scale, high, most, top } = scroll, circle = circleAt(state.move);
+  if (most <= 2) return;
+  const at = scale * (circle === undefined ? (state.move === 0 ? bottomY : rowY[T - 1]) : middleOf(circle));
+  if (at > top + 0.25 * high && at < top + 0.7 * high) return;
+  const smooth = animated && !state.playing, to = Math.max(0, Math.min(most, at - 0.5 * high));
+  frame.scrollTo({ top: to, behavior: smooth ? "smooth" : "instant" });
+  if (!smooth) lookAt(to);
 }
 
-/** One above the other, the bars show the rows that the figure shows. */
-function keepAbreast() {
-  if (scroller() === $("figure")) $("side").scrollTop = ($("figure").scrollTop * side.clientHeight) / svg.clientHeight;
+/** The part of the figure that can be seen, and a little more. */
+function lookAt(top) {
+  if (!tall) return;
+  const { frame, scale, beside, high } = scroll, from = top / scale - HEAD;
+  scroll.top = top;
+  view = [from - 60, from + high / scale + 60];
+  if (frame === $("figure")) $("side").scrollTop = (top * beside) / scale; // the same rows as in the figure
 }
 
 function show(animated) {
   follow(animated);
-  lookAt();
   drawFigure(animated);
   drawSide();
   drawSums();
@@ -65,9 +71,13 @@ function show(animated) {
 /** After another strategy: everything that M weighs. */
 function renew() {
   renewStrategy();
-  forgetStrands();
-  drawMarks();
-  if (T > 1) $("says").textContent = inWords();
+  [strandEls, markEls, rowEls].forEach(forget);
+  shapes.forEach((shape, n) => (shape.reached = reachedAt(n)));
+  for (const p of D.tied) for (const cell of p.rows) cell.sum = sumOf(partsOf(cell));
+  if (T > 1) {
+    $("says").textContent = inWords();
+    showSetting();
+  }
   show(false);
 }
 
@@ -77,7 +87,7 @@ paint(readAddress(location.href) ?? (matchMedia("(prefers-color-scheme: dark)").
 buildChoices();
 buildSide();
 arrange();
-targets[0]?.setAttribute("tabindex", 0);
+lookAt(0);
 choose(state.kind);
 
 let waiting = false;
@@ -87,13 +97,12 @@ for (const frame of [$("stage"), $("figure"), window])
     waiting = true;
     requestAnimationFrame(() => {
       waiting = false;
-      lookAt();
-      if (tall) keepAbreast();
-      drawInView();
+      lookAt(scroll.frame.scrollTop);
+      drawFigure();
       drawSide();
     });
   }, { passive: true });
-addEventListener("resize", () => { arrange(); show(false); });
+addEventListener("resize", () => { arrange(); lookAt(scroll.top); show(false); });
 addEventListener("hashchange", (event) => { readAddress(event.newURL); choose(state.kind); });
 
 /** For whoever looks in from outside, such as the tests. */

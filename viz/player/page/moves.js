@@ -28,24 +28,26 @@ for (const circle of D.order) {
 /** Whether a shape's value is there after the move. */
 const isMade = (n, move) => move >= (forwardAt[n] ?? forwardAt[madeBy[n]] ?? 0);
 
-/** Whether the gradient of a shape's value is complete after the move. */
-function isReached(n, move) {
-  const used = outOf[n].filter((i) => links[i].flow && isFlowing(links[i]));
-  if (shapes[n].k === "p") return used.some((i) => backwardAt[circleOf(links[i])] <= move);
-  if (!shapes[n].g) return false;
-  if (!outOf[n].length) return isBackward(move);
-  return used.length > 0 && used.every((i) => backwardAt[circleOf(links[i])] <= move);
+/** Whether anything comes through a link under the strategy. */
+const isFlowing = ({ flow, r }) => flow?.norms.some((v, n) => v && weightOf(flow.first + n, r));
+
+/** The moves after which a shape has got what its uses send back under the strategy. */
+const arrivalsAt = (n) => outOf[n].filter((i) => isFlowing(links[i])).map((i) => backwardAt[circleOf(links[i])]);
+
+/** The move after which the gradient of a shape's value is complete; a parameter's begins then. */
+function reachedAt(n) {
+  if (shapes[n].k === "p") return Math.min(...arrivalsAt(n));
+  if (shapes[n].g && !outOf[n].length) return N + 1;
+  const arrivals = arrivalsAt(n);
+  return shapes[n].g && arrivals.length ? Math.max(...arrivals) : Infinity;
 }
 
-/** Whether anything comes through a link under the strategy. */
-const isFlowing = (link) => link.flow.norms.some((v, n) => v && weightOf(link.flow.first + n, link.r));
-
-/** The move after which a parameter has what its uses in a row contribute. */
-const arrival = D.tied.map((p) => {
+// When a parameter has what its uses in a row contribute.
+for (const p of D.tied) {
   const at = {};
   for (const i of outOf[p.box] ?? []) {
     const row = links[i].u ?? -1;
     at[row] = Math.max(at[row] ?? 0, backwardAt[circleOf(links[i])]);
   }
-  return (row) => at[row] ?? at[-1] ?? LAST;
-});
+  p.has = (row) => (at[row] ?? at[-1] ?? LAST) <= state.move;
+}

@@ -26,15 +26,19 @@ const rowEls = new Map();
 
 /** The least and the greatest that a column's bars can come to, with every strategy's in mind. */
 for (const p of columns) {
-  let low = 0, high = p.norm, sum = 0;
+  let low = 0, high = p.norm, sum = 0, left = 0, right = 1e-30;
   for (const cell of [...p.rows].reverse()) {
-    const parts = partsOf(cell, true).map(([, x]) => x);
-    low = Math.min(low, parts.reduce((a, x) => a + Math.min(x, 0), 0));
-    high = Math.max(high, parts.reduce((a, x) => a + Math.max(x, 0), 0));
-    sum += parts.reduce((a, x) => a + x, 0);
-    low = Math.min(low, sum);
-    high = Math.max(high, sum);
+    const parts = partsOf(cell, inFull);
+    cell.full = sumOf(parts);
+    sum += cell.full;
+    [low, high] = [Math.min(low, sum), Math.max(high, sum)];
+    left = Math.min(left, sumOf(parts.map((x) => Math.min(x, 0))));
+    right = Math.max(right, sumOf(parts.map((x) => Math.max(x, 0))));
   }
+  // Of many steps each adds little: it is drawn larger, which stands above.
+  p.zoom = T > 1 ? [50, 20, 10, 5].find((zoom) => zoom * (right - left) < high - low) ?? 1 : 1;
+  low = Math.min(low, left * p.zoom);
+  high = Math.max(high, right * p.zoom);
   p.scale = barWidth / (1.08 * (high - low) || 1);
   p.zero = -low * p.scale;
 }
@@ -43,15 +47,11 @@ for (const p of columns) {
 // cell's are those that most losses reach in most rows.
 const reach = (p) => p.rows.reduce((n, cell) => n + cell.along.length, 0);
 const cellParameter = D.tied.reduce((a, b) => (reach(b) > reach(a) ? b : a), D.tied[0]);
-const cellNorms = new Map();
-if (T > 1 && cellParameter)
-  for (const p of D.tied.filter((q) => q.box === cellParameter.box))
-    for (const { row, first, norms } of p.rows)
-      norms.forEach((v, n) => {
-        const key = `${first + n},${row}`;
-        cellNorms.set(key, Math.hypot(v, cellNorms.get(key) ?? 0));
-      });
-const largestCell = Math.max(1e-30, ...cellNorms.values());
+const cellNorms = Array.from({ length: T }, () => []);
+for (const p of D.tied.filter((q) => T > 1 && q.box === cellParameter.box))
+  for (const { row, first, norms } of p.rows)
+    norms.forEach((v, n) => row >= 0 && (cellNorms[row][first + n] = Math.hypot(v, cellNorms[row][first + n] ?? 0)));
+const largestCell = Math.max(1e-30, ...cellNorms.flat());
 
 function buildSide() {
   const more = D.tied.length - columns.length;
@@ -63,17 +63,18 @@ function buildSide() {
       D.sources.forEach(({ row }) => {
         const text = el("text", { x: cellX(row) + cellWidth() / 2, y: 20, "font-size": 6.5 }, head);
         el("tspan", { "font-style": "italic" }, text).textContent = "l";
-        el("tspan", { dy: 1.6, "font-size": 4.8 }, text).textContent = row + 1;
+        el("tspan", { dy: 1.6, "font-size": 4.8 }, text).textContent = stepOf(row);
       });
     legend(foot, LEFT, 12);
   }
   columns.forEach((p, n) => {
     const x = barAt(n);
-    nameSVG([[["∂", 0], ["L", ITALIC], ["/∂", 0], ...D.names[p.n]]], x + barWidth / 2, 12, 9, head);
+    nameSVG([[["∂", 0], ["L", ITALIC], ["/∂", 0], ...D.names[p.n]]], x + barWidth / 2, 10, 9, head);
+    if (p.zoom > 1) label(head, `each step drawn ${p.zoom} ×`, x + barWidth / 2, 22);
     el("line", { class: "axis", x1: x + p.zero, x2: x + p.zero, y1: 0, y2: bottomY }, side);
     el("line", { class: "axis", x1: x + p.zero, x2: x + p.zero, y1: 0, y2: 28 }, foot);
-    el("rect", { class: "ghost", x: x + p.zero, y: 7, width: p.norm * p.scale, height: CELL }, foot);
-    p.sumEl = el("rect", { class: "sum", x: x + p.zero, y: 7, width: 0, height: CELL }, foot);
+    rect("ghost", x + p.zero, 7, p.norm * p.scale, CELL, foot);
+    p.sumEl = rect("sum", x + p.zero, 7, 0, CELL, foot);
     p.noteEl = label(foot, "", x, 36, "start");
     const sigma = label(foot, "Σ", x + p.zero - 4, 19, "end");
     sigma.setAttribute("font-size", 9);
@@ -87,18 +88,17 @@ function buildNorms() {
   columns.forEach((p, n) => {
     const y = 4 + n * 22, x = LEFT + 40;
     nameSVG([D.names[p.n]], LEFT + 16, y + CELL / 2, 9, side);
-    el("rect", { class: "ghost", x, y, width: (80 * p.norm) / largest, height: CELL }, side);
-    p.sumEl = el("rect", { class: "sum", x, y, width: 0, height: CELL }, side);
-    p.noteEl = label(side, "", x + (80 * p.norm) / largest + 5, y + 11, "start");
     p.length = (80 * p.norm) / largest;
+    rect("ghost", x, y, p.length, CELL, side);
+    p.sumEl = rect("sum", x, y, 0, CELL, side);
+    p.noteEl = label(side, "", x + p.length + 5, y + 11, "start");
   });
 }
 
 function drawNorms() {
   for (const p of columns) {
-    const has = arrival[D.tied.indexOf(p)](0) <= state.move;
-    p.sumEl.setAttribute("width", has ? p.length : 0);
-    p.noteEl.textContent = has ? short(p.norm) : "";
+    p.sumEl.setAttribute("width", p.has(0) ? p.length : 0);
+    p.noteEl.textContent = p.has(0) ? short(p.norm) : "";
   }
 }
 
@@ -121,70 +121,51 @@ const cellX = (t) => LEFT + t * cellWidth();
 
 /** The bars and the cells of one row. */
 function drawRow(s) {
-  rowEls.get(s)?.remove();
   const g = el("g", {}, side), y = rowY[s] - CELL / 2;
-  rowEls.set(s, g);
   if (matrixWidth) drawCells(g, s, y);
   columns.forEach((p, n) => {
-    const cell = p.rows.find((r) => r.row === s), zero = barAt(n) + p.zero;
+    const cell = p.at[s], zero = barAt(n) + p.zero, scale = p.scale * p.zoom;
     if (!cell) return;
-    const full = partsOf(cell, true).reduce((sum, [, x]) => sum + x, 0);
-    el("rect", { class: "ghost", x: zero + Math.min(0, full) * p.scale, y, width: Math.abs(full) * p.scale, height: CELL }, g);
-    if (arrival[D.tied.indexOf(p)](s) > state.move) return;
+    const { full } = cell;
+    rect("ghost", zero + Math.min(0, full) * scale, y, Math.abs(full) * scale, CELL, g);
+    if (!p.has(s)) return;
     let right = 0, left = 0, pending = 0;
-    const parts = partsOf(cell);
-    parts.forEach(([source, x], i) => {
+    partsOf(cell).forEach((x, i, parts) => {
       pending += x;
-      const width = Math.abs(pending) * p.scale;
+      const width = Math.abs(pending) * scale;
       if (width < 0.5 && i < parts.length - 1) return; // too thin to be seen alone
       const from = pending > 0 ? right : left + pending;
       pending > 0 ? (right += pending) : (left += pending);
-      el("rect", { class: width > 2 ? "part" : "", x: (zero + from * p.scale).toFixed(2), y, width: width.toFixed(2), height: CELL, fill: colourOf(source) }, g);
+      rect(width > 2 ? "part" : "", (zero + from * scale).toFixed(2), y, width.toFixed(2), CELL, g, { fill: colourOf(cell.first + i) });
       pending = 0;
     });
   });
+  return g;
 }
 
 function drawCells(g, s, y) {
-  const done = arrival[D.tied.indexOf(cellParameter)]?.(s) <= state.move;
-  el("rect", { class: "blank", x: cellX(s), y, width: (T - s) * cellWidth(), height: CELL }, g);
+  const done = cellParameter.has(s);
+  rect("blank", cellX(s), y, (T - s) * cellWidth(), CELL, g);
   D.sources.forEach(({ row: t }, source) => {
     if (t < s) return;
-    const weight = weightOf(source, s), v = (cellNorms.get(`${source},${s}`) ?? 0) * weight;
+    const weight = weightOf(source, s), v = (cellNorms[s][source] ?? 0) * weight;
     if (!done || !weight) {
       if (T <= 24 && t > s) el("line", { class: "blank", x1: cellX(t), x2: cellX(t), y1: y, y2: y + CELL }, g);
       return;
     }
     const strength = v ? Math.max(0.08, 1 + Math.log10(v / largestCell) / 4) : 0;
-    el("rect", { class: T <= 24 ? "part" : "", x: cellX(t), y, width: cellWidth(), height: CELL, fill: colourOf(source), "fill-opacity": strength.toFixed(2) }, g);
+    rect(T <= 24 ? "part" : "", cellX(t), y, cellWidth(), CELL, g, { fill: colourOf(source), "fill-opacity": strength.toFixed(2) });
   });
 }
 
-/** The rows in view, and the sums below them. */
-let drawnFor = "";
+/** The rows in view, anew when more has come to their parameters. */
 function drawSide() {
   if (T < 2) return;
-  const [from, to] = view;
-  const key = `${called()}${[...state.cuts]}${state.seed}`;
-  for (let s = 0; s < T; s++) {
-    const near = rowY[s] > from && rowY[s] < to;
-    const there = `${key}|${columns.map((p) => +(arrival[D.tied.indexOf(p)](s) <= state.move))}`;
-    if (!near) {
-      rowEls.get(s)?.remove();
-      rowEls.delete(s);
-    } else if (rowEls.get(s)?.dataset.state !== there) {
-      drawRow(s);
-      rowEls.get(s).dataset.state = there;
-    }
-  }
-}
-
-/** What a parameter has so far, along the full gradient. */
-function soFar(p) {
-  const at = arrival[D.tied.indexOf(p)];
-  let sum = 0;
-  for (const cell of p.rows) if (at(cell.row) <= state.move) for (const [, x] of partsOf(cell)) sum += x;
-  return sum;
+  rowY.forEach((y, s) => {
+    const near = inView([y, y]), got = near && columns.map((p) => p.has(s)).join();
+    keep(rowEls, s, near && rowEls.get(s)?.got === got, drawRow);
+    if (near) keep(rowEls, s, true, drawRow).got = got;
+  });
 }
 
 function drawSums() {

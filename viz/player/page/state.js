@@ -11,9 +11,8 @@ function readAddress(address) {
     const value = Number(given.get(key));
     return given.has(key) && Number.isFinite(value) ? Math.max(low, Math.min(high, value)) : otherwise;
   };
-  const kinds = T < 2 ? ["full"] : chain ? KINDS : BY_LINKS;
-  if (kinds.includes(given.get("s"))) state.kind = given.get("s");
-  state.k = Math.round(number("k", state.kind === "window" ? 0 : 1, Math.max(T, 1), Math.min(2, T)));
+  if (offered(given.get("s"))) state.kind = given.get("s");
+  state.k = Math.round(number("k", least(state.kind), T, Math.min(2, T)));
   state.k2 = Math.round(number("k2", 1, T, Math.min(3, T)));
   state.keep = number("p", 0.05, 1, 0.65);
   state.seed = Math.round(number("seed", 0, 1e9, 0));
@@ -26,7 +25,7 @@ function readAddress(address) {
 
 function writeAddress() {
   const parts = { s: state.kind, f: state.move };
-  if (["subsequence", "window", "tbptt"].includes(state.kind)) parts.k = state.k;
+  if (BY_LENGTH.includes(state.kind)) parts.k = state.k;
   if (state.kind === "tbptt") parts.k2 = state.k2;
   if (state.kind === "randomized") Object.assign(parts, { p: state.keep, seed: state.seed });
   if (state.kind === "hand") parts.cut = [...state.cuts].sort((a, b) => a - b).join(",");

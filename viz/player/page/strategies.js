@@ -2,7 +2,9 @@
 
 const KINDS = ["full", "subsequence", "window", "tbptt", "randomized", "hand"];
 const LABELS = { full: "Full", subsequence: "Subsequence", window: "Window", tbptt: "TBPTT", randomized: "Randomized", hand: "By hand" };
-const BY_LINKS = ["full", "subsequence", "randomized", "hand"];
+const BY_LINKS = ["full", "subsequence", "randomized", "hand"], BY_LENGTH = ["subsequence", "window", "tbptt"];
+const offered = (kind) => T > 1 && kind in LABELS && (chain || BY_LINKS.includes(kind));
+const least = (kind) => (kind === "window" ? 0 : 1), most = (kind) => (kind === "window" || !chain ? T - 1 : T); // of k
 
 /** The strategy in force: M, ξ of the link into each row, and the source where M does not apply. */
 const strategy = { M: [], links: [], source: 0 };
@@ -21,7 +23,7 @@ function generator(seed) {
 /** f(t), the earliest step that the loss at step t reaches. */
 const EARLIEST = {
   window: (t) => Math.max(0, t - state.k),
-  tbptt: (t) => Math.max(0, (Math.floor(t / state.k) + 1) * state.k - Math.max(state.k, state.k2)),
+  tbptt: (t) => Math.max(0, (Math.floor(t / state.k) + 1) * state.k - state.k2),
 };
 
 /** ξ of the link into each row; the initial state is never cut. */
@@ -37,6 +39,7 @@ function linksOf(kind) {
 
 function renewStrategy() {
   const { kind } = state;
+  if (kind === "tbptt") state.k2 = Math.max(state.k, state.k2);
   strategy.links = linksOf(kind);
   if (!chain) return chooseSource(kind);
   strategy.M = [];
@@ -70,7 +73,7 @@ function called() {
     full: "Full()",
     subsequence: `Subsequence(${state.k})`,
     window: `Window(${state.k})`,
-    tbptt: `TBPTT(${state.k}, ${Math.max(state.k, state.k2)})`,
+    tbptt: `TBPTT(${state.k}, ${state.k2})`,
     randomized: `Randomized(${state.keep})`,
     hand: "Your cuts",
   }[state.kind];
@@ -84,7 +87,7 @@ function inWords() {
     full: "every loss, back to the beginning",
     subsequence: `a cut after every ${steps(state.k)}`,
     window: `every loss looks back ${state.k} ${state.k === 1 ? "link" : "links"}`,
-    tbptt: `every ${steps(state.k)}, back ${steps(Math.max(state.k, state.k2))}`,
+    tbptt: `every ${steps(state.k)}, back ${steps(state.k2)}`,
     randomized: chain ? "links survive with probability π and count 1/π" : `draw ${1 + (state.seed % 4)} of 4`,
     hand: state.cuts.size ? "click a cut link to mend it" : "click a link between two steps to cut it",
   }[state.kind] + "." + only;

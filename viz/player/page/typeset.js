@@ -7,6 +7,7 @@ function el(name, attributes = {}, parent = null) {
   parent?.append(made);
   return made;
 }
+const rect = (name, x, y, width, height, parent, more) => el("rect", { class: name, x, y, width, height, ...more }, parent);
 const escaped = (text) => text.replace(/[&<>"]/g, (c) => `&#${c.charCodeAt(0)};`);
 
 const BOLD = 1, ITALIC = 2, SUBSCRIPT = 4, SUPERSCRIPT = 8;
@@ -75,7 +76,7 @@ function heatHTML(numbers, rows, columns, largest = Math.max(1e-30, ...numbers.m
     return `<td style="background:color-mix(in oklab,${colour} ${(72 * share).toFixed(0)}%,#fff)">${short(v)}</td>`;
   };
   const line = (r) => `<tr>${Array.from(numbers.slice(r * columns, Math.min((r + 1) * columns, r * columns + 8)), cell).join("")}</tr>`;
-  const note = rows > 6 || columns > 8 ? `<p class="soft">the first of ${rows}×${columns}</p>` : "";
+  const note = rows > 6 || columns > 8 ? `<span class="soft">the first of ${rows}×${columns}</span>` : "";
   return `<table class="heat" role="presentation">${Array.from({ length: Math.min(rows, 6) }, (_, r) => line(r)).join("")}</table>${note}`;
 }
 
