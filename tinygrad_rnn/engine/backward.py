@@ -95,11 +95,14 @@ def plain_pass(
         with during(node):
             gradient = fit_to(node, gradient)
         yield node, gradient
+        edges = [
+            edge
+            for edge in node.edges
+            if edge[2] is not None and (reach is None or edge[0] in reach)
+        ]
         with during(node):
-            for edge in node.edges:
-                parent, _, pullback, _ = edge
-                if pullback is not None and (reach is None or parent in reach):
-                    add(parent, pull(node, edge, gradient))
+            for edge in edges:
+                add(edge[0], pull(node, edge, gradient))
 
 
 def pull_on_arrays(node: Node, edge: Edge, gradient: Array) -> Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -35,15 +35,9 @@ def gradients(
     """
     with contents_lock:
         places = [tensor.node for tensor in inputs]
-    wanted = set(places)
     nodes, _ = between(places, [output.node])
-    found = {
-        node: gradient
-        for node, gradient in reverse_pass(
-            [output.node], [seed_of(output, seed)], nodes, create_graph=create_graph
-        )
-        if node in wanted
-    }
+    passed = reverse_pass([output.node], [seed_of(output, seed)], nodes, create_graph=create_graph)
+    found = of_nodes(set(places), passed)
 
     def own(tensor: Tensor, node: Node) -> Any:
         gradient = found.get(node)
@@ -56,6 +50,11 @@ def gradients(
         return Tensor(gradient) if create_graph and type(gradient) is not Tensor else gradient
 
     return [own(tensor, node) for tensor, node in zip(inputs, places, strict=True)]
+
+
+def of_nodes(wanted: set[Node], passed: Iterable[tuple[Node, Any]]) -> dict[Node, Any]:
+    """The gradients of these nodes, of all that a reverse pass yields."""
+    return {node: gradient for node, gradient in passed if node in wanted}
 
 
 def refuse_untracked(tensor: Tensor) -> None:

@@ -4,6 +4,10 @@ Python raises KeyboardInterrupt after a call and at the end of a loop's round, b
 function written in C nor between two steps that call nothing. Hence the rules of this package:
 state is changed inside the `try` whose `finally` restores it; the `finally` begins with the one
 call that restores; values that belong together are written by one call.
+
+Python 3.12 and 3.13 leave some jumps out of the `try` that they stand in: those of a comprehension
+with a condition, and of a loop that ends with an `if`. Ctrl-C at such a jump passes the `finally`
+by. So neither stands in a `try` or a `with` of this package; it is a function of its own.
 """
 
 from __future__ import annotations

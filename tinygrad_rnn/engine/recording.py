@@ -94,16 +94,28 @@ def _changed(change: Callable[[Mark | None], Mark | None]) -> Iterator[None]:
     finally:
         block.is_closed = True
         try:
-            inner = _innermost.get()
-            while inner is not block and inner is not None and inner.is_closed:
-                inner = inner.around
-            while around is not None and around.is_closed:  # ended before this one
-                before, around = around.before, around.around
-            goes_on = inner is not block
+            goes_on = still_open(_innermost.get(), block) is not block
+            before, around = before_all_closed(before, around)
         finally:
             if not goes_on:
                 set_mark(before)
                 _innermost.set(around)
+
+
+def still_open(inner: Block | None, block: Block) -> Block | None:
+    """The innermost block that has not ended, from `inner` out to `block`."""
+    while inner is not block and inner is not None and inner.is_closed:
+        inner = inner.around
+    return inner
+
+
+def before_all_closed(
+    before: Mark | None, around: Block | None
+) -> tuple[Mark | None, Block | None]:
+    """The mark before the blocks around that have ended already, and the block around these."""
+    while around is not None and around.is_closed:
+        before, around = around.before, around.around
+    return before, around
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from tinygrad_rnn.engine.backward import reverse_pass
-from tinygrad_rnn.engine.gradients import between
+from tinygrad_rnn.engine.gradients import between, of_nodes
 from tinygrad_rnn.engine.recording import Mark, current_mark, depth, marked
 from tinygrad_rnn.engine.table import derivative, plain
 from tinygrad_rnn.engine.tensor import Tensor
@@ -107,15 +107,9 @@ def vjp(f: Callable[..., Tree], *args: Tree) -> tuple[Tree, Callable[[Tree], tup
         seeds = [_seed(g, y) for g, y in zip(flatten(gradient), results, strict=True)]
         flowing = [seed for seed, y in zip(seeds, results, strict=True) if y.requires_grad]
         with marked(current_mark() or Mark()):
-            wanted = {variable.node: variable for variable in variables}
-            found = {
-                wanted[node]: total
-                for node, total in reverse_pass(
-                    [t.node for t in tracked], flowing, nodes, create_graph=is_open
-                )
-                if node in wanted
-            }
-        return unflatten(args, (_own(found.get(v), v) for v in variables))  # type: ignore[no-any-return]
+            passed = reverse_pass([t.node for t in tracked], flowing, nodes, create_graph=is_open)
+            found = of_nodes({variable.node for variable in variables}, passed)
+        return unflatten(args, (_own(found.get(v.node), v) for v in variables))  # type: ignore[no-any-return]
 
     return unflatten(output, (r if is_open else r.data for r in results)), pullback
 

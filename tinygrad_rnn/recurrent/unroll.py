@@ -232,9 +232,10 @@ class Run:
                         node.name = f"{head}{n}{tail}"
                 elif mark is not None:
                     name(flatten_like(self.form, state), names, n)
-                states.append(state)
+                returned = state
                 if self.outputs:
                     state = self.entered(state)
+                states.append(returned)
         finally:
             set_mark(before)
         return states

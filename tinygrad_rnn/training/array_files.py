@@ -73,14 +73,18 @@ def _write_npz(file: BinaryIO, arrays: Arrays, text: str) -> None:
 
 
 def _read_npz(path: Path) -> tuple[Arrays, str]:
-    arrays, text = {}, ""
     with zipfile.ZipFile(path) as archive:
-        for name in archive.namelist():
-            if name.endswith(".npy"):
-                with archive.open(name) as entry:
-                    arrays[name.removesuffix(".npy")] = np.lib.format.read_array(entry)
-            elif name == TEXT:
-                text = archive.read(name).decode()
+        return _contents(archive)
+
+
+def _contents(archive: zipfile.ZipFile) -> tuple[Arrays, str]:
+    arrays, text = {}, ""
+    for name in archive.namelist():
+        if name.endswith(".npy"):
+            with archive.open(name) as entry:
+                arrays[name.removesuffix(".npy")] = np.lib.format.read_array(entry)
+        elif name == TEXT:
+            text = archive.read(name).decode()
     return arrays, text
 
 

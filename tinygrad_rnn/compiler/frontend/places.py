@@ -19,6 +19,13 @@ from tinygrad_rnn.compiler.frontend.values import Handle, TraceError, pinned
 from tinygrad_rnn.engine.tensor import Tensor
 
 
+def exchange(put: Any, key: Any, thing: Any, other: Any, undo: list[tuple[Any, Any, Any]]) -> None:
+    """Put the other thing in the place of this one, and note how to undo it."""
+    if other is not thing:
+        undo.append((put, key, thing))
+        put(key, other)
+
+
 @contextmanager
 def in_place(containers: Sequence[Any], new: dict[int, Any]) -> Iterator[Callable[[Any], Any]]:
     """Let the containers hold other things: `new` says which, by the id of the old ones.
@@ -32,10 +39,7 @@ def in_place(containers: Sequence[Any], new: dict[int, Any]) -> Iterator[Callabl
     try:
         for container in containers:
             for put, key, thing in places_of(container):
-                other = instead(thing)
-                if other is not thing:
-                    undo.append((put, key, thing))
-                    put(key, other)
+                exchange(put, key, thing, instead(thing), undo)
         yield instead
     finally:
         for put, key, thing in reversed(undo):

@@ -193,16 +193,8 @@ def trace_once(
         with frames:
             new = instead(cell)(x_nested, h_nested)
         state = as_returned(form, new) if has_outputs(form) else state
-        known = iter(states)  # an output is like what the cell returns there, and read by nobody
-        result.states = [
-            Value(zeros_like(returned), name) if part is OUTPUT else next(known)
-            for returned, (part, name) in zip(parts(state), places, strict=True)
-        ]
-        fresh = iter(h_tensors)
-        h_tensors = [
-            Tensor(Traced(value), value.dtype.kind == "f") if part is OUTPUT else next(fresh)
-            for value, (part, _) in zip(result.states, places, strict=True)
-        ]
+        result.states = with_outputs(states, parts(state), places)
+        h_tensors = tensors_of(result.states, h_tensors, places)
         _backward(result, new, state, h_tensors, x_tensors, tensors, frames)
     _describe(ordered([v for v in result.results if v is not None]))
     by_array = {id(array): value for array, value in pairs if type(array) is not Tensor}
@@ -220,6 +212,28 @@ def trace_once(
 
 
 BOUNDARIES.add(trace_once.__code__)
+
+
+def with_outputs(
+    states: list[Value], returned: Sequence[Any], places: Sequence[tuple[Any, str]]
+) -> list[Value]:
+    """The states, and for each output a value like the one that the cell returned there."""
+    known = iter(states)
+    return [
+        Value(zeros_like(part), name) if form is OUTPUT else next(known)
+        for part, (form, name) in zip(returned, places, strict=True)
+    ]
+
+
+def tensors_of(
+    states: list[Value], tensors: list[Tensor], places: Sequence[tuple[Any, str]]
+) -> list[Tensor]:
+    """The Tensors of the states, and for each output a new one, which no step has read."""
+    known = iter(tensors)
+    return [
+        Tensor(Traced(value), value.dtype.kind == "f") if form is OUTPUT else next(known)
+        for value, (form, _) in zip(states, places, strict=True)
+    ]
 
 
 def zeros_like(returned: Any) -> Any:
