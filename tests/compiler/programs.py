@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.compiler.frontend.captures import Captures
+from tinygrad_rnn.compiler.frontend.captures import CellKey
 from tinygrad_rnn.compiler.frontend.request import Sequence, prepared
 from tinygrad_rnn.compiler.ir import StepGraph, Value
 from tinygrad_rnn.compiler.passes.rewrite import ordered
@@ -336,7 +336,7 @@ def sequence_of(arguments: Case) -> Sequence:
 
 
 def program_of(arguments: Case) -> Program:
-    return Program(sequence_of(arguments), Captures(arguments.cell))
+    return Program(sequence_of(arguments), CellKey(arguments.cell))
 
 
 def graph_of(
@@ -344,7 +344,7 @@ def graph_of(
 ) -> StepGraph:
     """The step graph of a cell, before any pass."""
     case = Case(cell, xs, state, truncation, loss_alone=loss_alone)
-    return step_graph(sequence_of(case), Captures(cell))
+    return step_graph(sequence_of(case), CellKey(cell))
 
 
 def functions_of(values: Iterable[Value]) -> list[str]:

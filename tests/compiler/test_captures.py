@@ -14,7 +14,7 @@ import pytest
 
 import tinygrad_rnn as tg
 from tests.compiler.test_scan import parameter
-from tinygrad_rnn.compiler.frontend.captures import Captures
+from tinygrad_rnn.compiler.frontend.captures import CellKey
 
 XS, H_0 = np.random.default_rng(0).standard_normal((3, 2, 4)), np.zeros((2, 4))
 Pair = collections.namedtuple("Pair", "W k")
@@ -118,10 +118,10 @@ def cell_and_changes(kind: str) -> tuple[Any, list[Callable[[], Any]]]:
     ]
 
 
-def looked_at(cell: Any, asked: int) -> Captures:
+def looked_at(cell: Any, asked: int) -> CellKey:
     """The cell, found unchanged so many times. The first time it is walked again, and from then on
     its conditions are asked."""
-    look = Captures(cell, watching=True)
+    look = CellKey(cell, watching=True)
     for _ in range(asked):
         assert look.unchanged()
     return look
@@ -230,7 +230,7 @@ def test_an_attribute_is_not_the_global_of_its_name() -> None:
     def step(x: Any, h: Any) -> Any:
         return np.tanh(h @ cell.W + x * cell.k)
 
-    assert list(map(id, Captures(step).arrays)) == [id(cell.W)]
+    assert list(map(id, CellKey(step).arrays)) == [id(cell.W)]
 
 
 @ASKED

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.compiler.frontend.captures import Captures
+from tinygrad_rnn.compiler.frontend.captures import CellKey
 
 B, D, H = 2, 3, 4
 CELLS: dict[str, Any] = {
@@ -96,15 +96,15 @@ def test_names_come_from_the_cell() -> None:
 
 def test_structure_of_a_cell_is_its_key() -> None:
     first, second = tg.RNNCell(D, H, rng=0), tg.RNNCell(D, H, rng=1)
-    assert Captures(first).key == Captures(second).key
-    assert Captures(first).names == ["W_xh", "W_hh", "b_h"]
-    assert Captures(first).key != Captures(tg.RNNCell(D, H, "relu", rng=0)).key
-    assert Captures(first).key != Captures(tg.RNNCell(D, H + 1, rng=0)).key
+    assert CellKey(first).key == CellKey(second).key
+    assert CellKey(first).names == ["W_xh", "W_hh", "b_h"]
+    assert CellKey(first).key != CellKey(tg.RNNCell(D, H, "relu", rng=0)).key
+    assert CellKey(first).key != CellKey(tg.RNNCell(D, H + 1, rng=0)).key
     factor = 2.0
 
     def cell(x: Any, h: Any) -> Any:
         return factor * h
 
-    before = Captures(cell).key
+    before = CellKey(cell).key
     factor = 3.0
-    assert Captures(cell).key != before
+    assert CellKey(cell).key != before

@@ -11,7 +11,7 @@ import pytest
 import tinygrad_rnn as tg
 from tests.compiler.programs import CASES, D, H, T, graph_of, inputs, sequence_of, state, weight
 from tinygrad_rnn.compiler.dependence import Dependence
-from tinygrad_rnn.compiler.frontend.captures import Captures
+from tinygrad_rnn.compiler.frontend.captures import CellKey
 from tinygrad_rnn.compiler.ir import Depends, Phase, Schedule, StepGraph, Value
 from tinygrad_rnn.compiler.pipeline import PASSES
 from tinygrad_rnn.compiler.runtime.program import step_graph
@@ -27,7 +27,7 @@ def passed(graph: StepGraph) -> StepGraph:
 
 def of_case(name: str) -> Schedule:
     case = CASES[name]()
-    return schedule(passed(step_graph(sequence_of(case), Captures(case.cell))))
+    return schedule(passed(step_graph(sequence_of(case), CellKey(case.cell))))
 
 
 def functions(values: Any) -> list[str]:
@@ -56,7 +56,7 @@ def test_what_has_no_call_for_all_steps_is_made_in_the_loop_and_kept() -> None:
         passed(graph_of(lambda x, h: np.cumsum(x @ W, axis=-1) * h, inputs(), state(2, H)))
     )
     inner = next(v for v in found.order if v.function is np.cumsum)
-    assert inner in found.forward.loop and inner in found.stored
+    assert inner in found.forward.loop and inner in found.saved
     assert functions(found.forward.before) == ["matmul"]
 
 
@@ -97,7 +97,7 @@ def test_the_checker_notices_what_comes_too_late_or_is_lost() -> None:
         changed(found, "backward", constants=()),
         changed(found, "backward", before=back.before[1:], after=back.before[:1]),
         changed(found, "backward", before=(*back.before, back.loop[-1])),
-        replace(found, stored=frozenset()),
+        replace(found, saved=frozenset()),
     ]
     for schedule_ in wrong:
         with pytest.raises(AssertionError):

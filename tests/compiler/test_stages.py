@@ -12,7 +12,7 @@ from tests.compiler.programs import CASES, Case, sequence_of
 from tests.compiler.test_random_cells import random_cell
 from tinygrad_rnn.compiler.backends import interpreter, numpy_source
 from tinygrad_rnn.compiler.evaluate import unrolled
-from tinygrad_rnn.compiler.frontend.captures import Captures
+from tinygrad_rnn.compiler.frontend.captures import CellKey
 from tinygrad_rnn.compiler.ir import Program, StepGraph
 from tinygrad_rnn.compiler.pipeline import compiled
 from tinygrad_rnn.compiler.runtime.lanes import schedule as lanes_of
@@ -37,7 +37,7 @@ class Compiled:
     def __init__(self, name: str | int) -> None:
         case = CASES[name]() if isinstance(name, str) else random_case(name)
         self.sequence = sequence_of(case)
-        captured = Captures(case.cell)
+        captured = CellKey(case.cell)
         self.stages: list[tuple[str, Any]] = []
         graph = step_graph(self.sequence, captured)
         self.program = compiled(graph, "", lambda *stage: self.stages.append(stage))

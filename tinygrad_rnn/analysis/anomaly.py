@@ -16,7 +16,7 @@ import numpy as np
 from tinygrad_rnn.analysis import diagnosis
 from tinygrad_rnn.analysis.diagnosis import Call
 from tinygrad_rnn.compiler.frontend.tracer import user_frame
-from tinygrad_rnn.compiler.runtime.scan import Run, adjoints_of, rerun, run_of
+from tinygrad_rnn.compiler.runtime.scan import ScanRun, adjoints_of, rerun, run_of
 from tinygrad_rnn.engine.apply import unwrap
 from tinygrad_rnn.engine.backward import (
     Pull,
@@ -127,7 +127,7 @@ class Watch:
                 raise FloatingPointError(diagnosis.of_argument(argument, call))
         raise FloatingPointError(diagnosis.of_value(value, call))
 
-    def _run_step_by_step(self, run: Run) -> None:
+    def _run_step_by_step(self, run: ScanRun) -> None:
         """Run the steps of a scan one by one: what is not finite is found at its step."""
         mark = run.mark or current_mark()
         with self._looking_at_values(True), marked(mark and mark.watched_by(self)):

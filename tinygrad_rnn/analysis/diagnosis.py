@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinygrad_rnn.compiler.frontend.tracer import Traced
-from tinygrad_rnn.compiler.runtime.scan import Adjoints, scan
+from tinygrad_rnn.compiler.runtime.scan import scan
 from tinygrad_rnn.derivatives.several import Several
 from tinygrad_rnn.engine.apply import unwrap
 from tinygrad_rnn.engine.errors import name_of
@@ -145,10 +145,8 @@ def numbers_in(value: Any) -> list[Array]:
     value = unwrap(value)
     parts: Any = [value]
     if isinstance(value, Several):
-        parts = value.arrays
-    elif isinstance(value, Adjoints):
         parts = value.parts.values()
-    arrays = [np.asarray(p) if isinstance(p, float) else unwrap(p) for p in parts if p is not None]
+    arrays = [np.asarray(p) if isinstance(p, float) else unwrap(p) for p in parts]
     return [
         a for a in arrays if not isinstance(a, Traced) and getattr(a, "dtype", BOOL).kind == "f"
     ]
@@ -193,7 +191,10 @@ def _range(value: Any) -> str:
 
 
 def _shape(value: Any) -> Any:
-    return unwrap(value).shape
+    value = unwrap(value)
+    if isinstance(value, Several):
+        return tuple(part.shape for part in value.parts.values())
+    return value.shape
 
 
 def _place(mark: Mark, line: str | None = None) -> str:

@@ -15,7 +15,7 @@ from tinygrad_rnn.engine.tensor import Tensor, tracked
 from tinygrad_rnn.engine.trees import flatten
 from tinygrad_rnn.recurrent.state import link, map_state, per_row
 from tinygrad_rnn.recurrent.truncation import Truncation
-from tinygrad_rnn.recurrent.unroll import Run, checked, length
+from tinygrad_rnn.recurrent.unroll import Unroller, checked, length
 
 
 def check_truncated_gradients(
@@ -62,13 +62,14 @@ def check_truncated_gradients(
         constants.append(map_state(lambda part: np.array(part.data), h))
         return link(h, factor)
 
-    states, _ = Run(cell, xs, state, None, remember).unrolled(truncation)
+    states, _ = Unroller(cell, xs, state, None, remember).unrolled(truncation)
     found = gradients(loss(states), list(parameters.values()))
 
     def frozen_loss() -> float:
         replay = Replay(iter(constants))
         with no_grad():
-            return float(loss(Run(cell, xs, state, None, replay).unrolled(truncation)[0]).item())
+            states, _ = Unroller(cell, xs, state, None, replay).unrolled(truncation)
+            return float(loss(states).item())
 
     for (name, parameter), gradient in zip(parameters.items(), found, strict=True):
         point = parameter._data

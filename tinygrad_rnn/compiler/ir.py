@@ -194,7 +194,7 @@ class Schedule:
     order: all values, each after its operands. depends: what each of them differs with.
     forward, backward: the calls of the two functions. A constant may be in both, any other value is
         in one; views and given values are in none, for nothing is computed.
-    stored: values of a loop that are kept for all steps, because somebody reads them there.
+    saved: values of a loop that are kept for all steps, because somebody reads them there.
     rows: concatenations in the forward loop whose parts are written in their place.
     unread: the parts of the state that no step reads: outputs.
     sums: for each parameter how its gradient is summed; None where there is none.
@@ -205,7 +205,7 @@ class Schedule:
     depends: Mapping[Value, Depends]
     forward: Way
     backward: Way
-    stored: frozenset[Value]
+    saved: frozenset[Value]
     rows: tuple[Value, ...]
     unread: frozenset[Value]
     sums: tuple[TimeSum | None, ...]

@@ -2,7 +2,7 @@
 
 From the end: each output asks for what it needs, for all steps or in the loop, and what nobody asks
 for is not computed. Where something is needed for all steps that has no call for all steps, it is
-computed in the loop, with all that it is made of, and stored.
+computed in the loop, with all that it is made of, and saved.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Demand:
     def __init__(self, known: Dependence) -> None:
         self.known, self.graph = known, known.graph
         self.phases: tuple[dict[Value, Phase], dict[Value, Phase]] = {}, {}
-        self.stored: set[Value] = set()
+        self.saved: set[Value] = set()
         self.whole: set[Value] = set()
         self.inside: set[Value] = set()
         self.rows = tuple(
@@ -141,7 +141,7 @@ class Demand:
         elif is_view(value) or (is_part(value) and self.is_at_once(value.args[0])):
             self.for_all_steps(value.args[0], way)
         elif is_part(value):
-            self.stored.add(value)
+            self.saved.add(value)
             self.pull_into_loop(value)
             self.phases[self.way(value)][value] = Phase.LOOP
             self.in_loop(value.args[0], self.way(value))
@@ -160,7 +160,7 @@ class Demand:
     def store(self, value: Value) -> None:
         """Compute the value in the loop, and keep it for every step."""
         self.pull_into_loop(value)
-        self.stored.add(value)
+        self.saved.add(value)
         self.in_loop(value, self.way(value))
 
     def pull_into_loop(self, value: Value) -> None:
@@ -226,7 +226,7 @@ class Demand:
             depends=known.depends,
             forward=sorted_way(self.phases[0]),
             backward=sorted_way(self.phases[1]),
-            stored=frozenset(self.stored),
+            saved=frozenset(self.saved),
             rows=self.rows,
             unread=frozenset(known.unread),
             sums=tuple(self.sums),

@@ -226,7 +226,7 @@ def show_schedule(schedule: Schedule) -> str:
             if found:
                 lines.append(f"  {TITLES[phase]}")
                 for value in found:
-                    kept = "  — kept" if value in schedule.stored else ""
+                    kept = "  — kept" if value in schedule.saved else ""
                     lines.append(f"    {words.of(value)} = {words.call(value)}{kept}")
     sums = zip(schedule.graph.parameters, schedule.sums, strict=True)
     found_sums = [

@@ -128,7 +128,7 @@ def verify_schedule(schedule: Schedule) -> None:
     for how in schedule.sums:
         for value in [] if how is None else values_of(how):
             verify_read(schedule, phases, 1, Phase.AFTER, value, source(value))
-    for value in schedule.stored:
+    for value in schedule.saved:
         assert any(found.get(value) is Phase.LOOP for found in phases), f"{value} is not in a loop"
 
 
@@ -159,7 +159,7 @@ def verify_read(
     if value.function is None:
         if Depends.GRADIENT in depends:
             assert way == 1, said
-            assert phase is Phase.LOOP or value in schedule.stored, said
+            assert phase is Phase.LOOP or value in schedule.saved, said
         elif phase is Phase.CONSTANT:
             assert not depends, said
         return
@@ -173,12 +173,12 @@ def verify_read(
     assert value in phases[made], f"{said}, which is not computed"
     assert made <= way, f"{said}, which comes later"
     if made < way:
-        assert phases[made][value] is not Phase.LOOP or value in schedule.stored, f"{said}: lost"
+        assert phases[made][value] is not Phase.LOOP or value in schedule.saved, f"{said}: lost"
         return
     earlier = ORDER.index(phases[made][value])
     assert earlier <= ORDER.index(phase), f"{said}, which comes later"
     if phases[made][value] is Phase.LOOP and phase is Phase.AFTER:
-        assert value in schedule.stored, f"{said}, which is not kept"
+        assert value in schedule.saved, f"{said}, which is not kept"
 
 
 # Programs ---------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_rnn.derivatives.several import Several, parts
+from tinygrad_rnn.derivatives.several import Several, parts, several
 from tinygrad_rnn.engine.graph import Array
 from tinygrad_rnn.engine.table import certain, composed, constant, convention, derivative, plain
 
@@ -161,11 +161,11 @@ def _refuse_low_rank(x: Array, factors: str) -> None:
 
 
 def _eigh(a: Array, UPLO: Any = "L") -> Several:
-    return Several(np.linalg.eigh(a, UPLO))
+    return several(np.linalg.eigh(a, UPLO))
 
 
 def _eigh_pullback(g: Several, y: Any, UPLO: str) -> Array:
-    g_values, g_vectors = g.arrays
+    g_values, g_vectors = g.first(2)
     values, vectors = parts(y)
     inner = 0 if g_values is None else _times_identity(g_values)
     if g_vectors is not None:
@@ -185,11 +185,11 @@ convention(
 
 def _thin_svd(a: Array, full: bool = False) -> Several:
     u, s, vh = np.linalg.svd(a, full_matrices=full)
-    return Several((u[..., :, : s.shape[-1]], s, vh[..., : s.shape[-1], :]))
+    return several((u[..., :, : s.shape[-1]], s, vh[..., : s.shape[-1], :]))
 
 
 def _thin_svd_pullback(g: Several, y: Any, full: bool) -> Array:
-    g_u, g_s, g_vh = g.arrays
+    g_u, g_s, g_vh = g.first(3)
     u, s, vh = parts(y)
     inner = 0 if g_s is None else _times_identity(g_s)
     outer = 0
@@ -250,11 +250,11 @@ composed(np.linalg.svdvals, lambda x: parts(thin_svd(x))[1])
 
 
 def _thin_qr(a: Array) -> Several:
-    return Several(np.linalg.qr(a))
+    return several(np.linalg.qr(a))
 
 
 def _thin_qr_pullback(g: Several, y: Any) -> Array:
-    g_q, g_r = g.arrays
+    g_q, g_r = g.first(2)
     q, r = parts(y)
     lower = 0
     if g_r is not None:

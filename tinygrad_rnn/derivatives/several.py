@@ -1,4 +1,4 @@
-"""Functions that return several arrays: all of them travel through the graph as one value.
+"""Several arrays as one value of the graph: what `np.linalg.eigh` or `scan` returns.
 
 The function makes one node, whose value is `Several`; each array taken out of it is a node of its
 own. A pull-back gets the gradients of all of them at once, as the formulas in the books do.
@@ -6,51 +6,57 @@ own. A pull-back gets the gradients of all of them at once, as the formulas in t
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 from tinygrad_rnn.engine.graph import Array
-from tinygrad_rnn.engine.table import derivative
+from tinygrad_rnn.engine.table import derivative, plain
 
 
 class Several:
-    """Several arrays as one value, or their gradients, None where none has come."""
+    """Several arrays as one value; or their gradients: those of the arrays that have one.
 
-    __slots__ = ("arrays", "dtype", "shape")
+    parts: the arrays, by their places. The reverse pass takes it for one number.
+    """
 
-    def __init__(
-        self, arrays: Sequence[Array | None], shape: Any = None, dtype: Any = None
-    ) -> None:
-        self.arrays = tuple(arrays)
-        self.shape = tuple(a.shape for a in arrays if a is not None) if shape is None else shape
-        self.dtype = next(a.dtype for a in arrays if a is not None) if dtype is None else dtype
+    __slots__ = ("__weakref__", "parts")
+    shape: tuple[int, ...] = ()
+    size = 1
+    dtype = np.dtype(np.float64)  # of the node; each part has its own
 
-    @property
-    def size(self) -> int:
-        return sum(math.prod(shape) for shape in self.shape)
+    def __init__(self, parts: dict[int, Array]) -> None:
+        self.parts = parts
 
     def __add__(self, other: Several) -> Several:
-        pairs = zip(self.arrays, other.arrays, strict=True)
-        added = [b if a is None else a if b is None else a + b for a, b in pairs]
-        return Several(added, self.shape, self.dtype)
+        merged = dict(self.parts)
+        for n, gradient in other.parts.items():
+            merged[n] = merged[n] + gradient if n in merged else gradient
+        return Several(merged)
+
+    def first(self, count: int) -> list[Array | None]:
+        """The gradients of the first arrays, None where none has come."""
+        return [self.parts.get(n) for n in range(count)]
+
+
+def several(arrays: Iterable[Array]) -> Several:
+    """Arrays as one value."""
+    return Several(dict(enumerate(arrays)))
 
 
 def _part(several: Several, n: int) -> Array:
-    return several.arrays[n]
-
-
-def _only(g: Array, n: int, shape_of_several: Any) -> Several:
-    arrays = [g if k == n else None for k in range(len(shape_of_several))]
-    return Several(arrays, shape_of_several, g.dtype)
+    return several.parts[n]
 
 
 _part.__name__ = "part"
-part = derivative(_part, _only)
+part = derivative(_part, lambda g, n: Several({n: g}))
+PART = part.rule.arguments[0][1]  # type: ignore[attr-defined]
+"""The pull-back of `part`; it keeps the place n."""
 
 
 def parts(several: Any) -> list[Array]:
     """The arrays in it, each as a node of its own if it is a Tensor."""
     if isinstance(several, Several):
-        return list(several.arrays)
-    return [part(several, n) for n in range(len(several.shape))]
+        return list(several.parts.values())
+    return [part(several, n) for n in plain(several).parts]

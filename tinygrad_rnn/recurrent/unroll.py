@@ -115,7 +115,7 @@ def unroll(
     turned = reverse and lengths is None
 
     def run(cell: Any, xs: Any, reset: Any) -> tuple[Any, Any]:
-        whole = Run(cell, xs, state, reset, turned=turned)
+        whole = Unroller(cell, xs, state, reset, turned=turned)
         states, last = whole.unrolled(truncation)
         return (whole.stack(states) if stacked else states), last
 
@@ -142,7 +142,7 @@ def cuts(f: Any, start: int, last: int) -> Any:
     return np.where(np.arange(start, last)[:, None] == f, 0.0, 1.0)
 
 
-class Run:
+class Unroller:
     """A cell with its inputs, ready to be run over any stretch of them.
 
     link: how the next step sees a state through a link ξ.

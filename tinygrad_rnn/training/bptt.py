@@ -9,7 +9,7 @@ from weakref import WeakSet
 import numpy as np
 
 from tinygrad_rnn.compiler import backends
-from tinygrad_rnn.compiler.frontend.captures import Captures
+from tinygrad_rnn.compiler.frontend.captures import CellKey
 from tinygrad_rnn.compiler.frontend.request import (
     FULL,
     Sequence,
@@ -39,7 +39,7 @@ from tinygrad_rnn.recurrent.names import by_place, name
 from tinygrad_rnn.recurrent.parameters import parameters
 from tinygrad_rnn.recurrent.state import as_entered, map_state, tensor
 from tinygrad_rnn.recurrent.truncation import Full, Truncation, Windows
-from tinygrad_rnn.recurrent.unroll import Run, at_step, checked, length
+from tinygrad_rnn.recurrent.unroll import Unroller, at_step, checked, length
 from tinygrad_rnn.training.cell_with_loss import CellWithLoss
 
 
@@ -109,8 +109,8 @@ class BPTT:
         self.block = block
         is_full = truncation is None or type(truncation) is Full
         self._truncation = None if is_full else checked(truncation)
-        self.captured = Captures(self.model, watching=True)
-        self.ready: dict[Any, Ready] = {}
+        self.captured = CellKey(self.model, watching=True)
+        self.ready: dict[Any, PreparedRun] = {}
         self.usual: dict[Any, Usual] = {}
         ALL.add(self)
 
@@ -180,7 +180,7 @@ class BPTT:
         name = self.backend if backend is None else backends.checked(backend)
         with contents_lock:
             sequence = self.sequence({"x": xs, "y": targets}, state, None)
-            return program_named(sequence, Captures(self.model), name).source
+            return program_named(sequence, CellKey(self.model), name).source
 
     def sequence(self, given: dict[str, Any], state: Any, reset: Any) -> Sequence:
         """The arguments as those of a scan of cell and loss."""
@@ -191,15 +191,15 @@ class BPTT:
             check_steps(given["x"], given["y"])
             raise
 
-    def look(self) -> Captures:
+    def look(self) -> CellKey:
         """What cell and loss read, as they are now; the same object, if nothing has changed."""
         if not self.captured.unchanged():
-            before, self.captured = self.captured, Captures(self.model, watching=True)
+            before, self.captured = self.captured, CellKey(self.model, watching=True)
             if self.captured.key != before.key:
                 self.forget()
         return self.captured
 
-    def ready_for(self, sequence: Sequence) -> Ready:
+    def ready_for(self, sequence: Sequence) -> PreparedRun:
         """What serves a sequence of this form; made, if it is the first one."""
         self.look()
         key = sequence.key, sequence.steps
@@ -215,7 +215,7 @@ class BPTT:
 
     def arguments(
         self, given: dict[str, Any], state: Any, reset: Any, valid: Any
-    ) -> tuple[Ready, list[Any], int, tuple[Any, ...]]:
+    ) -> tuple[PreparedRun, list[Any], int, tuple[Any, ...]]:
         """What serves a call; the Tensors and arrays that the program is run on, and how many of
         them are inputs; the lanes."""
         xs, targets, form = given["x"], given["y"], None
@@ -246,7 +246,7 @@ class BPTT:
         self.ready.clear()
         self.usual.clear()
 
-    def _made_ready(self, sequence: Sequence) -> Ready:
+    def _made_ready(self, sequence: Sequence) -> PreparedRun:
         T, truncation = sequence.steps, sequence.truncation
         refuse_no_steps(T)
         program = program_for(sequence, self.captured, self.backend)
@@ -256,7 +256,7 @@ class BPTT:
         weights = mean_weights(shape, dtype, np.ones((T, *shape), bool))
         states = len(sequence.state_parts) - 1
         seeds = [program.no_gradient(n, T) for n in range(states)]
-        return Ready(
+        return PreparedRun(
             program,
             Workspace(program.make, program.layouts, plan),
             weights,
@@ -267,7 +267,7 @@ class BPTT:
         )
 
 
-class Ready(NamedTuple):
+class PreparedRun(NamedTuple):
     """What serves all sequences of one form.
 
     weights: ∂L/∂l_t. seeds: the gradients of all parts of the state, of which only the last is
@@ -291,11 +291,11 @@ class Usual(NamedTuple):
     entering: the form of the state. loss: what stands for the loss before the first step.
     """
 
-    ready: Ready
+    ready: PreparedRun
     entering: list[Any]
     loss: Tensor
 
-    def serves(self, state: Any, captured: Captures) -> bool:
+    def serves(self, state: Any, captured: CellKey) -> bool:
         """Whether it does for this state, with the model as it is now."""
         return (
             form_of_arrays(state) == self.entering
@@ -404,7 +404,7 @@ def recorded(
     cell = bptt.cell
     if valid is not None:
         cell, xs = Padded(cell), {"x": xs, "valid": given["valid"]}
-    run = Run(cell, xs, state, reset)
+    run = Unroller(cell, xs, state, reset)
     states, last = run.unrolled(bptt.truncation)
     targets, losses = joined(targets), []
     for t, h in enumerate(states):

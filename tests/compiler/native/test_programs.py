@@ -10,7 +10,7 @@ from tests.compiler.programs import CASES, B, Case, D, H, T, inputs, sequence_of
 from tinygrad_rnn.compiler.backends import interpreter
 from tinygrad_rnn.compiler.backends.native import objects, translate
 from tinygrad_rnn.compiler.backends.native.translate import Translation
-from tinygrad_rnn.compiler.frontend.captures import Captures
+from tinygrad_rnn.compiler.frontend.captures import CellKey
 from tinygrad_rnn.compiler.runtime.lanes import schedule
 from tinygrad_rnn.compiler.runtime.program import Program
 from tinygrad_rnn.engine.tensor import Tensor
@@ -82,7 +82,7 @@ class Compiled:
     """A case, its program before buffers share memory, and arguments for both functions."""
 
     def __init__(self, case):
-        sequence, captured = sequence_of(case), Captures(case.cell)
+        sequence, captured = sequence_of(case), CellKey(case.cell)
         made = Program(sequence, captured)
         made.complete(sequence)
         self.program = made.lowered

@@ -51,7 +51,7 @@ PLAIN = frozenset((int, float, complex, bool, str, bytes, type(None), np.dtype))
 """Kinds of things that are equal where they have equal values."""
 
 
-class Captures:
+class CellKey:
     """The structure of a cell, hashable, and the Tensors and arrays in it with their names.
 
     generators: those of random numbers that it carries. containers: what was looked into, in the
@@ -117,7 +117,7 @@ class Captures:
         if self.was_unchanged:
             self.was_unchanged = self.watched.hold()  # type: ignore[union-attr]
         elif self.was_unchanged is None:
-            again = Captures(self.cell)
+            again = CellKey(self.cell)
             same = map(operator.is_, again.arrays, self.arrays)
             self.was_unchanged = again.key == self.key and all(same)
         return self.was_unchanged
@@ -392,35 +392,35 @@ def watch_object(
         watched.add("getattr({}, {}, NOTHING) is {}", thing, name, found)
 
 
-LOOK: dict[tuple[type, ...], Callable[[Captures, Any, str], None]] = {
-    (Tensor,): Captures.look_at_tensor,
-    (types.FunctionType,): Captures.look_at_function,
-    (types.MethodType,): Captures.look_at_method,
-    (types.BuiltinFunctionType,): Captures.look_at_builtin,
-    (functools.partial,): Captures.look_at_partial,
-    (types.ModuleType,): Captures.look_at_module,
-    (contextvars.ContextVar,): Captures.look_at_variable,
-    (types.MappingProxyType,): Captures.look_at_dict,
+LOOK: dict[tuple[type, ...], Callable[[CellKey, Any, str], None]] = {
+    (Tensor,): CellKey.look_at_tensor,
+    (types.FunctionType,): CellKey.look_at_function,
+    (types.MethodType,): CellKey.look_at_method,
+    (types.BuiltinFunctionType,): CellKey.look_at_builtin,
+    (functools.partial,): CellKey.look_at_partial,
+    (types.ModuleType,): CellKey.look_at_module,
+    (contextvars.ContextVar,): CellKey.look_at_variable,
+    (types.MappingProxyType,): CellKey.look_at_dict,
 }
 """How to look at a thing of just this kind."""
 
-LOOK_AT_HEIRS: dict[tuple[type, ...], Callable[[Captures, Any, str], None]] = {
-    (np.ndarray,): Captures.look_at_array,
-    (np.ufunc, types.ModuleType, enum.Enum): Captures.look_at_one_of_a_kind,
-    (logging.Logger, io.IOBase, types.GeneratorType): Captures.look_at_one_of_a_kind,
-    (type,): Captures.look_at_class,
-    (list, tuple, deque, set, frozenset): Captures.look_at_sequence,
-    (dict,): Captures.look_at_dict,
-    (np.generic,): Captures.look_at_number,
-    BASES: Captures.look_at_heir_of_number,
-    (bytes, bytearray, memoryview, array.array): Captures.look_at_bytes,
-    (np.random.Generator, np.random.RandomState, random.Random): Captures.look_at_generator,
+LOOK_AT_HEIRS: dict[tuple[type, ...], Callable[[CellKey, Any, str], None]] = {
+    (np.ndarray,): CellKey.look_at_array,
+    (np.ufunc, types.ModuleType, enum.Enum): CellKey.look_at_one_of_a_kind,
+    (logging.Logger, io.IOBase, types.GeneratorType): CellKey.look_at_one_of_a_kind,
+    (type,): CellKey.look_at_class,
+    (list, tuple, deque, set, frozenset): CellKey.look_at_sequence,
+    (dict,): CellKey.look_at_dict,
+    (np.generic,): CellKey.look_at_number,
+    BASES: CellKey.look_at_heir_of_number,
+    (bytes, bytearray, memoryview, array.array): CellKey.look_at_bytes,
+    (np.random.Generator, np.random.RandomState, random.Random): CellKey.look_at_generator,
 }
 """How to look at a thing of this kind or one that inherits from it."""
 
 
 @functools.lru_cache(256)
-def look_at(kind: type) -> Callable[[Captures, Any, str], None]:
+def look_at(kind: type) -> Callable[[CellKey, Any, str], None]:
     for kinds, look in LOOK.items():
         if kind in kinds:
             return look
@@ -429,9 +429,9 @@ def look_at(kind: type) -> Callable[[Captures, Any, str], None]:
             return look
     if not is_of_user(kind.__module__):
         if kind.__module__ == "_ctypes" or any(b.__module__ == "_ctypes" for b in kind.__mro__):
-            return Captures.look_at_bytes
+            return CellKey.look_at_bytes
         members = [vars(base) for base in kind.__mro__[:-1]]
         own_rules = [any(name in m for m in members) for name in ("__hash__", "__eq__")]
         if all(own_rules) and kind.__hash__ is not None:
-            return Captures.look_at_number  # a Fraction, a Decimal, a date, a path
-    return Captures.look_at_object
+            return CellKey.look_at_number  # a Fraction, a Decimal, a date, a path
+    return CellKey.look_at_object

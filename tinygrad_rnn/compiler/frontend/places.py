@@ -2,7 +2,7 @@
 
 A Tensor is told to hold another array; a plain array cannot be. So the variables, attributes,
 lists and dicts that refer to it refer to something else meanwhile. Whoever does this holds
-`looking`, and leaves everything as it was.
+`contents_lock`, and leaves everything as it was.
 """
 
 from __future__ import annotations

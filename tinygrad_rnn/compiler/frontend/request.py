@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_rnn.compiler.frontend.captures import Captures
+from tinygrad_rnn.compiler.frontend.captures import CellKey
 from tinygrad_rnn.derivatives.functions import scale_gradient
 from tinygrad_rnn.engine.tensor import Tensor
 from tinygrad_rnn.engine.trees import flatten as parts, flatten_like, unflatten
@@ -78,7 +78,7 @@ class Sequence:
     def sample_state(self) -> Any:
         return map_state(lambda h: h._data, self.state)
 
-    def for_trace(self, captured: Captures) -> tuple[Any, ...]:
+    def for_trace(self, captured: CellKey) -> tuple[Any, ...]:
         """The arguments of `trace` for the cell of the program."""
         check_parts(self.cell, self.state)
         needs = [type(x) is Tensor and x.requires_grad for x in self.input_parts]

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_rnn.compiler.frontend.captures import Captures
+from tinygrad_rnn.compiler.frontend.captures import CellKey
 from tinygrad_rnn.compiler.frontend.places import in_place
 from tinygrad_rnn.compiler.frontend.stand_ins import STANDS_FOR
 from tinygrad_rnn.compiler.frontend.tracer import Traced, handle_of
@@ -86,7 +86,7 @@ def trace(
     cell: Callable[..., Any],
     x: Any,
     state: Any,
-    captured: Captures,
+    captured: CellKey,
     x_needs: Sequence[bool],
     names: tuple[Sequence[str], Sequence[str]],
 ) -> Trace:
@@ -124,7 +124,7 @@ def not_a_function(drawn: bool, change: str | None) -> TraceError:
     )
 
 
-def random_states(captured: Captures) -> list[tuple[Any, Any, bytes]]:
+def random_states(captured: CellKey) -> list[tuple[Any, Any, bytes]]:
     """The generators of random numbers that the cell may draw from, each with its state."""
     generators: list[Any] = list(captured.generators)
     if "random" in captured.names_read or generators:
@@ -156,7 +156,7 @@ def trace_once(
     cell: Callable[..., Any],
     x: Any,
     state: Any,
-    captured: Captures,
+    captured: CellKey,
     x_needs: Sequence[bool],
     names: tuple[Sequence[str], Sequence[str]],
 ) -> Trace:
@@ -176,7 +176,7 @@ def trace_once(
     ]
     pairs = list(zip(captured.arrays, result.parameters, strict=True))
     tensors = [(a, v) for a, v in pairs if type(a) is Tensor]
-    containers = Captures(cell, watching=True).containers
+    containers = CellKey(cell, watching=True).containers
     plain = instead_of_plain(pairs, containers)
     frames = LocalNames(result.inputs + states + result.parameters)
     inside = [

@@ -61,7 +61,7 @@ class Draft:
     two functions. results: the places of the results of a call that has several. lane_sums: under
     windows, of what the loop back stores, where its sums over the lanes are. after: of each part of
     the state, h_t. fused: for a part of the state whose gradient comes as a product, the buffer of
-    the rows [δ_{t+1}, g_t]; beside: the place of g_t in it. row_parts: parts of joined rows that
+    the rows [δ_{t+1}, g_t]; appended: the place of g_t in it. row_parts: parts of joined rows that
     are copied there. copied: results that are computed elsewhere, with where they go, and whether
     for all steps at once. in_place: values that stand inside of another one's array.
     """
@@ -97,7 +97,7 @@ class Draft:
         self.given: dict[int, Ref] = {}
         self.joint: dict[tuple[Value, Value], Place] = {}
         self.fused: dict[int, Buffer] = {}
-        self.beside: dict[int, Place] = {}
+        self.appended: dict[int, Place] = {}
         self.in_place: set[Value] = set()
         self.read_back = self._read_back()
         self.reshaped = self._reshaped()

@@ -77,13 +77,13 @@ class Gradients:
             given = d.whole(fused.appended, 1)
         else:
             given = self.given_gradient(n)
-        lines.append(Instr(copy, (given,), d.beside[n].whole()))
+        lines.append(Instr(copy, (given,), d.appended[n].whole()))
         left = columns(0, fused.row.shape[-1], made.shape[-1])
         last = Ref(made, When.LAST, 1, (left,))
         end = Ref(d.ends[n])
         lines.append(Instr(copy, (end if fused.is_complete else 0,), last))
         if d.links[n] is None and not fused.is_complete:
-            here = d.beside[n].at(When.LAST, 1)
+            here = d.appended[n].at(When.LAST, 1)
             lines.append(Instr(np.add, (here, end), here, guard=end))
 
     def head(self, adjoint: Value) -> None:

@@ -138,7 +138,7 @@ class Placing:
         """Whether there is, or can be, an array with what a view looks into, of all steps."""
         d = self.draft
         base = source(value)
-        return d.phases[0].get(base) is not Phase.LOOP or base in d.s.stored
+        return d.phases[0].get(base) is not Phase.LOOP or base in d.s.saved
 
     def can_be_in_row(self, part: Value, placed: dict[Value, Place]) -> bool:
         d = self.draft
@@ -172,13 +172,13 @@ class Placing:
             name = d.hint(row)
             d.places[row] = Place(made, 0, (columns(0, width, shape[-1]),), name)
             d.in_place.add(row)
-            d.beside[n] = Place(made, 1, (columns(width, shape[-1], shape[-1]),))
+            d.appended[n] = Place(made, 1, (columns(width, shape[-1], shape[-1]),))
 
     def place_stored(self) -> None:
         """Arrays of all steps for what the loops keep."""
         d = self.draft
         for value in d.s.order:
-            if value not in d.s.stored or value in d.places:
+            if value not in d.s.saved or value in d.places:
                 continue
             if d.graph.windows and Depends.GRADIENT in d.s.depends[value]:
                 d.lane_sums[value] = d.for_value(value, 0, Storage.SCRATCH)
@@ -195,7 +195,7 @@ class Placing:
         d = self.draft
         way = d.way(value)
         for whole in self.assemblies(way):
-            if whole in d.s.stored:
+            if whole in d.s.saved:
                 pieces = zip(whole.args[2], whole.args[3], strict=True)
                 if any(p is value and self.fits(p, whole, i, way) for i, p in pieces):
                     return True
@@ -233,7 +233,7 @@ class Placing:
             for index, part in zip(whole.args[2], whole.args[3], strict=True):
                 if not self.fits(part, whole, index, way) or part in d.places:
                     continue
-                if part in d.s.stored and place.buffer.time is None and part not in d.lane_sums:
+                if part in d.s.saved and place.buffer.time is None and part not in d.lane_sums:
                     continue
                 index = index if isinstance(index, tuple) else (index,)
                 if not part.shape and Ellipsis not in index:
@@ -241,7 +241,7 @@ class Placing:
                 d.places[part] = place.seen(View("index", index), part.name or d.hint(part))
                 d.in_place.add(part)
         for value in (d.s.forward, d.s.backward)[way].loop:
-            if value in d.s.stored and value not in d.places and value not in d.lane_sums:
+            if value in d.s.saved and value not in d.places and value not in d.lane_sums:
                 if value.function is None and d.graph.windows:
                     continue
                 storage = Storage.KEPT if way == 0 else Storage.SCRATCH

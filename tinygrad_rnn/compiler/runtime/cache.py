@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any
 
 from tinygrad_rnn.compiler.backends import NUMPY, Backend
-from tinygrad_rnn.compiler.frontend.captures import Captures
+from tinygrad_rnn.compiler.frontend.captures import CellKey
 from tinygrad_rnn.compiler.frontend.code_names import NAMES
 from tinygrad_rnn.compiler.frontend.places import Contents
 from tinygrad_rnn.compiler.frontend.request import Sequence
@@ -58,7 +58,7 @@ def clear_programs() -> None:
 
 
 def program_for(
-    sequence: Sequence, captured: Captures, backend: Backend = NUMPY, verify: bool = False
+    sequence: Sequence, captured: CellKey, backend: Backend = NUMPY, verify: bool = False
 ) -> Program:
     """The program for a cell of this structure and inputs of these shapes; compiled if new.
 
@@ -77,7 +77,7 @@ def program_for(
     return program
 
 
-def program_named(sequence: Sequence, captured: Captures, backend: Backend) -> Program:
+def program_named(sequence: Sequence, captured: CellKey, backend: Backend) -> Program:
     """The program to be looked at, with the names that this cell has."""
     program = program_for(sequence, captured, backend)
     if program.witness.names != tuple(captured.names):
@@ -85,7 +85,7 @@ def program_named(sequence: Sequence, captured: Captures, backend: Backend) -> P
     return program
 
 
-def still_serves(program: Program, sequence: Sequence, captured: Captures) -> bool:
+def still_serves(program: Program, sequence: Sequence, captured: CellKey) -> bool:
     """Whether a program found before is right for the same sequence and cell; asked once a run."""
     if program.witness.pinned and not program.witness.holds_for(captured.arrays):
         return False
@@ -109,10 +109,10 @@ def keep(program: Program, key: Any) -> None:
     PROGRAMS[key] = [program, *PROGRAMS.get(key, ())][:VARIANTS]
 
 
-def compiled(sequence: Sequence, captured: Captures, backend: Backend = NUMPY) -> Program:
+def compiled(sequence: Sequence, captured: CellKey, backend: Backend = NUMPY) -> Program:
     """A new program. Whatever goes wrong within the compiler is a TraceError: the cell itself is
     not at fault if it runs."""
-    carried = Contents(Captures(captured.cell).containers)
+    carried = Contents(CellKey(captured.cell).containers)
     try:
         return compiled_as_it_is(sequence, captured, backend)
     except TraceError:
@@ -127,7 +127,7 @@ def compiled(sequence: Sequence, captured: Captures, backend: Backend = NUMPY) -
         ) from problem
 
 
-def compiled_as_it_is(sequence: Sequence, captured: Captures, backend: Backend) -> Program:
+def compiled_as_it_is(sequence: Sequence, captured: CellKey, backend: Backend) -> Program:
     """A new program for a cell that stays as it is, or makes something at its first call to keep
     it; a TraceError, if it changes at every call."""
     failure: TraceError | None = None
@@ -171,7 +171,7 @@ def runs(sequence: Sequence) -> bool:
 
 
 def up_to_date(
-    program: Program, sequence: Sequence, captured: Captures, verify: bool = False
+    program: Program, sequence: Sequence, captured: CellKey, verify: bool = False
 ) -> Program:
     """The program itself while the cell does what it says; else a new one, with a warning.
 
@@ -203,7 +203,7 @@ def up_to_date(
     return fresh
 
 
-def tie(program: Program, captured: Captures) -> None:
+def tie(program: Program, captured: CellKey) -> None:
     """Let the buffers of a program go when what it was last run for is gone."""
     owner: Any = captured.arrays[0] if captured.arrays else captured.cell
     if isinstance(owner, types.MethodType):

@@ -10,7 +10,7 @@ import numpy as np
 
 from tinygrad_rnn.compiler import backends
 from tinygrad_rnn.compiler.backends import NUMPY, Backend
-from tinygrad_rnn.compiler.frontend.captures import Captures
+from tinygrad_rnn.compiler.frontend.captures import CellKey
 from tinygrad_rnn.compiler.frontend.freeze import frozen
 from tinygrad_rnn.compiler.frontend.request import Sequence
 from tinygrad_rnn.compiler.frontend.trace import Trace, trace
@@ -48,7 +48,7 @@ class Program:
     def __init__(
         self,
         sequence: Sequence,
-        captured: Captures,
+        captured: CellKey,
         backend: Backend = NUMPY,
         hook: Hook | None = None,
     ) -> None:
@@ -142,7 +142,7 @@ class Program:
         return space
 
 
-def step_graph(sequence: Sequence, captured: Captures) -> StepGraph:
+def step_graph(sequence: Sequence, captured: CellKey) -> StepGraph:
     """One step of a sequence, traced."""
     return graph_of(sequence, trace(*sequence.for_trace(captured)))
 

@@ -11,7 +11,7 @@ from typing import Any, cast
 import numpy as np
 
 from tinygrad_rnn.compiler import backends
-from tinygrad_rnn.compiler.frontend.captures import Captures
+from tinygrad_rnn.compiler.frontend.captures import CellKey
 from tinygrad_rnn.compiler.frontend.request import Sequence, prepared
 from tinygrad_rnn.compiler.frontend.trace import is_tracing
 from tinygrad_rnn.compiler.frontend.tracer import TraceError
@@ -21,6 +21,7 @@ from tinygrad_rnn.compiler.runtime.plan import Plan
 from tinygrad_rnn.compiler.runtime.program import Program
 from tinygrad_rnn.compiler.runtime.workspace import Workspace
 from tinygrad_rnn.compiler.show import Stages, heading
+from tinygrad_rnn.derivatives.several import PART, Several, part
 from tinygrad_rnn.engine.gradients import gradients
 from tinygrad_rnn.engine.graph import Array, Leaf, Node
 from tinygrad_rnn.engine.recording import Mark, current_mark
@@ -122,7 +123,7 @@ def scan(
             return empty, sequence.state
         if not sequence.state_parts:  # nothing is computed that anybody could see
             return unrolled(cell, xs, state, truncation, reset, outputs)
-        captured = Captures(cell)
+        captured = CellKey(cell)
         try:
             program = program_for(sequence, captured, chosen, verify)
         except TraceError:
@@ -130,7 +131,7 @@ def scan(
                 raise
             return unrolled(cell, xs, state, truncation, reset, outputs)
         plan = program.plan(sequence, checkpoint, budget, block, outputs)
-        run = Run(sequence, captured, program, plan)
+        run = ScanRun(sequence, captured, program, plan)
     return run.outputs()
 
 
@@ -162,7 +163,7 @@ def scan_source(
     with contents_lock:
         sequence = prepared(cell, xs, state, truncation, reset)
         found = Stages()
-        program = Program(sequence, Captures(cell), chosen, found if stages else None)
+        program = Program(sequence, CellKey(cell), chosen, found if stages else None)
     if llvm_ir:
         from tinygrad_rnn.compiler.backends.native.page import llvm_ir as text
 
@@ -191,7 +192,7 @@ def rerun(sequence: Sequence) -> None:
     unroll(sequence.cell, xs, sequence.state, sequence.truncation, sequence.reset)
 
 
-class Run:
+class ScanRun:
     """One pass over one sequence, and what its way back needs.
 
     While it lives, its workspace is its own. Made by a thread that holds `contents_lock`, for all
@@ -212,9 +213,7 @@ class Run:
         "wanted",
     )
 
-    def __init__(
-        self, sequence: Sequence, captured: Captures, program: Program, plan: Plan
-    ) -> None:
+    def __init__(self, sequence: Sequence, captured: CellKey, program: Program, plan: Plan) -> None:
         self.space: Workspace | None = None
         self.sequence, self.program, self.plan = sequence, program, plan
         tensors = [*sequence.state_parts, *sequence.input_parts, *captured.arrays]
@@ -267,9 +266,9 @@ class Run:
         if len(stacked) == 1:
             nodes = [Node(scan, edges, stacked[0].shape, stacked[0].dtype, mark)]
         else:
-            whole = Node(scan, edges, (), Adjoints.dtype, mark)
+            whole = Node(scan, edges, Several.shape, Several.dtype, mark)
             nodes = [
-                Node(_part, ((whole, "scan", PART, (n,)),), states.shape, states.dtype, mark)
+                Node(part, ((whole, "scan", PART, (n,)),), states.shape, states.dtype, mark)
                 for n, states in enumerate(stacked)
             ]
         for node, name in zip(nodes, self.program.names, strict=True):
@@ -366,7 +365,7 @@ class Run:
             space.busy = False
 
 
-def forget(owner: weakref.ref[Run], adjoint: weakref.ref[Any]) -> None:
+def forget(owner: weakref.ref[ScanRun], adjoint: weakref.ref[Any]) -> None:
     """Let a run forget the gradients that it found from an adjoint which is no more. As Tensors
     they lead to the node that leads to the run: it would keep itself alive."""
     run = owner()
@@ -374,46 +373,17 @@ def forget(owner: weakref.ref[Run], adjoint: weakref.ref[Any]) -> None:
         run.known = None
 
 
-class Adjoints:
-    """The gradient of a scan whose state has several parts: those of the parts that have one.
-
-    It travels through the sweep like an array without axes.
-    """
-
-    __slots__ = ("__weakref__", "parts")
-    shape: tuple[int, ...] = ()
-    size = 1
-    dtype = np.dtype(np.float64)  # of the node; each part has its own
-
-    def __init__(self, parts: dict[int, Any]) -> None:
-        self.parts = parts
-
-    def __add__(self, other: Adjoints) -> Adjoints:
-        merged = dict(self.parts)
-        for n, gradient in other.parts.items():
-            merged[n] = merged[n] + gradient if n in merged else gradient
-        return Adjoints(merged)
-
-
 def adjoints_of(g: Any) -> dict[int, Any]:
     """The gradients of the parts of a scan's state that have one, by their places."""
-    return g.parts if isinstance(g, Adjoints) else {0: g}
+    return g.parts if isinstance(g, Several) else {0: g}
 
-
-def _part(whole: Any, n: int) -> Any:
-    """One part of the states of a scan."""
-    return whole[n]
-
-
-_part.__name__ = "part"
 
 GRADIENT = Pullback(lambda g, i, run: run.gradient(g, i), "inputs", ["inputs", "run"])
-PART = Pullback(lambda g, n: Adjoints({n: g}), "whole", ["whole", "n"])
 
 
-def run_of(node: Node) -> Run | None:
+def run_of(node: Node) -> ScanRun | None:
     """The run that made a value, if it is the states of a scan or one part of them."""
-    if node.function is _part:
+    if node.function is part:
         node = node.edges[0][0]
     return next((kept[1] for _, _, pullback, kept in node.edges if pullback is GRADIENT), None)
 
