@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import ast
 import importlib.util
 import sys
 from collections.abc import Sequence
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.recurrent.truncation import Truncation
+from tinygrad_rnn.recurrent.strategy import strategy
 from viz.drawing import DETAILS, draw
 from viz.figure import SUFFIXES, Figure
 from viz.models import CELLS, recurrent_loss
@@ -208,39 +207,6 @@ def _play(options: argparse.Namespace) -> Path:
         ]
     play(losses, options.output, options.title, options.detail)
     return Path(options.output)
-
-
-def strategy(text: str) -> Truncation:
-    """The truncation that is written as a call of its class: `Subsequence(2)`.
-
-    Raises UsageError for anything else.
-
-    >>> from viz.__main__ import strategy
-    >>> strategy("Subsequence(2)")
-    Subsequence(k=2)
-    """
-    known = {
-        name: value
-        for name, value in ((name, getattr(tg, name)) for name in dir(tg))
-        if isinstance(value, type) and issubclass(value, Truncation)
-    }
-    try:
-        call = ast.parse(text.removeprefix("tg."), mode="eval").body
-        if isinstance(call, ast.Name):
-            call = ast.Call(call, [], [])
-        assert isinstance(call, ast.Call) and isinstance(call.func, ast.Name)
-        kind = known[call.func.id]
-        values = [ast.literal_eval(argument) for argument in call.args]
-        named = {str(k.arg): ast.literal_eval(k.value) for k in call.keywords}
-    except (SyntaxError, AssertionError, KeyError, ValueError):
-        raise UsageError(
-            f"{text!r} is no truncation strategy; write one of {', '.join(sorted(known))} as a "
-            f'call with its numbers, such as "Subsequence(2)"'
-        ) from None
-    try:
-        return kind(*values, **named)
-    except (TypeError, ValueError) as problem:
-        raise UsageError(f"{text}: {problem}") from None
 
 
 def outputs_of(place: str) -> list[tg.Tensor]:
