@@ -17,15 +17,7 @@ import numpy as np
 
 from viz.curves import TIP, alongside, bent_left, comb, leave, rail, reach, sweep, within
 from viz.diagram import Diagram, Link
-from viz.geometry import (
-    Curve,
-    Measure,
-    Point,
-    distance,
-    line,
-    polyline,
-    sample,
-)
+from viz.geometry import Curve, Measure, Point, distance, line, polyline, sample
 from viz.layout import BEND, MANY_ROWS, MOST_BENDS, Layout, Placed
 from viz.traffic import TRACK, Drawn
 

@@ -13,16 +13,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from tinygrad_rnn.compiler.ir import (
-    Buffer,
-    Instr,
-    Program,
-    Ref,
-    Sections,
-    Storage,
-    When,
-    mapped,
-)
+from tinygrad_rnn.compiler.ir import Buffer, Instr, Program, Ref, Sections, Storage, When, mapped
 from tinygrad_rnn.compiler.operations import copy, is_elementwise
 
 OWN = (Storage.KEPT, Storage.SCRATCH)

@@ -7,14 +7,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_rnn.engine.graph import Array
-from tinygrad_rnn.engine.table import (
-    composed,
-    constant,
-    convention,
-    derivative,
-    plain,
-    refused,
-)
+from tinygrad_rnn.engine.table import composed, constant, convention, derivative, plain, refused
 
 derivative(np.add, lambda g: g, lambda g: g)
 derivative(np.subtract, lambda g: g, lambda g: -g)

@@ -16,16 +16,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_rnn.compiler.backends.literals import expression, literal, of_index
-from tinygrad_rnn.compiler.ir import (
-    Buffer,
-    Instr,
-    Program,
-    Ref,
-    Storage,
-    View,
-    When,
-    leaves_of,
-)
+from tinygrad_rnn.compiler.ir import Buffer, Instr, Program, Ref, Storage, View, When, leaves_of
 from tinygrad_rnn.compiler.lowering.names import Names
 from tinygrad_rnn.compiler.operations import (
     HELPERS,

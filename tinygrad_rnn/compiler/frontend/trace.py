@@ -21,13 +21,7 @@ from tinygrad_rnn.compiler.frontend.captures import CellKey
 from tinygrad_rnn.compiler.frontend.places import in_place
 from tinygrad_rnn.compiler.frontend.stand_ins import STANDS_FOR
 from tinygrad_rnn.compiler.frontend.tracer import Traced, handle_of
-from tinygrad_rnn.compiler.frontend.values import (
-    BOUNDARIES,
-    PACKAGE,
-    TraceError,
-    Value,
-    sample_of,
-)
+from tinygrad_rnn.compiler.frontend.values import BOUNDARIES, PACKAGE, TraceError, Value, sample_of
 from tinygrad_rnn.compiler.frontend.witness import Witness, witness_of
 from tinygrad_rnn.compiler.passes.rewrite import ordered
 from tinygrad_rnn.engine.backward import pull_on_arrays, reverse_pass

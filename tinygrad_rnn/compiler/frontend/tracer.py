@@ -42,13 +42,7 @@ from tinygrad_rnn.compiler.frontend.values import (
     value_of,
     values_in,
 )
-from tinygrad_rnn.compiler.frontend.writing import (
-    WRITERS,
-    cast,
-    chosen,
-    mask_or_places,
-    written,
-)
+from tinygrad_rnn.compiler.frontend.writing import WRITERS, cast, chosen, mask_or_places, written
 from tinygrad_rnn.compiler.operations import added_at, astype, filled, placed
 from tinygrad_rnn.engine.tensor import Tensor
 

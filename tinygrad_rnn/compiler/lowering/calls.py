@@ -8,27 +8,10 @@ from typing import Any
 import numpy as np
 
 from tinygrad_rnn.compiler.batching import AtOnce, Operand, batched
-from tinygrad_rnn.compiler.ir import (
-    Depends,
-    Instr,
-    Phase,
-    Ref,
-    Storage,
-    Value,
-    View,
-    mapped,
-)
+from tinygrad_rnn.compiler.ir import Depends, Instr, Phase, Ref, Storage, Value, View, mapped
 from tinygrad_rnn.compiler.lowering.draft import Draft
-from tinygrad_rnn.compiler.lowering.places import (
-    is_contiguous,
-)
-from tinygrad_rnn.compiler.operations import (
-    OUT_LAST,
-    assembled,
-    copy,
-    is_elementwise,
-    takes_out,
-)
+from tinygrad_rnn.compiler.lowering.places import is_contiguous
+from tinygrad_rnn.compiler.operations import OUT_LAST, assembled, copy, is_elementwise, takes_out
 from tinygrad_rnn.compiler.passes.assemble import covers
 from tinygrad_rnn.compiler.views import is_part, source
 

@@ -24,15 +24,8 @@ from tinygrad_rnn.compiler.ir import (
     mapped,
 )
 from tinygrad_rnn.compiler.lowering.names import Names
-from tinygrad_rnn.compiler.lowering.places import (
-    Place,
-    first_axis,
-)
-from tinygrad_rnn.compiler.operations import (
-    copy,
-    filled,
-    takes_out,
-)
+from tinygrad_rnn.compiler.lowering.places import Place, first_axis
+from tinygrad_rnn.compiler.operations import copy, filled, takes_out
 from tinygrad_rnn.compiler.time_sums import is_ones
 from tinygrad_rnn.compiler.views import is_part, is_view, source, view_of
 

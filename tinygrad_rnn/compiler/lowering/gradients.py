@@ -6,26 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from tinygrad_rnn.compiler.ir import (
-    Buffer,
-    Instr,
-    Ref,
-    Storage,
-    Value,
-    When,
-)
+from tinygrad_rnn.compiler.ir import Buffer, Instr, Ref, Storage, Value, When
 from tinygrad_rnn.compiler.lowering.draft import Draft
-from tinygrad_rnn.compiler.lowering.places import (
-    Place,
-    columns,
-    first_axis,
-    is_contiguous,
-)
-from tinygrad_rnn.compiler.operations import (
-    copy,
-    over_lanes,
-    with_end,
-)
+from tinygrad_rnn.compiler.lowering.places import Place, columns, first_axis, is_contiguous
+from tinygrad_rnn.compiler.operations import copy, over_lanes, with_end
 from tinygrad_rnn.compiler.views import is_view
 
 FEW = 256

@@ -8,26 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_rnn.compiler.ir import (
-    Buffer,
-    Depends,
-    Instr,
-    Layout,
-    Phase,
-    Storage,
-    Value,
-    View,
-)
+from tinygrad_rnn.compiler.ir import Buffer, Depends, Instr, Layout, Phase, Storage, Value, View
 from tinygrad_rnn.compiler.lowering.draft import Draft
-from tinygrad_rnn.compiler.lowering.places import (
-    Place,
-    columns,
-)
-from tinygrad_rnn.compiler.operations import (
-    assembled,
-    copy,
-    filled,
-)
+from tinygrad_rnn.compiler.lowering.places import Place, columns
+from tinygrad_rnn.compiler.operations import assembled, copy, filled
 from tinygrad_rnn.compiler.passes.assemble import covers
 from tinygrad_rnn.compiler.passes.fuse_products import is_row, row_of_parts
 from tinygrad_rnn.compiler.views import is_part, is_view, source

@@ -9,24 +9,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinygrad_rnn.compiler.ir import (
-    Buffer,
-    Instr,
-    Program,
-    Ref,
-    Schedule,
-    Sections,
-    When,
-)
+from tinygrad_rnn.compiler.ir import Buffer, Instr, Program, Ref, Schedule, Sections, When
 from tinygrad_rnn.compiler.lowering.calls import Calls
 from tinygrad_rnn.compiler.lowering.draft import Draft
 from tinygrad_rnn.compiler.lowering.gradients import Gradients
 from tinygrad_rnn.compiler.lowering.layout import Placing
 from tinygrad_rnn.compiler.lowering.names import Names
 from tinygrad_rnn.compiler.lowering.sums import Sums
-from tinygrad_rnn.compiler.operations import (
-    copy,
-)
+from tinygrad_rnn.compiler.operations import copy
 
 
 def lower(schedule: Schedule, title: str = "") -> Program:

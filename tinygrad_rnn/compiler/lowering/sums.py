@@ -7,25 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_rnn.compiler.ir import (
-    Instr,
-    Ref,
-    Storage,
-    T,
-    TimeSum,
-    Value,
-    View,
-)
+from tinygrad_rnn.compiler.ir import Instr, Ref, Storage, T, TimeSum, Value, View
 from tinygrad_rnn.compiler.lowering.draft import Draft
-from tinygrad_rnn.compiler.lowering.places import (
-    Place,
-    first_axis,
-    transposed,
-)
-from tinygrad_rnn.compiler.operations import (
-    add_at,
-    copy,
-)
+from tinygrad_rnn.compiler.lowering.places import Place, first_axis, transposed
+from tinygrad_rnn.compiler.operations import add_at, copy
 from tinygrad_rnn.compiler.passes.fuse_products import row_of_parts
 from tinygrad_rnn.compiler.time_sums import is_ones
 from tinygrad_rnn.compiler.views import view_of
