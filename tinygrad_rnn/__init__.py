@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tinygrad_rnn.analysis.truncation_check import (
         check_truncated_gradients as check_truncated_gradients,
     )
-    from tinygrad_rnn.compiler.frontend.tracer import TraceError as TraceError
+    from tinygrad_rnn.compiler.frontend.refusals import TraceError as TraceError
     from tinygrad_rnn.compiler.runtime.cache import (
         StaleProgramWarning as StaleProgramWarning,
         clear_programs as clear_programs,
@@ -110,7 +110,7 @@ __all__, __getattr__, __dir__ = on_demand(
         "analysis.anomaly": "anomaly",
         "analysis.gradient_check": "check_gradients",
         "analysis.truncation_check": "check_truncated_gradients",
-        "compiler.frontend.tracer": "TraceError",
+        "compiler.frontend.refusals": "TraceError",
         "compiler.runtime.cache": "StaleProgramWarning clear_programs",
         "compiler.runtime.scan": "scan scan_source",
         "derivatives.functions": "cross_entropy log_softmax mse one_hot relu scale_gradient "

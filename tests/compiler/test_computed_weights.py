@@ -11,7 +11,7 @@ import pytest
 
 import tinygrad_rnn as tg
 from tests.compiler.test_scan import B, D, H, T, compare, parameter, stacked
-from tinygrad_rnn.compiler.frontend.tracer import TraceError
+from tinygrad_rnn.compiler.frontend.refusals import TraceError
 
 XS = parameter(T, B, D, seed=1).data
 W = parameter(H, H)  # older than the other weight: a cell may carry what is newer than its origin

@@ -12,7 +12,7 @@ import pytest
 
 import tinygrad_rnn as tg
 from tests.recurrent.own_strategies import for_all, for_each
-from tinygrad_rnn.compiler.frontend.tracer import TraceError
+from tinygrad_rnn.compiler.frontend.refusals import TraceError
 from tinygrad_rnn.engine.trees import flatten
 
 T, B, D, H = 7, 3, 3, 4

@@ -14,29 +14,17 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_rnn.compiler.frontend.values import PACKAGE
+from tinygrad_rnn.compiler.frontend.refusals import PACKAGE
 
 LIBRARIES = (PACKAGE, os.path.dirname(np.__file__) + os.sep)
 """Where the code stands that does not change from call to call."""
 
 REFLECTION = frozenset(
-    [
-        "getattr",
-        "vars",
-        "dir",
-        "eval",
-        "exec",
-        "attrgetter",
-        "methodcaller",
-        "asdict",
-        "astuple",
-        "fields",
-        "replace",
-        "getmembers",
-        "__dict__",
-        "__slots__",
-        "__getattribute__",
-    ]
+    (
+        *("getattr", "vars", "dir", "eval", "exec", "attrgetter", "methodcaller", "asdict"),
+        *("astuple", "fields", "replace", "getmembers"),
+        *("__dict__", "__slots__", "__getattribute__"),
+    )
 )
 """Names that stand where code reads attributes whose names do not stand in it."""
 
@@ -44,26 +32,12 @@ PROTOCOL = frozenset(("output", "advance", "project", "initial_state", "state_na
 """Members of a cell that functions of this package read."""
 
 NEVER_READ = frozenset(
-    [
-        "__init__",
-        "__new__",
-        "__repr__",
-        "__str__",
-        "__eq__",
-        "__hash__",
-        "__init_subclass__",
-        "__class_getitem__",
-        "__del__",
-        "__reduce__",
-        "__reduce_ex__",
-        "__getstate__",
-        "__setstate__",
-        "__replace__",
-        "__setattr__",
-        "__post_init__",
-        "__set_name__",
-        "__subclasshook__",
-    ]
+    (
+        *("__init__", "__new__", "__post_init__", "__init_subclass__", "__class_getitem__"),
+        *("__set_name__", "__subclasshook__", "__del__", "__repr__", "__str__", "__eq__"),
+        *("__hash__", "__reduce__", "__reduce_ex__", "__getstate__", "__setstate__"),
+        *("__replace__", "__setattr__"),
+    )
 )
 """Methods that a cell does not call while it computes."""
 

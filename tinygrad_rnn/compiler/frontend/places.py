@@ -15,7 +15,8 @@ from typing import Any
 
 from tinygrad_rnn.compiler.frontend.code_names import slots_of, variables_in
 from tinygrad_rnn.compiler.frontend.conditions import contents
-from tinygrad_rnn.compiler.frontend.values import Handle, TraceError, pinned
+from tinygrad_rnn.compiler.frontend.refusals import TraceError
+from tinygrad_rnn.compiler.frontend.values import Handle, pinned
 from tinygrad_rnn.engine.tensor import Tensor
 
 

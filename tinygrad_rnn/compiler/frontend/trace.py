@@ -19,9 +19,10 @@ import numpy as np
 
 from tinygrad_rnn.compiler.frontend.captures import CellKey
 from tinygrad_rnn.compiler.frontend.places import in_place
+from tinygrad_rnn.compiler.frontend.refusals import BOUNDARIES, PACKAGE, TraceError
 from tinygrad_rnn.compiler.frontend.stand_ins import STANDS_FOR
 from tinygrad_rnn.compiler.frontend.tracer import Traced, handle_of
-from tinygrad_rnn.compiler.frontend.values import BOUNDARIES, PACKAGE, TraceError, Value, sample_of
+from tinygrad_rnn.compiler.frontend.values import Value, mapped, sample_of
 from tinygrad_rnn.compiler.frontend.witness import Witness, witness_of
 from tinygrad_rnn.compiler.passes.rewrite import ordered
 from tinygrad_rnn.engine.backward import pull_on_arrays, reverse_pass
@@ -54,6 +55,13 @@ class Trace:
     input_gradients: list[Value | None]
     parameter_gradients: list[Value | None]
     witness: Witness
+
+    def outputs(self) -> list[Value | None]:
+        """What the step gives: its results and the gradients."""
+        return [
+            *(*self.results, *self.state_gradients),
+            *(*self.input_gradients, *self.parameter_gradients),
+        ]
 
 
 class Tracing:
@@ -190,17 +198,12 @@ def trace_once(
         result.states = with_outputs(states, parts(state), places)
         h_tensors = tensors_of(result.states, h_tensors, places)
         _backward(result, new, state, h_tensors, x_tensors, tensors, frames)
-    _describe(ordered([v for v in result.results if v is not None]))
+    _describe(ordered(result.results))
+    outputs = result.outputs()
+    known_outputs = [v for v in outputs if v is not None]
     by_array = {id(array): value for array, value in pairs if type(array) is not Tensor}
-    _replace_constants(result, by_array)
-    outputs = [
-        *result.results,
-        *result.state_gradients,
-        *result.input_gradients,
-        *result.parameter_gradients,
-    ]
-    given = [*result.inputs, *result.states, *result.parameters]
-    values = ordered([*given, *[v for v in outputs if v is not None]])
+    _replace_constants(known_outputs, by_array)
+    values = ordered([*result.inputs, *result.states, *result.parameters, *known_outputs])
     result.witness = witness_of(values, outputs, result.parameters)
     return result
 
@@ -339,36 +342,14 @@ def rebuilt(tree: Any, leaves: Sequence[Any]) -> Any:
     return map_state(lambda _: next(following), tree)
 
 
-def _replace_constants(result: Trace, by_array: dict[int, Value]) -> None:
+def _replace_constants(outputs: list[Value], by_array: dict[int, Value]) -> None:
     """Where a call was made on an array that the cell carries, let it be that input."""
-    seen: set[int] = set()
-    waiting = [
-        v
-        for group in (
-            result.results,
-            result.state_gradients,
-            result.input_gradients,
-            result.parameter_gradients,
-        )
-        for v in group
-        if v is not None
-    ]
-    while waiting:
-        value = waiting.pop()
-        if id(value) in seen:
-            continue
-        seen.add(id(value))
-        value.args = _replaced(value.args, by_array)
-        value.kwargs = {key: _replaced(leaf, by_array) for key, leaf in value.kwargs.items()}
-        waiting += value.operands
 
+    def of(leaf: Any) -> Any:
+        return by_array.get(id(leaf), leaf) if type(leaf) is np.ndarray else leaf
 
-def _replaced(leaf: Any, by_array: dict[int, Value]) -> Any:
-    if type(leaf) is np.ndarray:
-        return by_array.get(id(leaf), leaf)
-    if isinstance(leaf, tuple | list):
-        return type(leaf)([_replaced(part, by_array) for part in leaf])
-    return leaf
+    for value in ordered(outputs):
+        value.args, value.kwargs = mapped((value.args, value.kwargs), of)
 
 
 class LocalNames:

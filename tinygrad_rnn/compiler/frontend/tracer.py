@@ -25,42 +25,22 @@ from tinygrad_rnn.compiler.frontend.forms import (
     plain_of,
     without_options,
 )
+from tinygrad_rnn.compiler.frontend.refusals import TraceError, asked_by_the_cell, here, user_frame
 from tinygrad_rnn.compiler.frontend.straight import straight
 from tinygrad_rnn.compiler.frontend.values import (
-    PACKAGE,
     Handle,
-    TraceError,
     Value,
-    asked_by_the_cell,
-    here,
     is_numpy,
     mapped,
     own,
     pinned,
     sample_in,
-    user_frame,
     value_of,
     values_in,
 )
 from tinygrad_rnn.compiler.frontend.writing import WRITERS, cast, chosen, mask_or_places, written
 from tinygrad_rnn.compiler.operations import added_at, astype, filled, placed
 from tinygrad_rnn.engine.tensor import Tensor
-
-__all__ = [
-    "PACKAGE",
-    "TraceError",
-    "Traced",
-    "Value",
-    "added_at",
-    "astype",
-    "filled",
-    "mapped",
-    "placed",
-    "record",
-    "user_frame",
-    "values_in",
-]
-
 
 NO_INDEX: Any = object()
 """Of a view that is no part of an array, but the array in another form."""
@@ -351,36 +331,12 @@ class FixedTraced(Traced):
 
 
 METHODS = frozenset(
-    [
-        "sum",
-        "prod",
-        "mean",
-        "var",
-        "std",
-        "max",
-        "min",
-        "cumsum",
-        "cumprod",
-        "trace",
-        "swapaxes",
-        "squeeze",
-        "diagonal",
-        "repeat",
-        "take",
-        "clip",
-        "round",
-        "dot",
-        "argmax",
-        "argmin",
-        "any",
-        "all",
-        "argsort",
-        "nonzero",
-        "compress",
-        "choose",
+    (
+        *("sum", "prod", "mean", "var", "std", "max", "min", "any", "all", "argmax", "argmin"),
+        *("cumsum", "cumprod", "trace", "diagonal", "swapaxes", "squeeze", "repeat", "take"),
+        *("clip", "round", "conj", "dot", "argsort", "nonzero", "compress", "choose"),
         "searchsorted",
-        "conj",
-    ]
+    )
 )
 """Methods of arrays for which NumPy has a function of the same name."""
 

@@ -4,17 +4,13 @@ while a cell is traced."""
 from __future__ import annotations
 
 import operator
-import os
-import sys
 import weakref
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
-PACKAGE = str(Path(__file__).parents[2]) + os.sep
-NUMPY = os.path.dirname(np.__file__) + os.sep
+from tinygrad_rnn.compiler.ir import leaves_of
 
 
 class Value:
@@ -66,16 +62,9 @@ class Value:
         return found[2]
 
 
-def values_in(tree: Any) -> Any:
-    if isinstance(tree, Value):
-        yield tree
-    elif isinstance(tree, tuple | list):
-        for branch in tree:
-            yield from values_in(branch)
-    elif isinstance(tree, dict):
-        yield from values_in(list(tree.values()))
-    elif isinstance(tree, slice):
-        yield from values_in([tree.start, tree.stop, tree.step])
+def values_in(tree: Any) -> Iterator[Value]:
+    """The values in a nesting of lists, tuples, dicts and slices."""
+    return leaves_of(tree, Value)
 
 
 def mapped(tree: Any, leaf: Callable[[Any], Any]) -> Any:
@@ -149,44 +138,3 @@ def pinned(value: Value) -> Any:
 
 def is_numpy(function: Any) -> bool:
     return (getattr(function, "__module__", None) or "").partition(".")[0] == "numpy"
-
-
-# Refusals ---------------------------------------------------------------------------------------
-
-
-class TraceError(TypeError):
-    """A cell that cannot be compiled: no straight line of NumPy calls can stand for it.
-
-    The sentence says where and why. `tg.scan(..., fallback=True)` runs such a cell with `unroll`.
-    """
-
-
-BOUNDARIES: set[Any] = set()
-"""The code that runs a cell to trace it: whoever called that is not the cell."""
-
-
-def user_frame() -> str | None:
-    """Where in the cell's own code we are: file and line; None in the sweep of the engine."""
-    frame: Any = sys._getframe(1)
-    while frame is not None and frame.f_code not in BOUNDARIES:
-        if not frame.f_code.co_filename.startswith((PACKAGE, NUMPY)):
-            return f"{os.path.basename(frame.f_code.co_filename)}, line {frame.f_lineno}"
-        frame = frame.f_back
-    return None
-
-
-FRONTEND = os.path.dirname(__file__) + os.sep
-
-
-def asked_by_the_cell() -> bool:
-    """Whether the cell's own code asks for the numbers of an array, and not a rule of the table."""
-    frame: Any = sys._getframe(1)
-    while frame.f_code.co_filename.startswith((FRONTEND, NUMPY)):
-        frame = frame.f_back
-    return not frame.f_code.co_filename.startswith(PACKAGE)
-
-
-def here() -> str:
-    """The same in brackets, to stand in a sentence."""
-    place = user_frame()
-    return f" ({place})" if place else ""

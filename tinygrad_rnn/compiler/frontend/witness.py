@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_rnn.compiler.frontend.tracer import Value
+from tinygrad_rnn.compiler.frontend.values import Value
 
 
 class Call(NamedTuple):

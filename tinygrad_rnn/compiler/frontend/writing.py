@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_rnn.compiler.frontend.values import Handle, TraceError, here, pinned
+from tinygrad_rnn.compiler.frontend.refusals import TraceError, here
+from tinygrad_rnn.compiler.frontend.values import Handle, pinned
 
 
 def is_handle(thing: Any) -> bool:

@@ -1,4 +1,4 @@
-"""One instruction for each call, in the loop or for all steps at once."""
+"""One instruction for each call, in the loop or for all steps at once. d: the program so far."""
 
 from __future__ import annotations
 
@@ -16,132 +16,121 @@ from tinygrad_rnn.compiler.passes.assemble import covers
 from tinygrad_rnn.compiler.views import is_part, source
 
 
-class Calls:
-    """Writes the calls of a schedule down."""
+def in_loop(d: Draft, value: Value, way: int) -> None:
+    """The call of a value in the loop."""
+    lines = d.ways[way].loop
+    if value.function is assembled:
+        assemble(d, value, way)
+        return
+    if value in d.s.rows:
+        for part, place in d.row_parts:
+            if place.buffer is d.places[value].buffer and not is_before(d, part):
+                lines.append(Instr(copy, (d.step(part, way),), place.step()))
+        return
+    if is_part(value):  # a saved result of a call that has several
+        made = d.results[value.args[0]][value.args[1]]
+        lines.append(Instr(copy, (made.step(),), d.places[value].step()))
+        return
+    if value.results is not None:
+        given = value.function in OUT_LAST
+        storage = Storage.SCRATCH if given else Storage.RESULT
+        d.results[value] = d.new_results(value, None, storage)
+        refs = tuple(place.step() for place in d.results[value])
+        lines.append(d.instr_of(value, way, refs, d.step))
+        return
+    if value not in d.places:
+        direct = takes_out(value.function, value.kwargs) or not value.shape
+        storage = Storage.SCRATCH if direct else Storage.RESULT
+        d.places[value] = d.for_value(value, None, storage)
+    out = d.places[value].step()
+    if is_elementwise(value.function) and not value.kwargs:
+        args = tuple(operand(d, leaf, value, way) for leaf in value.args)
+        assert value.function is not None
+        lines.append(Instr(value.function, args, out))
+        return
+    instr = d.instr_of(value, way, out, d.step)
+    if value.function is np.matmul and can_be_dot(d, value, out):
+        instr = replace(instr, function=np.dot)
+    lines.append(instr)
 
-    def __init__(self, draft: Draft) -> None:
-        self.draft = draft
 
-    def in_loop(self, value: Value, way: int) -> None:
-        """The call of a value in the loop."""
-        d = self.draft
-        lines = d.ways[way].loop
-        if value.function is assembled:
-            self.assemble(value, way)
-            return
-        if value in d.s.rows:
-            for part, place in d.row_parts:
-                if place.buffer is d.places[value].buffer and not self.is_before(part):
-                    lines.append(Instr(copy, (d.step(part, way),), place.step()))
-            return
-        if is_part(value):  # a stored result of a call that has several
-            made = d.results[value.args[0]][value.args[1]]
-            lines.append(Instr(copy, (made.step(),), d.places[value].step()))
-            return
-        if value.results is not None:
-            given = value.function in OUT_LAST
-            storage = Storage.SCRATCH if given else Storage.RESULT
-            d.results[value] = d.new_results(value, None, storage)
-            refs = tuple(place.step() for place in d.results[value])
-            lines.append(d.instr_of(value, way, refs, d.step))
-            return
-        if value not in d.places:
-            direct = takes_out(value.function, value.kwargs) or not value.shape
-            storage = Storage.SCRATCH if direct else Storage.RESULT
-            d.places[value] = d.for_value(value, None, storage)
-        out = d.places[value].step()
-        if is_elementwise(value.function) and not value.kwargs:
-            args = tuple(self.operand(leaf, value, way) for leaf in value.args)
-            assert value.function is not None
-            lines.append(Instr(value.function, args, out))
-            return
-        instr = d.instr_of(value, way, out, d.step)
-        if value.function is np.matmul and self.can_be_dot(value, out):
-            instr = replace(instr, function=np.dot)
-        lines.append(instr)
+def is_before(d: Draft, part: Value) -> bool:
+    """Whether a part of a row is known before the loop."""
+    base = source(part)
+    phase = d.phases[0].get(base)
+    known = base.function is None and Depends.STATE not in d.s.depends[base]
+    return known or phase in (Phase.BEFORE, Phase.CONSTANT)
 
-    def is_before(self, part: Value) -> bool:
-        """Whether a part of a row is known before the loop."""
-        d = self.draft
-        base = source(part)
-        phase = d.phases[0].get(base)
-        known = base.function is None and Depends.STATE not in d.s.depends[base]
-        return known or phase in (Phase.BEFORE, Phase.CONSTANT)
 
-    def can_be_dot(self, value: Value, out: Ref) -> bool:
-        """Whether the shorter way to call a product is open: two matrices of one dtype, and memory
-        without gaps to write to."""
-        pair = [v for v in value.args if isinstance(v, Value)]
-        plain = len(pair) == 2 and all(v.dtype == value.dtype and v.ndim <= 2 for v in pair)
-        return plain and value.ndim > 0 and not value.kwargs and is_contiguous(out)
+def can_be_dot(d: Draft, value: Value, out: Ref) -> bool:
+    """Whether the shorter way to call a product is open: two matrices of one dtype, and memory
+    without gaps to write to."""
+    pair = [v for v in value.args if isinstance(v, Value)]
+    plain = len(pair) == 2 and all(v.dtype == value.dtype and v.ndim <= 2 for v in pair)
+    return plain and value.ndim > 0 and not value.kwargs and is_contiguous(out)
 
-    def operand(self, leaf: Any, value: Value, way: int) -> Any:
-        """An operand of an elementwise call in the loop, in the form that is the fastest."""
-        d = self.draft
-        leaf = d.number_of(leaf, value)
-        if not isinstance(leaf, Value):
-            return d.argument(leaf, way, d.step)
-        if not d.varies(leaf) and leaf.shape != value.shape:
-            return d.spread_out(leaf, value.shape, way)
-        return d.step(leaf, way)
 
-    def assemble(self, whole: Value, way: int) -> None:
-        """The parts were written in their places before; here only those that could not be."""
-        d = self.draft
-        place = d.places[whole]
-        for index, part in zip(whole.args[2], whole.args[3], strict=True):
-            index = index if isinstance(index, tuple) else (index,)
-            if not np.empty(whole.shape, np.int8)[index].shape and Ellipsis not in index:
-                index = (*index, Ellipsis)
-            target = place.seen(View("index", index))
-            if d.places.get(part) is None or d.places[part].step() != target.step():
-                d.ways[way].loop.append(Instr(copy, (d.step(part, way),), target.step()))
+def operand(d: Draft, leaf: Any, value: Value, way: int) -> Any:
+    """An operand of an elementwise call in the loop, in the form that is the fastest."""
+    leaf = d.number_of(leaf, value)
+    if not isinstance(leaf, Value):
+        return d.argument(leaf, way, d.step)
+    if not d.varies(leaf) and leaf.shape != value.shape:
+        return d.spread_out(leaf, value.shape, way)
+    return d.step(leaf, way)
 
-    def at_once(self, value: Value, way: int, lines: list[Instr]) -> None:
-        """The call of a value for all steps."""
-        d = self.draft
-        if value.function is assembled:
-            place = d.for_value(value, 0, Storage.KEPT, 0 if not covers(value) else None)
-            d.places[value] = place
-            for index, part in zip(value.args[2], value.args[3], strict=True):
-                index = index if isinstance(index, tuple) else (index,)
-                target = place.whole(View("index", (slice(None), *index)))
-                lines.append(Instr(copy, (d.whole(part, way),), target))
-            return
-        call = batched(value, d.varies)
-        assert call is not None, value
-        args = tuple(self.at_once_argument(leaf, value, way) for leaf in call.args)
-        if value.results is not None:
-            kept = Storage.KEPT if way == 0 else Storage.SCRATCH
-            d.results[value] = d.new_results(value, 0, kept)
-            refs = tuple(place.whole() for place in d.results[value])
-            lines.append(Instr(call.function, args, refs, call.kwargs))
-            return
-        if value not in d.places:
-            d.places[value] = d.for_value(value, 0, self.storage_at_once(value, way, call))
-        out = d.places[value].whole(*call.out_views)
-        lines.append(Instr(call.function, args, out, call.kwargs or {}))
 
-    def storage_at_once(self, value: Value, way: int, call: AtOnce) -> Storage:
-        d = self.draft
-        direct = takes_out(call.function, () if is_elementwise(call.function) else call.kwargs)
-        if value in d.returned:
-            return Storage.RETURNED if direct else Storage.RESULT
-        if way == 0 and value in d.read_back:
-            return Storage.KEPT
-        return Storage.SCRATCH if direct else Storage.RESULT
+def assemble(d: Draft, whole: Value, way: int) -> None:
+    """The parts were written in their places before; here only those that could not be."""
+    place = d.places[whole]
+    for index, part in zip(whole.args[2], whole.args[3], strict=True):
+        target = place.seen(View("index", index))
+        if d.places.get(part) is None or d.places[part].step() != target.step():
+            d.ways[way].loop.append(Instr(copy, (d.step(part, way),), target.step()))
 
-    def at_once_argument(self, leaf: Any, value: Value, way: int) -> Any:
-        d = self.draft
 
-        def read(leaf: Any) -> Any:
-            if not isinstance(leaf, Operand):
-                return d.argument(d.number_of(leaf, value), way, d.whole)
-            number = d.number_of(leaf.value, value)
-            if not isinstance(number, Value):
-                return number
-            if leaf.spread is not None:
-                return d.spread_out(leaf.value, leaf.spread, way)
-            return d.whole(leaf.value, way, *leaf.views)
+def at_once(d: Draft, value: Value, way: int, lines: list[Instr]) -> None:
+    """The call of a value for all steps."""
+    if value.function is assembled:
+        place = d.for_value(value, 0, Storage.KEPT, 0 if not covers(value) else None)
+        d.places[value] = place
+        for index, part in zip(value.args[2], value.args[3], strict=True):
+            target = place.whole(View("index", (slice(None), *index)))
+            lines.append(Instr(copy, (d.whole(part, way),), target))
+        return
+    call = batched(value, d.varies)
+    assert call is not None, value
+    args = tuple(at_once_argument(d, leaf, value, way) for leaf in call.args)
+    if value.results is not None:
+        kept = Storage.KEPT if way == 0 else Storage.SCRATCH
+        d.results[value] = d.new_results(value, 0, kept)
+        refs = tuple(place.whole() for place in d.results[value])
+        lines.append(Instr(call.function, args, refs, call.kwargs))
+        return
+    if value not in d.places:
+        d.places[value] = d.for_value(value, 0, storage_at_once(d, value, way, call))
+    out = d.places[value].whole(*call.out_views)
+    lines.append(Instr(call.function, args, out, call.kwargs or {}))
 
-        return mapped(leaf, read)
+
+def storage_at_once(d: Draft, value: Value, way: int, call: AtOnce) -> Storage:
+    direct = takes_out(call.function, () if is_elementwise(call.function) else call.kwargs)
+    if value in d.returned:
+        return Storage.RETURNED if direct else Storage.RESULT
+    if way == 0 and value in d.read_back:
+        return Storage.KEPT
+    return Storage.SCRATCH if direct else Storage.RESULT
+
+
+def at_once_argument(d: Draft, leaf: Any, value: Value, way: int) -> Any:
+    def read(leaf: Any) -> Any:
+        if not isinstance(leaf, Operand):
+            return d.argument(d.number_of(leaf, value), way, d.whole)
+        number = d.number_of(leaf.value, value)
+        if not isinstance(number, Value):
+            return number
+        if leaf.spread is not None:
+            return d.spread_out(leaf.value, leaf.spread, way)
+        return d.whole(leaf.value, way, *leaf.views)
+
+    return mapped(leaf, read)

@@ -16,6 +16,7 @@ from tinygrad_rnn.compiler.ir import (
     Phase,
     Ref,
     Schedule,
+    Sections,
     Storage,
     TimeSum,
     Value,
@@ -46,6 +47,9 @@ class Lines:
     loop: list[Instr]
     after: list[Instr]
 
+    def sections(self, result: tuple[Ref | None, ...]) -> Sections:
+        return Sections(*map(tuple, (self.constants, self.before, self.loop, self.after)), result)
+
 
 class Draft:
     """A program while it is written: its buffers, its instructions, and where each value is.
@@ -71,8 +75,8 @@ class Draft:
     row_parts: list[tuple[Value, Place]]
     copied: list[tuple[Ref, Value, bool]]
 
-    def __init__(self, schedule: Schedule, title: str, names: Names) -> None:
-        self.s, self.graph, self.title = schedule, schedule.graph, title
+    def __init__(self, schedule: Schedule, names: Names) -> None:
+        self.s, self.graph = schedule, schedule.graph
         self.names = names
         self.buffers: list[Buffer] = []
         self.setup: list[Instr] = []
@@ -299,25 +303,25 @@ class Draft:
         ]
         storage = Storage.KEPT if any(known) else Storage.SCRATCH
         made = self.buffer("W_joined", value.shape, value.dtype, storage)
-        start = 0
+        lines, start = self.ways[way].constants, 0
         for part, once in zip(value.args[0], known, strict=True):
             stop = start + part.shape[0]
             out = Ref(made, views=(first_axis(start, stop, value.shape[0]),))
-            base, view = part, view_of(part)
+            start = stop
             if once:
-                if part.function is filled:
-                    self.setup.append(Instr(copy, (part.args[1],), out))
-                else:
-                    self.setup.append(self.instr_of(part, way, out, self.step))
-            elif view is not None:
+                is_filled = part.function is filled
+                fill = Instr(copy, (part.args[1],), out) if is_filled else None
+                self.setup.append(fill or self.instr_of(part, way, out, self.step))
+                continue
+            view = view_of(part)
+            if view is None:
+                place = self.constant(part, way)
+            else:
                 place = self.constant(part.args[0], way)
                 # A vector is broadcast to a row.
-                seen = place if view.kind == "reshape" and part.shape[0] == 1 else place.seen(view)
-                self.ways[way].constants.append(Instr(copy, (seen.step(),), out))
-            else:
-                seen = self.constant(base, way)
-                self.ways[way].constants.append(Instr(copy, (seen.step(),), out))
-            start = stop
+                is_row = view.kind == "reshape" and part.shape[0] == 1
+                place = place if is_row else place.seen(view)
+            lines.append(Instr(copy, (place.step(),), out))
         return made
 
     def constant_hint(self, value: Value) -> str:

@@ -1,4 +1,7 @@
-"""Places for states, rows, and what the loops keep, before any instruction is written."""
+"""Places for arguments, states, rows, and what the loops keep, before any instruction is written.
+
+d: the program so far.
+"""
 
 from __future__ import annotations
 
@@ -17,219 +20,208 @@ from tinygrad_rnn.compiler.passes.fuse_products import is_row, row_of_parts
 from tinygrad_rnn.compiler.views import is_part, is_view, source
 
 
-class Placing:
-    """Has arguments named, and lays out what is written inside of something else."""
+def name_arguments(d: Draft) -> None:
+    """What the caller gives."""
+    graph = d.graph
+    given = Storage.GIVEN
 
-    def __init__(self, draft: Draft) -> None:
-        self.draft = draft
+    def named(values: Iterable[Value], default: str, time: int | None) -> tuple[Buffer, ...]:
+        return tuple(d.buffer(v.name or default, v.shape, v.dtype, given, time) for v in values)
 
-    def name_arguments(self) -> None:
-        d = self.draft
-        graph = d.graph
-        given = Storage.GIVEN
+    d.parameters = named(graph.parameters, "w", None)
+    d.inputs = named(graph.inputs, "x", 0)
+    d.state_names = [d.names.fresh(v.name or "h") for v in graph.states]
+    d.initial = tuple(
+        d.buffer(f"{name}_0", v.shape, v.dtype, given)
+        for v, name in zip(graph.states, d.state_names, strict=True)
+    )
+    for value, buffer in zip(graph.inputs, d.inputs, strict=True):
+        d.places[value] = Place(buffer)
+    for value, buffer in zip(graph.parameters, d.parameters, strict=True):
+        for constants in d.constant_places:
+            constants[value] = Place(buffer)
 
-        def named(values: Iterable[Value], default: str, time: int | None) -> tuple[Buffer, ...]:
-            return tuple(d.buffer(v.name or default, v.shape, v.dtype, given, time) for v in values)
 
-        d.parameters = named(graph.parameters, "w", None)
-        d.inputs = named(graph.inputs, "x", 0)
-        d.state_names = [d.names.fresh(v.name or "h") for v in graph.states]
-        d.initial = tuple(
-            d.buffer(f"{name}_0", v.shape, v.dtype, given)
-            for v, name in zip(graph.states, d.state_names, strict=True)
-        )
-        for value, buffer in zip(graph.inputs, d.inputs, strict=True):
-            d.places[value] = Place(buffer)
-        for value, buffer in zip(graph.parameters, d.parameters, strict=True):
-            for constants in d.constant_places:
-                constants[value] = Place(buffer)
+def name_seeds(d: Draft) -> None:
+    """The gradients that come from outside, and the links along which they go on."""
+    graph, names = d.graph, d.state_names
+    pairs = list(zip(graph.states, names, strict=True))
+    given, lane = Storage.GIVEN, Storage.LANE
+    d.links = tuple(
+        None
+        if gradient is None
+        else d.buffer(f"d{name}_link", v.shape, v.dtype, lane if graph.windows else Storage.SCRATCH)
+        for (v, name), gradient in zip(pairs, graph.state_gradients, strict=True)
+    )
+    d.ends = tuple(d.buffer(f"d{name}_link_end", v.shape, v.dtype, given) for v, name in pairs)
+    d.seeds = tuple(d.buffer(f"dL_d{name}", v.shape, v.dtype, given, 0) for v, name in pairs)
 
-    def name_seeds(self) -> tuple[Buffer, ...]:
-        d = self.draft
-        graph, names = d.graph, d.state_names
-        pairs = list(zip(graph.states, names, strict=True))
-        given, lane = Storage.GIVEN, Storage.LANE
-        d.links = tuple(
-            None
-            if gradient is None
-            else d.buffer(
-                f"d{name}_link", v.shape, v.dtype, lane if graph.windows else Storage.SCRATCH
-            )
-            for (v, name), gradient in zip(pairs, graph.state_gradients, strict=True)
-        )
-        d.ends = tuple(d.buffer(f"d{name}_link_end", v.shape, v.dtype, given) for v, name in pairs)
-        d.seeds = tuple(d.buffer(f"dL_d{name}", v.shape, v.dtype, given, 0) for v, name in pairs)
-        return d.ends
 
-    def place_states(self) -> None:
-        """Lay out the rows of the forward loop, the states in them; and have results written where
-        the states of all steps stand."""
-        d = self.draft
-        graph = d.graph
-        state_place: dict[Value, Place] = {}
-        layouts: dict[Value, Layout] = {}
-        pieces: list[tuple[Value, Place]] = []
-        for row in d.s.rows:
-            parts = row_of_parts(row) or []
-            state = next((p for p in parts if self.can_be_in_row(p, state_place)), None)
-            hint = "_".join(map(label, parts)) if len(parts) < 5 else "row"
-            storage, time = (Storage.KEPT, 0) if state is None else (Storage.STATE, 1)
-            whole = Place(d.buffer(hint, row.shape, row.dtype, storage, time), name=row.name)
-            d.places[row] = whole
-            start = 0
-            for part in parts:
-                stop = start + part.shape[-1]
-                place = replace(whole, views=(columns(start, stop, row.shape[-1]),), name=part.name)
-                if part is state and state not in state_place:
-                    state_place[part] = place
-                    layouts[part] = Layout(row.shape, row.dtype, start, stop)
-                elif self.can_be_piece(part):
-                    d.places[part] = place
-                    d.in_place.add(part)
-                elif part.function is filled:
-                    d.setup.append(Instr(copy, (part.args[1],), place.whole()))
-                else:
-                    pieces.append((part, place))
-                start = stop
-        d.row_parts = pieces
-        for state, name in zip(graph.states, d.state_names, strict=True):
-            if state not in state_place:
-                made = Buffer(name, state.shape, state.dtype, Storage.STATE, 1)
-                d.buffers.append(made)
-                state_place[state] = Place(made)
-                layouts[state] = Layout(state.shape, state.dtype, None, None)
-            state_place[state] = replace(state_place[state], name=name)
-            d.places[state] = state_place[state]
-        d.layouts = tuple(layouts[state] for state in graph.states)
-        d.after = [replace(state_place[state], offset=1) for state in graph.states]
-        made_by: set[Value] = set(graph.states)
-        d.copied = []
-        for after, result, state in zip(d.after, graph.results, graph.states, strict=True):
-            phase = d.phases[0].get(result)
-            at_once = state in d.s.unread and phase is not Phase.LOOP
-            own = result not in made_by and result not in d.places and not is_part(result)
-            alone = at_once and phase is Phase.AFTER and not after.views
-            if own and (phase is Phase.LOOP or alone):
-                d.places[result] = after
-            elif at_once and (not is_view(result) or self.is_known_at_once(result)):
-                d.copied.append((after.whole(), result, True))
-            else:
-                d.copied.append((after.step(), result, False))
-                continue
-            made_by.add(result)
-
-    def is_known_at_once(self, value: Value) -> bool:
-        """Whether there is, or can be, an array with what a view looks into, of all steps."""
-        d = self.draft
-        base = source(value)
-        return d.phases[0].get(base) is not Phase.LOOP or base in d.s.saved
-
-    def can_be_in_row(self, part: Value, placed: dict[Value, Place]) -> bool:
-        d = self.draft
-        free = part not in placed and (part not in d.reshaped or is_row(part))
-        return part in d.graph.states and free
-
-    def can_be_piece(self, part: Value) -> bool:
-        """Whether a value of the forward loop can be written where a row has it."""
-        d = self.draft
-        return (
-            part not in d.places
-            and (part not in d.reshaped or is_row(part))
-            and d.phases[0].get(part) is Phase.LOOP
-            and not is_part(part)
-            and part not in d.s.rows
-            and part not in d.graph.results
-        )
-
-    def place_fused(self) -> None:
-        """Rows of the backward loop: δ of the step after, and what the loss adds."""
-        d = self.draft
-        for n, fused in d.graph.fused_adjoints.items():
-            row, appended = fused.row, fused.appended
-            width = row.shape[-1]
-            shape = (*row.shape[:-1], width + appended.shape[-1])
-            hint = f"{d.hint(row)}_dL_d{d.state_names[n]}"
-            fill = 0 if row.function is assembled and not covers(row) else None
-            kept = Storage.SCRATCH if fill is None else Storage.KEPT
-            made = d.buffer(hint, shape, row.dtype, kept, 1, fill)
-            d.fused[n] = made
-            name = d.hint(row)
-            d.places[row] = Place(made, 0, (columns(0, width, shape[-1]),), name)
-            d.in_place.add(row)
-            d.appended[n] = Place(made, 1, (columns(width, shape[-1], shape[-1]),))
-
-    def place_stored(self) -> None:
-        """Arrays of all steps for what the loops keep."""
-        d = self.draft
-        for value in d.s.order:
-            if value not in d.s.saved or value in d.places:
-                continue
-            if d.graph.windows and Depends.GRADIENT in d.s.depends[value]:
-                d.lane_sums[value] = d.for_value(value, 0, Storage.SCRATCH)
-                continue
-            if value.function is not assembled and self.is_waiting_piece(value):
-                continue
-            partial = value.function is assembled and not covers(value)
-            ahead = d.way(value) == 0
-            storage = Storage.KEPT if ahead or partial else Storage.SCRATCH
-            d.places[value] = d.for_value(value, 0, storage, 0 if partial else None)
-
-    def is_waiting_piece(self, value: Value) -> bool:
-        """Whether `place_pieces` will find a place in a stored assembly for a stored value."""
-        d = self.draft
-        way = d.way(value)
-        for whole in self.assemblies(way):
-            if whole in d.s.saved:
-                pieces = zip(whole.args[2], whole.args[3], strict=True)
-                if any(p is value and self.fits(p, whole, i, way) for i, p in pieces):
-                    return True
-        return False
-
-    def assemblies(self, way: int) -> list[Value]:
-        d = self.draft
-        loop = (d.s.forward, d.s.backward)[way].loop
-        return [v for v in loop if v.function is assembled]
-
-    def fits(self, part: Value, whole: Value, index: Any, way: int) -> bool:
-        """Whether a part of an assembly can be written right in its place there."""
-        d = self.draft
-        target = np.empty(whole.shape, whole.dtype)[index]
-        return (
-            d.phases[way].get(part) is Phase.LOOP
-            and part not in d.in_place
-            and part not in d.reshaped
-            and part.function not in (None, assembled)
-            and not is_part(part)
-            and part not in d.graph.results
-            and target.shape == part.shape
-            and target.dtype == part.dtype
-        )
-
-    def place_pieces(self, way: int) -> None:
-        """Give the parts of assemblies their places inside of them, so they need no copying."""
-        d = self.draft
-        for whole in self.assemblies(way):
-            if whole not in d.places:
-                partial = not covers(whole)
-                storage = Storage.KEPT if partial else Storage.SCRATCH
-                d.places[whole] = d.for_value(whole, None, storage, 0 if partial else None)
-            place = d.places[whole]
-            for index, part in zip(whole.args[2], whole.args[3], strict=True):
-                if not self.fits(part, whole, index, way) or part in d.places:
-                    continue
-                if part in d.s.saved and place.buffer.time is None and part not in d.lane_sums:
-                    continue
-                index = index if isinstance(index, tuple) else (index,)
-                if not part.shape and Ellipsis not in index:
-                    index = (*index, Ellipsis)
-                d.places[part] = place.seen(View("index", index), part.name or d.hint(part))
+def place_states(d: Draft) -> None:
+    """Lay out the rows of the forward loop, the states in them; and have results written where
+    the states of all steps stand."""
+    graph = d.graph
+    state_place: dict[Value, Place] = {}
+    layouts: dict[Value, Layout] = {}
+    pieces: list[tuple[Value, Place]] = []
+    for row in d.s.rows:
+        parts = row_of_parts(row) or []
+        state = next((p for p in parts if can_be_in_row(d, p, state_place)), None)
+        hint = "_".join(map(label, parts)) if len(parts) < 5 else "row"
+        storage, time = (Storage.KEPT, 0) if state is None else (Storage.STATE, 1)
+        whole = Place(d.buffer(hint, row.shape, row.dtype, storage, time), name=row.name)
+        d.places[row] = whole
+        start = 0
+        for part in parts:
+            stop = start + part.shape[-1]
+            place = replace(whole, views=(columns(start, stop, row.shape[-1]),), name=part.name)
+            if part is state and state not in state_place:
+                state_place[part] = place
+                layouts[part] = Layout(row.shape, row.dtype, start, stop)
+            elif can_be_piece(d, part):
+                d.places[part] = place
                 d.in_place.add(part)
-        for value in (d.s.forward, d.s.backward)[way].loop:
-            if value in d.s.saved and value not in d.places and value not in d.lane_sums:
-                if value.function is None and d.graph.windows:
-                    continue
-                storage = Storage.KEPT if way == 0 else Storage.SCRATCH
-                d.places[value] = d.for_value(value, 0, storage)
+            elif part.function is filled:
+                d.setup.append(Instr(copy, (part.args[1],), place.whole()))
+            else:
+                pieces.append((part, place))
+            start = stop
+    d.row_parts = pieces
+    for state, name in zip(graph.states, d.state_names, strict=True):
+        if state not in state_place:
+            made = Buffer(name, state.shape, state.dtype, Storage.STATE, 1)
+            d.buffers.append(made)
+            state_place[state] = Place(made)
+            layouts[state] = Layout(state.shape, state.dtype, None, None)
+        state_place[state] = replace(state_place[state], name=name)
+        d.places[state] = state_place[state]
+    d.layouts = tuple(layouts[state] for state in graph.states)
+    d.after = [replace(state_place[state], offset=1) for state in graph.states]
+    made_by: set[Value] = set(graph.states)
+    d.copied = []
+    for after, result, state in zip(d.after, graph.results, graph.states, strict=True):
+        phase = d.phases[0].get(result)
+        at_once = state in d.s.unread and phase is not Phase.LOOP
+        own = result not in made_by and result not in d.places and not is_part(result)
+        alone = at_once and phase is Phase.AFTER and not after.views
+        if own and (phase is Phase.LOOP or alone):
+            d.places[result] = after
+        elif at_once and (not is_view(result) or is_known_at_once(d, result)):
+            d.copied.append((after.whole(), result, True))
+        else:
+            d.copied.append((after.step(), result, False))
+            continue
+        made_by.add(result)
+
+
+def is_known_at_once(d: Draft, value: Value) -> bool:
+    """Whether there is, or can be, an array with what a view looks into, of all steps."""
+    base = source(value)
+    return d.phases[0].get(base) is not Phase.LOOP or base in d.s.saved
+
+
+def can_be_in_row(d: Draft, part: Value, placed: dict[Value, Place]) -> bool:
+    free = part not in placed and (part not in d.reshaped or is_row(part))
+    return part in d.graph.states and free
+
+
+def can_be_piece(d: Draft, part: Value) -> bool:
+    """Whether a value of the forward loop can be written where a row has it."""
+    return (
+        part not in d.places
+        and (part not in d.reshaped or is_row(part))
+        and d.phases[0].get(part) is Phase.LOOP
+        and not is_part(part)
+        and part not in d.s.rows
+        and part not in d.graph.results
+    )
+
+
+def place_fused(d: Draft) -> None:
+    """Rows of the backward loop: δ of the step after, and what the loss adds."""
+    for n, fused in d.graph.fused_adjoints.items():
+        row, appended = fused.row, fused.appended
+        width = row.shape[-1]
+        shape = (*row.shape[:-1], width + appended.shape[-1])
+        hint = f"{d.hint(row)}_dL_d{d.state_names[n]}"
+        fill = 0 if row.function is assembled and not covers(row) else None
+        kept = Storage.SCRATCH if fill is None else Storage.KEPT
+        made = d.buffer(hint, shape, row.dtype, kept, 1, fill)
+        d.fused[n] = made
+        name = d.hint(row)
+        d.places[row] = Place(made, 0, (columns(0, width, shape[-1]),), name)
+        d.in_place.add(row)
+        d.appended[n] = Place(made, 1, (columns(width, shape[-1], shape[-1]),))
+
+
+def place_saved(d: Draft) -> None:
+    """Arrays of all steps for what the loops keep."""
+    for value in d.s.order:
+        if value not in d.s.saved or value in d.places:
+            continue
+        if d.graph.windows and Depends.GRADIENT in d.s.depends[value]:
+            d.lane_sums[value] = d.for_value(value, 0, Storage.SCRATCH)
+            continue
+        if value.function is not assembled and is_waiting_piece(d, value):
+            continue
+        partial = value.function is assembled and not covers(value)
+        ahead = d.way(value) == 0
+        storage = Storage.KEPT if ahead or partial else Storage.SCRATCH
+        d.places[value] = d.for_value(value, 0, storage, 0 if partial else None)
+
+
+def is_waiting_piece(d: Draft, value: Value) -> bool:
+    """Whether `place_pieces` will find a place in a saved assembly for a saved value."""
+    way = d.way(value)
+    for whole in assemblies(d, way):
+        if whole in d.s.saved:
+            pieces = zip(whole.args[2], whole.args[3], strict=True)
+            if any(p is value and fits(d, p, whole, i, way) for i, p in pieces):
+                return True
+    return False
+
+
+def assemblies(d: Draft, way: int) -> list[Value]:
+    loop = (d.s.forward, d.s.backward)[way].loop
+    return [v for v in loop if v.function is assembled]
+
+
+def fits(d: Draft, part: Value, whole: Value, index: Any, way: int) -> bool:
+    """Whether a part of an assembly can be written right in its place there."""
+    target = np.empty(whole.shape, whole.dtype)[index]
+    return (
+        d.phases[way].get(part) is Phase.LOOP
+        and part not in d.in_place
+        and part not in d.reshaped
+        and part.function not in (None, assembled)
+        and not is_part(part)
+        and part not in d.graph.results
+        and target.shape == part.shape
+        and target.dtype == part.dtype
+    )
+
+
+def place_pieces(d: Draft, way: int) -> None:
+    """Give the parts of assemblies their places inside of them, so they need no copying."""
+    for whole in assemblies(d, way):
+        if whole not in d.places:
+            partial = not covers(whole)
+            storage = Storage.KEPT if partial else Storage.SCRATCH
+            d.places[whole] = d.for_value(whole, None, storage, 0 if partial else None)
+        place = d.places[whole]
+        for index, part in zip(whole.args[2], whole.args[3], strict=True):
+            if not fits(d, part, whole, index, way) or part in d.places:
+                continue
+            if part in d.s.saved and place.buffer.time is None and part not in d.lane_sums:
+                continue
+            d.places[part] = place.seen(View("index", index), part.name or d.hint(part))
+            d.in_place.add(part)
+    for value in (d.s.forward, d.s.backward)[way].loop:
+        if value in d.s.saved and value not in d.places and value not in d.lane_sums:
+            if value.function is None and d.graph.windows:
+                continue
+            storage = Storage.KEPT if way == 0 else Storage.SCRATCH
+            d.places[value] = d.for_value(value, 0, storage)
 
 
 def label(part: Value) -> str:

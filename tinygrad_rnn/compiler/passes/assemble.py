@@ -38,16 +38,22 @@ def assemble(graph: StepGraph) -> StepGraph:
                         value, left.args[2] + right.args[2], [*left.args[3], *right.args[3]]
                     )
         elif value.function is placed and is_zeros(value.args[0]) and is_basic(value.args[1]):
-            part = value.args[2]
+            _, index, part = value.args
             if isinstance(part, Value):
-                value = assembly(value, (value.args[1],), [part])
+                value = assembly(value, (entry(index, part.shape),), [part])
         new[old] = value
     return substituted(graph, new)
 
 
 def assembly(value: Value, indices: tuple[Any, ...], parts: list[Value]) -> Value:
-    args = (value.shape, value.dtype, tuple(indices), parts)
+    args = (value.shape, value.dtype, indices, parts)
     return Value(value.shape, value.dtype, value.name, assembled, args)
+
+
+def entry(index: Any, shape: tuple[int, ...]) -> tuple[Any, ...]:
+    """An index as a tuple, of which the result is an array even where it has no axes."""
+    index = index if isinstance(index, tuple) else (index,)
+    return index if shape or Ellipsis in index else (*index, Ellipsis)
 
 
 def is_assembled(value: Any) -> bool:

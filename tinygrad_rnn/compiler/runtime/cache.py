@@ -18,9 +18,9 @@ from tinygrad_rnn.compiler.backends import NUMPY, Backend
 from tinygrad_rnn.compiler.frontend.captures import CellKey
 from tinygrad_rnn.compiler.frontend.code_names import NAMES
 from tinygrad_rnn.compiler.frontend.places import Contents
+from tinygrad_rnn.compiler.frontend.refusals import TraceError
 from tinygrad_rnn.compiler.frontend.request import Sequence
 from tinygrad_rnn.compiler.frontend.trace import trace_once
-from tinygrad_rnn.compiler.frontend.tracer import TraceError
 from tinygrad_rnn.compiler.runtime.program import Program
 from tinygrad_rnn.engine.recording import no_grad
 from tinygrad_rnn.engine.table import on_rule_change

@@ -12,9 +12,9 @@ import numpy as np
 
 from tinygrad_rnn.compiler import backends
 from tinygrad_rnn.compiler.frontend.captures import CellKey
+from tinygrad_rnn.compiler.frontend.refusals import TraceError
 from tinygrad_rnn.compiler.frontend.request import Sequence, prepared
 from tinygrad_rnn.compiler.frontend.trace import is_tracing
-from tinygrad_rnn.compiler.frontend.tracer import TraceError
 from tinygrad_rnn.compiler.runtime.cache import program_for
 from tinygrad_rnn.compiler.runtime.lanes import schedule
 from tinygrad_rnn.compiler.runtime.plan import Plan
