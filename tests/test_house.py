@@ -2,7 +2,6 @@
 
 import ast
 import importlib
-import os
 import subprocess
 import sys
 from graphlib import CycleError, TopologicalSorter
@@ -12,20 +11,20 @@ import pytest
 
 import tinygrad_rnn as tg
 from tinygrad_rnn import analysis
-from tinygrad_rnn.engine.memory import keep_freed_memory
 
 ROOT = Path(tg.__file__).parent
 PACKAGE = ROOT.name
 
-FOLDERS = ("engine", "derivatives", "recurrent", "compiler", "training", "analysis")
+FOLDERS = ("support", "engine", "derivatives", "recurrent", "compiler", "training", "analysis")
 ALLOWED = {
     "__main__": {*FOLDERS},
-    "engine": set(),
-    "derivatives": {"engine"},
-    "recurrent": {"engine", "derivatives"},
-    "compiler": {"engine", "derivatives", "recurrent"},
-    "training": {"engine", "derivatives", "recurrent", "compiler"},
-    "analysis": {"engine", "derivatives", "recurrent", "compiler", "training"},
+    "support": set(),
+    "engine": {"support"},
+    "derivatives": {"support", "engine"},
+    "recurrent": {"support", "engine", "derivatives"},
+    "compiler": {"support", "engine", "derivatives", "recurrent"},
+    "training": {"support", "engine", "derivatives", "recurrent", "compiler"},
+    "analysis": {"support", "engine", "derivatives", "recurrent", "compiler", "training"},
 }
 """What the files of a folder may import from, beside the folder itself. Imports run downwards."""
 
@@ -142,22 +141,10 @@ def test_what_is_imported_at_first():
         "import sys; before = set(sys.modules); import numpy; numpys = set(sys.modules); "
         "import tinygrad_rnn as tg; "
         "loaded = {m.split('.')[1] for m in sys.modules if m.startswith('tinygrad_rnn.')}; "
-        "assert loaded == {'engine', 'derivatives'}, loaded; "
+        "assert loaded == {'support', 'engine', 'derivatives'}, loaded; "
         "heavy = {'numpy.f2py', 'numpy.testing', 'numpy.random', 'matplotlib', 'safetensors'}; "
         "assert not heavy & (set(sys.modules) - numpys); "
         "tg.RNNCell, tg.scan, tg.Adam, tg.analysis.report; "
         "assert not {'numpy.f2py', 'matplotlib'} & (set(sys.modules) - numpys)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT.parent)
-
-
-def test_keeping_freed_memory_can_be_switched_off(monkeypatch):
-    asked = []
-    monkeypatch.setattr("numpy.empty", lambda *args: asked.append(args))
-    for value, count in [("0", 0), ("1", 2), (None, 4)]:
-        if value is None:
-            monkeypatch.delenv("TINYGRAD_RNN_KEEP_FREED_MEMORY")
-        else:
-            monkeypatch.setitem(os.environ, "TINYGRAD_RNN_KEEP_FREED_MEMORY", value)
-        keep_freed_memory.__wrapped__()
-        assert len(asked) == count

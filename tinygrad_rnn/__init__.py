@@ -6,7 +6,7 @@ The engine is loaded with the package; everything else when its name is used for
 from typing import TYPE_CHECKING
 
 from tinygrad_rnn import derivatives as derivatives
-from tinygrad_rnn.engine.names import on_demand
+from tinygrad_rnn.support.names import on_demand
 
 if TYPE_CHECKING:
     from tinygrad_rnn import analysis as analysis

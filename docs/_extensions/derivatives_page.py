@@ -15,7 +15,6 @@ import numpy as np
 
 import tinygrad_rnn
 from tinygrad_rnn.engine.rules import Rule
-from tinygrad_rnn.engine.signatures import arguments
 from tinygrad_rnn.engine.table import (
     COMPOSED,
     CONVENTIONS,
@@ -24,6 +23,7 @@ from tinygrad_rnn.engine.table import (
     differentiable,
     rule_of,
 )
+from tinygrad_rnn.support.signatures import arguments
 
 ORDER = (
     *("arithmetic", "elementary", "reductions", "statistics", "accumulations", "shapes"),

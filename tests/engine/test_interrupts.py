@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.engine.collector import AT_REST, without_collection
 from tinygrad_rnn.engine.recording import UNMARKED, _innermost, current_mark, depth
 from tinygrad_rnn.engine.substitution import contents_lock, substituted
+from tinygrad_rnn.support.collector import AT_REST, without_collection
 
 pytestmark = pytest.mark.skipif(
     not hasattr(signal, "setitimer"), reason="this system has no timer that sends signals"

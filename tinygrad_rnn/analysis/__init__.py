@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from tinygrad_rnn.engine.names import on_demand
+from tinygrad_rnn.support.names import on_demand
 
 if TYPE_CHECKING:
     from tinygrad_rnn.analysis.parts import (

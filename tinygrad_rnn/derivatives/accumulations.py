@@ -11,8 +11,8 @@ import numpy as np
 from tinygrad_rnn.derivatives.reductions import logsumexp
 from tinygrad_rnn.derivatives.shapes import along
 from tinygrad_rnn.engine.graph import Array
-from tinygrad_rnn.engine.signatures import newer
 from tinygrad_rnn.engine.table import METHODS, certain, composed, derivative
+from tinygrad_rnn.support.signatures import newer
 
 
 def _cumsum(g: Array, shape_of_a: tuple[int, ...], axis: int | None) -> Array:

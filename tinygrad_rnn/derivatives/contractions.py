@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from tinygrad_rnn.engine.graph import Array
-from tinygrad_rnn.engine.signatures import newer
 from tinygrad_rnn.engine.table import composed
+from tinygrad_rnn.support.signatures import newer
 
 
 def _dot(a: Array, b: Array) -> Array:

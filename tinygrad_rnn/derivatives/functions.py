@@ -7,9 +7,9 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from tinygrad_rnn.engine import fast_sums
 from tinygrad_rnn.engine.graph import Array
 from tinygrad_rnn.engine.table import constant, derivative, overridable
+from tinygrad_rnn.support import fast_sums
 
 
 def _relu(x: Array) -> Array:

@@ -11,8 +11,8 @@ import numpy as np
 
 from tinygrad_rnn.derivatives.shapes import along, as_array, at_least, in_dtype
 from tinygrad_rnn.engine.graph import Array
-from tinygrad_rnn.engine.signatures import newer
 from tinygrad_rnn.engine.table import RULES, certain, composed, derivative, plain
+from tinygrad_rnn.support.signatures import newer
 
 
 # Joining.

@@ -9,8 +9,8 @@ import numpy as np
 
 from tinygrad_rnn.engine.array_methods import astype
 from tinygrad_rnn.engine.graph import Array
-from tinygrad_rnn.engine.signatures import newer
 from tinygrad_rnn.engine.table import RULES, composed, constant, derivative, plain
+from tinygrad_rnn.support.signatures import newer
 
 
 def along(axis: int, part: slice | int) -> tuple[Any, ...]:

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_rnn.engine.collector import without_collection
 from tinygrad_rnn.engine.errors import (
     complex_values,
     one_array,
@@ -26,6 +25,7 @@ from tinygrad_rnn.engine.graph import Array, Edge, Node
 from tinygrad_rnn.engine.recording import current_mark
 from tinygrad_rnn.engine.table import CONSTANT, RULES, composition
 from tinygrad_rnn.engine.tensor import Tensor, tracked, untracked
+from tinygrad_rnn.support.collector import without_collection
 
 PLAIN = frozenset({int, slice, type(None), type(Ellipsis)})
 """What an index or a shape is made of that holds no array."""

@@ -14,14 +14,14 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from tinygrad_rnn.engine.collector import without_collection
 from tinygrad_rnn.engine.fast_backward import fast_pass
 from tinygrad_rnn.engine.fit import fit, fit_to
 from tinygrad_rnn.engine.graph import Array, Edge, Leaf, Node, history
-from tinygrad_rnn.engine.interrupts import all_of, setter
 from tinygrad_rnn.engine.recording import current_mark, marked
 from tinygrad_rnn.engine.substitution import contents_lock
 from tinygrad_rnn.engine.tensor import Tensor, tracked
+from tinygrad_rnn.support.collector import without_collection
+from tinygrad_rnn.support.interrupts import all_of, setter
 
 Pull: TypeAlias = Callable[[Node, Edge, Array], Array]
 """From a node, one of its edges and the node's gradient to the contribution to the parent's."""

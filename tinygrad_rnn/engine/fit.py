@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-from tinygrad_rnn.engine import fast_sums
 from tinygrad_rnn.engine.graph import Array, Node
+from tinygrad_rnn.support import fast_sums
 
 
 def fit(gradient: Array, shape: tuple[int, ...]) -> Array:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_rnn.engine.graph import Array, Edge
-from tinygrad_rnn.engine.signatures import arguments
+from tinygrad_rnn.support.signatures import arguments
 
 _SHAPE = "shape_of_"
 

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
 
-from tinygrad_rnn.engine.interrupts import all_of, setter
 from tinygrad_rnn.engine.tensor import Tensor
+from tinygrad_rnn.support.interrupts import all_of, setter
 
 contents_lock = threading.RLock()
 """Held by a thread that replaces what Tensors hold, or must not see it replaced. It is reentrant:

@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinygrad_rnn.derivatives.functions import relu, sigmoid
-from tinygrad_rnn.engine.describe import as_typed
 from tinygrad_rnn.engine.fast_path import tanh
 from tinygrad_rnn.engine.tensor import Tensor, given
 from tinygrad_rnn.engine.trees import flatten
 from tinygrad_rnn.recurrent.gates import name_blocks
 from tinygrad_rnn.recurrent.initial import recurrent, uniform
+from tinygrad_rnn.support.describe import as_typed
 
 
 def identity(x: Any) -> Any:

@@ -9,8 +9,6 @@ from typing import Any, Literal, TypeVar, overload
 
 import numpy as np
 
-from tinygrad_rnn.engine.collector import without_collection
-from tinygrad_rnn.engine.memory import keep_freed_memory
 from tinygrad_rnn.engine.recording import Mark, current_mark, scope, set_mark
 from tinygrad_rnn.engine.tensor import Tensor, given
 from tinygrad_rnn.engine.trees import flatten, flatten_like, unflatten
@@ -28,6 +26,8 @@ from tinygrad_rnn.recurrent.state import (
     tensor,
 )
 from tinygrad_rnn.recurrent.truncation import Full, Links, Truncation, Windows
+from tinygrad_rnn.support.collector import without_collection
+from tinygrad_rnn.support.memory import keep_freed_memory
 
 State = TypeVar("State")
 """An array or a Tensor, or a nesting of them: what a cell takes and gives."""

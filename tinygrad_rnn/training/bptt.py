@@ -29,7 +29,6 @@ from tinygrad_rnn.compiler.runtime.program import LENGTHS, Program
 from tinygrad_rnn.compiler.runtime.workspace import Workspace
 from tinygrad_rnn.engine.backward import add_gradients, reverse_pass
 from tinygrad_rnn.engine.graph import Leaf
-from tinygrad_rnn.engine.interrupts import all_of, setter
 from tinygrad_rnn.engine.recording import current_mark, step
 from tinygrad_rnn.engine.substitution import contents_lock
 from tinygrad_rnn.engine.tensor import Tensor
@@ -40,6 +39,7 @@ from tinygrad_rnn.recurrent.parameters import parameters
 from tinygrad_rnn.recurrent.state import as_entered, map_state, tensor
 from tinygrad_rnn.recurrent.truncation import Full, Truncation, Windows
 from tinygrad_rnn.recurrent.unroll import Unroller, at_step, checked, length
+from tinygrad_rnn.support.interrupts import all_of, setter
 from tinygrad_rnn.training.cell_with_loss import CellWithLoss
 
 

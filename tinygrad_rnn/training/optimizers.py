@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_rnn.engine.describe import as_typed
+from tinygrad_rnn.support.describe import as_typed
 from tinygrad_rnn.training.parameters import distinct
 
 Rate = float | Callable[[int], float]

@@ -14,8 +14,8 @@ import numpy as np
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.engine.graph import Array, Leaf, Node
-from tinygrad_rnn.engine.signatures import arguments
 from tinygrad_rnn.engine.table import rule_of
+from tinygrad_rnn.support.signatures import arguments
 
 
 def values_of(tape: Sequence[Node], tensors: Iterable[tg.Tensor] = ()) -> dict[Node, Array]:

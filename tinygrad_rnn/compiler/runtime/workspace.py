@@ -12,7 +12,7 @@ from tinygrad_rnn.compiler.ir import Layout
 from tinygrad_rnn.compiler.runtime.checkpoint import Advance, schedule
 from tinygrad_rnn.compiler.runtime.plan import Plan
 from tinygrad_rnn.engine.graph import Array
-from tinygrad_rnn.engine.memory import keep_freed_memory
+from tinygrad_rnn.support.memory import keep_freed_memory
 
 
 class Workspace:

@@ -6,8 +6,8 @@ import operator
 import numpy as np
 import pytest
 
-from tinygrad_rnn.engine.signatures import WRITTEN, arguments, newer, signature
 from tinygrad_rnn.engine.table import differentiable
+from tinygrad_rnn.support.signatures import WRITTEN, arguments, newer, signature
 
 
 @pytest.mark.parametrize("name", sorted(WRITTEN))

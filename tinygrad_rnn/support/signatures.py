@@ -27,7 +27,7 @@ def signature(function: Callable[..., Any]) -> Signature:
     """The signature of a function; TypeError if nobody knows it.
 
     >>> import numpy as np
-    >>> from tinygrad_rnn.engine.signatures import signature
+    >>> from tinygrad_rnn.support.signatures import signature
     >>> list(signature(np.dot).parameters)
     ['a', 'b', 'out']
     """

@@ -7,17 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_rnn.engine.graph import Array
 
-
-def over_rows(rows: Array) -> Array:
+def over_rows(rows: Any) -> Any:
     """Σ over the first axis of a matrix."""
     if type(rows) is np.ndarray:
         return ones(len(rows), rows.dtype).dot(rows)
     return np.ones_like(rows, shape=len(rows)) @ rows
 
 
-def over_last_axis(a: Array) -> Array:
+def over_last_axis(a: Any) -> Any:
     """Σ over the last axis of an array of any rank."""
     if type(a) is np.ndarray and a.size:
         sums = a.reshape(-1, a.shape[-1]).dot(ones(a.shape[-1], a.dtype))
@@ -29,13 +27,13 @@ KEPT = 2**16
 """Vectors up to this length are cached. For longer ones the cache would save no time."""
 
 
-def ones(count: int, dtype: Any) -> Array:
+def ones(count: int, dtype: Any) -> Any:
     """A read-only vector of ones."""
     return _kept(count, dtype) if count <= KEPT else np.ones(count, dtype)
 
 
 @functools.lru_cache(maxsize=8)
-def _kept(count: int, dtype: Any) -> Array:
+def _kept(count: int, dtype: Any) -> Any:
     vector = np.ones(count, dtype)
     vector.flags.writeable = False
     return vector
