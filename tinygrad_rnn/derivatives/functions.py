@@ -7,6 +7,11 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from tinygrad_rnn.derivatives.exponentials import (
+    cross_entropies,
+    cross_entropy_gradient,
+    exponentials,
+)
 from tinygrad_rnn.engine.graph import Array
 from tinygrad_rnn.engine.table import constant, derivative, overridable
 from tinygrad_rnn.support import fast_sums
@@ -41,43 +46,34 @@ def _sigmoid(x: Array) -> Array:
 sigmoid = derivative(_sigmoid, lambda g, y: g * (y - y * y))
 
 
-HARMLESS = 16
-"""Up to here the exponentials of numbers, and sums of them, lose no digits to speak of."""
+def as_floats(x: Array) -> Array:
+    """Numbers of which there are exponentials: integers and booleans as float64."""
+    if not hasattr(x, "dtype"):
+        return np.asarray(x, np.float64)
+    if x.dtype.kind in "iub":
+        return x.astype(np.float64)
+    return x if x.dtype.isnative else x.astype(x.dtype.newbyteorder("="))
 
 
 def _exponentials(x: Array) -> tuple[Array, Array, Any]:
-    """exp(x − shift), its sum over the last axis, and the shift that keeps it from overflowing.
-
-    One shift for all rows, or none where there is no danger, makes all of it fast: reductions
-    along a short axis are slow in NumPy, and a product with a vector of ones is not. Rows that lie
-    so far below the largest entry that digits would be lost send everybody back to one shift per
-    row, as half precision, which has few to lose, does always.
-    """
-    if not hasattr(x, "dtype") or x.dtype.kind in "iub":
-        x = np.asarray(x, np.float64)
-    # Others than NumPy's may be far away, and looking at a number would fetch it.
-    shift = float(x.max()) if isinstance(x, np.ndarray) and x.size else 0.0
-    if isinstance(x, np.ndarray) and math.isfinite(shift) and x.dtype.itemsize > 2:
-        if 0 <= shift <= HARMLESS:
-            shift = 0.0
-        e = _exp(x, shift)
-        s = fast_sums.over_last_axis(e)
-        if not x.size or s.min() > 1e-7:
-            return e, s, shift
-    each = np.max(x, axis=-1, keepdims=True)
-    each = np.where(np.isfinite(each), each, np.zeros_like(each))
-    e = _exp(x, each)
-    return e, fast_sums.over_last_axis(e), each
+    """exp(x − shift), its sum over the last axis, which stays, and the shift that keeps it from
+    overflowing."""
+    x = as_floats(x)
+    if not isinstance(x, np.ndarray) or not x.size:
+        return of_any_kind(x)
+    classes, dtype = x.shape[-1], x.dtype
+    e, s = np.empty(x.shape, dtype), np.empty((*x.shape[:-1], 1), dtype)
+    rows = np.asarray(x).reshape(-1, classes), fast_sums.ones(classes, dtype)
+    shift = exponentials(*rows, e.reshape(-1, classes), s.reshape(-1))
+    return e, s, shift.reshape(s.shape) if np.ndim(shift) else shift
 
 
-def _exp(x: Array, shift: Any) -> Array:
-    """exp(x − shift): a new array, whose rows lie one after another however those of x do."""
-    if type(x) is not np.ndarray:
-        return np.exp(x - shift)
-    if type(shift) is float and shift == 0:
-        return np.exp(x, order="C")
-    e = np.subtract(x, shift, order="C")
-    return np.exp(e, e)
+def of_any_kind(x: Array) -> tuple[Array, Array, Array]:
+    """The same for arrays that cannot be looked at, or are not there yet: Dask's, CuPy's, those of
+    a cell that is being compiled."""
+    shift = np.max(x, axis=-1, keepdims=True)
+    e = np.exp(x - shift)
+    return e, np.sum(e, axis=-1, keepdims=True), shift
 
 
 def _softmax(x: Array) -> Array:
@@ -90,7 +86,7 @@ def _softmax(x: Array) -> Array:
     array([0.25, 0.75])
     """
     e, s, _ = _exponentials(x)
-    return e / s[..., None]
+    return e / s
 
 
 softmax = derivative(_softmax, lambda g, y: y * (g - np.sum(g * y, axis=-1, keepdims=True)))
@@ -106,7 +102,7 @@ def _log_softmax(x: Array) -> Array:
     array([0.5, 0.5])
     """
     _, s, shift = _exponentials(x)
-    return x - shift - np.log(s[..., None])
+    return x - shift - np.log(s)
 
 
 log_softmax = derivative(
@@ -181,14 +177,16 @@ def _losses_at(logits: Array, labels: Array, found: Found | None = None) -> Arra
     `found`."""
     if not isinstance(logits, np.ndarray):
         return _losses_by_comparison(logits, labels)
-    e, s, shift = _exponentials(logits)
-    places = label_places(logits, labels)
+    labels = np.asanyarray(labels)
+    check_places(logits, labels)
+    logits = as_floats(logits)
+    if not labels.size:
+        return np.empty(labels.shape, logits.dtype)
+    ones = fast_sums.ones(logits.shape[-1], logits.dtype)
+    losses, e, s = cross_entropies(logits, labels, ones)
     if found is not None:
-        found["exponentials"] = places, e, s
-    # Differences first: a large shift would swallow the logarithms' digits.
-    at_labels = logits.reshape(-1)[places]
-    below = at_labels - (shift if type(shift) is float else shift.reshape(-1))
-    return (np.log(s).reshape(-1) - below).reshape(labels.shape)
+        found["exponentials"] = e, s
+    return losses
 
 
 def _losses_by_comparison(logits: Array, labels: Array) -> Array:
@@ -197,19 +195,20 @@ def _losses_by_comparison(logits: Array, labels: Array) -> Array:
     _, s, shift = _exponentials(logits)
     hot = labels_as_booleans(logits, labels)
     at_labels = np.sum(np.where(hot, logits - shift, np.zeros_like(logits)), axis=-1)
-    return np.where(np.any(hot, axis=-1), np.log(s) - at_labels, np.nan).astype(logits.dtype)
+    losses = np.log(s)[..., 0] - at_labels
+    return np.where(np.any(hot, axis=-1), losses, np.nan).astype(logits.dtype)
 
 
 def labels_as_booleans(logits: Array, labels: Array) -> Array:
     """(..., classes), True at the labels."""
-    known = labels if isinstance(labels, np.ndarray) else np.zeros(labels.shape, labels.dtype)
-    label_places(logits, known)  # refuses what does not fit
+    check_places(logits, labels)
+    if isinstance(labels, np.ndarray):
+        check_labels(labels, logits.shape[-1])
     return labels[..., None] == np.arange(logits.shape[-1], like=labels)
 
 
-def label_places(logits: Array, labels: Array) -> Array:
-    """Where in the flattened logits the labels' own logits are."""
-    labels = np.asanyarray(labels)
+def check_places(logits: Array, labels: Array) -> None:
+    """TypeError or ValueError, unless there is an integer for each place."""
     if labels.dtype.kind not in "iu":
         raise TypeError(f"the labels must be integers, but they are {labels.dtype}")
     if labels.shape != logits.shape[:-1]:
@@ -217,14 +216,6 @@ def label_places(logits: Array, labels: Array) -> Array:
             f"logits of shape {logits.shape} need labels of shape {logits.shape[:-1]}, "
             f"one integer per place, but the labels have the shape {labels.shape}"
         )
-    classes = logits.shape[-1]
-    if labels.size and (labels.min() < 0 or labels.max() >= classes):
-        raise ValueError(
-            f"the labels must lie in 0..{classes - 1}, for the logits have {classes} classes, "
-            f"but they range over {labels.min()}..{labels.max()}"
-        )
-    places = np.arange(0, classes * labels.size, classes)
-    return np.add(places, labels.reshape(-1), out=places, casting="unsafe")
 
 
 def _residual(logits: Array, labels: Array, weight: Array, found: Found | None) -> Array:
@@ -237,12 +228,9 @@ def _residual(logits: Array, labels: Array, weight: Array, found: Found | None) 
         hot = labels_as_booleans(logits, labels)
         return (softmax(logits) - hot) * (weight[..., None] if np.ndim(weight) else weight)
     known = found.pop("exponentials", None) if found else None
-    places, e, s = known or (label_places(logits, labels), *_exponentials(logits)[:2])
-    weight = np.asarray(weight, e.dtype)
-    e *= (weight / s)[..., None]
-    e = np.ascontiguousarray(e)  # of other layouts, too: the flat array is to be a view
-    e.reshape(-1)[places] -= weight.reshape(-1) if weight.ndim else weight
-    return e
+    e, s = known or _exponentials(logits)[:2]
+    s = s.reshape(labels.shape)
+    return cross_entropy_gradient(e, s, labels, np.asarray(weight, e.dtype), e)
 
 
 def _residual_pullback(g: Array, logits: Array, labels: Array, weight: Array) -> Array:

@@ -20,30 +20,24 @@ def straight() -> dict[Any, Callable[..., Any]]:
     def call(handle: Any, function: Any, *args: Any) -> Any:
         return handle.__array_function__(function, (), args, {})
 
-    def of_floats(x: Any) -> Any:
-        return x.astype(np.float64) if x.dtype.kind in "iub" else x
-
-    def parts(x: Any) -> tuple[Any, Any, Any]:
-        shift = np.max(x, axis=-1, keepdims=True)
-        e = np.exp(x - shift)
-        return e, np.sum(e, axis=-1, keepdims=True), shift
-
     def softmax(x: Any) -> Any:
-        e, s, _ = parts(of_floats(x))
+        e, s, _ = functions.of_any_kind(functions.as_floats(x))
         return e / s
 
     def log_softmax(x: Any) -> Any:
-        x = of_floats(x)
-        _, s, shift = parts(x)
+        x = functions.as_floats(x)
+        _, s, shift = functions.of_any_kind(x)
         return x - shift - np.log(s)
 
     def scored(logits: Any, labels: Any) -> Any:
-        logits = of_floats(logits)
+        logits = functions.as_floats(logits)
         ones = np.ones_like(logits, shape=logits.shape[-1])
         return call(logits, cross_entropies, logits, labels, ones)
 
     def losses_at(logits: Any, labels: Any, found: Any) -> Any:
-        functions.label_places(logits, sample_in(value_of(labels)))  # refuses what does not fit
+        places = sample_in(value_of(labels))
+        functions.check_places(logits, places)
+        functions.check_labels(places, logits.shape[-1])
         return scored(logits, labels)[0]
 
     def cross_entropy(logits: Any, labels: Any, found: Any) -> Any:

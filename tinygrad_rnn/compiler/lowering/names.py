@@ -10,7 +10,7 @@ import numpy as np
 RESERVED = {
     *("T", "np", "empty", "program", "forward", "backward", "entering"),
     *("rows", "numbers", "products", "added_at", "placed", "assembled", "add_at", "with_end"),
-    *("places_of", "cross_entropies", "cross_entropy_gradient"),
+    *("exponentials", "places_of", "cross_entropies", "cross_entropy_gradient"),
     *("windows", "lanes", "links", "alive", "lane", "start", "seeded", "cut"),
     *(name for name, value in vars(np).items() if isinstance(value, np.ufunc)),
     *keyword.kwlist,

@@ -1,0 +1,71 @@
+"""exp(x − shift), its sums, and what cross-entropy makes of them: into buffers, for NumPy's arrays.
+
+Reductions along a short axis are slow in NumPy, so the exponentials take one shift for all rows, or
+none where there is no danger, and their sums are a product with ones. Where a row lies so far below
+the largest entry that digits would be lost, each row takes a shift of its own; so does half
+precision, which has few digits to lose.
+
+A compiled program calls these functions, too, and brings their source with it: they need NumPy
+alone.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+
+def exponentials(x: Any, ones: Any, e: Any, sums: Any) -> Any:
+    """e ← exp(x − shift), sums ← Σ of each row; returns the shift: one number, or one per row.
+
+    x, e: (rows, classes). ones: as many as there are classes.
+    """
+    shift: Any = float(np.maximum.reduce(x, axis=None))
+    together = e.dtype.itemsize > 2 and abs(shift) < np.inf
+    if together:
+        shift = 0 if 0 <= shift <= 16 else shift
+        np.exp(np.subtract(x, shift, e) if shift else x, e)
+        e.dot(ones, sums)
+        together = np.minimum.reduce(sums) > 1e-7
+    if not together:
+        shift = x.max(axis=1)
+        shift = np.where(np.isfinite(shift), shift, 0).astype(e.dtype)
+        np.exp(np.subtract(x, shift[:, None], e), e)
+        np.sum(e, axis=1, out=sums)
+    return shift
+
+
+def places_of(chosen: Any, classes: int) -> Any:
+    """Where the chosen entry of each row is, all rows one after another."""
+    places = np.arange(0, len(chosen) * classes, classes)
+    return places + chosen if chosen.dtype == places.dtype else places + chosen.astype(int)
+
+
+def cross_entropies(
+    logits: Any, labels: Any, ones: Any, losses: Any = None, e: Any = None, s: Any = None
+) -> Any:
+    """−log softmax(logits) at the labels; exp(logits − shift) and its sums for the way back."""
+    if e is None:
+        e = np.empty(logits.shape, logits.dtype)
+        losses, s = np.empty(labels.shape, e.dtype), np.empty(labels.shape, e.dtype)
+    classes, chosen = logits.shape[-1], labels.reshape(-1)
+    o, sums = logits.reshape(-1, classes), s.reshape(-1)
+    if np.maximum.reduce(chosen.view(chosen.dtype.str.replace("i", "u"))) >= classes:  # as does −1
+        raise ValueError(
+            f"the labels must lie in 0..{classes - 1}, for the logits have {classes} classes, "
+            f"but they range over {chosen.min()}..{chosen.max()}"
+        )
+    shift = exponentials(o, ones, e.reshape(-1, classes), sums)
+    at_labels = o.reshape(-1)[places_of(chosen, classes)]
+    if np.ndim(shift) or shift:
+        at_labels -= shift  # first: a large shift would swallow the logarithms' digits
+    np.subtract(np.log(sums), at_labels, losses.reshape(-1))
+    return losses, e, s
+
+
+def cross_entropy_gradient(e: Any, s: Any, labels: Any, weights: Any, out: Any = None) -> Any:
+    """(softmax − 1 at the label) · weight of the place; the softmax is e / s."""
+    out = np.multiply(e, (weights / s)[..., None], out)
+    out.reshape(-1)[places_of(labels.reshape(-1), out.shape[-1])] -= weights.reshape(-1)
+    return out
