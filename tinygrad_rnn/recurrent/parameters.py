@@ -13,6 +13,7 @@ from typing import Any
 
 from tinygrad_rnn.engine.graph import Leaf
 from tinygrad_rnn.engine.tensor import Tensor
+from tinygrad_rnn.support.code import globals_in, slots_of, variables_in
 
 
 def parameters(*models: Any) -> dict[str, Tensor]:
@@ -134,7 +135,7 @@ def of_function(function: Any, owner: type | None) -> Iterator[tuple[str, Any]]:
     yield from vars(function).items()
     if code.co_filename.startswith(PACKAGE) or root_of(function) in OTHERS:
         return
-    names = names_in(code)
+    names = variables_in(code)
     holders: list[Any] = [] if owner is None else [owner]
     for name in globals_in(code):
         if name in known:
@@ -166,10 +167,8 @@ def of_object(thing: Any) -> Iterator[tuple[str, Any]]:
     attributes = getattr(thing, "__dict__", {})
     chosen = getattr(kind, "reached", attributes)
     yield from ((name, part) for name, part in attributes.items() if name in chosen)
-    for base in kind.__mro__:
-        for name, member in vars(base).items():
-            if isinstance(member, types.MemberDescriptorType):
-                yield name, getattr(thing, name, None)
+    for name in slots_of(kind):
+        yield name, getattr(thing, name, None)
     call = getattr(kind, "__call__", None)  # noqa: B004
     if isinstance(call, types.FunctionType):
         yield from of_function(call, kind)
@@ -187,27 +186,3 @@ def root_of(thing: Any) -> str:
 
 PACKAGE = os.path.dirname(os.path.dirname(__file__)) + os.sep
 """Where the code of this package stands, whose variables are no part of a model either."""
-
-
-@functools.lru_cache(256)
-def globals_in(code: types.CodeType) -> tuple[str, ...]:
-    """The names of the globals that the code of a function reads, and what it defines.
-
-    `self.W` reads the attribute W, and not a variable of that name in the module.
-    """
-    import dis  # takes as long to import as a part of this package
-
-    read = [i.argval for i in dis.get_instructions(code) if i.opname in READS_A_GLOBAL]
-    inner = [globals_in(part) for part in code.co_consts if isinstance(part, types.CodeType)]
-    return tuple(dict.fromkeys(itertools.chain(read, *inner)))
-
-
-READS_A_GLOBAL = ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS")
-"""What a read of a variable of the module is compiled to, in a function and in a class's body."""
-
-
-@functools.lru_cache(256)
-def names_in(code: types.CodeType) -> tuple[str, ...]:
-    """The names of globals and attributes in the code of a function, and in what it defines."""
-    inner = [names_in(part) for part in code.co_consts if isinstance(part, types.CodeType)]
-    return tuple(dict.fromkeys(itertools.chain(code.co_names, *inner)))

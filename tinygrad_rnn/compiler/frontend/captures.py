@@ -40,12 +40,11 @@ from tinygrad_rnn.compiler.frontend.code_names import (
     names_in,
     operators_of,
     remember_names,
-    slots_of,
 )
 from tinygrad_rnn.compiler.frontend.conditions import NOTHING, Conditions, contents
 from tinygrad_rnn.engine.rules import Pullback, Rule
 from tinygrad_rnn.engine.tensor import Tensor
-from tinygrad_rnn.recurrent.parameters import globals_in
+from tinygrad_rnn.support.code import globals_in, slots_of
 
 PLAIN = frozenset((int, float, complex, bool, str, bytes, type(None), np.dtype))
 """Kinds of things that are equal where they have equal values."""

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import functools
-import itertools
 import opcode
 import os
 import sys
 import types
 import weakref
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from tinygrad_rnn.compiler.frontend.refusals import PACKAGE
+from tinygrad_rnn.support.code import codes_in, variables_in
 
 LIBRARIES = (PACKAGE, os.path.dirname(np.__file__) + os.sep)
 """Where the code stands that does not change from call to call."""
@@ -68,20 +67,6 @@ def operators_of(members: Any) -> list[str]:
     ]
 
 
-def codes_in(code: types.CodeType) -> Iterator[types.CodeType]:
-    """The code of a function and of all that it defines."""
-    yield code
-    for part in code.co_consts:
-        if isinstance(part, types.CodeType):
-            yield from codes_in(part)
-
-
-@functools.lru_cache(256)
-def variables_in(code: types.CodeType) -> tuple[str, ...]:
-    """The names of variables and attributes in the code of a function."""
-    return tuple(dict.fromkeys(itertools.chain(*(part.co_names for part in codes_in(code)))))
-
-
 @functools.lru_cache(256)
 def names_in(code: types.CodeType) -> frozenset[str]:
     """The same as a set; where attributes are read by their names as texts, also these texts."""
@@ -119,14 +104,3 @@ def remember_names(cell: Any, names: frozenset[str]) -> None:
         NAMES[key] = weakref.ref(cell, lambda _: NAMES.pop(key, None)), names
     except TypeError:
         return  # it cannot be referred to weakly: it is walked twice
-
-
-@functools.lru_cache(256)
-def slots_of(kind: type) -> tuple[str, ...]:
-    """The attributes that are no entries of an object's dictionary."""
-    return tuple(
-        name
-        for base in kind.__mro__
-        for name, member in vars(base).items()
-        if type(member) is types.MemberDescriptorType
-    )

@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from tinygrad_rnn.compiler.frontend.code_names import slots_of, variables_in
 from tinygrad_rnn.compiler.frontend.conditions import contents
 from tinygrad_rnn.compiler.frontend.refusals import TraceError
 from tinygrad_rnn.compiler.frontend.values import Handle, pinned
 from tinygrad_rnn.engine.tensor import Tensor
+from tinygrad_rnn.support.code import slots_of, variables_in
 
 
 def exchange(put: Any, key: Any, thing: Any, other: Any, undo: list[tuple[Any, Any, Any]]) -> None:

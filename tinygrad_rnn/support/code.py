@@ -1,0 +1,50 @@
+"""What stands in the code of a function, and which slots a class has."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import types
+from collections.abc import Iterator
+
+
+def codes_in(code: types.CodeType) -> Iterator[types.CodeType]:
+    """The code of a function and of all that it defines."""
+    yield code
+    for part in code.co_consts:
+        if isinstance(part, types.CodeType):
+            yield from codes_in(part)
+
+
+@functools.lru_cache(256)
+def variables_in(code: types.CodeType) -> tuple[str, ...]:
+    """The names of variables and attributes in the code of a function."""
+    return tuple(dict.fromkeys(itertools.chain(*(part.co_names for part in codes_in(code)))))
+
+
+@functools.lru_cache(256)
+def globals_in(code: types.CodeType) -> tuple[str, ...]:
+    """The names of the globals that the code of a function reads, and what it defines.
+
+    `self.W` reads the attribute W, and not a variable of that name in the module.
+    """
+    import dis  # takes as long to import as a part of this package
+
+    parts = [dis.get_instructions(part) for part in codes_in(code)]
+    read = (i.argval for i in itertools.chain(*parts) if i.opname in READS_A_GLOBAL)
+    return tuple(dict.fromkeys(read))
+
+
+READS_A_GLOBAL = ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS")
+"""What a read of a variable of the module is compiled to, in a function and in a class's body."""
+
+
+@functools.lru_cache(256)
+def slots_of(kind: type) -> tuple[str, ...]:
+    """The attributes that are no entries of an object's dictionary."""
+    return tuple(
+        name
+        for base in kind.__mro__
+        for name, member in vars(base).items()
+        if type(member) is types.MemberDescriptorType
+    )
