@@ -13,9 +13,10 @@ from tinygrad_rnn.engine.recording import no_grad
 from tinygrad_rnn.engine.substitution import substituted
 from tinygrad_rnn.engine.tensor import Tensor, tracked
 from tinygrad_rnn.engine.trees import flatten
+from tinygrad_rnn.recurrent.arguments import checked, length
 from tinygrad_rnn.recurrent.state import link, map_state, per_row
 from tinygrad_rnn.recurrent.truncation import Truncation
-from tinygrad_rnn.recurrent.unroll import Unroller, checked, length
+from tinygrad_rnn.recurrent.unroll import Unroller
 
 
 def check_truncated_gradients(

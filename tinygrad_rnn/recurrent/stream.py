@@ -11,6 +11,15 @@ import numpy as np
 from tinygrad_rnn.engine.recording import current_mark, set_mark
 from tinygrad_rnn.engine.tensor import Tensor
 from tinygrad_rnn.engine.trees import flatten, flatten_like
+from tinygrad_rnn.recurrent.arguments import (
+    at_step,
+    check_width,
+    checked,
+    compare,
+    initial_state,
+    input_of,
+    length,
+)
 from tinygrad_rnn.recurrent.names import name, names_of
 from tinygrad_rnn.recurrent.state import (
     OUTPUT,
@@ -23,15 +32,6 @@ from tinygrad_rnn.recurrent.state import (
     scaled,
 )
 from tinygrad_rnn.recurrent.truncation import Links, Truncation, Windows, checked_reach
-from tinygrad_rnn.recurrent.unroll import (
-    at_step,
-    check_width,
-    checked,
-    compare,
-    initial_state,
-    input_of,
-    length,
-)
 
 
 def stream(

@@ -33,12 +33,13 @@ from tinygrad_rnn.engine.recording import current_mark, step
 from tinygrad_rnn.engine.substitution import contents_lock
 from tinygrad_rnn.engine.tensor import Tensor
 from tinygrad_rnn.engine.trees import unflatten
+from tinygrad_rnn.recurrent.arguments import at_step, checked, length
 from tinygrad_rnn.recurrent.lengths import Padded, batch_of, last_valid, taken, valid_steps
 from tinygrad_rnn.recurrent.names import by_place, name
 from tinygrad_rnn.recurrent.parameters import parameters
 from tinygrad_rnn.recurrent.state import as_entered, map_state, tensor
 from tinygrad_rnn.recurrent.truncation import Full, Truncation, Windows
-from tinygrad_rnn.recurrent.unroll import Unroller, at_step, checked, length
+from tinygrad_rnn.recurrent.unroll import Unroller
 from tinygrad_rnn.support.interrupts import all_of, setter
 from tinygrad_rnn.training.cell_with_loss import CellWithLoss
 

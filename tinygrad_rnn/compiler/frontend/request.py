@@ -12,10 +12,7 @@ from tinygrad_rnn.compiler.frontend.captures import CellKey
 from tinygrad_rnn.derivatives.functions import scale_gradient
 from tinygrad_rnn.engine.tensor import Tensor
 from tinygrad_rnn.engine.trees import flatten as parts, flatten_like, unflatten
-from tinygrad_rnn.recurrent.names import by_place, identifier, names_of, without_step
-from tinygrad_rnn.recurrent.state import check_rows, form_of, has_numbers, map_state, zero_rows
-from tinygrad_rnn.recurrent.truncation import Full, Links, Truncation, Windows
-from tinygrad_rnn.recurrent.unroll import (
+from tinygrad_rnn.recurrent.arguments import (
     check_parts,
     checked,
     initial_state,
@@ -23,6 +20,9 @@ from tinygrad_rnn.recurrent.unroll import (
     length_of_each,
     restarts_of,
 )
+from tinygrad_rnn.recurrent.names import by_place, identifier, names_of, without_step
+from tinygrad_rnn.recurrent.state import check_rows, form_of, has_numbers, map_state, zero_rows
+from tinygrad_rnn.recurrent.truncation import Full, Links, Truncation, Windows
 
 
 class Sequence:

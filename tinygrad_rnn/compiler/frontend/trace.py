@@ -33,8 +33,8 @@ from tinygrad_rnn.engine.recording import Mark, marked
 from tinygrad_rnn.engine.substitution import substituted
 from tinygrad_rnn.engine.tensor import Tensor
 from tinygrad_rnn.engine.trees import flatten as parts, flatten_like
+from tinygrad_rnn.recurrent.arguments import check_dtypes
 from tinygrad_rnn.recurrent.state import OUTPUT, as_returned, form_of, has_outputs, map_state
-from tinygrad_rnn.recurrent.unroll import check_dtypes
 
 
 class Trace:

@@ -1,0 +1,225 @@
+"""What a sequence is run on: inputs, initial state, resets, and what a cell gives back, checked."""
+
+from __future__ import annotations
+
+import numbers
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tinygrad_rnn.engine.recording import Mark, current_mark, set_mark
+from tinygrad_rnn.engine.tensor import Tensor, given
+from tinygrad_rnn.engine.trees import flatten, flatten_like
+from tinygrad_rnn.recurrent.names import by_place, name, names_of
+from tinygrad_rnn.recurrent.state import form_of, map_state, tensor
+from tinygrad_rnn.recurrent.truncation import Full, Links, Truncation, Windows
+
+
+def checked(truncation: Truncation | None) -> Truncation:
+    if truncation is None:
+        return Full()
+    if not isinstance(truncation, Links | Windows):
+        raise TypeError(
+            f"the truncation is a strategy such as tg.Subsequence(20) or tg.Window(20), or one of "
+            f"your own, a tg.Links or tg.Windows, not {truncation!r}"
+        )
+    return truncation
+
+
+def length(xs: Any) -> int:
+    """The number of steps; TypeError if it is no sequence."""
+    if isinstance(xs, dict):
+        return length_of_each(xs)
+    if isinstance(xs, tuple):
+        raise TypeError(
+            f"xs is a tuple of {len(xs)}, which may be meant as steps or as parts of each step: "
+            f"give the steps as a list or an array; where a step takes several things, xs is a "
+            f"dict of sequences"
+        )
+    if not is_list(xs) and np.ndim(xs) == 0:
+        raise TypeError(
+            f"xs is the sequence of inputs, of shape (T, batch, input), but a single "
+            f"{type(xs).__name__} was given"
+        )
+    return len(xs)
+
+
+def length_of_each(xs: dict[Any, Any]) -> int:
+    """The number of steps that all sequences of a dict have; ValueError if they differ."""
+    for key, sequence in xs.items():
+        if not isinstance(sequence, (dict, list, tuple)) and np.ndim(sequence) == 0:
+            raise TypeError(
+                f"every part of a dict is a sequence, of shape (T, ...), but {key} is a single "
+                f"{type(sequence).__name__}"
+            )
+    lengths = {key: length(sequence) for key, sequence in xs.items()}
+    if len(set(lengths.values())) != 1:
+        raise ValueError(
+            f"the sequences of a dict have one length T, but these have "
+            f"{', '.join(f'{n} ({key})' for key, n in lengths.items()) or 'none: it is empty'}"
+        )
+    return next(iter(lengths.values()))
+
+
+def is_list(xs: Any) -> bool:
+    """Whether the inputs come one by one, and not in one array."""
+    return isinstance(xs, Sequence) and not isinstance(xs, str)
+
+
+def inputs_of(cell: Any, xs: Any, marks: list[Mark | None], numbers: range) -> list[Any]:
+    """The input of each step as a Tensor named x_1, x_2, ..., by these numbers."""
+    before = current_mark()
+    take = at_step if isinstance(xs, dict) else operator.getitem
+    inputs = []
+    try:
+        for t, mark in enumerate(marks):
+            set_mark(mark)
+            inputs.append(input_of(take(xs, t), numbers[t] - 1))
+    finally:
+        set_mark(before)
+    for t, x in enumerate(inputs if is_list(xs) else inputs[:1]):
+        check_width(cell, x, t)
+        check_rows_of_step(inputs[0], x, t)
+    return inputs
+
+
+def check_rows_of_step(first: Any, x: Any, t: int) -> None:
+    """ValueError for a step of a single row among steps of several: it would be used for all."""
+    if type(x) is not Tensor or type(first) is not Tensor:
+        return
+    before, shape = first.shape, x.shape
+    if len(shape) > 1 and shape != before and shape == (1, *before[1:]):
+        raise ValueError(
+            f"the inputs of all steps are for one batch: that of step 0 has the shape {before}, "
+            f"but that of step {t} has the shape {shape}, and its one row would be used for all"
+        )
+
+
+def of_numbers(xs: Any) -> Any:
+    """Nested lists of numbers as the array that they are; anything else as it is."""
+    nested = type(xs) is list and xs and isinstance(xs[0], list)
+    if nested and all(isinstance(part, numbers.Number) for part in flatten(xs[0])):
+        return np.asarray(xs)
+    return xs
+
+
+def at_step(xs: Any, t: int) -> Any:
+    """What sequences have for step t, in a dict if they stand in one."""
+    return {k: at_step(part, t) for k, part in xs.items()} if isinstance(xs, dict) else xs[t]
+
+
+def input_of(x: Any, t: int) -> Any:
+    """The input of step t as a Tensor, or as a nesting of them, with a name."""
+    if type(x) is np.ndarray:
+        return given(x, None if current_mark() is None else f"x_{t + 1}")
+    if type(x) is Tensor and (node := x._node) is not None:  # of a sequence that is a Tensor
+        if node.name is None:
+            node.name = f"x_{t + 1}"
+        return x
+    x = map_state(tensor, x)
+    if current_mark() is not None:
+        name(x, by_place(x, "x"), t + 1)
+    return x
+
+
+def check_width(cell: Any, x: Any, t: int) -> None:
+    """ValueError if the cell says how wide its inputs are, and this one is not so."""
+    width = getattr(cell, "input_size", None)
+    shape = np.shape(x) if isinstance(x, Tensor) else None
+    if width is None or shape is None or (len(shape) == 2 and shape[1] == width):
+        return
+    raise ValueError(
+        f"the cell takes inputs of shape (batch, {width}), so all of them together have the shape "
+        f"(T, batch, {width}), but the one of step {t} has the shape {shape}"
+        + (" (a batch of one sequence is xs[:, None, :])" if len(shape) == 1 else "")
+    )
+
+
+def initial_state(cell: Any, state: Any, inputs: list[Any]) -> Any:
+    """The state that enters the first step, its parts Tensors with a name."""
+    if state is None:
+        make = getattr(cell, "initial_state", None)
+        if make is None:
+            raise TypeError(
+                f"{getattr(cell, '__name__', type(cell).__name__)} has no initial_state(batch_size)"
+                f", so it needs the state to begin with: unroll(cell, xs, state)"
+            )
+        if not inputs:
+            raise ValueError("a sequence of no steps has no batch size: give the initial state")
+        if not flatten(inputs[0]):
+            raise TypeError("steps without an input have no batch size: give the initial state")
+        state = make(len(flatten(inputs[0])[0]))
+    else:
+        check_parts(cell, state)
+    if type(state) is not Tensor:
+        state = map_state(tensor, state)
+    if current_mark() is not None:
+        name(form_of(state), names_of(cell, form_of(state)), 0)
+    return state
+
+
+def check_parts(cell: Any, state: Any) -> None:
+    """TypeError if the cell says of which parts its state is, and this one has others."""
+    named = getattr(cell, "state_names", None)
+    if named is None:
+        return
+    wanted, given = flatten(named), flatten(form_of(state))
+    if len(wanted) != len(given):
+        shapes = [np.shape(part) for part in given]
+        had = f"one array of shape {shapes[0]}" if len(given) == 1 else f"{len(given)} arrays"
+        raise TypeError(
+            f"the state of {type(cell).__name__} has {len(wanted)} parts "
+            f"({', '.join(map(str, wanted))}), as initial_state(batch_size) gives them, but "
+            f"{had} was given"
+        )
+
+
+def restarts_of(reset: Any, inputs: list[Any]) -> Any:
+    """Which sequences begin anew before which step, as an array of booleans."""
+    if reset is None:
+        return None
+    rows = np.asarray(reset)
+    parts = flatten(inputs[0]) if inputs else []
+    batch = np.shape(parts[0])[:1] if parts else rows.shape[1:2]
+    if rows.dtype != bool or rows.shape not in [(len(inputs),), (len(inputs), *batch)]:
+        raise ValueError(
+            f"reset says for every step and sequence whether it begins anew: booleans of shape "
+            f"{(len(inputs), *batch)}, but it has the shape {rows.shape} and holds {rows.dtype}"
+        )
+    return rows
+
+
+def compare(entered: Any, state: Any, t: int) -> None:
+    """ValueError if the cell returned a state of other shapes than it was given."""
+    given, returned = shapes(entered), shapes(state)
+    if given != returned:
+        raise ValueError(
+            f"at step {t} the cell was given a state of shape {given} and returned one of shape "
+            f"{returned}; they must be equal, so the initial state must have the shape {returned}, "
+            f"or the cell is wrong"
+        )
+    check_dtypes(entered, state)
+
+
+def check_dtypes(entered: Any, state: Any) -> None:
+    """TypeError if a part of a state changes its dtype from one step to the next.
+
+    Values follow NumPy's promotion: float32 and float64 make float64. A state that went on in
+    another dtype than the one it began with would not be what was asked for.
+    """
+    for before, after in zip(flatten(entered), flatten_like(entered, state), strict=True):
+        old, new = getattr(before, "dtype", None), getattr(after, "dtype", None)
+        if old is None or new is None or old == new:  # a Python number takes any dtype
+            continue
+        if old.newbyteorder("=") != new.newbyteorder("="):
+            raise TypeError(
+                f"the cell was given a state of {old} and returned one of {new}: let inputs, "
+                f"parameters and initial state have one dtype, for example by xs.astype(...)"
+            )
+
+
+def shapes(state: Any) -> Any:
+    """The nesting of a state, with shapes for arrays."""
+    return map_state(np.shape, state)
