@@ -238,6 +238,10 @@ class Storage(enum.Enum):
     LANE = enum.auto()
 
 
+OWN = (Storage.STATE, Storage.KEPT, Storage.SCRATCH)
+"""The arrays that a program makes once, before its functions are called."""
+
+
 @dataclass(frozen=True, eq=False)
 class Buffer:
     """An array of the program. Contiguous in C order, unless it is given by the caller.
@@ -499,8 +503,7 @@ class Program:
 
     def step_bytes(self) -> int:
         """The bytes of all buffers for one more step, views of it counted in."""
-        own = (Storage.STATE, Storage.KEPT, Storage.SCRATCH)
-        timed = [b for b in self.buffers if b.time is not None and b.storage in own]
+        timed = [b for b in self.buffers if b.time is not None and b.storage in OWN]
         arrays = sum(int(np.prod(b.shape)) * b.dtype.itemsize for b in timed if b.root is b)
         return arrays + 150 * len(timed)
 

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_rnn.compiler.backends.interpreter import OWN, Machine
+from tinygrad_rnn.compiler.backends.interpreter import Machine
 from tinygrad_rnn.compiler.ir import (
+    OWN,
     Buffer,
     Depends,
     Instr,

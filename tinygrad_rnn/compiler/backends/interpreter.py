@@ -10,10 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_rnn.compiler.ir import Buffer, Instr, Program, Ref, Storage, T, When, mapped
+from tinygrad_rnn.compiler.ir import OWN, Buffer, Instr, Program, Ref, Storage, T, When, mapped
 from tinygrad_rnn.compiler.operations import called, over_lanes, takes_out
-
-OWN = (Storage.STATE, Storage.KEPT, Storage.SCRATCH)
 
 
 def maker(program: Program) -> Callable[..., tuple[Any, Any]]:

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from tinygrad_rnn.compiler.backends.literals import expression, literal, of_index
-from tinygrad_rnn.compiler.ir import Buffer, Instr, Program, Ref, Storage, View, When, leaves_of
-from tinygrad_rnn.compiler.lowering.names import Names
+from tinygrad_rnn.compiler.backends.references import References, Walk, in_place, of_all_steps
+from tinygrad_rnn.compiler.ir import OWN, Buffer, Instr, Program, Ref, Storage, When, leaves_of
 from tinygrad_rnn.compiler.operations import (
     HELPERS,
     OUT_LAST,
@@ -28,9 +28,6 @@ from tinygrad_rnn.compiler.operations import (
     path_of,
     takes_out,
 )
-from tinygrad_rnn.compiler.views import of_all_steps as batched_view
-
-OWN = (Storage.STATE, Storage.KEPT, Storage.SCRATCH)
 
 ROWS = '''
 def rows(a):
@@ -56,46 +53,26 @@ def source(program: Program) -> str:
     return Page(program).text()
 
 
-class Walk:
-    """What a loop goes through: arrays of all steps, each with the name of its step.
-
-    own: those of the program, whose views are made once. given: the caller's, and what a function
-    has made. calls: functions that have a short name in the loop.
-    """
-
-    def __init__(self) -> None:
-        self.own: dict[Ref, str] = {}
-        self.given: dict[Ref, str] = {}
-        self.calls: dict[str, None] = {}
-
-
 class Page:
-    """views: names of the views that are made once. step_names: what the loops call the entry of a
-    step. each_step: lists of such entries. factory: the lines that make them, and the
-    buffers. walk: of the loop that is being written, None outside of one."""
+    """at: what everything is called. each_step: the lists of the entries of each step."""
 
     def __init__(self, program: Program) -> None:
         self.program = program
-        self.names = Names()
-        self.names.taken |= {buffer.name for buffer in program.buffers}
-        self.views: dict[Ref, str] = {}
-        self.step_names: dict[Ref, str] = {}
+        self.at = References(program)
         self.each_step: dict[Ref, str] = {}
-        self.factory: list[str] = []
-        self.walk: Walk | None = None
         self.written = written_buffers(program)
 
     def text(self) -> str:
         program = self.program
         for buffer in program.buffers:
-            self.factory += self.making(buffer)
-        self.factory += [line for instr in program.setup for line in self.lines(instr)]
+            self.at.factory += self.making(buffer)
+        self.at.factory += [line for instr in program.setup for line in self.lines(instr)]
         ahead, back = Walk(), Walk()
         forward, backward = self.forward(ahead), self.backward(back)
         once = self.views_of_each_step((*ahead.own, *back.own))
         steps = [*once, *self.steps(ahead, "forward"), *self.steps(back, "backward", "[::-1]")]
         states = "".join(f", {buffer.name}=None" for buffer in program.states)
-        buffers = ["# Buffers and the views of each step, made once.", *self.factory, *steps]
+        buffers = ["# Buffers and the views of each step, made once.", *self.at.factory, *steps]
         body = [*buffers, "", *forward, "", *backward, "", "return forward, backward"]
         if program.title:
             body.insert(0, f'"""{program.title}"""')
@@ -132,99 +109,11 @@ class Page:
             return [f"{name} = np.full({shape}, {literal(buffer.fill)}, {dtype})"]
         return [f"{name} = np.{special}({shape}, {dtype})"]
 
-    # References ---------------------------------------------------------------------------------
-
-    def ref(self, ref: Ref) -> str:
-        """The source of what an instruction reads or writes."""
-        if ref.seeded:
-            return f"{self.ref(replace(ref, seeded=False))} if seeded else 0"
-        if ref.when is When.STEP:
-            return self.step(ref)
-        if ref.when in (When.FIRST, When.LAST):
-            entry = (
-                ref.offset if ref.when is When.FIRST else ref.offset - 1 - (ref.buffer.time or 0)
-            )
-            text = self.seen(f"{ref.buffer.name}[{entry}]", ref.views)
-            made_once = ref.views and ref.buffer.storage in OWN
-            return self.kept(ref, text, ref.when.name.lower()) if made_once else text
-        if not ref.views:
-            return self.entries(ref)
-        last = ref.views[-1]
-        if last.kind == "reshape" and len(last.argument) == 2 and last.argument[0] == -1:
-            return f"rows({self.ref(replace(ref, views=ref.views[:-1]))})"
-        if last.kind == "transpose" and last.argument == (1, 0):
-            return f"{self.ref(replace(ref, views=ref.views[:-1]))}.T"
-        if ref.buffer.storage not in OWN:
-            return self.seen(self.entries(replace(ref, views=())), ref.views)
-        return self.view(ref)
-
-    def entries(self, ref: Ref) -> str:
-        """The entries of a buffer that are meant, all of one step's array."""
-        name, time = ref.buffer.name, ref.buffer.time
-        if ref.when is not When.ALL or not time:
-            return name
-        if ref not in self.views:
-            self.views[ref] = made = self.names.fresh(f"{name}_{side(ref)}")
-            self.factory.append(f"{made} = {name}[{'1:' if ref.offset else ':-1'}]")
-        return self.views[ref]
-
-    def view(self, ref: Ref) -> str:
-        """The name of a view of one of the program's buffers, made once."""
-        if ref in self.views:
-            return self.views[ref]
-        base = self.ref(replace(ref, views=ref.views[:-1]))
-        which = side(ref) if self.is_state(ref) else "" if ref.name else "part"
-        return self.kept(ref, self.seen(base, ref.views[-1:]), which)
-
-    def kept(self, ref: Ref, text: str, which: str) -> str:
-        """The name of what is made once."""
-        if ref not in self.views:
-            hint = "_".join(filter(None, (ref.name or ref.buffer.name, which)))
-            self.views[ref] = made = self.names.fresh(hint)
-            self.factory.append(f"{made} = {text}")
-        return self.views[ref]
-
-    def seen(self, text: str, views: Iterable[View]) -> str:
-        """The source of an array looked at in other ways."""
-        for view in views:
-            arguments = ", ".join(map(literal, view.argument)) or "()"
-            if view.kind == "index":
-                text = f"{text}[{of_index(view.argument)}]"
-            elif view.kind == "broadcast":
-                text = f"np.broadcast_to({text}, {literal(view.argument)})"
-            elif view.kind == "transpose" and view.argument == (1, 0):
-                text = f"{text}.T"
-            else:
-                text = f"{text}.{view.kind}({arguments})"
-        return text
-
-    def step(self, ref: Ref) -> str:
-        """What the loop calls the entry of its step."""
-        assert self.walk is not None
-        whole = in_place(of_all_steps(ref))
-        walked = self.walk.own if ref.buffer.storage in OWN else self.walk.given
-        if whole not in walked:
-            if whole not in self.step_names:
-                name = ref.name if ref.views else ""
-                name = name or (self.ref(whole) if ref.buffer.storage in OWN else ref.buffer.name)
-                name = name.removesuffix("_before").removesuffix("_after").removesuffix("_here")
-                name = f"{name}_{'prev' if self.is_state_before(whole) else 't'}"
-                self.step_names[whole] = self.names.fresh(name)
-            walked[whole] = self.step_names[whole]
-        return walked[whole]
-
-    def is_state_before(self, whole: Ref) -> bool:
-        """Whether it is h_{t−1} of all steps."""
-        return whole.offset == 0 and self.is_state(whole)
-
-    def is_state(self, whole: Ref) -> bool:
-        return bool(whole.buffer.time) and replace(whole, offset=1) in self.program.forward.result
-
     # Instructions -------------------------------------------------------------------------------
 
     def argument(self, leaf: Any) -> str:
         if isinstance(leaf, Ref):
-            return self.ref(leaf)
+            return self.at.ref(leaf)
         if isinstance(leaf, tuple | list) and any(True for _ in leaves_of(leaf, Ref)):
             inner = ", ".join(map(self.argument, leaf))
             if isinstance(leaf, list):
@@ -255,13 +144,13 @@ class Page:
         if function is copy:
             return self.copying(instr.args[0], outs[0])
         if function is add_at:
-            return f"np.add.at({self.ref(outs[0])}, {', '.join(map(self.argument, instr.args))})"
+            return f"np.add.at({self.at.ref(outs[0])}, {', '.join(map(self.argument, instr.args))})"
         if instr.binds():
             names = ", ".join(out.buffer.name for out in outs)
             return f"{names} = {self.call(instr)}"
         if not takes_out(function, instr.kwargs):
-            return f"np.copyto({self.ref(outs[0])}, {self.call(instr)})"
-        args, out = list(map(self.argument, instr.args)), ", ".join(map(self.ref, outs))
+            return f"np.copyto({self.at.ref(outs[0])}, {self.call(instr)})"
+        args, out = list(map(self.argument, instr.args)), ", ".join(map(self.at.ref, outs))
         if function is np.dot:
             return f"{args[0]}.dot({args[1]}, {out})"
         positional = is_elementwise(function) or function is np.matmul or function in OUT_LAST
@@ -278,23 +167,24 @@ class Page:
         """What a function is called: in a loop by a local name, found without a look into NumPy."""
         path = path_of(function)
         assert path is not None, function
-        if self.walk is None or not isinstance(function, np.ufunc):
+        if self.at.walk is None or not isinstance(function, np.ufunc):
             return path
         name = path.removeprefix("np.")
-        self.walk.calls[name] = None
+        self.at.walk.calls[name] = None
         return name
 
     def copying(self, given: Any, out: Ref) -> str:
         text = self.argument(given)
-        if out.when is When.STEP or (self.walk is not None and out.when is When.ALWAYS):
-            return f"np.copyto({self.ref(out)}, {text})"
+        if out.when is When.STEP or (self.at.walk is not None and out.when is When.ALWAYS):
+            return f"np.copyto({self.at.ref(out)}, {text})"
         if out.when in (When.FIRST, When.LAST) and not out.views:
-            return f"{self.ref(out)} = {text}"
+            return f"{self.at.ref(out)} = {text}"
         one_entry = out.when in (When.FIRST, When.LAST)
-        if out.views and out.views[-1].kind == "index" and not one_entry and out not in self.views:
-            base = self.ref(replace(out, views=out.views[:-1]))
+        is_part = out.views and out.views[-1].kind == "index" and out not in self.at.views
+        if is_part and not one_entry:
+            base = self.at.ref(replace(out, views=out.views[:-1]))
             return f"{base}[{of_index(out.views[-1].argument)}] = {text}"
-        return f"{self.ref(out)}[...] = {text}"
+        return f"{self.at.ref(out)}[...] = {text}"
 
     def section(self, comment: str, instrs: Iterable[Instr]) -> list[str]:
         found = [line for instr in instrs for line in self.lines(instr)]
@@ -322,7 +212,7 @@ class Page:
         """A view of its own: the caller's hold on it shows that somebody looks into the buffer."""
         if not ref.views:
             return f"{ref.buffer.name}[{ref.offset}:]"
-        return f"{self.ref(ref)}[:]"
+        return f"{self.at.ref(ref)}[:]"
 
     def constants(self, instrs: Iterable[Instr]) -> list[str]:
         return [line for instr in instrs for line in self.lines(instr)]
@@ -386,7 +276,7 @@ class Page:
     def results(self) -> list[str]:
         program, texts = self.program, []
         for n, ref in enumerate(program.backward.result):
-            text = "None" if ref is None else self.ref(ref)
+            text = "None" if ref is None else self.at.ref(ref)
             asked = n < len(program.states) and ref is not None and not program.windows
             texts.append(f"{text} if entering else None" if asked else text)
         return texts
@@ -400,14 +290,14 @@ class Page:
         instrs = list(instrs)
         if not instrs:
             return []
-        self.walk = walk
+        self.at.walk = walk
         body = [line for instr in instrs for line in self.lines(instr)]
         body = self.bound_products(instrs, body, walk)
         sources = [f"{self.outside(whole)}{turn}" for whole in walk.given]
         if self.program.windows and which == "backward":
             body = self.lanes(body)
             sources.append("windows")
-        self.walk = None
+        self.at.walk = None
         own, given = list(walk.own.values()), list(walk.given.values())
         if self.program.windows and which == "backward":
             given.append("alive")
@@ -426,9 +316,9 @@ class Page:
         ]
 
     def outside(self, whole: Ref) -> str:
-        walk, self.walk = self.walk, None
-        text = self.ref(whole)
-        self.walk = walk
+        walk, self.at.walk = self.at.walk, None
+        text = self.at.ref(whole)
+        self.at.walk = walk
         return text
 
     def bound_products(self, instrs: list[Instr], body: list[str], walk: Walk) -> list[str]:
@@ -452,7 +342,7 @@ class Page:
             alone = alone and int(np.prod(whole.buffer.shape[:-1])) == 1
             if alone and not any(ref.seeded for _, ref in uses):
                 name = walk.own[whole]
-                walk.own[whole] = product = self.names.fresh(f"{name}_dot")
+                walk.own[whole] = product = self.at.names.fresh(f"{name}_dot")
                 body = [re.sub(rf"^{name}\.dot\(", f"{product}(", line) for line in body]
         return body
 
@@ -469,12 +359,12 @@ class Page:
             if len(wholes) < 2:
                 continue
             if array.views or not array.buffer.time:
-                text = self.ref(array)
+                text = self.at.ref(array)
                 parts = dict.fromkeys(wholes, "")
             else:
                 text = array.buffer.name
                 parts = {whole: "[1:]" if whole.offset else "[:-1]" for whole in wholes}
-            name = self.names.fresh(f"{text}_steps")
+            name = self.at.names.fresh(f"{text}_steps")
             lines.append(f"{name} = list({text})")
             self.each_step |= {whole: f"{name}{part}" for whole, part in parts.items()}
         return lines
@@ -483,8 +373,8 @@ class Page:
         """The views of each step of the program's own arrays."""
         arrays = []
         for whole, name in walk.own.items():
-            text = f"{self.each_step.get(whole) or self.ref(whole)}{turn}"
-            if name.endswith("_dot") and name not in self.step_names.values():
+            text = f"{self.each_step.get(whole) or self.at.ref(whole)}{turn}"
+            if name.endswith("_dot") and name not in self.at.step_names.values():
                 text = f"products({text})"
             elif is_number(whole):
                 text = f"numbers({text})"
@@ -530,17 +420,6 @@ def without_types(function: Callable[..., Any]) -> str:
     return re.sub(r"(: | -> )Any", "", inspect.getsource(function))
 
 
-def of_all_steps(ref: Ref) -> Ref:
-    """The array of which a step's reference is one entry."""
-    views = tuple(part for view in ref.views for part in batched_view(view))
-    return replace(ref, when=When.ALL, views=views, seeded=False)
-
-
-def in_place(whole: Ref) -> Ref:
-    """The same array under the name of the buffer whose place it takes: one view for both."""
-    return replace(whole, buffer=whole.buffer.root)
-
-
 def written_buffers(program: Program) -> set[Buffer]:
     """The buffers that some instruction writes."""
     sections = (program.forward.all(), program.backward.all())
@@ -552,10 +431,6 @@ def written_buffers(program: Program) -> set[Buffer]:
 def is_number(whole: Ref) -> bool:
     """Whether each entry of an array of all steps is one number."""
     return len(whole.strided(2)[0]) == 1
-
-
-def side(ref: Ref) -> str:
-    return "after" if ref.offset else "before"
 
 
 def shape_of(buffer: Buffer) -> str:
