@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinygrad_rnn.derivatives.functions import relu, sigmoid
-from tinygrad_rnn.engine.fast_path import tanh
 from tinygrad_rnn.engine.tensor import Tensor, given
 from tinygrad_rnn.engine.trees import flatten
 from tinygrad_rnn.recurrent.gates import name_blocks
@@ -26,7 +25,7 @@ def identity(x: Any) -> Any:
 
 
 NONLINEARITIES: dict[str, Callable[[Any], Any]] = {
-    "tanh": tanh,
+    "tanh": np.tanh,
     "relu": relu,
     "identity": identity,
 }
@@ -275,8 +274,8 @@ class LSTMCell(Cell):
         h, c = state
         gates = a + h @ self.W_hh
         i, f, g, o = (self._slice(gates, n) for n in range(4))
-        c = sigmoid(f) * c + sigmoid(i) * tanh(g)
-        return sigmoid(o) * tanh(c), c
+        c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
+        return sigmoid(o) * np.tanh(c), c
 
     def initial_state(self, batch_size: int) -> Any:
         """The pair h_0 = 0, c_0 = 0, each of shape (batch_size, hidden_size)."""
@@ -324,5 +323,5 @@ class GRUCell(Cell):
         inner = self._slice(from_h, 2)
         if self.b_hn is not None:
             inner = inner + self.b_hn
-        n = tanh(self._slice(from_x, 2) + r * inner)
+        n = np.tanh(self._slice(from_x, 2) + r * inner)
         return (1 - z) * n + z * h
