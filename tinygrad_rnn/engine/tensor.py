@@ -333,15 +333,6 @@ def untracked(data: Array) -> Tensor:
     return result
 
 
-def given(data: Array, name: str | None) -> Tensor:
-    """`Tensor(data, name=name)` for an ndarray, without the checks, for the inputs of `unroll`."""
-    result = _new(Tensor)
-    result._data = data
-    result._requires_grad = False
-    result._node = None if name is None else Leaf(data.shape, data.dtype, False, name)
-    return result
-
-
 def tracked(data: Array, node: Node) -> Tensor:
     """A Tensor for a value whose node exists already."""
     result = _new(Tensor)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_rnn.engine.recording import Mark, current_mark, set_mark
-from tinygrad_rnn.engine.tensor import Tensor, given
+from tinygrad_rnn.engine.tensor import Tensor
 from tinygrad_rnn.engine.trees import flatten, flatten_like
 from tinygrad_rnn.recurrent.names import by_place, name, names_of
 from tinygrad_rnn.recurrent.state import form_of, map_state, tensor
@@ -113,7 +113,7 @@ def at_step(xs: Any, t: int) -> Any:
 def input_of(x: Any, t: int) -> Any:
     """The input of step t as a Tensor, or as a nesting of them, with a name."""
     if type(x) is np.ndarray:
-        return given(x, None if current_mark() is None else f"x_{t + 1}")
+        return Tensor(x, name=None if current_mark() is None else f"x_{t + 1}")
     if type(x) is Tensor and (node := x._node) is not None:  # of a sequence that is a Tensor
         if node.name is None:
             node.name = f"x_{t + 1}"

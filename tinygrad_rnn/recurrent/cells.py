@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinygrad_rnn.derivatives.functions import relu, sigmoid
-from tinygrad_rnn.engine.tensor import Tensor, given
+from tinygrad_rnn.engine.tensor import Tensor
 from tinygrad_rnn.engine.trees import flatten
 from tinygrad_rnn.recurrent.gates import name_blocks
 from tinygrad_rnn.recurrent.initial import recurrent, uniform
@@ -131,7 +131,7 @@ class Cell:
         return state
 
     def _zeros(self, batch_size: int, name: str) -> Tensor:
-        return given(np.zeros((batch_size, self.hidden_size), self.W_hh.dtype), name)
+        return Tensor(np.zeros((batch_size, self.hidden_size), self.W_hh.dtype), name=name)
 
     def _slice(self, gates: Any, n: int) -> Any:
         return gates[..., n * self.hidden_size : (n + 1) * self.hidden_size]
