@@ -21,10 +21,10 @@ from tinygrad_rnn.engine.errors import (
     refuse_writing,
     without_rule,
 )
-from tinygrad_rnn.engine.graph import Array, Edge, Node
+from tinygrad_rnn.engine.graph import Array, Edge
 from tinygrad_rnn.engine.recording import current_mark
 from tinygrad_rnn.engine.table import CONSTANT, RULES, composition
-from tinygrad_rnn.engine.tensor import Tensor, tracked, untracked
+from tinygrad_rnn.engine.tensor import Tensor, recorded, untracked
 from tinygrad_rnn.support.collector import without_collection
 
 PLAIN = frozenset({int, slice, type(None), type(Ellipsis)})
@@ -107,7 +107,7 @@ def _recorded(
         return untracked(y)
     if y.dtype.kind != "f":
         return not_of_floats(function, y)
-    return tracked(y, Node(function, edges, y.shape, y.dtype, mark))
+    return recorded(y, function, edges, mark)
 
 
 def _edges(

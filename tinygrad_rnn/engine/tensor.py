@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from tinygrad_rnn.engine.array_methods import ArrayMethods
 from tinygrad_rnn.engine.errors import refuse_gradient_of
-from tinygrad_rnn.engine.graph import Array, Leaf, Node, next_position
+from tinygrad_rnn.engine.graph import Array, Edge, Leaf, Node, next_position
 from tinygrad_rnn.engine.lost_gradients import warn_of_lost_gradient
+from tinygrad_rnn.engine.recording import Mark
 
 
 class Tensor(ArrayMethods):
@@ -330,6 +331,15 @@ def untracked(data: Array) -> Tensor:
     result._data = data
     result._requires_grad = False
     result._node = None
+    return result
+
+
+def recorded(data: Array, function: Any, edges: tuple[Edge, ...], mark: Mark) -> Tensor:
+    """A Tensor for what a function made, and its node in the graph."""
+    result = _new(Tensor)
+    result._data = data
+    result._requires_grad = True
+    result._node = Node(function, edges, data.shape, data.dtype, mark)
     return result
 
 
