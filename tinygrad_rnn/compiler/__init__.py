@@ -1,1 +1,1 @@
-"""`scan`: the program that one would have written by hand, derived from the cell."""
+"""The compiler behind `scan`: from a cell to one program for all steps, forward and back."""

@@ -1,6 +1,6 @@
 """The reference evaluator of a step graph: what it means, one call after the other.
 
-It knows of no schedule and no buffer. Whatever a pass does to a graph, the numbers stay.
+It has no schedule and no buffers. Every pass keeps the numbers that it gives.
 """
 
 from __future__ import annotations

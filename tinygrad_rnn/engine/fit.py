@@ -1,4 +1,4 @@
-"""Undoing what broadcasting did to a gradient."""
+"""Bring a gradient to the shape and the dtype of its value: undo what broadcasting did."""
 
 from __future__ import annotations
 

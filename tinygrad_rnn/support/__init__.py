@@ -1,2 +1,2 @@
-"""What the engine stands on and what knows nothing of it: Python's memory and its interrupts, the
-arguments of functions, sums, names."""
+"""Tools below the engine, which know no Tensor: memory, garbage collection, Ctrl-C, what functions'
+arguments are called, fast sums, public names."""

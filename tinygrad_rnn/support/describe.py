@@ -1,4 +1,4 @@
-"""An object as one would type it."""
+"""The call that makes an object, as text: what `repr` shows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Python source for calls and for what is no array."""
+"""Python source for calls and for constants."""
 
 from __future__ import annotations
 

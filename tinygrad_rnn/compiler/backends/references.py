@@ -1,4 +1,4 @@
-"""How the source of a program calls what its instructions read and write.
+"""The names that the source of a program gives to what its instructions read and write.
 
 Views of the program's own arrays are made once, and so are those of each step: a loop goes through
 views that exist already.

@@ -1,4 +1,4 @@
-"""What a call depends on, and what of it must be known when the program is written."""
+"""Which calls on plain arrays a program can make, and which arguments must be known while tracing."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Other things in the places where a cell holds its arrays, for as long as it is traced.
+"""Replace plain arrays by traced ones in whatever holds them, while a cell is traced.
 
-A Tensor is told to hold another array; a plain array cannot be. So the variables, attributes,
-lists and dicts that refer to it refer to something else meanwhile. Whoever does this holds
-`contents_lock`, and leaves everything as it was.
+What a Tensor holds can be replaced inside it (`engine/substitution.py`); a plain array cannot. So
+the cell's variables, attributes, lists and dicts are changed instead, and put back afterwards. The
+caller holds `contents_lock`.
 """
 
 from __future__ import annotations

@@ -1,5 +1,7 @@
-"""What a cell finds in place of NumPy while it is traced: functions that make plain arrays of other
-things, which must not make plain arrays of traced ones."""
+"""Replacements for np.asarray, np.eye and their like while a cell is traced.
+
+NumPy's own would make a plain array of a traced one, and its numbers would be those of the sample.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Functions of the table that choose by their numbers how to compute, written without a choice."""
+"""Functions of the table whose code branches on numbers, written as straight lines for a trace."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names for what a program has, each given once."""
+"""Unique names for what stands in a program."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the array of a value is: a buffer, the entry beside that of the step, and what of it."""
+"""Where the array of a value is: a buffer, an entry of it along the axis of time, and views."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from tinygrad_rnn.compiler.views import of_all_steps
 
 @dataclass(frozen=True)
 class Place:
-    """Where the array of a value is: a buffer, the entry beside that of the step, and what of it.
+    """Where the array of a value is.
 
-    views: of one step's array.
+    offset: of the entry, added to the step. views: of one step's array.
     """
 
     buffer: Buffer

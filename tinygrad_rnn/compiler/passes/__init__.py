@@ -1,1 +1,1 @@
-"""Rewriting passes over the trace."""
+"""Rewriting passes: functions from step graph to step graph."""
