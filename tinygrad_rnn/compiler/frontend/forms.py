@@ -1,4 +1,4 @@
-"""Which calls on plain arrays a program can make, and which arguments must be known while tracing."""
+"""Which calls on plain arrays a program can make, and what must be known while tracing."""
 
 from __future__ import annotations
 

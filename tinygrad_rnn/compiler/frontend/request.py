@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_rnn.compiler.frontend.captures import CellKey
+from tinygrad_rnn.compiler.frontend.trace import Step
 from tinygrad_rnn.derivatives.functions import scale_gradient
 from tinygrad_rnn.engine.tensor import Tensor
 from tinygrad_rnn.engine.trees import flatten as parts, flatten_like, unflatten
@@ -78,13 +79,13 @@ class Sequence:
     def sample_state(self) -> Any:
         return map_state(lambda h: h._data, self.state)
 
-    def for_trace(self, captured: CellKey) -> tuple[Any, ...]:
-        """The arguments of `trace` for the cell of the program."""
+    def for_trace(self, captured: CellKey) -> Step:
+        """One step of the cell of the program, to be traced."""
         check_parts(self.cell, self.state)
         needs = [type(x) is Tensor and x.requires_grad for x in self.input_parts]
         names = self.input_names, [identifier(name) for name in self.state_names]
         samples = self.sample_input(), self.sample_state()
-        return self.step_cell, *samples, captured, needs, names
+        return Step(self.step_cell, *samples, captured, needs, *names)
 
     def steps_of(self, inputs: Iterator[Any]) -> Any:
         """These arrays of all steps, in the form in which `unroll` takes them."""

@@ -13,7 +13,7 @@ import random
 import sys
 import types
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -35,6 +35,22 @@ from tinygrad_rnn.engine.tensor import Tensor
 from tinygrad_rnn.engine.trees import flatten as parts, flatten_like
 from tinygrad_rnn.recurrent.arguments import check_dtypes
 from tinygrad_rnn.recurrent.state import OUTPUT, as_returned, form_of, has_outputs, map_state
+
+
+class Step(NamedTuple):
+    """One step of a cell, to be traced.
+
+    x, state: samples of what it is given, nested as the cell wants them. captured: what the cell
+    reads besides. x_needs: which parts of x need a gradient. x_names, state_names: of the parts.
+    """
+
+    cell: Callable[..., Any]
+    x: Any
+    state: Any
+    captured: CellKey
+    x_needs: Sequence[bool]
+    x_names: Sequence[str]
+    state_names: Sequence[str]
 
 
 class Trace:
@@ -84,26 +100,16 @@ def is_tracing() -> bool:
     return tracing.depth > 0
 
 
-def trace(
-    cell: Callable[..., Any],
-    x: Any,
-    state: Any,
-    captured: CellKey,
-    x_needs: Sequence[bool],
-    names: tuple[Sequence[str], Sequence[str]],
-) -> Trace:
+def trace(step: Step) -> Trace:
     """Run the cell twice on sample numbers and write it down.
 
-    x, state: samples of one step, nested as the cell wants them. x_needs: which parts of x need a
-    gradient. names: of the parts of x and of the state.
     Raises TraceError, with the place in the cell, where one straight line cannot stand for it; so
     where the two runs differ.
     """
-    given = (cell, x, state, captured, x_needs, names)
-    before = random_states(captured)
-    result = trace_once(*given)
-    drawn = [s for *_, s in before] != [s for *_, s in random_states(captured)]
-    change = result.witness.difference(trace_once(*given).witness)
+    before = random_states(step.captured)
+    result = trace_once(step)
+    drawn = [s for *_, s in before] != [s for *_, s in random_states(step.captured)]
+    change = result.witness.difference(trace_once(step).witness)
     if drawn or change is not None:
         restore(before)
         raise not_a_function(drawn, change)
@@ -154,17 +160,10 @@ def restore(states: list[tuple[Any, Any, bytes]]) -> None:
             generator.bit_generator.state = state
 
 
-def trace_once(
-    cell: Callable[..., Any],
-    x: Any,
-    state: Any,
-    captured: CellKey,
-    x_needs: Sequence[bool],
-    names: tuple[Sequence[str], Sequence[str]],
-) -> Trace:
+def trace_once(step: Step) -> Trace:
     """Run the cell once on sample numbers and write it down."""
     result = Trace()
-    x_names, state_names = names
+    cell, x, state, captured, x_needs, x_names, state_names = step
     samples = map(sample_of, parts(x))
     result.inputs = [Value(p, name) for p, name in zip(samples, x_names, strict=True)]
     form = form_of(state)

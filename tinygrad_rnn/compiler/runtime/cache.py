@@ -180,7 +180,7 @@ def up_to_date(
     program.runs += 1
     if program.runs & (program.runs - 1) and not verify:
         return program
-    found = trace_once(*sequence.for_trace(captured)).witness
+    found = trace_once(sequence.for_trace(captured)).witness
     change = program.witness.difference(found)
     if change is None:
         return program

@@ -53,7 +53,7 @@ class Program:
         hook: Hook | None = None,
     ) -> None:
         self.names = sequence.state_names
-        step = trace(*sequence.for_trace(captured))
+        step = trace(sequence.for_trace(captured))
         self.witness = step.witness
         graph = graph_of(sequence, step)
         stages: dict[str, Any] = {}
@@ -144,7 +144,7 @@ class Program:
 
 def step_graph(sequence: Sequence, captured: CellKey) -> StepGraph:
     """One step of a sequence, traced."""
-    return graph_of(sequence, trace(*sequence.for_trace(captured)))
+    return graph_of(sequence, trace(sequence.for_trace(captured)))
 
 
 def graph_of(sequence: Sequence, step: Trace) -> StepGraph:
