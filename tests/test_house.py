@@ -100,6 +100,14 @@ def test_nothing_imports_the_pictures():
         assert "from viz" not in text, module
 
 
+def test_every_file_of_the_compiler_has_tests_of_its_own():
+    """The files of machine code are tested by whole programs, beside the interpreter."""
+    tests = {path.name for path in (Path(__file__).parent / "compiler").rglob("test_*.py")}
+    for path in (ROOT / "compiler").rglob("*.py"):
+        if path.stem != "__init__" and path.parent.name != "native":
+            assert f"test_{path.name}" in tests, f"{path.relative_to(ROOT)} has no tests"
+
+
 def test_dir_lists_the_public_names():
     for package in (tg, analysis):
         assert dir(package) == sorted(package.__all__) and package.__all__

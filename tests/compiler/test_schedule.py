@@ -8,11 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-import tinygrad_rnn as tg
 from tests.compiler.programs import CASES, D, H, T, graph_of, inputs, sequence_of, state, weight
-from tinygrad_rnn.compiler.dependence import Dependence
 from tinygrad_rnn.compiler.frontend.captures import CellKey
-from tinygrad_rnn.compiler.ir import Depends, Phase, Schedule, StepGraph, Value
+from tinygrad_rnn.compiler.ir import Phase, Schedule, StepGraph, Value
 from tinygrad_rnn.compiler.pipeline import PASSES
 from tinygrad_rnn.compiler.runtime.program import step_graph
 from tinygrad_rnn.compiler.schedule import schedule
@@ -69,18 +67,6 @@ def test_a_sum_that_must_be_added_up_is_in_the_loop() -> None:
     found = schedule(passed(graph_of(cell, inputs(width=H), state(2, H))))
     (how,) = (how for how in found.sums if how is not None)
     assert how.kind == "loop" and how.value in found.backward.loop
-
-
-def test_dependence() -> None:
-    graph = graph_of(tg.RNNCell(D, H, rng=0), inputs())
-    known = Dependence(graph)
-    (result,) = graph.results
-    assert known.depends[result] == Depends.INPUT | Depends.STATE
-    assert not known.varies(graph.parameters[0]) and known.varies(graph.inputs[0])
-    assert known.order[-1] in graph.outputs() and not known.at_once(result)
-    gradient = graph.parameter_gradients[0]
-    assert gradient is not None and Depends.GRADIENT in known.depends[gradient]
-    assert known.comes_after(gradient) and known.has_call_at_once(gradient)
 
 
 def changed(found: Schedule, way: str, **phases: Any) -> Schedule:

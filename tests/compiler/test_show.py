@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
 from tests.compiler.programs import CASES, Case, D, H, graph_of, inputs
-from tinygrad_rnn.compiler.__main__ import main
 from tinygrad_rnn.compiler.show import Stages, show
 
 LINEAR = """\
@@ -76,34 +74,3 @@ def test_a_page_for_each_stage() -> None:
     assert [stage for stage, _ in stages.pages] == ["trace", "cse"]
     assert stages.text().count("(as before)") == 1
     assert "with [..., 12:16] = " in stages.text()
-
-
-MODEL = """
-import numpy as np, tinygrad_rnn as tg
-cell = tg.RNNCell(3, 4, rng=0)
-def own(x, h):
-    return np.tanh(x + h)
-inputs, start = np.ones((5, 2, 4)), np.zeros((2, 4))
-"""
-
-
-def test_from_the_command_line(tmp_path: Any, capsys: Any) -> None:
-    file = tmp_path / "my_model.py"
-    file.write_text(MODEL)
-    main([f"{file}:cell"])
-    stages = capsys.readouterr().out
-    assert "after trace" in stages and stages.endswith("return forward, backward\n")
-    main([f"{file}:cell", "--source"])
-    assert stages.endswith(capsys.readouterr().out)
-    main([f"{file}:own", "--xs", "inputs", "--state", "start"])
-    assert "own: the steps of a sequence" in capsys.readouterr().out
-    for wrong, said in (
-        (["my_model.py"], "write it as my_model.py:cell"),
-        ([f"{file}:cel"], "has no 'cel'; it has np, tg, cell, own, inputs, start"),
-        ([f"{file}:own"], "name one with --xs"),
-        ([f"{tmp_path / 'none.py'}:cell"], "cannot be read"),
-    ):
-        with pytest.raises(SystemExit):
-            main(wrong)
-        assert said in capsys.readouterr().err
-    assert np.ones(1)

@@ -1,0 +1,69 @@
+"""The arguments of a scan, made ready: their parts, and the key of what a program depends on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinygrad_rnn as tg
+from tests.compiler.programs import B, D, H, T, inputs
+from tinygrad_rnn.compiler.frontend.request import Sequence, for_all, prepared, stacked
+
+CELL = tg.LSTMCell(D, H, rng=0)
+XS = inputs()
+
+
+def key(xs: Any = XS, state: Any = None, truncation: Any = None, reset: Any = None) -> Any:
+    return prepared(CELL, xs, state, truncation, reset).key
+
+
+def test_equal_keys_for_what_one_program_serves() -> None:
+    for xs in (list(XS), XS[:2], np.zeros_like(XS)):
+        assert key(xs) == key()
+    assert key(truncation=tg.Window(1)) == key(truncation=tg.Window(3))
+    assert key(truncation=tg.Subsequence(100)) == key(truncation=tg.Subsequence(50))  # no cut
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"xs": XS[:, :1]},
+        {"xs": XS.astype(np.float32)},
+        {"xs": tg.Tensor(XS)},
+        {"xs": tg.Tensor(XS, requires_grad=True)},
+        {"truncation": tg.Subsequence(2)},
+        {"truncation": tg.Window(2)},
+        {"reset": np.arange(T) == 2},
+        {"state": tuple(tg.Tensor(np.zeros((B, H)), requires_grad=True) for _ in "hc")},
+    ],
+    ids=str,
+)
+def test_other_keys_for_what_needs_another_program(other: dict[str, Any]) -> None:
+    assert key(**other) != key()
+
+
+def test_parts_and_their_names() -> None:
+    found = prepared(CELL, {"x": XS, "z": list(XS)}, None, tg.Subsequence(2), np.arange(T) == 3)
+    assert isinstance(found, Sequence) and found.steps == T
+    assert found.input_names == ("x", "z", "xi", "restart") and len(found.input_parts) == 4
+    assert found.state_names == ["h", "c"] and not found.flat
+    x, xi, restart = found.sample_input()
+    assert x.keys() == {"x", "z"} and xi == 1.0 and not restart
+
+
+def test_steps_are_stacked_whatever_they_are_given_as() -> None:
+    nested = [(x, {"a": x}) for x in XS]
+    x, inner = stacked(nested)
+    assert x.shape == inner["a"].shape == XS.shape
+    assert stacked([[1.0, 2.0], [3.0, 4.0]]).shape == (2, 2)
+    with pytest.raises(ValueError, match="must have one shape"):
+        stacked([np.ones(2), np.ones(3)])
+    with pytest.raises(ValueError, match="nested in one way"):
+        stacked([(XS[0],), (XS[0], XS[0])])
+
+
+def test_one_value_for_a_whole_step() -> None:
+    assert for_all(np.array([[1, 1], [2, 2]])).tolist() == [1, 2]
+    assert for_all(np.array([[1, 2], [2, 2]])).shape == (2, 2)

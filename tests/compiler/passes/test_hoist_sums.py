@@ -1,0 +1,36 @@
+"""What depends on no state is added up first; masks keep their place."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.compiler.programs import B, H, graph_of, inputs, state, weight
+from tinygrad_rnn.compiler.ir import StepGraph, Value
+from tinygrad_rnn.compiler.passes.hoist_sums import hoist_sums
+from tinygrad_rnn.compiler.passes.rewrite import ordered
+
+
+def reads_state(graph: StepGraph, value: Value) -> bool:
+    return any(state in ordered([value]) for state in graph.states)
+
+
+def test_what_depends_on_no_state_is_added_up_first() -> None:
+    U, b = weight(H, H), weight(H)
+    graph = graph_of(lambda x, h: np.tanh(x + h @ U + b), inputs(width=H), state(B, H))
+    (result,) = hoist_sums(graph).results
+    heavy, light = result.args[0].args
+    assert reads_state(graph, heavy) and not reads_state(graph, light)
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint8])
+def test_masks_keep_their_place_in_a_sum(dtype: Any) -> None:
+    def cell(d: Any, h: Any) -> Any:
+        return np.tanh(h + d["m"] + d["m"])
+
+    xs = {"m": np.ones((3, B, H), dtype)}
+    graph = graph_of(cell, xs, state(B, H))
+    (result,) = hoist_sums(graph).results
+    assert result.args[0].args[0].dtype == result.args[0].args[0].args[0].dtype == float

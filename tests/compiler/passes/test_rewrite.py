@@ -1,0 +1,53 @@
+"""Walking over values and exchanging some of them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+import tinygrad_rnn as tg
+from tests.compiler.programs import B, D, H, functions_of, graph_of, inputs, state
+from tinygrad_rnn.compiler.ir import Value
+from tinygrad_rnn.compiler.passes.rewrite import (
+    call,
+    exchange,
+    ordered,
+    reached,
+    recurring,
+    total,
+    unread,
+)
+
+
+def test_operands_come_first_however_deep_the_graph() -> None:
+    first = Value((2,), np.dtype(float), "x")
+    last = first
+    for _ in range(5000):
+        last = call(np.sin, last)
+    order = ordered([last])
+    assert order[0] is first and order[-1] is last and len(order) == 5001
+    assert ordered([last, first, last]) == order
+
+
+def test_what_is_exchanged_is_exchanged_in_all_that_hangs_on_it() -> None:
+    graph = graph_of(lambda x, h: np.tanh(x) * np.sin(h), inputs(), state(B, D))
+    (tanh,) = (v for v in ordered(graph.results) if v.function is np.tanh)
+    found = exchange(graph, {tanh: call(np.cos, graph.inputs[0])})
+    assert functions_of(found.results) == ["cos", "sin", "multiply"]
+    assert functions_of(graph.results) == ["tanh", "sin", "multiply"]
+    assert found.inputs is graph.inputs
+
+
+def test_a_call_knows_its_shape_and_dtype_without_numbers() -> None:
+    x, y = Value((2, 3), np.dtype("f4")), Value((3, 5), np.dtype("f4"))
+    product = call(np.matmul, x, y, name="a")
+    assert (product.shape, product.dtype, product.name) == ((2, 5), np.float32, "a")
+    assert call(np.divide, x, 0.0).dtype == np.float32  # and no warning
+    assert total([product]) is product and total([product, product]).function is np.add
+
+
+def test_what_depends_on_what() -> None:
+    graph = graph_of(tg.LSTMCell(D, H, rng=0), inputs())
+    values = ordered(graph.results)
+    assert set(graph.results) <= reached(values, graph.states) & reached(values, graph.inputs)
+    assert not reached(values, [None])
+    assert not unread(graph) and set(recurring(graph)) == set(values)
