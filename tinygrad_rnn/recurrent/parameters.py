@@ -167,7 +167,7 @@ def of_object(thing: Any) -> Iterator[tuple[str, Any]]:
     attributes = getattr(thing, "__dict__", {})
     chosen = getattr(kind, "reached", attributes)
     yield from ((name, part) for name, part in attributes.items() if name in chosen)
-    for name in slots_of(kind):
+    for name in slots_of(kind):  # type: ignore[arg-type]
         yield name, getattr(thing, name, None)
     call = getattr(kind, "__call__", None)  # noqa: B004
     if isinstance(call, types.FunctionType):

@@ -41,5 +41,7 @@ def frozen(trace: Trace, loss_alone: bool = False, windows: bool = False) -> Ste
         shape, dtype = (value.shape, value.dtype) if several is None else several[0]
         new[value] = Value(shape, dtype, value.name, value.function, args, kwargs, several)
     new[None] = None
-    frozen_groups = {name: tuple([new[v] for v in values]) for name, values in groups.items()}
-    return StepGraph(**frozen_groups, loss_alone=loss_alone, windows=windows)
+    fields: dict[str, Any] = {
+        name: tuple([new[v] for v in values]) for name, values in groups.items()
+    }
+    return StepGraph(**fields, loss_alone=loss_alone, windows=windows)

@@ -48,7 +48,8 @@ class Lines:
     after: list[Instr]
 
     def sections(self, result: tuple[Ref | None, ...]) -> Sections:
-        return Sections(*map(tuple, (self.constants, self.before, self.loop, self.after)), result)
+        constants, before = tuple(self.constants), tuple(self.before)
+        return Sections(constants, before, tuple(self.loop), tuple(self.after), result)
 
 
 class Draft:
