@@ -38,7 +38,7 @@ def test_equal_keys_for_what_one_program_serves() -> None:
         {"reset": np.arange(T) == 2},
         {"state": tuple(tg.Tensor(np.zeros((B, H)), requires_grad=True) for _ in "hc")},
     ],
-    ids=str,
+    ids=lambda other: "".join(other),
 )
 def test_other_keys_for_what_needs_another_program(other: dict[str, Any]) -> None:
     assert key(**other) != key()

@@ -49,7 +49,7 @@ def test_a_call_of_several_results() -> None:
     assert [part.value.args[1] for part in (values, vectors)] == [0, 1]
 
 
-@pytest.mark.parametrize("ask", [bool, float, int, np.asarray, lambda x: x.item(), hash], ids=str)
+@pytest.mark.parametrize("ask", [bool, float, int, np.asarray, hash, Traced.item])
 def test_numbers_of_a_step_are_refused(ask: Any) -> None:
     with pytest.raises(tg.TraceError):
         ask(handle_of(Value(np.float64(1.0))))
