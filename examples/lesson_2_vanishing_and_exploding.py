@@ -75,14 +75,15 @@ def main(out: Path = Path("out"), small: bool = False) -> dict[str, tg.analysis.
         tg.analysis.plot_lags(
             {name: curves[name][:, 0] for name in powers},
             tg.analysis.spectrum(jordan),
-            "Powers of W, with the bounds for the Jordan block",
+            "Powers of W go as ρᵏ in the end; a Jordan block grows first",
         ),
         out,
         "lesson-2-powers.png",
     )
     save(
         tg.analysis.plot_lags(
-            {name: curves[name] for name in gated}, title="Cells as the frameworks initialise them"
+            {name: curves[name] for name in gated},
+            title="As initialised, all vanish; an open forget gate does not",
         ),
         out,
         "lesson-2-cells.png",

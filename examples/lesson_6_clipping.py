@@ -81,10 +81,14 @@ def picture(ways: dict[str, Any], resolution: int) -> Any:
     shown = axes.contourf(w, b, surface, levels=24, cmap="Blues")
     figure.colorbar(shown, label="loss")
     for (name, way), colour, mark in zip(ways.items(), ("#D55E00", "#000000"), "o^", strict=True):
-        axes.plot(way[:, 0], way[:, 1], "-", marker=mark, color=colour, ms=3, lw=1, label=name)
-        axes.plot(*way[-1, :2], mark, color=colour, ms=7)
+        axes.plot(way[:, 0], way[:, 1], "-", marker=mark, color=colour, ms=2.5, lw=0.8, label=name)
+        axes.plot(*way[-1, :2], mark, color=colour, mec="white", ms=9, zorder=3)
     axes.plot(6, -2, "s", color="white", mec="black", label="start")
-    axes.set(xlabel="w", ylabel="b", title="The cliff, and what a step from it does")
+    axes.set(
+        xlabel="w",
+        ylabel="b",
+        title="Steps at the cliff, whole and clipped; the large mark is the end",
+    )
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=3, frameon=False)
     return figure
 

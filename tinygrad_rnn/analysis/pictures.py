@@ -160,7 +160,7 @@ def _draw_pairs(figure: Any, axes: Any, matrix: Array) -> None:
 
 def add_legend(figure: Any) -> None:
     """A legend beside the axes: it covers no curve, however many there are."""
-    figure.legend(loc="outside right upper", edgecolor="none", fontsize=8)
+    figure.legend(loc="outside right center", edgecolor="none", fontsize=8)
 
 
 def new_figure(width: float, height: float, axes: bool = True) -> tuple[Any, Any]:

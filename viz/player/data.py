@@ -143,7 +143,8 @@ class _Writer:
         user, parent = uses[0]
         up = rows.of(user)
         row = up if rows.of(parent) is None else rows.of(parent)
-        steps = {rows.link(user, parent) for user, parent in uses}
+        # What else comes this way, such as a kept state, comes through when the link is cut.
+        steps = {t for use in uses if (t := rows.link(*use)) is not None}
         step = steps.pop() if len(steps) == 1 else None
         return [*made, row, up] if step is None else [*made, row, up, step]
 

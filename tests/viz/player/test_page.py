@@ -226,6 +226,14 @@ def test_less_motion(visit: Any) -> None:
     assert moving.locator(".fresh").count() > 0
 
 
+def test_on_a_phone_a_wide_figure_is_moved_to_what_is_computed(visit: Any) -> None:
+    page = visit(html("micrograd"), width=390)
+    for move in (1, 24, 26, 49):
+        page.evaluate("move => player.go(move)", move)
+        box = page.locator(".now").first.bounding_box()
+        assert box["x"] > 0 and box["x"] + box["width"] < 390
+
+
 @pytest.mark.parametrize("name", ["rnn 6", "lstm"])
 def test_on_a_phone_the_bars_are_below_the_figure(name: str, visit: Any) -> None:
     page = visit(html(name), "#f=99", width=390)
@@ -255,7 +263,7 @@ def test_a_hundred_steps_draw_what_is_in_view(visit: Any) -> None:
     for top in (3000, 600):
         page.locator("#stage").evaluate("(stage, top) => stage.scrollTo(0, top)", top)
         page.wait_for_timeout(100)
-        assert page.locator("svg *").count() < 3000  # all of it would be 10,000
+        assert page.locator("svg *").count() < 3000  # all of it would be more than 10,000
         seen = page.evaluate(SEEN)
         steps = sorted({int(name[1:]) for name in seen if name[0] == "h"})
         assert len(steps) > 5 and steps == list(range(steps[0], steps[-1] + 1))

@@ -126,3 +126,7 @@ def test_where_m_does_not_apply_links_are_offered_and_it_says_why(visit: Any, co
     assert page.locator("input[value=window]").is_disabled()
     assert page.locator("input[value=tbptt]").is_disabled()
     assert "step 3 also uses step 1" in page.inner_text("#says")
+    assert page.locator("[data-link]").count() == 3
+    page.locator("[data-link]").nth(1).dispatch_event("click")
+    assert page.evaluate("[...player.state.cuts]") == [2]
+    assert page.evaluate("player.strategy.links") == [1, 1, 0, 1]

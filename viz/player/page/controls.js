@@ -43,7 +43,7 @@ $("scrub").addEventListener("input", (event) => step(+event.target.value, false)
 // Strategies --------------------------------------------------------------------------------------
 
 function buildChoices() {
-  if (T < 2) return $("strategy").remove();
+  if (T < 2) return ["strategy", "timed"].forEach((id) => $(id).remove());
   $("choices").innerHTML = KINDS.map((kind) => `<label><input type="radio" name="kind" value="${kind}"${offered(kind) ? "" : " disabled"}><span>${LABELS[kind]}</span></label>`).join("");
   $("choices").addEventListener("change", (event) => choose(event.target.value));
 }

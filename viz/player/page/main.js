@@ -2,7 +2,7 @@
 
 /** What scrolls: both parts together, or, one above the other, the figure alone. It is measured when
  *  the page is laid out and when it is scrolled, and never in between, for measuring costs a layout. */
-const scroll = { frame: $("stage"), scale: 1, beside: 1, high: Infinity, top: 0 };
+const scroll = { frame: $("stage"), scale: 1, beside: 1, at: [0, 0], seen: [0, 0], most: [0, 0] };
 
 /** As large as there is room for: beside one another, or, where that is too small to read, stacked. */
 function arrange() {
@@ -12,7 +12,7 @@ function arrange() {
   $("stage").classList.toggle("stacked", stacked);
   $("stage").classList.toggle("tall", tall);
   const least = stacked ? 0.9 : 0.8;
-  const fitting = Math.max(1.3, (0.62 * innerHeight) / HEIGHT); // all of it in view, if that can be read
+  const fitting = Math.max(tall ? 1.3 : 1.1, (0.62 * innerHeight) / (HEIGHT + HEAD)); // all of it in view, if that can be read
   const scale = Math.max(least, Math.min(1.75, fitting, room / (stacked ? WIDTH : together)));
   size(svg, WIDTH, HEIGHT, scale);
   const beside = stacked ? Math.max(0.9, Math.min(1.5, room / sideWidth)) : scale;
@@ -24,7 +24,8 @@ function arrange() {
   $("figure").style.paddingTop = stacked ? 0 : `${HEAD * beside}px`;
   foot.style.marginTop = T > 1 ? `${-(HEIGHT - bottomY + 16) * beside}px` : 0;
   const frame = $(stacked ? "figure" : "stage");
-  Object.assign(scroll, { frame, scale, beside, high: frame.clientHeight, most: frame.scrollHeight - frame.clientHeight, top: frame.scrollTop });
+  const seen = [frame.clientWidth, frame.clientHeight], at = [frame.scrollLeft, frame.scrollTop];
+  Object.assign(scroll, { frame, scale, beside, seen, at, most: [frame.scrollWidth - seen[0], frame.scrollHeight - seen[1]] });
 }
 
 function size(picture, width, height, scale) {
@@ -34,21 +35,24 @@ function size(picture, width, height, scale) {
 
 /** Bring the circle of the move into view. */
 function follow(animated) {
-  const { frame, scale, high, most, top } = scroll, circle = circleAt(state.move);
-  if (most <= 2) return;
-  const at = scale * (circle === undefined ? (state.move === 0 ? bottomY : rowY[T - 1]) : middleOf(circle));
-  if (at > top + 0.25 * high && at < top + 0.7 * high) return;
-  const smooth = animated && !state.playing, to = Math.max(0, Math.min(most, at - 0.5 * high));
-  frame.scrollTo({ top: to, behavior: smooth ? "smooth" : "instant" });
-  if (!smooth) lookAt(to);
+  const { frame, scale, seen, most, at } = scroll, circle = circleAt(state.move);
+  const middle = circle === undefined ? [0, state.move ? rowY[T - 1] : bottomY] : shapes[circle].at;
+  const [left, top] = at.map((from, n) => {
+    const wanted = scale * middle[n], share = (wanted - from) / seen[n];
+    return share > 0.25 && share < 0.7 ? from : Math.max(0, Math.min(most[n], wanted - seen[n] / 2));
+  });
+  if (left === at[0] && top === at[1]) return;
+  const smooth = animated && !state.playing;
+  frame.scrollTo({ left, top, behavior: smooth ? "smooth" : "instant" });
+  if (!smooth) lookAt([left, top]);
 }
 
 /** The part of the figure that can be seen, and a little more. */
-function lookAt(top) {
+function lookAt(at) {
+  scroll.at = at;
   if (!tall) return;
-  const { frame, scale, beside, high } = scroll, from = top / scale - HEAD;
-  scroll.top = top;
-  view = [from - 60, from + high / scale + 60];
+  const { frame, scale, beside, seen } = scroll, top = at[1], from = top / scale - HEAD;
+  view = [from - 60, from + seen[1] / scale + 60];
   if (frame === $("figure")) $("side").scrollTop = (top * beside) / scale; // the same rows as in the figure
 }
 
@@ -87,7 +91,7 @@ paint(readAddress(location.href) ?? (matchMedia("(prefers-color-scheme: dark)").
 buildChoices();
 buildSide();
 arrange();
-lookAt(0);
+lookAt(scroll.at);
 choose(state.kind);
 
 let waiting = false;
@@ -97,12 +101,12 @@ for (const frame of [$("stage"), $("figure"), window])
     waiting = true;
     requestAnimationFrame(() => {
       waiting = false;
-      lookAt(scroll.frame.scrollTop);
+      lookAt([scroll.frame.scrollLeft, scroll.frame.scrollTop]);
       drawFigure();
       drawSide();
     });
   }, { passive: true });
-addEventListener("resize", () => { arrange(); lookAt(scroll.top); show(false); });
+addEventListener("resize", () => { arrange(); lookAt(scroll.at); show(false); });
 addEventListener("hashchange", (event) => { readAddress(event.newURL); choose(state.kind); });
 
 /** For whoever looks in from outside, such as the tests. */

@@ -18,7 +18,7 @@ function chooseColumns() {
 }
 
 const barAt = (n) => LEFT + (matrixWidth ? matrixWidth + GAP : 0) + n * (barWidth + GAP);
-const sideHeight = T > 1 ? HEIGHT : Math.max(HEIGHT, 16 + columns.length * 22);
+const sideHeight = T > 1 ? HEIGHT : 16 + columns.length * 22;
 const side = el("svg", { viewBox: `0 0 ${sideWidth} ${sideHeight}`, role: "img", "aria-label": "what each step adds to the gradients" });
 const head = el("svg", { class: "side-head", viewBox: `0 0 ${sideWidth} ${HEAD}`, "aria-hidden": true });
 const foot = el("svg", { class: "side-foot", viewBox: `0 0 ${sideWidth} ${FOOT}`, role: "img", "aria-label": "the sums of the bars" });
@@ -146,15 +146,16 @@ function drawRow(s) {
 function drawCells(g, s, y) {
   const done = cellParameter.has(s);
   rect("blank", cellX(s), y, (T - s) * cellWidth(), CELL, g);
+  const every = Math.ceil(1.6 / cellWidth()); // of very many losses some stand for their neighbours
   D.sources.forEach(({ row: t }, source) => {
-    if (t < s) return;
+    if (t < s || source % every) return;
     const weight = weightOf(source, s), v = (cellNorms[s][source] ?? 0) * weight;
     if (!done || !weight) {
       if (T <= 24 && t > s) el("line", { class: "blank", x1: cellX(t), x2: cellX(t), y1: y, y2: y + CELL }, g);
       return;
     }
     const strength = v ? Math.max(0.08, 1 + Math.log10(v / largestCell) / 4) : 0;
-    rect(T <= 24 ? "part" : "", cellX(t), y, cellWidth(), CELL, g, { fill: colourOf(source), "fill-opacity": strength.toFixed(2) });
+    rect(T <= 24 ? "part" : "", cellX(t), y, Math.min(every, T - t) * cellWidth(), CELL, g, { fill: colourOf(source), "fill-opacity": strength.toFixed(2) });
   });
 }
 
