@@ -109,6 +109,7 @@ def picture(paths: dict[str, np.ndarray]) -> Any:
     for axes in figure.axes:
         axes.set_xlim(left=0)
     figure.axes[0].set_ylabel("θ  (−1/6 is right)")
+    figure.suptitle("Who looks back too few steps diverges; who is right on average does not")
     return figure
 
 

@@ -24,7 +24,8 @@ def plot_training(history: History, max_norm: float, path: Path) -> None:
     window = min(50, len(updates))
     smooth = np.convolve(history.losses, np.ones(window) / window, mode="valid")
     above.semilogy(updates, np.exp(history.losses), color=GREY, lw=0.5, label="each chunk")
-    above.semilogy(updates[window - 1 :], np.exp(smooth), color=BLUE, label=f"mean of {window}")
+    mean = f"mean of the last {window}"
+    above.semilogy(updates[window - 1 :], np.exp(smooth), color=BLUE, label=mean)
     above.set(ylabel="perplexity")
     above.set_title("Training: perplexity falls; clipping holds what is above the threshold")
     below.semilogy(updates, history.norms, color=GREY, lw=0.5, label="before clipping")

@@ -33,8 +33,11 @@ class Pack:
 
     def add(self, array: Any) -> int:
         """Append a block; return its place, counted in 16-bit numbers."""
-        numbers = np.nan_to_num(np.asarray(array, np.float64).ravel(), posinf=1e30, neginf=-1e30)
+        numbers = np.asarray(array, np.float64).ravel()
         largest = float(np.abs(numbers).max(initial=0.0))
+        if not math.isfinite(largest):
+            numbers = np.nan_to_num(numbers, posinf=1e30, neginf=-1e30)
+            largest = float(np.abs(numbers).max())
         exponent = math.ceil(STEPS * math.log2(largest / LARGEST)) if largest > TINY else 0
         unit = 2.0 ** (exponent / STEPS)
         units = np.round(numbers / unit).clip(-LARGEST, LARGEST)

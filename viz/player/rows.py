@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import tinygrad_rnn as tg
 from tinygrad_rnn.engine.graph import Leaf, Node
 from viz.labels import Name
+from viz.scopes import parts_of, retimed
 from viz.snapshot import snapshot
 from viz.unmarked import with_steps
 
@@ -43,11 +44,13 @@ class Rows:
         return span is not None and span[0] != span[1]
 
     def link(self, user: Node, parent: Node) -> int | None:
-        """The step t, if this use is the link t−1 → t; a node that looks farther back than one
-        step, such as attention over kept states, does so through no link."""
+        """The step t, if this use is the link t−1 → t, or t → t−1 in a chain that runs backwards;
+        a node that looks farther back than one step, such as attention over kept states, does so
+        through no link."""
         row, before = self.of(user), self.of(parent)
-        is_link = row is not None and before == row - 1 and user not in self.far
-        return row if is_link else None
+        if row is None or before is None or abs(row - before) != 1 or user in self.far:
+            return None
+        return max(row, before)
 
     def mark_far(self) -> None:
         """Find the nodes that look back farther than one step. The cell does the same in every
@@ -70,14 +73,16 @@ class Rows:
 def rows_of(outputs: Sequence[tg.Tensor]) -> Rows:
     """The rows of all nodes that the outputs depend on."""
     steps = {}
-    for value in with_steps(snapshot(outputs)):
+    values = with_steps(snapshot(outputs))
+    apart = bool(parts_of(values))  # then the steps of a part are counted from its own beginning
+    for value in retimed(values):
         node = value.node()
         if node is not None and not value.parameter:
             steps[node] = value.step
     tape = tg.tape(*outputs)
     for node in tape:
         if not (isinstance(node, Leaf) and node.requires_grad):
-            steps.setdefault(node, node.step)
+            steps.setdefault(node, None if apart else node.step)
     row_of = {
         step: row for row, step in enumerate(sorted({s for s in steps.values() if s is not None}))
     }

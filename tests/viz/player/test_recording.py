@@ -167,3 +167,54 @@ def test_a_parameters_value_is_the_one_that_was_used() -> None:
     assert known(before) is None
     np.testing.assert_array_equal(known(after), W.data)
     assert known(before + after) is None  # it has had two values
+
+
+def test_the_steps_of_a_decoder_come_after_the_encoders() -> None:
+    V, W = parameter("V", 3, 3), parameter("W", 3, 3)
+    with tg.scope("encoder"):
+        _, code = tg.unroll(lambda x, h: np.tanh(x + h @ V), np.ones((3, 2, 3)), value("c_0", 2, 3))
+    with tg.scope("decoder"):
+        states, _ = tg.unroll(lambda x, h: np.tanh(x + h @ W), np.ones((2, 2, 3)), code)
+    recording = record([sum(np.sum(h) for h in states)])
+    assert (recording.rows.count, recording.no_chain) == (5, None)
+    assert [source.loss for source in recording.sources] == [3, 4]
+    of_V, of_W = recording.tied.values()
+    assert {s for _, s in of_V.uses} == {0, 1, 2} and {s for _, s in of_W.uses} == {3, 4}
+    M = tg.Subsequence(3).weights(5)  # a cut between the two
+    assert not any(M[recording.sources[n].loss, s] for n, s in of_V.uses)
+    assert all(M[recording.sources[n].loss, s] for n, s in of_W.uses)
+
+
+def bidirectional(cut: int | None = None) -> tg.Tensor:
+    """Two chains over the same inputs; a cut between two steps cuts both."""
+    V, W = parameter("V", 3, 3), parameter("W", 3, 3)
+    xs = [value(f"x_{t + 1}", 2, 3) for t in range(4)]
+
+    def chain(name: str, weight: tg.Tensor, order: list[int]) -> dict[int, Any]:
+        found: dict[int, Any] = {}
+        h: Any = value(f"{name}_0", 2, 3)
+        with tg.scope(name):
+            for n, t in enumerate(order):
+                with tg.step(n):
+                    is_cut = cut is not None and n > 0 and {t, order[n - 1]} == {cut, cut - 1}
+                    entering = h.detach() if is_cut else h
+                    h = found[t] = np.tanh(xs[t] + entering @ weight).named(f"{name}_{t + 1}")
+        return found
+
+    ahead, back = chain("f", V, [0, 1, 2, 3]), chain("b", W, [3, 2, 1, 0])
+    losses = []
+    for t in range(4):
+        with tg.step(t):
+            losses.append(np.sum((t + 1) * ahead[t] * back[t]).named(f"l_{t + 1}"))
+    return sum(losses[1:], losses[0])
+
+
+def test_a_cut_between_two_steps_cuts_both_directions() -> None:
+    recording = record([bidirectional()])
+    assert recording.no_chain is not None and recording.rows.numbers is None
+    for cut in (1, 2, 3):
+        number = [source.label for source in recording.sources].index(f"cut {cut}")
+        expected = record([bidirectional(cut)])
+        for tied, whole in zip(recording.tied.values(), expected.tied.values(), strict=True):
+            mine = sum(use for (source, _), use in tied.uses.items() if source == number)
+            np.testing.assert_allclose(mine, whole.full, atol=1e-12)

@@ -175,11 +175,10 @@ function drawSums() {
     const sum = soFar(p), zero = barAt(n) + p.zero;
     p.sumEl.setAttribute("x", zero + Math.min(0, sum) * p.scale);
     p.sumEl.setAttribute("width", Math.min(Math.abs(sum) * p.scale, barWidth + GAP - 4));
-    let note = isBackward(state.move) ? `${p.norm ? ((100 * sum) / p.norm).toFixed(0) : 0} % of the gradient` : "";
-    if (state.move === LAST && state.kind !== "full") {
-      const off = angle(p);
-      if (off > 0.05) note = `${((100 * sum) / p.norm).toFixed(0)} %, ${off.toFixed(0)}° off`;
-    }
+    const share = `${p.norm ? ((100 * sum) / p.norm).toFixed(0) : 0} %`, off = state.move === LAST && state.kind !== "full" && angle(p);
+    let note = barWidth < 80 ? share : `${share} of the gradient`;
+    if (off > 0.05) note = `${share}, ${off.toFixed(0)}° off`;
+    if (!isBackward(state.move)) note = "";
     p.noteEl.textContent = note;
   });
 }
