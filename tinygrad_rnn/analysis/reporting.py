@@ -35,12 +35,12 @@ class Report:
     def __str__(self) -> str:
         change = f"the norm at lag {self.lags} is {self.last:.3g} times that at lag 0"
         if self.kind == "neither":
-            sentence = f"neither vanishing nor exploding: {change}, a factor {self.rate:.4g} a step"
+            sentence = f"neither vanishing nor exploding: {change}, a factor {self.rate:.4g} per step"
         else:
             down = "down" if self.kind == "vanishing" else "up"
             sentence = (
-                f"{self.kind}: {change}; tenfold {down} from lag {self.reach} on, "
-                f"and by a factor {self.rate:.4g} a step in the end"
+                f"{self.kind}: {change}; {down} tenfold by lag {self.reach}, "
+                f"in the long run by a factor {self.rate:.4g} per step"
             )
         if self.kind == "vanishing" and self.peak > 1.5:
             sentence += f"; it grows first, {self.peak:.3g}-fold at lag {self.peak_lag}"
@@ -58,8 +58,8 @@ def report(norms: Any) -> Report:
 
     >>> import numpy as np, tinygrad_rnn as tg
     >>> print(tg.analysis.report(0.8 ** np.arange(41)))
-    vanishing: the norm at lag 40 is 0.000133 times that at lag 0; tenfold down from lag 11 on,
-    and by a factor 0.8 a step in the end
+    vanishing: the norm at lag 40 is 0.000133 times that at lag 0; down tenfold by lag 11,
+    in the long run by a factor 0.8 per step
     """
     norms = np.asarray(norms, np.float64)
     if len(norms) < 3 or not (norms[0] > 0).all():
