@@ -263,7 +263,7 @@ class BPTT:
             weights,
             [*seeds, weights],
             schedule(truncation, T) if isinstance(truncation, Windows) else (),
-            "state" if any(i < states for i in program.wanted) else "",
+            any(i < states for i in program.wanted),
             nesting(sequence.form[0]),
         )
 
@@ -272,8 +272,8 @@ class PreparedRun(NamedTuple):
     """What serves all sequences of one form.
 
     weights: ∂L/∂l_t. seeds: the gradients of all parts of the state, of which only the last is
-    given one. windows: the lanes. entering: what is asked of the initial state. nested: brings
-    the parts of a state into its form.
+    given one. windows: the lanes. entering: whether the initial state has a gradient.
+    nested: brings the parts of a state into its form.
     """
 
     program: Program
@@ -281,7 +281,7 @@ class PreparedRun(NamedTuple):
     weights: Any
     seeds: list[Any]
     windows: tuple[Any, ...]
-    entering: str
+    entering: bool
     nested: Callable[[list[Any]], Any]
 
 

@@ -23,11 +23,11 @@ def test_the_gradient_of_the_initial_state_only_if_it_is_asked_for() -> None:
     forward, backward = maker(program)(T)
     forward(np.zeros((B, H)), case.xs, *weights)
     given = (0, np.ones((T, B, H)), case.xs, *weights)
-    asked, spared = backward(*given, "state"), backward(*given, "")
+    asked, spared = backward(*given, True), backward(*given, False)
     assert asked[0].shape == (B, H) and spared[0] is None
     for one, other in zip(asked[1:], spared[1:], strict=True):
         assert one is other is None or np.array_equal(one, other)
-    end = backward(np.ones((B, H)), *given[1:], "state")
+    end = backward(np.ones((B, H)), *given[1:], True)
     assert not np.array_equal(end[0], asked[0])
 
 

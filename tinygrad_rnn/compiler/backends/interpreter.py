@@ -108,7 +108,9 @@ class Machine:
         self.run(sections.after)
         return tuple(self.read(ref) for ref in sections.result if ref is not None)
 
-    def backward(self, *given: Any, entering: str = "state") -> tuple[Any, ...]:
+    def backward(
+        self, *given: Any, entering: bool = True, continued: bool = False
+    ) -> tuple[Any, ...]:
         program, sections = self.program, self.program.backward
         arguments = (*program.seeds, *program.inputs, *program.parameters)
         if program.windows:
@@ -117,8 +119,8 @@ class Machine:
         else:
             arguments = (*program.ends, *arguments)
             if len(given) > len(arguments):
-                *rest, entering = given
-                given = tuple(rest)
+                given, (entering, *last) = given[: len(arguments)], given[len(arguments) :]
+                continued = any(last)
         self.begin(arguments, given)
         self.run(sections.constants)
         self.run(sections.before)
@@ -130,7 +132,7 @@ class Machine:
                 self.run(sections.loop)
         self.run(sections.after)
         if entering:
-            self.run(program.block_entry if entering == "block" else program.entry)
+            self.run(program.block_entry if continued else program.entry)
         states = len(program.states)
         return tuple(
             None if ref is None or (n < states and not entering) else self.read(ref)

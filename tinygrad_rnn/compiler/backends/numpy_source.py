@@ -48,6 +48,11 @@ def products(a):
 '''
 
 
+ENTERING = ("entering=True", "continued=False")
+"""Whether the gradients of the states that enter the first step are asked for; and whether these
+come from a block of steps of their own."""
+
+
 def source(program: Program) -> str:
     """The whole module."""
     return Page(program).text()
@@ -232,7 +237,7 @@ class Page:
             given = ["windows", "lanes", *given]
             what = "The loop: the gradient of each state, one lane for every loss that looks back."
         else:
-            given = [*(end.name for end in program.ends), *given, 'entering="state"']
+            given = [*(end.name for end in program.ends), *given, *ENTERING]
             names = [buffer.name.removesuffix("_0") for buffer in program.initial]
             h, meaning = (names[0], "") if len(names) == 1 else ("s", f", s = ({', '.join(names)})")
             what = (
@@ -267,7 +272,7 @@ class Page:
         if state == block:
             return ["if entering:", *indented(state)]
         return [
-            'if entering == "state":',
+            "if entering and not continued:",
             *indented(state),
             "elif entering:  # the steps before are a block of their own",
             *indented(block),

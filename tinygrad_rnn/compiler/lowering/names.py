@@ -8,7 +8,7 @@ import keyword
 import numpy as np
 
 RESERVED = {
-    *("T", "np", "empty", "program", "forward", "backward", "entering"),
+    *("T", "np", "empty", "program", "forward", "backward", "entering", "continued"),
     *("rows", "numbers", "products", "added_at", "placed", "assembled", "add_at", "with_end"),
     *("exponentials", "places_of", "cross_entropies", "cross_entropy_gradient"),
     *("windows", "lanes", "links", "alive", "lane", "start", "seeded", "cut"),

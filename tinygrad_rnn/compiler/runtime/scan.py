@@ -312,7 +312,7 @@ class ScanRun:
             schedule(truncation, self.sequence.steps) if isinstance(truncation, Windows) else ()
         )
         inputs = len(self.sequence.input_parts)
-        entering = "state" if any(i < len(seeds) for i in self.wanted) else ""
+        entering = any(i < len(seeds) for i in self.wanted)
         return self.space.backward(seeds, ends, self.arrays, inputs, windows, entering)
 
     def recorded(self, adjoints: dict[int, Any], create_graph: bool = True) -> list[Any]:

@@ -115,13 +115,13 @@ class Workspace:
         arrays: list[Array],
         inputs: int,
         windows: tuple[Any, ...] = (),
-        entering: str = "state",
+        entering: bool = True,
     ) -> tuple[Array | None, ...]:
         """The gradients of [*states, *inputs, *parameters].
 
         seeds: ∂L/∂h of each part for all steps, ends: what comes from behind the last step, each
-        None or 0 if there is none. entering: "state" if the gradients of the states that enter the
-        first step are asked for, else "".
+        None or 0 if there is none. entering: whether the gradients of the states that enter the
+        first step are asked for.
         """
         count = len(self.arrays)
         if self.has_one_block:
@@ -133,8 +133,8 @@ class Workspace:
             start, stop = self.plan.bounds(n)
             given = (*seeds, *arrays[count : count + inputs])
             parts = [None if x is None else x[start:stop] for x in given]
-            asked = "block" if n else entering
-            found = list(self.blocks[n][1](*ends, *parts, *arrays[count + inputs :], asked))
+            asked = entering or n > 0, n > 0
+            found = list(self.blocks[n][1](*ends, *parts, *arrays[count + inputs :], *asked))
             ends = [0 if end is None else end for end in found[:count]]
             if not totals:
                 totals = [None] * count + [
