@@ -101,7 +101,7 @@ def test_vectors() -> None:
 
     xs, state = parameter(T, D, seed=9), parameter(H, seed=7)
     compare(cell, state, [W, U, b], xs)
-    assert "h_x_1_t_dot(W_joined, " in tg.scan_source(cell, xs, state)
+    assert "h_x_1_t.dot(W_joined, " in tg.scan_source(cell, xs, state)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_rnn.compiler.backends.literals import expression, literal, of_index
-from tinygrad_rnn.compiler.backends.references import References, Walk, in_place, of_all_steps
+from tinygrad_rnn.compiler.backends.references import References, Walk
 from tinygrad_rnn.compiler.ir import OWN, Buffer, Instr, Program, Ref, Storage, When, leaves_of
 from tinygrad_rnn.compiler.operations import (
     HELPERS,
@@ -40,13 +40,6 @@ def numbers(a):
     """Each number of an array as an array to write to."""
     return [a[t, ...] for t in range(len(a))]
 '''
-
-PRODUCTS = '''
-def products(a):
-    """The product of each step's array with a matrix, as a function."""
-    return [a_t.dot for a_t in a]
-'''
-
 
 ENTERING = ("entering=True", "continued=False")
 """Whether the gradients of the states that enter the first step are asked for; and whether these
@@ -297,7 +290,6 @@ class Page:
             return []
         self.at.walk = walk
         body = [line for instr in instrs for line in self.lines(instr)]
-        body = self.bound_products(instrs, body, walk)
         sources = [f"{self.outside(whole)}{turn}" for whole in walk.given]
         if self.program.windows and which == "backward":
             body = self.lanes(body)
@@ -326,31 +318,6 @@ class Page:
         self.at.walk = walk
         return text
 
-    def bound_products(self, instrs: list[Instr], body: list[str], walk: Walk) -> list[str]:
-        """Where an array of the loop is asked for its product alone, the loop has just that: for a
-        single row it takes hardly longer than to look it up."""
-        firsts = {
-            in_place(of_all_steps(instr.args[0]))
-            for instr in instrs
-            if instr.function is np.dot
-            and isinstance(instr.args[0], Ref)
-            and instr.args[0].when is When.STEP
-        }
-        for whole in firsts & walk.own.keys():
-            uses = [
-                (instr, ref)
-                for instr in instrs
-                for ref in (*instr.reads(), *instr.writes())
-                if ref.when is When.STEP and in_place(of_all_steps(ref)) == whole
-            ]
-            alone = all(i.function is np.dot and ref is i.args[0] for i, ref in uses)
-            alone = alone and int(np.prod(whole.buffer.shape[:-1])) == 1
-            if alone and not any(ref.seeded for _, ref in uses):
-                name = walk.own[whole]
-                walk.own[whole] = product = self.at.names.fresh(f"{name}_dot")
-                body = [re.sub(rf"^{name}\.dot\(", f"{product}(", line) for line in body]
-        return body
-
     def views_of_each_step(self, walked: Iterable[Ref]) -> list[str]:
         """Lists of the views of each step, of arrays that are walked through more than once: views
         take memory, too."""
@@ -377,11 +344,9 @@ class Page:
     def steps(self, walk: Walk, which: str, turn: str = "") -> list[str]:
         """The views of each step of the program's own arrays."""
         arrays = []
-        for whole, name in walk.own.items():
+        for whole in walk.own:
             text = f"{self.each_step.get(whole) or self.at.ref(whole)}{turn}"
-            if name.endswith("_dot") and name not in self.at.step_names.values():
-                text = f"products({text})"
-            elif is_number(whole):
+            if is_number(whole):
                 text = f"numbers({text})"
             arrays.append(text)
         if not arrays:
@@ -418,7 +383,7 @@ class Page:
 def helpers() -> dict[str, str]:
     """Functions that a page may need, each before those that need it."""
     untyped = {f.__name__: without_types(f) for f in HELPERS}
-    return {"rows": ROWS, "numbers": NUMBERS, "products": PRODUCTS, **untyped}
+    return {"rows": ROWS, "numbers": NUMBERS, **untyped}
 
 
 def without_types(function: Callable[..., Any]) -> str:
