@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import cProfile
 import gc
 import itertools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -471,3 +473,17 @@ def test_the_parts_of_a_state_are_named_without_a_step() -> None:
     W, h = tg.Tensor(np.ones(3), requires_grad=True), np.ones((2, 3))
     states, _ = tg.scan(cell, np.ones((5, 2, 3)), {"v": h, "rest": [h, h]})
     assert [states["v"].name, *(s.name for s in states["rest"])] == ["v", "rest^(1)", "rest^(2)"]
+
+
+def test_under_a_profiler_that_is_no_function() -> None:
+    """cProfile's, on Python 3.11; a program is written, and the profiler goes on."""
+    cell, profile = tg.RNNCell(3, 4, rng=0), cProfile.Profile()
+    expected, _ = tg.unroll(cell, np.ones((5, 2, 3)))
+    profile.enable()
+    try:
+        states, _ = tg.scan(cell, np.ones((5, 2, 3)))
+        math.hypot(3, 4)
+    finally:
+        profile.disable()
+    np.testing.assert_allclose(states.data[-1], expected[-1].data, rtol=0, atol=1e-14)
+    assert any("hypot" in str(entry.code) for entry in profile.getstats())

@@ -38,6 +38,11 @@ def length(xs: Any) -> int:
             f"give the steps as a list or an array; where a step takes several things, xs is a "
             f"dict of sequences"
         )
+    if xs is None:
+        raise TypeError(
+            "xs is the sequence of inputs, of shape (T, batch, input), but it is None: for a "
+            "system without inputs say how many steps it takes, steps=T"
+        )
     if not is_list(xs) and np.ndim(xs) == 0:
         raise TypeError(
             f"xs is the sequence of inputs, of shape (T, batch, input), but a single "

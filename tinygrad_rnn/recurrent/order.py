@@ -3,6 +3,7 @@ about `steps`, `reverse` and `lengths` before the cell runs, and after it has.""
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -40,6 +41,8 @@ class Order:
                     "steps=T is for a system without inputs: xs is None, and the state to begin "
                     "with is given, which says how many sequences there are"
                 )
+            if operator.index(steps) < 0:
+                raise ValueError(f"steps is the number of steps, so it cannot be {steps}")
             cell, xs = Without(cell), np.zeros((steps, 0))
         T = count(xs)
         valid = None if lengths is None else valid_steps(lengths, None, T, batch_of(xs))

@@ -50,6 +50,9 @@ def stream(
         grows as the sequence does.
     Raises ValueError or TypeError, with the shapes, where these do not fit.
 
+    A stream has no `lengths`: the sequences of a batch go on as long as the stream does. For
+    those with an end there are `unroll` and `scan`.
+
     Differentiate the loss at step t before you ask for the next state: what no later loss can
     reach is freed then. With `Window(k)` k+1 states are alive, with `TBPTT(k1, k2)` at most k2
     (its k1 new losses may be added up and differentiated with the last of them), and with

@@ -128,7 +128,7 @@ def prepared(
     sequence.cell = sequence.step_cell = cell
     sequence.truncation = sequence.repeatable = FULL if truncation is None else checked(truncation)
     sequence.reset = reset
-    if isinstance(xs, tuple):
+    if xs is None or isinstance(xs, tuple):
         length(xs)  # says what is wrong
     if type(xs) is list and xs and xs[0] is None:  # steps without an input
         sequence.steps = len(xs)

@@ -352,7 +352,11 @@ def _replace_constants(outputs: list[Value], by_array: dict[int, Value]) -> None
 
 
 class LocalNames:
-    """Calls values by the names of the variables that hold them when the cell's code returns."""
+    """Calls values by the names of the variables that hold them when the cell's code returns.
+
+    It listens as a profiler does. One written in C, such as cProfile's, cannot be put back by
+    `sys.setprofile`; under it there are no such names.
+    """
 
     def __init__(self, known: list[Value]) -> None:
         self.taken = {v.name for v in known}
@@ -360,10 +364,13 @@ class LocalNames:
 
     def __enter__(self) -> None:
         self.before = sys.getprofile()
-        sys.setprofile(self.look)
+        self.listens = self.before is None or callable(self.before)
+        if self.listens:
+            sys.setprofile(self.look)
 
     def __exit__(self, *problem: Any) -> None:
-        sys.setprofile(self.before)
+        if self.listens:
+            sys.setprofile(self.before)
 
     def look(self, frame: Any, event: str, argument: Any) -> None:
         if event != "return" or not is_cells_own(frame.f_code.co_filename):
