@@ -51,14 +51,16 @@ def published(text: str | None) -> dict[str, Published]:
             "Hochreiter & Schmidhuber 1997: 8,440 on average",
             500,
             8000,
-            lambda bar: max(reber.strings_until_solved(seed) or 10**6 for seed in bar(range(10))),
+            lambda bar: reber.slowest(reber.Ours, bar),
+            lambda bar: reber.slowest(reber.Theirs, bar),
         ),
         "counting": Published(
             "aⁿbⁿ, LSTM trained on n = 1..10: right up to, the farthest of ten seeds",
             "Gers & Schmidhuber 2001, who go beyond 50",
             51,
             10**6,
-            counting.best,
+            lambda bar: counting.farthest(counting.Ours, bar),
+            lambda bar: counting.farthest(counting.Theirs, bar),
         ),
     }
     if text is None:

@@ -47,8 +47,8 @@ def numbers(letters: str) -> Any:
     return np.array([LETTERS.index(letter) for letter in letters])
 
 
-class Network:
-    """An LSTM and an output layer.
+class Ours:
+    """An LSTM and an output layer, and a step of training, by this library.
 
     seed: of the first weights.
     """
@@ -59,10 +59,62 @@ class Network:
         bound = 1 / np.sqrt(units)
         self.W_hq = tg.Tensor(rng.uniform(-bound, bound, (units, len(LETTERS))), True, "W_hq")
         self.b_q = tg.Tensor(np.zeros(len(LETTERS)), True, "b_q")
+        self.bptt = tg.BPTT(self.cell, self.loss)
+        self.optimizer = tg.Adam(self.bptt, 0.01)
 
     def loss(self, h: Any, y: Any) -> Any:
         """The cross-entropy of the next letter, one for each sequence."""
         return tg.cross_entropy(h @ self.W_hq + self.b_q, y, reduction="none")
+
+    def train(self, letters: str) -> float:
+        """One step of Adam, for one string."""
+        xs, labels, lengths = padded([letters])
+        self.optimizer.zero_grad()
+        loss, _ = self.bptt(xs, labels, lengths=lengths)
+        tg.clip_grad_norm(self.optimizer, 1.0)
+        self.optimizer.step()
+        return float(loss)
+
+    def scores(self, xs: Any) -> Any:
+        """Of the letters, at every step of strings side by side."""
+        with tg.no_grad():
+            (states, _), _ = tg.scan(self.cell, xs)
+        return states.data @ self.W_hq.data + self.b_q.data
+
+
+class Theirs:
+    """The same by PyTorch: `nn.LSTM` and `nn.Linear`, from the same first weights."""
+
+    def __init__(self, seed: int, units: int = 16) -> None:
+        import torch
+
+        self.torch, ours = torch, Ours(seed, units)
+        self.layer = tg.to_torch(ours.cell, torch.nn.LSTM(len(LETTERS), units).double())
+        self.linear = torch.nn.Linear(units, len(LETTERS)).double()
+        with torch.no_grad():
+            self.linear.weight.copy_(torch.from_numpy(ours.W_hq.data.T.copy()))
+            self.linear.bias.zero_()
+        self.weights = [*self.layer.parameters(), *self.linear.parameters()]
+        self.optimizer = torch.optim.Adam(self.weights, 0.01)
+
+    def train(self, letters: str) -> float:
+        """One step of Adam, for one string."""
+        functional = self.torch.nn.functional
+        places = self.torch.from_numpy(numbers(letters))
+        xs = functional.one_hot(places[:-1, None], len(LETTERS)).double()
+        self.optimizer.zero_grad()
+        states, _ = self.layer(xs)
+        loss = functional.cross_entropy(self.linear(states[:, 0]), places[1:])
+        loss.backward()
+        self.torch.nn.utils.clip_grad_norm_(self.weights, 1.0)
+        self.optimizer.step()
+        return float(loss.detach())
+
+    def scores(self, xs: Any) -> Any:
+        """Of the letters, at every step of strings side by side."""
+        with self.torch.no_grad():
+            states, _ = self.layer(self.torch.from_numpy(xs))
+            return self.linear(states).numpy()
 
 
 def padded(strings: list[str]) -> tuple[Any, Any, Any]:
@@ -76,12 +128,10 @@ def padded(strings: list[str]) -> tuple[Any, Any, Any]:
     return tg.one_hot(places[:-1], len(LETTERS)), places[1:], lengths
 
 
-def right(network: Network, test: list[tuple[str, list[set[str]]]]) -> float:
+def right(network: Any, test: list[tuple[str, list[set[str]]]]) -> float:
     """The part of the strings at whose every step the letters that may follow are likeliest."""
     xs, _, _ = padded([letters for letters, _ in test])
-    with tg.no_grad():
-        (states, _), _ = tg.scan(network.cell, xs)
-        order = np.argsort(-(states.data @ network.W_hq.data + network.b_q.data), axis=-1)
+    order = np.argsort(-network.scores(xs), axis=-1)
     return float(np.mean([
         all(
             {LETTERS[place] for place in order[t, n, : len(set_)]} == set_
@@ -91,19 +141,20 @@ def right(network: Network, test: list[tuple[str, list[set[str]]]]) -> float:
     ]))  # fmt: skip
 
 
-def strings_until_solved(seed: int, most: int = 8000, every: int = 500) -> int | None:
+def strings_until_solved(
+    seed: int, most: int = 8000, every: int = 500, make: Any = Ours
+) -> int | None:
     """After how many strings all of the test is right; None if it is not after `most`."""
     rng = np.random.default_rng(seed)
     test = [string(rng) for _ in range(256)]
-    network = Network(seed)
-    bptt = tg.BPTT(network.cell, network.loss)
-    optimizer = tg.Adam(bptt, 0.01)
+    network = make(seed)
     for n in range(1, most + 1):
-        xs, labels, lengths = padded([string(rng)[0]])
-        optimizer.zero_grad()
-        bptt(xs, labels, lengths=lengths)
-        tg.clip_grad_norm(optimizer.parameters, 1.0)
-        optimizer.step()
+        network.train(string(rng)[0])
         if n % every == 0 and right(network, test) == 1:
             return n
     return None
+
+
+def slowest(make: Any = Ours, progress: Any = iter) -> int:
+    """Of ten seeds; a million, if one of them does not come to an end."""
+    return max(strings_until_solved(seed, make=make) or 10**6 for seed in progress(range(10)))

@@ -74,5 +74,30 @@ def test_counting_goes_beyond_what_it_was_trained_on():
         [0, 1, 0], [0, 1, 1], [0, 1, 1], [0, 1, 1], [0, 0, 1], [0, 0, 1], [1, 0, 0],
     ]  # fmt: skip
     assert lengths.tolist() == [3, 7]
-    assert counting.right_up_to(counting.Network(0), 20) == 0
+    assert counting.right_up_to(counting.Ours(0), 20) == 0
     assert counting.learn(1, wanted=55) == 55
+
+
+def one_bias(network):
+    """PyTorch's layers have two where one would do; the second is held back."""
+    network.layer.bias_hh_l0.register_hook(lambda g: g * 0)
+    return network
+
+
+def test_the_peer_of_the_grammar_takes_the_same_steps():
+    pytest.importorskip("torch")
+    ours, theirs, rng = reber.Ours(0), one_bias(reber.Theirs(0)), np.random.default_rng(0)
+    for _ in range(20):
+        letters, _ = reber.string(rng)
+        assert ours.train(letters) == pytest.approx(theirs.train(letters), rel=1e-9)
+    xs, _, _ = reber.padded([letters])
+    np.testing.assert_allclose(ours.scores(xs), theirs.scores(xs), rtol=0, atol=1e-9)
+
+
+def test_the_peer_of_counting_takes_the_same_steps():
+    pytest.importorskip("torch")
+    ours, theirs = counting.Ours(0), one_bias(counting.Theirs(0))
+    batch = counting.strings(range(1, 11))
+    for _ in range(20):
+        assert ours.train(*batch) == pytest.approx(theirs.train(*batch), rel=1e-9)
+    np.testing.assert_allclose(ours.scores(batch[0]), theirs.scores(batch[0]), rtol=0, atol=1e-9)

@@ -309,11 +309,16 @@ def _initial_state(cell: Any, state: Any, x: Any) -> Any:
     data = x._data if type(x) is Tensor else x
     if state is None and data.ndim > 1 and len(data) and hasattr(cell, "initial_state"):
         state = cell.initial_state(data.shape[1])
-    for part in state if type(state) is tuple else (state,):
-        output = part is None and state is not None
-        if not output and (type(part) is not Tensor or part.name is None):
-            return initial_state(cell, state, [Tensor(data[0])] if len(data) else [])
-    return state
+    if state is not None and _is_named(state):
+        return state
+    return initial_state(cell, state, [Tensor(data[0])] if len(data) else [])
+
+
+def _is_named(state: Any) -> bool:
+    """Whether all parts are Tensors with a name, or outputs."""
+    if type(state) is tuple:
+        return all(map(_is_named, state))
+    return state is None or (type(state) is Tensor and state.name is not None)
 
 
 def _extras(sequence: Sequence, reset: Any) -> list[Any]:
