@@ -33,7 +33,8 @@ exclude_patterns = [
     "_build",
     "_extensions",
     "inventories",
-    "explanation/benchmark-*-thread*.md",
+    "explanation/benchmark-*.md",
+    "explanation/published.md",
     "explanation/parts.md",
 ]
 nitpicky = True

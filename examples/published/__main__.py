@@ -1,21 +1,27 @@
 """Numbers that others have published, found again, each with its range and its source.
 
     python -m examples.published --text timemachine.txt
-    python -m examples.published --only reber counting
+    python -m examples.published --only reber counting --write docs/explanation
 
 The text is H. G. Wells, The Time Machine (1895, public domain), in the edition that D2L uses: its
 first characters are "The Time Machine, by H. G. Wells". Where PyTorch is installed it trains the
-same, and its time stands beside ours. The exit status is 1 if a number is outside of its range.
+same, and its time stands beside ours: wall time, and CPU time, which other programs on the machine
+disturb less. The exit status is 1 if a number is outside of its range.
+
+--write DIR keeps what was found in DIR/published.json, beside the numbers found there before, and
+writes the table DIR/published.md.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib.util
+import json
 import os
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 # The matrices are small: several threads for one product would only wait for one another.
@@ -107,6 +113,7 @@ def main() -> int:
     )
     parser.add_argument("--text", metavar="FILE", help="The Time Machine, as plain text")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="these numbers alone")
+    parser.add_argument("--write", type=Path, metavar="DIR", help="also keep what was found there")
     options = parser.parse_args()
     entries = published(options.text)
     unknown = set(options.only or ()) - entries.keys()
@@ -117,25 +124,63 @@ def main() -> int:
     for name, entry in entries.items():
         if options.only and name not in options.only:
             continue
-        number, seconds = timed(name, entry.run)
-        fits = entry.low <= number <= entry.high
+        ours = measured(name, entry.run)
+        fits = entry.low <= ours.number <= entry.high
         good &= fits
         print(f"{entry.what}\n  source   {entry.source}; to lie in {entry.low:g} to {entry.high:g}")
-        print(f"  ours     {number:.4g} in {seconds:.1f} s{'' if fits else ': OUT OF RANGE'}")
+        print(f"  ours     {ours}{'' if fits else ': OUT OF RANGE'}")
+        found = {"what": entry.what, "source": entry.source, "here": ours._asdict()}
         if entry.peer and has_torch:
-            number, theirs = timed(f"{name}, PyTorch", entry.peer)
-            print(f"  PyTorch  {number:.4g} in {theirs:.1f} s, {theirs / seconds:.2f} times ours")
+            theirs = measured(f"{name}, PyTorch", entry.peer)
+            print(f"  PyTorch  {theirs}; {theirs.cpu / ours.cpu:.2f} times our CPU time")
+            found["PyTorch"] = theirs._asdict()
+        if options.write:
+            keep(options.write, name, found)
     return 0 if good else 1
 
 
-def timed(name: str, run: Callable[[Any], float]) -> tuple[float, float]:
-    """What comes out, and how many seconds of wall time it took."""
+class Measured(NamedTuple):
+    """What came out, and how many seconds it took."""
 
+    number: float
+    wall: float
+    cpu: float
+
+    def __str__(self) -> str:
+        return f"{self.number:.4g} in {self.wall:.1f} s ({self.cpu:.1f} s of CPU time)"
+
+
+def measured(name: str, run: Callable[[Any], float]) -> Measured:
     def bar(things: Any) -> Iterator[Any]:
         return iter(tqdm(things, desc=name, leave=False))
 
-    start = time.perf_counter()
-    return run(bar), time.perf_counter() - start
+    wall, cpu = time.perf_counter(), time.process_time()
+    number = run(bar)
+    return Measured(number, time.perf_counter() - wall, time.process_time() - cpu)
+
+
+def keep(directory: Path, name: str, found: dict[str, Any]) -> None:
+    """Enter what was found under its name, and write the table of all."""
+    kept = directory / "published.json"
+    results = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
+    results[name] = found
+    kept.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    (directory / "published.md").write_text(table(results), encoding="utf-8")
+
+
+def table(results: dict[str, Any]) -> str:
+    """In Markdown; seconds are wall time, and CPU time in brackets where it is known."""
+    lines = ["| | published | here | PyTorch, same run |", "|---|---|---|---|"]
+    for found in results.values():
+        cells = [found["what"], found["source"]]
+        for who in ("here", "PyTorch"):
+            cells.append(cell(**found[who]) if who in found else "–")
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def cell(number: float, wall: float, cpu: float | None) -> str:
+    return f"{number:.4g} in {wall:.0f} s" + (f" ({cpu:.0f} s)" if cpu is not None else "")
 
 
 if __name__ == "__main__":

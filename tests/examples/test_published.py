@@ -5,6 +5,7 @@ import pytest
 
 from examples.demo.language_model import english_text
 from examples.published import counting, reber, time_machine
+from examples.published.__main__ import keep
 
 
 @pytest.fixture(scope="module")
@@ -101,3 +102,15 @@ def test_the_peer_of_counting_takes_the_same_steps():
     for _ in range(20):
         assert ours.train(*batch) == pytest.approx(theirs.train(*batch), rel=1e-9)
     np.testing.assert_allclose(ours.scores(batch[0]), theirs.scores(batch[0]), rtol=0, atol=1e-9)
+
+
+def test_what_was_found_is_kept_beside_what_was_found_before(tmp_path):
+    measured = {"number": 1.25, "wall": 70.96, "cpu": 60.2}
+    found = {"what": "perplexity", "source": "a book", "here": measured}
+    keep(tmp_path, "older", {**found, "PyTorch": {**measured, "wall": 119.0}})
+    keep(tmp_path, "reber", {**found, "what": "strings"})
+    keep(tmp_path, "older", found)
+    assert (tmp_path / "published.md").read_text().splitlines()[2:] == [
+        "| perplexity | a book | 1.25 in 71 s (60 s) | – |",
+        "| strings | a book | 1.25 in 71 s (60 s) | – |",
+    ]
