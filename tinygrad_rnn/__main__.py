@@ -10,13 +10,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from shlex import quote
 from typing import Any
 
 import numpy as np
 
+from tinygrad_rnn import __version__
 from tinygrad_rnn.training.character_run import CharacterRun, Options, saved_model
 
 FIXED = ("cell", "layers", "hidden_size", "dtype", "steps", "batch_size", "truncation",
@@ -46,7 +46,7 @@ def _parser() -> argparse.ArgumentParser:
         prog=PROGRAM,
         description="Train a recurrent character model on a file of text, and let it write.",
     )
-    parser.add_argument("--version", action="version", version=f"tinygrad-rnn {_version()}")
+    parser.add_argument("--version", action="version", version=f"tinygrad-rnn {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     train = commands.add_parser(
@@ -60,7 +60,8 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("text", metavar="FILE", help="the text")
     train.add_argument("--out", type=Path, metavar="FILE", help="the saved run (FILE's name .npz)")
     train.add_argument("--resume", type=Path, metavar="RUN", help="go on with a saved run")
-    train.add_argument("--epochs", type=float, default=10, help="times through the text (10)")
+    train.add_argument("--epochs", type=float, default=10, metavar="X",
+                       help="times through the text (10)")  # fmt: skip
     for name, kind, about in [
         ("cell", str, "rnn, lstm or gru"),
         ("layers", int, "how many of them"),
@@ -81,7 +82,8 @@ def _parser() -> argparse.ArgumentParser:
             metavar={str: "KIND", int: "N", float: "X"}[kind],
             help=f"{about} ({default})",
         )
-    train.add_argument("--save-every", type=float, default=60, metavar="SECONDS", help="(60)")
+    train.add_argument("--save-every", type=float, default=60, metavar="SECONDS",
+                       help="how long the last save may be ago (60)")  # fmt: skip
     train.add_argument("--sample", type=int, default=200, metavar="N", help="characters written "
                        "after each epoch; 0 for none (200)")  # fmt: skip
     train.add_argument("--plot", action="store_true", help="draw perplexity and norms, as .png")
@@ -100,17 +102,14 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _version() -> str:
-    try:
-        return version("tinygrad-rnn")
-    except PackageNotFoundError:
-        return "(not installed)"
-
-
 # train ----------------------------------------------------------------------------------------
 
 
 def _train(options: argparse.Namespace) -> int:
+    for name in ("epochs", "save_every", "sample"):
+        value = getattr(options, name)
+        if not 0 <= value < float("inf"):
+            raise ValueError(f"--{name.replace('_', '-')} is a number from 0 on, not {value:g}")
     names = {field.name for field in fields(Options)}
     given = {n: v for n, v in vars(options).items() if n in names and v is not None}
     if options.resume:

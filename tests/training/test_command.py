@@ -92,7 +92,18 @@ def test_it_learns_and_writes(text, capsys):
     [
         ("train missing.txt", "there is no text file at missing.txt"),
         ("train empty.txt", "empty.txt is empty"),
-        ("train text.txt --steps 5000", "a text of 475 characters is too short for 4 sequences"),
+        (
+            "train text.txt --steps 5000",
+            "text.txt is too short: of its 528 bytes 475 are to train on, and 4 places with 5000",
+        ),
+        ("train text.txt --validation 0.01", "528 bytes 5 are held out, and 1 places with 5 steps"),
+        ("train text.txt --steps 0", "numbers from 1 on, not 0 and 4"),
+        ("train text.txt --batch-size -2", "numbers from 1 on, not 5 and -2"),
+        ("train text.txt --clip 0", "clip, the largest norm, is positive, and not 0.0"),
+        ("train text.txt --epochs -1", "--epochs is a number from 0 on, not -1"),
+        ("train text.txt --epochs nan", "--epochs is a number from 0 on, not nan"),
+        ("train text.txt --save-every -1", "--save-every is a number from 0 on, not -1"),
+        ("train text.txt --sample -5", "--sample is a number from 0 on, not -5"),
         ("train text.txt --cell tree", "there are layers of rnn, lstm, gru"),
         ("train text.txt --truncation Half", "'Half' is no truncation strategy"),
         ("train text.txt --validation 2", "a part from 0 to 1 can be held out, not 2.0"),
@@ -185,4 +196,4 @@ def test_a_vocabulary_of_bytes():
 def test_version(capsys):
     with pytest.raises(SystemExit, match="0"):
         main(["--version"])
-    assert capsys.readouterr().out.startswith("tinygrad-rnn ")
+    assert capsys.readouterr().out == f"tinygrad-rnn {tg.__version__}\n"

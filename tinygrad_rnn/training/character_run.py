@@ -53,6 +53,15 @@ class CharacterRun:
     """
 
     def __init__(self, text: str | os.PathLike[str], options: Options) -> None:
+        if options.steps < 1 or options.batch_size < 1:
+            raise ValueError(
+                f"steps and batch_size are numbers from 1 on, not {options.steps} and "
+                f"{options.batch_size}"
+            )
+        if options.seed < 0:
+            raise ValueError(f"seed is a number from 0 on, not {options.seed}")
+        if not options.clip > 0:
+            raise ValueError(f"clip, the largest norm, is positive, and not {options.clip}")
         if not 0 <= options.validation < 1:
             raise ValueError(f"a part from 0 to 1 can be held out, not {options.validation}")
         if options.dtype not in ("float32", "float64"):
@@ -61,9 +70,17 @@ class CharacterRun:
         held_out = round(len(self.bytes) * options.validation)
         self.training = self.bytes[: len(self.bytes) - held_out]
         self.held_out = self.bytes[len(self.bytes) - held_out :]
-        self.updates_per_epoch = chunk_count(len(self.training), *self.shape)
+        parts = [("to train on", self.training, options.batch_size)]
         if options.validation:
-            chunk_count(len(self.held_out), self.rows_held_out, options.steps)
+            parts.append(("held out", self.held_out, self.rows_held_out))
+        for what, part, rows in parts:
+            if len(part) <= rows * options.steps:
+                raise ValueError(
+                    f"{text} is too short: of its {len(self.bytes):,} bytes {len(part):,} are "
+                    f"{what}, and {rows} places with {options.steps} steps each take "
+                    f"{rows * options.steps + 1:,}; choose a smaller batch_size or fewer steps"
+                )
+        self.updates_per_epoch = chunk_count(len(self.training), *self.shape)
         self.vocabulary = ByteVocabulary(self.bytes)
         self.rng = np.random.default_rng(options.seed)
         self.model = LanguageModel(
