@@ -5,6 +5,7 @@ import pytest
 
 import tinygrad_rnn as tg
 
+dask = pytest.importorskip("dask")
 array = pytest.importorskip("dask.array")
 distributed = pytest.importorskip("distributed")
 
@@ -62,3 +63,35 @@ def test_the_workers_are_an_executor(client):
     found, _ = tg.data_parallel(bptt, shards, client.get_executor())
     assert found == pytest.approx(loss, rel=1e-13)
     np.testing.assert_allclose(bptt.cell.W_hh.grad, expected, rtol=0, atol=1e-14)
+
+
+MEMORY, CHUNKS, STEPS, ROWS, WIDE = 400_000_000, 11, 2, 38_400, 128
+
+
+def made(n):
+    """A chunk of the data: nobody has all of it."""
+    return np.random.default_rng(n).random((STEPS, ROWS, WIDE), np.float32)
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_data_larger_than_the_memory_of_a_worker():
+    parts = [array.from_delayed(dask.delayed(made)(n), (STEPS, ROWS, WIDE), np.float32)
+             for n in range(CHUNKS)]  # fmt: skip
+    xs = array.concatenate(parts, axis=1)
+    assert xs.nbytes > MEMORY
+    cell = tg.RNNCell(WIDE, H, rng=0, dtype=np.float32)
+    start = array.zeros((CHUNKS * ROWS, H), chunks=(ROWS, H), dtype=np.float32)
+    states, _ = tg.unroll(cell, [xs[t] for t in range(STEPS)], start)
+    L = sum(np.mean(h * h) for h in states) / STEPS
+    lazy = L.data, tg.gradients(L, list(cell.parameters().values()))
+    options = {"n_workers": 2, "threads_per_worker": 1, "memory_limit": MEMORY}
+    options |= {"host": "127.0.0.1", "dashboard_address": None}
+    with distributed.LocalCluster(**options) as cluster, distributed.Client(cluster) as client:
+        before = {worker.pid for worker in cluster.workers.values()}
+        loss, gradients = client.compute(lazy, sync=True)
+        assert {worker.pid for worker in cluster.workers.values()} == before  # none was ended
+    bptt = tg.BPTT(cell, lambda h, y: np.mean(h * h))
+    losses = [bptt(made(n), np.zeros(STEPS))[0] for n in range(CHUNKS)]
+    np.testing.assert_allclose(loss, np.mean(losses), rtol=1e-5)
+    for found, parameter in zip(gradients, cell.parameters().values(), strict=True):
+        np.testing.assert_allclose(found, parameter.grad / CHUNKS, rtol=0, atol=1e-5)
