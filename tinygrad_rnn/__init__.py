@@ -22,9 +22,7 @@ if TYPE_CHECKING:
     )
     from tinygrad_rnn.compiler.runtime.scan import scan as scan, scan_source as scan_source
     from tinygrad_rnn.derivatives.functions import (
-        cross_entropy as cross_entropy,
         log_softmax as log_softmax,
-        mse as mse,
         one_hot as one_hot,
         relu as relu,
         scale_gradient as scale_gradient,
@@ -92,6 +90,7 @@ if TYPE_CHECKING:
         shard_gradients as shard_gradients,
         split_batch as split_batch,
     )
+    from tinygrad_rnn.training.losses import cross_entropy as cross_entropy, mse as mse
     from tinygrad_rnn.training.optimizers import (
         SGD as SGD,
         Adagrad as Adagrad,
@@ -113,8 +112,7 @@ __all__, __getattr__, __dir__ = on_demand(
         "compiler.frontend.refusals": "TraceError",
         "compiler.runtime.cache": "StaleProgramWarning clear_programs",
         "compiler.runtime.scan": "scan scan_source",
-        "derivatives.functions": "cross_entropy log_softmax mse one_hot relu scale_gradient "
-        "sigmoid softmax",
+        "derivatives.functions": "log_softmax one_hot relu scale_gradient sigmoid softmax",
         "engine.gradients": "contributions gradients tape",
         "engine.lost_gradients": "GradientLostWarning",
         "engine.recording": "no_grad scope step",
@@ -137,6 +135,7 @@ __all__, __getattr__, __dir__ = on_demand(
         "training.checkpoints": "load restore_run save save_run",
         "training.clipping": "clip_grad_norm clip_grad_value",
         "training.data_parallel": "data_parallel shard_gradients split_batch",
+        "training.losses": "cross_entropy mse",
         "training.optimizers": "Adagrad Adam AdamW RMSProp SGD",
     },
 )

@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_rnn.derivatives.functions import cross_entropy, one_hot, softmax
+from tinygrad_rnn.derivatives.functions import one_hot, softmax
 from tinygrad_rnn.engine.recording import no_grad
 from tinygrad_rnn.engine.tensor import Tensor
 from tinygrad_rnn.recurrent.cells import GRUCell, LSTMCell, RNNCell
 from tinygrad_rnn.recurrent.initial import uniform
 from tinygrad_rnn.recurrent.stacked import Stacked
+from tinygrad_rnn.training.losses import cross_entropy
 
 CELLS: dict[str, Any] = {"rnn": RNNCell, "lstm": LSTMCell, "gru": GRUCell}
 

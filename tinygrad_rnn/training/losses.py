@@ -1,0 +1,75 @@
+"""Losses, as functions of what a network gives out and of its targets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tinygrad_rnn.derivatives.functions import losses_at, mean_loss
+
+REDUCTIONS = "mean", "sum", "none"
+
+
+def cross_entropy(
+    logits: Any, labels: Any, ignore_index: int | None = None, reduction: str = "mean"
+) -> Any:
+    """−log softmax(logits)[label], the mean over all places.
+
+    logits: (..., classes); labels: integers of shape (...).
+    ignore_index: places with this label, which may be any integer, do not count: their loss and
+        its gradient are 0, and the mean is over the others. It is 0 where there are none.
+    reduction: "mean", "sum", or "none" for the losses of the places, of shape (...).
+    Raises ValueError or TypeError, with the shapes, if the labels do not fit the logits.
+    Chapter "Backpropagation Through Time": L = 1/T Σ l(o_t, y_t); with the logits of all steps
+    stacked this is the whole L.
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> print(tg.cross_entropy(np.zeros((3, 4)), np.array([0, 1, 2])) - np.log(4))
+    0.0
+    >>> padded = tg.cross_entropy(np.zeros((2, 2)), np.array([1, -100]), -100, reduction="none")
+    >>> padded / np.log(2)
+    array([1., 0.])
+    """
+    if reduction not in REDUCTIONS:
+        raise ValueError(
+            f"the reduction is {', '.join(map(repr, REDUCTIONS))}, but it was given as "
+            f"{reduction!r}"
+        )
+    if isinstance(logits, list | tuple):
+        raise TypeError(
+            f"the logits are one array of shape (..., classes), not a {type(logits).__name__} of "
+            f"{len(logits)}: np.stack joins those of several steps"
+        )
+    if ignore_index is None:
+        if reduction == "mean":
+            return mean_loss(logits, labels, {})
+        losses = losses_at(logits, labels, {})
+        return losses if reduction == "none" else np.sum(losses)
+    counts = labels != ignore_index
+    losses = losses_at(logits, np.where(counts, labels, np.zeros_like(labels)), {})
+    losses = np.where(counts, losses, np.zeros_like(losses))
+    if reduction == "none":
+        return losses
+    total = np.sum(losses)
+    if reduction == "mean":
+        total = total / np.maximum(np.sum(counts), 1).astype(total.dtype)
+    return total
+
+
+def mse(prediction: Any, target: Any) -> Any:
+    """The mean of the squared differences over all entries.
+
+    prediction, target: of one shape; the target may be one number for all.
+    Raises ValueError, with the shapes, if they differ.
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> print(tg.mse(np.array([1.0, 3.0]), np.array([0.0, 1.0])))
+    2.5
+    """
+    if np.shape(target) not in [np.shape(prediction), ()]:
+        raise ValueError(
+            f"prediction and target must have one shape, but they have {np.shape(prediction)} "
+            f"and {np.shape(target)}"
+        )
+    return np.mean(np.square(prediction - target))
