@@ -94,9 +94,9 @@ def test_parameters_as_cells_functions_and_nestings():
     for model in ([cell, W_hq], {"cell": cell, "out": [W_hq]}, lambda x, h: cell(x, h) @ W_hq):
         found = tg.SGD(model, 0.1).parameters
         assert set(map(id, found.values())) == {id(W_hq), *map(id, cell.parameters().values())}
-    assert list(tg.SGD(tg.BPTT(cell, lambda h, y: tg.mse(h @ W_hq, y)), 0.1).parameters) == [
-        "W_xh", "W_hh", "b_h", "W_hq",
-    ]  # fmt: skip
+    optimizer = tg.SGD(tg.BPTT(cell, lambda h, y: tg.mse(h @ W_hq, y)), 0.1)
+    assert list(optimizer.parameters) == ["W_xh", "W_hh", "b_h", "W_hq"]
+    assert tg.SGD(optimizer, 0.1).parameters == optimizer.parameters
 
 
 @pytest.mark.parametrize(

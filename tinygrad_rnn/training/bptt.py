@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar, NamedTuple
 from weakref import WeakSet
 
@@ -129,6 +130,11 @@ class BPTT:
         watched = mark is not None and mark.watch is not None and mark.watch.is_open
         run = propagated_in_a_graph if watched else propagated
         return run(self, given, state, reset, valid)
+
+    def __reduce__(self) -> Any:
+        """Pickled and copied as it was made: a copy has programs and buffers of its own."""
+        make = partial(type(self), block=self.block, threads=self.backend.threads)
+        return make, (self.cell, self.loss, self._truncation, self.backend.name)
 
     def __repr__(self) -> str:
         name = getattr(self.loss, "__name__", type(self.loss).__name__)
