@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 TEXT ?=
 
-.PHONY: demo test lint docs benchmark clean
+.PHONY: demo test coverage mutants lint docs benchmark clean
 
 # The environment is made again whenever pyproject.toml changes.
 $(VENV)/ready: pyproject.toml
@@ -17,6 +17,20 @@ demo: $(VENV)/ready
 
 test: $(VENV)/ready
 	$(BIN)/python -m pytest -n auto
+
+# What the tests do not run, and which small changes of the program they do not notice.
+coverage: $(VENV)/measure
+	$(BIN)/python -m coverage erase
+	$(BIN)/python -m coverage run -m pytest -n auto
+	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m coverage report
+
+mutants: $(VENV)/measure
+	$(BIN)/python -m tests.mutants --write
+
+$(VENV)/measure: $(VENV)/ready
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[measure]"
+	@touch $@
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check .

@@ -36,6 +36,7 @@ exclude_patterns = [
     "explanation/benchmark-*.md",
     "explanation/published.md",
     "explanation/parts.md",
+    "explanation/mutants.md",
 ]
 nitpicky = True
 default_role = "literal"

@@ -1,5 +1,13 @@
 """Switches of the test run."""
 
+import os
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # The workers have the cores already. Threads of each library, which spin while they wait, made
+    # tests beside PyTorch take seven times as long.
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
+
 import pytest
 
 from tinygrad_rnn.compiler import backends

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.compiler.runtime.cache import KEPT
+from tinygrad_rnn.compiler.runtime import cache
 from tinygrad_rnn.compiler.runtime.program import LENGTHS
 from tinygrad_rnn.compiler.runtime.scan import run_of
 from tinygrad_rnn.engine.trees import flatten
@@ -106,12 +106,15 @@ def test_buffers_are_kept_for_some_lengths_and_not_for_all() -> None:
     assert 1 <= sum(alive) <= LENGTHS < len(alive)
 
 
-def test_the_source_of_a_program_goes_with_it() -> None:
+def test_the_source_of_a_program_goes_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
     def cell(x: Any, h: Any) -> Any:
         return np.tanh(x @ weights + h * factor)
 
-    weights, before = tg.Tensor(np.ones((D, H)), requires_grad=True), len(linecache.cache)
-    for n in range(2 * KEPT):
+    monkeypatch.setattr(cache, "KEPT", 4)
+    cache.PROGRAMS.clear()
+    weights, before = tg.Tensor(np.ones((D, H)), requires_grad=True), set(linecache.cache)
+    for n in range(12):
         factor = float(n)
         tg.scan(cell, XS, np.zeros((B, H)))
-    assert len(linecache.cache) <= before + KEPT
+    written = [name for name in linecache.cache.keys() - before if name.startswith("<scan")]
+    assert len(written) == 4

@@ -85,6 +85,9 @@ class Labelled:
     def __rmul__(self, other):
         return np.multiply(other, self)
 
+    def __sub__(self, other):
+        return np.subtract(self, other)
+
     def __rfloordiv__(self, other):
         return np.floor_divide(other, self)
 
@@ -105,6 +108,8 @@ def test_arrays_with_a_way_of_their_own_go_first():
     for product in (w * labelled, labelled * w, np.multiply(w, labelled)):
         assert isinstance(product, Labelled)
         assert tg.gradients(np.sum(product.inside), [w])[0].tolist() == [3.0, 4.0]
+    assert isinstance(np.multiply(w, labelled, dtype=float), Labelled)
+    assert isinstance(labelled - w, Labelled) and isinstance(np.tanh(labelled), Labelled)
     assert isinstance(tg.Tensor([7.0]) // labelled, Labelled)
     assert w + Private() == "mine" and w @ Private() == "mine"
     with pytest.raises(TypeError, match="unsupported operand"):

@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.engine.table import RULES, differentiable, on_rule_change, rule_of
+from tinygrad_rnn.engine.table import (
+    COMPOSED,
+    RULES,
+    differentiable,
+    on_rule_change,
+    rule_of,
+)
 
 
 def cube():
@@ -72,3 +78,48 @@ def test_programs_stay_when_a_function_is_entered():
 @pytest.mark.parametrize("function", [np.tanh, np.sum])
 def test_numpys_functions_come_back_as_they_are(function):
     assert rule_of(function) is RULES[function]
+
+
+def identity(x):
+    return x
+
+
+@pytest.mark.parametrize(
+    ("enter", "message"),
+    [
+        (
+            lambda: tg.derivative(identity, lambda x: x),
+            "first parameter of a pull-back is g, .* 'x'",
+        ),
+        (
+            lambda: tg.derivative(identity, lambda g, z: z),
+            "pull-back for 'x' asks for 'z'; .* and x",
+        ),
+        (
+            lambda: tg.derivative(identity, None, lambda g: g),
+            "identity has the arguments x; a pull",
+        ),
+        (lambda: tg.derivative(identity, z=lambda g: g), "has the arguments x; .* given for z"),
+    ],
+)
+def test_pullbacks_that_do_not_fit(enter, message):
+    with pytest.raises(TypeError, match=message):
+        enter()
+
+
+def test_options_that_change_no_derivative():
+    w = tg.Tensor([1.0, 2.0], requires_grad=True)
+    for sum_ in (np.add(w, w, casting="same_kind"), np.add(w, w, where=True)):
+        assert tg.gradients(np.sum(sum_), [w])[0].tolist() == [2.0, 2.0]
+
+
+def test_a_composition_has_no_other_fields():
+    composition = next(iter(COMPOSED.values()))
+    with pytest.raises(AttributeError, match="nothing"):
+        composition.nothing  # noqa: B018
+
+
+def test_places_are_no_values():
+    w = tg.Tensor([1.0, 0.0], requires_grad=True)
+    (places,) = np.where(w)
+    assert type(places) is np.ndarray and places.tolist() == [0]

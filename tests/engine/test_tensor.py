@@ -1,5 +1,6 @@
 """Tensors: what they hold, what they refuse, and NumPy's protocols."""
 
+import re
 from collections import deque, namedtuple
 
 import numpy as np
@@ -248,3 +249,21 @@ def test_stacking_unequal_arrays_is_refused_as_numpy_refuses_it():
     rows = [tg.Tensor(np.ones((n, 2)), requires_grad=True) for n in (2, 1, 3)]  # 3 · 2 in all
     with pytest.raises(ValueError, match="same shape"):
         np.stack(rows)
+
+
+def test_a_constant_gives_way_to_other_data_and_has_nothing_to_cut():
+    x = tg.Tensor([1.0])
+    assert np.shares_memory(tg.Tensor(x).data, x.data)  # a Tensor of a Tensor copies nothing
+    x.data = np.ones((2, 3))  # nothing was recorded with it
+    assert x.shape == (2, 3) and x.cut() is x and not x.requires_grad
+    x.requires_grad = False
+    assert not x.requires_grad
+
+
+def test_a_node_says_what_it_is():
+    w = tg.Tensor([1.0, 2.0], requires_grad=True, name="w")
+    with tg.step(3):
+        h = np.tanh(w)
+    assert re.fullmatch(r"<Node \d+: leaf 'w', shape \(2,\)>", repr(w.node))
+    assert re.fullmatch(r"<Node \d+: tanh, shape \(2,\) at step 3>", repr(h.node))
+    assert h.node.parents == (w.node,)

@@ -194,7 +194,8 @@ def test_the_recurrence_has_the_names_and_the_state_of_its_cell():
     cell = tg.LSTMCell(3, 4, rng=0)
     states, last = tg.unroll(cell.advance, cell.project(np.ones((2, 1, 3))))
     assert [part.name for part in last] == ["h_2", "c_2"]
-    assert len(states) == 2
+    assert len(states) == 2 and cell.advance.output(last) is last[0]
+    assert repr(cell.advance) == f"{cell!r}.advance"
 
 
 @pytest.mark.parametrize(
@@ -244,3 +245,18 @@ def test_inputs_that_nobody_projected_are_refused(make, run):
 )
 def test_a_cell_looks_as_one_would_type_it(text):
     assert repr(eval(text, vars(tg))) == text
+
+
+def test_a_cell_has_an_input_and_a_unit():
+    for sizes in ((0, 3), (3, 0)):
+        with pytest.raises(ValueError, match="at least one input and one unit"):
+            tg.GRUCell(*sizes)
+
+
+def test_an_error_of_anothers_equations_is_its_own():
+    class Wrong(tg.RNNCell):
+        def step(self, a, state):
+            raise ValueError("mine")
+
+    with pytest.raises(ValueError, match=r"^mine$"):
+        Wrong(2, 3, rng=0)(np.ones((1, 2)), np.ones((1, 3)))

@@ -115,6 +115,14 @@ def test_every_sequence_draws_anew(make):
     assert not np.array_equal(strategy.links(T), strategy.links(T))
 
 
+@pytest.mark.parametrize("make", RANDOM[:-1])
+def test_a_link_takes_one_random_number(make):
+    strategy, uniform = make(np.random.default_rng(4)), np.random.default_rng(4)
+    strategy.links(T)
+    uniform.random((T - 1, strategy.batch or 1))
+    assert strategy.rng.random() == uniform.random()
+
+
 @pytest.mark.parametrize("short", [0, 1, 2])
 @pytest.mark.parametrize(
     "strategy",
@@ -162,9 +170,9 @@ def test_the_schedule_of_tallec_and_ollivier():
 
 
 def test_the_schedule_keeps_its_mean_length():
-    xi = tg.Randomized.scheduled(6, 16, 1).links(200_000)
-    lengths = np.diff(np.flatnonzero(xi == 0))
-    assert 15.5 < lengths.mean() < 17.5
+    xi = tg.Randomized.scheduled(6, 16, 1, batch=100).links(2000)
+    lengths = [np.diff(np.flatnonzero(links == 0)) for links in xi.T]
+    assert 15.5 < np.concatenate(lengths).mean() < 16.5
 
 
 def test_given_links_may_have_one_for_the_initial_state():
@@ -173,6 +181,8 @@ def test_given_links_may_have_one_for_the_initial_state():
     np.testing.assert_array_equal(without.links(4), [1, 0, 2, 0.5])
     np.testing.assert_array_equal(tg.Randomized.from_links([7.0, *xi]).links(4), [1, 0, 2, 0.5])
     assert [without.earliest(t) for t in range(4)] == [0, 1, 1, 1]
+    for_each = tg.Randomized.from_links([[0.0, 1.0], [2.0, 0.0], [0.5, 3.0]])
+    assert [list(for_each.earliest(t)) for t in range(4)] == [[0, 0], [1, 0], [1, 2], [1, 2]]
 
 
 @pytest.mark.parametrize(
@@ -224,12 +234,14 @@ def test_values_compare():
         (lambda: tg.Subsequence([]), "for each sequence"),
         (lambda: tg.Window(-1), "at least 0"),
         (lambda: tg.TBPTT(0, 2), "at least 1"),
+        (lambda: tg.TBPTT(1, 0), "the k2 of TBPTT is a number of steps: .* at least 1"),
         (lambda: tg.TBPTT(3, 2), "k2 must be at least k1"),
         (lambda: tg.TBPTT(3, [3, 2]), "k2 must be at least k1"),
         (lambda: tg.Randomized(0), "0 < π ≤ 1"),
         (lambda: tg.Randomized(1.1), "0 < π ≤ 1"),
         (lambda: tg.Randomized([0.5, -0.1]), "0 < π ≤ 1"),
         (lambda: tg.Randomized(float("nan")), "0 < π ≤ 1"),
+        (lambda: tg.Randomized(np.full((2, 2, 2), 0.5)), "0 < π ≤ 1"),
         (lambda: tg.Randomized([0.5, 0.5]).links(7), "there are 6 links, but 2"),
         (lambda: tg.Randomized.scheduled(1, 4), "alpha > 1"),
         (lambda: tg.Randomized.scheduled(2, 1), "mean_length > 1"),
@@ -248,6 +260,14 @@ def test_one_strategy_by_two_names():
     assert len({tg.TBPTT(3, 3), tg.Subsequence(3), tg.TBPTT(1, 4), tg.Window(3)}) == 2
     assert tg.Subsequence([2, 3]) == tg.Subsequence((2, 3)) != tg.Subsequence(2)
     assert tg.Full() == tg.Full() != tg.Window(0) and tg.Subsequence(2) != 2
+    assert tg.Window([0, 2]) == tg.TBPTT(1, [1, 3]) and tg.Window([0, 2]).k2 == (1, 3)
+
+
+def test_values_cannot_be_changed():
+    for strategy in (tg.Subsequence(2), tg.Window(2), tg.TBPTT(2, 3)):
+        for name in ("k", "k1", "k2"):
+            with pytest.raises(AttributeError):
+                setattr(strategy, name, 4)
 
 
 @pytest.mark.parametrize("strategy", [*for_all(T), *for_each(T, 3)], ids=repr)
@@ -320,6 +340,11 @@ def test_what_is_no_link_and_no_reach():
     for make in (lambda: tg.Links(3.0), lambda: tg.Windows(3), lambda: tg.Windows([0, 2])):
         with pytest.raises(ValueError, match=r"shape|one of the steps"):
             make()
+    with pytest.raises(ValueError, match=r"but Says\(\)\.links\(2\) have the shape \(3,\)"):
+        next(Says(np.ones(3)).factors())
+    sometimes = type("Sometimes", (tg.Windows,), {"earliest": lambda _, t: [0, 0] if t else 0})
+    with pytest.raises(ValueError, match=r"Sometimes\(\) gives one number for some steps and"):
+        sometimes().fixed(2)
     with pytest.raises(ValueError, match=r"reaches step 0 from step 2 again"):
         list(tg.stream(cell, xs, truncation=tg.Windows([0, 1, 0, 0])))
     with pytest.raises(ValueError, match="for 3 steps, but the sequence goes on"):

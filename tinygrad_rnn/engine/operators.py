@@ -15,7 +15,7 @@ from tinygrad_rnn.engine.apply import PLAIN, apply, has_its_own_way
 from tinygrad_rnn.engine.fast_path import FAST_PATHS, fast_path
 from tinygrad_rnn.engine.graph import Array
 from tinygrad_rnn.engine.rules import Rule
-from tinygrad_rnn.engine.table import RULES, on_entry
+from tinygrad_rnn.engine.table import on_entry
 from tinygrad_rnn.engine.tensor import Tensor
 
 # NumPy's protocols ------------------------------------------------------------------------
@@ -99,6 +99,4 @@ def take_short_way(function: Any, rule: Rule) -> None:
         setattr(Tensor, f"__r{name}__", lambda x2, x1: binary(x1, x2))
 
 
-for _function, _rule in RULES.items():
-    take_short_way(_function, _rule)
 on_entry.append(take_short_way)

@@ -35,6 +35,8 @@ def test_overlapping_parts_are_added() -> None:
     def of(index: slice) -> Value:
         return Value(shape, dtype, "", assembled, (shape, dtype, (index,), [part]))
 
+    nothing = Value((0, 3), dtype, "", assembled, ((0, 3), dtype, (slice(0, 2),), [part]))
+    assert disjoint(nothing, nothing) and covers(nothing)  # a batch of 0
     assert disjoint(of(slice(0, 2)), of(slice(2, 4)))
     assert not disjoint(of(slice(0, 2)), of(slice(1, 3))) and not covers(of(slice(0, 2)))
     W = weight(D, H)

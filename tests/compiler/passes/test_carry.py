@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+
 import tinygrad_rnn as tg
 from tests.compiler.passes.test_split_outputs import with_loss
-from tests.compiler.programs import D, H, graph_of, inputs
+from tests.compiler.programs import D, H, graph_of, inputs, state, weight
 from tinygrad_rnn.compiler.passes.carry import carry
 from tinygrad_rnn.compiler.passes.cse import cse
 from tinygrad_rnn.compiler.passes.split_outputs import split_outputs
@@ -27,3 +31,21 @@ def test_the_product_of_the_loss_is_joined_as_well_where_it_is_all() -> None:
     fused = found.fused_adjoints[0]
     assert fused.is_complete and fused.matrix.shape == (H + 5, H)
     assert not carry(split_outputs(with_loss(batch=1))).fused_adjoints[0].is_complete
+
+
+def test_a_row_of_gradients_is_joined_for_one_state_alone() -> None:
+    U, V, Q = weight(H, H), weight(H, H), weight(H, H)
+
+    def cell(x: Any, state: Any) -> Any:
+        a, b = state
+        return np.tanh(x + a @ U + b @ V), np.sin(a * (b @ Q))
+
+    given = (state(1, H), state(1, H))
+    fused = carry(cse(graph_of(cell, inputs(1, H), given))).fused_adjoints
+    assert list(fused) == [0, 1] and fused[0].row is not fused[1].row  # δ of tanh, δ of sin
+
+    def one_row(x: Any, state: Any) -> Any:
+        a, b = state
+        return np.tanh(x + a @ U + b @ V), b * 0.5
+
+    assert list(carry(cse(graph_of(one_row, inputs(1, H), given))).fused_adjoints) == [0]

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 import tinygrad_rnn as tg
-from tests.compiler.programs import D, H, functions_of, graph_of, inputs
+from tests.compiler.programs import D, H, functions_of, graph_of, inputs, state, weight
 from tinygrad_rnn.compiler.ir import Value
 from tinygrad_rnn.compiler.passes.cse import cse
 from tinygrad_rnn.compiler.passes.fuse_products import is_row, row_of_parts
 from tinygrad_rnn.compiler.passes.hoist_sums import hoist_sums
-from tinygrad_rnn.compiler.passes.rewrite import call
+from tinygrad_rnn.compiler.passes.rewrite import call, ordered
 
 
 def given(*shape: int, dtype: Any = float, name: str = "") -> Value:
@@ -32,3 +32,55 @@ def test_the_products_of_a_row_are_one() -> None:
         == 2
     )
     assert row_of_parts(call(np.concatenate, (given(2, 3), given(2, 3)), 0)) is None
+
+
+def rows(cell: Any, *states: tg.Tensor, xs: Any = None) -> list[Any]:
+    """For each product that the next state is computed from, the widths of what its row is joined
+    from; None if it is not."""
+    given = states[0] if len(states) == 1 else states
+    graph = hoist_sums(cse(graph_of(cell, inputs(1, H) if xs is None else xs, given)))
+    found = [v.args[0] for v in ordered([graph.results[0]]) if v.function is np.matmul]
+    parts = [row_of_parts(row) if row.ndim > 1 else None for row in found]
+    return [None if p is None else [part.shape[-1] for part in p] for p in parts]
+
+
+def test_which_products_are_joined() -> None:
+    U, V, W, b = weight(H, H), weight(H, H), weight(H, H), weight(H, name="b")
+    row, single = state(1, H), weight(H, H, dtype=np.float32)
+    assert rows(lambda x, h: np.tanh(x @ W + h @ U + b), row) == [[H, H, 1]]
+    assert rows(lambda x, h: np.tanh(h @ U + h @ V), row) == [[H, H]]
+    # a sum within a sum: both
+    joined = [[H, 1], [H, H]]
+    assert rows(lambda x, h: np.tanh(h @ U + b + np.sin(h @ V + x @ W)), row) == joined
+    # not a matrix that changes, nor one of another dtype, nor a vector, nor what others read
+    assert rows(lambda x, s: (s[0] @ s[1] + s[0] @ U, s[1]), row, state(H, H)) == [None, None]
+    assert rows(lambda x, h: np.tanh(h @ single + h @ U), row) == [None, None]
+    assert rows(lambda x, h: np.tanh(h @ b + h @ U), row) == [None, None]
+    assert rows(lambda x, h: np.tanh((z := h @ U) + h @ V) * z, row) == [None, None]
+
+
+def test_what_is_no_product_is_joined_by_an_identity() -> None:
+    U, row = weight(H, H), state(1, H)
+    assert rows(lambda x, h: np.tanh(np.sin(x) + h @ U), row) == [[H, H]]
+    assert rows(lambda x, h: np.tanh(np.sin(x) + 0.5 + h @ U), row) == [[H, H]]
+    # the product with many inputs is made before the loop; what is left of it is joined
+    wide, many = weight(2000, H), inputs(1, 2000)
+    assert rows(lambda x, h: np.tanh(x @ wide + h @ U), row, xs=many) == [None, [H, H]]
+    # not what has another shape or dtype, nor where the identity is large
+    assert rows(lambda x, h: np.tanh(np.sum(np.sin(x)) + h @ U), row) == [None]
+    single = weight(H, dtype=np.float32)
+    assert rows(lambda x, h: np.tanh(single + h @ U), row) == [None]
+    large = weight(64, 64)
+    assert rows(lambda x, h: np.tanh(x + h @ large), state(1, 64), xs=inputs(1, 64)) == [None]
+
+
+def test_a_row_of_parts_is_joined_along_its_last_axis() -> None:
+    one, other, single = given(2, 3), given(2, 4), given(2, 4, dtype=np.float32)
+    for axis in (-1, 1):
+        assert row_of_parts(call(np.concatenate, (one, other), axis)) == [one, other]
+        assert row_of_parts(call(np.concatenate, (one, other), axis=axis)) == [one, other]
+    assert row_of_parts(call(np.concatenate, (one, one))) is None
+    assert row_of_parts(call(np.concatenate, (one, single), -1)) is None
+    assert row_of_parts(call(np.concatenate, (one, np.ones((2, 3))), -1)) is None
+    assert row_of_parts(call(np.concatenate, (one, other), -1, dtype=np.float64)) is None
+    assert row_of_parts(call(np.concatenate, one, -1)) is None

@@ -56,7 +56,7 @@ def factor(graph: StepGraph) -> StepGraph:
                     factor = new[a] if factor is None else call(np.multiply, factor, new[a])
                     found = base, factor
             elif all(among(v, adjoint) and plain(v, value) for v in (left, right)):
-                (base, a), (other, b) = factor_pair(left, right, new, opened)
+                (base, a), (other, b) = opened(left), opened(right)
                 if base is other and not (a is None and b is None):
                     one = [1 if part is None else part for part in (a, b)]
                     found = base, combined(value.function, *one)
@@ -74,16 +74,6 @@ def combined(function: Any, a: Any, b: Any) -> Value:
             if isinstance(other, Value) and other.function is np.negative:
                 return call(np.subtract, one, other.args[0])
     return call(function, a, b)
-
-
-def factor_pair(left: Value, right: Value, new: Any, opened: Any) -> Any:
-    """Both sides of a sum as gradient and factor; each side may be the other's gradient itself."""
-    a, b = opened(left), opened(right)
-    if a[0] is new[right]:
-        return a, (new[right], None)
-    if b[0] is new[left]:
-        return (new[left], None), b
-    return a, b
 
 
 def plain(part: Any, whole: Value) -> bool:

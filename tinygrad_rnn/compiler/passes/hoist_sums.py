@@ -32,13 +32,6 @@ def hoist_sums(graph: StepGraph) -> StepGraph:
     needed, ahead = set(recurring(graph)), set(ordered(graph.results))
     state, adjoint = reached(values, graph.states), reached(values, graph.adjoints)
     changing = reached(values, [*graph.inputs, *graph.states, *graph.adjoints])
-    inner = {
-        v
-        for value in values
-        if value.function is np.add
-        for v in value.operands
-        if v.function is np.add and uses[v] == 1
-    }
     new: dict[Value, Value] = {}
 
     def renewed(terms: list[Any]) -> list[Any]:
@@ -47,7 +40,7 @@ def hoist_sums(graph: StepGraph) -> StepGraph:
     for value in values:
         fresh = rewritten(value, new) if value.function is not None else value
         loops = value in state - adjoint and (value in needed or value not in ahead)
-        if value.function is np.add and not value.kwargs and loops and value not in inner:
+        if value.function is np.add and not value.kwargs and loops:
             terms = terms_of(value, uses)
             light = [t for t in terms if not among(t, state)]
             heavy = [t for t in terms if among(t, state)]

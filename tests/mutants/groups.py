@@ -1,0 +1,66 @@
+"""What is mutated, and the tests that are asked about it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def files(*patterns: str) -> list[str]:
+    found = {path.relative_to(ROOT).as_posix() for p in patterns for path in ROOT.glob(p)}
+    return sorted(found)
+
+
+GROUPS: dict[str, tuple[list[str], list[str]]] = {
+    "derivatives": (
+        files("tinygrad_rnn/derivatives/*.py"),
+        [
+            "tests/derivatives",
+            "tests/engine/test_table.py",
+            "tinygrad_rnn/derivatives",
+        ],
+    ),
+    "reverse pass": (
+        [
+            f"tinygrad_rnn/engine/{name}.py"
+            for name in (
+                "backward",
+                "fast_backward",
+                "fast_sums",
+                "fit",
+                "gradients",
+                "substitution",
+                "transforms",
+            )
+        ],
+        [
+            "tests/engine/test_backward.py",
+            "tests/engine/test_table.py",
+            "tests/engine/test_tensor.py",
+            "tests/engine/test_transforms.py",
+            "tests/derivatives/test_properties.py",
+            "tinygrad_rnn/engine",
+        ],
+    ),
+    "truncations": (
+        [f"tinygrad_rnn/recurrent/{name}.py" for name in ("truncation", "randomized", "strategy")],
+        [
+            "tests/recurrent/test_strategy.py",
+            "tests/recurrent/test_stream.py::test_one_link_too_many",
+            "tests/recurrent/test_stream.py::test_messages",
+            "tests/recurrent/test_truncation.py",
+            "tinygrad_rnn/recurrent",
+        ],
+    ),
+    "passes": (
+        files("tinygrad_rnn/compiler/passes/*.py"),
+        [
+            "tests/compiler/passes",
+            "tests/compiler/test_golden.py",
+            "tests/compiler/test_one_row.py::test_only_small_matrices_are_joined",
+            "tests/compiler/test_one_row.py::test_users_cells",
+            "tests/compiler/test_one_row.py::test_vectors",
+        ],
+    ),
+}
