@@ -17,7 +17,8 @@ import numpy as np
 
 
 def exponentials(x: Any, ones: Any, e: Any, sums: Any) -> Any:
-    """e ← exp(x − shift), sums ← Σ of each row; returns the shift: one number, or one per row.
+    """e ← exp(x − shift), sums ← Σ of each row; returns the shift: one number, or one per row. It
+    is the integer 0 where there is none.
 
     x, e: (rows, classes). ones: as many as there are classes.
     """
@@ -58,7 +59,7 @@ def cross_entropies(
         )
     shift = exponentials(o, ones, e.reshape(-1, classes), sums)
     at_labels = o.reshape(-1)[places_of(chosen, classes)]
-    if np.ndim(shift) or shift:
+    if type(shift) is not int:
         at_labels -= shift  # first: a large shift would swallow the logarithms' digits
     np.subtract(np.log(sums), at_labels, losses.reshape(-1))
     return losses, e, s
