@@ -383,14 +383,16 @@ def form_of_arrays(state: Any) -> list[Any] | None:
 def hand_on(nodes: list[Any], found: tuple[Any, ...], wanted: list[int]) -> None:
     """Add gradients to the leaves, and let those of computed values flow on to theirs: to all of
     them, or, after an exception, to none."""
-    own = [found[i] for i in wanted]
-    if not {np.ndarray}.issuperset(map(type, own)):
-        own = [np.asarray(gradient) for gradient in own]
-    if {Leaf}.issuperset(map(type, nodes)):
-        grads = [node.grad for node in nodes]
-        sums = [new if old is None else old + new for old, new in zip(grads, own)]  # noqa: B905
+    sums = []
+    for node, i in zip(nodes, wanted):  # noqa: B905 (hot)
+        gradient = found[i]
+        if type(node) is not Leaf or type(gradient) is not np.ndarray:
+            break
+        sums.append(gradient if node.grad is None else node.grad + gradient)
+    else:
         all_of(map(set_grad, nodes, sums))
         return
+    own = [np.asarray(found[i]) for i in wanted]
     totals: dict[Leaf, Any] = {}
     for node, total in reverse_pass(nodes, own):
         if isinstance(node, Leaf):  # and not a computed value that was cut off
