@@ -154,16 +154,14 @@ def prepared(
     count = len(key)
     flatten(state, states, key, outputs=True)
     sequence.flat = len(key) == count
-    if not all(h is None or h.dtype.isnative for h in states):
-        sequence.state = state = map_state(native, state)
-        states.clear()
-        flatten(state, states, [], outputs=True)
     for n, h in enumerate(states):
         if h is None:
             key.append(n)
-        else:
-            array = h._data
-            key += (array.shape, array.dtype, h._requires_grad)
+            continue
+        array = h._data
+        if not array.dtype.isnative:
+            return prepared(cell, xs, map_state(native, state), truncation, reset, loss_alone)
+        key += (array.shape, array.dtype, h._requires_grad)
     sequence.extras = ()
     if sequence.truncation is not FULL or reset is not None:
         key.append(isinstance(truncation, Windows))
