@@ -77,10 +77,11 @@ def inputs_of(cell: Any, xs: Any, marks: list[Mark | None], numbers: range) -> l
     """The input of each step as a Tensor named x_1, x_2, ..., by these numbers."""
     before = current_mark()
     take = at_step if isinstance(xs, dict) else operator.getitem
-    inputs = []
+    inputs: list[Any] = []
     try:
         for t, mark in enumerate(marks):
-            set_mark(mark)
+            if mark is not None:
+                set_mark(mark)
             inputs.append(input_of(take(xs, t), numbers[t] - 1))
     finally:
         set_mark(before)

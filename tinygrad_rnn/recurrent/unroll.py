@@ -224,7 +224,8 @@ class Unroller:
         states = []
         try:
             for t, n, mark, factor in zip(range(first, last), numbers, under, factors, strict=True):
-                set_mark(mark)
+                if mark is not None:  # to change it costs a fortieth of a small step
+                    set_mark(mark)
                 if t > first and factor is not None:
                     state = link(state, factor)
                 if restarts is not None and restarts[t].any():
