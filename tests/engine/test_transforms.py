@@ -5,6 +5,7 @@ import pytest
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.engine.backward import pull_on_arrays, reverse_pass
+from tinygrad_rnn.engine.gradients import between
 
 rng = np.random.default_rng(0)
 x = rng.uniform(0.5, 1.5, 3)
@@ -235,6 +236,22 @@ def test_the_passes_give_the_same():
         close(gradient, fast[node])
         other = recorded[node]
         close(gradient, other.data if isinstance(other, tg.Tensor) else other)
+
+
+@pytest.mark.parametrize("options", [{}, {"pull": pull_on_arrays}, {"create_graph": True}], ids=str)
+def test_what_is_cut_between_the_run_and_the_pass_lets_nothing_through(options):
+    w = tg.Tensor(2.0, requires_grad=True)
+    inner = np.sin(w)
+    y = (middle := inner * inner) + 3.0 * w
+    nodes, _ = between([w.node], [y.node])
+    middle.cut()
+    found = dict(reverse_pass([y.node], [np.ones(())], nodes, **options))
+    assert inner.node not in found and float(getattr(found[w.node], "data", found[w.node])) == 3.0
+
+
+def test_one_value_returned_twice():
+    (_, again), pullback = tg.vjp(lambda x: [y := x * x, y], 3.0)
+    assert again == 9.0 and pullback([1.0, 2.0])[0] == 18.0
 
 
 def test_the_identity_repeated_arguments_and_none():

@@ -35,6 +35,7 @@ GROUPS: dict[str, tuple[list[str], list[str]]] = {
             )
         ],
         [
+            "tests/analysis/test_anomaly.py",
             "tests/engine/test_backward.py",
             "tests/engine/test_table.py",
             "tests/engine/test_tensor.py",
