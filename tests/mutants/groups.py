@@ -16,8 +16,9 @@ GROUPS: dict[str, tuple[list[str], list[str]]] = {
     "derivatives": (
         files("tinygrad_rnn/derivatives/*.py"),
         [
-            "tests/derivatives",
-            "tests/engine/test_table.py",
+            "tests/derivatives/test_edges.py",
+            "tests/derivatives/test_functions.py",
+            "tests/derivatives/test_table.py::test_row_against_differences",
             "tinygrad_rnn/derivatives",
         ],
     ),
