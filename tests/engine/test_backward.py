@@ -349,3 +349,13 @@ def test_uses_in_single_precision_do_not_spoil_those_in_double():
     loss = loss + np.sum(w.astype(np.float32).astype(np.float64))
     (gradient,) = tg.gradients(loss, [w])
     np.testing.assert_allclose(gradient, third + 4, rtol=0, atol=1e-15)
+
+
+@pytest.mark.parametrize("rows", [(1,), (2, 1), (3, 1)], ids=str)
+def test_single_precision_on_the_way_costs_no_more_than_its_own_digits(rows):
+    """The gradient of a float64 weight is added up in float64, whatever came first."""
+    w = tg.Tensor(np.ones(3), requires_grad=True)
+    fine = np.sum(w * 1e-9)  # recorded first, so it comes last
+    coarse = [np.sum(w.astype(np.float32) * np.ones(shape, np.float32)) for shape in ((1,), rows)]
+    (fine + coarse[0] + coarse[1]).backward()
+    np.testing.assert_allclose(w.grad, 1 + rows[0] + 1e-9, rtol=0, atol=1e-15)
