@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 import weakref
 from collections.abc import Callable
 from functools import partial
@@ -27,7 +26,6 @@ from tinygrad_rnn.engine.graph import Array, Leaf, Node
 from tinygrad_rnn.engine.recording import Mark, current_mark
 from tinygrad_rnn.engine.rules import Pullback
 from tinygrad_rnn.engine.substitution import contents_lock, substituted
-from tinygrad_rnn.engine.table import RULES
 from tinygrad_rnn.engine.tensor import Tensor, tracked, untracked
 from tinygrad_rnn.engine.trees import flatten_like, unflatten
 from tinygrad_rnn.recurrent.order import Order
@@ -246,12 +244,7 @@ class ScanRun:
             ]
         if not self.plan.all_states:
             return None, self._nested(tensors)
-        last = [last_of(states) for states in tensors]
-        mark = current_mark()
-        if mark is not None and mark.watch is not None:
-            for one, states in zip(last, tensors, strict=True):
-                mark.watch.value(one, operator.getitem, (states, -1), {})
-        return self._nested(tensors), self._nested(last)
+        return self._nested(tensors), self._nested([states[-1] for states in tensors])
 
     def _nodes(self, stacked: tuple[Array, ...], mark: Mark) -> list[Node]:
         """The node of the scan; where the state has several parts, also one for each of them."""
@@ -391,16 +384,3 @@ def run_of(node: Node) -> ScanRun | None:
 def leaf(array: Array, name: str) -> Leaf:
     """A node for inputs that are a plain array."""
     return Leaf(array.shape, array.dtype, False, name)
-
-
-def last_of(states: Tensor) -> Tensor:
-    """`states[-1]`, recorded without asking what kind of index it is."""
-    array = states._data
-    last = array[-1]
-    mark = current_mark()
-    if mark is None or not states.requires_grad:
-        return Tensor(last)
-    ((name, pullback), _) = RULES[operator.getitem].arguments
-    assert pullback is not None
-    edge = states.node, name, pullback, pullback.keep((array, -1, last, None))
-    return tracked(last, Node(operator.getitem, (edge,), last.shape, last.dtype, mark))
