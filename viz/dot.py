@@ -6,12 +6,12 @@ curve per visible piece, then the strokes of its arrow, in the edge's own pen.
 
 from __future__ import annotations
 
-import html
 from typing import Any
 
 from viz import labels
 from viz.geometry import Curve
 from viz.labels import Label, Line, Run
+from viz.letters import escape
 from viz.scene import Box, Path, Scene, Text
 from viz.themes import BLACK, TEXTBOOK, Theme
 
@@ -159,7 +159,7 @@ def markup(label: Label) -> str:
     ):
         style = "Bold" * first[0].bold + "Italic" * first[0].italic
         if style:
-            words = html.escape("".join(run.text for run in first))
+            words = escape("".join(run.text for run in first))
             return f'<<FONT FACE="{labels.FONT} {style}">{words}</FONT>>'
     return f"<{BREAK.join(map(_line, label))}>"
 
@@ -178,7 +178,7 @@ def _line(line: Line) -> str:
 
 
 def _run(run: Run) -> str:
-    text = html.escape(run.text)
+    text = escape(run.text)
     tag = "B" * run.bold + "I" * run.italic
     return f"<{tag}>{text}</{tag}>" if tag else text
 

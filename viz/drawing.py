@@ -16,7 +16,7 @@ from viz.figure import Figure
 from viz.fold import DOTS, Fold, fold as folded
 from viz.gradients import Flows, add_bars, add_reach, add_strands, heights
 from viz.hiding import hidden
-from viz.labels import Run
+from viz.labels import LONGEST_TITLE, Run, shortened
 from viz.layout import Layout, arrange
 from viz.legend import add_classes, add_losses
 from viz.numbers import add_numbers
@@ -112,7 +112,9 @@ def draw(
         add_classes(scene)
     if title:
         (left, _), (right, top) = scene.bounds()
-        scene.texts.append(Text("text", (left + right) / 2, top + 9, (Run(title),), 11.0))
+        scene.texts.append(
+            Text("text", (left + right) / 2, top + 9, (Run(shortened(title, LONGEST_TITLE)),), 11.0)
+        )
     return Figure(scene, colours)
 
 

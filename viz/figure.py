@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import html
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from viz import dot, mermaid, svg, tikz
+from viz.letters import escape
 from viz.render import render
 from viz.scene import Scene
 from viz.themes import THEMES, Theme
@@ -98,7 +98,7 @@ class Figure:
         (left, _), (right, _) = self.scene.bounds()
         return (
             f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-            f"<title>{html.escape(self.scene.title)}</title>\n"
+            f"<title>{escape(self.scene.title)}</title>\n"
             f"<style>:root {{ color-scheme: light dark }} "
             f"body {{ margin: 2rem; text-align: center }} svg {{ max-width: 100%; height: auto; "
             f"width: {svg.number(MAGNIFIED * (right - left))}pt }}</style>\n</head>\n"

@@ -21,7 +21,7 @@ FONT = "STIXGeneral,Times New Roman,Times,serif"
 SIZE = 9.0
 PER_LINE = 4  # names in a box, before the next line
 SUBSCRIPT = 0.73  # how wide a subscript's letters are set, against the stem's
-LONGEST_STEM, LONGEST_SCRIPT = 14, 10  # letters that are shown; the title has them all
+LONGEST_STEM, LONGEST_SCRIPT, LONGEST_TITLE = 14, 10, 200  # letters that are shown
 
 
 class Run(NamedTuple):
@@ -113,13 +113,13 @@ def name_runs(name: str, bold: bool = True, italic: bool = False) -> Line:
     """A name, its stem bold or italic."""
     stem, subscript, superscript = Name.parse(name)
     return (
-        Run(_shortened(stem, LONGEST_STEM), bold, italic),
-        *_script(_shortened(subscript, LONGEST_SCRIPT), -1),
-        *_script(_shortened(superscript, LONGEST_SCRIPT), 1),
+        Run(shortened(stem, LONGEST_STEM), bold, italic),
+        *_script(shortened(subscript, LONGEST_SCRIPT), -1),
+        *_script(shortened(superscript, LONGEST_SCRIPT), 1),
     )
 
 
-def _shortened(text: str, most: int) -> str:
+def shortened(text: str, most: int) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import groupby
-from xml.sax.saxutils import escape
 
 from viz import labels
 from viz.geometry import Curve, is_straight
 from viz.labels import Line
+from viz.letters import escape
 from viz.scene import Box, Path, Scene, Text
 from viz.themes import Colours, Theme, on_dark
 

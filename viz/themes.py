@@ -6,6 +6,7 @@ A user's own table is laid over the textbook's, so it names only what differs.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
@@ -122,6 +123,9 @@ THEMES = {
 }
 
 
+COLOUR = re.compile(r"[A-Za-z]+|#[0-9A-Fa-f]{3,8}|(rgb|hsl)a?\([\d.,%/ ]+\)")
+
+
 def theme_of(theme: str | Mapping[str, str | tuple[str, ...]]) -> Theme:
     """The theme of this name, or the textbook's with a user's colours laid over it.
 
@@ -145,6 +149,11 @@ def theme_of(theme: str | Mapping[str, str | tuple[str, ...]]) -> Theme:
         if kind not in table:
             raise ValueError(f"a theme has colours for {', '.join(table)}, but not for {kind!r}")
         known = table[kind]
+        for colour in [colours] if isinstance(colours, str) else colours:
+            if not COLOUR.fullmatch(colour):
+                raise ValueError(
+                    f"a colour is a name, #RGB, #RRGGBB or rgb(...), but {kind} has {colour!r}"
+                )
         if not isinstance(colours, str):
             table[kind] = Colours(*colours)
         elif known.fill != "none":

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from viz import labels
 from viz.geometry import Curve, is_straight
 from viz.labels import Label, Line, Run
+from viz.letters import writable
 from viz.scene import Box, Path, Scene
 from viz.svg import number
 from viz.themes import Colours, Theme
@@ -35,7 +36,7 @@ def write(scene: Scene, theme: Theme) -> str:
 
 
 def _document(scene: Scene, theme: Theme) -> Iterator[str]:
-    yield f"% {scene.title}: {scene.description}"
+    yield "% " + " ".join(writable(f"{scene.title}: {scene.description}").split())
     yield r"\documentclass[tikz,border=1bp]{standalone}"
     yield r"\begin{document}"
     kinds = {box.kind for box in scene.boxes} | {path.kind for path in scene.paths}
@@ -132,7 +133,7 @@ def _run(run: Run) -> str:
 
 
 def _letters(run: Run) -> Iterator[str]:
-    for letter in re.findall(r".[\u0300-\u036f\u20d0-\u20ff]?", run.text):
+    for letter in re.findall(r"(?s).[\u0300-\u036f\u20d0-\u20ff]?", writable(run.text)):
         base, accent = letter[0], letter[1:]
         if base in GREEK and base not in SPECIAL:
             math = LATIN_CAPITALS.get(base) or GREEK[base]

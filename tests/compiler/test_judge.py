@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import array
+import collections
 import contextvars
 import ctypes
 import decimal
 import enum
 import fractions
+import functools
 import itertools
 import os
 import random
@@ -21,6 +23,7 @@ import pytest
 
 import tinygrad_rnn as tg
 from tests.compiler.test_scan import parameter
+from tinygrad_rnn.compiler.frontend.captures import CellKey
 
 XS, H_0 = np.random.default_rng(0).standard_normal((3, 2, 4)), np.zeros((2, 4))
 W = parameter(4, 4, seed=1)
@@ -414,3 +417,57 @@ def test_training_renews_its_program_too(monkeypatch: pytest.MonkeyPatch) -> Non
         with pytest.warns(tg.StaleProgramWarning):
             second, _ = bptt(XS, XS, H_0)
     assert first != second == pytest.approx(float(bptt.record(XS, XS, H_0).data))
+
+
+def refused(a: Any) -> Any:
+    """What no program can do, and `unroll` can."""
+    return a if np.sum(a) > -1e9 else -a
+
+
+def holders() -> dict[str, Callable[[], Any]]:
+    """Cells, each with what it carries: two weights and an array."""
+    V, plain = parameter(4, 4, seed=2), np.full(4, 0.25)
+
+    def closure() -> Any:
+        first, second, third = W, V, plain
+        return lambda x, h: refused(np.tanh(h @ first + x @ second) * third)
+
+    def defaults() -> Any:
+        return lambda x, h, a=W, b=V, *, c=plain: refused(np.tanh(h @ a + x @ b) * c)
+
+    def partial() -> Any:
+        return functools.partial(
+            lambda a, b, x, h, c: refused(np.tanh(h @ a + x @ b) * c), W, V, c=plain
+        )
+
+    def containers() -> Any:
+        kept: Any = {"weights": [W, V], "more": collections.deque([plain]), "pair": (W, (V, plain))}
+        return lambda x, h: refused(
+            np.tanh(h @ kept["weights"][0] + x @ kept["pair"][1][0]) * kept["more"][0]
+        )
+
+    class Slots:
+        __slots__ = ("a", "b", "c")
+        d = V
+
+        def __init__(self) -> None:
+            self.a, self.b, self.c = W, V, plain
+
+        def __call__(self, x: Any, h: Any) -> Any:
+            return refused(np.tanh(h @ self.a + x @ self.b + x @ self.d) * self.c)
+
+    return {f.__name__: f for f in (closure, defaults, partial, containers, Slots)}
+
+
+@pytest.mark.parametrize("kind", holders())
+def test_a_refused_cell_stays_as_it_was(kind: str) -> None:
+    """The variables of a closure were once mixed up, so that what ran unrolled was wrong."""
+    cell = holders()[kind]()
+    look = CellKey(cell, watching=True)
+    expected = tg.unroll(cell, XS, H_0)[1].data
+    for _ in range(2):
+        with pytest.raises(tg.TraceError, match="decides by the numbers"):
+            tg.scan(cell, XS, H_0)
+        assert look.unchanged()
+        assert np.array_equal(tg.scan(cell, XS, H_0, fallback=True)[1].data, expected)
+        assert look.unchanged() and np.array_equal(tg.unroll(cell, XS, H_0)[1].data, expected)

@@ -487,3 +487,14 @@ def test_under_a_profiler_that_is_no_function() -> None:
         profile.disable()
     np.testing.assert_allclose(states.data[-1], expected[-1].data, rtol=0, atol=1e-14)
     assert any("hypot" in str(entry.code) for entry in profile.getstats())
+
+
+def test_a_cell_with_an_assertion() -> None:
+    """pytest writes assertions anew, with names that are its own."""
+
+    def cell(x: Any, h: Any) -> Any:
+        assert h.shape == (B, H), f"{h.shape} {x}"
+        assert len(x) == B and x is not None
+        return np.tanh(x @ W + h @ U)
+
+    compare(cell, parameter(B, H, seed=3), [W, U])

@@ -12,15 +12,19 @@ import tinygrad_rnn as tg
 
 RNG = np.random.default_rng(0)
 T, B, N = 4, 2, 3
+TRUNCATIONS = [
+    *(tg.Full(), tg.Subsequence(1), tg.Subsequence(2), tg.Window(0), tg.Window(1)),
+    *(tg.TBPTT(2, 3), "links"),
+]
 
 
 def both(
-    cell: Any, xs: Any, state: Any, parameters: list[tg.Tensor]
+    cell: Any, xs: Any, state: Any, parameters: list[tg.Tensor], truncation: Any
 ) -> list[tuple[list[Any], list[Any]]]:
     """States, and gradients of Σ sin h, of `unroll` and of `scan`."""
     found = []
     for run in (tg.unroll, tg.scan):
-        states, _ = run(cell, xs, state)
+        states, _ = run(cell, xs, state, truncation)
         if run is tg.unroll:
             several = isinstance(states[0], tuple)
             steps = list(zip(*states, strict=True)) if several else [states]
@@ -32,8 +36,10 @@ def both(
     return found
 
 
-def agree(cell: Any, xs: Any, state: Any, parameters: list[tg.Tensor]) -> None:
-    (states, gradients), (compiled, of_compiled) = both(cell, xs, state, parameters)
+def agree(
+    cell: Any, xs: Any, state: Any, parameters: list[tg.Tensor], truncation: Any = None
+) -> None:
+    (states, gradients), (compiled, of_compiled) = both(cell, xs, state, parameters, truncation)
     for a, b in zip([*states, *gradients], [*compiled, *of_compiled], strict=True):
         np.testing.assert_allclose(b, a, 1e-11, 1e-12)
 
@@ -149,3 +155,73 @@ def test_a_constant_of_more_axes_than_the_value_it_multiplies() -> None:
         return np.tanh(np.sum(A @ (x @ W), axis=0) + h)
 
     agree(cell, RNG.normal(size=(2, N, N)), np.zeros((N, N)), [W])
+
+
+STACKS: dict[str, Any] = {
+    "axis moved forward": lambda a, b: np.moveaxis(np.stack([a, b], axis=1), 1, 0),
+    "axis moved back": lambda a, b: np.moveaxis(np.stack([a, b]), 0, -1).transpose(2, 0, 1),
+    "moved, then stacked": lambda a, b: np.stack([np.moveaxis(a, 0, 1), np.moveaxis(b, 0, 1)]).mT,
+    "nested": lambda a, b: np.stack(
+        [
+            np.moveaxis(np.stack([a, b], axis=2), 2, 0)[1],
+            np.moveaxis(np.stack([np.moveaxis(b[None], 0, 2)[..., 0], a], axis=-1), -1, 0)[1],
+        ]
+    ),
+}
+
+
+@pytest.mark.parametrize("truncation", TRUNCATIONS, ids=repr)
+@pytest.mark.parametrize("steps", [1, 2, 3])
+@pytest.mark.parametrize("name", STACKS)
+def test_stacks_of_states_whose_axes_move(name: str, steps: int, truncation: Any) -> None:
+    """A state that was a view of a stack was once wrong after a single step."""
+    W, stack = weight(N, N), STACKS[name]
+    if truncation == "links":
+        truncation = tg.Randomized.from_links(np.arange(1, steps) / 2)
+
+    def cell(x: Any, s: Any) -> Any:
+        h, c = s
+        both = stack(h, c)
+        again = stack(both[1], both[0] @ W)
+        return np.tanh(again[0] + x), both[1] * again[1]
+
+    state = tuple(tg.Tensor(RNG.normal(size=(B, N)), requires_grad=True) for _ in range(2))
+    agree(cell, RNG.normal(size=(steps, B, N)), state, [W, *state], truncation)
+
+
+def test_what_is_put_together_before_it_is_read() -> None:
+    """An array of parts was made in the loop, and read before it: uninitialized memory."""
+    W, h = weight(4, 4), tg.Tensor(RNG.normal(size=(B, 4)), requires_grad=True)
+    energy = tg.grad(lambda x: np.sum(np.sin(x[:, 1:]) * x[:, :-1]))
+    taken = tg.grad(lambda x: np.sum(x[:, [0, 2, 2]] ** 3))
+
+    def cell(x: Any, h: Any) -> Any:
+        return np.tanh(np.cos(energy(x)) @ W + np.sin(taken(x)) * h)
+
+    for needs in (True, False):
+        xs = tg.Tensor(RNG.normal(size=(T, B, 4)), requires_grad=needs)
+        agree(cell, xs, h, [W, h, *([xs] if needs else [])])
+
+
+def test_arrays_of_the_cell_that_inputs_are_written_into() -> None:
+    W, h = weight(4, 4), tg.Tensor(RNG.normal(size=(B, 4)), requires_grad=True)
+
+    def cell(x: Any, h: Any) -> Any:
+        shifted, turned = np.zeros_like(x), np.ones_like(x)
+        shifted[:, 1:] = x[:, :-1]
+        turned[0] = np.sin(shifted)[1] * 2
+        return np.tanh(np.cos(shifted * turned) @ W + h)
+
+    agree(cell, RNG.normal(size=(T, B, 4)), h, [W, h])
+
+
+@pytest.mark.parametrize("truncation", TRUNCATIONS[:-1], ids=repr)
+def test_a_derivative_inside_of_a_cell(truncation: Any) -> None:
+    """Of a state that was cut, `unroll` lost the gradient by the weights in it."""
+    W, h = weight(N, N), tg.Tensor(RNG.normal(size=(B, N)), requires_grad=True)
+
+    def cell(x: Any, h: Any) -> Any:
+        (pulled,) = tg.vjp(lambda q: np.tanh(q @ W), h)[1](x)
+        return np.tanh(pulled - tg.grad(lambda q: np.sum(np.sin(q @ W) ** 2))(h) + x)
+
+    agree(cell, RNG.normal(size=(T, B, N)), h, [W, h], truncation)

@@ -53,6 +53,20 @@ def exec_without_source(code, t):
     return names["result"]
 
 
+def test_another_call_on_the_line_says_nothing_of_this_one():
+    t = number()
+    with pytest.warns(tg.GradientLostWarning):
+        assert math.sqrt(t * 2) + float(1) == 3.0
+    with pytest.warns(tg.GradientLostWarning):
+        assert complex(1) + math.sqrt(t * 2) == 3.0
+    assert f"é {float(t)}" == "é 2.0" and np.array([float(t), 1.0])[0] == 2.0
+    # fmt: off
+    assert 1 + float(
+        t
+    ) == 3.0
+    # fmt: on
+
+
 def test_it_is_not_meant_where_a_derivative_is_computed():
     with pytest.warns(tg.GradientLostWarning):
         assert tg.grad(lambda x: x * float(x))(3.0) == 3.0  # not 6

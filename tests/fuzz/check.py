@@ -9,17 +9,23 @@ import numpy as np
 
 import tinygrad_rnn as tg
 from tests.fuzz.cells import Example
+from tests.fuzz.ordered import ordered
 from tinygrad_rnn.compiler.backends import interpreter
 from tinygrad_rnn.compiler.runtime import cache
 from tinygrad_rnn.engine.trees import flatten
+
+try:
+    from tests.fuzz import by_torch
+except ImportError:
+    by_torch = None  # type: ignore[assignment]
 
 
 def check(example: Example) -> None:
     """AssertionError, or whatever goes wrong, for a cell that does not come out the same.
 
     `unroll`, `scan`, `scan` in blocks, and `scan` with the program run by the interpreter; the
-    loss-included program of `BPTT` and its recorded form; and, for a smooth cell without a
-    truncation, central differences.
+    loss-included program of `BPTT` and its recorded form; where it is installed, PyTorch, but for
+    windows; and, for a smooth cell without a truncation, central differences.
     """
     given: dict[str, Any] = {}
     exec(compile(example.source, "<fuzz>", "exec"), given)
@@ -41,6 +47,9 @@ def check(example: Example) -> None:
             assert np.array_equal(mine, theirs), "the interpreter has other bits than the source"
         if given["T"]:
             trained(given)
+        if by_torch and given["T"] and not isinstance(given["truncation"], tg.Window | tg.TBPTT):
+            found = by_torch.states_and_gradients(example.source, given, needing(given), loss_by)
+            agree(given, expected, found, "PyTorch")
         if example.smooth and str(given["truncation"]) == "Full()" and given["dtype"] is np.float64:
             differences(given, expected)
 
@@ -64,20 +73,17 @@ def loss_of(given: dict[str, Any], run: Callable[..., Any]) -> tuple[Any, list[A
         parts = [np.stack(steps) for steps in zip(*map(ordered, states), strict=True)]
     else:
         parts = ordered(states)
+    return loss_by(ordered(last), parts), parts
+
+
+def loss_by(last: list[Any], parts: list[Any], library: Any = np) -> Any:
+    """The loss, in NumPy or in PyTorch."""
     rng = np.random.default_rng(5)
-    loss: Any = sum(np.sum(np.sin(part)) for part in ordered(last))
+    loss: Any = sum(library.sum(library.sin(part)) for part in last)
     for part in parts:
-        loss = loss + np.sum(part * rng.standard_normal(part.shape).astype(part.dtype))
-    return loss, parts
-
-
-def ordered(state: Any) -> list[Any]:
-    """The parts of a state, those of a dict by their keys."""
-    if isinstance(state, dict):
-        return [part for key in sorted(state) for part in ordered(state[key])]
-    if isinstance(state, tuple | list):
-        return [part for branch in state for part in ordered(branch)]
-    return [state]
+        weights = rng.standard_normal(part.shape)
+        loss = loss + library.sum(part * library.asarray(weights, dtype=part.dtype))
+    return loss
 
 
 def outcome(given: dict[str, Any], run: Callable[..., Any]) -> list[Any]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import HealthCheck, given, seed, settings
 
+from tests.fuzz import table
 from tests.fuzz.cells import Example, examples
 from tests.fuzz.check import check
 
@@ -13,3 +15,10 @@ from tests.fuzz.check import check
 @given(examples())
 def test_random_cells(example: Example) -> None:
     check(example)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("call", table.calls()[::19], ids=repr)
+def test_rows_of_the_table(call: table.Call) -> None:
+    for way in table.WAYS[:2]:
+        table.check(call, way)

@@ -201,3 +201,27 @@ def test_only_what_can_be_carried_over_is():
 def test_half_precision_that_numpy_does_not_have():
     cell = tg.from_torch(torch.nn.LSTM(D, H).bfloat16())
     assert cell.W_hh.dtype == np.float32
+
+
+def test_what_is_no_cell_says_so():
+    good = {"weight_ih": np.ones((12, 2)), "weight_hh": np.ones((12, 3))}
+    biases = {"bias_ih": np.ones(12), "bias_hh": np.ones(12)}
+    for change, sentence in [
+        ({"weight_ih": None}, "weight_ih missing"),
+        ({"weight_hh": np.ones((12, 5))}, r"weight_hh \(12, 5\)"),
+        ({"weight_hh": np.ones((0, 0))}, r"weight_hh \(0, 0\)"),
+        ({"weight_hh": np.ones((12, 3, 1))}, r"weight_hh \(12, 3, 1\)"),
+        ({"weight_ih": np.ones(12)}, r"weight_ih \(12,\)"),
+        ({"weight_ih": np.ones((11, 2))}, r"weight_ih \(11, 2\)"),
+        ({"bias_hh": None}, "bias_hh missing"),
+        ({"bias_ih": np.ones(3)}, r"bias_ih \(3,\)"),
+        ({"weight_hh": np.ones((12, 3), int)}, "has floats of the shapes"),
+    ]:
+        weights = {n: a for n, a in (good | biases | change).items() if a is not None}
+        with pytest.raises(TypeError, match=sentence):
+            tg.from_torch(weights)
+    nested = {f"rnn.{name}": array for name, array in good.items()}
+    for other in ({"rnn": np.ones(2)}, {"rnn.weight": np.ones(2)}):
+        for state in (other | nested, nested | other):
+            with pytest.raises(TypeError, match="stands in the place of another part"):
+                tg.from_torch(state)

@@ -14,6 +14,7 @@ from tinygrad_rnn.engine.substitution import substituted
 from tinygrad_rnn.engine.tensor import Tensor, tracked
 from tinygrad_rnn.engine.trees import flatten
 from tinygrad_rnn.recurrent.arguments import checked, length
+from tinygrad_rnn.recurrent.parameters import parameters as reached
 from tinygrad_rnn.recurrent.state import link, map_state, per_row
 from tinygrad_rnn.recurrent.truncation import Truncation
 from tinygrad_rnn.recurrent.unroll import Unroller
@@ -33,7 +34,8 @@ def check_truncated_gradients(
 
     loss: from the list of states that `unroll` returns to one number.
     cell, xs, state, truncation: as for `unroll`.
-    parameters: what to differentiate by, by name; None takes those of the cell.
+    parameters: what to differentiate by, by name; None takes those that the cell
+        reaches.
     step: half of the difference's width, for entries of size 1.
     tolerance: the largest relative difference (absolute, below 1).
     Raises TypeError below float64; AssertionError with the parameter, the entry and both numbers
@@ -52,7 +54,7 @@ def check_truncated_gradients(
     >>> tg.check_truncated_gradients(loss, cell, xs, truncation=tg.Window(2))
     """
     truncation = checked(truncation).fixed(length(xs))
-    parameters = cell.parameters() if parameters is None else parameters  # type: ignore[attr-defined]
+    parameters = reached(cell) if parameters is None else parameters
     for name, parameter in parameters.items():
         if parameter.dtype != np.float64:
             raise too_coarse(name, parameter.dtype)

@@ -83,8 +83,9 @@ class Dependence:
         """Whether there is one call for all steps in place of the value's."""
         if is_part(value):
             return self.has_call_at_once(value.args[0])
-        simple = is_view(value) or value.function is assembled
-        return simple or batched(value, self.varies) is not None
+        if value.function is assembled:  # on the way forward, it is written step by step
+            return value not in self.ahead
+        return is_view(value) or batched(value, self.varies) is not None
 
     def _late(self) -> set[Value]:
         late: set[Value] = set()

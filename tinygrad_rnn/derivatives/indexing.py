@@ -17,6 +17,7 @@ from tinygrad_rnn.engine.table import (
     constant,
     convention,
     derivative,
+    known,
     places_of,
     plain,
     refused,
@@ -120,11 +121,13 @@ def _take_along_axis(arr: Array, indices: Any, axis: int | None = -1) -> Array:
 
 
 def _choose(a: Any, choices: Any, mode: str = "raise") -> Array:
-    places = np.asarray(a)
+    places = places_of(a)
     if mode == "clip":
         places = np.clip(places, 0, len(choices) - 1)
     elif mode == "wrap":
         places = places % len(choices)
+    elif not known(places):
+        places = places.astype(np.uint32)  # -1 is no choice, but the last one
     elif np.any((places < 0) | (places >= len(choices))):
         raise ValueError(f"choose among {len(choices)} arrays was asked for others by its places")
     shape = np.broadcast_shapes(np.shape(places), *map(np.shape, choices))

@@ -210,6 +210,7 @@ def _thin_svd_pullback(g: Several, y: Any, full: bool) -> Array:
     return u @ inner @ vh + outer
 
 
+_thin_svd.__name__ = "svd"
 thin_svd = derivative(_thin_svd, _thin_svd_pullback)
 SVDResult = type(np.linalg.svd(np.eye(1)))
 
@@ -267,6 +268,7 @@ def _thin_qr_pullback(g: Several, y: Any) -> Array:
     return T(solve(r, T(total if g_q is None else total + g_q)))
 
 
+_thin_qr.__name__ = "qr"
 thin_qr = derivative(_thin_qr, _thin_qr_pullback)
 QRResult = type(np.linalg.qr(np.eye(1)))
 

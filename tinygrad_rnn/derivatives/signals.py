@@ -11,7 +11,7 @@ import numpy as np
 
 from tinygrad_rnn.derivatives.shapes import as_array
 from tinygrad_rnn.engine.graph import Array
-from tinygrad_rnn.engine.table import composed, convention, derivative, places_of, plain
+from tinygrad_rnn.engine.table import composed, convention, derivative, known, places_of, plain
 
 
 def _gradient(f: Array, *varargs: Any, axis: Any = None, edge_order: int = 1) -> Any:
@@ -49,16 +49,24 @@ def _interp(
         # The knots of one period in order, and one more at each side.
         x, xp, left, right = x % period, xp % period, None, None
         order = np.argsort(plain(xp))
-        xp, fp = xp[order], fp[order]
+        xp, fp = _picked(xp, order), _picked(fp, order)
         xp = np.concatenate([xp[-1:] - period, xp, xp[:1] + period])
         fp = np.concatenate([fp[-1:], fp, fp[:1]])
     at, knots = places_of(x), places_of(xp)
     i = np.clip(np.searchsorted(knots, at, side="right") - 1, 0, len(knots) - 2)
-    share = (x - xp[i]) / (xp[i + 1] - xp[i])
-    inside = fp[i] + (fp[i + 1] - fp[i]) * share
+    from_x, from_y = _picked(xp, i), _picked(fp, i)
+    share = (x - from_x) / (_picked(xp, i + 1) - from_x)
+    inside = from_y + (_picked(fp, i + 1) - from_y) * share
     inside = np.where(at < knots[0], fp[0] if left is None else left, inside)
     result = np.where(at > knots[-1], fp[-1] if right is None else right, inside)
     return result.astype(np.float64)
+
+
+def _picked(values: Array, places: Array) -> Array:
+    """values[places], also where the places alone are not known."""
+    if known(places) or not known(values):
+        return np.take(values, places)
+    return places.__array_function__(np.take, (), (values, places), {})
 
 
 def _convolve(a: Array, v: Array, mode: str = "full") -> Array:
@@ -163,12 +171,16 @@ convention("at a knot, the slope to its right", np.interp)
 # I_n(x) = 1/π ∫ exp(x cos θ) cos nθ dθ over (0, π), which the trapezoidal rule finds to all digits;
 # its derivative is (I_{n−1} + I_{n+1}) / 2 (Abramowitz & Stegun, 9.6.19 and 9.6.26).
 def _modified_bessel(n: int, x: Array) -> Array:
-    points = 48 + 10 * math.isqrt(int(np.max(np.abs(x)) if x.size else 0) + 1)
+    largest = np.max(np.abs(x), initial=0) if known(x) else OVERFLOW
+    points = 48 + 10 * math.isqrt(int(largest) + 1)
     angles = np.arange(1, points) * (math.pi / points)
     terms = np.exp(x[..., None] * np.cos(angles)) * np.cos(n * angles)
     ends = (np.exp(x) + (-1) ** n * np.exp(-x)) / 2
     return ((np.sum(terms, axis=-1) + ends) / points).astype(x.dtype)
 
+
+OVERFLOW = 710
+"""From about here on the exponential is infinite."""
 
 modified_bessel: Callable[[int, Array], Array] = derivative(
     _modified_bessel,

@@ -11,7 +11,7 @@ import numpy as np
 from tinygrad_rnn.derivatives.reductions import root
 from tinygrad_rnn.derivatives.shapes import as_array
 from tinygrad_rnn.engine.graph import Array
-from tinygrad_rnn.engine.table import certain, composed, convention, plain
+from tinygrad_rnn.engine.table import certain, composed, convention, known, plain
 
 METHODS = ("linear", "lower", "higher", "midpoint", "nearest")
 
@@ -22,15 +22,17 @@ def _order_statistic(
 ) -> Array:
     if method not in METHODS:
         raise TypeError(f"method={method!r} has no derivative; there are {', '.join(METHODS)}")
-    values = plain(a)
-    if not skip_nan and np.any(np.isnan(values)):
+    if not skip_nan and certain(np.any(np.isnan(plain(a)))):
         raise ValueError("an order statistic of values with NaN has no derivative")
     n = np.ndim(a)
     axes = tuple(range(n)) if axis is None else tuple(i % n for i in np.atleast_1d(axis).tolist())
     kept = [i for i in range(n) if i not in axes]
     lanes, count = [np.shape(a)[i] for i in kept], math.prod(np.shape(a)[i] for i in axes)
     ordered = np.sort(np.reshape(np.transpose(a, (*kept, *axes)), (*lanes, count)), axis=-1)
-    valid = np.sum(~np.isnan(plain(ordered)), axis=-1, keepdims=True)
+    missing = np.isnan(plain(ordered))
+    valid: Any = np.full((*lanes, 1), count)
+    if skip_nan:
+        valid = np.sum(~missing, axis=-1, keepdims=True)
 
     place = np.reshape(q, (-1,)) * (np.maximum(valid, 1) - 1)
     where = plain(place)
@@ -48,6 +50,8 @@ def _order_statistic(
     weight = weight.astype(dtype)
     low = np.take_along_axis(ordered, below, -1)
     result = low + (np.take_along_axis(ordered, above, -1) - low) * weight
+    if not skip_nan and not known(a):  # they cannot be refused now
+        result = np.where(missing[..., -1:], np.nan, result)
 
     if keepdims:
         lanes = [1 if i in axes else np.shape(a)[i] for i in range(n)]

@@ -6,11 +6,13 @@ import linecache
 import re
 import sys
 import warnings
+from itertools import islice
+from types import FrameType
 from typing import Any
 
 from tinygrad_rnn.engine.recording import current_mark, depth
 
-WRITTEN_OUT = re.compile(r"\b(float|complex)\s*\(")
+WRITTEN_OUT = re.compile(r"(float|complex)\s*\(")
 
 
 class GradientLostWarning(UserWarning):
@@ -21,8 +23,10 @@ class GradientLostWarning(UserWarning):
     `warnings.simplefilter("error", tg.GradientLostWarning)`.
 
     Nothing is said where the loss is meant: of `t.item()` and `t.data`, inside `tg.no_grad()`, and
-    of a `float(t)` in your code, unless a function is being differentiated there (`tg.grad` and
-    its kind), where a number on the way makes the derivative wrong.
+    of a call that is written `float(t)` or `complex(t)`, also in `np.array([float(t), 1.0])`,
+    unless a function is being differentiated there (`tg.grad` and its kind), where a number on
+    the way makes the derivative wrong. `int(t)`, `bool(t)` and comparisons have no gradient to
+    lose. A Tensor of several numbers is refused with a TypeError instead.
     """
 
 
@@ -30,11 +34,8 @@ def warn_of_lost_gradient(tensor: Any) -> None:
     """Called by `__float__` of a Tensor that needs a gradient."""
     if current_mark() is None:
         return
-    frame = sys._getframe(2)  # of whoever called what asked
-    if depth.get() == 0:
-        line = linecache.getline(frame.f_code.co_filename, frame.f_lineno)
-        if WRITTEN_OUT.search(line) if line else "float" in frame.f_code.co_names:
-            return
+    if depth.get() == 0 and is_written_out(sys._getframe(2)):
+        return
     warnings.warn(
         f"{tensor.name or 'a Tensor'} of shape {tensor.shape} needs a gradient, and was asked for "
         f"a plain number, which has none: use NumPy's function instead of math's, and np.stack "
@@ -42,3 +43,15 @@ def warn_of_lost_gradient(tensor: Any) -> None:
         GradientLostWarning,
         stacklevel=3,
     )
+
+
+def is_written_out(frame: FrameType) -> bool:
+    """Whether the call that the frame is making is written float(...) or complex(...)."""
+    code = frame.f_code
+    place = next(islice(code.co_positions(), frame.f_lasti // 2, None), (None,) * 4)
+    line = linecache.getline(code.co_filename, place[0] or frame.f_lineno)
+    if not line:
+        return "float" in code.co_names
+    if place[2] is None:  # Python was told to forget the columns
+        return WRITTEN_OUT.search(line) is not None
+    return WRITTEN_OUT.match(line.encode()[place[2] :].decode()) is not None

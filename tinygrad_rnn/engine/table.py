@@ -153,18 +153,21 @@ def plain(x: Any) -> Array:
     return x._data if getattr(x, "_records", False) else x
 
 
+def known(x: Any) -> bool:
+    """Whether the numbers of an array are known; not while a cell is compiled, for all steps."""
+    return not getattr(plain(x), "_records", False)
+
+
 def certain(condition: Any) -> bool:
-    """Whether a condition on numbers holds; False while a cell is compiled, for the numbers of its
-    steps are not known then. A rule chooses by it between two ways that are both right, or refuses
-    what NumPy would let pass."""
-    inside = plain(condition)
-    return not getattr(inside, "_records", False) and bool(inside)
+    """Whether a condition on numbers is known to hold. A rule chooses by it between two ways that
+    are both right, or refuses what NumPy would let pass."""
+    return known(condition) and bool(plain(condition))
 
 
 def places_of(indices: Any) -> Array:
     """Places in an array, as an array of integers."""
     inside = plain(indices)
-    return inside if getattr(inside, "_records", False) else np.asarray(inside)
+    return np.asarray(inside) if known(inside) else inside
 
 
 def _is_builtin(function: Callable[..., Any]) -> bool:

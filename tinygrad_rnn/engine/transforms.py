@@ -28,8 +28,9 @@ def grad(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Tree]:
     argnums: which argument to differentiate by: its place, or its name if it is given by keyword;
         a list or tuple of those gives a tuple of gradients. An argument may be an array or any
         nesting of lists, tuples and dicts of arrays; its gradient has the same structure.
-    Returns plain arrays; Tensors if an argument is a Tensor that needs a gradient, or if the call
-    is made by a function that is being differentiated itself, so that derivatives nest.
+    Returns plain arrays. Where an argument is a Tensor, or the call is made by a function that is
+    being differentiated itself, it returns Tensors if the gradient depends on anything that needs
+    one, so that derivatives nest.
     Raises ValueError if f does not return a single number, TypeError for arguments of integers.
 
     >>> import numpy as np, tinygrad_rnn as tg
@@ -81,9 +82,7 @@ def vjp(f: Callable[..., Tree], *args: Tree) -> tuple[Tree, Callable[[Tree], tup
     """
     ambient = current_mark()
     level = depth.get()
-    enclosed = level > 0 or any(
-        isinstance(leaf, Tensor) and leaf.requires_grad for leaf in flatten(args)
-    )
+    enclosed = level > 0 or any(isinstance(leaf, Tensor) for leaf in flatten(args))
     try:
         depth.set(level + 1)
         with marked(ambient or Mark()):

@@ -12,7 +12,7 @@ import numpy as np
 from tinygrad_rnn.engine.recording import Mark, current_mark, set_mark
 from tinygrad_rnn.engine.tensor import Tensor
 from tinygrad_rnn.engine.trees import flatten, flatten_like
-from tinygrad_rnn.recurrent.names import by_place, name, names_of
+from tinygrad_rnn.recurrent.names import by_place, declared, name, names_of
 from tinygrad_rnn.recurrent.state import form_of, map_state, tensor
 from tinygrad_rnn.recurrent.truncation import Full, Links, Truncation, Windows
 
@@ -68,6 +68,11 @@ def length_of_each(xs: dict[Any, Any]) -> int:
     return next(iter(lengths.values()))
 
 
+def has_lists(xs: Any) -> bool:
+    """Whether some of the inputs come one by one."""
+    return any(map(has_lists, xs.values())) if isinstance(xs, dict) else is_list(xs)
+
+
 def is_list(xs: Any) -> bool:
     """Whether the inputs come one by one, and not in one array."""
     return isinstance(xs, Sequence) and not isinstance(xs, str)
@@ -85,22 +90,34 @@ def inputs_of(cell: Any, xs: Any, marks: list[Mark | None], numbers: range) -> l
             inputs.append(input_of(take(xs, t), numbers[t] - 1))
     finally:
         set_mark(before)
-    for t, x in enumerate(inputs if is_list(xs) else inputs[:1]):
+    first = shapes_of(inputs[0]) if inputs else []
+    for t, x in enumerate(inputs if has_lists(xs) else inputs[:1]):
         check_width(cell, x, t)
-        check_rows_of_step(inputs[0], x, t)
+        check_rows_of_step(first, x, t)
     return inputs
 
 
-def check_rows_of_step(first: Any, x: Any, t: int) -> None:
-    """ValueError for a step of a single row among steps of several: it would be used for all."""
-    if type(x) is not Tensor or type(first) is not Tensor:
-        return
-    before, shape = first.shape, x.shape
-    if len(shape) > 1 and shape != before and shape == (1, *before[1:]):
-        raise ValueError(
-            f"the inputs of all steps are for one batch: that of step 0 has the shape {before}, "
-            f"but that of step {t} has the shape {shape}, and its one row would be used for all"
-        )
+def shapes_of(x: Any) -> list[tuple[int, ...]]:
+    """Those of the parts of an input."""
+    return list(map(np.shape, flatten(x)))
+
+
+def check_rows_of_step(first: list[tuple[int, ...]], x: Any, t: int) -> None:
+    """ValueError for a single row at one step and several at another: it would be used for all.
+
+    first: the shapes of the first step's input.
+    """
+    for before, shape in zip(first, shapes_of(x), strict=False):
+        if (
+            (shape != before and len(shape) == len(before) > 1)
+            and shape[1:] == before[1:]
+            and 1 in (shape[0], before[0])
+        ):
+            raise ValueError(
+                f"the inputs of all steps are for one batch: that of step 0 has the shape "
+                f"{before}, but that of step {t} has the shape {shape}, and one row would be used "
+                f"for all"
+            )
 
 
 def of_numbers(xs: Any) -> Any:
@@ -168,17 +185,20 @@ def initial_state(cell: Any, state: Any, inputs: list[Any]) -> Any:
 
 def check_parts(cell: Any, state: Any) -> None:
     """TypeError if the cell says of which parts its state is, and this one has others."""
-    named = getattr(cell, "state_names", None)
+    form = form_of(state)
+    named = declared(cell, form)
     if named is None:
         return
-    wanted, given = flatten(named), flatten(form_of(state))
+    wanted, given = flatten(named), flatten(form)
     if len(wanted) != len(given):
         shapes = [np.shape(part) for part in given]
-        had = f"one array of shape {shapes[0]}" if len(given) == 1 else f"{len(given)} arrays"
+        had = f"{len(given)} arrays were"
+        if len(given) == 1:
+            had = f"one array of shape {shapes[0]} was"
         raise TypeError(
-            f"the state of {type(cell).__name__} has {len(wanted)} parts "
+            f"the state of {type(cell).__name__} has {len(wanted)} part{'s'[: len(wanted) - 1]} "
             f"({', '.join(map(str, wanted))}), as initial_state(batch_size) gives them, but "
-            f"{had} was given"
+            f"{had} given"
         )
 
 

@@ -271,6 +271,11 @@ class LSTMCell(Cell):
     state_names = ("h_{t}", "c_{t}")
 
     def step(self, a: Any, state: Any) -> Any:
+        if not isinstance(state, tuple | list):
+            raise TypeError(
+                f"the state of an LSTMCell is a pair (h, c), as initial_state(batch_size) gives "
+                f"it, but one {type(state).__name__} of shape {np.shape(state)} was given"
+            )
         h, c = state
         gates = a + h @ self.W_hh
         i, f, g, o = (self._slice(gates, n) for n in range(4))

@@ -12,14 +12,17 @@ from tinygrad_rnn.engine.trees import flatten, flatten_like, unflatten
 from tinygrad_rnn.recurrent.state import OUTPUT, check_rows, form_of
 
 
-def valid_steps(lengths: Any, mask: Any, T: int, batch: int) -> Array | None:
+def valid_steps(lengths: Any, mask: Any, T: int, batch: int | None) -> Array | None:
     """The valid steps of each sequence, booleans (T, batch); None if all steps are valid.
 
     lengths: (batch,), from 0 to T. mask: booleans (T, batch). At most one of them is given.
+    batch: None, where the inputs do not say it.
     Raises TypeError or ValueError, with the shapes, where they do not fit.
     """
     if lengths is not None and mask is not None:
         raise ValueError("the steps of the sequences are given by lengths or by a mask, not both")
+    if batch is None:
+        batch = np.size(lengths) if mask is None else (*np.shape(mask), 0, 0)[1]
     if mask is not None:
         valid = np.asarray(mask)
         if valid.dtype != bool or valid.shape != (T, batch):
@@ -45,8 +48,12 @@ def valid_steps(lengths: Any, mask: Any, T: int, batch: int) -> Array | None:
     return None if valid.all() else valid
 
 
-def batch_of(xs: Any) -> int:
-    """The batch size; ValueError if the inputs have no batch axis."""
+def batch_of(xs: Any) -> int | None:
+    """The batch size; None without inputs, ValueError if the inputs have no batch axis."""
+    if not flatten(xs):
+        return None
+    if isinstance(xs, dict):
+        return next(batch_of(part) for part in xs.values() if flatten(part))
     one_by_one = isinstance(xs, list | tuple)
     shape = np.shape(flatten(xs)[0])[0 if one_by_one else 1 :]
     if not shape:

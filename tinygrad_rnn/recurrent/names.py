@@ -12,10 +12,17 @@ from tinygrad_rnn.engine.trees import flatten
 
 def names_of(cell: Any, state: Any) -> list[tuple[str, ...]]:
     """The texts before and after the step number in the name of each part of a state."""
-    named = getattr(cell, "state_names", None)
+    named = declared(cell, state)
     if named is None or len(flatten(named)) != len(flatten(state)):
         return by_place(state)
     return split(named)
+
+
+def declared(cell: Any, state: Any) -> Any:
+    """What the cell itself calls the parts of its state, such as ("h_{t}", "c_{t}"); None, if it
+    does not say. Its `state_names` may be a function of the state."""
+    named = getattr(cell, "state_names", None)
+    return named(state) if callable(named) else named
 
 
 def following(state: Any, names: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
@@ -38,12 +45,15 @@ def split(templates: Any) -> list[tuple[str, ...]]:
 
 
 def templates(state: Any, key: str = "h", layer: str = "") -> Any:
-    """A name for each part of a state by its place: its key in a dict, its number in a tuple.
+    """A name for each part of a state by its place: its key in a dict, its number in a tuple; none
+    for what is None.
 
     >>> from tinygrad_rnn.recurrent.names import templates
     >>> templates((0, 0)), templates({"voltage": 0})
     (['h_{t}^(1)', 'h_{t}^(2)'], ['voltage_{t}'])
     """
+    if state is None:
+        return []
     if isinstance(state, dict):
         return [templates(part, str(name), layer) for name, part in state.items()]
     if isinstance(state, tuple | list):

@@ -4,7 +4,7 @@ about `steps`, `reverse` and `lengths` before the cell runs, and after it has.""
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -45,7 +45,8 @@ class Order:
                 raise ValueError(f"steps is the number of steps, so it cannot be {steps}")
             cell, xs = Without(cell), np.zeros((steps, 0))
         T = count(xs)
-        valid = None if lengths is None else valid_steps(lengths, None, T, batch_of(xs))
+        batch = None if lengths is None or steps is not None else batch_of(xs)
+        valid = valid_steps(lengths, None, T, batch)
         self.back: Any = None  # the index that brings the states back
         self.ends: Any = None  # that of the last step of each sequence
         self.reverse = reverse
@@ -120,8 +121,9 @@ def at(states: Any, index: tuple[Array, Array], otherwise: Any) -> Any:
 
 def count(xs: Any) -> int:
     """T, of whatever nesting; what is no sequence is refused by the run itself."""
-    shape = np.shape(flatten(xs)[0]) if isinstance(xs, dict) and flatten(xs) else None
-    return len(xs) if shape is None and hasattr(xs, "__len__") else (shape or (0,))[0]
+    if isinstance(xs, dict) and xs:
+        return count(next(iter(xs.values())))
+    return len(xs) if isinstance(xs, Sequence) or np.ndim(xs) else 0
 
 
 def backwards(xs: Any) -> Any:

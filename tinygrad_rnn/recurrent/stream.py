@@ -13,12 +13,14 @@ from tinygrad_rnn.engine.tensor import Tensor
 from tinygrad_rnn.engine.trees import flatten, flatten_like
 from tinygrad_rnn.recurrent.arguments import (
     at_step,
+    check_rows_of_step,
     check_width,
     checked,
     compare,
     initial_state,
     input_of,
     length,
+    shapes_of,
 )
 from tinygrad_rnn.recurrent.names import name, names_of
 from tinygrad_rnn.recurrent.state import (
@@ -80,6 +82,7 @@ def stream(
 def _run(cell: Any, xs: Iterable[Any], state: Any, enter: Linked | Sliding) -> Iterator[Any]:
     names: list[tuple[str, ...]] = []
     form: Any = None
+    first: list[tuple[int, ...]] = []
     t = -1
     steps = (at_step(xs, n) for n in range(length(xs))) if isinstance(xs, dict) else xs
     for t, x in enumerate(steps):
@@ -89,6 +92,8 @@ def _run(cell: Any, xs: Iterable[Any], state: Any, enter: Linked | Sliding) -> I
                 set_mark(before.at_step(t))
             x = input_of(x, t)
             check_width(cell, x, t)
+            first = first or shapes_of(x)
+            check_rows_of_step(first, x, t)
             if t == 0:
                 state = initial_state(cell, state, [x])
                 form = map_state(lambda part: part if part is OUTPUT else 0, form_of(state))

@@ -8,6 +8,9 @@ call that restores; values that belong together are written by one call.
 Python 3.12 and 3.13 leave some jumps out of the `try` that they stand in: those of a comprehension
 with a condition, and of a loop that ends with an `if`. Ctrl-C at such a jump passes the `finally`
 by. So neither stands in a `try` or a `with` of this package; it is a function of its own.
+
+An interrupt inside of a `__del__` or of the callback of a weak reference never arrives: Python
+prints it and goes on (`sys.unraisablehook`).
 """
 
 from __future__ import annotations

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+
 
 def on_demand(
     package: str, homes: Mapping[str, str]
@@ -21,10 +23,31 @@ def on_demand(
 
     def load(name: str) -> Any:
         if name not in home:
-            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+            raise AttributeError(
+                f"module {package!r} has no attribute {name!r}{instead_of(name, public)}"
+            )
         module = importlib.import_module(f"{package}.{home[name]}")
         value = getattr(module, name, module)
         setattr(sys.modules[package], name, value)
         return value
 
     return public, load, lambda: public
+
+
+def instead_of(name: str, public: list[str]) -> str:
+    """What may have been meant by a name that there is not, as the end of a sentence.
+
+    >>> from tinygrad_rnn.support.names import instead_of
+    >>> instead_of("tensor", ["Tensor", "unroll"]), instead_of("tanh", ["Tensor"])
+    ('; there is Tensor', "; NumPy's functions take Tensors: np.tanh")
+    """
+    if name.startswith("_"):
+        return ""
+    import difflib  # for those who have mistyped a name
+
+    folded = {known.lower(): known for known in public}
+    close = difflib.get_close_matches(name.lower(), folded, 3)
+    exact = [known for known in close if known == name.lower()]
+    if not exact and hasattr(np, name):
+        return f"; NumPy's functions take Tensors: np.{name}"
+    return f"; there is {', '.join(folded[known] for known in exact or close)}" if close else ""

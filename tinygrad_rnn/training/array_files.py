@@ -5,6 +5,7 @@ Neither holds code: nothing in such a file is run when it is read.
 
 from __future__ import annotations
 
+import errno
 import os
 import zipfile
 from collections.abc import Callable, Mapping
@@ -41,9 +42,12 @@ def read_arrays(path: str | os.PathLike[str]) -> tuple[Arrays, str]:
         raise FileNotFoundError(f"there is no file of weights at {source}")
     try:
         return form.read(source)
-    except (OSError, ImportError):
+    except ImportError:
         raise
     except Exception as problem:
+        # EINVAL: the file itself sends its reader to a place that cannot be.
+        if isinstance(problem, OSError) and problem.errno != errno.EINVAL:
+            raise
         raise ValueError(f"{source} is not a {form.name} file: {problem}") from problem
 
 

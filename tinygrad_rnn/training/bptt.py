@@ -34,7 +34,7 @@ from tinygrad_rnn.engine.recording import current_mark, step
 from tinygrad_rnn.engine.substitution import contents_lock
 from tinygrad_rnn.engine.tensor import Tensor
 from tinygrad_rnn.engine.trees import unflatten
-from tinygrad_rnn.recurrent.arguments import at_step, checked, length
+from tinygrad_rnn.recurrent.arguments import at_step, check_parts, checked, length
 from tinygrad_rnn.recurrent.lengths import Padded, batch_of, last_valid, taken, valid_steps
 from tinygrad_rnn.recurrent.names import by_place, name
 from tinygrad_rnn.recurrent.parameters import parameters
@@ -196,6 +196,8 @@ class BPTT:
             return prepared(self.model, given, state, self._truncation, reset, loss_alone=True)
         except (TypeError, ValueError):
             check_steps(given["x"], given["y"])
+            if state is not None:
+                check_parts(self.cell, state[0])
             raise
 
     def look(self) -> CellKey:

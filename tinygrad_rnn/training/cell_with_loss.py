@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tinygrad_rnn.engine.trees import unflatten
 from tinygrad_rnn.recurrent.lengths import frozen
-from tinygrad_rnn.recurrent.names import names_of
-from tinygrad_rnn.recurrent.state import form_of
+from tinygrad_rnn.recurrent.names import templates
 
 
 class CellWithLoss:
@@ -39,13 +37,10 @@ class CellWithLoss:
         output = getattr(self.cell, "output", None)
         return state if output is None else output(state)
 
-    @property
-    def state_names(self) -> Any:
-        """Those of the cell, and l_t."""
-        inner = self.cell.initial_state(1)  # type: ignore[attr-defined]
-        inner = form_of(inner)
-        names = ("{t}".join(parts) for parts in names_of(self.cell, inner))
-        return unflatten(inner, names), "l_{t}"
+    def state_names(self, state: Any) -> Any:
+        """Those of the cell for its state, and l_t."""
+        named = getattr(self.cell, "state_names", None)
+        return templates(state[0]) if named is None else named, "l_{t}"
 
     def initial_state(self, batch_size: int) -> Any:
         """The cell's own, and None for the loss; TypeError for a cell that has none."""

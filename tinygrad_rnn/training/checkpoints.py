@@ -89,7 +89,8 @@ def restore_run(path: Path, **parts: Any) -> dict[str, Any]:
     parts: the objects, made as they were when the run began: each is set in place to what was
         saved under its name.
     Returns the other parts of the file by name: values as they were, with plain arrays.
-    Raises ValueError if the file is no saved run, lacks a part, or a part does not fit it.
+    Raises ValueError if the file is no saved run, lacks a part, or a part does not fit it; then
+    all parts are as they were.
     """
     arrays, text = read_arrays(path)
     if not text:
@@ -97,28 +98,46 @@ def restore_run(path: Path, **parts: Any) -> dict[str, Any]:
     try:
         structure = json.loads(text).items()
         saved = {name: (kind, decoded(value, arrays)) for name, (kind, value) in structure}
-    except (ValueError, KeyError, TypeError, AttributeError) as problem:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as problem:
         raise ValueError(f"{path} is no run that tg.save_run has written: {problem}") from problem
-    for name, part in parts.items():
-        kind = _value_of(part)[0]
+    before = {name: _value_of(part) for name, part in parts.items()}
+    for name, (kind, _) in before.items():
         if saved.get(name, (None,))[0] != kind:
             raise ValueError(
                 f"{path} has no {kind} called {name}; it has "
                 + ", ".join(f"{other} ({kind})" for other, (kind, _) in saved.items())
             )
-    for name, part in parts.items():
-        kind, value = saved.pop(name)
-        if kind == "state":
-            part.restore(value)
-        elif kind == "generator":
-            part.bit_generator.state = value
-        elif kind == "parameters":
-            _assign(part, value, str(path))
-        else:
+        if kind == "value":
             raise ValueError(
                 f"{name} is a value and cannot be set in place: leave it away, it is returned"
             )
+    begun: list[str] = []
+    try:
+        for name, part in parts.items():
+            begun.append(name)
+            _set(part, *saved.pop(name))
+    except BaseException as problem:
+        for other in begun:
+            _set(parts[other], *before[other])
+        if not isinstance(problem, Exception):
+            raise
+        raise ValueError(f"{path} does not fit {name}: {_said(problem)}") from problem
     return {name: value for name, (_, value) in saved.items()}
+
+
+def _set(part: Any, kind: str, value: Any) -> None:
+    """Bring a part back to a value that `_value_of` gave."""
+    if kind == "state":
+        part.restore(value)
+    elif kind == "generator":
+        part.bit_generator.state = value
+    else:
+        _assign(part, value, "it")
+
+
+def _said(problem: Exception) -> str:
+    name = "" if isinstance(problem, ValueError) else f"{type(problem).__name__}: "
+    return f"{name}{problem}"
 
 
 def _value_of(part: Any) -> tuple[str, Any]:

@@ -94,6 +94,12 @@ class Optimizer:
                 f"the state is that of {state['rule']} and cannot be taken over by "
                 f"{type(self).__name__}: make the optimizer that was saved"
             )
+        steps, rate = state["steps"], state.get("learning_rate", self.learning_rate)
+        if not isinstance(steps, int) or not (callable(rate) or isinstance(rate, float | int)):
+            raise ValueError(
+                f"the state is of a number of steps at a learning rate, but it has {steps!r} steps "
+                f"at {rate!r}"
+            )
         memory: dict[str, dict[str, Any]] = {name: {} for name in self.parameters}
         for name, values in state["memory"].items():
             if name not in memory:
@@ -109,9 +115,9 @@ class Optimizer:
                         f"parameter has {shape}"
                     )
             memory[name] = dict(values)
-        self.memory, self.steps = memory, state["steps"]
-        if "learning_rate" in state and not callable(self.learning_rate):
-            self.learning_rate = state["learning_rate"]
+        self.memory, self.steps = memory, steps
+        if not callable(self.learning_rate):
+            self.learning_rate = rate
 
     def __repr__(self) -> str:
         return as_typed(self, "parameters")

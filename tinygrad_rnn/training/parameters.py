@@ -14,9 +14,9 @@ def distinct(model: Any) -> dict[str, Tensor]:
     """The Tensors to be trained by name, each once, under the first of its names.
 
     model: a dict from name to Tensor, whose names are kept; an object with a method `parameters`,
-    such as a cell or a `BPTT`; or anything in which `tg.parameters` finds some, such as a list of
-    Tensors, cells and functions. A tied Tensor, which is found twice, is one parameter: it has one
-    gradient and takes one step.
+    such as a cell or a `BPTT`, that returns such a dict or a list of Tensors; or anything in which
+    `tg.parameters` finds some, such as a list of Tensors, cells and functions. A tied Tensor, which
+    is found twice, is one parameter: it has one gradient and takes one step.
     Raises TypeError for a Tensor that needs no gradient, and for a model without parameters.
     """
     if isinstance(model, ValuesView | Iterator):
@@ -24,8 +24,8 @@ def distinct(model: Any) -> dict[str, Tensor]:
     if isinstance(model, Mapping) and all(isinstance(t, Tensor) for t in model.values()):
         named = dict(model)
     elif hasattr(model, "parameters"):
-        own = model.parameters
-        named = dict(own() if callable(own) else own)
+        own = model.parameters() if callable(model.parameters) else model.parameters
+        named = dict(own) if isinstance(own, Mapping) else distinct(list(own))
     else:
         for part in flatten(model):
             if not isinstance(part, Tensor) and not parameters(part):

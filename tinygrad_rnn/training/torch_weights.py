@@ -75,6 +75,10 @@ def from_torch(source: Any, dtype: Any = None, nonlinearity: str = "tanh") -> An
         place = model
         for part in path:
             place = place.setdefault(part, {})
+            if not isinstance(place, dict):
+                break
+        if not isinstance(place, dict) or last in place:
+            raise TypeError(f"{prefix} stands in the place of another part of the same name")
         place[last] = made
     return model
 
@@ -164,12 +168,30 @@ def _layers(weights: Arrays, nonlinearity: str) -> Any:
     return layers[0] if len(layers) == 1 else layers
 
 
+def _check_shapes(weights: Arrays, suffix: str, bias: bool) -> None:
+    """TypeError, with the shapes, if these are not the weights of one cell."""
+    kinds = ["weight_hh", "weight_ih", *(["bias_ih", "bias_hh"] if bias else [])]
+    found = {name: weights.get(f"{name}{suffix}") for name in kinds}
+    shapes = {name: None if a is None else np.shape(a) for name, a in found.items()}
+    W_hh, W_ih = shapes["weight_hh"] or (), shapes["weight_ih"] or ()
+    rows, width = W_hh if len(W_hh) == 2 else (0, 0)
+    fits = width > 0 and rows % width == 0 and rows // width in KINDS
+    fits = fits and len(W_ih) == 2 and W_ih[0] == rows
+    fits = fits and all(shapes[name] == (rows,) for name in kinds[2:])
+    if not fits or any(a is None or a.dtype.kind != "f" for a in found.values()):
+        raise TypeError(
+            "a layer of H hidden and D input values has floats of the shapes weight_hh (G·H, H), "
+            "weight_ih (G·H, D), and (G·H,) for both biases or none, with G = 1 for an RNN, 3 for "
+            "a GRU and 4 for an LSTM, but here are "
+            + ", ".join(f"{name}{suffix} {shape or 'missing'}" for name, shape in shapes.items())
+        )
+
+
 def _cell(weights: Arrays, suffix: str, nonlinearity: str) -> Cell:
+    bias = f"bias_ih{suffix}" in weights or f"bias_hh{suffix}" in weights
+    _check_shapes(weights, suffix, bias)
     W_xh, W_hh = weights[f"weight_ih{suffix}"].T, weights[f"weight_hh{suffix}"].T
-    bias = f"bias_ih{suffix}" in weights
-    make = KINDS.get(W_hh.shape[1] // len(W_hh))
-    if make is None:
-        raise TypeError(f"there is no cell whose weight_hh has the shape {W_hh.T.shape}")
+    make = KINDS[W_hh.shape[1] // len(W_hh)]
     options = {"nonlinearity": nonlinearity} if make is RNNCell else {}
     cell: Cell = make(len(W_xh), len(W_hh), bias=bias, rng=0, dtype=W_hh.dtype, **options)
     cell.W_xh.data, cell.W_hh.data = np.ascontiguousarray(W_xh), np.ascontiguousarray(W_hh)

@@ -18,6 +18,7 @@ from tinygrad_rnn.engine.graph import Array, Node
 from viz import labels
 from viz.labels import Name, typeset
 from viz.layout import BOX, CIRCLE
+from viz.letters import writable
 from viz.player.flows import flow_of, nodes_of, uses_of
 from viz.player.formulas import MOST, formulas
 from viz.player.packing import Pack
@@ -39,8 +40,8 @@ def page_data(outputs: Sequence[tg.Tensor], detail: str = "named") -> dict[str, 
 
 def as_json(data: dict[str, Any]) -> str:
     """Compact, and safe inside of a script element."""
-    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
-    return text.replace("</", "<\\/").replace("<!--", "<\\!--")
+    text = writable(json.dumps(data, ensure_ascii=False, separators=(",", ":")))
+    return text.replace("</", "<\\/").replace("<!--", "<\\u0021--")
 
 
 class _Writer:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import html
 import re
 from functools import cache
 from importlib.resources import files
 
+from viz.letters import escape
 from viz.player.compact import compact_script, compact_style
 
 SCRIPTS = (
@@ -18,7 +18,7 @@ SCRIPTS = (
 def page(title: str, data: str) -> str:
     """The self-contained page for this data (JSON)."""
     parts = {
-        "title": html.escape(title),
+        "title": escape(title),
         "style": _style("page.css"),
         "figure": _style("figure.css"),
         "script": _script(),

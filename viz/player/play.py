@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import tinygrad_rnn as tg
+from viz.letters import escape
 from viz.player.animation import animate
 from viz.player.data import as_json, page_data
 from viz.player.page import page
@@ -40,7 +40,7 @@ class Player:
     def _repr_html_(self) -> str:
         """The page in a frame of its own, so that nothing of it touches the notebook."""
         return (
-            f'<iframe srcdoc="{html.escape(self.html)}" title="{html.escape(self.title)}" '
+            f'<iframe srcdoc="{escape(self.html)}" title="{escape(self.title)}" '
             f'sandbox="allow-scripts allow-downloads" '
             f'style="width:100%;height:{FRAME}px;border:0"></iframe>'
         )

@@ -304,3 +304,33 @@ def test_axe_finds_nothing_serious(scheme: str, visit: Callable[..., Any]) -> No
     assert [
         (v["id"], v["nodes"][0]["html"]) for v in found if v["impact"] in ("serious", "critical")
     ] == []
+
+
+HOSTILE = [
+    "<u>w",
+    "</script>",
+    "<!--",
+    "\"'`${w}",
+    "{{data}}",
+    "\u202eשל",
+    "x" * 10_000,
+    "\0\ud83d",
+]
+
+
+def test_names_are_letters_and_nothing_else(visit: Any) -> None:
+    w, total = tg.Tensor([[0.5]], requires_grad=True, name=HOSTILE[0]), tg.Tensor(0.0)
+    strange = tg.derivative(lambda h: 2 * h, lambda g: 2 * g)
+    strange.__name__ = "<u>double"
+    for t, name in enumerate(HOSTILE):
+        with tg.step(t), tg.scope(name):
+            h = np.tanh(strange(w) * (t + 1)).named(name)
+            total = total + np.sum(h * h)
+    page = visit(viz.play(total.named("<u>L"), detail="ops", title="<u></title>").html)
+    page.evaluate(
+        "() => { for (let move = 0; move <= player.last; move++) player.go(move);"
+        "document.querySelectorAll('[data-shape], [data-link]').forEach(shape => shape.focus()) }"
+    )
+    assert page.title() == "<u></title>"
+    assert page.locator("u").count() == 0 and page.locator("script").count() == 2
+    assert "<u>w" in page.inner_text("body")

@@ -145,7 +145,8 @@ class Page:
             return f"np.add.at({self.at.ref(outs[0])}, {', '.join(map(self.argument, instr.args))})"
         if instr.binds():
             names = ", ".join(out.buffer.name for out in outs)
-            return f"{names} = {self.call(instr)}"
+            only = "," if isinstance(instr.out, tuple) and len(outs) == 1 else ""
+            return f"{names}{only} = {self.call(instr)}"
         if not takes_out(function, instr.kwargs):
             return f"np.copyto({self.at.ref(outs[0])}, {self.call(instr)})"
         args, out = list(map(self.argument, instr.args)), ", ".join(map(self.at.ref, outs))

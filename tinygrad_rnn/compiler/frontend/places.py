@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from tinygrad_rnn.compiler.frontend.conditions import contents
+from tinygrad_rnn.compiler.frontend.conditions import NOTHING, contents
 from tinygrad_rnn.compiler.frontend.refusals import TraceError
 from tinygrad_rnn.compiler.frontend.values import Handle, pinned
 from tinygrad_rnn.engine.tensor import Tensor
@@ -121,11 +121,13 @@ class Instead:
 
 
 def places_of(container: Any) -> Iterator[tuple[Callable[[Any, Any], Any], Any, Any]]:
-    """Where a container holds things: how to put another one there, and what is there now."""
+    """Where a container holds things: how to put another one there, a key that no other place of
+    the container has, and what is there now."""
     kind = type(container)
     if kind is types.FunctionType:
-        for cell in container.__closure__ or ():
-            yield functools.partial(setattr, cell), "cell_contents", contents(cell)
+        variables = container.__code__.co_freevars
+        for name, cell in zip(variables, container.__closure__ or (), strict=False):
+            yield functools.partial(put_into_closure, cell), f"nonlocal {name}", contents(cell)
         known = container.__globals__
         for name in variables_in(container.__code__):
             if name in known:
@@ -149,6 +151,13 @@ def places_of(container: Any) -> Iterator[tuple[Callable[[Any, Any], Any], Any, 
         for name in slots_of(kind):  # type: ignore[arg-type]
             if hasattr(container, name):
                 yield put, name, getattr(container, name)
+
+
+def put_into_closure(cell: types.CellType, name: str, thing: Any) -> None:
+    if thing is NOTHING:
+        del cell.cell_contents
+    else:
+        cell.cell_contents = thing
 
 
 def each(put: Callable[[Any, Any], Any], items: Any) -> Iterator[Any]:

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from tinygrad_rnn.compiler.operations import path_of
+from tinygrad_rnn.engine.backward import pull_on_arrays
+from tinygrad_rnn.engine.rules import Composition
 
 PACKAGE = str(Path(__file__).parents[2]) + os.sep
 NUMPY = os.path.dirname(np.__file__) + os.sep
@@ -37,12 +42,33 @@ def user_frame() -> str | None:
 FRONTEND = os.path.dirname(__file__) + os.sep
 
 
-def asked_by_the_cell() -> bool:
-    """Whether the cell's own code asks for the numbers of an array, and not a rule of the table."""
+PASSING_ON = tuple(f"{PACKAGE}engine{os.sep}{name}.py" for name in ("tensor", "operators"))
+"""Where a Tensor that is asked for its numbers asks the array inside for them."""
+
+ASKERS: dict[Any, Callable[[dict[str, Any]], Any]] = {
+    Composition.__call__.__code__: lambda variables: variables["self"].function,
+    pull_on_arrays.__code__: lambda variables: variables["node"].function,
+}
+"""The code that runs a rule of the table, and how its variables say for which function."""
+
+UNNAMED = "a function that the cell calls"
+
+
+def asking_function() -> str | None:
+    """The function of the table whose rule asks for the numbers of an array; None, if it is the
+    cell's own code that asks."""
     frame: Any = sys._getframe(1)
-    while frame.f_code.co_filename.startswith((FRONTEND, NUMPY)):
+    while frame.f_code.co_filename.startswith((FRONTEND, NUMPY, *PASSING_ON)):
         frame = frame.f_back
-    return not frame.f_code.co_filename.startswith(PACKAGE)
+    if not frame.f_code.co_filename.startswith(PACKAGE):
+        return None
+    name = UNNAMED
+    while frame is not None and frame.f_code not in BOUNDARIES:
+        if frame.f_code in ASKERS:
+            function = ASKERS[frame.f_code](frame.f_locals)
+            name = path_of(function) or str(getattr(function, "__name__", name))
+        frame = frame.f_back
+    return name
 
 
 def here() -> str:

@@ -90,11 +90,15 @@ class Sequence:
     def steps_of(self, inputs: Iterator[Any]) -> Any:
         """These arrays of all steps, in the form in which `unroll` takes them."""
         nested = unflatten(self.xs, inputs)
-        if nested is None:
-            return [None] * self.steps
         if not isinstance(nested, tuple | list):
-            return nested
+            return self._with_steps(nested)
         return [unflatten(nested, (part[t] for part in parts(nested))) for t in range(self.steps)]
+
+    def _with_steps(self, xs: Any) -> Any:
+        """Inputs with a None for every step in the place of a None for all."""
+        if isinstance(xs, dict):
+            return {key: self._with_steps(part) for key, part in xs.items()}
+        return [None] * self.steps if xs is None else xs
 
     def name(self) -> str:
         return str(getattr(self.cell, "__name__", type(self.cell).__name__))
@@ -130,12 +134,7 @@ def prepared(
     sequence.reset = reset
     if xs is None or isinstance(xs, tuple):
         length(xs)  # says what is wrong
-    if type(xs) is list and xs and xs[0] is None:  # steps without an input
-        sequence.steps = len(xs)
-        refuse_inputs(xs)
-        xs = None
-    else:
-        xs = stacked(xs)
+    given, xs = xs, stacked(xs)
     sequence.xs = xs
     inputs: list[Any] = []
     states: list[Any] = []
@@ -145,7 +144,8 @@ def prepared(
         key.append(None)
     else:
         flatten(xs, inputs, key)
-        sequence.steps = steps_in(cell, xs, inputs, nested=bool(key))
+    nested = bool(key)
+    sequence.steps = steps_in(cell, xs, inputs, nested) if inputs else length(given)
     key.append(loss_alone)
     for array in inputs:
         is_tensor = type(array) is Tensor
@@ -174,8 +174,8 @@ def prepared(
     return sequence
 
 
-def refuse_inputs(xs: list[Any]) -> None:
-    """Steps without an input; ValueError if some have one."""
+def no_inputs(xs: Any) -> None:
+    """None, for steps without an input; ValueError if some have one."""
     given = [t for t, x in enumerate(xs) if x is not None]
     if given:
         raise ValueError(f"step 0 has no input, None, but step {given[0]} has one")
@@ -252,6 +252,8 @@ def stacked(xs: Any) -> Any:
     if not len(xs):
         return np.zeros((0,))
     first = xs[0]
+    if first is None:
+        return no_inputs(xs)
     if not isinstance(first, (list, tuple, dict)):
         return stack(xs, "the steps")
     if all(isinstance(part, numbers.Number) for part in parts(first)):

@@ -34,13 +34,13 @@ def straight() -> dict[Any, Callable[..., Any]]:
         ones = np.ones_like(logits, shape=logits.shape[-1])
         return call(logits, cross_entropies, logits, labels, ones)
 
-    def losses_at(logits: Any, labels: Any, found: Any) -> Any:
+    def losses_at(logits: Any, labels: Any, found: Any = None) -> Any:
         places = sample_in(value_of(labels))
         functions.check_places(logits, places)
         functions.check_labels(places, logits.shape[-1])
         return scored(logits, labels)[0]
 
-    def cross_entropy(logits: Any, labels: Any, found: Any) -> Any:
+    def cross_entropy(logits: Any, labels: Any, found: Any = None) -> Any:
         losses = losses_at(logits, labels, found)
         if losses.size == 1:
             return np.reshape(losses, ())

@@ -25,6 +25,7 @@ from tinygrad_rnn.compiler.frontend.tracer import Traced, handle_of
 from tinygrad_rnn.compiler.frontend.values import Value, mapped, sample_of
 from tinygrad_rnn.compiler.frontend.witness import Witness, witness_of
 from tinygrad_rnn.compiler.passes.rewrite import ordered
+from tinygrad_rnn.derivatives.several import Several
 from tinygrad_rnn.engine.backward import pull_on_arrays, reverse_pass
 from tinygrad_rnn.engine.fit import fit
 from tinygrad_rnn.engine.gradients import between
@@ -308,6 +309,8 @@ def _backward(
         [h.node for h, _ in flowing], seeds, nodes, pull=pull_on_arrays
     ):
         found[node] = gradient
+        if isinstance(gradient, Several):
+            continue
         value = gradient.value
         if not value.name and node in frames.nodes:
             value.name = f"d{frames.nodes[node]}"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import operator
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,14 @@ from tinygrad_rnn.compiler.frontend.forms import (
     plain_of,
     without_options,
 )
-from tinygrad_rnn.compiler.frontend.refusals import TraceError, asked_by_the_cell, here, user_frame
+from tinygrad_rnn.compiler.frontend.refusals import (
+    ASKERS,
+    UNNAMED,
+    TraceError,
+    asking_function,
+    here,
+    user_frame,
+)
 from tinygrad_rnn.compiler.frontend.straight import straight
 from tinygrad_rnn.compiler.frontend.values import (
     Handle,
@@ -115,6 +122,8 @@ class Traced(Handle, NDArrayOperatorsMixin):
 
     def __setitem__(self, index: Any, value: Any) -> None:
         """The handle goes on to stand for a new value, in which the index has these numbers."""
+        if type(value) is Tensor and not value.requires_grad:
+            value = value._data
         base = value.base if isinstance(value, Traced) else None
         if base is not None and base[0] is self and base[1] is index:
             return  # x[i] += v: the view that it was added to has written it already
@@ -237,11 +246,12 @@ class Traced(Handle, NDArrayOperatorsMixin):
 
     def _numbers(self, why: str) -> Any:
         """The numbers of the sample, for Python; a TraceError, if they differ from step to step."""
-        if not asked_by_the_cell():
+        function = asking_function()
+        if function is not None:
             why = (
-                f"a function that the cell calls{here()} is computed or differentiated in one of "
-                f"several ways, by the numbers of an array, so one program cannot serve all steps: "
-                f"use tg.unroll"
+                f"{function}, or its derivative, asks for the numbers of a value of the step"
+                f"{here()}, and a program is written before they are known: write it in other "
+                f"NumPy functions, or use tg.unroll"
             )
         raise TraceError(why)
 
@@ -286,11 +296,15 @@ class Traced(Handle, NDArrayOperatorsMixin):
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         numbers = self._numbers(
-            f"a value of the step is made a plain array{here()}, as np.asarray(x) and table[x] of "
-            f"a plain table do, and in a program it would be the same at all steps: call a NumPy "
-            f"function of it, such as np.take(table, x, axis=0), or use tg.unroll"
+            f"a value of the step is made a plain array{here()}, and in a program it would be the "
+            f"same at all steps; np.asarray(x) does that, and so do a[x] and a[0] = x, where a is "
+            f"an array that is made in the cell: let the cell hold a, call a NumPy function of x, "
+            f"or use tg.unroll"
         )
         return np.array(numbers, dtype)
+
+
+ASKERS[Traced.__array_function__.__code__] = lambda variables: variables["function"]
 
 
 class FixedTraced(Traced):
@@ -358,8 +372,11 @@ def record(function: Any, args: Any, kwargs: Any = None) -> Any:
     operands = list(values_in((args, kwargs)))
     fixed = fixed_of(operands)
     if fixed is None and is_dynamic(function, args):
-        name = getattr(function, "__name__", "")
-        what = "an index of booleans" if function is operator.getitem else f"np.{name}"
+        what = asking_function() or UNNAMED
+        if what is UNNAMED:
+            what = f"np.{getattr(function, '__name__', '')}"
+        if function is operator.getitem:
+            what = "an index of booleans"
         raise TraceError(
             f"the shape of what {what} makes depends on the numbers{here()}, and a program has "
             f"one for all steps: multiply by the mask, choose with np.where, or use tg.unroll"
@@ -374,6 +391,13 @@ def record(function: Any, args: Any, kwargs: Any = None) -> Any:
             f"{getattr(function, '__name__', function)} is no NumPy function{here()}, and a "
             f"program has NumPy calls alone: write it in NumPy, or use tg.unroll"
         )
+    if any(callable(leaf) and not isinstance(leaf, type) for leaf in plain_leaves(args)):
+        raise TraceError(
+            f"np.{function.__name__} calls a function of its own for parts of an array{here()}, "
+            f"and a program has NumPy calls alone: write it with np.where, or use tg.unroll"
+        )
+    if function is np.dot and any(np.ndim(sample_in(part)) == 0 for part in args):
+        function = np.multiply  # which it is, if one of them is a number
     sampled_args, sampled_kwargs = mapped((args, kwargs), sample_in)
     try:
         result = function(*sampled_args, **sampled_kwargs)
@@ -384,7 +408,8 @@ def record(function: Any, args: Any, kwargs: Any = None) -> Any:
     if result is None:
         raise _writes(function)
     place = user_frame()
-    if isinstance(result, tuple | list) and any(isinstance(r, np.ndarray) for r in result):
+    several = isinstance(result, tuple | list) and result
+    if several and all(isinstance(part, np.ndarray | np.generic) for part in result):
         remade = type(result)._make if hasattr(result, "_make") else type(result)
         whole = made(remade(map(own, result)), function, args, kwargs, fixed, place)
         return remade(
@@ -398,13 +423,11 @@ def record(function: Any, args: Any, kwargs: Any = None) -> Any:
             for value in operands:
                 pinned(value)
             return result
-        if isinstance(result, bool | int | float):
-            raise TraceError(
-                f"np.{function.__name__} makes a Python value of an array{here()}, and in a "
-                f"program it would be the same at all steps: write it with NumPy functions that "
-                f"return arrays, or use tg.unroll"
-            )
-        return result
+        raise TraceError(
+            f"np.{function.__name__} makes a {type(result).__name__} of an array{here()}, and in a "
+            f"program it would be the same at all steps: write it with NumPy functions that "
+            f"return arrays, or use tg.unroll"
+        )
     if function is np.reshape and args[0].shape == result.shape and not kwargs:
         handle = handle_of(args[0])
     else:
@@ -415,6 +438,15 @@ def record(function: Any, args: Any, kwargs: Any = None) -> Any:
         handle.base = parent, index
         handle.given = parent.given
     return handle
+
+
+def plain_leaves(args: Any) -> Iterator[Any]:
+    """What is among arguments, also in lists and tuples of them."""
+    for leaf in args:
+        if isinstance(leaf, tuple | list):
+            yield from plain_leaves(leaf)
+        else:
+            yield leaf
 
 
 def made(
@@ -439,7 +471,10 @@ def _constant(
 ) -> Traced:
     fill = CONSTANT_LIKE[function] if function in CONSTANT_LIKE else rest[0]
     if isinstance(fill, Traced):
-        raise TraceError(f"np.full_like with a computed value cannot be compiled{here()}")
+        raise TraceError(
+            f"np.full_like with a computed value has no program{here()}: multiply np.ones_like by "
+            f"it, or use tg.unroll"
+        )
     shape = like.shape if shape is None else (shape,) if isinstance(shape, int) else tuple(shape)
     args = (shape, fill, np.dtype(dtype or like.dtype))
     return Traced(Value(filled(*args), "", filled, args))

@@ -115,11 +115,9 @@ def compiled(sequence: Sequence, captured: CellKey, backend: Backend = NUMPY) ->
     carried = Contents(CellKey(captured.cell).containers)
     try:
         return compiled_as_it_is(sequence, captured, backend)
-    except TraceError:
-        carried.restore()
-        raise
     except Exception as problem:
-        if not runs(sequence):
+        carried.restore()
+        if isinstance(problem, TraceError) or not runs(sequence):
             raise
         raise TraceError(
             f"the cell cannot be compiled, for the compiler fails at it with "
