@@ -99,6 +99,8 @@ def agree(workers: list[Worker], workload: str) -> None:
     loss, gradients = workers[0].prepare(workload)
     for worker in workers[1:]:
         other_loss, other_gradients = worker.prepare(workload)
+        if not other_gradients:  # it only takes as long as the products would
+            continue
         pairs = zip(
             ("loss", *GRADIENTS), (loss, *gradients), (other_loss, *other_gradients), strict=True
         )

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from benchmarks import handwritten
+from benchmarks import handwritten, peak
 from benchmarks.workloads import BLOCKS, Problem
 
 Step = Callable[[], tuple[Any, list[Any]]]
@@ -369,4 +369,5 @@ PEERS: dict[str, Peer] = {
     "autograd": Peer(autograd, "autograd"),
     "mygrad": Peer(mygrad, "mygrad"),
     "dezero": Peer(dezero, "dezero"),
+    "products at peak": Peer(peak.products_at_peak, "llvmlite", tuple(BLOCKS)),
 }

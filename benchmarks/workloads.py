@@ -1,7 +1,7 @@
 """The workloads: a recurrent network with a softmax output at every step, float32.
 
 `tiny`, `d2l`: as in a textbook's first example; `char`: a character model; `medium`: a larger
-one; `long`, `longbatch`: a thousand steps. These are a tanh RNN; two of the sizes come with other
+one; `long`, `longbatch`: a thousand steps. These are a tanh RNN; some of the sizes come with other
 cells, too: `lstm char`, and so on. `minimal` is a cell of a user's own, a gated unit with one gate.
 """
 
@@ -36,7 +36,8 @@ BLOCKS = {"rnn": 1, "minimal": 2, "gru": 3, "lstm": 4}
 
 WORKLOADS = [
     *SIZES,
-    *(f"{cell} {size}" for cell in ("lstm", "gru", "minimal") for size in ("char", "medium")),
+    *(f"{cell} {size}" for cell in ("lstm", "gru") for size in ("char", "medium", "longbatch")),
+    *(f"minimal {size}" for size in ("tiny", "char", "medium", "long", "longbatch")),
 ]
 
 GRADIENTS = ("W_xh", "W_hh", "b_h", "W_hq", "b_q")

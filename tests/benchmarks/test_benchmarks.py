@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import handwritten, parts, peers, processes, workers, workloads
+from benchmarks import handwritten, parts, peak, peers, processes, workers, workloads
 from benchmarks.__main__ import agree, main
 from tinygrad_rnn.compiler.runtime.cache import PROGRAMS
 
@@ -138,3 +138,12 @@ def test_processes_and_threads_learn_the_same(tmp_path: Path) -> None:
     assert processes.main([*options.split(), "--write", str(tmp_path)]) == 0
     table = (tmp_path / "benchmark-processes.md").read_text()
     assert "| d2l | numpy | numbers |" in table
+
+
+@native
+def test_the_products_at_peak_take_time_alone() -> None:
+    """Forward, back through two weights, and the gradients of three."""
+    T, B, D, H, Q = 7, 6, 3, 5, 4
+    forward, back = D * 4 * H + H * 4 * H + H * Q, 4 * H * H + H * Q
+    assert peak.multiplications(small(B, 4)) == T * B * (2 * forward + back)
+    assert peers.PEERS["products at peak"].prepare(small(6))() == (0.0, [])

@@ -284,6 +284,16 @@ class Steps:
 T = Steps()
 
 
+class Step:
+    """The step at which the loop is, t, where it stands among the arguments of an instruction."""
+
+    def __repr__(self) -> str:
+        return "t"
+
+
+STEP = Step()
+
+
 @dataclass(frozen=True)
 class View:
     """Another way to look at an array, without copying a number.
@@ -373,7 +383,8 @@ class Instr:
     """One call: out ← function(*args, **kwargs).
 
     args, kwargs: what stands there is a `Ref`, or a constant: a number, a dtype, a string, None, an
-        index, `T`; or a tuple, list, dict or slice of such. A `Ref` without axes is an array, too.
+        index, `T`, `STEP`; or a tuple, list, dict or slice of such. A `Ref` without axes is an
+        array, too.
     out: where the result goes; for a call of several results a tuple, one `Ref` each.
         A `RESULT` buffer is what the function returns (see `binds`). Any other one is written to:
         with the argument `out` for functions that have one (see `operations.takes_out`), otherwise

@@ -12,7 +12,7 @@ from tinygrad_rnn.compiler.passes.assemble import assemble
 from tinygrad_rnn.compiler.passes.carry import carry
 from tinygrad_rnn.compiler.passes.cse import cse
 from tinygrad_rnn.compiler.passes.factor import factor
-from tinygrad_rnn.compiler.passes.hoist_sums import hoist_sums
+from tinygrad_rnn.compiler.passes.hoist_sums import hoist_sums, hoist_sums_apart
 from tinygrad_rnn.compiler.passes.split_outputs import split_outputs
 from tinygrad_rnn.compiler.schedule import schedule
 
@@ -23,15 +23,20 @@ PASSES: tuple[Callable[[StepGraph], StepGraph], ...] = (
 """From step graph to step graph. All but the last two keep every number up to rounding; those take
 something off the step and say in fields of their own what."""
 
+APART = tuple(hoist_sums_apart if p is hoist_sums else p for p in PASSES if p is not carry)
+"""The same without those that join products of a row, to save calls: for machine code."""
+
 Hook = Callable[[str, Any], None]
 
 
-def compiled(graph: StepGraph, title: str = "", hook: Hook | None = None) -> Program:
+def compiled(
+    graph: StepGraph, title: str = "", hook: Hook | None = None, join: bool = True
+) -> Program:
     """The program of a step graph. hook: is called after each stage, with its name and what it
-    gave; it changes nothing."""
+    gave; it changes nothing. join: whether a call costs so much that products are joined."""
     look = hook or (lambda name, result: None)
     look("trace", graph)
-    for transform in PASSES:
+    for transform in PASSES if join else APART:
         graph = transform(graph)
         look(transform.__name__, graph)
     scheduled = schedule(graph)

@@ -181,13 +181,22 @@ class BPTT:
         given, reset, valid = given_of(xs, targets, reset, lengths, mask)
         return recorded(self, given, state, reset, valid)[0]
 
-    def source(self, xs: Any, targets: Any, state: Any = None, backend: str | None = None) -> str:
+    def source(
+        self,
+        xs: Any,
+        targets: Any,
+        state: Any = None,
+        backend: str | None = None,
+        llvm_ir: bool = False,
+    ) -> str:
         """The program that runs for these arguments, as Python source; backend: another one than
-        that of this object. See `scan_source`."""
-        name = self.backend if backend is None else backends.checked(backend)
+        that of this object; llvm_ir: its machine code as LLVM writes it down. See `scan_source`."""
+        name = "native" if llvm_ir else backend
+        chosen = self.backend if name is None else backends.checked(name)
         with contents_lock:
             sequence = self.sequence({"x": xs, "y": targets}, state, None)
-            return program_named(sequence, CellKey(self.model), name).source
+            program = program_named(sequence, CellKey(self.model), chosen)
+        return program.llvm_ir() if llvm_ir else program.source
 
     def sequence(self, given: dict[str, Any], state: Any, reset: Any) -> Sequence:
         """The arguments as those of a scan of cell and loss."""

@@ -10,7 +10,18 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_rnn.compiler.ir import OWN, Buffer, Instr, Program, Ref, Storage, T, When, mapped
+from tinygrad_rnn.compiler.ir import (
+    OWN,
+    STEP,
+    Buffer,
+    Instr,
+    Program,
+    Ref,
+    Storage,
+    T,
+    When,
+    mapped,
+)
 from tinygrad_rnn.compiler.operations import called, over_lanes, takes_out
 
 
@@ -67,7 +78,7 @@ class Machine:
     def argument(self, leaf: Any) -> Any:
         if isinstance(leaf, Ref):
             return self.read(leaf)
-        return self.steps if leaf is T else leaf
+        return self.steps if leaf is T else self.t if leaf is STEP else leaf
 
     def run(self, instrs: Iterable[Instr]) -> None:
         for instr in instrs:

@@ -17,7 +17,17 @@ import numpy as np
 
 from tinygrad_rnn.compiler.backends.literals import expression, literal, of_index
 from tinygrad_rnn.compiler.backends.references import References, Walk
-from tinygrad_rnn.compiler.ir import OWN, Buffer, Instr, Program, Ref, Storage, When, leaves_of
+from tinygrad_rnn.compiler.ir import (
+    OWN,
+    STEP,
+    Buffer,
+    Instr,
+    Program,
+    Ref,
+    Storage,
+    When,
+    leaves_of,
+)
 from tinygrad_rnn.compiler.operations import (
     HELPERS,
     OUT_LAST,
@@ -76,7 +86,7 @@ class Page:
             body.insert(0, f'"""{program.title}"""')
         text = "\n".join([f"def program(T{states}, empty=np.empty):", *indented(body)]) + "\n"
         for name, helper in reversed(helpers().items()):
-            if f"{name}(" in text:
+            if any(f"{name}(" in line.partition("#")[0] for line in text.splitlines()):
                 text = f"{helper.strip()}\n\n\n{text}"
         return f"import numpy as np\n\n\n{text}"
 
@@ -112,6 +122,8 @@ class Page:
     def argument(self, leaf: Any) -> str:
         if isinstance(leaf, Ref):
             return self.at.ref(leaf)
+        if leaf is STEP:
+            return self.at.number_of_step()
         if isinstance(leaf, tuple | list) and any(True for _ in leaves_of(leaf, Ref)):
             inner = ", ".join(map(self.argument, leaf))
             if isinstance(leaf, list):
@@ -292,11 +304,14 @@ class Page:
         self.at.walk = walk
         body = [line for instr in instrs for line in self.lines(instr)]
         sources = [f"{self.outside(whole)}{turn}" for whole in walk.given]
+        if walk.step:
+            sources.append(f"range(T){turn}")
         if self.program.windows and which == "backward":
             body = self.lanes(body)
             sources.append("windows")
         self.at.walk = None
         own, given = list(walk.own.values()), list(walk.given.values())
+        given += [walk.step] if walk.step else []
         if self.program.windows and which == "backward":
             given.append("alive")
         if own:

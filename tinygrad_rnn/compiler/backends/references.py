@@ -19,13 +19,15 @@ class Walk:
     """What a loop goes through: arrays of all steps, each with the name of its step.
 
     own: those of the program, whose views are made once. given: the caller's, and what a function
-    has made. calls: functions that have a short name in the loop.
+    has made. calls: functions that have a short name in the loop. step: what the number of the
+    step is called, "" if nobody asks for it.
     """
 
     def __init__(self) -> None:
         self.own: dict[Ref, str] = {}
         self.given: dict[Ref, str] = {}
         self.calls: dict[str, None] = {}
+        self.step = ""
 
 
 class References:
@@ -65,6 +67,12 @@ class References:
         if ref.buffer.storage not in OWN:
             return self.seen(self.entries(replace(ref, views=())), ref.views)
         return self.view(ref)
+
+    def number_of_step(self) -> str:
+        """What the loop calls t."""
+        assert self.walk is not None
+        self.walk.step = self.walk.step or self.names.fresh("t")
+        return self.walk.step
 
     def entries(self, ref: Ref) -> str:
         """The entries of a buffer that are meant, all of one step's array."""

@@ -21,7 +21,12 @@ from tinygrad_rnn.compiler.passes.rewrite import (
 )
 
 
-def hoist_sums(graph: StepGraph) -> StepGraph:
+def hoist_sums_apart(graph: StepGraph) -> StepGraph:
+    """`hoist_sums` for a back end whose calls cost nothing: no products are joined."""
+    return hoist_sums(graph, join=False)
+
+
+def hoist_sums(graph: StepGraph, join: bool = True) -> StepGraph:
     """a + b + c with what does not depend on the state first: it is then one term in the loop; or,
     where that is less work, products joined to one. Only terms of the sum's own dtype change their
     order: a sum of masks would overflow, or be true, before it is a number."""
@@ -44,9 +49,11 @@ def hoist_sums(graph: StepGraph) -> StepGraph:
             terms = terms_of(value, uses)
             light = [t for t in terms if not among(t, state)]
             heavy = [t for t in terms if among(t, state)]
-            joint = fused(
-                value, heavy, light, lambda v: v not in changing, lambda v: uses[v] == 1, new
-            )
+            joint = None
+            if join:
+                joint = fused(
+                    value, heavy, light, lambda v: v not in changing, lambda v: uses[v] == 1, new
+                )
             if joint is not None:
                 fresh = named(total(joint), value.name)
             elif light and heavy and len(terms) > 2 and of_one_dtype(terms, value):

@@ -63,8 +63,8 @@ class Program:
             if hook is not None:
                 hook(stage, result)
 
-        allocated = compiled(graph, sequence.title(), look)
-        self.lowered = stages["lower"]
+        allocated = compiled(graph, sequence.title(), look, join=backend.name == "numpy")
+        self.lowered, self.threads = stages["lower"], backend.threads
         written = backends.written(backend, self.lowered, allocated)
         self.program = program = written.program
         given = [*sequence.state_parts, *sequence.input_parts, *captured.arrays]
@@ -99,6 +99,12 @@ class Program:
         # For planning: the bytes that a state takes, and all buffers of one more step.
         self.state_bytes = sum(state.nbytes for state in graph.states)
         self.step_bytes = self.state_bytes + program.step_bytes()
+
+    def llvm_ir(self) -> str:
+        """The machine code of the back end "native", as LLVM writes it down."""
+        from tinygrad_rnn.compiler.backends.native.page import llvm_ir
+
+        return llvm_ir(self.lowered, self.threads)
 
     def complete(self, sequence: Sequence) -> None:
         """Give the outputs a value to begin with, which nobody reads."""

@@ -163,9 +163,7 @@ def scan_source(
         found = Stages()
         program = Program(sequence, CellKey(cell), chosen, found if stages else None)
     if llvm_ir:
-        from tinygrad_rnn.compiler.backends.native.page import llvm_ir as text
-
-        return text(program.lowered)
+        return program.llvm_ir()
     if stages:
         return f"{found.text()}\n{heading(f'the back end: {chosen.name}')}{program.source}"
     return program.source

@@ -1,19 +1,18 @@
 """Nests as machine code: at each step, some rows at a time through all works of the step.
 
-Rows are taken as many at once as a tile of a product has, so what one work leaves is still in the
-nearest cache when the next one reads it. Elementwise works with the same rows and columns become
-one loop over vectors: a value that only they read is never written to memory.
+Rows are taken some at a time, so what one work leaves is still near when the next one reads it.
+Elementwise works with the same rows and columns become one loop over vectors: a value that only
+they read is never written to memory.
 """
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
 
-from tinygrad_rnn.compiler.backends.native import functions, products
+from tinygrad_rnn.compiler.backends.native import functions, products, time_sums
+from tinygrad_rnn.compiler.backends.native.groups import Group, chunks, steps_as_rows
 from tinygrad_rnn.compiler.backends.native.nests import Memory, Nest, Packed, Place, Span, Work
 from tinygrad_rnn.compiler.backends.native.objects import Machine
 from tinygrad_rnn.compiler.backends.native.text import (
@@ -28,75 +27,14 @@ from tinygrad_rnn.compiler.backends.native.text import (
 )
 from tinygrad_rnn.compiler.ir import Buffer
 
-
-class Group(NamedTuple):
-    """Works that are one loop. stored: the results that somebody reads from memory."""
-
-    works: tuple[Work, ...]
-    stored: frozenset[Place]
-
-    @property
-    def rows(self) -> int:
-        return self.works[0].rows
-
-    def touched(self) -> list[Place]:
-        """The places in memory that are read or written, but for matrices: those are packed."""
-        found: dict[Place, None] = {}
-        made: set[Place] = set()
-        for work in self.works:
-            matrix = work.args[1] if work.kind == "product" else None
-            found |= {p: None for p in work.reads() if p not in made and p is not matrix}
-            found |= {p: None for p in work.outs if p in self.stored}
-            made |= set(work.outs) if work.elementwise else set()
-        return list(found)
-
-
-def grouped(works: list[Work], memory: Memory, read_elsewhere: Callable[..., bool]) -> list[Group]:
-    """The works of a step, elementwise ones together as far as they may be."""
-    groups: list[list[Work]] = []
-    for work in works:
-        if groups and work.elementwise and fits(work, groups[-1], memory):
-            groups[-1].append(work)
-        else:
-            groups.append([work])
-    return [Group(tuple(g), stored_by(g, works, memory, read_elsewhere)) for g in groups]
-
-
-def fits(work: Work, group: list[Work], memory: Memory) -> bool:
-    """Whether a work may be done entry by entry with those of a group."""
-    return (
-        group[0].elementwise
-        and (group[0].rows, group[0].columns) == (work.rows, work.columns)
-        and all(
-            p == q or not memory.overlap(p, q, 1)
-            for other in group
-            for (p, written), (q, also) in itertools.product(other.places(), work.places())
-            if written or also
-        )
-    )
-
-
-def stored_by(
-    group: list[Work], step: list[Work], memory: Memory, read_elsewhere: Callable[..., bool]
-) -> frozenset[Place]:
-    """Which results of a group are read from memory: by others, or by itself at the next step."""
-    stored = set()
-    for n, work in enumerate(group):
-        for out in work.outs:
-            inside = group[n + 1 :]
-            outside = [w for w in step if w not in inside]
-            if (
-                not work.elementwise
-                or read_elsewhere(out)
-                or any(memory.overlap(p, out) for w in outside for p in w.reads())
-                or any(memory.overlap(p, out) and p != out for w in inside for p in w.reads())
-            ):
-                stored.add(out)
-    return frozenset(stored)
+TILES = 8
+"""The rows of so many tiles go through the works of a step together: a panel of a matrix is brought
+near the processor once for all of them."""
 
 
 class Emitter:
-    """A function for some nests: `name(table, T, part, parts)`, which does its part of the rows.
+    """A function for some nests: `name(table, T, part, parts)`, which does its part of the rows of
+    all steps; or, for a part of a loop in Python, `name(table, T, t, 1)`, which does one step.
 
     table: addresses of the arrays, in the order of `roots`. packed: matrices, and their packed
     forms. Both may be shared by functions that are called one after the other.
@@ -165,50 +103,83 @@ class Emitter:
         value = f.binary("mul nsw", self.steps, span.slope)
         return f.binary("add nsw", value, span.fixed) if span.fixed else value
 
-    def nest(self, nest: Nest, memory: Memory, groups: list[Group]) -> None:
-        """All steps of a nest."""
+    def nest(self, nest: Nest, memory: Memory, groups: list[Group], each_step: bool) -> None:
+        """All steps of a nest; or, for a call at each step, the one that is given."""
         for group in groups:
             for work in group.works:
                 if work.kind == "product":
                     assert isinstance(work.args[1], Place)
                     self.pack(work.args[1])
+        if nest.works[0].kind == "time_sum":
+            self.time_sum(nest.works[0], nest.count)
+            return
+        if nest.steps_are_rows and not each_step:
+            groups = list(map(steps_as_rows, groups))
         offsets: dict[Place, Value] = {}
         for place in dict.fromkeys(p for group in groups for p in group.touched()):
             start, kind = self.span(place.offset), KINDS[place.dtype]
             offsets[place] = self.f.at(self.base(place.root), start, kind)
+        if each_step:
+            t, self.part, self.parts = self.part, constant(INDEX, 0), constant(INDEX, 1)
+            self.step(t, offsets, memory, groups)
+            return
+        if nest.steps_are_rows:
+            steps, f = self.span(nest.count), self.f
+            with f.loop(0, steps, TILES * self.machine.rows) as t:
+                count = self.at_most(f.binary("sub nsw", steps, t), TILES * self.machine.rows)
+                self.groups_at(groups, self.at_step(t, offsets), constant(INDEX, 0), count)
+            return
         with self.f.loop(0, self.span(nest.count)) as t:
-            pointers = {
-                place: self.f.at(at, self.f.binary("mul nsw", t, place.step), KINDS[place.dtype])
-                if place.step
-                else at
-                for place, at in offsets.items()
-            }
-            for chunk in chunks(groups, memory, self.machine.rows):
-                self.rows_of(chunk, pointers)
+            self.step(t, offsets, memory, groups)
+
+    def step(
+        self, t: Value, offsets: dict[Place, Value], memory: Memory, groups: list[Group]
+    ) -> None:
+        """One step."""
+        pointers = self.at_step(t, offsets)
+        for chunk in chunks(groups, memory, self.machine.rows):
+            self.rows_of(chunk, pointers)
+
+    def at_step(self, t: Value, offsets: dict[Place, Value]) -> dict[Place, Value]:
+        """Where places are at a step."""
+        return {
+            place: self.f.at(at, self.f.binary("mul nsw", t, place.step), KINDS[place.dtype])
+            if place.step
+            else at
+            for place, at in offsets.items()
+        }
+
+    def at_most(self, value: Value, limit: Value | int) -> Value:
+        limit = limit if isinstance(limit, Value) else constant(INDEX, limit)
+        return self.f.select(self.f.compare("slt", value, limit), value, limit)
 
     def rows_of(self, groups: list[Group], pointers: dict[Place, Value]) -> None:
-        """Some groups that have the same rows, a tile's rows at a time."""
+        """Some groups that have the same rows, a few tiles' rows at a time."""
         f, rows, most = self.f, groups[0].rows, self.machine.rows
         if rows == 1:
-            self.groups_at(groups, pointers, constant(INDEX, 0), constant(INDEX, 1))
+            self.groups_at(groups, pointers, constant(INDEX, 0), 1)
             return
-        tiles = -(-rows // most)
-        first = self.share(self.part, tiles, most)
-        stop = self.share(f.binary("add", self.part, 1), tiles, most)
-        stop = f.select(f.compare("slt", stop, rows), stop, constant(INDEX, rows))
-        with f.loop(first, stop, most) as row:
-            end = f.binary("add nsw", row, most)
-            end = f.select(f.compare("slt", end, stop), end, stop)
+        first, stop = self.rows_of_part(rows)
+        with f.loop(first, stop, TILES * most) as row:
+            end = self.at_most(f.binary("add nsw", row, TILES * most), stop)
             self.groups_at(groups, pointers, row, f.binary("sub nsw", end, row))
 
-    def share(self, part: Value, tiles: int, most: int) -> Value:
-        """The row at which a part begins: parts are whole tiles, as equal as they can be."""
-        f = self.f
-        return f.binary("mul", f.binary("sdiv", f.binary("mul", part, tiles), self.parts), most)
+    def rows_of_part(self, rows: int) -> tuple[Value, Value]:
+        """The rows of this part: parts are whole tiles, as equal as they can be."""
+        f, most = self.f, self.machine.rows
+        tiles = -(-rows // most)
+
+        def share(part: Value) -> Value:
+            tile = f.binary("sdiv", f.binary("mul", part, tiles), self.parts)
+            row = f.binary("mul", tile, most)
+            return self.at_most(row, rows)
+
+        return share(self.part), share(f.binary("add", self.part, 1))
 
     def groups_at(
-        self, groups: list[Group], pointers: dict[Place, Value], row: Value, count: Value
+        self, groups: list[Group], pointers: dict[Place, Value], row: Value, count: Value | int
     ) -> None:
+        """So many rows from this row on, through all works."""
         for group in groups:
             kind = group.works[0].kind
             if kind == "product":
@@ -232,13 +203,17 @@ class Emitter:
             return pointer
         return self.f.at(pointer, self.f.binary("mul nsw", row, down), KINDS[place.dtype])
 
-    def product(self, work: Work, pointers: dict[Place, Value], row: Value, count: Value) -> None:
+    def product(
+        self, work: Work, pointers: dict[Place, Value], row: Value, count: Value | int
+    ) -> None:
         left, matrix, *added = work.args
         (out,) = work.outs
         assert isinstance(left, Place) and isinstance(matrix, Place)
         kind = KINDS[out.dtype]
         name = products.product(
-            self.module, kind, self.machine, matrix.rows, matrix.columns, bool(added)
+            *(self.module, kind, self.machine, matrix.rows, matrix.columns),
+            adds=bool(added),
+            single=count == 1,
         )
         more = added[0] if added else out
         assert isinstance(more, Place)
@@ -250,9 +225,28 @@ class Emitter:
             constant(INDEX, out.strides[0]),
             self.row_at(more, pointers[more], row),
             constant(INDEX, more.strides[0]),
-            count,
+            count if isinstance(count, Value) else constant(INDEX, count),
         ]
         self.f.do(f"call void @{name}({', '.join(map(str, given))})")
+
+    def time_sum(self, work: Work, count: Span) -> None:
+        """A sum over all steps: the part of its rows that is this one's."""
+        f, (left, right), (out,) = self.f, work.reads(), work.outs
+        kind = KINDS[out.dtype]
+        name = time_sums.time_sum(self.module, kind, self.machine, out.rows, out.columns)
+        first, stop = self.rows_of_part(out.rows)
+        starts = {p: f.at(self.base(p.root), self.span(p.offset), kind) for p in (left, right, out)}
+        given = [
+            f.at(starts[left], first, kind),
+            constant(INDEX, left.strides[0]),
+            starts[right],
+            constant(INDEX, right.strides[0]),
+            self.row_at(out, starts[out], first),
+            constant(INDEX, out.strides[0]),
+            f.binary("mul nsw", self.span(count), left.rows),
+            f.binary("sub nsw", stop, first),
+        ]
+        f.do(f"call void @{name}({', '.join(map(str, given))})")
 
     def over_columns(
         self, columns: int, lanes: int, body: Callable[[Value | int, int], None]
@@ -446,44 +440,6 @@ class Emitter:
         self.over_columns(out.columns, self.machine.lanes(kind), body)
         at = f.at(here[out], self.label(labels, here[labels], out.columns), kind)
         f.store(f.binary("fsub", f.load(at, Vector(kind)), weight), at)
-
-
-def chunks(groups: list[Group], memory: Memory, most: int) -> list[list[Group]]:
-    """Groups that can be gone through together, some rows at a time."""
-    found: list[list[Group]] = []
-    for group in groups:
-        if (
-            found
-            and found[-1][0].rows == group.rows
-            and all(
-                together(v, w, memory, most)
-                for other in found[-1]
-                for v in other.works
-                for w in group.works
-            )
-        ):
-            found[-1].append(group)
-        else:
-            found.append([group])
-    return found
-
-
-def together(a: Work, b: Work, memory: Memory, most: int) -> bool:
-    """Whether a work on some rows may follow another that has not done the other rows yet."""
-    boundaries = range(most, a.rows, most)
-    # Places are evenly spaced: what holds at the ends and in the middle holds everywhere.
-    some = {*boundaries[:1], *boundaries[len(boundaries) // 2 :][:1], *boundaries[-1:]}
-    return all(memory.apart(a, b, row) for row in some)
-
-
-def divisible(works: list[Work], memory: Memory, most: int) -> bool:
-    """Whether the rows of all works can be divided, each part going through all steps alone."""
-    rows = works[0].rows
-    return (
-        rows > most
-        and all(work.rows == rows for work in works)
-        and all(together(a, b, memory, most) for a, b in itertools.product(works, works))
-    )
 
 
 def work_type(work: Work) -> np.dtype[np.generic]:

@@ -69,10 +69,10 @@ class Place(NamedTuple):
 class Work:
     """One call on rows and columns: outs ← kind(args).
 
-    kind: the name of a ufunc, or "copy", "where", "product", "sum", "mean", "max",
+    kind: the name of a ufunc, or "copy", "where", "product", "time_sum", "sum", "mean", "max",
         "cross_entropies", "cross_entropy_gradient".
     args: places and numbers. A product has the left factor, the matrix, and what is added, if
-        anything is.
+        anything is. A sum over the steps has the rows of both factors.
     text: how NumPy has it.
     """
 
@@ -92,7 +92,7 @@ class Work:
     @property
     def elementwise(self) -> bool:
         return self.kind not in (
-            *("product", "sum", "mean", "max"),
+            *("product", "time_sum", "sum", "mean", "max"),
             *("cross_entropies", "cross_entropy_gradient"),
         )
 
@@ -115,6 +115,11 @@ class Nest:
     count: Span
     works: tuple[Work, ...]
     free: bool
+
+    @property
+    def steps_are_rows(self) -> bool:
+        """Whether each step is one row, and all of them can be done as the rows of one."""
+        return self.free and all(work.rows == 1 for work in self.works)
 
     def backwards(self) -> Nest:
         """The same steps, the last one first."""
@@ -217,7 +222,13 @@ def is_free(works: Iterable[Work], memory: Memory) -> bool:
 
 
 def fused(first: Nest, second: Nest, memory: Memory) -> Nest | None:
-    """Both as one nest; None if that would change a number."""
+    """Both as one nest; None if that would change a number. A sum over the steps goes through all
+    of them in a way of its own, and so do steps that can be the rows of one."""
+    works = (*first.works, *second.works)
+    if any(w.kind == "time_sum" for w in works):
+        return None
+    if first.free != second.free and all(w.rows == 1 for w in works):
+        return None
     if first.count == second.count == Span(0, 1):
         return Nest(first.count, (*first.works, *second.works), False)
     if first.count != second.count or not (first.free or second.free):

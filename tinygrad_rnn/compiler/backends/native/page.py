@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tinygrad_rnn.compiler.backends.native.translate import Link, Translation, called
+from tinygrad_rnn.compiler.backends.native.links import Link, called, called_at
+from tinygrad_rnn.compiler.backends.native.translate import Translation
 from tinygrad_rnn.compiler.backends.numpy_source import Page
 from tinygrad_rnn.compiler.ir import Instr, Program, Ref
 
@@ -19,21 +20,23 @@ class NativePage(Page):
 
     def lines(self, instr: Instr) -> list[str]:
         lines = super().lines(instr)
-        if instr.function is called:
-            name = self.run(instr)
-            return [f"# {name}, machine code:", *self.notes(name), *lines]
-        return lines
-
-    def notes(self, name: str) -> list[str]:
-        return [f"#   {line}" for line in self.translation.notes[name.removeprefix("run_")]]
+        if instr.function not in (called, called_at):
+            return lines
+        name = self.run(instr).partition("_")[2]
+        in_python = any(run.name == name and run.each_step for run in self.translation.runs)
+        if in_python and instr.function is called:
+            return [f"# {name}: what is the same at all steps.", *lines]
+        notes = self.translation.notes[name]
+        return [f"# {name}, machine code:", *(f"#   {line}" for line in notes), *lines]
 
     def run(self, instr: Instr) -> str:
+        """What a call calls: run_…, or step_…."""
         (ref, *_) = instr.args
         assert isinstance(ref, Ref)
         return ref.buffer.name
 
     def statement(self, instr: Instr) -> str:
-        if instr.function is called:
+        if instr.function in (called, called_at):
             return self.call(instr)
         return super().statement(instr)
 
@@ -41,7 +44,7 @@ class NativePage(Page):
         function, args = instr.function, instr.args
         if isinstance(function, Link):
             return f"{function.__name__}({', '.join(map(self.argument, args))})"
-        if function is called:
+        if function in (called, called_at):
             return f"{self.run(instr)}({', '.join(map(self.argument, args[1:]))})"
         return super().call(instr)
 
@@ -58,10 +61,10 @@ def written(program: Program, threads: int = 1) -> tuple[str, dict[str, Any], Pr
         for instr in result.setup
         if isinstance(instr.function, Link)
     }
-    left = "".join(f"# NumPy: {line}\n" for line in translation.left_to_numpy())
+    left = "".join(f"# NumPy: {line}\n" for line in translation.arrangement.left_to_numpy())
     return left + NativePage(result, translation).text(), links, result
 
 
-def llvm_ir(program: Program) -> str:
+def llvm_ir(program: Program, threads: int = 1) -> str:
     """The machine code of a program as LLVM writes it down."""
-    return Translation(program).text
+    return Translation(program, threads).text

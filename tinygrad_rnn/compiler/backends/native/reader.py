@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -82,8 +83,6 @@ def seen(ref: Ref, copies: Copies) -> Seen:
         offset = offset.moved(0, ref.offset * entry)
     elif ref.when is When.LAST:
         offset = offset.moved(entry, (ref.offset - 1) * entry)
-    if buffer.storage is Storage.LANE or ref.seeded:
-        raise UnknownError("a lane of adjoints under windows")
     return Seen(spans, strides, offset, step)
 
 
@@ -155,6 +154,8 @@ def work(instr: Instr, text: str, copies: Copies) -> tuple[Work, Span]:
     """An instruction as a work, and how many steps it is for; UnknownError if it is not known."""
     if instr.guard is not None:
         raise UnknownError("an instruction that is not always there")
+    if not instr.binds() and any(ref.buffer.storage is Storage.RESULT for ref in instr.writes()):
+        raise UnknownError("a result in an array that NumPy has made")
     function = instr.function
     if function in (operations.cross_entropies, operations.cross_entropy_gradient):
         return cross_entropy(instr, text, copies)
@@ -206,19 +207,27 @@ def check_types(kind: str, args: list[Place | float], out: Place) -> None:
 
 
 def product(instr: Instr, out: Ref, text: str, copies: Copies) -> tuple[Work, Span]:
-    """Rows times a matrix that is the same at every step."""
+    """Rows times a matrix that is the same at every step; (W x)ᵀ is xᵀ Wᵀ, and a vector is a
+    matrix of one column."""
     left, right = instr.args
     if not (isinstance(left, Ref) and isinstance(right, Ref)):
         raise UnknownError("a product with a constant")
     if not left.dtype == right.dtype == out.dtype or left.dtype.kind != "f":
         raise UnknownError("a product of several types")
+    ends = seen(left, copies).shape[-1:], seen(right, copies).shape[:1]
+    if ends[0] == ends[1] and any(n.slope for n in ends[1]):
+        return time_sum(left, right, out, text, copies)
+    if is_fixed(left, copies) and is_column(right, copies):
+        left, right, out = turned(right, copies), turned(left, copies), turned(out, copies)
+    if len(seen(right, copies).shape) == 1:
+        right, out = as_column(right), as_column(out)
     into, count = placed(out, copies)
     rows, steps = placed(left, copies)
     matrix = seen(right, copies)
     if steps != count or matrix.step or any(n.slope for n in matrix.shape):
         raise UnknownError("a product over the steps")
     if len(matrix.shape) != 2 or len(seen(left, copies).shape) != len(seen(out, copies).shape):
-        raise UnknownError("a product with a vector or a stack")
+        raise UnknownError("a product of stacks")
     depth, columns = (n.fixed for n in matrix.shape)
     fits = rows.rows == into.rows and rows.columns == depth and into.columns == columns
     if not fits or (rows.strides[1] != 1 and depth > 1) or (into.strides[1] != 1 and columns > 1):
@@ -227,6 +236,50 @@ def product(instr: Instr, out: Ref, text: str, copies: Copies) -> tuple[Work, Sp
     root = right.buffer if right.buffer not in copies else copies[right.buffer].buffer
     of = Place(root.root, matrix.offset, 0, depth, columns, (down, across))
     return Work("product", (rows, of), (into,), text), count
+
+
+def time_sum(left: Ref, right: Ref, out: Ref, text: str, copies: Copies) -> tuple[Work, Span]:
+    """The sum over all steps and rows of a row of one array times a row of another."""
+    one, other = seen(left, copies), seen(right, copies)
+    into, count = placed(out, copies)
+    rows = other.shape[0]
+    depth, columns = (*one.shape[:-1], ONCE)[0].fixed, (*other.shape[1:], ONCE)[0].fixed
+    if rows.fixed or count != ONCE or (into.rows, into.columns) != (depth, columns):
+        raise UnknownError("a sum over the steps of another form")
+
+    def place(ref: Ref, of: Seen, axis: int, wide: int) -> Place:
+        down, across = of.strides[axis], (*of.strides, 1)[1 + axis]
+        if wide > 1 and across != 1:
+            raise UnknownError("a sum over the steps of what is not in rows")
+        root = ref.buffer if ref.buffer not in copies else copies[ref.buffer].buffer
+        return Place(root.root, of.offset, rows.slope * down, rows.slope, wide, (down, 1))
+
+    args = place(left, one, -1, depth), place(right, other, 0, columns)
+    return Work("time_sum", args, (into,), text), Span(1, 0)
+
+
+def is_fixed(ref: Ref, copies: Copies) -> bool:
+    """Whether it is a matrix that is the same at every step."""
+    found = seen(ref, copies)
+    return len(found.shape) == 2 and not found.step and not any(n.slope for n in found.shape)
+
+
+def is_column(ref: Ref, copies: Copies) -> bool:
+    """Whether it is a vector of one step, alone or as a column."""
+    shape = seen(ref, copies).shape
+    return not any(n.slope for n in shape) and (len(shape) == 1 or shape[1:] == (Span(0, 1),))
+
+
+def turned(ref: Ref, copies: Copies) -> Ref:
+    """A matrix of one step transposed; a vector as it is."""
+    if len(seen(ref, copies).shape) == 1:
+        return ref
+    return replace(ref, views=(*ref.views, View("transpose", (1, 0))))
+
+
+def as_column(ref: Ref) -> Ref:
+    """A last axis more."""
+    return replace(ref, views=(*ref.views, View("index", (Ellipsis, None))))
 
 
 def reduction(instr: Instr, out: Ref, text: str, copies: Copies) -> tuple[Work, Span]:
@@ -283,8 +336,8 @@ def cross_entropy(instr: Instr, text: str, copies: Copies) -> tuple[Work, Span]:
 def nest_of(instr: Instr, text: str, memory: Memory, copies: Copies) -> Nest:
     """An instruction outside of the loop."""
     done, count = work(instr, text, copies)
-    free = is_free([done], memory)
-    if count != ONCE and not free:
+    free = done.kind != "time_sum" and is_free([done], memory)
+    if count != ONCE and not free and done.kind != "time_sum":
         raise UnknownError("steps that depend on one another")
     return Nest(count, (done,), free)
 

@@ -1,0 +1,151 @@
+"""How a program calls its machine code: addresses are looked up once, and parts of a batch may be
+gone through by several threads."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tinygrad_rnn.compiler import operations
+from tinygrad_rnn.compiler.backends.native.memory import address, aligned
+from tinygrad_rnn.compiler.backends.native.nests import Packed
+from tinygrad_rnn.compiler.backends.native.objects import Library
+from tinygrad_rnn.compiler.ir import Buffer, Ref, Storage
+
+TYPES = (ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
+
+
+def called(run: Callable[..., int], *given: Any) -> int:
+    """Run machine code on the buffers that it knows and the arrays that are given."""
+    return run(*given)
+
+
+def called_at(run: Callable[..., int], step: int, *given: Any) -> int:
+    """The same for one step of a loop."""
+    return run(step, *given)
+
+
+@dataclass(frozen=True, eq=False)
+class Link:
+    """Makes what a run is called by, for one set of buffers.
+
+    name: of the run. roots: the arrays that the machine code has, in the order of its table.
+    buffers: those of the program, handed over now. given: those of each call. changing: those of
+    each step, for a run that is called at each step of a loop. parts: names of functions, and
+    whether each can be divided among threads; of a run for each step the last one is for a step.
+    labels: labels that may be none of so many classes.
+    """
+
+    name: str
+    roots: tuple[Buffer | Packed, ...]
+    buffers: tuple[Buffer, ...]
+    given: tuple[Buffer, ...]
+    changing: tuple[Buffer, ...]
+    each_step: bool
+    parts: tuple[tuple[str, bool], ...]
+    labels: tuple[tuple[Ref, int], ...]
+    library: Library
+    threads: int
+
+    @property
+    def __name__(self) -> str:
+        return f"link_{self.name}"
+
+    def __call__(self, steps: int, *arrays: Any) -> Any:
+        """A function of the arrays that are given; for a run of each step also one of the step and
+        the arrays that change."""
+        have: dict[Any, Any] = dict(zip(self.buffers, arrays, strict=True))
+        have |= {p: aligned(p.size, p.dtype) for p in self.roots if isinstance(p, Packed)}
+        table = np.zeros(len(self.roots), np.uintp)
+        for n, root in enumerate(self.roots):
+            if root in have:
+                table[n] = address(have[root])
+        functions = [(self.library.function(name, *TYPES), divided) for name, divided in self.parts]
+        start = address(table)
+        every = functions[:-1] if self.each_step else functions
+        function = every[0][0] if len(every) == 1 else Divided(every, self.threads)
+        places = [(self.roots.index(b), b.dtype) for b in self.given]
+        kept: list[Any] = [table, have, self.library]
+
+        def run(*given: Any) -> int:
+            kept[3:] = made = [
+                np.ascontiguousarray(array, dtype)
+                for array, (_, dtype) in zip(given, places, strict=True)
+            ]
+            for array, (place, _) in zip(made, places, strict=True):
+                table[place] = address(array)
+            failed: int = function(start, steps, 0, 1)
+            if failed:
+                self.complain(made)
+            return failed
+
+        if not self.each_step:
+            return run
+        return run, self.of_a_step(functions[-1][0], table, start, steps)
+
+    def of_a_step(self, function: Any, table: Any, start: int, steps: int) -> Callable[..., int]:
+        if not self.changing:
+            return lambda t: function(start, steps, t, 1)
+        places = [
+            (self.roots.index(b), np.zeros(b.shape, b.dtype), b.storage is Storage.LANE)
+            for b in self.changing
+        ]
+
+        def run(t: int, *given: Any) -> int:
+            kept = []
+            for array, (place, nothing, is_own) in zip(given, places, strict=True):
+                if type(array) is int:  # the 0 of a lane to which a loss does not belong
+                    array = nothing
+                elif not is_own:
+                    array = np.ascontiguousarray(array, nothing.dtype)
+                    kept.append(array)
+                table[place] = address(array)
+            return function(start, steps, t, 1)  # type: ignore[no-any-return]
+
+        return run
+
+    def complain(self, arrays: list[Any]) -> None:
+        """Let NumPy's form of the instruction say what is wrong with the labels."""
+        for ref, classes in self.labels:
+            labels = arrays[self.given.index(ref.buffer.root)]
+            logits = np.zeros((*labels.shape, classes))
+            operations.cross_entropies(logits, labels, np.ones(classes))
+        raise ValueError("a label is none of the classes")
+
+
+class Divided:
+    """Functions one after the other; those that can be are divided among threads.
+
+    Each part goes through all steps alone. What a part computes does not depend on how many there
+    are, so the numbers are those of one thread.
+    """
+
+    def __init__(self, parts: list[tuple[Any, bool]], threads: int) -> None:
+        self.parts, self.threads = parts, threads
+
+    def __call__(self, address: int, steps: int, part: int, parts: int) -> int:
+        failed = 0
+        for function, divided in self.parts:
+            if not divided:
+                failed |= function(address, steps, 0, 1)
+                continue
+            others = [
+                pool(self.threads - 1).submit(function, address, steps, n, self.threads)
+                for n in range(1, self.threads)
+            ]
+            failed |= function(address, steps, 0, self.threads)
+            for other in others:
+                failed |= other.result()
+        return failed
+
+
+@functools.cache
+def pool(workers: int) -> ThreadPoolExecutor:
+    """Threads that wait for parts of a batch."""
+    return ThreadPoolExecutor(workers, thread_name_prefix="tinygrad_rnn")

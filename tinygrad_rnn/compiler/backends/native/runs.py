@@ -1,0 +1,353 @@
+"""Which instructions of a program are machine code, and which of them are called together.
+
+Instructions that follow one another, or can, are one run: one call. A loop is a run, or a part of
+one, as a whole, if every instruction of it is known. Otherwise it stays a loop in Python, which
+calls at each step what is known of it and has NumPy do the rest; so it is, too, under windows,
+where the loop goes over lanes.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, replace
+from typing import Any
+
+from tinygrad_rnn.compiler import operations
+from tinygrad_rnn.compiler.backends.native.nests import Memory, Nest, Place, Span, Work, fused
+from tinygrad_rnn.compiler.backends.native.products import LARGEST
+from tinygrad_rnn.compiler.backends.native.reader import ONCE, UnknownError, nest_of, work
+from tinygrad_rnn.compiler.backends.native.time_sums import LARGEST as LARGEST_SUM
+from tinygrad_rnn.compiler.ir import Buffer, Instr, Program, Ref, Sections, Storage, When, mapped
+
+WAYS = ("forward", "backward")
+
+WORTH_A_CALL = 2
+"""So many instructions of a step are called as machine code; a single one is as fast in NumPy."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """Some instructions in the order of a function: a loop, or a part of one, or a single one.
+
+    nest: as works; None for what NumPy does, `reason` says why. each_step: whether it is a part of
+    a loop in Python.
+    """
+
+    section: str
+    instrs: tuple[Instr, ...]
+    nest: Nest | None
+    reason: str = ""
+    each_step: bool = False
+
+    def reads(self) -> set[Buffer]:
+        return {ref.buffer.root for instr in self.instrs for ref in instr.reads()}
+
+    def writes(self) -> set[Buffer]:
+        return {ref.buffer.root for instr in self.instrs for ref in instr.writes()}
+
+    def commutes(self, other: Item) -> bool:
+        """Whether they may change places."""
+        mine, theirs = self.writes(), other.writes()
+        return not (mine & (other.reads() | theirs) or theirs & self.reads())
+
+
+@dataclass(frozen=True)
+class Run:
+    """Nests that are one piece of machine code. items: what they were made of."""
+
+    name: str
+    section: str
+    items: tuple[Item, ...]
+    nests: tuple[Nest, ...]
+
+    @property
+    def each_step(self) -> bool:
+        return self.section == "loop"
+
+    def writes(self) -> set[Buffer]:
+        return set().union(*(item.writes() for item in self.items))
+
+
+class Arrangement:
+    """The items and runs of each function, in their order.
+
+    copies: buffers that are copies of parameters. seeded: buffers that stand for `seeded`
+    references of a loop of lanes, each with the reference. results: arrays that only machine code
+    touches where NumPy would have made one, each with the one that the program makes for it.
+    seen_by_numpy: the arrays that others touch, too.
+    """
+
+    def __init__(self, program: Program, memory: Memory, threads: int) -> None:
+        self.program, self.memory, self.threads = program, memory, threads
+        self.copies = {way: copies_in(program, way) for way in WAYS}
+        self.seeded: dict[Buffer, Ref] = {}
+        self.lists = {way: self.arranged(way, self.items_of(way)) for way in WAYS}
+        self.runs = [r for found in self.lists.values() for r in found if isinstance(r, Run)]
+        self.seen_by_numpy = self.not_ours()
+        results = {b for run in self.runs for b in run.writes() if b.storage is Storage.RESULT}
+        self.results = {
+            b: replace(b, storage=Storage.SCRATCH) for b in results - self.seen_by_numpy
+        }
+
+    def not_ours(self) -> set[Buffer]:
+        """The buffers that are given out, or touched by instructions that are NumPy's."""
+        program = self.program
+        refs = [ref for way in (program.forward, program.backward) for ref in way.result if ref]
+        for instr in (*program.setup, *program.entry, *program.block_entry):
+            refs += [*instr.reads(), *instr.writes()]
+        found = {ref.buffer.root for ref in refs}
+        for items in self.lists.values():
+            for item in items:
+                if isinstance(item, Item):
+                    found |= item.reads() | item.writes()
+        return found
+
+    def left_to_numpy(self) -> list[str]:
+        """Why instructions of the loops, and of what is done for all steps, are NumPy's."""
+        return [
+            f"{way}, {item.section}: {shown(item.instrs[0])}: {item.reason}"
+            for way, items in self.lists.items()
+            for item in items
+            if isinstance(item, Item) and item.reason
+        ]
+
+    # What can be machine code ---------------------------------------------------------------------
+
+    def items_of(self, way: str) -> list[Item]:
+        sections: Sections = getattr(self.program, way)
+        found = [Item("constants", (i,), None) for i in sections.constants]
+        found += [self.single(way, "before", instr) for instr in sections.before]
+        found += self.loop(way, sections.loop) if sections.loop else []
+        return found + [self.single(way, "after", instr) for instr in sections.after]
+
+    def single(self, way: str, section: str, instr: Instr) -> Item:
+        try:
+            nest = nest_of(instr, shown(instr), self.memory, self.copies[way])
+            self.refuse(instr, nest)
+        except UnknownError as unknown:
+            return Item(section, (instr,), None, str(unknown))
+        return Item(section, (instr,), nest)
+
+    def refuse(self, instr: Instr, nest: Nest) -> None:
+        """UnknownError for what NumPy does as well or better."""
+        given = {*self.program.ends, *self.program.seeds, *self.program.initial}
+        touched = {ref.buffer.root for ref in instr.reads()}
+        if touched & given:
+            raise UnknownError("an argument of any form")
+        (work,) = nest.works
+        if work.kind == "copy" and any(b.storage is Storage.GIVEN for b in touched):
+            raise UnknownError("a copy of an argument")
+        if work.kind == "product":
+            assert isinstance(work.args[1], Place)
+            if work.args[1].rows * work.columns > LARGEST or nest.count == ONCE:
+                raise UnknownError("a product with a large matrix, or not for all steps")
+        if work.kind == "time_sum" and work.rows * work.columns > LARGEST_SUM:
+            raise UnknownError("a sum over the steps that is a large matrix")
+
+    def loop(self, way: str, loop: tuple[Instr, ...]) -> list[Item]:
+        """A loop as one item, or as the parts of a loop in Python."""
+        back = way == "backward"
+        lanes = back and self.program.windows
+        written = {ref.buffer.root for instr in loop for ref in instr.writes()}
+        entries: list[Entry] = []
+        for instr in loop:
+            known = self.without_seeds(instr) if lanes else instr
+            try:
+                entries.append((known, self.of_a_step(way, known, written)))
+            except UnknownError as unknown:
+                entries.append((instr, str(unknown)))
+        works = [w for _, w in entries if isinstance(w, Work)]
+        if len(works) == len(loop) and not lanes:
+            nest = Nest(Span(1, 0), tuple(works), False)
+            return [Item("loop", loop, nest.backwards() if back else nest)]
+        return [item for part in parts_of(entries) for item in items_of_a_step(part)]
+
+    def of_a_step(self, way: str, instr: Instr, written: set[Buffer]) -> Work:
+        """An instruction of a loop. written: by the loop."""
+        done, count = work(instr, shown(instr), self.copies[way])
+        if count != ONCE:
+            raise UnknownError("all steps within one step")
+        matrix = done.args[1] if done.kind == "product" else None
+        if isinstance(matrix, Place) and matrix.root in written:
+            raise UnknownError("a product with a matrix that changes from step to step")
+        return done
+
+    def without_seeds(self, instr: Instr) -> Instr:
+        """An instruction of a loop of lanes as machine code has it: what is 0 for some lanes is an
+        array for all, which the loop gives."""
+
+        def unseeded(leaf: Any) -> Any:
+            if not isinstance(leaf, Ref) or not leaf.seeded:
+                return leaf
+            whole = replace(leaf, views=())
+            stand_in = next((b for b, ref in self.seeded.items() if ref == whole), None)
+            if stand_in is None:
+                buffer = leaf.buffer
+                name = f"seeded_{buffer.name}"
+                stand_in = Buffer(name, buffer.shape, buffer.dtype, Storage.RESULT)
+                self.seeded[stand_in] = whole
+            return Ref(stand_in, views=leaf.views, name=leaf.name)
+
+        return replace(instr, args=mapped(instr.args, unseeded))
+
+    # In which order -------------------------------------------------------------------------------
+
+    def arranged(self, way: str, items: list[Item]) -> list[Item | Run]:
+        """Nests wait until something needs them, so that as many as can be are one run."""
+        found: list[Item | Run] = []
+        waiting: list[Item] = []
+        section = "before"
+        in_python = [i for i in items if i.section == "loop" and (i.each_step or i.nest is None)]
+
+        def add(section: str, chosen: list[Item], nests: list[Nest]) -> None:
+            number = sum(isinstance(r, Run) for r in found) + 1
+            found.append(Run(f"{way}_{number}", section, tuple(chosen), tuple(nests)))
+
+        def needed_by(others: list[Item]) -> list[Item]:
+            """Those that wait and have to come before others; and what has to come before these."""
+            needed: list[Item] = []
+            for n in reversed(range(len(waiting))):
+                later = [*others, *(w for w in waiting[n + 1 :] if w in needed)]
+                if not all(waiting[n].commutes(other) for other in later):
+                    needed.append(waiting[n])
+            return needed
+
+        def flush(needed: list[Item]) -> None:
+            chosen = [item for item in waiting if item in needed]
+            if chosen:
+                add(section, chosen, self.fused([i.nest for i in chosen if i.nest is not None]))
+            waiting[:] = [item for item in waiting if item not in chosen]
+
+        for item in items:
+            if item in in_python:
+                if item is in_python[0]:
+                    flush(needed_by(in_python))
+                    section = "after"
+                if item.nest is None:
+                    found.append(item)
+                else:
+                    add("loop", [item], [item.nest])
+                continue
+            if item.section in ("loop", "after"):
+                section = "after"
+            if item.nest is not None:
+                waiting.append(item)
+                continue
+            flush(needed_by([item]))
+            found.append(item)
+        flush(list(waiting))
+        return found
+
+    def fused(self, nests: list[Nest]) -> list[Nest]:
+        """As few nests as can be."""
+        found: list[Nest] = []
+        for nest in nests:
+            for n in reversed(range(len(found))):
+                one = fused(found[n], nest, self.memory) if self.alike(found[n], nest) else None
+                between = found[n + 1 :]
+                if one is not None and all(self.apart(nest, other) for other in between):
+                    found[n] = one
+                    break
+                if one is not None and all(self.apart(found[n], other) for other in between):
+                    del found[n]
+                    found.append(one)
+                    break
+            else:
+                found.append(nest)
+        return found
+
+    def alike(self, a: Nest, b: Nest) -> bool:
+        """Whether one nest of both could be divided among threads if each of them can."""
+        return self.threads == 1 or {w.rows for w in a.works} == {w.rows for w in b.works}
+
+    def apart(self, a: Nest, b: Nest) -> bool:
+        return not any(self.memory.conflict(v, w) for v, w in itertools.product(a.works, b.works))
+
+
+Entry = tuple[Instr, Work | str]
+"""An instruction of a step, and what it is, or why it is not known."""
+
+
+def parts_of(entries: list[Entry]) -> list[list[Entry]]:
+    """The instructions of a step in an order in which those that are known, and those that are not,
+    stand together as far as they may."""
+
+    def beginning_with(known: bool) -> list[list[Entry]]:
+        found, left = [], list(entries)
+        while left:
+            taken: list[Entry] = []
+            staying: list[Entry] = []
+            for entry in left:
+                free = all(commute(entry[0], other) for other, _ in staying)
+                fits = free and isinstance(entry[1], Work) == known
+                (taken if fits else staying).append(entry)
+            if taken:
+                found.append(taken)
+            left, known = staying, not known
+        return found
+
+    return min(map(beginning_with, (True, False)), key=len)
+
+
+def commute(a: Instr, b: Instr) -> bool:
+    """Whether two instructions may change places."""
+    return Item("loop", (a,), None).commutes(Item("loop", (b,), None))
+
+
+def items_of_a_step(part: list[Entry]) -> list[Item]:
+    """A part of a step: one call of machine code, or instructions that are NumPy's."""
+    works = tuple(w for _, w in part if isinstance(w, Work))
+    if len(works) >= WORTH_A_CALL:
+        nest = Nest(ONCE, works, False)
+        return [Item("loop", tuple(i for i, _ in part), nest, each_step=True)]
+    alone = "no other instruction stands beside it that could be called with it"
+    return [Item("loop", (i,), None, w if isinstance(w, str) else alone) for i, w in part]
+
+
+def copies_in(program: Program, way: str) -> dict[Buffer, Ref]:
+    """Buffers that are copies of parameters and nothing else, each with what it is a copy of."""
+    sections: Sections = getattr(program, way)
+    instrs = [
+        *program.setup,
+        *program.forward.all(),
+        *program.backward.all(),
+        *program.entry,
+        *program.block_entry,
+    ]
+    writers: dict[Buffer, list[Instr]] = {}
+    for instr in instrs:
+        for ref in instr.writes():
+            writers.setdefault(ref.buffer.root, []).append(instr)
+    found = {}
+    for instr in sections.constants:
+        source: Any = instr.args[0] if instr.args else None
+        out: Any = instr.out
+        if (
+            instr.function is operations.copy
+            and isinstance(source, Ref)
+            and isinstance(out, Ref)
+            and not out.views
+            and source.buffer in program.parameters
+            and source.dtype == out.dtype
+            and out.buffer.fill is None
+            and writers[out.buffer.root] == [instr]
+            and not any(b.shares is not None and b.root is out.buffer for b in program.buffers)
+        ):
+            found[out.buffer] = source
+    return found
+
+
+def shown(instr: Instr) -> str:
+    """An instruction in a line."""
+
+    def text(a: Any) -> str:
+        if isinstance(a, Ref):
+            name = a.name or a.buffer.name
+            return f"{name}_t" if a.when is When.STEP else name
+        if isinstance(a, list | tuple):
+            return f"[{', '.join(map(text, a))}]"
+        return str(a)
+
+    outs = ", ".join(map(text, instr.writes()))
+    args = ", ".join(map(text, instr.args))
+    return f"{outs} = {getattr(instr.function, '__name__', instr.function)}({args})"

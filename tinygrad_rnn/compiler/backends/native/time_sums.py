@@ -1,0 +1,138 @@
+"""Sums over all steps of rows times rows, Σ xᵀ δ: what the gradient of a weight is.
+
+The sums of a tile of the result stay in registers while so many rows go by as fit into the nearest
+cache; the columns of δ that belong to the tile are first put beside one another there.
+"""
+
+from __future__ import annotations
+
+from tinygrad_rnn.compiler.backends.native.objects import Machine
+from tinygrad_rnn.compiler.backends.native.products import (
+    added_up,
+    in_tiles,
+    keep,
+    panels,
+    sums_over,
+    widened,
+)
+from tinygrad_rnn.compiler.backends.native.text import (
+    INDEX,
+    POINTER,
+    Function,
+    Module,
+    Value,
+    Vector,
+    constant,
+)
+
+LARGEST = 1 << 14
+"""A result of more entries is NumPy's, whose BLAS goes through it in blocks, too."""
+
+BLOCK = 128
+"""So many rows are gone through before a tile of the result is written back."""
+
+
+def time_sum(module: Module, kind: str, machine: Machine, rows: int, columns: int) -> str:
+    """A function (left, its stride, right, its stride, result, its stride, how many rows, how many
+    columns of the left) that multiplies leftᵀ with right. rows: of the whole result, which may be
+    divided."""
+    name = f"time_sum_{kind}_{rows}_{columns}"
+    if name in module.functions:
+        return name
+    lanes = machine.lanes(kind)
+    types = [POINTER, INDEX, POINTER, INDEX, POINTER, INDEX, INDEX, INDEX]
+    f = module.function(name, types)
+    left, left_stride, right, right_stride, out, out_stride, depth, wide = f.parameters
+    groups = panels(columns, lanes)
+    full = sum(sum(group) == 2 * lanes for group in groups)
+    copied = rows > 2 * machine.rows
+    memory = f.op(POINTER, f"alloca [{BLOCK * 2 * lanes} x {kind}], align 64") if copied else right
+    with f.loop(0, wide) as r, f.loop(0, columns) as c:
+        at = f.binary("add", f.binary("mul", r, out_stride), c)
+        f.store(constant(Vector(kind), 0.0), f.at(out, at, kind))
+    with f.loop(0, depth, BLOCK) as first:
+        rest = f.binary("sub", depth, first)
+        count = f.select(f.compare("slt", rest, BLOCK), rest, constant(INDEX, BLOCK))
+        a = f.at(left, f.binary("mul", first, left_stride), kind)
+        b = f.at(right, f.binary("mul", first, right_stride), kind)
+
+        def panel(column: Value | int, group: list[int]) -> None:
+            here, stride = f.at(b, column, kind), right_stride
+            if copied:
+                beside(f, kind, lanes, group, here, right_stride, memory, count)
+                here, stride = memory, constant(INDEX, len(group) * lanes)
+
+            def tiles(row: Value, height: int) -> None:
+                inner = tile(module, kind, lanes, height, group)
+                at = f.at(f.at(out, f.binary("mul", row, out_stride), kind), column, kind)
+                given = [f.at(a, row, kind), left_stride, here, stride, at, out_stride, count]
+                f.do(f"call void @{inner}({', '.join(map(str, given))})")
+
+            in_tiles(f, machine, wide, tiles)
+
+        if full:
+            with f.loop(0, full * 2 * lanes, 2 * lanes) as column:
+                panel(column, groups[0])
+        if full < len(groups):
+            panel(full * 2 * lanes, groups[-1])
+    f.do("ret void")
+    return name
+
+
+def beside(
+    f: Function,
+    kind: str,
+    lanes: int,
+    group: list[int],
+    right: Value,
+    stride: Value,
+    memory: Value,
+    count: Value,
+) -> None:
+    """Copy some columns of so many rows to where they stand one after the other."""
+    with f.loop(0, count) as k:
+        for n, width in enumerate(group):
+            start = f.binary("add", f.binary("mul", k, stride), n * lanes)
+            some = widened(f, f.load(f.at(right, start, kind), Vector(kind, width)), lanes)
+            place = f.binary("add", f.binary("mul", k, len(group) * lanes), n * lanes)
+            f.store(some, f.at(memory, place, kind))
+
+
+def tile(module: Module, kind: str, lanes: int, rows: int, group: list[int]) -> str:
+    """A function (left, its stride, right, its stride, result, its stride, how many rows) that adds
+    to so many rows of the result and one panel."""
+    name = f"sum_{kind}_{rows}_{'_'.join(map(str, group))}"
+    if name in module.functions:
+        return name
+    f = module.function(name, [POINTER, INDEX, POINTER, INDEX, POINTER, INDEX, INDEX])
+    left, left_stride, right, right_stride, out, out_stride, depth = f.parameters
+    begins = []
+    for r in range(rows):
+        at = f.at(out, f.binary("mul", out_stride, r), kind)
+        for n, count in enumerate(group):
+            some = f.load(f.at(at, n * lanes, kind), Vector(kind, count))
+            begins.append(widened(f, some, lanes))
+
+    def step(k: Value, u: int, sums: list[Value]) -> list[Value]:
+        a = f.at(left, f.binary("mul nsw", k, left_stride), kind)
+        b = f.at(right, f.binary("mul nsw", k, right_stride), kind)
+        vectors = [
+            widened(f, f.load(f.at(b, n * lanes, kind), Vector(kind, count)), lanes)
+            for n, count in enumerate(group)
+        ]
+        found = list(sums)
+        for r in range(rows):
+            factor = f.spread(f.load(f.at(a, r, kind), Vector(kind)), lanes)
+            for n, vector in enumerate(vectors):
+                place = u * len(begins) + r * len(group) + n
+                found[place] = f.fma(factor, vector, sums[place])
+        return found
+
+    apart = max(1, 8 // len(begins))  # as in a product of few rows
+    main = f.binary("mul", f.binary("sdiv", depth, apart), apart)
+    zeros = [constant(Vector(kind, lanes), 0.0)] * (len(begins) * (apart - 1))
+    sums = added_up(f, sums_over(f, begins + zeros, 0, main, apart, step), len(begins))
+    sums = sums_over(f, sums, main, depth, 1, step)
+    keep(f, sums, out, out_stride, group)
+    f.do("ret void")
+    return name
