@@ -17,7 +17,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
-VERSION = 1
+VERSION = 2
 """Of what this back end writes; a change of the machine code for the same program raises it."""
 
 VARIABLE = "TINYGRAD_RNN_CACHE"

@@ -178,7 +178,8 @@ def tile(
     name = f"tile_{kind}_{shape}{'_add' * adds}"
     if name in module.functions:
         return name
-    f = module.function(name, [POINTER, INDEX, POINTER, POINTER, INDEX, POINTER, INDEX])
+    types = [POINTER, INDEX, POINTER, POINTER, INDEX, POINTER, INDEX]
+    f = module.function(name, types, apart=True)
     left, left_stride, panel, out, out_stride, added, added_stride = f.parameters
     vector = Vector(kind, lanes)
     width = lanes * len(group)

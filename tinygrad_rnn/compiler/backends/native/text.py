@@ -70,10 +70,17 @@ class Function:
     """A function as it is written, instruction after instruction.
 
     parameters: its arguments, by their order. public: whether it can be called from outside.
+    apart: whether it is compiled once, and not anew wherever it is called.
     """
 
     def __init__(
-        self, module: Module, name: str, types: list[Vector], result: str, public: bool
+        self,
+        module: Module,
+        name: str,
+        types: list[Vector],
+        result: str,
+        public: bool,
+        apart: bool,
     ) -> None:
         self.module, self.result = module, result
         self.parameters = [Value(form, f"%p{n}") for n, form in enumerate(types)]
@@ -82,7 +89,7 @@ class Function:
             for p in self.parameters
         )
         linkage = "" if public else "internal "
-        self.head = f"define {linkage}{result} @{name}({given}) #0 {{"
+        self.head = f"define {linkage}{result} @{name}({given}) #{int(apart)} {{"
         self.lines: list[str] = []
         self.count = 0
         self.block = "entry"
@@ -226,9 +233,14 @@ class Module:
         self.declared: set[str] = set()
 
     def function(
-        self, name: str, types: list[Vector], result: str = "void", public: bool = False
+        self,
+        name: str,
+        types: list[Vector],
+        result: str = "void",
+        public: bool = False,
+        apart: bool = False,
     ) -> Function:
-        made = self.functions[name] = Function(self, name, types, result, public)
+        made = self.functions[name] = Function(self, name, types, result, public, apart)
         return made
 
     def __str__(self) -> str:
@@ -236,6 +248,7 @@ class Module:
             [
                 *sorted(self.declared),
                 *map(str, self.functions.values()),
-                'attributes #0 = { nounwind "no-trapping-math"="true" }\n',
+                'attributes #0 = { nounwind "no-trapping-math"="true" }',
+                'attributes #1 = { nounwind noinline "no-trapping-math"="true" }\n',
             ]
         )

@@ -104,7 +104,8 @@ def tile(module: Module, kind: str, lanes: int, rows: int, group: list[int]) -> 
     name = f"sum_{kind}_{rows}_{'_'.join(map(str, group))}"
     if name in module.functions:
         return name
-    f = module.function(name, [POINTER, INDEX, POINTER, INDEX, POINTER, INDEX, INDEX])
+    types = [POINTER, INDEX, POINTER, INDEX, POINTER, INDEX, INDEX]
+    f = module.function(name, types, apart=True)
     left, left_stride, right, right_stride, out, out_stride, depth = f.parameters
     begins = []
     for r in range(rows):
