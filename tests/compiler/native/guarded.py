@@ -77,21 +77,24 @@ class Walls:
 
 def main(names):
     for name in names or EVERY:
+        compiled = Compiled(EVERY[name]())
+        expected = compiled.run(interpreter.maker(compiled.program)(compiled.steps))
+        result = Translation(compiled.program).result()
+        plain = interpreter.Machine.new, links.aligned
         for at_end in (True, False):
             walls = Walls(at_end)
             interpreter.Machine.new = lambda *given, walls=walls: walls.new(*given)
             links.aligned = lambda size, dtype, walls=walls: walls.empty((size,), dtype)
-            compiled = Compiled(EVERY[name]())
-            program = walls.program(Translation(compiled.program).result())
-            expected = compiled.run(interpreter.maker(compiled.program)(compiled.steps))
             compiled.arrays = [walls.copy(a) for a in compiled.arrays]
             compiled.seeds = [walls.copy(a) for a in compiled.seeds]
+            program = walls.program(result)
             found = compiled.run(interpreter.maker(program)(compiled.steps))
             for mine, theirs in zip(expected, found, strict=True):
                 if mine is not None:
                     scale = np.abs(mine).max(initial=0)
                     tolerance = compiled.tolerance * scale
                     np.testing.assert_allclose(theirs, mine, rtol=0, atol=tolerance, err_msg=name)
+        interpreter.Machine.new, links.aligned = plain
     print(f"nothing beside {len(names or EVERY)} programs' arrays was touched")
 
 

@@ -141,7 +141,7 @@ class Arrangement:
             assert isinstance(work.args[1], Place)
             if work.args[1].rows * work.columns > LARGEST or nest.count == ONCE:
                 raise UnknownError("a product with a large matrix, or not for all steps")
-        if work.kind == "time_sum" and work.rows * work.columns > LARGEST_SUM:
+        if work.kind == "time_sum" and max(work.rows, work.columns) > LARGEST_SUM:
             raise UnknownError("a sum over the steps that is a large matrix")
 
     def loop(self, way: str, loop: tuple[Instr, ...]) -> list[Item]:

@@ -25,8 +25,9 @@ from tinygrad_rnn.compiler.backends.native.text import (
     constant,
 )
 
-LARGEST = 1 << 14
-"""A result of more entries is NumPy's, whose BLAS goes through it in blocks, too."""
+LARGEST = 64
+"""A result of more rows or columns is NumPy's. Measured against OpenBLAS: 32 by 32 takes 0.74 of its
+time over 35 rows and 0.92 over 33,000; 64 by 64 0.92, 128 by 128 1.08, 256 by 256 1.16."""
 
 BLOCK = 128
 """So many rows are gone through before a tile of the result is written back."""
