@@ -22,6 +22,7 @@ def compiled(dtype, sizes, machine=None):
     for depth, columns in sizes:
         made = {
             "pack": products.pack(module, kind, machine, depth, columns),
+            "pack_rows": products.pack(module, kind, machine, depth, columns, in_rows=True),
             "multiply": products.product(module, kind, machine, depth, columns, False),
             "add": products.product(module, kind, machine, depth, columns, True),
         }
@@ -34,7 +35,7 @@ def compiled(dtype, sizes, machine=None):
     packing, calling = (P, N, N, P), (P, N, P, P, N, P, N, N)
 
     def function(what, depth, columns):
-        types = packing if what == "pack" else calling
+        types = packing if what.startswith("pack") else calling
         return library.function(f"{what}_{depth}_{columns}", *types)
 
     function.library = library
@@ -59,7 +60,8 @@ def check(dtype, function, rows, depth, columns, lanes, transposed):
     added[...] = rng.standard_normal((rows, columns))
     packed = np.full(products.packed_size(depth, columns, lanes) + 16, np.nan, dtype)
     strides = [s // size for s in matrix.strides]
-    function("pack", depth, columns)(matrix.ctypes.data, *strides, packed.ctypes.data)
+    pack = "pack_rows" if strides[1] == 1 else "pack"
+    function(pack, depth, columns)(matrix.ctypes.data, *strides, packed.ctypes.data)
     assert np.isnan(packed[-16:]).all() and not np.isnan(packed[:-16]).any()
     for what in ("multiply", "add"):
         out, whole = guarded((rows, columns), dtype, 5)

@@ -62,27 +62,28 @@ class Link:
         the arrays that change."""
         have: dict[Any, Any] = dict(zip(self.buffers, arrays, strict=True))
         have |= {p: aligned(p.size, p.dtype) for p in self.roots if isinstance(p, Packed)}
-        table = np.zeros(len(self.roots), np.uintp)
+        table = (ctypes.c_size_t * len(self.roots))()
         for n, root in enumerate(self.roots):
             if root in have:
                 table[n] = address(have[root])
         functions = [(self.library.function(name, *TYPES), divided) for name, divided in self.parts]
-        start = address(table)
+        start = ctypes.addressof(table)
         every = functions[:-1] if self.each_step else functions
         function = every[0][0] if len(every) == 1 else Divided(every, self.threads)
         places = [(self.roots.index(b), b.dtype) for b in self.given]
-        kept: list[Any] = [table, have, self.library]
+        kept: list[Any] = [None] * len(places)
 
-        def run(*given: Any) -> int:
-            kept[3:] = made = [
-                np.ascontiguousarray(array, dtype)
-                for array, (_, dtype) in zip(given, places, strict=True)
-            ]
-            for array, (place, _) in zip(made, places, strict=True):
-                table[place] = address(array)
+        def run(*given: Any, keeps: Any = (have, self.library)) -> int:
+            for n, array in enumerate(given):
+                if array is kept[n]:  # its address is known, and cannot change while it is held
+                    continue
+                place, dtype = places[n]
+                made = np.ascontiguousarray(array, dtype)
+                table[place] = address(made)
+                kept[n] = made
             failed: int = function(start, steps, 0, 1)
             if failed:
-                self.complain(made)
+                self.complain(kept)
             return failed
 
         if not self.each_step:

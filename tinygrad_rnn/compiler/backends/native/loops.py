@@ -89,9 +89,10 @@ class Emitter:
         if matrix not in self.packed:
             size = products.packed_size(matrix.rows, matrix.columns, lanes)
             self.packed[matrix] = memory = Packed(matrix.dtype, size)
-            name = products.pack(self.module, kind, self.machine, matrix.rows, matrix.columns)
-            start = self.f.at(self.base(matrix.root), matrix.offset.fixed, kind)
             down, across = matrix.strides
+            shape = matrix.rows, matrix.columns
+            name = products.pack(self.module, kind, self.machine, *shape, across == 1)
+            start = self.f.at(self.base(matrix.root), matrix.offset.fixed, kind)
             self.f.do(f"call void @{name}({start}, i64 {down}, i64 {across}, {self.base(memory)})")
         return self.base(self.packed[matrix])
 

@@ -51,9 +51,12 @@ def packed_size(depth: int, columns: int, lanes: int) -> int:
     return depth * lanes * -(-columns // lanes)
 
 
-def pack(module: Module, kind: str, machine: Machine, depth: int, columns: int) -> str:
-    """A function (matrix, its two strides in entries, where to) that packs a matrix."""
-    name = f"pack_{kind}_{depth}_{columns}"
+def pack(
+    module: Module, kind: str, machine: Machine, depth: int, columns: int, in_rows: bool = False
+) -> str:
+    """A function (matrix, its two strides in entries, where to) that packs a matrix. in_rows:
+    whether the entries of a row stand beside one another."""
+    name = f"pack_{kind}_{depth}_{columns}{'_in_rows' * in_rows}"
     if name in module.functions:
         return name
     lanes = machine.lanes(kind)
@@ -65,6 +68,9 @@ def pack(module: Module, kind: str, machine: Machine, depth: int, columns: int) 
 
     def panel(column: Value, to: Value, group: list[int]) -> None:
         width, count = lanes * len(group), sum(group)
+        if in_rows:
+            beside(f, kind, lanes, group, f.at(matrix, column, kind), down, to, depth)
+            return
         # In blocks, for one of the two is far apart where it is read.
         with f.loop(0, depth, 16) as k0:
             end = f.binary("add", k0, 16)
@@ -88,6 +94,27 @@ def pack(module: Module, kind: str, machine: Machine, depth: int, columns: int) 
         panel(last, f.at(into, 2 * lanes * full * depth, kind), groups[-1])
     f.do("ret void")
     return name
+
+
+def beside(
+    f: Function,
+    kind: str,
+    lanes: int,
+    group: list[int],
+    matrix: Value,
+    stride: Value,
+    memory: Value,
+    rows: Value | int,
+) -> None:
+    """Copy some columns of so many rows to where they stand one after the other."""
+    with f.loop(0, rows) as k:
+        for n, width in enumerate(group):
+            start = f.binary("add", f.binary("mul", k, stride), n * lanes)
+            some = f.load(f.at(matrix, start, kind), Vector(kind, width))
+            if width < lanes:
+                some = f.padded(some, lanes)
+            place = f.binary("add", f.binary("mul", k, len(group) * lanes), n * lanes)
+            f.store(some, f.at(memory, place, kind))
 
 
 def product(

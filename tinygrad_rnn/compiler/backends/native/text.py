@@ -158,6 +158,15 @@ class Function:
         )
         return self.op(form, f"shufflevector {a}, {a.type} poison, <{count} x i32> <{chosen}>")
 
+    def padded(self, a: Value, lanes: int) -> Value:
+        """More lanes, those that are new zero."""
+        form = Vector(a.type.kind, lanes)
+        if a.type.lanes == 1:
+            return self.op(form, f"insertelement {form} zeroinitializer, {a}, i64 0")
+        chosen = ", ".join(f"i32 {min(n, a.type.lanes)}" for n in range(lanes))
+        zeros = f"{a.type} zeroinitializer"
+        return self.op(form, f"shufflevector {a}, {zeros}, <{lanes} x i32> <{chosen}>")
+
     def spread(self, a: Value, lanes: int) -> Value:
         """One number in every lane."""
         if lanes == 1:

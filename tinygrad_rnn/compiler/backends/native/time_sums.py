@@ -9,6 +9,7 @@ from __future__ import annotations
 from tinygrad_rnn.compiler.backends.native.objects import Machine
 from tinygrad_rnn.compiler.backends.native.products import (
     added_up,
+    beside,
     in_tiles,
     keep,
     panels,
@@ -18,7 +19,6 @@ from tinygrad_rnn.compiler.backends.native.products import (
 from tinygrad_rnn.compiler.backends.native.text import (
     INDEX,
     POINTER,
-    Function,
     Module,
     Value,
     Vector,
@@ -78,25 +78,6 @@ def time_sum(module: Module, kind: str, machine: Machine, rows: int, columns: in
             panel(full * 2 * lanes, groups[-1])
     f.do("ret void")
     return name
-
-
-def beside(
-    f: Function,
-    kind: str,
-    lanes: int,
-    group: list[int],
-    right: Value,
-    stride: Value,
-    memory: Value,
-    count: Value,
-) -> None:
-    """Copy some columns of so many rows to where they stand one after the other."""
-    with f.loop(0, count) as k:
-        for n, width in enumerate(group):
-            start = f.binary("add", f.binary("mul", k, stride), n * lanes)
-            some = widened(f, f.load(f.at(right, start, kind), Vector(kind, width)), lanes)
-            place = f.binary("add", f.binary("mul", k, len(group) * lanes), n * lanes)
-            f.store(some, f.at(memory, place, kind))
 
 
 def tile(module: Module, kind: str, lanes: int, rows: int, group: list[int]) -> str:
