@@ -28,6 +28,7 @@ from tinygrad_rnn.compiler.backends.native.nests import (
 from tinygrad_rnn.compiler.backends.native.runs import WAYS, Arrangement, Item, Run
 from tinygrad_rnn.compiler.backends.native.text import Module, Value
 from tinygrad_rnn.compiler.ir import (
+    OWN,
     STEP,
     Buffer,
     Instr,
@@ -39,7 +40,6 @@ from tinygrad_rnn.compiler.ir import (
     When,
 )
 
-OWN = (Storage.STATE, Storage.KEPT, Storage.SCRATCH)
 WORKING = (Storage.KEPT, Storage.SCRATCH, Storage.RESULT)
 
 Grouped = tuple[Nest, list[Group]]
