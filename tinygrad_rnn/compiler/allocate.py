@@ -1,8 +1,8 @@
 """Buffers share memory where their lifetimes do not overlap.
 
 The lifetime of a buffer is a set of moments. Each instruction has two: it reads, then it writes. So
-a result can take the place of an operand that nobody reads afterwards, if the call goes number by
-number. Buffers of all steps that a loop goes through are free step by step.
+a result can take the place of an operand that is dead afterwards, if the call is elementwise.
+Buffers of all steps that a loop goes through are free step by step.
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ class Timeline:
         return bool(inside) and min(inside) <= min(w for w in writes if w >= start)
 
     def flow(self, reads: set[int], writes: set[int]) -> int:
-        """The moments at which somebody will still read what is there, found from the end."""
+        """The moments at which the buffer is live, found from the end."""
         found, alive = 0, False
         place = len(self.instrs) - 1
         starts = {end: start for start, end in self.loops}

@@ -101,7 +101,7 @@ class StepGraph:
     results: h_t, in the order of the states.
     adjoints: ∂L/∂h_t of each part, with what all later steps add; None for a part without one.
     state_gradients: ∂L/∂h_{t−1}; input_gradients: ∂L/∂x_t; parameter_gradients: what this step adds
-        to ∂L/∂W. None where there is none, or where nobody asked.
+        to ∂L/∂W. None where there is none, or where none is asked for.
     output_grads: by the place of a state, what the step's own outputs add to ∂L/∂h_t. The adjoint
         of that state then is what the caller gives and that together. See `passes/split_outputs`.
     fused_adjoints: by the place of a state, see `FusedAdjoint`. state_gradients has the rest.
@@ -123,7 +123,7 @@ class StepGraph:
     windows: bool = False
 
     def outputs(self) -> list[Value]:
-        """All values that somebody wants: results, gradients, and what is set apart."""
+        """The outputs: results, gradients, and what is set apart."""
         groups = (
             self.results,
             self.state_gradients,
@@ -194,7 +194,7 @@ class Schedule:
     order: all values, each after its operands. depends: what each of them differs with.
     forward, backward: the calls of the two functions. A constant may be in both, any other value is
         in one; views and given values are in none, for nothing is computed.
-    saved: values of a loop that are kept for all steps, because somebody reads them there.
+    saved: values of a loop that are kept for all steps, because they are read outside of it.
     rows: concatenations in the forward loop whose parts are written in their place.
     unread: the parts of the state that no step reads: outputs.
     sums: for each parameter how its gradient is summed; None where there is none.
@@ -221,7 +221,7 @@ class Storage(enum.Enum):
     STATE: the states of all steps. The caller may give an array for it, and looks into it.
     KEPT: made once for a block of steps; what `forward` leaves there, `backward` reads; or it has
         a `fill` or a set-up that has to stay.
-    SCRATCH: made once; nobody reads it after the call that wrote it, so that all blocks of steps
+    SCRATCH: made once; dead after the call that wrote it, so that all blocks of steps
         can use the same one.
     RETURNED: made anew in each call of the function, for the caller keeps it.
     RESULT: no array to write to: the name of what an instruction returns, such as the gradient of
@@ -251,7 +251,7 @@ class Buffer:
         So `time=0` has the entries 0..T−1, and `time=1`, such as the array of the states, has one
         more: entry t is what enters step t and entry t+1 what leaves it.
     fill: what stands in it when it is made: a number, or an array of its shape (of one step); None
-        if nothing. Nobody overwrites that part of it.
+        if nothing. That part of it is never overwritten.
     shares: another buffer of the same shape, dtype and time whose memory this is a name for.
     """
 

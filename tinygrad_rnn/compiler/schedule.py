@@ -1,7 +1,7 @@
 """When each call is made: before the loop, in it, or after it; forward and back.
 
-From the end: each output asks for what it needs, for all steps or in the loop, and what nobody asks
-for is not computed. Where something is needed for all steps that has no call for all steps, it is
+From the end: each output asks for what it needs, for all steps or in the loop; dead values are not
+computed. Where something is needed for all steps that has no call for all steps, it is
 computed in the loop, with all that it is made of, and saved.
 """
 

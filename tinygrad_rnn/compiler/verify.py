@@ -54,7 +54,7 @@ def verify_graph(graph: StepGraph) -> None:
     rng = np.random.default_rng(0)
     for value in ordered(graph.outputs()):
         if value.function is None:
-            assert value in given, f"{value} is read, but nobody gives it"
+            assert value in given, f"{value} is read, but not given"
         elif not is_part(value):
             verify_call(value, rng)
     for state, result, adjoint in zip(graph.states, graph.results, graph.adjoints, strict=True):
@@ -134,7 +134,7 @@ def verify_schedule(schedule: Schedule) -> None:
 
 
 def verify_output(schedule: Schedule, phases: list[dict[Value, Phase]], value: Value) -> None:
-    """What somebody wants is computed; the gradients of parameters are sums of other things."""
+    """Every output is computed; the gradients of parameters are sums of other things."""
     if value.function is None or value in schedule.graph.parameter_gradients:
         return
     made = value.args[0] if is_part(value) and value not in {*phases[0], *phases[1]} else value
@@ -200,7 +200,7 @@ def verify_program(program: Program) -> None:
     groups: list[Iterable[Instr]] = [program.setup, program.entry, program.block_entry]
     for instr in [i for group in (*groups, *(s.all() for s in sections)) for i in group]:
         for ref in (*instr.reads(), *instr.writes()):
-            assert ref.buffer in known, f"{ref.buffer} is used, but nobody has it"
+            assert ref.buffer in known, f"{ref.buffer} is used, but not declared"
             assert (ref.when is When.ALWAYS) == (ref.buffer.time is None), ref
             assert ref.when is not When.STEP or id(instr) in loops, f"{ref} outside of a loop"
             assert ref.offset <= (ref.buffer.time or 0), f"{ref} is behind the end"
@@ -211,7 +211,7 @@ def verify_program(program: Program) -> None:
 
 class Checked(Machine):
     """An interpreter that looks, number by number, whether what is read has been written, and by
-    the name under which it is read: that nobody who shares the memory has written there since.
+    the name under which it is read: that no buffer with the same memory has been written to since.
 
     owners: for each array, who has written each number: the place of the buffer among all, from 1.
     """

@@ -172,8 +172,8 @@ def check_places(logits: Array, labels: Array) -> None:
 def _residual(logits: Array, labels: Array, weight: Array, found: Found | None) -> Array:
     """softmax(logits) minus the one-hot labels, times the weight: one number, or one per place.
 
-    found: what the value left. Its exponentials are used up, for the result is written in their
-    place; whoever asks a second time has them computed anew.
+    found: what the value left. The result overwrites the exponentials in it; a second call computes
+    them again.
     """
     if not isinstance(logits, np.ndarray):
         hot = labels_as_booleans(logits, labels)

@@ -55,7 +55,7 @@ current_mark = _mark.get
 """The mark of this context; None, where nothing is recorded. A built-in method, for speed."""
 
 set_mark = _mark.set
-"""Change the mark of this context. Whoever does so restores it in a `finally` of his own."""
+"""Change the mark of this context. The caller restores it in a `finally` of its own."""
 
 
 depth: ContextVar[int] = ContextVar("depth", default=0)

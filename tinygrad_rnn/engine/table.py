@@ -35,7 +35,7 @@ RULES: dict[Callable[..., Any], Rule] = {}
 
 _wrapped: WeakValueDictionary[int, Callable[..., Any]] = WeakValueDictionary()
 """The other functions, in the order of their entry. Each holds its own rule, as `function.rule`,
-and goes with it when nobody has the function any more."""
+and is freed with it."""
 
 on_entry: list[Callable[[Callable[..., Any], Rule], None]] = []
 """Called with every function of NumPy or Python that is entered, and its rule."""

@@ -210,7 +210,7 @@ alias = derivative(_same, lambda g: g)
 
 def _variable(value: Any) -> Tensor:
     """A fresh variable. That of a Tensor which needs a gradient is a new node behind it, so that
-    what is computed from the variable still depends on the Tensor, for whoever asks outside."""
+    what is computed from the variable still depends on the Tensor in a surrounding derivative."""
     if isinstance(value, Tensor) and value.requires_grad:
         return alias(value)  # type: ignore[no-any-return]
     return Tensor(value, requires_grad=True)

@@ -24,7 +24,7 @@ WRITTEN: dict[str, Callable[..., Any]] = {
 
 
 def signature(function: Callable[..., Any]) -> Signature:
-    """The signature of a function; TypeError if nobody knows it.
+    """The signature of a function; TypeError if it is not known.
 
     >>> import numpy as np
     >>> from tinygrad_rnn.support.signatures import signature
@@ -68,7 +68,7 @@ class Arguments(NamedTuple):
 
 
 def arguments(function: Callable[..., Any]) -> Arguments:
-    """The arguments of a function; TypeError if nobody knows its signature."""
+    """The arguments of a function; TypeError if its signature is not known."""
     if isinstance(function, np.ufunc):
         names = ["x"] if function.nin == 1 else [f"x{n + 1}" for n in range(function.nin)]
         return Arguments(dict.fromkeys(names))

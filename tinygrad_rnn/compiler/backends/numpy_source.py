@@ -220,7 +220,7 @@ class Page:
         return [f"def forward({', '.join(b.name for b in given)}):", *indented(body)]
 
     def fresh_view(self, ref: Ref) -> str:
-        """A view of its own: the caller's hold on it shows that somebody looks into the buffer."""
+        """A view of its own: a reference to it shows that the buffer is still in use."""
         if not ref.views:
             return f"{ref.buffer.name}[{ref.offset}:]"
         return f"{self.at.ref(ref)}[:]"

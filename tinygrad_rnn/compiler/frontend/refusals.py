@@ -26,7 +26,7 @@ class TraceError(TypeError):
 
 
 BOUNDARIES: set[Any] = set()
-"""The code that runs a cell to trace it: whoever called that is not the cell."""
+"""The code that runs a cell to trace it: its callers are not part of the cell."""
 
 
 def user_frame() -> str | None:

@@ -113,7 +113,7 @@ def sample_in(leaf: Any) -> Any:
 
 
 def own(result: Any) -> Any:
-    """A sample that nobody writes into. Its numbers lie one after another, as in the buffers of the
+    """A read-only sample. Its numbers lie one after another, as in the buffers of the
     program, whatever the memory of the arguments was; so do those of what is a view into it."""
     if isinstance(result, np.ndarray):
         result = result.view() if result.base is not None else np.asarray(result, order="C").view()

@@ -23,8 +23,8 @@ from tinygrad_rnn.compiler.passes.rewrite import (
 
 
 def factor(graph: StepGraph) -> StepGraph:
-    """Gradients as one gradient times one factor, as far as nobody wants what is in between. All
-    that is regrouped has the gradient's shape and dtype: a mask of integers stays as it is."""
+    """Gradients as one gradient times one factor, as far as what is in between has no other use.
+    All that is regrouped has the gradient's shape and dtype: a mask of integers stays as it is."""
     outputs = graph.outputs()
     values = ordered(outputs)
     uses = Counter(v for value in values for v in value.operands)

@@ -61,7 +61,7 @@ def fused(
     """The terms of a sum with those joined that can be; None, if that would save nothing.
 
     heavy, light: the terms that depend on the state, and those that do not. fixed: whether a value
-    is the same in all steps. used_once: whether nobody else wants it. new: what becomes of the
+    is the same in all steps. used_once: whether it has no other use. new: what becomes of the
     values.
     """
     products = [term for term in heavy if is_product_of_row(term, fixed) and used_once(term)]

@@ -76,7 +76,7 @@ def named(value: Value, name: str) -> Value:
 
 
 def terms_of(value: Value, uses: Counter[Value]) -> list[Any]:
-    """The terms of a sum, opened as far as nobody else wants the partial sums."""
+    """The terms of a sum, opened as far as the partial sums have no other use."""
     terms = []
     for term in value.args:
         if (
