@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import codecs
+import os
 import signal
 import sys
 import time
@@ -33,12 +34,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         return int(options.command(options))
+    except KeyboardInterrupt:
+        print(file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # nobody reads on, as with `sample RUN | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except (ValueError, KeyError, OSError, ImportError) as problem:
         text = problem.args[0] if isinstance(problem, KeyError) else problem
         print(f"tinygrad-rnn: {text}", file=sys.stderr)
         return 2
-    except BrokenPipeError:
-        return 1
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -121,6 +126,11 @@ def _train(options: argparse.Namespace) -> int:
         raise ValueError(f"{path} is there already: --resume it, or choose another --out")
     run.save(path)  # what is wrong with the path shows now, and not after hours
     total = round(options.epochs * run.updates_per_epoch)
+    if run.updates > total:
+        raise ValueError(
+            f"{options.resume} has been through the text {run.updates / run.updates_per_epoch:.3g} "
+            f"times already, and --epochs {options.epochs:g} is less"
+        )
     _introduce(run, total)
     with _interrupts() as interrupted, _bar(run, total) as bar:
         _until(run, total, path, options, bar, interrupted)

@@ -6,6 +6,7 @@ import shlex
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from tinygrad_rnn.__main__ import PROGRAM, main
 from tinygrad_rnn.training.character_run import CharacterRun
 from tinygrad_rnn.training.text import BLOCK, ByteVocabulary
 
+ROOT = Path(__file__).parents[2]
 SMALL = shlex.split("--hidden-size 8 --steps 5 --batch-size 4 --sample 10")
 
 
@@ -191,6 +193,40 @@ def test_a_vocabulary_of_bytes():
         vocabulary.encode(bytes([255, 5, 1]))
     with pytest.raises(ValueError, match="at least one byte"):
         ByteVocabulary(b"")
+
+
+@pytest.fixture
+def trained(text):
+    assert main(["train", str(text), *SMALL, "--epochs", "0", "--out", "run.npz"]) == 0
+    return [sys.executable, "-m", "tinygrad_rnn", "sample", str(text.parent / "run.npz")]
+
+
+def test_nobody_reads_on(trained):
+    """As with `sample RUN | head`."""
+    writing = subprocess.Popen(
+        [*trained, "--length", "100000"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT
+    )
+    assert len(writing.stdout.read(50)) == 50
+    writing.stdout.close()
+    assert writing.stderr.read() == b""
+    assert writing.wait() == 1
+    writing.stderr.close()
+
+
+def test_an_interrupted_sample(text, monkeypatch, capsys, trained):
+    def interrupt(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tinygrad_rnn.training.language_model.LanguageModel.sample", interrupt)
+    capsys.readouterr()
+    assert main(["sample", "run.npz"]) == 130
+    assert capsys.readouterr().err == "\n"
+
+
+def test_a_run_that_is_further_already(text, capsys):
+    assert main(["train", str(text), *SMALL, "--epochs", "1"]) == 0
+    assert main(["train", str(text), "--resume", "text.npz", "--epochs", "0.5"]) == 2
+    assert "has been through the text 1 times already, and --epochs 0.5" in capsys.readouterr().err
 
 
 def test_version(capsys):

@@ -179,6 +179,8 @@ def test_a_worker_that_dies_is_named_and_no_gradient_is_added():
         shards = tg.split_batch(2, *given())
         with pytest.raises(RuntimeError, match=r"a worker died before shard 1 of 2 .* no gradient"):
             tg.data_parallel(model, shards, executor)
+        with pytest.raises(RuntimeError, match="a worker died before, and with it its executor"):
+            tg.data_parallel(model, shards, executor)
     assert model.cell.W_hh.grad is None
 
 
