@@ -35,7 +35,9 @@ class Report:
     def __str__(self) -> str:
         change = f"the norm at lag {self.lags} is {self.last:.3g} times that at lag 0"
         if self.kind == "neither":
-            sentence = f"neither vanishing nor exploding: {change}, a factor {self.rate:.4g} per step"
+            sentence = (
+                f"neither vanishing nor exploding: {change}, a factor {self.rate:.4g} per step"
+            )
         else:
             down = "down" if self.kind == "vanishing" else "up"
             sentence = (

@@ -243,7 +243,7 @@ def _pickled_without_weights(bptt: BPTT) -> tuple[bytes, list[Tensor]]:
         n, _ = tensors.setdefault(id(thing), (len(tensors), thing))
         return n, thing.shape, str(thing.dtype), thing.name
 
-    model = pickled((bptt.cell, bptt.loss), place, "the model")
+    model = pickled((bptt.cell, bptt.loss), place, "the model", by_value=True)
     return model, [tensor for _, tensor in tensors.values()]
 
 
@@ -252,7 +252,9 @@ def _pickled_options(bptt: BPTT) -> bytes:
     truncation = None if _may_be_random(bptt.truncation) else bptt.truncation
     backend = bptt.backend
     options = {"backend": backend.name, "threads": backend.threads, "block": bptt.block}
-    return pickled({"truncation": truncation, **options}, lambda thing: None, "the truncation")
+    own = truncation is not None and not type(truncation).__module__.startswith("tinygrad_rnn.")
+    options["truncation"] = truncation
+    return pickled(options, lambda thing: None, "the truncation", by_value=own)
 
 
 # In a worker ------------------------------------------------------------------------------------
