@@ -24,16 +24,14 @@ GROUPS: dict[str, tuple[list[str], list[str]]] = {
     ),
     "reverse pass": (
         [
-            f"tinygrad_rnn/engine/{name}.py"
-            for name in (
-                "backward",
-                "fast_backward",
-                "fast_sums",
-                "fit",
-                "gradients",
-                "substitution",
-                "transforms",
-            )
+            "tinygrad_rnn/support/fast_sums.py",
+            *(
+                f"tinygrad_rnn/engine/{name}.py"
+                for name in (
+                    *("backward", "fast_backward", "fit", "gradients"),
+                    *("substitution", "transforms"),
+                )
+            ),
         ],
         [
             "tests/analysis/test_anomaly.py",
@@ -43,6 +41,7 @@ GROUPS: dict[str, tuple[list[str], list[str]]] = {
             "tests/engine/test_transforms.py",
             "tests/derivatives/test_properties.py",
             "tinygrad_rnn/engine",
+            "tinygrad_rnn/support",
         ],
     ),
     "truncations": (
