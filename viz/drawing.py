@@ -9,6 +9,8 @@ import tinygrad_rnn as tg
 from tinygrad_rnn.engine.graph import Array
 from tinygrad_rnn.recurrent.truncation import Truncation
 from viz import comparing
+from viz.backward.recording import Recording, record
+from viz.backward.rows import truncated
 from viz.bands import add_bands
 from viz.captions import captions
 from viz.diagram import Diagram, group
@@ -20,15 +22,13 @@ from viz.labels import LONGEST_TITLE, Run, shortened
 from viz.layout import Layout, arrange
 from viz.legend import add_classes, add_losses
 from viz.numbers import add_numbers
-from viz.player.recording import Recording, record
-from viz.player.rows import truncated
-from viz.player.values import values_of
 from viz.routing import route
 from viz.scene import Scene, Text, compose
 from viz.snapshot import snapshot
 from viz.strokes import Stroke, strokes
 from viz.themes import theme_of
 from viz.turning import DIRECTIONS, turn
+from viz.values import values_of
 
 DETAILS = ("named", "ops")
 UNTITLED = "computational graph"

@@ -14,13 +14,13 @@ import numpy as np
 
 from tinygrad_rnn.engine.graph import Array, Node
 from viz import labels, strands
+from viz.backward.flows import flow_of, nodes_of, uses_of
+from viz.backward.recording import EVERY_ROW, Recording, Tied
 from viz.diagram import Diagram, Link
 from viz.geometry import line
 from viz.labels import Run
 from viz.layout import PITCH, Layout, Placed
 from viz.legend import ALL, SMALL
-from viz.player.flows import flow_of, nodes_of, uses_of
-from viz.player.recording import EVERY_ROW, Recording, Tied
 from viz.scene import Box, Path, Scene, Text
 from viz.strands import Strand
 from viz.strokes import Stroke

@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 
 from tinygrad_rnn.engine.graph import Node
-from tinygrad_rnn.recurrent.gates import block_names
 from viz import labels
+from viz.indices import gate_of, index_of, index_text
 from viz.labels import Label, Run
-from viz.player.symbols import index_text
-from viz.player.values import options_of
 from viz.snapshot import Value
+from viz.values import options_of
 
 BINARY = ("add", "subtract", "multiply", "true_divide", "divide", "power")
 LONGEST = 7
@@ -35,7 +34,7 @@ def operation(value: Value) -> Label:
 
 
 def _index(node: Node) -> Label:
-    index = options_of(node).get("b")
+    index = index_of(node)
     if gate := gate_of(node):
         return ((Run(gate, italic=True),),)
     if isinstance(index, tuple):  # whole axes before the one that is cut go without saying
@@ -47,20 +46,6 @@ def _index(node: Node) -> Label:
 
 def _is_whole(part: Any) -> bool:
     return part is Ellipsis or (isinstance(part, slice) and part == slice(None))
-
-
-def gate_of(node: Node) -> str | None:
-    """The name of the block of its parent's last axis that an index takes, if it has one."""
-    (parent, *_), index = node.edges[0], options_of(node).get("b")
-    part = index[-1] if isinstance(index, tuple) else index
-    names = block_names(parent)
-    if not names or not isinstance(part, slice) or part.step is not None:
-        return None
-    width = max(1, parent.shape[-1] // len(names))
-    start = part.start or 0
-    if part.stop is None or part.stop - start != width or start // width >= len(names):
-        return None
-    return names[start // width].replace("'", "′")
 
 
 def _constant(node: Node, function: str) -> Label | None:

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import tinygrad_rnn as tg
 from viz import svg
+from viz.backward.flows import nodes_of, uses_of
+from viz.backward.recording import Recording, record
 from viz.diagram import Diagram, Link, group
 from viz.gradients import COLUMN, ROOM, Flows, add_bars, add_strands, heights
 from viz.layout import Layout, arrange
 from viz.legend import add_losses
-from viz.player.flows import nodes_of, uses_of
-from viz.player.recording import Recording, record
 from viz.routing import route
 from viz.scene import Box, Path as Way, Scene, compose
 from viz.snapshot import snapshot

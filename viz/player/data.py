@@ -16,16 +16,16 @@ import numpy as np
 import tinygrad_rnn as tg
 from tinygrad_rnn.engine.graph import Array, Node
 from viz import labels
+from viz.backward.flows import flow_of, nodes_of, uses_of
+from viz.backward.recording import Cell, Recording, record
 from viz.labels import Name, typeset
 from viz.layout import BOX, CIRCLE
 from viz.letters import writable
-from viz.player.flows import flow_of, nodes_of, uses_of
 from viz.player.formulas import MOST, formulas
 from viz.player.packing import Pack
-from viz.player.recording import Cell, Recording, record
 from viz.player.stage import Stage, runs, stage
-from viz.player.values import values_of
 from viz.snapshot import Value, snapshot
+from viz.values import values_of
 
 USUAL = {"box": BOX, "circle": CIRCLE, "parameters": BOX, "dots": BOX}  # the sizes of shapes
 SHOWN = 6, 8  # of an array, the rows and columns that are shown

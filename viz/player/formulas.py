@@ -8,7 +8,6 @@ the circle's result and §1, §2, ... what leads to it; ∂§1 is the gradient o
 
 from __future__ import annotations
 
-import operator
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ import numpy as np
 
 from tinygrad_rnn.engine.graph import Array, Node
 from tinygrad_rnn.engine.table import rule_of
-from tinygrad_rnn.recurrent.gates import block_names
+from viz.indices import gate_of
 from viz.player.symbols import (
     LONGEST,
     SUM,
@@ -30,7 +29,7 @@ from viz.player.symbols import (
     call,
     with_data,
 )
-from viz.player.values import options_of
+from viz.values import options_of
 
 LETTERS = "uvwpqrsdeklmn"
 LONG = 12  # a longer text for a value that derivatives need gets a letter of its own
@@ -73,7 +72,7 @@ def formulas(
     locals_: dict[Node, str] = {}
     for node in members:
         written = _written(node, symbols, values)
-        hint = _hint(node)
+        hint = gate_of(node)
         if node is sink:
             forward.insert(0, (text[sink], _short(written.text)))
         elif hint or uses[node] > 1 or (node in needed and len(written.text) > LONG):
@@ -119,21 +118,6 @@ def _needed(members: Sequence[Node]) -> set[Node]:
                 if "y" in pullback.needs and pullback.output_is_y:
                     found.add(node)
     return found
-
-
-def _hint(node: Node) -> str | None:
-    """What a cell calls a value that has no box of its own: a gate, which is a slice."""
-    if node.function is not operator.getitem:
-        return None
-    (parent, *_), index = node.edges[0], options_of(node).get("b")
-    part = index[-1] if isinstance(index, tuple) else index
-    names = block_names(parent)
-    if not names or not isinstance(part, slice) or part.step is not None:
-        return None
-    width = parent.shape[-1] // len(names)
-    place = (part.start or 0) // max(1, width)
-    is_block = part.stop is not None and part.stop - (part.start or 0) == width
-    return names[place].replace("'", "′") if is_block and place < len(names) else None
 
 
 def _data(node: Node, values: Mapping[Node, Array]) -> Array:

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import tinygrad_rnn as tg
+from viz.backward.rows import rows_of, truncated
 from viz.letters import escape
 from viz.player.animation import animate
 from viz.player.data import as_json, page_data
 from viz.player.page import page
-from viz.player.rows import rows_of, truncated
 
 MOST_STEPS = 300
 FRAME = 860  # the height of a notebook's frame, in pixels

@@ -18,6 +18,7 @@ from tinygrad_rnn.derivatives.indexing import scatter
 from tinygrad_rnn.derivatives.reductions import root
 from tinygrad_rnn.engine.array_methods import ArrayMethods, astype
 from tinygrad_rnn.engine.table import rule_of
+from viz.indices import index_text
 
 SUM, PRODUCT, UNARY, POWER, ATOM = range(5)
 """How tightly a text is bound: what binds less than its place asks for stands in parentheses."""
@@ -215,27 +216,22 @@ def _same(a: Any, *options: Any) -> Symbol:
 
 
 def _index(a: Any, index: Any) -> Symbol:
-    return Symbol(f"{as_symbol(a).at(ATOM)}[{index_text(index)}]", 0.0)
+    return Symbol(f"{as_symbol(a).at(ATOM)}[{_written(index)}]", 0.0)
 
 
-def index_text(index: Any) -> str:
-    """An index as it is written in a program: `…, 5:10`."""
-    if isinstance(index, tuple):
-        return ", ".join(index_text(i) for i in index if i is not Ellipsis) or "…"
-    if isinstance(index, slice):
-        parts = ["" if p is None else str(p) for p in (index.start, index.stop, index.step)]
-        return ":".join(parts[:2] if index.step is None else parts)
-    if index is Ellipsis:
-        return "…"
-    if isinstance(index, Symbol):
-        return index.text
-    return "·" if np.ndim(index) else str(index)
+def _written(index: Any) -> str:
+    """An index, in which there may be symbols."""
+
+    def named(part: Any) -> Any:
+        return part.text if isinstance(part, Symbol) else part
+
+    return index_text(tuple(map(named, index)) if isinstance(index, tuple) else named(index))
 
 
 def _scatter(values: Any, index: Any, shape: Any) -> Symbol:
     inside = as_symbol(values).text
-    symbol = Symbol(f"at[{index_text(index)}]({inside})", 0.0)
-    symbol.placed = index_text(index), inside
+    symbol = Symbol(f"at[{_written(index)}]({inside})", 0.0)
+    symbol.placed = _written(index), inside
     return symbol
 
 

@@ -8,11 +8,11 @@ import pytest
 
 import tinygrad_rnn as tg
 from tests.viz.models import outputs, parameter, value
+from viz.backward.flows import nodes_of
 from viz.diagram import group
-from viz.player.flows import nodes_of
 from viz.player.formulas import Formulas, formulas
-from viz.player.values import values_of
 from viz.snapshot import snapshot
+from viz.values import values_of
 
 
 def of_circles(losses: Iterable[tg.Tensor]) -> dict[str, Formulas]:

@@ -9,9 +9,9 @@ import pytest
 import tinygrad_rnn as tg
 from tests.viz.models import MODELS, outputs, parameter, value
 from tinygrad_rnn.engine.backward import reverse_pass
+from viz.backward.recording import EVERY_ROW, record
 from viz.models import recurrent_loss
-from viz.player.recording import EVERY_ROW, record
-from viz.player.values import values_of
+from viz.values import values_of
 
 
 @pytest.mark.parametrize("name", [n for n in MODELS if n != "rnn_hundred_steps"])

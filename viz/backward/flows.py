@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from tinygrad_rnn.engine.graph import Node
+from viz.backward.recording import Recording
 from viz.diagram import Diagram, Link
-from viz.player.recording import Recording
 
 
 def nodes_of(diagram: Diagram) -> list[list[Node]]:

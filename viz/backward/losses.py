@@ -14,8 +14,8 @@ import numpy as np
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.engine.graph import Array, Node
-from viz.player.reverse import Visitor, reverse
-from viz.player.rows import Rows
+from viz.backward.reverse import Visitor, reverse
+from viz.backward.rows import Rows
 
 
 @dataclass

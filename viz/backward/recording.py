@@ -14,9 +14,9 @@ import numpy as np
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.engine.graph import Array, Leaf, Node, history
-from viz.player.losses import Loss, losses_of
-from viz.player.reverse import Visitor, Weight, reverse
-from viz.player.rows import Rows, rows_of, why_no_chain
+from viz.backward.losses import Loss, losses_of
+from viz.backward.reverse import Visitor, Weight, reverse
+from viz.backward.rows import Rows, rows_of, why_no_chain
 
 EVERY_ROW = -1
 """The row of a use that belongs to no step, and the source of what flows before losses part."""
@@ -81,7 +81,7 @@ def record(outputs: Sequence[tg.Tensor], most: int = 400_000) -> Recording:
 
     >>> import numpy as np, tinygrad_rnn as tg
     >>> from viz.models import recurrent_loss
-    >>> from viz.player.recording import record
+    >>> from viz.backward.recording import record
     >>> recording = record([recurrent_loss(steps=3)])
     >>> [source.label for source in recording.sources]
     ['l_1', 'l_2', 'l_3']
