@@ -76,7 +76,7 @@ def test_names_of_the_parts() -> None:
         list(zip(X, Z, strict=True)),
         np.zeros((B, H)),
     )
-    assert "def forward(h_0, x_1, x_2, W, V" in source
+    assert "def forward(h_0, x_a, x_b, W, V" in source
     (h,) = tg.unroll(lambda x, h: x[0] + x[1] + h, [(X[0], Z[0])], np.zeros((B, D)))[0]
     assert h.name == "h_1"
 

@@ -208,7 +208,7 @@ def test_stacked_is_what_scan_returns(truncation: Any) -> None:
         states, last = run(cell, sequence, start, truncation, **options)
         assert [part.shape for part in flatten(states)] == [(T, B, H), (T, B, H), (T, B, 2)]
         results.append(numbers(lambda found=(states, last): found, inputs))
-        assert [part.name for part in flatten(states)] == ["h^(1,1)", "h^(1,2)", "h^(2)"]
+        assert [part.name for part in flatten(states)] == ["h^aa", "h^ab", "h^b"]
     same(*results)
     empty, last = tg.unroll(inner, np.zeros((0, B, D)), inner.initial_state(B), stacked=True)
     assert [part.shape for part in empty] == [(0, B, H)] * 2

@@ -91,10 +91,14 @@ def test_names_of_states_of_several_parts(xs):
 
     x = np.zeros((B, D))
     pair = names(lambda x, s: (w * s[0] + x, s[0] + s[1]), (x, x))
-    assert [part.name for part in pair] == ["h_2^(1)", "h_2^(2)"]
+    assert [part.name for part in pair] == ["h_2^a", "h_2^b"]  # which are no layers
+    listed = names(lambda x, s: [w * s[0] + x, s[0] + s[1]], [x, x])
+    assert [part.name for part in listed] == ["h_2^(1)", "h_2^(2)"]
     nested = names(lambda x, s: ((w * s[0][0], w * x), w * s[1]), ((x, x), x))
-    assert nested[0][0].name == "h_2^(1,1)" and nested[0][1].name == "h_2^(1,2)"
-    assert nested[1].name == "h_2^(2)"
+    assert nested[0][0].name == "h_2^aa" and nested[0][1].name == "h_2^ab"
+    assert nested[1].name == "h_2^b"
+    layers = names(lambda x, s: [(w * s[0][0], w * x)], [(x, x)])
+    assert [part.name for part in layers[0]] == ["h_2^(1,a)", "h_2^(1,b)"]
     by_key = names(lambda x, s: {"v": w * s["v"], "u": s["v"] * w}, {"v": x, "u": x})
     assert by_key["v"].name == "v_2" and by_key["u"].name == "u_2"
 

@@ -8,13 +8,14 @@ from typing import Any
 
 from tinygrad_rnn.engine.tensor import Tensor
 from tinygrad_rnn.engine.trees import flatten
+from tinygrad_rnn.recurrent.stacked import Stacked
 
 
 def names_of(cell: Any, state: Any) -> list[tuple[str, ...]]:
     """The texts before and after the step number in the name of each part of a state."""
     named = declared(cell, state)
     if named is None or len(flatten(named)) != len(flatten(state)):
-        return by_place(state)
+        return by_place(list(state) if isinstance(cell, Stacked) else state)
     return split(named)
 
 
@@ -44,22 +45,31 @@ def split(templates: Any) -> list[tuple[str, ...]]:
     return [tuple(template.split("{t}")) for template in flatten(templates)]
 
 
-def templates(state: Any, key: str = "h", layer: str = "") -> Any:
-    """A name for each part of a state by its place: its key in a dict, its number in a tuple; none
-    for what is None.
+def templates(state: Any, key: str = "h", place: tuple[str, ...] = ()) -> Any:
+    """A name for each part of a state by its place: its key in a dict, its number in a list, as of
+    a layer, and its letter in a tuple, whose parts are no layers; none for what is None.
 
     >>> from tinygrad_rnn.recurrent.names import templates
-    >>> templates((0, 0)), templates({"voltage": 0})
-    (['h_{t}^(1)', 'h_{t}^(2)'], ['voltage_{t}'])
+    >>> templates([0, 0]), templates((0, 0)), templates({"voltage": 0})
+    (['h_{t}^(1)', 'h_{t}^(2)'], ['h_{t}^a', 'h_{t}^b'], ['voltage_{t}'])
     """
     if state is None:
         return []
     if isinstance(state, dict):
-        return [templates(part, str(name), layer) for name, part in state.items()]
+        return [templates(part, str(name), place) for name, part in state.items()]
     if isinstance(state, tuple | list):
-        inner = [f"{layer},{n + 1}" if layer else str(n + 1) for n in range(len(state))]
-        return [templates(part, key, n) for part, n in zip(state, inner, strict=True)]
-    return f"{key}_{{t}}^({layer})" if layer else f"{key}_{{t}}"
+        call = letter if isinstance(state, tuple) else str
+        inner = ((*place, call(n)) for n in range(1, len(state) + 1))
+        return [templates(part, key, at) for part, at in zip(state, inner, strict=True)]
+    if not place:
+        return f"{key}_{{t}}"
+    layered = any(map(str.isdigit, place))
+    return f"{key}_{{t}}^({','.join(place)})" if layered else f"{key}_{{t}}^{''.join(place)}"
+
+
+def letter(number: int) -> str:
+    """a for 1, b for 2, and after z again two letters, aa."""
+    return chr(ord("a") + (number - 1) % 26) * (1 + (number - 1) // 26)
 
 
 def name(state: Any, names: Iterable[tuple[str, ...]], t: int) -> None:

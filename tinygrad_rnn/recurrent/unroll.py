@@ -106,8 +106,9 @@ def unroll(
     cell.project(xs))` records it as one product for all steps, which saves a third of the nodes.
 
     Inputs and states are named for the pictures, as the textbook does it: x_1, h_1, ...; h_t and
-    c_t for an LSTM, h_t^(1), h_t^(2) for several layers, `key_t` for a dict; and a state that the
-    cell has named keeps its name. Reversed, x_T comes first, and h_{t+1} is followed by h_t.
+    c_t for an LSTM, h_t^(1), h_t^(2) for several layers and for the parts of a list, h_t^a and
+    h_t^b for those of a tuple, `key_t` for a dict; and a state that the cell has named keeps its
+    name. Reversed, x_T comes first, and h_{t+1} is followed by h_t.
 
     >>> import numpy as np, tinygrad_rnn as tg
     >>> cell = tg.RNNCell(3, 4, rng=0)
