@@ -14,7 +14,7 @@ import numpy as np
 
 from tinygrad_rnn.engine.graph import Array, Node
 from viz import labels, strands
-from viz.backward.flows import flow_of, nodes_of, uses_of
+from viz.backward.flows import flow_of, nodes_of, total, uses_of
 from viz.backward.recording import EVERY_ROW, Recording, Tied
 from viz.diagram import Diagram, Link
 from viz.geometry import line
@@ -64,14 +64,13 @@ class Flows:
         later = {rows.of(user) for user, _ in uses} or {rows.of(self.nodes[link.target][-1])}
         earlier = {rows.of(parent) for _, parent in uses} or later
         above, below = (next(iter(s)) if len(s) == 1 else None for s in (later, earlier))
-        flow = flow_of(link, self.nodes, self.recording)
         if self.diagram.shapes[link.source].kind == "parameters":
-            size = self._together(flow, above)
+            size = total(link, self.recording, lambda source: self._counted(source, above))
             return [Strand(None, size, ALL)] if size else []
         found = []
-        for source, norm in flow.items():
-            if not self.one_by_one and source not in (EVERY_ROW, 0):
-                continue  # the other sources are other truncations of the same tape
+        for source, norm in flow_of(link, self.nodes, self.recording).items():
+            if not self.counts(source):
+                continue
             upper, lower = self.weight(source, above), self.weight(source, below)
             if upper and norm:
                 cut = lower == 0 or link.weight == 0
@@ -83,6 +82,13 @@ class Flows:
                 found.append(Strand(source, size, self.colour(source), cut=True))
         return sorted(found, key=lambda strand: strand.loss or 0)
 
+    def counts(self, source: int) -> bool:
+        """Whether it is a loss; else it may be another truncation of the same tape."""
+        return self.one_by_one or source in (EVERY_ROW, 0)
+
+    def _counted(self, source: int, row: int | None) -> float:
+        return self.weight(source, row) if self.counts(source) else 0.0
+
     def _cut_at(self, link: Link) -> Iterable[int]:
         """The losses that come to a link which the tape itself has cut."""
         sources = range(len(self.recording.sources))
@@ -93,11 +99,6 @@ class Flows:
     def _arriving(self, shape: int, source: int) -> float:
         found = [self.recording.gradients.get(node, {}).get(source) for node in self.nodes[shape]]
         return max((float(np.linalg.norm(g)) for g in found if g is not None), default=0.0)
-
-    def _together(self, flow: dict[int, float], row: int | None) -> float:
-        """About how much all losses send, without adding up the arrays themselves."""
-        sizes = [norm * self.weight(source, row) for source, norm in flow.items()]
-        return float(np.sqrt(np.sum(np.square(sizes))))
 
 
 def add_strands(scene: Scene, layout: Layout, lines: Sequence[Stroke], flows: Flows) -> None:
@@ -179,7 +180,7 @@ def _bars_of(
     drawn = flows.diagram.drawn_rows
     ends: dict[tuple[int, int], float] = {}  # how far the bars of a row reach, by sign
     for (source, row), along in sorted(tied.along.items()):
-        if not flows.one_by_one and source not in (EVERY_ROW, 0):
+        if not flows.counts(source):
             continue
         part = along * flows.weight(source, None if row == EVERY_ROW else row)
         total += part

@@ -7,7 +7,10 @@ import pytest
 
 import tinygrad_rnn as tg
 import viz
+from tests.viz.models import value
+from viz.backward.recording import record
 from viz.diagram import Diagram
+from viz.gradients import Flows
 from viz.models import recurrent_loss
 from viz.scene import Box, Path
 
@@ -60,6 +63,28 @@ def test_every_loss_has_its_strand() -> None:
     # h_1 sends three losses on to its circle, h_2 two, h_3 one; and so on.
     assert len(strands(figure)) == 3 * (1 + 1 + 1) + (3 + 2 + 1) + (2 + 1) + 6 + 1
     assert max(path.width for path in strands(figure)) == pytest.approx(2.6)
+
+
+def test_a_parameters_link_is_as_wide_as_what_all_losses_send_together() -> None:
+    """With their signs: losses that pull in opposite directions make a thin line."""
+    w, v = tg.Tensor([1.0, 2.0], requires_grad=True, name="w"), value("v", 2)
+    with tg.step(0):
+        a = (w * v).named("h_1")
+    with tg.step(1):
+        b = (a * v).named("h_2")
+    losses = [np.sum(a), np.sum(b) * -0.99, np.sum(w * w) * 0.0]
+    figure = viz.draw(*losses, gradients=True)
+    diagram = diagram_of(figure)
+    recording = record(losses)
+    flows = Flows(diagram, recording)
+    (link,) = [k for k in diagram.links if diagram.shapes[k.source].title == "w"
+               and diagram.shapes[k.target].row == 0 and flows.strands(k)]  # fmt: skip
+    assert flows.strands(link)[0].size == pytest.approx(np.hypot(0.01, 0.01))
+    twice = tg.Tensor([1.0, 2.0], requires_grad=True, name="x")
+    loss = np.sum((twice * twice).named("y"))
+    diagram, recording = diagram_of(viz.draw(loss)), record([loss])
+    (link,) = [k for k in diagram.links if diagram.shapes[k.source].title == "x"]
+    assert Flows(diagram, recording).strands(link)[0].size == pytest.approx(2 * np.sqrt(5))
 
 
 def test_a_cut_strand_ends_in_a_bar_at_the_cut() -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
-from tinygrad_rnn.engine.graph import Node
+from tinygrad_rnn.engine.graph import Array, Node
 from viz.backward.recording import Recording
 from viz.diagram import Diagram, Link
 
@@ -29,12 +29,29 @@ def uses_of(link: Link) -> list[tuple[Node, Node]]:
 
 
 def flow_of(link: Link, nodes: Sequence[Sequence[Node]], recording: Recording) -> dict[int, float]:
-    """The size of what comes back along a link, by source."""
-    flow: dict[int, float] = {}
+    """The norm of what comes back along a link, by source."""
     if not link.uses:
-        for source, gradient in recording.gradients.get(nodes[link.target][0], {}).items():
-            flow[source] = float(np.linalg.norm(gradient))
-    for use in uses_of(link):
-        for source, norm in recording.flows.get(use, {}).items():
-            flow[source] = float(np.hypot(flow.get(source, 0.0), norm))
-    return dict(sorted(flow.items()))
+        gradients = recording.gradients.get(nodes[link.target][0], {})
+        return {source: float(np.linalg.norm(g)) for source, g in sorted(gradients.items())}
+    sources = {source for use in uses_of(link) for source in recording.flows.get(use, ())}
+    return {n: total(link, recording, {n: 1.0}.get) for n in sorted(sources)}
+
+
+def total(link: Link, recording: Recording, weight: Callable[[int], float | None]) -> float:
+    """The norm of what all sources together send back along a link with uses, each times its
+    weight: what flows to one value adds up, with its signs."""
+    sums: dict[Node, list[Array]] = {}
+    for user, parent in uses_of(link):
+        for source, part in recording.flows.get((user, parent), {}).items():
+            if factor := weight(source):
+                sums.setdefault(parent, []).append(factor * part)
+    return float(np.linalg.norm([_norm(node, parts) for node, parts in sums.items()]))
+
+
+def _norm(node: Node, parts: Iterable[Array]) -> float:
+    """The norm of the sum; of parts whose norms alone are known, what it would be if they stood
+    at right angles."""
+    parts = list(parts)
+    if any(np.shape(part) != tuple(node.shape) for part in parts):
+        return float(np.linalg.norm(parts))
+    return float(np.linalg.norm(sum(parts[1:], parts[0])))

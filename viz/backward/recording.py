@@ -7,7 +7,7 @@ Either way the page only ever weighs sources: Σ M[source, row] · what was reco
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -23,6 +23,9 @@ EVERY_ROW = -1
 
 Cell = tuple[int, int]
 """A source and a row."""
+
+Uses = tuple[Node, Node]
+"""All uses of a value in a node: (user, parent)."""
 
 
 @dataclass
@@ -59,7 +62,8 @@ class Recording:
 
     gradients: of every node in the rows, by source; a node above the rows has one, under
         EVERY_ROW.
-    flows: ‖what a use contributes‖, by (user, parent) and source.
+    flows: what uses contribute, by source; of parameters that are too large (see `record`) only
+        its norm.
     no_chain: why the sources are strategies and not losses; None where they are losses.
     """
 
@@ -67,7 +71,7 @@ class Recording:
     rows: Rows
     sources: list[Source]
     gradients: dict[Node, dict[int, Array]]
-    flows: dict[tuple[Node, Node], dict[int, float]]
+    flows: dict[Uses, dict[int, Array]]
     tied: dict[Node, Tied]
     no_chain: str | None
 
@@ -96,8 +100,6 @@ def record(outputs: Sequence[tg.Tensor], most: int = 400_000) -> Recording:
         sources = _strategies(losses, rows.count)
     found = Recording(tape, rows, sources, {}, {}, {}, no_chain)
     found.gradients = {n: {EVERY_ROW: g} for n, g in everything.gradients.items()}
-    found.flows = {use: {EVERY_ROW: n} for use, n in everything.flows.items()}
-    _enter(found, losses)
     directions = _full_gradients(losses, everything, rows)
     found.tied = {node: Tied(gradient) for node, gradient in directions.items()}
     passes = len(sources) * (rows.count if no_chain else (rows.count + 1) / 2)
@@ -107,14 +109,16 @@ def record(outputs: Sequence[tg.Tensor], most: int = 400_000) -> Recording:
         room -= int(directions[node].size * passes)
         if room >= 0:
             kept.add(node)
+    large = directions.keys() - kept
+    _flow(found, EVERY_ROW, everything.flows, large)
+    _enter(found, losses)
     _share(found, EVERY_ROW, everything.uses, kept)
     for number, source in enumerate(sources):
         one = _Pass(rows, number)
         one.run(source.seeds, _weight(rows, source.links))
         for node, gradient in one.gradients.items():
             found.gradients.setdefault(node, {})[number] = gradient
-        for use, norm in one.flows.items():
-            found.flows.setdefault(use, {})[number] = norm
+        _flow(found, number, one.flows, large)
         _share(found, number, one.uses, kept)
     return found
 
@@ -125,7 +129,7 @@ class _Pass(Visitor):
     def __init__(self, rows: Rows, number: int) -> None:
         self.rows, self.number = rows, number
         self.gradients: dict[Node, Array] = {}
-        self.flows: dict[tuple[Node, Node], float] = {}
+        self.flows: dict[Uses, Array] = {}
         self.uses: dict[tuple[Node, int], Array] = {}
         self.below: dict[int, dict[Node, Array]] = defaultdict(dict)
 
@@ -133,11 +137,14 @@ class _Pass(Visitor):
         self.gradients[node] = gradient
 
     def use(self, node: Node, parent: Node, contribution: Array) -> None:
-        key = node, parent
-        self.flows[key] = float(np.hypot(self.flows.get(key, 0.0), np.linalg.norm(contribution)))
+        self._flow(node, parent, contribution)
         if self.rows.spans[parent] is None:
             row = self.rows.of(node)
             self._add(parent, EVERY_ROW if row is None else row, contribution)
+
+    def _flow(self, node: Node, parent: Node, contribution: Array) -> None:
+        known = self.flows.get((node, parent))
+        self.flows[node, parent] = contribution if known is None else known + contribution
 
     def _add(self, node: Node, row: int, contribution: Array) -> None:
         known = self.uses.get((node, row))
@@ -166,9 +173,13 @@ class _Below(Visitor):
 
     def use(self, node: Node, parent: Node, contribution: Array) -> None:
         self.upper._add(parent, self.row, contribution)
-        key = node, parent
-        norm = float(np.linalg.norm(contribution))
-        self.upper.flows[key] = float(np.hypot(self.upper.flows.get(key, 0.0), norm))
+        self.upper._flow(node, parent, contribution)
+
+
+def _flow(found: Recording, number: int, flows: dict[Uses, Array], large: Set[Node]) -> None:
+    for (node, parent), contribution in flows.items():
+        part = np.linalg.norm(contribution) if parent in large else contribution
+        found.flows.setdefault((node, parent), {})[number] = part
 
 
 def _enter(found: Recording, losses: Iterable[Loss]) -> None:
