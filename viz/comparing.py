@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
 from tinygrad_rnn.engine.graph import Array
 from tinygrad_rnn.recurrent.truncation import Truncation
 from viz import labels
-from viz.geometry import Curve
+from viz.geometry import Point
 from viz.labels import Run
-from viz.scene import Box, Path, Scene, Text
+from viz.scene import Box, Scene, Text, moved
 from viz.themes import loss_colour
 
 BETWEEN = 36.0
@@ -37,13 +38,13 @@ def weights_of(strategy: Truncation, steps: int) -> Array:
     return weights
 
 
-def add_matrix(scene: Scene, weights: Array, rows: Sequence[float]) -> None:
-    """Which loss reaches which step: a column for each loss, a cell at the height of each step."""
-    _, (right, _) = scene.bounds()
+def add_matrix(scene: Scene, rows: Sequence[float], edge: float, weights: Array) -> None:
+    """Which loss reaches which step: a column for each loss, a cell at the height of each step; a
+    `margin.Painter`."""
     count = len(weights)
     wide = min(CELL, 120 / count)
     high = min(0.6 * abs(rows[1] - rows[0]) if len(rows) > 1 else CELL, 16.0)
-    left = right + 16
+    left = edge + 16
     for t in range(count):
         x = left + (t + 0.5) * wide
         if count <= 12:
@@ -72,20 +73,11 @@ def beside(scenes: Sequence[Scene], names: Sequence[str], title: str) -> Scene:
         by = x - left
         made.boxes += [replace(box, x=box.x + by) for box in scene.boxes]
         made.texts += [replace(text, x=text.x + by) for text in scene.texts]
-        made.paths += [_moved(path, by) for path in scene.paths]
+        made.paths += [moved(path, partial(_aside, by)) for path in scene.paths]
         made.texts.append(Text("text", x, top + 10, (Run(name),), labels.SIZE + 1, "start"))
         x += right - left + BETWEEN
     return made
 
 
-def _moved(path: Path, by: float) -> Path:
-    def of(curve: Curve) -> Curve:
-        return [tuple((x + by, y) for x, y in cubic) for cubic in curve]  # type: ignore[misc]
-
-    return replace(
-        path,
-        curves=tuple(map(of, path.curves)),
-        head=of(path.head),
-        rims=tuple(map(of, path.rims)),
-        gapped=tuple(map(of, path.gapped)),
-    )
+def _aside(by: float, point: Point) -> Point:
+    return point[0] + by, point[1]

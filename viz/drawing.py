@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.engine.graph import Array
@@ -12,15 +13,17 @@ from viz import comparing
 from viz.backward.recording import Recording, record
 from viz.backward.rows import truncated
 from viz.bands import add_bands
+from viz.bars import add_bars
 from viz.captions import captions
 from viz.diagram import Diagram, group
 from viz.figure import Figure
 from viz.fold import DOTS, Fold, fold as folded
-from viz.gradients import Flows, add_bars, add_reach, add_strands, heights
+from viz.gradients import Flows, add_reach, add_strands
 from viz.hiding import hidden
 from viz.labels import LONGEST_TITLE, Run, shortened
 from viz.layout import Layout, arrange
 from viz.legend import add_classes, add_losses
+from viz.margin import Margin
 from viz.numbers import add_numbers
 from viz.routing import route
 from viz.scene import Scene, Text, compose
@@ -132,13 +135,18 @@ class _Drawing:
         scene = compose(self.diagram, self.layout, self.lines, self.title)
         scene.boxes += captions(self.lines, self.layout.places)
         add_bands(scene)
-        if self.direction != "right":
-            (left, _), _ = scene.bounds()
-            rows = heights(self.diagram, self.layout)
-            for row, count in self.diagram.folds.items():
-                said = (Run(f"{DOTS} × {count}"),)
-                scene.texts.append(Text("muted", left - 3, rows[row], said, 8.0, "end"))
+        (left, low), _ = scene.bounds()
+        for row, count in self.diagram.folds.items():
+            said, at = (Run(f"{DOTS} × {count}"),), self.margin.row(row)
+            if self.direction == "right":
+                scene.texts.append(Text("muted", at, low - 5, said, 8.0))
+            else:
+                scene.texts.append(Text("muted", left - 3, at, said, 8.0, "end"))
         return scene
+
+    @property
+    def margin(self) -> Margin:
+        return Margin(self.diagram, self.layout, self.direction)
 
     def with_gradients(
         self, recording: Recording, weights: Array | None, bars: bool, explained: bool | None
@@ -146,10 +154,10 @@ class _Drawing:
         scene = self.scene()
         flows = Flows(self.diagram, recording, weights)
         add_strands(scene, self.layout, self.lines, flows)
-        if weights is not None and self.direction != "right" and not self.diagram.folds:
-            comparing.add_matrix(scene, weights, heights(self.diagram, self.layout))
-        if bars and self.direction != "right":
-            add_bars(scene, self.layout, flows)
+        if weights is not None and not self.diagram.folds:
+            self.margin.add(scene, partial(comparing.add_matrix, weights=weights))
+        if bars:
+            self.margin.add(scene, partial(add_bars, flows=flows))
         if explained is not False:
             count = len(recording.sources) if recording.no_chain is None else 0
             add_losses(scene, count, widths=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from itertools import pairwise
 from typing import Any, TypeAlias
@@ -73,6 +73,11 @@ def _sample(curve: Curve) -> tuple[Any, Any]:
     points.append(np.array([curve[-1][3]]))
     places.append(np.array([float(len(curve))]))
     return np.concatenate(points), np.concatenate(places)
+
+
+def mapped(curve: Curve, to: Callable[[Point], Point]) -> Curve:
+    """The curve with every point where the function puts it."""
+    return [(to(a), to(b), to(c), to(d)) for a, b, c, d in curve]
 
 
 def split(cubic: Cubic, t: float) -> tuple[Cubic, Cubic]:

@@ -1,9 +1,4 @@
-"""What flows back, drawn into a picture: strands on the links, bars beside the tied parameters.
-
-A bar is ⟨∂L_t/∂W_s, ĝ⟩, ĝ being the direction of the full gradient: what loss t adds at step s,
-seen along the gradient. So bars have signs, and all of them add up to the gradient's norm; norms
-themselves do not add.
-"""
+"""What flows back, drawn into a picture: a strand on each link for every loss."""
 
 from __future__ import annotations
 
@@ -12,23 +7,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tinygrad_rnn.engine.graph import Array, Node
-from viz import labels, strands
+from tinygrad_rnn.engine.graph import Array
+from viz import strands
 from viz.backward.flows import flow_of, nodes_of, total, uses_of
-from viz.backward.recording import EVERY_ROW, Recording, Tied
+from viz.backward.recording import EVERY_ROW, Recording
 from viz.diagram import Diagram, Link
-from viz.geometry import line
-from viz.labels import Run
-from viz.layout import PITCH, Layout, Placed
-from viz.legend import ALL, SMALL
-from viz.scene import Box, Path, Scene, Text
+from viz.layout import Layout, Placed
+from viz.legend import ALL
+from viz.scene import Path, Scene
 from viz.strands import Strand
 from viz.strokes import Stroke
 from viz.themes import loss_colour
-
-LONGEST_BAR, BAR_HEIGHT = 60.0, 13.0
-COLUMN, ROOM = 96.0, 44.0  # from parameter to parameter, and before the first one
-MOST_PARAMETERS = 6
 
 
 @dataclass
@@ -138,89 +127,3 @@ def _ends(layout: Layout, stroke: Stroke) -> tuple[Placed, Placed]:
 def _faint(path: Path) -> Path:
     return Path("faint", path.curves, path.head, path.width, path.link, path.ends,
                 rims=path.rims, gapped=path.gapped)  # fmt: skip
-
-
-# Bars ------------------------------------------------------------------------------------------
-
-
-def heights(diagram: Diagram, layout: Layout) -> list[float]:
-    """The height of every row."""
-    tops: list[list[float]] = [[] for _ in range(diagram.rows)]
-    for shape, place in zip(diagram.shapes, layout.places, strict=True):
-        if shape.row is not None and shape.kind != "dots":
-            tops[shape.row].append(place.y)
-    known = {r: (min(t) + max(t)) / 2 for r, t in enumerate(tops) if t}
-    if not known:
-        return [(r + 1.5) * PITCH for r in range(diagram.rows)]
-    rows = list(known)
-    return [float(y) for y in np.interp(range(diagram.rows), rows, list(known.values()))]
-
-
-def add_bars(scene: Scene, layout: Layout, flows: Flows) -> None:
-    """To the right of the picture, for each tied parameter one bar per step, and their sum."""
-    recording = flows.recording
-    tied = {n: t for n, t in recording.tied.items() if len({row for _, row in t.along}) > 1}
-    _, (right, top) = scene.bounds()
-    rows = heights(flows.diagram, layout)
-    for number, (node, one) in enumerate(list(tied.items())[:MOST_PARAMETERS]):
-        _bars_of(scene, flows, node, one, right + ROOM + COLUMN * number, rows, top)
-
-
-def _bars_of(
-    scene: Scene, flows: Flows, node: Node, tied: Tied, x: float, rows: list[float], top: float
-) -> None:
-    whole = float(np.linalg.norm(tied.full)) or 1.0
-    scale = LONGEST_BAR / whole
-    name = (Run("∂"), Run("L", italic=True), Run("/∂"), *labels.name_runs(node.name or "W"))
-    y = max(top, rows[-1] + PITCH / 2) + 6
-    scene.texts.append(Text("text", x, y, name, labels.SIZE))
-    total = 0.0
-    low = rows[0] - PITCH
-    scene.paths.append(Path("faint", ([line((x, low - 10), (x, rows[-1] + 12))],), width=0.5))
-    drawn = flows.diagram.drawn_rows
-    ends: dict[tuple[int, int], float] = {}  # how far the bars of a row reach, by sign
-    for (source, row), along in sorted(tied.along.items()):
-        if not flows.counts(source):
-            continue
-        part = along * flows.weight(source, None if row == EVERY_ROW else row)
-        total += part
-        height = low if row == EVERY_ROW else rows[drawn[row] if drawn else row]
-        if row == EVERY_ROW or abs(part * scale) < 0.05:
-            continue
-        key = round(height), int(np.sign(part))
-        start = ends.get(key, 0.0)
-        ends[key] = start + part
-        middle, half = x + (start + part / 2) * scale, abs(part * scale) / 2
-        note = f"{part:.3g} of {whole:.3g}, loss {source + 1} at step {row + 1}"
-        scene.boxes.append(
-            Box("bar", middle, height, half, BAR_HEIGHT / 2, colour=flows.colour(source),
-                title=note)
-        )  # fmt: skip
-    scene.boxes.append(
-        Box("bar", x + total * scale / 2, low, abs(total * scale) / 2, BAR_HEIGHT / 2,
-            colour=ALL, title=f"the bars add up to {total:.3g}")
-    )  # fmt: skip
-    scene.boxes.append(
-        Box("outline", x + LONGEST_BAR / 2, low, LONGEST_BAR / 2, BAR_HEIGHT / 2,
-            title=f"the norm of the full gradient, {whole:.3g}")
-    )  # fmt: skip
-    said = f"Σ = {total:.3g}"
-    if flows.weights is not None:
-        said = f"{total / whole:.0%} of {whole:.3g}"
-        if (angle := _angle(flows, tied)) is not None and angle >= 0.5:
-            said += f", {angle:.0f}° off"
-    scene.texts.append(Text("muted", x, low - 12, (Run(said),), SMALL, "start"))
-
-
-def _angle(flows: Flows, tied: Tied) -> float | None:
-    """Between the truncated and the full gradient, in degrees; None where only norms were kept."""
-    if set(tied.uses) != set(tied.along):
-        return None
-    cut = sum(
-        use * flows.weight(source, None if row == EVERY_ROW else row)
-        for (source, row), use in tied.uses.items()
-    )
-    long = float(np.linalg.norm(cut) * np.linalg.norm(tied.full))
-    if not long:
-        return None
-    return float(np.degrees(np.arccos(np.clip(np.vdot(cut, tied.full) / long, -1, 1))))

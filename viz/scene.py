@@ -5,12 +5,12 @@ Measures are in points and y grows upwards. A class (`kind`) names the colours i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
 from viz import labels
 from viz.diagram import Diagram
-from viz.geometry import Curve, Point
+from viz.geometry import Curve, Point, mapped
 from viz.labels import Label, Line
 from viz.layout import Layout
 from viz.strokes import Stroke, arrow_head
@@ -68,6 +68,18 @@ class Path:
     colour: str = ""
     rims: tuple[Curve, ...] = ()
     gapped: tuple[Curve, ...] = ()
+
+
+def moved(path: Path, to: Callable[[Point], Point]) -> Path:
+    """The path with every point where the function puts it."""
+
+    def of(curves: Iterable[Curve]) -> tuple[Curve, ...]:
+        return tuple(mapped(curve, to) for curve in curves)
+
+    (head,) = of([path.head])
+    return replace(
+        path, curves=of(path.curves), head=head, rims=of(path.rims), gapped=of(path.gapped)
+    )
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
-from viz.geometry import Cubic, Curve, Point
+from viz.geometry import Point, mapped
 from viz.layout import Layout
 from viz.strokes import Stroke
 
 DIRECTIONS = ("up", "right", "down")
+
+
+def turned(point: Point, direction: str) -> Point:
+    """Where a point comes to that was laid out with time running upwards; turned again, it is
+    back."""
+    x, y = point
+    return {"up": (x, y), "down": (x, -y), "right": (y, x)}[direction]
 
 
 def turn(layout: Layout, lines: Sequence[Stroke], direction: str) -> None:
@@ -17,26 +24,17 @@ def turn(layout: Layout, lines: Sequence[Stroke], direction: str) -> None:
     with the widths and heights of its shapes exchanged."""
     if direction == "up":
         return
-    exchanged = direction == "right"
 
-    def moved(point: Point) -> Point:
-        return (point[1], point[0]) if exchanged else (point[0], -point[1])
+    def to(point: Point) -> Point:
+        return turned(point, direction)
 
     for i, place in enumerate(layout.places):
-        x, y = moved(place.centre)
+        x, y = to(place.centre)
         wide, high = place.half_width, place.half_height
-        if exchanged:
+        if direction == "right":
             wide, high = high, wide
         layout.places[i] = replace(place, x=x, y=y, half_width=wide, half_height=high)
     for stroke in lines:
-        stroke.curve = _mapped(stroke.curve, moved)
+        stroke.curve = mapped(stroke.curve, to)
         for curves in (stroke.pieces, stroke.cased, stroke.bars, stroke.rims):
-            curves[:] = [_mapped(curve, moved) for curve in curves]
-
-
-def _mapped(curve: Curve, moved: Callable[[Point], Point]) -> Curve:
-    def of(cubic: Cubic) -> Cubic:
-        a, b, c, d = map(moved, cubic)
-        return a, b, c, d
-
-    return [of(cubic) for cubic in curve]
+            curves[:] = [mapped(curve, to) for curve in curves]

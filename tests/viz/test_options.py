@@ -123,6 +123,31 @@ def test_directions() -> None:
                 assert max(off) < 2.5
 
 
+@pytest.mark.parametrize("direction", ["up", "down", "right"])
+def test_bars_and_matrices_stand_at_the_rows_in_every_direction(direction: str) -> None:
+    figure = viz.draw(
+        recurrent_loss(4), compare=[tg.Window(1)], gradients=True, direction=direction
+    )
+
+    def at(b: Box) -> tuple[float, float]:
+        return (b.x, b.y) if direction == "right" else (b.y, b.x)
+
+    shapes = [b for b in figure.scene.boxes if b.shape is not None]
+    for t in range(4):
+        state, _ = at(box(figure, f"h_{t + 1}"))
+        bars = [b for b in figure.scene.boxes if b.title.endswith(f" at step {t + 1}")]
+        assert len(bars) >= 4 - t + 3  # cells of the matrix, and a bar for each parameter
+        for bar in bars:
+            along, aside = at(bar)
+            assert along == pytest.approx(state)
+            ends = [at(b)[1] for b in shapes]
+            assert aside < min(ends) if direction == "right" else aside > max(ends)
+    (low, _), (high, _) = figure.scene.bounds()
+    assert all(low <= text.x <= high for text in figure.scene.texts)
+    shares = [text for text in texts(figure) if "% of" in text]
+    assert len(shares) == 3
+
+
 def test_legends_and_titles() -> None:
     figure = viz.draw(*outputs("own_cell"), legend=True, title="A random truncation")
     assert {"parameters", "no gradient passes", "A random truncation"} <= set(texts(figure))

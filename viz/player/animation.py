@@ -9,16 +9,19 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import tinygrad_rnn as tg
 from viz import svg
 from viz.backward.flows import nodes_of, uses_of
 from viz.backward.recording import Recording, record
+from viz.bars import COLUMN, ROOM, add_bars
 from viz.diagram import Diagram, Link, group
-from viz.gradients import COLUMN, ROOM, Flows, add_bars, add_strands, heights
+from viz.gradients import Flows, add_strands
 from viz.layout import Layout, arrange
 from viz.legend import add_losses
+from viz.margin import Margin
 from viz.routing import route
 from viz.scene import Box, Path as Way, Scene, compose
 from viz.snapshot import snapshot
@@ -100,7 +103,7 @@ class _Sweep:
         right = self.scene.bounds()[1][0]
         before = len(self.scene.boxes)
         if self.recording.rows.count > 1:
-            add_bars(self.scene, self.layout, flows)
+            Margin(self.diagram, self.layout, "up").add(self.scene, partial(add_bars, flows=flows))
             self._time_bars(self.scene.boxes[before:], right + ROOM)
         add_losses(self.scene, len(self.recording.sources), widths=True)
 
@@ -151,7 +154,7 @@ class _Sweep:
     def _time_bars(self, boxes: Sequence[Box], first: float) -> None:
         """A bar stands in its parameter's column and in the row of its step; the sum, in the
         lowest row, is there at the end."""
-        rows = heights(self.diagram, self.layout)
+        rows = Margin(self.diagram, self.layout, "up").rows
         tied = [n for n, t in self.recording.tied.items() if len({s for _, s in t.along}) > 1]
         arrivals = [self._arrivals(node) for node in tied]
         for box in boxes:
