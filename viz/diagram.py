@@ -19,7 +19,7 @@ from viz.scopes import part_of, parts_of, retimed
 from viz.snapshot import Input, NodeRef, Use, Value, merged
 from viz.timeline import Timeline
 from viz.unmarked import with_steps
-from viz.windows import one_chain
+from viz.windows import behind, one_chain, serves, window_of
 
 Span = tuple[int, int]
 
@@ -95,6 +95,7 @@ def group(values: Sequence[Value], detail: str, copies: bool = False) -> Diagram
     copies: draw every window's copy of a step.
     """
     values = with_steps(values)
+    served = serves(values) if copies else {}
     if not copies:
         values = one_chain(values)
     parts = parts_of(values)
@@ -179,8 +180,21 @@ def group(values: Sequence[Value], detail: str, copies: bool = False) -> Diagram
         inputs = [u for m in members[i] for u in values[m].inputs if sinks.get(u.source) != i]
         used = [u for u in merged(inputs) if not values[u.source].parameter]
         diagram.links += _links(used, place, target)
+    for i in members:
+        if losses := behind(served.get(window_of(values[i]) or "", ()), values[i].step):
+            for shape in {circles.get(i, place[i]), place[i]}:
+                _say_losses(diagram, shape, losses)
     _add_parameters(diagram, values, names, sinks, circles, place)
     return diagram
+
+
+def _say_losses(diagram: Diagram, place: int, losses: Sequence[int]) -> None:
+    """Let a window's copy of a step say which losses it was made for."""
+    shape = diagram.shapes[place]
+    said = f"for loss{'es' * (len(losses) > 1)} {', '.join(str(t + 1) for t in losses)}"
+    line = ((labels.Run(said, level=labels.SMALL),),) if shape.kind == "box" else ()
+    note = f"{shape.note}, {said}"
+    diagram.shapes[place] = replace(shape, label=(*shape.label, *line), note=note)
 
 
 def _links(inputs: Sequence[Input], place: dict[int, int], target: int) -> Iterator[Link]:

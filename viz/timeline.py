@@ -47,13 +47,15 @@ class Timeline:
         return spans
 
     def _place_given(self) -> None:
-        """A given value stands beside what uses it first; below the rows, if many rows use it."""
+        """A given value stands beside what uses it first; below the rows, if many rows use it, and
+        a constant if two do: an input has the number of its step."""
         for i, value in enumerate(self._values):
             if value.parameter or not value.given:
                 continue
             uses = [span for user in self._users[i] if (span := self.spans[user])]
             single = {span for span in uses if span[0] == span[1]}
-            if len(single) > 2:
+            constant = value.step is None and Name.parse(value.name or "").step is None
+            if len(single) > (1 if constant else 2):
                 self.spans[i] = None
             elif self.spans[i] is None:
                 self.spans[i] = min(single) if single else _union(uses) or (0, 0)

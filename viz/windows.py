@@ -67,7 +67,7 @@ def one_chain(values: Sequence[Value]) -> list[Value]:
                     use.weight,
                     use.says,
                     use.uses,
-                    _behind(served.get(window_of(values[i]) or "", ()), values[i].step),
+                    behind(served.get(window_of(values[i]) or "", ()), values[i].step),
                 )
                 for i in alike
                 for use in values[i].inputs
@@ -79,6 +79,6 @@ def one_chain(values: Sequence[Value]) -> list[Value]:
     ]
 
 
-def _behind(losses: tuple[int, ...], step: int | None) -> tuple[int, ...]:
+def behind(losses: tuple[int, ...], step: int | None) -> tuple[int, ...]:
     """Those of the losses that come at this step or later: an earlier one does not reach it."""
     return tuple(t for t in losses if step is None or t >= step)

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -167,6 +168,24 @@ def test_the_initial_state_stands_under_the_states() -> None:
     boxes, _ = read(viz.draw(*outputs("own_cell")).source)
     assert named(boxes, "s0").x == named(boxes, "s1").x
     assert named(boxes, "s0").y < named(boxes, "s1").y
+
+
+@pytest.mark.parametrize("steps", [2, 3, 5])
+def test_a_constant_stands_below_the_rows_that_use_it(steps: int) -> None:
+    w, k = parameter("w", 2), value("k", 2)
+    h: Any = value("h_0", 2)
+    losses = []
+    for t in range(steps):
+        with tg.step(t):
+            target = value(f"y_{t + 1}", 2)
+            h = np.tanh(h * w + k).named(f"h_{t + 1}")
+            losses.append(np.sum((h - target) * 0.5).named(f"l_{t + 1}"))
+            h = h * target  # teacher forcing: an input is no constant
+    diagram = viz.draw(*losses).scene.diagram
+    assert diagram is not None
+    rows = {shape.title: shape.rows for shape in diagram.shapes}
+    assert rows["k"] is None and rows["h_0"] is None
+    assert [rows[f"y_{t + 1}"] for t in range(steps)] == [(t, t) for t in range(steps)]
 
 
 def test_a_reset_is_drawn_on_its_link() -> None:

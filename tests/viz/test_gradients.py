@@ -11,6 +11,7 @@ from tests.viz.models import value
 from viz.backward.recording import record
 from viz.diagram import Diagram
 from viz.gradients import Flows
+from viz.labels import plain
 from viz.models import recurrent_loss
 from viz.scene import Box, Path
 
@@ -120,3 +121,9 @@ def test_windows_as_copies() -> None:
     figure = viz.draw(recurrent_loss(6, truncation=tg.Window(2)), copies=True)
     names = [shape.title for shape in diagram_of(figure).shapes if shape.kind == "box"]
     assert len(names) > len(set(names))
+    copies = [plain(s.label) for s in diagram_of(figure).shapes if s.title == "h_3"]
+    assert copies == [f"h3 for loss {t}" for t in (3, 4, 5)]
+    first = [plain(s.label) for s in diagram_of(figure).shapes if s.title == "h_1"]
+    assert first == ["h1 for losses 1, 2, 3"]
+    said = [s.note for s in diagram_of(figure).shapes if s.kind == "circle" and s.row == 5]
+    assert said == ["2×5, for loss 6", "2×4"]
