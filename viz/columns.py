@@ -11,20 +11,22 @@ from viz.diagram import Diagram, Shape
 @dataclass
 class Places:
     """columns: of every shape, None for the lowest row; lanes: below the first of its row, for
-    those that share row and column; above: the outputs that stand above their circle."""
+    those that share row and column; above: what stands above its circle or its first state;
+    boundaries: the rows at which a part begins above another one."""
 
     columns: list[int | None]
-    lanes: dict[int, int]
+    lanes: dict[int, float]
     above: set[int]
+    boundaries: set[int]
 
 
 def assign(diagram: Diagram) -> Places:
     """The column, and the lane, of every shape."""
     depths = _depths(diagram)
-    above = _outputs_above(diagram, depths)
+    above = _outputs_above(diagram, depths) | _beginnings_above(diagram, depths)
     _place_given(diagram, depths, above)
     lanes = _lanes(diagram, depths, above)
-    return Places(_apart_by_parameters(diagram, depths), lanes, above)
+    return Places(_apart_by_parameters(diagram, depths), lanes, above, _boundaries(diagram))
 
 
 def is_forward(diagram: Diagram, source: int, target: int) -> bool:
@@ -111,6 +113,17 @@ def _outputs_above(diagram: Diagram, depths: list[int | None]) -> set[int]:
     return above
 
 
+def _beginnings_above(diagram: Diagram, depths: list[int | None]) -> set[int]:
+    """The initial states of what runs downwards stand above the first one that they begin."""
+    column_of = {s.role: d for s, d in zip(diagram.shapes, depths, strict=True)}
+    above = set()
+    for i, shape in enumerate(diagram.shapes):
+        if shape.beside and shape.row == diagram.rows - 1 and shape.beside in column_of:
+            depths[i] = column_of[shape.beside]
+            above.add(i)
+    return above
+
+
 def _place_given(diagram: Diagram, depths: list[int | None], above: set[int]) -> None:
     """What is given stands left of its first circle, or right of it where the left is taken."""
     targets: dict[int, list[int]] = defaultdict(list)
@@ -151,21 +164,57 @@ def middle(shape: Shape) -> float:
     return (first + last) / 2
 
 
-def _lanes(diagram: Diagram, depths: list[int | None], above: set[int]) -> dict[int, int]:
+def _lanes(diagram: Diagram, depths: list[int | None], above: set[int]) -> dict[int, float]:
     """Where several shapes of a row stand in one column, they take lanes under one another."""
     taken: dict[tuple[int, float], set[int]] = defaultdict(set)
     before: dict[int, list[int]] = defaultdict(list)
     for link in diagram.links:
         if is_forward(diagram, link.source, link.target):
             before[link.target].append(link.source)
+    reach = _reach(diagram, depths)
     lanes: dict[int, int] = {}
     order = [i for i, depth in enumerate(depths) if depth is not None and i not in above]
-    for i in sorted(order, key=lambda i: (depths[i], not before[i], i)):
+    for i in sorted(order, key=lambda i: (depths[i], not before[i], reach[i], i)):
         cell = (depths[i] or 0, middle(diagram.shapes[i]))
         wanted = min((lanes[b] for b in before[i] if b in lanes), default=0)
         lanes[i] = next(n for n in _outwards(wanted) if n not in taken[cell])
         taken[cell].add(lanes[i])
-    return lanes
+    return _centred(diagram, depths, lanes, taken)
+
+
+def _reach(diagram: Diagram, depths: list[int | None]) -> list[int]:
+    """How far to the right what is computed from a shape is used, its own box left aside: what
+    has the longest way takes the outermost lane."""
+    uses: list[list[int]] = [[] for _ in diagram.shapes]
+    for link in diagram.links:
+        if is_forward(diagram, link.source, link.target):
+            uses[link.source].append(link.target)
+    reach = []
+    for i in range(len(diagram.shapes)):
+        after = uses[i]
+        if len(after) == 1 and diagram.shapes[after[0]].kind == "box":
+            after = uses[after[0]]
+        reach.append(min((depths[target] or 0 for target in after), default=0))
+    return reach
+
+
+def _centred(
+    diagram: Diagram,
+    depths: list[int | None],
+    lanes: dict[int, int],
+    taken: dict[tuple[int, float], set[int]],
+) -> dict[int, float]:
+    """Where there are three lanes or more, the shapes of every column in the middle of their row,
+    so that what comes from several lanes, or leads to them, is a fan. Of two, the first one is a
+    line that goes straight on."""
+    last = max(lanes.values(), default=0)
+    if last < 2:
+        return dict(lanes)
+    return {
+        i: lane + (last - min(own) - max(own)) / 2
+        for i, lane in lanes.items()
+        for own in [taken[depths[i] or 0, middle(diagram.shapes[i])]]
+    }
 
 
 def _outwards(wanted: int) -> list[int]:
@@ -175,23 +224,46 @@ def _outwards(wanted: int) -> list[int]:
 
 def _apart_by_parameters(diagram: Diagram, depths: list[int | None]) -> list[int | None]:
     """Circles fed by different parameters get columns of their own, so that the ways from below,
-    which run beside the columns, stay apart."""
+    which run beside the columns, stay apart. Those of parts above one another share a column."""
     fed: dict[int, list[int]] = defaultdict(list)
     for link in diagram.links:
         if (below := diagram.shapes[link.source]).rows is None and below.beside is None:
             fed[link.target].append(link.source)
-    groups: dict[int, list[tuple[int, ...]]] = defaultdict(list)
+    stories = _stories(diagram)
+    groups: dict[tuple[int, int], list[tuple[int, ...]]] = defaultdict(list)
     refined: list[tuple[int, int] | None] = []
     for i, depth in enumerate(depths):
         if depth is None:
             refined.append(None)
             continue
-        if i in fed and (group := tuple(fed[i])) not in groups[depth]:
-            groups[depth].append(group)
-        refined.append((depth, groups[depth].index(tuple(fed[i])) if i in fed else 0))
+        found = groups[depth, stories.get(diagram.shapes[i].part, 0)]
+        if i in fed and (group := tuple(fed[i])) not in found:
+            found.append(group)
+        refined.append((depth, found.index(tuple(fed[i])) if i in fed else 0))
     place_of = {s.role: r for s, r in zip(diagram.shapes, refined, strict=True) if s.kind != "dots"}
     for i, shape in enumerate(diagram.shapes):
         if shape.kind == "dots" and shape.row is not None:
             refined[i] = place_of.get(shape.role, refined[i])
     used = {place: n for n, place in enumerate(sorted({r for r in refined if r}))}
     return [None if place is None else used[place] for place in refined]
+
+
+def _boundaries(diagram: Diagram) -> set[int]:
+    stories = _stories(diagram)
+    begins: dict[int, int] = {}
+    for shape in diagram.shapes:
+        if shape.part in stories and shape.row is not None and stories[shape.part]:
+            story = stories[shape.part]
+            begins[story] = min(begins.get(story, shape.row), shape.row)
+    return set(begins.values())
+
+
+def _stories(diagram: Diagram) -> dict[str, int]:
+    """How many parts stand below each part; those that share rows are of one story."""
+    rows: dict[str, list[int]] = defaultdict(list)
+    for shape in diagram.shapes:
+        if shape.part and shape.row is not None:
+            rows[shape.part].append(shape.row)
+    return {
+        part: sum(max(other) < min(own) for other in rows.values()) for part, own in rows.items()
+    }

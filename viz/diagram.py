@@ -23,6 +23,8 @@ from viz.windows import behind, one_chain, serves, window_of
 
 Span = tuple[int, int]
 
+MANY_ROWS = 5
+
 
 @dataclass
 class Shape:
@@ -30,7 +32,8 @@ class Shape:
 
     rows: the first and the last row that it belongs to; None for what stands below the rows.
     role: what it has in common with its counterparts in the other rows.
-    beside: for an initial state, the role of the state that it begins.
+    beside: for an initial state, the role of the state that it begins. It stands under the first
+        of these, or above it where these run downwards.
     nodes: the nodes of the tape that it shows, in recorded order: of a box its value, of a circle
         all that it computes, its result last, of a box of parameters each of them.
     title, note: its name in full, and its shape and what else there is to say.
@@ -88,6 +91,12 @@ class Diagram:
         self.shapes.append(shape)
         return len(self.shapes) - 1
 
+    @property
+    def is_dense(self) -> bool:
+        """Whether curves around each circle would be too many: parameters have rails then, many
+        rows lead into a comb, and lines that cross have casings."""
+        return self.rows >= MANY_ROWS or len({s.part for s in self.shapes if s.part}) > 1
+
 
 def group(values: Sequence[Value], detail: str, copies: bool = False) -> Diagram:
     """The diagram of the values; detail is "named" or "ops".
@@ -121,10 +130,11 @@ def group(values: Sequence[Value], detail: str, copies: bool = False) -> Diagram
 
     for i, value in enumerate(values):
         if value.given:
-            if not value.parameter:
-                begins = timeline.begins(i)
-                beside = role_of(begins) if begins in names else None
-                rows = None if begins is not None else timeline.spans[i]
+            begins = timeline.begins(i)
+            beside = role_of(begins) if begins in names else None
+            if not value.parameter or beside is not None:
+                first = begins is not None and timeline.spans[begins]
+                rows = None if first == (0, 0) else first or timeline.spans[i]
                 shape = _given(value, names[i], rows, role_of(i), beside)
                 place[i] = diagram.add(replace(shape, part=part(i)))
             continue
@@ -178,7 +188,7 @@ def group(values: Sequence[Value], detail: str, copies: bool = False) -> Diagram
     for i in members:
         target = circles.get(i, place[i])
         inputs = [u for m in members[i] for u in values[m].inputs if sinks.get(u.source) != i]
-        used = [u for u in merged(inputs) if not values[u.source].parameter]
+        used = [u for u in merged(inputs) if u.source in place]
         diagram.links += _links(used, place, target)
     for i in members:
         if losses := behind(served.get(window_of(values[i]) or "", ()), values[i].step):
@@ -274,7 +284,7 @@ def _plain(value: Value) -> Value:
 def _given(value: Value, name: str, rows: Span | None, role: str, beside: str | None) -> Shape:
     label = (labels.typeset(_plain(value), name),)
     return Shape(
-        "box",
+        "parameters" if value.parameter else "box",
         label,
         rows,
         role,
@@ -295,7 +305,7 @@ def _add_parameters(
     place: dict[int, int],
 ) -> None:
     feeds: dict[int, dict[int, tuple[Use, ...]]] = {
-        i: {} for i, value in enumerate(values) if value.parameter
+        i: {} for i, value in enumerate(values) if value.parameter and i not in place
     }
     for i, value in enumerate(values):
         for use in value.inputs:

@@ -24,9 +24,9 @@ GAP = 43.0
 BEND = 23.1  # how far the first bent curve stands from its column
 BEND_STEP = 8.5  # and each further one from the one before
 MOST_BENDS = 6  # curves beyond share the outermost way
-MANY_ROWS = 5  # from so many on, parameters have rails and many rows lead into a comb
 RAIL_STEP = 5.0  # from rail to rail
 GAP_BEFORE_COMB = 56.0
+BETWEEN_PARTS = 16.0  # beside the pitch, between parts that stand above one another
 BETWEEN_BOXES = 10.0  # of the lowest row
 
 
@@ -70,7 +70,7 @@ def arrange(diagram: Diagram, sideways: bool = False) -> Layout:
     shapes = diagram.shapes
     assigned = assign(diagram)
     depths, lanes, above = assigned.columns, assigned.lanes, assigned.above
-    lane_count = 1 + max(lanes.values(), default=0)
+    lane_count = 1 + round(max(lanes.values(), default=0))
     higher = [labels.size(s.label)[1] for s in shapes if s.rows is not None]
     pitch = PITCH + max(higher, default=0.0)
     sizes = Sizes(sideways)
@@ -80,10 +80,16 @@ def arrange(diagram: Diagram, sideways: bool = False) -> Layout:
     columns = _columns(diagram, depths, pitch * lane_count, sizes)
     columns = _room_below(diagram, depths, columns, sizes)
 
+    gaps = [sum(row >= begin for begin in assigned.boundaries) for row in range(diagram.rows + 1)]
+
+    def level(row: int, lane: float = 0.0) -> float:
+        lanes_below = row * lane_count + (lane_count - 1 - lane)
+        return MARGIN + pitch * (1 + lanes_below) + BETWEEN_PARTS * gaps[row]
+
     def height(i: int) -> float:
         first, last = shapes[i].rows or (0, 0)
-        rows = (first + last) / 2 * lane_count + (lane_count - 1 - lanes.get(i, 0))
-        return MARGIN + pitch * (1 + rows + (1 if i in above else 0))
+        lane = lanes.get(i, 0)
+        return (level(first, lane) + level(last, lane)) / 2 + (pitch if i in above else 0)
 
     in_rows = [i for i, depth in enumerate(depths) if depth is not None]
     empty = min((height(i) for i in in_rows), default=0.0) - MARGIN - pitch
@@ -93,10 +99,12 @@ def arrange(diagram: Diagram, sideways: bool = False) -> Layout:
     for i, x in _lowest_row(diagram, depths, columns, sizes).items():
         places[i] = sizes.placed(shapes[i], x, MARGIN, hanging=True)
     edges = [columns[0] - 30, *columns, columns[-1] + 30]
+    levels = [level(row, lane) for row in range(diagram.rows) for lane in range(lane_count)]
+    levels = [MARGIN, *sorted(levels), max(levels) + pitch, max(levels) + 2 * pitch]
     return Layout(
         [place for place in places if place is not None],
         [(a + b) / 2 for a, b in pairwise(edges)],
-        [MARGIN + pitch * (k + 0.5) for k in range(diagram.rows * lane_count + 2)],
+        [(a + b) / 2 for a, b in pairwise(levels)],
         pitch,
     )
 
@@ -153,12 +161,12 @@ def _columns(diagram: Diagram, depths: list[int | None], pitch: float, sizes: Si
             # A fan: its steepest line must pass the corners of the boxes beside its own.
             reach = abs(middle(source) - middle(target)) * pitch
             right = max(origin, column)
-            combed = diagram.rows >= MANY_ROWS and reach > 1.1 * PITCH
+            combed = diagram.is_dense and reach > 1.1 * PITCH
             gaps[right] = max(gaps[right], GAP_BEFORE_COMB if combed else 0.586 * reach + 2)
     for column, uses in fed.items():
         bends = sum(min(circles - 1, MOST_BENDS) for circles in uses.values())
         extra = BEND_STEP * max(0, bends - 2)
-        if diagram.rows >= MANY_ROWS:
+        if diagram.is_dense:
             extra = RAIL_STEP * (len(uses) - 1)
         gaps[column] = max(gaps[column], GAP_BEFORE_PARAMETERS + extra)
     x = MARGIN + wide[0] - BOX / 2

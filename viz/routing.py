@@ -18,7 +18,7 @@ import numpy as np
 from viz.curves import TIP, alongside, bent_left, comb, leave, rail, reach, sweep, within
 from viz.diagram import Diagram, Link
 from viz.geometry import Curve, Measure, Point, distance, line, polyline, sample
-from viz.layout import BEND, MANY_ROWS, MOST_BENDS, Layout, Placed
+from viz.layout import BEND, MOST_BENDS, Layout, Placed
 from viz.traffic import TRACK, Drawn
 
 CLEARANCE = 2.0  # between a line and what it passes
@@ -52,7 +52,7 @@ class _Router:
             below = diagram.shapes[link.source]
             if below.rows is None and below.beside is None:
                 self.links_into[round(self.places[link.target].x)].append(link)
-        self.many = diagram.rows >= MANY_ROWS
+        self.many = diagram.is_dense
         self.columns: dict[int, list[float]] = defaultdict(list)  # the circles' heights
         for p in self.places:
             if p.kind == "circle":

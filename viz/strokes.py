@@ -14,7 +14,6 @@ import numpy as np
 
 from viz.diagram import Diagram, Link
 from viz.geometry import Curve, Measure, Segments, distance, line, part
-from viz.layout import MANY_ROWS
 
 ARROW = 4.0  # an arrow's length
 WING = 1.5  # half of its width
@@ -67,7 +66,7 @@ def strokes(diagram: Diagram, curves: Sequence[Curve]) -> list[Stroke]:
             gaps[below].append(under)
             x, y = measures[above].at(at)
             rims.setdefault((round(x), round(y)), (above, at))
-    cased = diagram.rows >= MANY_ROWS
+    cased = diagram.is_dense
     for above, at in rims.values() if cased else ():
         m = measures[above]
         stop = min(at + CASED, m.total - ARROW)

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from functools import cached_property
 
 from viz.labels import Name
-from viz.snapshot import Value
+from viz.scopes import part_of
+from viz.snapshot import Input, Value
 
 Span = tuple[int, int]
 
@@ -29,10 +30,10 @@ class Timeline:
         for i, value in enumerate(values):
             for use in value.inputs:
                 self._users[use.source].append(i)
-        self._by_row: dict[int, list[int]] = defaultdict(list)
+        self._by_row: dict[tuple[str | None, int], list[int]] = defaultdict(list)
         for i, value in enumerate(values):
             if value.step is not None and not value.given:
-                self._by_row[self._row[value.step]].append(i)
+                self._by_row[part_of(value), self._row[value.step]].append(i)
         self.spans = self._forward()
         self._place_given()
 
@@ -67,24 +68,37 @@ class Timeline:
         return _union(self.spans[i] for i in members) or (0, 0)
 
     def begins(self, i: int) -> int | None:
-        """The value of the first step that takes the place of value i later on, if i is an
-        initial state: where the next step reads what this one computed. Of a single step, names
-        tell: h_0 begins h_1."""
+        """The value of its first step that takes the place of value i later on, if i is an initial
+        state: where the next step reads what this one computed. A step is followed by the one
+        above it or, where a part runs backwards, below it. Of a single step, names tell: h_0
+        begins h_1."""
         value = self._values[i]
-        if value.step is not None or self.spans[i] != (0, 0):
+        spans = (self.spans[user] for user in self._users[i])
+        rows = {span[0] for span in spans if span and span[0] == span[1]}
+        if value.step is not None or len(rows) != 1:
             return None
-        for now, then in zip(self._by_row[0], self._by_row[1], strict=False):
-            for a, b in zip(self._values[now].inputs, self._values[then].inputs, strict=False):
-                if a.source == i and b.source in self._computed_first:
-                    return b.source
-        role = Name.parse(value.name or "").role
-        alike = [k for k in self._computed_first if self._role(k) == role]
-        return alike[0] if alike else None
+        (row,) = rows
+        for part in {part_of(self._values[user]) for user in self._users[i]}:
+            computed = self._by_row.get((part, row), [])
+            for following in (row + 1, row - 1):
+                then = self._by_row.get((part, following), [])
+                for a, b in self._counterparts(computed, then):
+                    if a.source == i and b.source in computed:
+                        return b.source
+        name = Name.parse(value.name or "")
+        if row or (value.parameter and name.step != 0):
+            return None
+        return next((k for k in self._first if self._role(k) == name.role), None)
+
+    def _counterparts(self, now: list[int], then: list[int]) -> Iterator[tuple[Input, Input]]:
+        for a, b in zip(now, then, strict=False):
+            yield from zip(self._values[a].inputs, self._values[b].inputs, strict=False)
 
     @cached_property
-    def _computed_first(self) -> dict[int, None]:
+    def _first(self) -> list[int]:
         """What the first step computed."""
-        return {i: None for i in self._by_row[0] if self.spans[i] == (0, 0)}
+        of_first = (found for (_, row), found in self._by_row.items() if row == 0)
+        return sorted(i for found in of_first for i in found if self.spans[i] == (0, 0))
 
     def _role(self, i: int) -> str | None:
         name = self._values[i].name
