@@ -12,12 +12,14 @@ from viz.diagram import Diagram, Shape
 class Places:
     """columns: of every shape, None for the lowest row; lanes: below the first of its row, for
     those that share row and column; above: what stands above its circle or its first state;
-    boundaries: the rows at which a part begins above another one."""
+    boundaries: the rows at which a part begins above another one;
+    rising: the links, as (source, target), of values that several later rows use alike."""
 
     columns: list[int | None]
     lanes: dict[int, float]
     above: set[int]
     boundaries: set[int]
+    rising: set[tuple[int, int]]
 
 
 def assign(diagram: Diagram) -> Places:
@@ -26,7 +28,8 @@ def assign(diagram: Diagram) -> Places:
     above = _outputs_above(diagram, depths) | _beginnings_above(diagram, depths)
     _place_given(diagram, depths, above)
     lanes = _lanes(diagram, depths, above)
-    return Places(_apart_by_parameters(diagram, depths), lanes, above, _boundaries(diagram))
+    columns = _apart_by_parameters(diagram, depths)
+    return Places(columns, lanes, above, _boundaries(diagram), _rising(diagram, columns))
 
 
 def is_forward(diagram: Diagram, source: int, target: int) -> bool:
@@ -246,6 +249,24 @@ def _apart_by_parameters(diagram: Diagram, depths: list[int | None]) -> list[int
             refined[i] = place_of.get(shape.role, refined[i])
     used = {place: n for n, place in enumerate(sorted({r for r in refined if r}))}
     return [None if place is None else used[place] for place in refined]
+
+
+def _rising(diagram: Diagram, columns: list[int | None]) -> set[tuple[int, int]]:
+    """The links of a value into several circles of one column, all of later rows: they share a
+    rail, as those of a parameter do."""
+    if not diagram.is_dense:
+        return set()
+    found: dict[tuple[int, int | None], list[int]] = defaultdict(list)
+    for link in diagram.links:
+        source, target = diagram.shapes[link.source], diagram.shapes[link.target]
+        if source.rows and target.rows and target.kind == "circle":
+            if source.rows[1] < target.rows[0]:
+                found[link.source, columns[link.target]].append(link.target)
+    alike = (
+        (source, {t for t in targets if diagram.shapes[t].row is not None})
+        for (source, _), targets in found.items()
+    )
+    return {(source, t) for source, targets in alike if len(targets) > 1 for t in targets}
 
 
 def _boundaries(diagram: Diagram) -> set[int]:

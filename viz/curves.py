@@ -142,8 +142,9 @@ def rail(source: Placed, target: Placed, number: int, channel: float) -> Curve:
             bow = 8.0
             curve.append((start, (start[0], start[1] + bow), (x, foot[1] - bow), foot))
         else:
+            channel += RAIL_STEP * number / 2
             foot = x, channel + 8
-            way = [start, (start[0], channel + RAIL_STEP * number / 2), (x, channel), foot]
+            way = [start, (start[0], channel), (x, channel), foot]
             curve += polyline(way, 5.0)
     curve.append(line(foot, (x, up)))
     curve.append(((x, up), (x, up + 4), (tap[0] - 4, tap[1] - 2.3), tap))

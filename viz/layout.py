@@ -6,7 +6,7 @@ The measures are those of the textbook's figure, in points; y grows upwards, as 
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 from viz import labels
@@ -54,12 +54,14 @@ class Layout:
     """Every shape's place, and the free channels between columns and between rows.
 
     pitch: from row to row.
+    rising: the links that share a rail, beside those from below the rows.
     """
 
     places: list[Placed]
     vertical: list[float]
     horizontal: list[float]
     pitch: float = PITCH
+    rising: set[tuple[int, int]] = field(default_factory=set)
 
 
 def arrange(diagram: Diagram, sideways: bool = False) -> Layout:
@@ -77,7 +79,7 @@ def arrange(diagram: Diagram, sideways: bool = False) -> Layout:
     if sideways:
         pitch += max((2 * sizes.half_height(s) for s in shapes if s.rows is not None), default=0)
         pitch -= BOX
-    columns = _columns(diagram, depths, pitch * lane_count, sizes)
+    columns = _columns(diagram, depths, assigned.rising, pitch * lane_count, sizes)
     columns = _room_below(diagram, depths, columns, sizes)
 
     gaps = [sum(row >= begin for begin in assigned.boundaries) for row in range(diagram.rows + 1)]
@@ -106,6 +108,7 @@ def arrange(diagram: Diagram, sideways: bool = False) -> Layout:
         [(a + b) / 2 for a, b in pairwise(edges)],
         [(a + b) / 2 for a, b in pairwise(levels)],
         pitch,
+        assigned.rising,
     )
 
 
@@ -139,7 +142,13 @@ def _half_height(shape: Shape) -> float:
     return ((CIRCLE if shape.kind == "circle" else BOX) + labels.size(shape.label)[1]) / 2
 
 
-def _columns(diagram: Diagram, depths: list[int | None], pitch: float, sizes: Sizes) -> list[float]:
+def _columns(
+    diagram: Diagram,
+    depths: list[int | None],
+    rising: set[tuple[int, int]],
+    pitch: float,
+    sizes: Sizes,
+) -> list[float]:
     """The columns' centres; pitch is the distance from row to row."""
     count = 1 + max((d for d in depths if d is not None), default=0)
     wide = [BOX / 2] * count
@@ -153,7 +162,7 @@ def _columns(diagram: Diagram, depths: list[int | None], pitch: float, sizes: Si
         column, origin = depths[link.target], depths[link.source]
         if column is None:
             continue
-        if source.rows is None and source.beside is None:
+        if (source.rows is None and source.beside is None) or (link.source, link.target) in rising:
             fed[column][link.source] += 1
         elif origin is not None and not is_forward(diagram, link.source, link.target):
             gaps[origin] = max(gaps[origin], GAP_BEFORE_STATE)

@@ -50,7 +50,7 @@ class _Router:
         self.links_into: dict[int, list[Link]] = defaultdict(list)  # from below, by column
         for link in diagram.links:
             below = diagram.shapes[link.source]
-            if below.rows is None and below.beside is None:
+            if (below.rows is None and below.beside is None) or self._rises(link):
                 self.links_into[round(self.places[link.target].x)].append(link)
         self.many = diagram.is_dense
         self.columns: dict[int, list[float]] = defaultdict(list)  # the circles' heights
@@ -99,7 +99,7 @@ class _Router:
         source, target = self.places[link.source], self.places[link.target]
         if beside := self.ends[link.source, link.target]:
             yield [alongside(source, target, BESIDE * beside)]
-        below = self.diagram.shapes[link.source].rows is None
+        below = self.diagram.shapes[link.source].rows is None or self._rises(link)
         if below:
             yield from self._from_below(link)
         rows = abs(source.y - target.y) / self.layout.pitch
@@ -120,15 +120,19 @@ class _Router:
         source, target = self.places[link.source], self.places[link.target]
         nearer = sum(source.top < y < target.y for y in self.columns[round(target.x)])
         aside = abs(target.x - source.x)
-        if nearer and self.many and self.diagram.shapes[link.source].beside is None:
+        state = self.diagram.shapes[link.source].beside is not None
+        if (nearer or self._rises(link)) and self.many and not state:
             number = self._rails_inside(link)
-            channel = self.layout.horizontal[0]
+            channel = min(y for y in self.layout.horizontal if y > source.top)
             yield from (rail(source, target, number + more, channel) for more in range(3))
         if not nearer and aside < source.half_width - 3:
             yield [line((target.x, source.top), (target.x, target.y - target.half_height - TIP))]
         if nearer and aside < source.half_width + BEND:
             inner = min(nearer, MOST_BENDS) + self._bends_inside(link)
             yield from (bent_left(source, target, inner + more) for more in range(4))
+
+    def _rises(self, link: Link) -> bool:
+        return (link.source, link.target) in self.layout.rising
 
     def _rails_inside(self, link: Link) -> int:
         """How many rails of others stand nearer to the column: parameters' come first."""
