@@ -111,9 +111,9 @@ def bidirectional() -> viz.Figure:
     with tg.scope("forwards"):
         ahead, _ = tg.unroll(tg.RNNCell(4, 3, rng=0), xs)
     with tg.scope("backwards"):
-        back, _ = tg.unroll(tg.RNNCell(4, 3, rng=1), xs[::-1])
+        back, _ = tg.unroll(tg.RNNCell(4, 3, rng=1), xs, reverse=True)
     losses = []
-    for t, (h, b) in enumerate(zip(ahead, back[::-1], strict=True)):
+    for t, (h, b) in enumerate(zip(ahead, back, strict=True)):
         with tg.step(t):
             o = (np.concatenate([h, b], axis=1) @ W_hq).named(f"o_{t + 1}")
             losses.append(tg.cross_entropy(o, np.array([0, 1])))

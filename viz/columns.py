@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 
+from viz.chains import recurrent
 from viz.diagram import Diagram, Shape
 
 
@@ -53,7 +54,7 @@ def _depths(diagram: Diagram) -> list[int | None]:
         depths: list[int | None] = []
         for i, shape in enumerate(diagram.shapes):
             before = [d for source in incoming[i] if (d := depths[source]) is not None]
-            own = 1 + begins.get(shape.part, 0) if shape.kind == "circle" else 0
+            own = 1 + begins[i] if shape.kind == "circle" else 0
             depth = max([own, least.get(shape.role, 0), *(d + 1 for d in before)])
             depths.append(None if shape.rows is None else depth)
         natural = natural or depths
@@ -68,17 +69,21 @@ def _depths(diagram: Diagram) -> list[int | None]:
     return _late(diagram, natural, incoming)
 
 
-def _beginnings(diagram: Diagram) -> dict[str, int]:
-    """Before which column a part has no circle: parts in the same rows stand beside one another."""
-    rows: dict[str, set[int]] = defaultdict(set)
-    for shape in diagram.shapes:
-        if shape.part and shape.row is not None and shape.kind == "circle":
-            rows[shape.part].add(shape.row)
-    parts = list(rows)
-    return {
-        part: 2 * sum(bool(rows[part] & rows[other]) for other in parts[:n])
-        for n, part in enumerate(parts)
+def _beginnings(diagram: Diagram) -> list[int]:
+    """Before which column no circle of a chain stands: what stands in the same rows, be it parts
+    or chains of states, stands beside one another."""
+    chains = recurrent(diagram)
+    chain = [shape.part or chains.get(shape.role, "") for shape in diagram.shapes]
+    rows: dict[object, set[int]] = defaultdict(set)
+    for shape, name in zip(diagram.shapes, chain, strict=True):
+        if name != "" and shape.row is not None and shape.kind == "circle":
+            rows[name].add(shape.row)
+    names = list(rows)
+    before = {
+        name: 2 * sum(bool(rows[name] & rows[other]) for other in names[:n])
+        for n, name in enumerate(names)
     }
+    return [before.get(name, 0) for name in chain]
 
 
 def _late(
@@ -227,22 +232,21 @@ def _outwards(wanted: int) -> list[int]:
 
 def _apart_by_parameters(diagram: Diagram, depths: list[int | None]) -> list[int | None]:
     """Circles fed by different parameters get columns of their own, so that the ways from below,
-    which run beside the columns, stay apart. Those of parts above one another share a column."""
+    which run beside the columns, stay apart; except that those above one another can share a
+    column where the ways are rails."""
     fed: dict[int, list[int]] = defaultdict(list)
     for link in diagram.links:
         if (below := diagram.shapes[link.source]).rows is None and below.beside is None:
             fed[link.target].append(link.source)
-    stories = _stories(diagram)
-    groups: dict[tuple[int, int], list[tuple[int, ...]]] = defaultdict(list)
-    refined: list[tuple[int, int] | None] = []
-    for i, depth in enumerate(depths):
-        if depth is None:
-            refined.append(None)
-            continue
-        found = groups[depth, stories.get(diagram.shapes[i].part, 0)]
-        if i in fed and (group := tuple(fed[i])) not in found:
-            found.append(group)
-        refined.append((depth, found.index(tuple(fed[i])) if i in fed else 0))
+    spans: dict[int, dict[tuple[int, ...], list[int]]] = defaultdict(dict)
+    for i, sources in fed.items():
+        if (depth := depths[i]) is not None:
+            spans[depth].setdefault(tuple(sources), []).extend(diagram.shapes[i].rows or ())
+    number = {depth: _numbered(groups, diagram.is_dense) for depth, groups in spans.items()}
+    refined: list[tuple[int, int] | None] = [
+        None if depth is None else (depth, number[depth][tuple(fed[i])] if i in fed else 0)
+        for i, depth in enumerate(depths)
+    ]
     place_of = {s.role: r for s, r in zip(diagram.shapes, refined, strict=True) if s.kind != "dots"}
     for i, shape in enumerate(diagram.shapes):
         if shape.kind == "dots" and shape.row is not None:
@@ -259,9 +263,10 @@ def _rising(diagram: Diagram, columns: list[int | None]) -> set[tuple[int, int]]
     found: dict[tuple[int, int | None], list[int]] = defaultdict(list)
     for link in diagram.links:
         source, target = diagram.shapes[link.source], diagram.shapes[link.target]
-        if source.rows and target.rows and target.kind == "circle":
-            if source.rows[1] < target.rows[0]:
-                found[link.source, columns[link.target]].append(link.target)
+        if not source.rows or not target.rows or target.kind != "circle":
+            continue
+        if source.rows[1] < target.rows[0]:
+            found[link.source, columns[link.target]].append(link.target)
     alike = (
         (source, {t for t in targets if diagram.shapes[t].row is not None})
         for (source, _), targets in found.items()
@@ -277,6 +282,24 @@ def _boundaries(diagram: Diagram) -> set[int]:
             story = stories[shape.part]
             begins[story] = min(begins.get(story, shape.row), shape.row)
     return set(begins.values())
+
+
+def _numbered(
+    groups: dict[tuple[int, ...], list[int]], may_share: bool
+) -> dict[tuple[int, ...], int]:
+    """A column for each group of circles, by the rows that it is in."""
+    columns: list[list[list[int]]] = []
+    number = {}
+    for group, rows in groups.items():
+        own = 0 if may_share else len(columns)
+        while own < len(columns) and not all(
+            max(rows) < min(other) or max(other) < min(rows) for other in columns[own]
+        ):
+            own += 1
+        columns += [[]] * (own == len(columns))
+        columns[own] = [*columns[own], rows]
+        number[group] = own
+    return number
 
 
 def _stories(diagram: Diagram) -> dict[str, int]:

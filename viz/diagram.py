@@ -13,10 +13,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from viz import labels
-from viz.labels import Label
+from viz.labels import Label, Name
 from viz.operations import operation
 from viz.scopes import part_of, parts_of, retimed
 from viz.snapshot import Input, NodeRef, Use, Value, merged
+from viz.states import with_states
 from viz.timeline import Timeline
 from viz.unmarked import with_steps
 from viz.windows import behind, one_chain, serves, window_of
@@ -108,8 +109,9 @@ def group(values: Sequence[Value], detail: str, copies: bool = False) -> Diagram
     if not copies:
         values = one_chain(values)
     parts = parts_of(values)
-    values = retimed(values)
+    values = with_states(retimed(values))
     timeline = Timeline(values)
+    values = _beginnings_named(values, timeline)
     names = _names(values)
     sinks = _sinks(values, everything=detail == "ops")
     diagram = Diagram(rows=timeline.count)
@@ -126,7 +128,7 @@ def group(values: Sequence[Value], detail: str, copies: bool = False) -> Diagram
         return found if found in parts and found else ""
 
     def role_of(i: int) -> str:
-        return f"{part(i)}:" * bool(part(i)) + labels.Name.parse(names[i]).role
+        return f"{part(i)}:" * bool(part(i)) + Name.parse(names[i]).role
 
     for i, value in enumerate(values):
         if value.given:
@@ -148,7 +150,7 @@ def group(values: Sequence[Value], detail: str, copies: bool = False) -> Diagram
                 value.function,
                 part(i),
                 *(_role(diagram, place, u.source, rows) for u in value.inputs),
-                *(values[u.source].name for u in value.inputs if values[u.source].parameter),
+                *(u.source for u in value.inputs if values[u.source].parameter),
             )
             role = alike.setdefault(made, f"unnamed {len(alike)}")
         if not all(values[m].passes for m in members[i]):
@@ -192,8 +194,8 @@ def group(values: Sequence[Value], detail: str, copies: bool = False) -> Diagram
         diagram.links += _links(used, place, target)
     for i in members:
         if losses := behind(served.get(window_of(values[i]) or "", ()), values[i].step):
-            for shape in {circles.get(i, place[i]), place[i]}:
-                _say_losses(diagram, shape, losses)
+            for copy in {circles.get(i, place[i]), place[i]}:
+                _say_losses(diagram, copy, losses)
     _add_parameters(diagram, values, names, sinks, circles, place)
     return diagram
 
@@ -264,6 +266,19 @@ def _names(values: Sequence[Value]) -> dict[int, str]:
         if value.given and i not in names:
             names[i] = f"({'×'.join(map(str, value.shape))})" if value.shape else "scalar"
     return names
+
+
+def _beginnings_named(values: Sequence[Value], timeline: Timeline) -> list[Value]:
+    """The values, with names for initial states that have none: s_0 begins s_1."""
+
+    def named(i: int, value: Value) -> Value:
+        if value.name or not value.given:
+            return value
+        begins = timeline.begins(i)
+        follows = None if begins is None else values[begins].name
+        return replace(value, name=Name.parse(follows).at(0)) if follows else value
+
+    return [named(i, value) for i, value in enumerate(values)]
 
 
 def _dimensions(value: Value) -> str:

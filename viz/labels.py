@@ -71,6 +71,10 @@ class Name(NamedTuple):
         """The number of the step in it, if there is one."""
         return int(self.subscript) if self.subscript.isdigit() else None
 
+    def at(self, step: int) -> str:
+        """The same name with the number of another step."""
+        return str(self._replace(subscript=str(step)))
+
     def __str__(self) -> str:
         return (
             self.stem

@@ -2,6 +2,7 @@
 
 Where the tape has no steps, values whose names differ in their number alone (h_1, h_2, ...), and
 that are computed with a parameter in common, are taken for the same value at different times.
+Where there are no such names, loops are looked for.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from viz.labels import Name
+from viz.loops import steps_of_loops
 from viz.snapshot import Value
 
 
@@ -29,6 +31,8 @@ def with_steps(values: Sequence[Value]) -> list[Value]:
         if len(numbered) > 1 and frozenset.intersection(*(uses[i] for i in numbered.values())):
             steps |= {i: number - 1 for number, i in numbered.items()}
     _spread(values, steps)
+    if not steps:
+        steps = steps_of_loops(values)
     return [replace(value, step=steps.get(i)) for i, value in enumerate(values)]
 
 

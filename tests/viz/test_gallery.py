@@ -66,8 +66,10 @@ def test_a_bidirectional_network_is_two_chains_over_one_column_of_inputs() -> No
     assert sorted(s.title for s in inputs) == ["x_1", "x_2", "x_3", "x_4"]
     row_of = {(s.part, s.title): s.row for s in shapes}
     for t in range(1, 5):
-        assert row_of["", f"x_{t}"] == row_of["forwards", f"h_{t}"] == t - 1
-        assert row_of["backwards", f"h_{t}"] == 4 - t
+        assert row_of["", f"x_{t}"] == t - 1
+        assert row_of["forwards", f"h_{t}"] == row_of["backwards", f"h_{t}"] == t - 1
+    below, above = [s for s in shapes if s.title == "h_0"]
+    assert (below.rows, above.rows) == (None, (3, 3))  # where each chain begins
     columns: dict[str, set[int]] = {"forwards": set(), "backwards": set()}
     for box in figure.scene.boxes:
         if box.shape is not None and box.title in ("h_1", "h_2"):
