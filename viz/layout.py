@@ -54,12 +54,14 @@ class Layout:
     """Every shape's place, and the free channels between columns and between rows.
 
     pitch: from row to row.
+    boundaries: of the horizontal channels, those between rows, where no shape stands.
     rising: the links that share a rail, beside those from below the rows.
     """
 
     places: list[Placed]
     vertical: list[float]
     horizontal: list[float]
+    boundaries: list[float]
     pitch: float = PITCH
     rising: set[tuple[int, int]] = field(default_factory=set)
 
@@ -107,6 +109,8 @@ def arrange(diagram: Diagram, sideways: bool = False) -> Layout:
         [place for place in places if place is not None],
         [(a + b) / 2 for a, b in pairwise(edges)],
         [(a + b) / 2 for a, b in pairwise(levels)],
+        [level(row, lane_count - 1) - pitch / 2 for row in range(diagram.rows)]
+        + [max(levels) - 3 * pitch / 2],
         pitch,
         assigned.rising,
     )

@@ -10,7 +10,7 @@ rows and columns.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice, pairwise
 
 import numpy as np
@@ -25,6 +25,9 @@ CLEARANCE = 2.0  # between a line and what it passes
 SHORTEST = 4.0  # what an arrow's last stretch must measure
 BESIDE = 6.0  # between two links with the same ends
 CANDIDATES = 12  # ways through channels that are looked at closely
+
+Ways = Callable[[Placed, Placed, float], Iterator[list[Point]]]
+"""From one shape to another, beside the channel's middle by so much: corners."""
 
 
 def route(diagram: Diagram, layout: Layout) -> list[Curve]:
@@ -156,27 +159,37 @@ class _Router:
 
     def through_channels(self, link: Link) -> Curve:
         """Up or down into a channel between rows, along it, and, where the ends are in different
-        rows, along one between columns; where it crosses and grazes the least."""
+        rows, along one between columns; where it crosses and grazes the least. Where shapes are
+        in the way of all of these, out sideways, and back sideways."""
+        for ways in (self._ways, self._sideways):
+            found = self._best(link, self._by_length(link, ways))
+            if found is not None:
+                return self.draw(link, found)
+        return self.draw(link, polyline(next(self._by_length(link, self._ways))[1]))
+
+    def _by_length(self, link: Link, ways: Ways) -> Iterator[tuple[float, list[Point]]]:
         source, target = self.places[link.source], self.places[link.target]
-        ways: list[tuple[float, int, list[Point]]] = []
+        found: list[tuple[float, int, list[Point]]] = []
         for offset in (0.0, TRACK, -TRACK, 2 * TRACK, -2 * TRACK):
-            for points in self._ways(source, target, offset):
+            for points in ways(source, target, offset):
                 length = sum(distance(a, b) for a, b in pairwise(points))
-                ways.append((length + 2 * abs(offset), len(ways), points))
-        ways.sort()
+                found.append((length + 2 * abs(offset), len(found), points))
+        return ((cost, points) for cost, _, points in sorted(found))
+
+    def _best(self, link: Link, ways: Iterator[tuple[float, list[Point]]]) -> Curve | None:
         clear = (
-            (cost, number, curve)
-            for cost, number, points in ways
+            (cost, curve)
+            for cost, points in ways
             if distance(points[-2], points[-1]) > SHORTEST
             and self.is_clear(curve := polyline(points), link)
         )
-        best, least = polyline(ways[0][2]), np.inf
-        for cost, _, curve in islice(clear, CANDIDATES):
+        best, least = None, np.inf
+        for cost, curve in islice(clear, CANDIDATES):
             if cost >= least:  # the ones that follow are longer still
                 break
             if (total := cost + self._trouble(curve, link)) < least:
                 best, least = curve, total
-        return self.draw(link, best)
+        return best
 
     def _trouble(self, curve: Curve, link: Link) -> float:
         """What it costs to cross other lines, and to run along them."""
@@ -197,6 +210,16 @@ class _Router:
                     x = column + offset
                     ways = [(source.x, out), (x, out), (x, back), (target.x, back)]
                     yield _joined(source, target, ways)
+
+    def _sideways(self, source: Placed, target: Placed, offset: float) -> Iterator[list[Point]]:
+        rows, columns = self.layout.boundaries, self.layout.vertical
+        aside = max(-TRACK, min(offset, TRACK))
+        for first in _around(columns, source.x):
+            for last in _around(columns, target.x):
+                for row in {*_around(rows, source.y), *_around(rows, target.y)}:
+                    x, y, back = first + aside, row + offset, last + aside
+                    way = [(x, source.y), (x, y), (back, y), (back, target.y)]
+                    yield [leave(source, way[0]), *way, reach(target, way[-1])]
 
 
 def _around(rows: list[float], y: float) -> list[float]:

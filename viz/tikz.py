@@ -1,6 +1,7 @@
-"""The picture as TikZ: a document of its own, whose tikzpicture can be copied into another one.
+"""The picture as TikZ: a document of its own, whose tikzpicture can be copied into another one: its
+colours are in it.
 
-Needs the packages standalone and tikz; names in scripts other than Latin and Greek need lualatex
+Needs the package tikz; names in scripts other than Latin and Greek need lualatex
 or xelatex.
 """
 
@@ -22,12 +23,30 @@ SPECIAL = {c: f"\\{c}" for c in "&%$#_{}"} | {
     "<": r"\textless{}", ">": r"\textgreater{}", "…": r"\ldots{}", "\u2009": r"\,", "\u00a0": "~",
     "−": "$-$", "×": r"$\times$", "÷": r"$\div$", "⋮": r"$\vdots$", "²": r"$^2$", "√": r"$\surd$",
     "′": r"$'$", "∂": r"$\partial$", "∇": r"$\nabla$", "ℓ": r"$\ell$", "·": r"$\cdot$",
-    "‖": r"$\|$",
+    "‖": r"$\|$", "⁻": "$^-$", "¹": "$^1$", "³": "$^3$", "⋯": r"$\cdots$", "⊙": r"$\odot$",
     "°": r"$^\circ$", "Σ": r"$\Sigma$", "⟨": r"$\langle$", "⟩": r"$\rangle$", "→": r"$\to$",
 }  # fmt: skip
 GREEK = {letter: f"\\{name}" for name, letter in labels.LETTERS.items()}
 LATIN_CAPITALS = dict(zip("ΑΒΕΖΗΙΚΜΝΟΡΤΧο", "ABEZHIKMNOPTXo", strict=True))
 ACCENTS = {mark: f"\\{name}" for name, mark in labels.ACCENTS.items()}
+
+
+BEGIN = (
+    r"\documentclass{article}",
+    r"\usepackage{tikz}",
+    r"\begin{document}",
+    r"\setbox0=\hbox{%",
+)
+END = (  # a page as large as the picture, in any TeX
+    r"}",
+    r"\ifdefined\pdfpagewidth\else\let\pdfpagewidth\pagewidth\let\pdfpageheight\pageheight\fi",
+    r"\pdfpagewidth=\dimexpr\wd0+2bp\relax",
+    r"\pdfpageheight=\dimexpr\ht0+\dp0+2bp\relax",
+    r"\hoffset=\dimexpr1bp-1in\relax",
+    r"\voffset=\dimexpr1bp-1in\relax",
+    r"\shipout\box0",
+    r"\end{document}",
+)
 
 
 def write(scene: Scene, theme: Theme) -> str:
@@ -37,8 +56,8 @@ def write(scene: Scene, theme: Theme) -> str:
 
 def _document(scene: Scene, theme: Theme) -> Iterator[str]:
     yield "% " + " ".join(writable(f"{scene.title}: {scene.description}").split())
-    yield r"\documentclass[tikz,border=1bp]{standalone}"
-    yield r"\begin{document}"
+    yield from BEGIN
+    yield r"\begin{tikzpicture}[x=1bp,y=1bp,line width=1bp,inner sep=0]"
     kinds = {box.kind for box in scene.boxes} | {path.kind for path in scene.paths}
     kinds |= {text.kind for text in scene.texts} | {"paper"}
     for kind in sorted(kinds):
@@ -48,7 +67,6 @@ def _document(scene: Scene, theme: Theme) -> Iterator[str]:
     own = {box.colour for box in scene.boxes} | {path.colour for path in scene.paths}
     for colour in sorted(own - {""}):
         yield _colour(_name(colour), colour)
-    yield r"\begin{tikzpicture}[x=1bp,y=1bp,line width=1bp,inner sep=0]"
     for path in scene.paths:
         yield from _path(path)
     for box in scene.boxes:
@@ -60,8 +78,8 @@ def _document(scene: Scene, theme: Theme) -> Iterator[str]:
             rf"\node[anchor={anchor},text={text.kind}-text] at {_at(text.x, text.y)} "
             rf"{{{_size(text.font)}{family}{_line(text.line)}}};"
         )
-    yield r"\end{tikzpicture}"
-    yield r"\end{document}"
+    yield r"\end{tikzpicture}%"
+    yield from END
 
 
 def _name(colour: str) -> str:

@@ -1,5 +1,6 @@
 """TikZ and Mermaid, from the same scene."""
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -9,17 +10,36 @@ import pytest
 
 import tinygrad_rnn as tg
 import viz
+from examples.gallery import PICTURES
 from tests.viz.models import MODELS, outputs, parameter, value
 
 
-@pytest.mark.skipif(not shutil.which("pdflatex"), reason="no TeX is installed")
-@pytest.mark.parametrize("name", ["rnn", "own_cell", "lstm_by_hand"])
-def test_tikz_is_compiled(name: str, tmp_path: Path) -> None:
-    figure = viz.draw(*outputs(name), detail="ops" if name == "lstm_by_hand" else "named")
-    figure.save(tmp_path / "figure.tex")
+def compiled(folder: Path, text: str) -> str:
+    """What TeX says of a document; an empty string where it is content."""
+    (folder / "figure.tex").write_text(text)
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "figure.tex"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False)
-    assert done.returncode == 0, done.stdout.decode()[-2000:]
+    done = subprocess.run(command, cwd=folder, capture_output=True, check=False)
+    return done.stdout.decode(errors="replace")[-2000:] if done.returncode else ""
+
+
+@pytest.mark.skipif(not shutil.which("pdflatex"), reason="no TeX is installed")
+def test_tikz_is_compiled(tmp_path: Path) -> None:
+    """A document of its own, and the pictures of all kinds copied into one."""
+    text = tikz(viz.draw(*outputs("rnn")), tmp_path)
+    plain = "\\pdfobjcompresslevel=0\n"  # so that the size of the page can be read
+    assert not compiled(tmp_path, plain + text)
+    pdf = (tmp_path / "figure.pdf").read_bytes()
+    (wide,) = re.findall(rb"/MediaBox \[0 0 ([\d.]+)", pdf)
+    (left, _), (right, _) = viz.draw(*outputs("rnn")).scene.bounds()
+    assert float(wide) == pytest.approx(right - left, abs=2)
+    figures = [viz.draw(*outputs(name), detail="ops") for name in MODELS if name != "own_cell"]
+    figures += [picture.make() for picture in PICTURES]
+    pictures = [
+        "\\begin{tikzpicture}" + made.split("\\begin{tikzpicture}")[1].split("\n}")[0]
+        for made in (tikz(figure, tmp_path) for figure in figures)
+    ]
+    whole = "\\documentclass{article}\\usepackage{tikz}\\begin{document}\n"
+    assert not compiled(tmp_path, whole + "\n\n".join(pictures) + "\n\\end{document}\n")
 
 
 def tikz(figure: viz.Figure, folder: Path) -> str:
