@@ -179,6 +179,15 @@ def operations() -> viz.Figure:
     return viz.draw(h, detail="ops")
 
 
+def second_derivative() -> viz.Figure:
+    """A gradient that is part of the graph: every computation has its way back beside it."""
+    cell = tg.RNNCell(4, 3, rng=0)
+    states, _ = tg.unroll(cell, rng(0).normal(size=(3, 2, 4)))
+    loss = sum(np.sum(h * h) for h in states[1:]) + np.sum(states[0] * states[0])
+    (gradient,) = tg.gradients(loss, [cell.W_hh], create_graph=True)
+    return viz.draw(np.sum(gradient * gradient).named("S"), legend=True)
+
+
 class Picture(NamedTuple):
     """A picture of the gallery: what makes it, and what it shows."""
 
@@ -213,6 +222,7 @@ PICTURES = [
     Picture(pendulum, "A pendulum"),
     Picture(network, "A network without time"),
     Picture(operations, "Every operation"),
+    Picture(second_derivative, "A second derivative"),
 ]
 
 

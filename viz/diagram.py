@@ -9,14 +9,16 @@ circle of its own.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from viz import labels
+from viz.halves import Halves, in_order
 from viz.labels import Label, Name
 from viz.operations import operation
 from viz.scopes import part_of, parts_of, retimed
-from viz.snapshot import Input, NodeRef, Use, Value, merged
+from viz.snapshot import NodeRef, Use, Value, merged
 from viz.states import with_states
 from viz.timeline import Timeline
 from viz.unmarked import with_steps
@@ -39,6 +41,7 @@ class Shape:
         all that it computes, its result last, of a box of parameters each of them.
     title, note: its name in full, and its shape and what else there is to say.
     part: the scope that it belongs to, where there are several.
+    back_of: of what a reverse pass recorded, the role of what it goes back through.
     """
 
     kind: str
@@ -51,6 +54,12 @@ class Shape:
     title: str = ""
     note: str = ""
     part: str = ""
+    back_of: str = ""
+
+    @property
+    def look(self) -> str:
+        """The class of its colours."""
+        return "backward" if self.back_of else self.kind
 
     @property
     def row(self) -> int | None:
@@ -92,11 +101,12 @@ class Diagram:
         self.shapes.append(shape)
         return len(self.shapes) - 1
 
-    @property
+    @cached_property
     def is_dense(self) -> bool:
         """Whether curves around each circle would be too many: parameters have rails then, many
         rows lead into a comb, and lines that cross have casings."""
-        return self.rows >= MANY_ROWS or len({s.part for s in self.shapes if s.part}) > 1
+        parts = {shape.part for shape in self.shapes if shape.part}
+        return self.rows >= MANY_ROWS or len(parts) > 1 or any(s.back_of for s in self.shapes)
 
 
 def group(values: Sequence[Value], detail: str, copies: bool = False) -> Diagram:
@@ -108,96 +118,211 @@ def group(values: Sequence[Value], detail: str, copies: bool = False) -> Diagram
     served = serves(values) if copies else {}
     if not copies:
         values = one_chain(values)
-    parts = parts_of(values)
-    values = with_states(retimed(values))
-    timeline = Timeline(values)
-    values = _beginnings_named(values, timeline)
-    names = _names(values)
-    sinks = _sinks(values, everything=detail == "ops")
-    diagram = Diagram(rows=timeline.count)
-    place: dict[int, int] = {}  # where each value that others can use is drawn
-    members: dict[int, list[int]] = defaultdict(list)
-    for i, value in enumerate(values):
-        if not value.given:
-            members[sinks[i]].append(i)
-    circles: dict[int, int] = {}
-    alike: dict[tuple[object, ...], str] = {}  # how unnamed values are made, and their role
+    return _Grouping(values, detail, served).diagram
 
-    def part(i: int) -> str:
-        found = part_of(values[i])
-        return found if found in parts and found else ""
 
-    def role_of(i: int) -> str:
-        return f"{part(i)}:" * bool(part(i)) + Name.parse(names[i]).role
+class _Grouping:
+    """From values to a diagram.
 
-    for i, value in enumerate(values):
-        if value.given:
-            begins = timeline.begins(i)
-            beside = role_of(begins) if begins in names else None
-            if not value.parameter or beside is not None:
-                first = begins is not None and timeline.spans[begins]
-                rows = None if first == (0, 0) else first or timeline.spans[i]
-                shape = _given(value, names[i], rows, role_of(i), beside)
-                place[i] = diagram.add(replace(shape, part=part(i)))
-            continue
-        if sinks[i] != i:
-            continue
-        rows = timeline.union(members[i])
-        if i in names:
-            role = role_of(i)
-        else:
-            made = (
-                value.function,
-                part(i),
-                *(_role(diagram, place, u.source, rows) for u in value.inputs),
-                *(u.source for u in value.inputs if values[u.source].parameter),
+    place: where each value that others can use is drawn. circles: those of what was computed.
+    members: what each circle computes, under its result. alike: how values without names are
+        made, and their roles.
+    """
+
+    def __init__(
+        self, values: Sequence[Value], detail: str, served: Mapping[str, tuple[int, ...]]
+    ) -> None:
+        self.detail, self.parts = detail, parts_of(values)
+        values = with_states(retimed(values))
+        self.timeline = Timeline(values)
+        self.values = values = _beginnings_named(values, self.timeline)
+        self.names = _names(values)
+        self.halves = Halves(values)
+        self.sinks, order = _sinks(values, self.halves, everything=detail == "ops")
+        self.diagram = Diagram(rows=self.timeline.count)
+        self.place: dict[int, int] = {}
+        self.circles: dict[int, int] = {}
+        self.members: dict[int, list[int]] = defaultdict(list)
+        self.alike: dict[
+            tuple[object, ...], str
+        ] = {}  # how unnamed values are made, and their role
+        for i in sorted(self.sinks):
+            self.members[self.sinks[i]].append(i)
+        for i in order:
+            if values[i].given:
+                self._add_given(i)
+            else:
+                self._add_computed(i)
+        for i in self.members:
+            self.diagram.links += self._links_into(i)
+            losses = behind(served.get(window_of(values[i]) or "", ()), values[i].step)
+            if losses:
+                for shape in {self.circles.get(i, self.place[i]), self.place[i]}:
+                    _say_losses(self.diagram, shape, losses)
+        self._add_parameters()
+
+    def _part(self, i: int) -> str:
+        found = part_of(self.values[i])
+        return found if found in self.parts and found else ""
+
+    def _role(self, i: int) -> str:
+        """The role of a value with a name."""
+        part = self._part(i)
+        return f"{part}:" * bool(part) + Name.parse(self.names[i]).role
+
+    def _add_given(self, i: int) -> None:
+        """What is given, but for parameters that are no initial states."""
+        value, name = self.values[i], self.names[i]
+        begins = self.timeline.begins(i)
+        beside = self._role(begins) if begins in self.names else None
+        if value.parameter and beside is None:
+            return
+        first = begins is not None and self.timeline.spans[begins]
+        self.place[i] = self.diagram.add(
+            Shape(
+                "parameters" if value.parameter else "box",
+                (labels.typeset(_plain(value), name),),
+                None if first == (0, 0) else first or self.timeline.spans[i],
+                self._role(i),
+                scalar=not value.shape,
+                beside=beside,
+                nodes=(value.node,),
+                title=value.name or "a value without a name",
+                note=_dimensions(value),
+                part=self._part(i),
             )
-            role = alike.setdefault(made, f"unnamed {len(alike)}")
-        if not all(values[m].passes for m in members[i]):
-            label = operation(value) if detail == "ops" else ()
-            place[i] = circles[i] = diagram.add(
+        )
+
+    def _add_computed(self, i: int) -> None:
+        """The circle that computes a value, with all that is computed for it, and its box."""
+        value, members = self.values[i], self.members[i]
+        rows = self.timeline.union(members)
+        back_of, passed = self._back_of(i)
+        role = self._role_of_computed(i, rows, back_of)
+        if not all(self.values[m].passes for m in members):
+            label = labels.text("∂") if back_of else ()
+            functions = _functions([self.values[m] for m in members])
+            circle = Shape(
+                "circle",
+                operation(value) if self.detail == "ops" else label,
+                rows,
+                f"circle of {role}",
+                nodes=tuple(node for m in members for node in _nodes(self.values[m])),
+                title=f"back through {passed}: {functions}" if back_of else functions,
+                note=_dimensions(value),
+                part=self._part(i),
+                back_of=back_of,
+            )
+            self.circles[i] = self.diagram.add(circle)
+            self.place |= dict.fromkeys(members, self.circles[i])
+        if i in self.names:
+            box = Shape(
+                "box",
+                (labels.typeset(value, self.names[i]),),
+                rows,
+                role,
+                scalar=not value.shape,
+                nodes=_nodes(value),
+                title=self.names[i],
+                note=_dimensions(value),
+                part=self._part(i),
+            )
+            self.place[i] = self.diagram.add(box)
+            if i in self.circles:
+                self.diagram.links.append(Link(self.circles[i], self.place[i]))
+
+    def _back_of(self, i: int) -> tuple[str, str]:
+        """Of what a reverse pass recorded, the role and the title of what it goes back through."""
+        if not self.halves.order[i]:
+            return "", ""
+        through = self.halves.behind[i]
+        if through is None:
+            return "what is not drawn", "what is not drawn"
+        place = self.place.get(self.sinks.get(through, through))
+        if place is None:
+            return self._role(through), self.names[through]
+        shape = self.diagram.shapes[place]
+        return shape.role, shape.title
+
+    def _role_of_computed(self, i: int, rows: Span, back_of: str) -> str:
+        if i in self.names:
+            return self._role(i)
+        if back_of and self.detail == "named":
+            return f"back through {back_of}"
+        value = self.values[i]
+        made = (
+            value.function,
+            self._part(i),
+            *(self._role_beside(use.source, rows) for use in value.inputs),
+            *(use.source for use in value.inputs if self.values[use.source].parameter),
+        )
+        return self.alike.setdefault(made, f"unnamed {len(self.alike)}")
+
+    def _role_beside(self, source: int, rows: Span) -> str | None:
+        """The role of an input from the same row; None for parameters and what comes from
+        before."""
+        shape = self.diagram.shapes[self.place[source]] if source in self.place else None
+        return shape.role if shape and shape.rows == rows else None
+
+    def _links_into(self, i: int) -> Iterator[Link]:
+        """The links into a circle. A value that one loss sees through a cut, and another one does
+        not, has one link that says so."""
+        target, place = self.circles.get(i, self.place[i]), self.place
+        inside = [u for m in self.members[i] for u in self.values[m].inputs]
+        inputs = merged(
+            replace(u, source=place[u.source])
+            for u in inside
+            if self.sinks.get(u.source) != i and u.source in place
+        )
+        cut = {u.source: u for u in inputs if u.weight == 0}
+        whole = {u.source for u in inputs if u.weight != 0 and u.losses}
+        for u in inputs:
+            if u.weight == 0 and u.source in whole:
+                continue
+            other = cut.get(u.source) if u.losses and u.weight != 0 else None
+            if other is None:
+                passing, cutting = ((), u.losses) if u.weight == 0 else (u.losses, ())
+                yield Link(u.source, target, u.weight, u.says, u.uses, passing, cutting)
+            else:
+                uses = u.uses + other.uses
+                yield Link(u.source, target, u.weight, u.says, uses, u.losses, other.losses)
+
+    def _add_parameters(self) -> None:
+        """Those that feed the same circles share a box."""
+        feeds: dict[int, dict[int, tuple[Use, ...]]] = {
+            i: {} for i, v in enumerate(self.values) if v.parameter and i not in self.place
+        }
+        for i, value in enumerate(self.values):
+            for use in value.inputs:
+                if use.source in feeds:
+                    sink = self.sinks[i]
+                    target = self.circles.get(sink, self.place[sink])
+                    known = feeds[use.source].get(target, ())
+                    feeds[use.source][target] = known + use.uses
+        together: dict[frozenset[int], list[int]] = defaultdict(list)
+        for i, targets in feeds.items():
+            together[frozenset(targets)].append(i)
+        for fed, parameters in together.items():
+            values = [self.values[i] for i in parameters]
+            names = [self.names[i] for i in parameters]
+            box = self.diagram.add(
                 Shape(
-                    "circle",
-                    label,
-                    rows,
-                    f"circle of {role}",
-                    nodes=tuple(
-                        node for m in members[i] for node in (*values[m].copies, values[m].node)
-                    ),
-                    title=_functions([values[m] for m in members[i]]),
-                    note=_dimensions(value),
-                    part=part(i),
+                    "parameters",
+                    labels.listing(list(map(_plain, values)), names),
+                    None,
+                    ", ".join(names),
+                    nodes=tuple(value.node for value in values),
+                    title=", ".join(value.name or "a parameter without a name" for value in values),
+                    note=", ".join(map(_dimensions, values)),
                 )
             )
-        if i in names:
-            box = diagram.add(
-                Shape(
-                    "box",
-                    (labels.typeset(value, names[i]),),
-                    rows,
-                    role,
-                    scalar=not value.shape,
-                    nodes=(*value.copies, value.node),
-                    title=names[i],
-                    note=_dimensions(value),
-                    part=part(i),
-                )
-            )
-            if i in circles:
-                diagram.links.append(Link(circles[i], box))
-            place[i] = box
+            for target in sorted(fed):
+                uses = tuple(use for i in parameters for use in feeds[i][target])
+                self.diagram.links.append(Link(box, target, uses=uses))
 
-    for i in members:
-        target = circles.get(i, place[i])
-        inputs = [u for m in members[i] for u in values[m].inputs if sinks.get(u.source) != i]
-        used = [u for u in merged(inputs) if u.source in place]
-        diagram.links += _links(used, place, target)
-    for i in members:
-        if losses := behind(served.get(window_of(values[i]) or "", ()), values[i].step):
-            for copy in {circles.get(i, place[i]), place[i]}:
-                _say_losses(diagram, copy, losses)
-    _add_parameters(diagram, values, names, sinks, circles, place)
-    return diagram
+
+def _nodes(value: Value) -> tuple[NodeRef, ...]:
+    return *value.copies, value.node
 
 
 def _say_losses(diagram: Diagram, place: int, losses: Sequence[int]) -> None:
@@ -209,43 +334,46 @@ def _say_losses(diagram: Diagram, place: int, losses: Sequence[int]) -> None:
     diagram.shapes[place] = replace(shape, label=(*shape.label, *line), note=note)
 
 
-def _links(inputs: Sequence[Input], place: dict[int, int], target: int) -> Iterator[Link]:
-    """The links into a shape. A value that one loss sees through a cut, and another one does not,
-    has one link that says so."""
-    cut = {u.source: u for u in inputs if u.weight == 0}
-    whole = {u.source for u in inputs if u.weight != 0 and u.losses}
-    for u in inputs:
-        if u.weight == 0 and u.source in whole:
-            continue
-        other = cut.get(u.source) if u.losses and u.weight != 0 else None
-        if other is None:
-            passing, cutting = ((), u.losses) if u.weight == 0 else (u.losses, ())
-            yield Link(place[u.source], target, u.weight, u.says, u.uses, passing, cutting)
-        else:
-            uses = u.uses + other.uses
-            yield Link(place[u.source], target, u.weight, u.says, uses, u.losses, other.losses)
+def _sinks(
+    values: Sequence[Value], halves: Halves, everything: bool
+) -> tuple[dict[int, int], list[int]]:
+    """For each computed value, the one value that it is computed for; itself, if it has a name.
+    And what is drawn, each after what it is computed from.
 
-
-def _role(diagram: Diagram, place: dict[int, int], source: int, rows: Span) -> str | None:
-    """The role of an input from the same row; None for parameters and what comes from before."""
-    shape = diagram.shapes[place[source]] if source in place else None
-    return shape.role if shape and shape.rows == rows else None
-
-
-def _sinks(values: Sequence[Value], everything: bool) -> dict[int, int]:
-    """For each computed value, the one value that it is computed for; itself, if it has a name."""
+    The way back through a circle is one circle, with all that it gives out, if the picture stays
+    without a cycle.
+    """
     wanted_by: dict[int, set[int]] = defaultdict(set)
     sinks: dict[int, int] = {}
+
+    def fall(i: int, order: int) -> int:
+        value, users = values[i], wanted_by.pop(i, set())
+        if everything or value.name or value.output or value.passes or len(users) != 1:
+            return i
+        (sink,) = users
+        if order:
+            apart = halves.passed(i, sinks) != halves.passed(sink, sinks)
+        else:
+            apart = i in halves.differentiated and sink not in halves.differentiated
+        return i if apart else sink
+
+    for order in halves.orders():
+        for i in reversed(range(len(values))):
+            if not values[i].given and halves.order[i] == order:
+                sinks[i] = fall(i, order)
+                for use in values[i].inputs:
+                    wanted_by[use.source].add(sinks[i])
+        wanted_by.clear()
+    drawn = [i for i in range(len(values)) if sinks.get(i, i) == i]
+    if len(halves.orders()) == 1 or everything:
+        return sinks, drawn
+    last: dict[object, int] = {}
+    together = dict(sinks)
     for i in reversed(range(len(values))):
-        value = values[i]
-        if value.given:
-            continue
-        users = wanted_by.pop(i, set())
-        alone = everything or value.name or value.output or value.passes or len(users) != 1
-        sinks[i] = i if alone else next(iter(users))
-        for use in value.inputs:
-            wanted_by[use.source].add(sinks[i])
-    return sinks
+        if halves.order[i] and not (values[i].name or values[i].output):
+            together[i] = last.setdefault((halves.order[i], halves.passed(i, sinks)), i)
+    order_of = in_order(values, together)
+    return (sinks, drawn) if order_of is None else (together, order_of)
 
 
 def _names(values: Sequence[Value]) -> dict[int, str]:
@@ -294,59 +422,3 @@ def _functions(values: Sequence[Value], most: int = 6) -> str:
 def _plain(value: Value) -> Value:
     """A value without a name is not set in bold: what is shown is its shape."""
     return value if value.name else replace(value, integer=True)
-
-
-def _given(value: Value, name: str, rows: Span | None, role: str, beside: str | None) -> Shape:
-    label = (labels.typeset(_plain(value), name),)
-    return Shape(
-        "parameters" if value.parameter else "box",
-        label,
-        rows,
-        role,
-        scalar=not value.shape,
-        beside=beside,
-        nodes=(value.node,),
-        title=value.name or "a value without a name",
-        note=_dimensions(value),
-    )
-
-
-def _add_parameters(
-    diagram: Diagram,
-    values: Sequence[Value],
-    names: dict[int, str],
-    sinks: dict[int, int],
-    circles: dict[int, int],
-    place: dict[int, int],
-) -> None:
-    feeds: dict[int, dict[int, tuple[Use, ...]]] = {
-        i: {} for i, value in enumerate(values) if value.parameter and i not in place
-    }
-    for i, value in enumerate(values):
-        for use in value.inputs:
-            if use.source in feeds:
-                target = circles.get(sinks[i], place[sinks[i]])
-                known = feeds[use.source].get(target, ())
-                feeds[use.source][target] = known + use.uses
-    together: dict[frozenset[int], list[int]] = defaultdict(list)
-    for i, targets in feeds.items():
-        together[frozenset(targets)].append(i)
-    for fed, parameters in together.items():
-        label = labels.listing(
-            [_plain(values[i]) for i in parameters], [names[i] for i in parameters]
-        )
-        role = ", ".join(names[i] for i in parameters)
-        box = diagram.add(
-            Shape(
-                "parameters",
-                label,
-                None,
-                role,
-                nodes=tuple(values[i].node for i in parameters),
-                title=", ".join(values[i].name or "a parameter without a name" for i in parameters),
-                note=", ".join(_dimensions(values[i]) for i in parameters),
-            )
-        )
-        for target in sorted(fed):
-            uses = tuple(use for i in parameters for use in feeds[i][target])
-            diagram.links.append(Link(box, target, uses=uses))

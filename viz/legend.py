@@ -14,6 +14,7 @@ ALL = "#C05000"  # the colour of all losses together
 CLASSES = {
     "box": "a value with a name",
     "circle": "what is computed between them",
+    "backward": "the way back",
     "parameters": "parameters",
 }
 LINKS = {"cut": "no gradient passes", "scaled": "the gradient is multiplied by ξ"}
@@ -26,7 +27,9 @@ def add_classes(scene: Scene) -> None:
     kinds = {box.kind for box in scene.boxes}
     for kind, meaning in CLASSES.items():
         if kind in kinds:
-            scene.boxes.append(Box(kind, x + 4, y, 4, 4, round=kind == "circle", title=meaning))
+            scene.boxes.append(
+                Box(kind, x + 4, y, 4, 4, round=kind in ("circle", "backward"), title=meaning)
+            )
             x = _said(scene, x + 11, y, meaning)
     lines = {path.kind for path in scene.paths}
     for kind, meaning in LINKS.items():

@@ -16,13 +16,13 @@ def write(scene: Scene, theme: Theme) -> str:
         )
     lines = ["flowchart BT"]
     for i, shape in enumerate(scene.diagram.shapes):
-        lines.append(f"    n{i}{_shape(shape)}:::{shape.kind}")
+        lines.append(f"    n{i}{_shape(shape)}:::{shape.look}")
     cuts = []
     for number, link in enumerate(scene.diagram.links):
         lines.append(f"    n{link.source} {_arrow(link)} n{link.target}")
         if link.weight == 0:
             cuts.append(str(number))
-    for kind in dict.fromkeys(shape.kind for shape in scene.diagram.shapes):
+    for kind in dict.fromkeys(shape.look for shape in scene.diagram.shapes):
         fill, stroke, text = theme[kind]
         outline = "stroke-width:0" if stroke == "none" else f"stroke:{stroke}"
         lines.append(f"    classDef {kind} fill:{fill},{outline},color:{text}")

@@ -150,7 +150,7 @@ def compose(diagram: Diagram, layout: Layout, strokes: Sequence[Stroke], title: 
             font = min(SYMBOL, SYMBOL * 18 / labels.size(shape.label)[0])
         scene.boxes.append(
             Box(
-                shape.kind,
+                shape.look,
                 place.x,
                 place.y,
                 place.half_width,

@@ -55,7 +55,8 @@ class Value:
     function: the name of the function that made it; None if it was given.
     parameter: whether it was given and needs a gradient.
     passes: whether it is its input unchanged (a detached or a scaled value).
-    node: a weak reference to what was recorded. copies: to those of a window's copies.
+    node: a weak reference to what was recorded. copies: to those of a window's copies. back: of
+        what a reverse pass recorded, to the node whose gradient it passed back.
     """
 
     name: str | None
@@ -69,6 +70,7 @@ class Value:
     node: NodeRef = field(compare=False)
     scope: tuple[str, ...] = ()
     copies: tuple[NodeRef, ...] = field(default=(), compare=False)
+    back: NodeRef | None = field(default=None, compare=False)
 
     @property
     def given(self) -> bool:
@@ -112,6 +114,7 @@ def snapshot(outputs: Sequence[tg.Tensor]) -> list[Value]:
                 output=node in wanted,
                 node=weakref.ref(node),
                 scope=node.scope,
+                back=node.mark.back,
             )
         )
     return values

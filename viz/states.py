@@ -54,7 +54,7 @@ def _places(values: Sequence[Value]) -> dict[int, object]:
         if value.given or value.step is None:
             continue
         part = part_of(value)
-        if value.name is None and not value.passes:
+        if value.name is None and not value.passes and value.back is None:
             places[i] = part, counts[part, value.step], value.function, value.shape
         counts[part, value.step] += 1
     return places

@@ -27,6 +27,7 @@ TEXTBOOK: dict[str, Colours] = {
     "paper": Colours("#FFF"),
     "box": Colours("none", BLACK, BLACK),
     "circle": Colours("#B2D9FF", BLACK, BLACK),
+    "backward": Colours("#FFDDB8", BLACK, BLACK),
     "parameters": Colours("#66BFFF", BLACK, BLACK),
     "dots": Colours("none", "none", BLACK),
     "link": Colours("none", BLACK),
@@ -46,6 +47,7 @@ DARK: dict[str, Colours] = {
     "paper": Colours(PAPER),
     "box": Colours("none", INK, INK),
     "circle": Colours("#24527A", INK, INK),
+    "backward": Colours("#7A4718", INK, INK),
     "parameters": Colours("#2F7EC4", INK, INK),
     "dots": Colours("none", "none", INK),
     "link": Colours("none", INK),
@@ -93,6 +95,7 @@ def on_dark(colour: str) -> str:
 
 PRINT: dict[str, Colours] = TEXTBOOK | {
     "circle": Colours("#E6E6E6", BLACK, BLACK),
+    "backward": Colours("#FFF", BLACK, BLACK),
     "parameters": Colours("#BFBFBF", BLACK, BLACK),
     "cut": Colours("none", "#808080"),
     "scaled": Colours("none", BLACK),

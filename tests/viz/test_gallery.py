@@ -4,11 +4,18 @@ import numpy as np
 import pytest
 
 import viz
-from examples.gallery import PICTURES, Picture, bidirectional, encoder_decoder, pendulum
+from examples.gallery import (
+    PICTURES,
+    Picture,
+    bidirectional,
+    encoder_decoder,
+    pendulum,
+    second_derivative,
+)
 from viz.curves import within
 from viz.diagram import Diagram
 from viz.geometry import sample
-from viz.labels import size
+from viz.labels import plain, size
 from viz.layout import Placed
 from viz.scene import Box
 
@@ -76,6 +83,27 @@ def test_a_bidirectional_network_is_two_chains_over_one_column_of_inputs() -> No
             columns[shapes[box.shape].part].add(round(box.x))
     assert all(len(found) == 1 for found in columns.values())
     assert columns["forwards"] != columns["backwards"]
+
+
+def test_the_halves_of_a_second_derivative_are_paired_and_told_apart() -> None:
+    figure = second_derivative()
+    shapes = diagram_of(figure).shapes
+    back = [s for s in shapes if s.back_of == "h^"]
+    assert [s.row for s in back] == [2, 1, 0] and {plain(s.label) for s in back} == {"∂"}
+    forward = {s.row: i for i, s in enumerate(shapes) if s.role == "circle of h^"}
+    look = {box.shape: box for box in figure.scene.boxes}
+    for i, shape in enumerate(shapes):
+        if shape in back:
+            pair = look[forward[shape.row]]
+            assert (look[i].kind, pair.kind) == ("backward", "circle")
+            assert look[i].y == pair.y and look[i].x > pair.x
+    assert [s.title.split(":")[0] for s in back] == [f"back through h_{t}" for t in (3, 2, 1)]
+    links = {(shapes[k.source].row, shapes[k.target].row) for k in diagram_of(figure).links
+             if shapes[k.source] in back and shapes[k.target] in back}  # fmt: skip
+    assert links == {(2, 1), (1, 0)}  # back through time
+    for s in shapes:
+        nodes = [node for reference in s.nodes if (node := reference()) is not None]
+        assert len({node.mark.back is None for node in nodes}) <= 1
 
 
 def test_greek_names_are_set_as_letters() -> None:

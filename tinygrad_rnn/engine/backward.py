@@ -85,7 +85,8 @@ def plain_pass(
         if held is not None:
             if held.shape != contribution.shape:
                 held, contribution = fit(held, node.shape), fit(contribution, node.shape)
-            contribution = held + contribution
+            with during(node):
+                contribution = held + contribution
         pending[node] = contribution
 
     for node in reversed(nodes):
@@ -120,7 +121,7 @@ def pull_on_tensors(node: Node, edge: Edge, gradient: Array) -> Array:
 
 def under_mark_of(node: Node) -> AbstractContextManager[None]:
     """What is recorded on the way back belongs to the step of the node that it is for."""
-    return marked(node.mark)
+    return marked(node.mark.back_through(node))
 
 
 def remembered(node: Node, pullback: Any, kept: tuple[Any, ...]) -> tuple[Any, ...]:

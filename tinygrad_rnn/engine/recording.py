@@ -7,6 +7,7 @@ block holds for the caller too. Blocks may end in any order.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -19,29 +20,39 @@ class Mark:
     step: the time step, counted from 0. scope: the names of the scopes, outermost first.
     watch: None, or an observer of everything that is computed inside. While it `is_open`,
     `apply` calls its `value(result, function, args, kwargs)`, and the reverse pass its `passing`.
+    back: of what a reverse pass records, a weak reference to the node that it passes; or None.
     A mark is never changed: nodes share it. (Slots are the fastest fields to read.)
     """
 
-    __slots__ = ("scope", "step", "watch")
+    __slots__ = ("back", "scope", "step", "watch")
 
     def __init__(
-        self, step: int | None = None, scope: tuple[str, ...] = (), watch: Any = None
+        self,
+        step: int | None = None,
+        scope: tuple[str, ...] = (),
+        watch: Any = None,
+        back: weakref.ref[Any] | None = None,
     ) -> None:
         self.step = step
         self.scope = scope
         self.watch = watch
+        self.back = back
 
     def at_step(self, step: int | None) -> Mark:
         """The same mark at a time step."""
-        return Mark(step, self.scope, self.watch)
+        return Mark(step, self.scope, self.watch, self.back)
 
     def in_scope(self, name: str) -> Mark:
         """The same mark, in one more scope."""
-        return Mark(self.step, (*self.scope, name), self.watch)
+        return Mark(self.step, (*self.scope, name), self.watch, self.back)
 
     def watched_by(self, watch: Any) -> Mark:
         """The same mark with another watch."""
-        return Mark(self.step, self.scope, watch)
+        return Mark(self.step, self.scope, watch, self.back)
+
+    def back_through(self, node: Any) -> Mark:
+        """The same mark for what the reverse pass computes at a node."""
+        return Mark(self.step, self.scope, self.watch, weakref.ref(node))
 
     def __repr__(self) -> str:
         return f"Mark(step={self.step}, scope={self.scope})"
