@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import Any, TypeAlias
 
@@ -66,9 +66,8 @@ def _sample(curve: Curve) -> tuple[Any, Any]:
     points, places = [], []
     for number, (a, b, c, d) in enumerate(curve):
         long = distance(a, b) + distance(b, c) + distance(c, d)
-        t = np.linspace(0, 1, max(6, math.ceil(long / SPACING)), endpoint=False)
-        weights = np.stack([(1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t**2 * (1 - t), t**3])
-        points.append(weights.T @ np.array([a, b, c, d]))
+        t, weights = _weights(max(6, math.ceil(long / SPACING)))
+        points.append(weights @ np.array([a, b, c, d]))
         places.append(number + t)
     points.append(np.array([curve[-1][3]]))
     places.append(np.array([float(len(curve))]))
@@ -78,6 +77,14 @@ def _sample(curve: Curve) -> tuple[Any, Any]:
 def mapped(curve: Curve, to: Callable[[Point], Point]) -> Curve:
     """The curve with every point where the function puts it."""
     return [(to(a), to(b), to(c), to(d)) for a, b, c, d in curve]
+
+
+@lru_cache(maxsize=1024)
+def _weights(count: int) -> tuple[Any, Any]:
+    """So many places on a cubic, its end left out, and how its four points count there."""
+    t = np.linspace(0, 1, count, endpoint=False)
+    weights = np.stack([(1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t**2 * (1 - t), t**3])
+    return t, weights.T
 
 
 def split(cubic: Cubic, t: float) -> tuple[Cubic, Cubic]:
@@ -170,6 +177,8 @@ class Segments:
         self.long = np.hypot(*self.along.T)
         stop = self.start + self.along
         self.low, self.high = np.minimum(self.start, stop), np.maximum(self.start, stop)
+        self.left, self.bottom = self.low.T.copy()
+        self.right, self.top = self.high.T.copy()
 
     def crossings(self, i: int, skip: Any) -> Iterator[tuple[int, float, float]]:
         """Where curve i crosses an earlier one: that one, the length along i and along it.
@@ -179,11 +188,11 @@ class Segments:
         before, own = slice(0, self.first[i]), slice(self.first[i], self.first[i + 1])
         if own.start == own.stop:
             return
-        low, high = self.low[own].min(0), self.high[own].max(0)
-        near = np.flatnonzero(
-            np.all((self.low[before] <= high) & (self.high[before] >= low), axis=1)
-            & ~skip[self.owner[before]]
-        )
+        (left, low), (right, high) = self.low[own].min(0), self.high[own].max(0)
+        found = (self.left[before] <= right) & (self.right[before] >= left)
+        found &= (self.bottom[before] <= high) & (self.top[before] >= low)
+        near = np.flatnonzero(found)
+        near = near[~skip[self.owner[near]]]
         if not near.size:
             return
         p, q = self.start[own], self.start[near]

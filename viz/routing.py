@@ -9,9 +9,11 @@ rows and columns.
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice, pairwise
+from typing import Any
 
 import numpy as np
 
@@ -24,6 +26,7 @@ from viz.traffic import TRACK, Drawn
 CLEARANCE = 2.0  # between a line and what it passes
 SHORTEST = 4.0  # what an arrow's last stretch must measure
 BESIDE = 6.0  # between two links with the same ends
+RADIUS = 9.0  # of a way's corners
 CANDIDATES = 12  # ways through channels that are looked at closely
 
 Ways = Callable[[Placed, Placed, float], Iterator[list[Point]]]
@@ -47,6 +50,7 @@ class _Router:
         self.places = layout.places
         self.low = np.array([(p.x - p.half_width, p.y - p.half_height) for p in self.places])
         self.high = np.array([(p.x + p.half_width, p.y + p.half_height) for p in self.places])
+        self.edges = *self.low.T.copy(), *self.high.T.copy()
         self.round = np.array([p.kind == "circle" for p in self.places])
         self.centre = np.array([p.centre for p in self.places])
         self.radius = np.array([p.half_width for p in self.places])
@@ -79,13 +83,11 @@ class _Router:
         """Whether the curve passes every other shape at some distance, and its own ends too."""
         ends = [link.source, link.target]
         for cubic in curve:
-            control = np.array(cubic)
-            below, above = control.min(0) - CLEARANCE, control.max(0) + CLEARANCE
-            near = np.flatnonzero(np.all((self.low < above) & (self.high > below), axis=1))
+            near = self._around(cubic)
             if not near.size:
                 continue
             points = sample([cubic])
-            for i in near:
+            for i in near.tolist():
                 if i in ends:
                     if np.any(within(self.places[i], points, -0.1)):
                         return False
@@ -97,6 +99,14 @@ class _Router:
                 if off.min() < CLEARANCE:
                     return False
         return True
+
+    def _around(self, points: Sequence[Point]) -> Any:
+        """The shapes that are near the corners of these points."""
+        left, low, right, high = self.edges
+        xs, ys = zip(*points, strict=True)
+        near = (left < max(xs) + CLEARANCE) & (right > min(xs) - CLEARANCE)
+        near &= (low < max(ys) + CLEARANCE) & (high > min(ys) - CLEARANCE)
+        return np.flatnonzero(near)
 
     def _candidates(self, link: Link) -> Iterator[Curve]:
         source, target = self.places[link.source], self.places[link.target]
@@ -165,23 +175,54 @@ class _Router:
             found = self._best(link, self._by_length(link, ways))
             if found is not None:
                 return self.draw(link, found)
-        return self.draw(link, polyline(next(self._by_length(link, self._ways))[1]))
+        source, target = self.places[link.source], self.places[link.target]
+        shortest = min(self._ways(source, target, 0.0), key=_length)
+        return self.draw(link, polyline(shortest, RADIUS))
 
     def _by_length(self, link: Link, ways: Ways) -> Iterator[tuple[float, list[Point]]]:
         source, target = self.places[link.source], self.places[link.target]
         found: list[tuple[float, int, list[Point]]] = []
         for offset in (0.0, TRACK, -TRACK, 2 * TRACK, -2 * TRACK):
             for points in ways(source, target, offset):
-                length = sum(distance(a, b) for a, b in pairwise(points))
-                found.append((length + 2 * abs(offset), len(found), points))
-        return ((cost, points) for cost, _, points in sorted(found))
+                found.append((_length(points) + 2 * abs(offset), len(found), points))
+        free = self._free([points for _, _, points in found], link)
+        return ((cost, points) for cost, n, points in sorted(found) if free[n])
+
+    def _free(self, ways: Sequence[Sequence[Point]], link: Link) -> Any:
+        """Which of the ways have no shape on the straight stretches between their rounded corners:
+        a quick test of all of them, before any is looked at closely."""
+        inner = [
+            (n, *a, *b)
+            for n, points in enumerate(ways)
+            for a, b in pairwise(points[1:-1])
+            if abs(a[0] - b[0]) + abs(a[1] - b[1]) > 2 * RADIUS
+        ]
+        free = np.ones(len(ways), bool)
+        if not inner:
+            return free
+        number, x, y, x_end, y_end = np.array(inner).T
+        flat = y == y_end
+        left = np.minimum(x, x_end) + RADIUS * flat
+        right = np.maximum(x, x_end) - RADIUS * flat
+        low, high = np.minimum(y, y_end) + RADIUS * ~flat, np.maximum(y, y_end) - RADIUS * ~flat
+        others = np.ones(len(self.places), bool)
+        others[[link.source, link.target]] = False
+        edges = [edge[others] for edge in self.edges]
+        aside = np.maximum(edges[0] - right[:, None], left[:, None] - edges[2])
+        above = np.maximum(edges[1] - high[:, None], low[:, None] - edges[3])
+        off = np.maximum(aside, above)
+        radius = self.radius[others]
+        far = np.hypot(np.maximum(aside + radius, 0), np.maximum(above + radius, 0)) - radius
+        off = np.where(self.round[others], far, off)
+        free[number[np.any(off < CLEARANCE, axis=1)].astype(int)] = False
+        return free
 
     def _best(self, link: Link, ways: Iterator[tuple[float, list[Point]]]) -> Curve | None:
         clear = (
             (cost, curve)
             for cost, points in ways
             if distance(points[-2], points[-1]) > SHORTEST
-            and self.is_clear(curve := polyline(points), link)
+            and self.is_clear(curve := polyline(points, RADIUS), link)
         )
         best, least = None, np.inf
         for cost, curve in islice(clear, CANDIDATES):
@@ -220,6 +261,10 @@ class _Router:
                     x, y, back = first + aside, row + offset, last + aside
                     way = [(x, source.y), (x, y), (back, y), (back, target.y)]
                     yield [leave(source, way[0]), *way, reach(target, way[-1])]
+
+
+def _length(points: Sequence[Point]) -> float:
+    return math.fsum(distance(a, b) for a, b in pairwise(points))
 
 
 def _around(rows: list[float], y: float) -> list[float]:

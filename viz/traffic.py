@@ -15,47 +15,47 @@ CELL = TRACK - 0.5  # lines that are nearer run along one another
 
 
 class Drawn:
-    """What is drawn already: the points of the lines, and their straight pieces."""
+    """What is drawn already: the points of the lines, and their straight pieces, by columns."""
 
     def __init__(self) -> None:
-        self.points, self.pieces = _Rows(2), _Rows(4)
-        self.of_points, self.of_pieces = _Rows(3), _Rows(2)  # the ends of their links, a number
+        self.points = _Columns(5)  # x, y, the ends of their links, the number of their line
+        self.pieces = _Columns(6)  # the corners around them, low and high, and the ends
+        self.starts = _Columns(4)  # where they start and stop
         self.count = 0
 
     def add(self, link: Link, measure: Measure) -> None:
-        ends = [[link.source, link.target]]
-        pieces = np.concatenate([measure.points[:-1], measure.points[1:]], axis=1)
-        self.points.add(measure.dense)
-        self.of_points.add(np.repeat([[*ends[0], self.count]], len(measure.dense), axis=0))
+        x, y = measure.dense.T
+        self.points.add(x, y, link.source, link.target, self.count)
+        start, stop = measure.points[:-1].T, measure.points[1:].T
+        self.starts.add(*start, *stop)
+        low, high = np.minimum(start, stop), np.maximum(start, stop)
+        self.pieces.add(*low, *high, link.source, link.target)
         self.count += 1
-        self.pieces.add(pieces)
-        self.of_pieces.add(np.repeat(ends, len(pieces), axis=0))
 
     def trouble(self, own: Measure, link: Link) -> tuple[int, int]:
         """At how many of its points it runs along other lines, and how often it crosses one; those
         do not count that begin or end where the link does."""
-        ends = link.source, link.target
-        points, pieces = self.points.rows, self.pieces.rows
-        low, high = own.low - CELL, own.high + CELL
-        near = np.flatnonzero(np.all((points > low) & (points < high), axis=1))
-        near = near[np.all(self.of_points.rows[near, :2] != ends, axis=1)]
+        (left, low), (right, high) = own.low, own.high
+        x, y, source, target, line = self.points.columns
+        near = (x > left - CELL) & (x < right + CELL) & (y > low - CELL) & (y < high + CELL)
+        near &= (source != link.source) & (target != link.target)
+        places = np.flatnonzero(near)
+        x, y, line = x[places], y[places], line[places]
         along = 0
         starts = np.searchsorted(own.dense_places, own.places)
         starts[-1] += 1
         for (a, b), (first, last) in zip(pairwise(own.points), pairwise(starts), strict=True):
-            low, high = np.minimum(a, b) - CELL, np.maximum(a, b) + CELL
-            beside = near[np.all((points[near] > low) & (points[near] < high), axis=1)]
+            (left_, low_), (right_, high_) = np.minimum(a, b) - CELL, np.maximum(a, b) + CELL
+            beside = np.flatnonzero((x > left_) & (x < right_) & (y > low_) & (y < high_))
             if len(beside):
-                along += _close(
-                    own.dense[first:last], points[beside], self.of_points.rows[beside, 2]
-                )
-        low, high = own.low, own.high
-        reach = np.minimum(pieces[:, :2], pieces[:, 2:]) <= high
-        reach &= np.maximum(pieces[:, :2], pieces[:, 2:]) >= low
-        crossed = np.flatnonzero(np.all(reach, axis=1))
-        crossed = crossed[np.all(self.of_pieces.rows[crossed] != ends, axis=1)]
-        start, stop = pieces[crossed, :2], pieces[crossed, 2:]
-        return along, len(meeting(own.points[:-1], own.points[1:], start, stop)[0])
+                others = np.stack([x[beside], y[beside]], axis=1)
+                along += _close(own.dense[first:last], others, line[beside])
+        x, y, x_end, y_end, source, target = self.pieces.columns
+        met = (x <= right) & (y <= high) & (x_end >= left) & (y_end >= low)
+        met &= (source != link.source) & (target != link.target)
+        crossed = self.starts.columns[:, np.flatnonzero(met)].T
+        pieces = own.points[:-1], own.points[1:]
+        return along, len(meeting(*pieces, crossed[:, :2], crossed[:, 2:])[0])
 
 
 def _close(own: Any, others: Any, lines: Any) -> int:
@@ -81,18 +81,21 @@ def _close(own: Any, others: Any, lines: Any) -> int:
     return int(np.sum(np.maximum(last - np.maximum(first, reached), 0)))
 
 
-class _Rows:
-    """Rows of numbers that grow."""
+class _Columns:
+    """Columns of numbers that grow."""
 
     def __init__(self, width: int) -> None:
-        self.all, self.count = np.zeros((256, width)), 0
+        self.all, self.count = np.zeros((width, 256)), 0
 
-    def add(self, rows: Any) -> None:
-        while self.count + len(rows) > len(self.all):
-            self.all = np.concatenate([self.all, np.zeros_like(self.all)])
-        self.all[self.count : self.count + len(rows)] = rows
-        self.count += len(rows)
+    def add(self, *columns: Any) -> None:
+        """As many rows as there are; a single number stands in each of them."""
+        more = len(columns[0])
+        while self.count + more > self.all.shape[1]:
+            self.all = np.concatenate([self.all, np.zeros_like(self.all)], axis=1)
+        for own, column in zip(self.all, columns, strict=True):
+            own[self.count : self.count + more] = column
+        self.count += more
 
     @property
-    def rows(self) -> Any:
-        return self.all[: self.count]
+    def columns(self) -> Any:
+        return self.all[:, : self.count]
