@@ -27,6 +27,7 @@ CLEARANCE = 2.0  # between a line and what it passes
 SHORTEST = 4.0  # what an arrow's last stretch must measure
 BESIDE = 6.0  # between two links with the same ends
 RADIUS = 9.0  # of a way's corners
+BLOCK = 48  # ways that are tested at once
 CANDIDATES = 12  # ways through channels that are looked at closely
 
 Ways = Callable[[Placed, Placed, float], Iterator[list[Point]]]
@@ -185,12 +186,19 @@ class _Router:
         for offset in (0.0, TRACK, -TRACK, 2 * TRACK, -2 * TRACK):
             for points in ways(source, target, offset):
                 found.append((_length(points) + 2 * abs(offset), len(found), points))
-        free = self._free([points for _, _, points in found], link)
-        return ((cost, points) for cost, n, points in sorted(found) if free[n])
+        found.sort()
+        for start in range(0, len(found), BLOCK):
+            block = found[start : start + BLOCK]
+            free = self._free([points for _, _, points in block], link)
+            yield from (
+                (cost, points)
+                for (cost, _, points), is_free in zip(block, free, strict=True)
+                if is_free
+            )
 
     def _free(self, ways: Sequence[Sequence[Point]], link: Link) -> Any:
         """Which of the ways have no shape on the straight stretches between their rounded corners:
-        a quick test of all of them, before any is looked at closely."""
+        a quick test of many, before any is looked at closely."""
         inner = [
             (n, *a, *b)
             for n, points in enumerate(ways)
