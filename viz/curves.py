@@ -131,7 +131,7 @@ def rail(source: Placed, target: Placed, number: int, channel: float) -> Curve:
     """
     x = target.x - RAIL - RAIL_STEP * number
     tip, tap = _tap(target, -1.0, -1.0, 38.0, 30.0)
-    room = source.half_width - 2
+    room = 0.0 if source.kind == "circle" else source.half_width - 2
     start = min(max(x, source.x - room), source.x + room), source.top
     up = tap[1] - 7.0
     curve: Curve = []

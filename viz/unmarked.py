@@ -33,7 +33,7 @@ def with_steps(values: Sequence[Value]) -> list[Value]:
     _spread(values, steps)
     if not steps:
         steps = steps_of_loops(values)
-    return [replace(value, step=steps.get(i)) for i, value in enumerate(values)]
+    return [replace(v, step=steps[i]) if i in steps else v for i, v in enumerate(values)]
 
 
 def _parameters_used(values: Sequence[Value]) -> list[frozenset[int]]:

@@ -9,6 +9,7 @@ import tinygrad_rnn as tg
 import viz
 from tests.viz.models import MODELS, outputs
 from tests.viz.reading import Box, Line, named, read
+from tests.viz.soundness import check
 from viz.geometry import Measure, meeting, sample
 from viz.models import recurrent_loss
 
@@ -41,6 +42,12 @@ def test_no_line_passes_through_a_box_or_a_circle(
         points = line.points()
         through = [box.text or box.id for box in outlined if inside(box, points)]
         assert not through, f"{boxes[line.source].text} -> {boxes[line.target].text}"
+
+
+@pytest.mark.parametrize("direction", ["up", "right"])
+@pytest.mark.parametrize("name", [name for name in MODELS if name != "rnn_hundred_steps"])
+def test_every_model_is_sound(name: str, direction: str) -> None:
+    check(viz.draw(*outputs(name), direction=direction, values=direction == "up"))
 
 
 def test_lines_begin_and_end_at_their_boxes(picture: tuple[dict[str, Box], list[Line]]) -> None:
