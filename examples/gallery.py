@@ -1,7 +1,8 @@
 """The gallery: networks from textbooks, each with the few lines that compute and draw it.
 
-`python -m examples.gallery --out out/gallery` writes every picture. The pictures need names, and
-where there is no `tg.unroll`, `tg.step` says when something is computed.
+`python -m examples.gallery --out out/gallery` writes every picture. Values are called by their
+names; where there is no `tg.unroll`, `tg.step` says when something is computed. Without names and
+steps, loops are looked for.
 """
 
 from __future__ import annotations
@@ -188,6 +189,21 @@ def second_derivative() -> viz.Figure:
     return viz.draw(np.sum(gradient * gradient).named("S"), legend=True)
 
 
+def without_names() -> viz.Figure:
+    """Nothing has a name here, and no step is marked: loops and their states are found."""
+    W, U, V = (tg.Tensor(rng(k).normal(size=(3, 3)), requires_grad=True) for k in range(3))
+    h = np.zeros((2, 3))
+    states = []
+    for x in rng(3).normal(size=(3, 2, 3)):
+        h = np.tanh(x @ W + h @ U)
+        states.append(h)
+    keys = np.stack(states)
+    for _ in range(3):
+        attention = tg.softmax(np.einsum("tbh,bh->bt", keys, h))
+        h = np.tanh(np.einsum("bt,tbh->bh", attention, keys) + h @ V)
+    return viz.draw(np.sum(h * h))
+
+
 class Picture(NamedTuple):
     """A picture of the gallery: what makes it, and what it shows."""
 
@@ -223,6 +239,7 @@ PICTURES = [
     Picture(network, "A network without time"),
     Picture(operations, "Every operation"),
     Picture(second_derivative, "A second derivative"),
+    Picture(without_names, "Without names"),
 ]
 
 

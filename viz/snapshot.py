@@ -169,6 +169,9 @@ def _inputs(node: Node, resolved: dict[Node, Input], weight: float | None) -> tu
 
 def merged(inputs: Iterable[Input]) -> tuple[Input, ...]:
     """One input for all uses of a value with the same weight, in the order of the first ones."""
+    inputs = tuple(inputs)
+    if len(inputs) < 2:
+        return inputs
     found: dict[Input, Input] = {}
     for one in inputs:
         if (known := found.get(one)) is None:
