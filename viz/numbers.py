@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -24,12 +24,21 @@ def add_numbers(diagram: Diagram, values: Mapping[Node, Array]) -> None:
     for i, shape in enumerate(diagram.shapes):
         if shape.kind not in ("box", "parameters"):
             continue
-        nodes = [node for reference in shape.nodes[-1:] if (node := reference()) is not None]
+        references = shape.nodes if shape.kind == "parameters" else shape.nodes[-1:]
+        nodes = [node for reference in references if (node := reference()) is not None]
         lines = [shape.note] if shape.note != "scalar" and shape.title != "" else []
-        if shape.kind == "box" and nodes:
-            lines.append(number_text(values.get(nodes[0])))
+        if nodes:
+            lines.append(_together([number_text(values.get(node)) for node in nodes]))
         small = tuple((Run(line, level=SMALL),) for line in lines)
         diagram.shapes[i] = replace(shape, label=(*shape.label, *small))
+
+
+def _together(texts: Sequence[str]) -> str:
+    """The texts of several parameters, the sign of a norm written once."""
+    norm = "‖·‖ = "
+    if all(text.startswith(norm) for text in texts):
+        return norm + ", ".join(text.removeprefix(norm) for text in texts)
+    return "; ".join(texts)
 
 
 def number_text(array: Array | None) -> str:

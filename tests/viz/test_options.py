@@ -33,7 +33,7 @@ def test_values_are_the_tapes_own_and_what_is_not_kept_says_so() -> None:
     figure = viz.draw(np.sum(q).named("L"), values=True)
     assert plain(box(figure, "x").label) == "x 2 2, −1"
     assert plain(box(figure, "p").label) == "p 2 0.2, −0.1"
-    assert plain(box(figure, "w").label) == "w 2"
+    assert plain(box(figure, "w").label) == "w 2 0.1, 0.1"
     assert plain(box(figure, "L").label).startswith("L ")
     del x, p, q
     y = (parameter("v", 2) + value("z", 2)).named("y")
@@ -43,6 +43,12 @@ def test_values_are_the_tapes_own_and_what_is_not_kept_says_so() -> None:
         == "z 2 not kept"
         == plain(box(figure, "y").label).replace("y", "z")
     )
+
+
+def test_parameters_show_their_numbers_also_where_no_derivative_needs_them() -> None:
+    figure = viz.draw(recurrent_loss(2), values=True)
+    label = plain(box(figure, "W_xh, W_hh").label)
+    assert label.startswith("Wxh\u2009, Whh 4×5, 5×5 ‖·‖ = ") and "not kept" not in label
 
 
 def test_boxes_with_numbers_keep_apart() -> None:
