@@ -11,6 +11,7 @@ import viz
 from tests.viz.soundness import check
 from viz.backward.recording import record
 from viz.diagram import Diagram
+from viz.player.data import page_data
 from viz.snapshot import snapshot
 from viz.unmarked import with_steps
 
@@ -154,3 +155,8 @@ def test_a_long_tape_is_searched_in_no_time() -> None:
         x = np.tanh(x) if k % 7 else x * w
     steps = {value.step for value in with_steps(snapshot([x]))}
     assert len(steps - {None}) > 2000
+
+
+def test_the_player_calls_states_as_the_picture_does() -> None:
+    names = {"".join(letters for letters, _ in name) for name in page_data([lstm()])["names"]}
+    assert {"s1", "s2", "s3", "r1", "r2", "r3"} <= names

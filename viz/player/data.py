@@ -260,16 +260,16 @@ class _Writer:
         """The place of a value's name among all names, set in type."""
         node = _seen(node, self.facts)
         value = self.facts.get(node)
+        shapes, place = self.stage.diagram.shapes, self.shape_of.get(node)
         if node.name and value is not None:
             line = typeset(value, node.name)
+        elif place is not None and shapes[place].kind != "circle":
+            line = shapes[place].label[0]
         elif value is not None and value.output:
-            shape = self.stage.diagram.shapes[self.shape_of[node]]
-            line = shape.label[0] if shape.label else typeset(value, "L")
-        elif value is not None and not value.given:
-            line = typeset(value, self.letters.name(node, self._role(node), self._step(node)))
+            line = typeset(value, "L")
         else:
-            shape = self.stage.diagram.shapes[self.shape_of[node]]
-            line = shape.label[0]
+            assert value is not None
+            line = typeset(value, self.letters.name(node, self._role(node), self._step(node)))
         text = json.dumps(runs(line), ensure_ascii=False)
         return self.names.setdefault(text, len(self.names))
 
