@@ -5,13 +5,14 @@ from __future__ import annotations
 import functools
 from collections import deque
 from dataclasses import dataclass, field
-from types import SimpleNamespace
+from types import MethodType, SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
+from tests.recurrent import own_strategies
 
 
 def weight(name: str | None = None) -> tg.Tensor:
@@ -142,6 +143,23 @@ def test_what_was_computed_is_no_parameter() -> None:
     computed = np.tanh(W)
     assert tg.parameters(lambda x: x @ computed) == {}
     assert list(tg.parameters(lambda x: x @ (computed + W))) == ["W"]
+
+
+def through_another_module(x: Any) -> Any:
+    return own_strategies.np.tanh(x @ GLOBAL)
+
+
+def test_what_the_code_of_a_function_finds() -> None:
+    W = weight("W")
+
+    def early(x: Any) -> Any:
+        return later @ (x @ W)
+
+    assert list(tg.parameters(early)) == ["W"]  # `later` has no value yet
+    later = weight("later")
+    assert sorted(tg.parameters(early)) == ["W", "later"]
+    assert list(tg.parameters(through_another_module)) == ["GLOBAL"]
+    assert list(tg.parameters(MethodType(len, [W]))) == ["W"]
 
 
 def test_models_that_hold_one_another_and_deep_ones() -> None:
