@@ -359,3 +359,10 @@ def test_single_precision_on_the_way_costs_no_more_than_its_own_digits(rows):
     coarse = [np.sum(w.astype(np.float32) * np.ones(shape, np.float32)) for shape in ((1,), rows)]
     (fine + coarse[0] + coarse[1]).backward()
     np.testing.assert_allclose(w.grad, 1 + rows[0] + 1e-9, rtol=0, atol=1e-15)
+
+
+def test_a_single_number_used_in_many_ways():
+    """Its sums are NumPy scalars, which nothing can be added to in place."""
+    w = tg.Tensor(2.0, requires_grad=True)
+    (w * 3.0 + w * 4.0 + w * 5.0 + w[()] * 6.0 + w[...] * 7.0 + w[()] * 8.0).backward()
+    assert w.grad == 33.0

@@ -24,24 +24,26 @@ GROUPS: dict[str, tuple[list[str], list[str]]] = {
     ),
     "reverse pass": (
         [
-            "tinygrad_rnn/support/fast_sums.py",
-            *(
-                f"tinygrad_rnn/engine/{name}.py"
-                for name in (
-                    *("backward", "fast_backward", "fit", "gradients"),
-                    *("substitution", "transforms"),
-                )
-            ),
+            f"tinygrad_rnn/{name}.py"
+            for name in (
+                "engine/backward",
+                "engine/fast_backward",
+                "engine/fit",
+                "engine/gradients",
+                "engine/substitution",
+                "engine/transforms",
+                "support/fast_sums",
+            )
         ],
         [
             "tests/analysis/test_anomaly.py",
             "tests/engine/test_backward.py",
+            "tests/support/test_fast_sums.py",
             "tests/engine/test_table.py",
             "tests/engine/test_tensor.py",
             "tests/engine/test_transforms.py",
             "tests/derivatives/test_properties.py",
             "tinygrad_rnn/engine",
-            "tinygrad_rnn/support",
         ],
     ),
     "truncations": (
