@@ -257,3 +257,49 @@ def test_what_a_window_records_stands_under_its_number():
         (1, ("window 3",)),
         (2, ("window 3",)),
     ]
+
+
+@pytest.mark.parametrize("run", ["unroll", "stacked", "stream"])
+def test_inputs_of_several_parts_without_recording(run):
+    cell = lambda d, h: np.tanh(d["a"] * h + d["b"])  # noqa: E731
+    xs = {"a": np.ones((3, 2, 4)), "b": np.full((3, 2, 4), 0.5)}
+    state, expected = np.full((2, 4), 0.1), []
+    for _ in range(3):
+        expected.append(np.tanh((expected[-1] if expected else state) + 0.5))
+    with tg.no_grad():
+        if run == "stream":
+            states = list(tg.stream(cell, xs, state))
+        else:
+            states, _ = tg.unroll(cell, xs, state, stacked=run == "stacked")
+    found = states.data if run == "stacked" else [h.data for h in states]
+    np.testing.assert_allclose(found, expected, rtol=1e-14)
+    assert all(h.name is None for h in states) if run != "stacked" else states.name is None
+
+
+def test_no_steps_stacked_and_no_state_to_begin_with(cell):
+    states, last = tg.unroll(cell, np.zeros((0, 2, 3)), np.ones((2, 4)), stacked=True)
+    assert states.shape == (0, 2, 4) and last.shape == (2, 4)
+    with pytest.raises(ValueError, match="a sequence of no steps has no batch size"):
+        tg.unroll(cell, [])
+
+
+def test_bytes_in_another_order_are_the_same_dtype():
+    cell = lambda x, h: np.tanh(x + np.asarray(h))  # noqa: E731
+    start = np.ones((2, 4), ">f8")
+    with tg.no_grad():
+        _, last = tg.unroll(cell, np.ones((3, 2, 4)), start)
+    assert last.dtype == np.float64
+
+
+@pytest.mark.parametrize("run", [tg.unroll, tg.scan, lambda *a: list(tg.stream(*a))])
+def test_a_state_with_outputs_that_comes_back_otherwise(run):
+    with pytest.raises(ValueError, match="has None, but the cell returned"):
+        run(lambda x, s: (s[0], s[0], s[0]), np.ones((3, 2, 4)), (np.ones((2, 4)), None))
+
+
+def test_a_part_that_depends_on_nothing_is_not_cut():
+    W = tg.Tensor(np.eye(4), requires_grad=True)
+    cell = lambda x, s: (np.tanh(x + s[0] @ W), s[1] + 1.0)  # noqa: E731
+    state = np.ones((2, 4)), np.zeros((2, 1))
+    *_, (h, count) = tg.stream(cell, np.ones((5, 2, 4)), state, tg.Window(1))
+    assert count.data.tolist() == [[5.0], [5.0]] and h.requires_grad and not count.requires_grad
