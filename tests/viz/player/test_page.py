@@ -293,12 +293,16 @@ def axe() -> str | None:
     return next((path.read_text() for path in paths if path.is_file()), None)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_serious(scheme: str, visit: Callable[..., Any]) -> None:
+@pytest.mark.parametrize(
+    ("name", "scheme", "width"), [("rnn", "light", 1280), ("lstm", "dark", 390)]
+)
+def test_axe_finds_nothing_serious(
+    name: str, scheme: str, width: int, visit: Callable[..., Any]
+) -> None:
     script = axe()
     if script is None:
         pytest.skip("accessibility is tested where axe-core is installed (npm install -g axe-core)")
-    page = visit(html("rnn"), "#s=window&f=11", color_scheme=scheme)
+    page = visit(html(name), "#s=window&f=11", width, color_scheme=scheme)
     page.evaluate(script)
     found = page.evaluate("axe.run()")["violations"]
     assert [
