@@ -147,6 +147,12 @@ def test_the_address_holds_what_is_seen(visit: Any) -> None:
     assert again.evaluate("player.state.kind") == "full"
 
 
+def test_a_layers_number_is_no_power(visit: Any) -> None:
+    page = visit(html("two layers"), "#f=15")
+    assert page.inner_text("#now h2") == "Backward, step 3"
+    assert "(1 − (h3(2))2)" in page.inner_text("#now .lines")
+
+
 def test_draw_again(visit: Any) -> None:
     page = visit(html("rnn 6"), "#s=randomized")
     first = page.evaluate("player.strategy.links")
@@ -241,6 +247,16 @@ def test_on_a_phone_the_bars_are_below_the_figure(name: str, visit: Any) -> None
     assert side["y"] >= figure["y"] + figure["height"] - 1
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     assert page.locator("#play").bounding_box()["height"] >= 36
+
+
+def test_on_a_phone_the_bars_show_the_figures_rows(visit: Any) -> None:
+    page = visit(html("rnn 100"), "#f=360", width=390)
+    middle = "element => { const b = element.getBoundingClientRect(); return b.y + b.height / 2 }"
+    now, figure = (page.locator(part).evaluate(middle) for part in (".now", "#figure"))
+    side = page.locator("#side").evaluate(middle)
+    cells = "(cells, middle) => Math.max(...cells.map(eval(middle)))"
+    lowest = page.locator("#side rect[fill-opacity]").evaluate_all(cells, middle)
+    assert abs((lowest - side) - (now - figure)) < 20  # that of the move: rows come from above
 
 
 SEEN = """() => {

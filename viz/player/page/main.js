@@ -25,7 +25,7 @@ function arrange() {
   foot.style.marginTop = T > 1 ? `${-(HEIGHT - bottomY + 16) * beside}px` : 0;
   const frame = $(stacked ? "figure" : "stage");
   const seen = [frame.clientWidth, frame.clientHeight], at = [frame.scrollLeft, frame.scrollTop];
-  Object.assign(scroll, { frame, scale, beside, seen, at, most: [frame.scrollWidth - seen[0], frame.scrollHeight - seen[1]] });
+  Object.assign(scroll, { frame, scale, beside, seen, at, bars: $("side").clientHeight, most: [frame.scrollWidth - seen[0], frame.scrollHeight - seen[1]] });
 }
 
 function size(picture, width, height, scale) {
@@ -53,7 +53,9 @@ function lookAt(at) {
   if (!tall) return;
   const { frame, scale, beside, seen } = scroll, top = at[1], from = top / scale - HEAD;
   view = [from - 60, from + seen[1] / scale + 60];
-  if (frame === $("figure")) $("side").scrollTop = (top * beside) / scale; // the same rows as in the figure
+  // The row in the middle of the figure stands in the middle of the bars, too.
+  const middle = (top + seen[1] / 2) / scale;
+  if (frame === $("figure")) $("side").scrollTop = middle * beside - (scroll.bars - (HEAD + FOOT) * beside) / 2;
 }
 
 function show(animated) {

@@ -70,7 +70,7 @@ function buildSide() {
   columns.forEach((p, n) => {
     const x = barAt(n);
     nameSVG([[["∂", 0], ["L", ITALIC], ["/∂", 0], ...D.names[p.n]]], x + barWidth / 2, 10, 9, head);
-    if (p.zoom > 1) label(head, `each step drawn ${p.zoom} ×`, x + barWidth / 2, 22);
+    if (p.zoom > 1) label(head, `${barWidth < 80 ? "steps" : "each step drawn"} ${p.zoom} ×`, x + barWidth / 2, 22);
     el("line", { class: "axis", x1: x + p.zero, x2: x + p.zero, y1: 0, y2: bottomY }, side);
     el("line", { class: "axis", x1: x + p.zero, x2: x + p.zero, y1: 0, y2: 28 }, foot);
     rect("ghost", x + p.zero, 7, p.norm * p.scale, CELL, foot);

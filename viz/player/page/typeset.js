@@ -47,9 +47,10 @@ const fraction = (name) => `<span class="fraction"><span>∂<i>L</i></span><span
 /** A formula of the data as HTML: §n is a name of the circle, «u» a letter of its own, ∂ before either a gradient. */
 function formulaHTML(text, names) {
   return escaped(text)
-    .replace(/(∂?)(?:§(\d+)|«([^»]+)»)(\[[^\]]*\])?/g, (_, d, n, letter, index = "") => {
-      const name = (n === undefined ? `<b>${letter}</b>` : nameHTML(D.names[names[n]])) + index;
-      return d ? fraction(name) : name;
+    .replace(/(∂?)(?:§(\d+)|«([^»]+)»)(\[[^\]]*\])?(²?)/g, (_, d, n, letter, index = "", squared) => {
+      const runs = n === undefined ? [[letter, BOLD]] : D.names[names[n]], name = nameHTML(runs) + index;
+      if (d) return fraction(name) + squared;
+      return squared && runs.some(([, style]) => style & SUPERSCRIPT) ? `(${name})²` : name + squared;
     })
     .replace(/ᵀ/g, "<sup>⊤</sup>")
     .replace(/²/g, "<sup>2</sup>")
