@@ -17,6 +17,8 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -84,12 +86,12 @@ def parts_of_scan(workload: str, steps: int) -> dict[str, float]:
     return medians(names, rows)
 
 
-def parts_of_bptt(workload: str, steps: int) -> dict[str, float]:
+def parts_of_bptt(workload: str, steps: int, backend: str = "numpy") -> dict[str, float]:
     """The same of a BPTT, whose programs have the loss in them."""
-    step = bptt(problem(workload))
+    step = bptt(problem(workload), backend=backend)
     rows: list[list[float]] = []
     with at_the_doors() as inside:
-        for _ in trange(steps, desc=f"BPTT, {workload}"):
+        for _ in trange(steps, desc=f"BPTT, {backend}, {workload}"):
             inside.clear()
             start = time.perf_counter()
             step()
@@ -147,7 +149,11 @@ def table_of_steps() -> str:
     for workload in WORKLOADS:
         steps = STEPS if workload == "tiny" else STEPS // 20
         column = {}
-        for what, take_apart in (("scan", parts_of_scan), ("BPTT", parts_of_bptt)):
+        taken_apart: dict[str, Callable[[str, int], dict[str, float]]]
+        taken_apart = {"scan": parts_of_scan, "BPTT": parts_of_bptt}
+        if find_spec("llvmlite"):
+            taken_apart["BPTT, native"] = partial(parts_of_bptt, backend="native")
+        for what, take_apart in taken_apart.items():
             parts = take_apart(workload, steps)
             parts["all of it"] = sum(parts.values())
             column |= {f"{what}: {name}": seconds for name, seconds in parts.items()}

@@ -127,8 +127,9 @@ def test_the_parts_of_a_step_make_up_the_step():
     taken = parts.parts_of_scan("tiny", 3)
     assert len(taken) == 5
     assert all(seconds > 0 for seconds in taken.values())
-    taken = parts.parts_of_bptt("tiny", 3)
-    assert len(taken) == 3 and all(seconds > 0 for seconds in taken.values())
+    for backend in ("numpy", *(["native"] if find_spec("llvmlite") else [])):
+        taken = parts.parts_of_bptt("tiny", 3, backend)
+        assert len(taken) == 3 and all(seconds > 0 for seconds in taken.values())
     assert parts.products_of_lstm("lstm char") > 0
 
 

@@ -165,7 +165,9 @@ class CellKey:
         if watched is not None:
             watched.add(PARTS_OF_FUNCTION, thing, *parts_of_function(thing))
             for variable_of in thing.__closure__ or ():
-                watched.add("contents({}) is {}", variable_of, contents(variable_of))
+                found = contents(variable_of)
+                seen = "contents({})" if found is NOTHING else "{}.cell_contents"
+                watched.add(f"{seen} is {{}}", variable_of, found)
         if thing.__closure__:
             for variable, cell_of in zip(code.co_freevars, thing.__closure__):  # noqa: B905 (hot)
                 self.visit(contents(cell_of), variable)
