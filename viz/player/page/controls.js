@@ -38,14 +38,14 @@ $("back").onclick = () => step(state.move - 1, false);
 $("next").onclick = () => step(state.move + 1);
 $("last").onclick = () => step(LAST, false);
 $("scrub").max = LAST;
-$("scrub").addEventListener("input", (event) => step(+event.target.value, false));
+on($("scrub"), "input", (event) => step(+event.target.value, false));
 
 // Strategies --------------------------------------------------------------------------------------
 
 function buildChoices() {
   if (T < 2) return ["strategy", "timed"].forEach((id) => $(id).remove());
   $("choices").innerHTML = KINDS.map((kind) => `<label><input type="radio" name="kind" value="${kind}"${offered(kind) ? "" : " disabled"}><span>${LABELS[kind]}</span></label>`).join("");
-  $("choices").addEventListener("change", (event) => choose(event.target.value));
+  on($("choices"), "change", (event) => choose(event.target.value));
 }
 
 function choose(kind) {
@@ -67,8 +67,8 @@ function buildSetting() {
   if (kind === "randomized") inside = `${chain ? slider("keep", "π", 0.05, 1, 0.05) : ""}<button id="again">Draw again</button>`;
   $("setting").innerHTML = inside;
 }
-$("setting").addEventListener("input", ({ target }) => { state[target.id] = +target.value; renew(); });
-$("setting").addEventListener("click", ({ target }) => { if (target.id === "again") { state.seed++; renew(); } });
+on($("setting"), "input", ({ target }) => { state[target.id] = +target.value; renew(); });
+on($("setting"), "click", ({ target }) => { if (target.id === "again") { state.seed++; renew(); } });
 
 function showSetting() {
   for (const input of $("setting").querySelectorAll("input")) input.value = input.parentElement.querySelector("output").textContent = state[input.id];
@@ -85,15 +85,15 @@ function cut(t) {
 
 // Pointing and walking in the figure ----------------------------------------------------------------
 
-svg.addEventListener("pointerover", (event) => {
+on(svg, "pointerover", (event) => {
   const shape = event.target.closest("[data-shape]"), link = event.target.closest("[data-link]");
   state.pointed = shape ? +shape.dataset.shape : null;
   state.link = link ? +link.dataset.link : null;
   inspect();
 });
-svg.addEventListener("pointerleave", () => { state.pointed = state.link = null; inspect(); });
-svg.addEventListener("click", (event) => press(event.target));
-svg.addEventListener("focusin", (event) => {
+on(svg, "pointerleave", () => { state.pointed = state.link = null; inspect(); });
+on(svg, "click", (event) => press(event.target));
+on(svg, "focusin", (event) => {
   const { shape, link } = event.target.dataset;
   state.pointed = shape === undefined ? null : +shape;
   state.link = link === undefined ? null : +link;
@@ -101,7 +101,7 @@ svg.addEventListener("focusin", (event) => {
   event.target.setAttribute("tabindex", 0);
   inspect();
 });
-svg.addEventListener("focusout", () => { state.pointed = state.link = null; inspect(); });
+on(svg, "focusout", () => { state.pointed = state.link = null; inspect(); });
 
 function press(target) {
   const shape = target.closest("[data-shape]"), link = target.closest("[data-link]");
@@ -127,7 +127,7 @@ function walk(from, [dx, dy]) {
   best?.focus();
 }
 
-document.addEventListener("keydown", (event) => {
+on(document, "keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   const at = event.target, key = event.key, inFigure = svg.contains(at);
   if (inFigure && ARROWS[key]) { event.preventDefault(); return walk(at, ARROWS[key]); }
@@ -149,4 +149,4 @@ function typed(key) {
   }
 }
 
-$("theme").onclick = () => paint(document.documentElement.dataset.theme === "dark" ? "light" : "dark");
+$("theme").onclick = () => paint(root.dataset.theme === "dark" ? "light" : "dark");

@@ -3,6 +3,8 @@
 // an octave, then the block's numbers in that unit.
 
 const $ = (id) => document.getElementById(id);
+const on = (target, event, act, options) => target.addEventListener(event, act, options);
+const root = document.documentElement;
 const D = JSON.parse($("data").textContent);
 const T = D.T;
 const chain = !D.why;

@@ -8,25 +8,25 @@ function savedSVG() {
   const parts = [[svg, 0, 0], [side, x, y], [head, x, y + top - HEAD, HEAD], [foot, x, foothold, T > 1 ? FOOT : 0]];
   const width = below ? Math.max(WIDTH, sideWidth) : x + sideWidth;
   const low = top - HEAD, height = (below && !tall ? y + sideHeight + FOOT : Math.max(end, tall ? 0 : sideHeight)) + 8 - low;
-  const root = el("svg", { xmlns: SVG, viewBox: `0 ${low} ${width} ${height}`, width: `${width}pt`, height: `${height}pt` });
-  el("title", {}, root).textContent = `${document.title}, ${called()}`;
-  el("style", {}, root).textContent = $("figure-style").textContent.replace(/@media.*/, "");
+  const saved = el("svg", { xmlns: SVG, viewBox: `0 ${low} ${width} ${height}`, width: `${width}pt`, height: `${height}pt` });
+  el("title", {}, saved).textContent = `${document.title}, ${called()}`;
+  el("style", {}, saved).textContent = $("figure-style").textContent.replace(/@media.*/, "");
   const paper = { fill: "var(--paper)" };
-  rect("", 0, low, width, height, root, paper);
+  rect("", 0, low, width, height, saved, paper);
   for (const [part, x, y, over] of below && tall ? parts.slice(0, 1) : parts) {
-    const copy = el("g", { transform: `translate(${x} ${y})` }, root);
+    const copy = el("g", { transform: `translate(${x} ${y})` }, saved);
     if (over) rect("", 0, 0, sideWidth, over, copy, paper);
     copy.append(...part.cloneNode(true).children);
     for (const hit of copy.querySelectorAll(".hit")) hit.remove();
     for (const name of ["tabindex", "role", "data-shape", "aria-label", "pathLength"])
       for (const shape of copy.querySelectorAll(`[${name}]`)) shape.removeAttribute(name);
   }
-  return resolved(new XMLSerializer().serializeToString(root).replaceAll("fresh", ""));
+  return resolved(new XMLSerializer().serializeToString(saved).replaceAll("fresh", ""));
 }
 
 /** Variables as the colours that they stand for, since other programs know none. */
 function resolved(text) {
-  const style = getComputedStyle(document.documentElement);
+  const style = getComputedStyle(root);
   return text.replace(/var\((--[\w-]+)\)/g, (_, name) => style.getPropertyValue(name).trim().replaceAll('"', "'"));
 }
 

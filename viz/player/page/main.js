@@ -98,7 +98,7 @@ choose(state.kind);
 
 let waiting = false;
 for (const frame of [$("stage"), $("figure"), window])
-  frame.addEventListener("scroll", () => {
+  on(frame, "scroll", () => {
     if (waiting) return;
     waiting = true;
     requestAnimationFrame(() => {
@@ -108,8 +108,8 @@ for (const frame of [$("stage"), $("figure"), window])
       drawSide();
     });
   }, { passive: true });
-addEventListener("resize", () => { arrange(); lookAt(scroll.at); show(false); });
-addEventListener("hashchange", (event) => { readAddress(event.newURL); choose(state.kind); });
+on(window, "resize", () => { arrange(); lookAt(scroll.at); show(false); });
+on(window, "hashchange", (event) => { readAddress(event.newURL); choose(state.kind); });
 
 /** For whoever looks in from outside, such as the tests. */
 window.player = { D, state, strategy, choose, cut, savedSVG, parameterGradient, soFar, last: LAST, go: (move) => step(move, false) };

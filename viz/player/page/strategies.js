@@ -1,7 +1,7 @@
 // Strategies: each is its matrix M, or, where M says too little, one of the recorded sources.
 
-const KINDS = ["full", "subsequence", "window", "tbptt", "randomized", "hand"];
 const LABELS = { full: "Full", subsequence: "Subsequence", window: "Window", tbptt: "TBPTT", randomized: "Randomized", hand: "By hand" };
+const KINDS = Object.keys(LABELS);
 const BY_LINKS = ["full", "subsequence", "randomized", "hand"], BY_LENGTH = ["subsequence", "window", "tbptt"];
 const offered = (kind) => T > 1 && kind in LABELS && (chain || BY_LINKS.includes(kind));
 const least = (kind) => (kind === "window" ? 0 : 1), most = (kind) => (kind === "window" || !chain ? T - 1 : T); // of k

@@ -85,11 +85,11 @@ function heatHTML(numbers, rows, columns, largest = Math.max(1e-30, ...numbers.m
 const colourOf = (source) => (source < 0 || !chain || D.sources.length < 2 ? "var(--back)" : `var(--loss-${source})`);
 const SCALE = { light: "4c1d95 8b2689 c0396e de624a f09628", dark: "8c64e6 be5ac8 eb5f96 ff8c64 ffc35a" };
 function paint(theme) {
-  document.documentElement.dataset.theme = theme;
+  root.dataset.theme = theme;
   const stops = SCALE[theme].split(" ").map((hex) => [0, 2, 4].map((at) => parseInt(hex.slice(at, at + 2), 16))), last = Math.max(1, D.sources.length - 1);
   D.sources.forEach((_, n) => {
     const at = (n / last) * (stops.length - 1), i = Math.min(Math.floor(at), stops.length - 2);
     const mix = stops[i].map((c, k) => Math.round(c + (at - i) * (stops[i + 1][k] - c)));
-    document.documentElement.style.setProperty(`--loss-${n}`, `rgb(${mix})`);
+    root.style.setProperty(`--loss-${n}`, `rgb(${mix})`);
   });
 }
