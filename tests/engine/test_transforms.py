@@ -248,7 +248,11 @@ def test_the_passes_give_the_same():
         close(gradient, other.data if isinstance(other, tg.Tensor) else other)
 
 
-@pytest.mark.parametrize("options", [{}, {"pull": pull_on_arrays}, {"create_graph": True}], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"pull": pull_on_arrays}, {"create_graph": True}],
+    ids=["fast", "plain", "recorded"],
+)
 def test_what_is_cut_between_the_run_and_the_pass_lets_nothing_through(options):
     w = tg.Tensor(2.0, requires_grad=True)
     inner = np.sin(w)
