@@ -68,7 +68,7 @@ def fused(
     if not is_row(value) or not products or any(term.dtype != value.dtype for term in products):
         return None
     rest = [term for term in heavy if term not in products]
-    pairs = [term.args for term in products] + light_pairs(value, light, fixed, new)
+    pairs = [term.args for term in products] + light_pairs(value, light, fixed)
     if len(pairs) == len(products):
         rest += light
     if len(pairs) < 2 or any(dtype_of(term) not in (None, value.dtype) for term in rest):
@@ -85,7 +85,7 @@ def dtype_of(term: Any) -> Any:
     return getattr(term, "dtype", None)
 
 
-def light_pairs(value: Value, light: list[Any], fixed: Any, new: dict[Value, Value]) -> list[Any]:
+def light_pairs(value: Value, light: list[Any], fixed: Any) -> list[Any]:
     """All terms that do not depend on the state as rows and matrices; none, if that is dear."""
     width, size = value.shape[-1], value.dtype.itemsize
     pairs = [pair_of(term, value, fixed) for term in light]
@@ -94,7 +94,7 @@ def light_pairs(value: Value, light: list[Any], fixed: Any, new: dict[Value, Val
     if light and width * width * size <= IDENTITY:
         if any(dtype_of(term) not in (None, value.dtype) for term in light):
             return []
-        term = total([new.get(t, t) if isinstance(t, Value) else t for t in light])
+        term = total(light)
         if isinstance(term, Value) and term.shape == value.shape and term.dtype == value.dtype:
             return [(term, eye(width, value.dtype))]
     return []
