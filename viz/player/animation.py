@@ -152,8 +152,8 @@ class _Sweep:
                 self.classes[id(next(left))] = f"f{self._turn(stroke.link)}"
 
     def _time_bars(self, boxes: Sequence[Box], first: float) -> None:
-        """A bar stands in its parameter's column and in the row of its step; the sum, in the
-        lowest row, is there at the end."""
+        """A bar stands in its parameter's column and in the row of its step; the sum, below the
+        rows, is there when the last of its bars is."""
         rows = Margin(self.diagram, self.layout, "up").rows
         tied = [n for n, t in self.recording.tied.items() if len({s for _, s in t.along}) > 1]
         arrivals = [self._arrivals(node) for node in tied]
@@ -161,10 +161,10 @@ class _Sweep:
             if box.kind != "bar":
                 continue
             row = min(range(len(rows)), key=lambda r: abs(rows[r] - box.y))
-            move = len(self.move) - 1
-            if abs(rows[row] - box.y) < 1:
-                column = max(0, round((box.x - first - COLUMN / 4) / COLUMN))
-                move = arrivals[min(column, len(arrivals) - 1)].get(row, move)
+            column = max(0, round((box.x - first - COLUMN / 4) / COLUMN))
+            arrival = arrivals[min(column, len(arrivals) - 1)]
+            last = max(arrival.values(), default=len(self.move) - 1)
+            move = arrival.get(row, last) if abs(rows[row] - box.y) < 1 else last
             self.classes[id(box)] = f"g{move}"
 
     def _arrivals(self, node: object) -> dict[int, int]:

@@ -79,6 +79,8 @@ def test_a_sweep_is_an_animated_svg(tmp_path: Path) -> None:
     bars = re.findall(r'<g class="sweep-\w+ g(\d+)"><title>[^<]*at step (\d)', text)
     earliest = {step: min(int(move) for move, s in bars if s == step) for _, step in bars}
     assert earliest["3"] < earliest["2"] < earliest["1"]
+    sums = re.findall(r'<g class="sweep-\w+ g(\d+)"><title>the bars add up', text)
+    assert sums == ["6", "6", "3"]  # of W_xh, W_hh and W_hq
     assert "prefers-reduced-motion" in text and "prefers-color-scheme" in text
     assert path.read_text() == viz.animate(recurrent_loss(3), title=_title(text)).svg
 
