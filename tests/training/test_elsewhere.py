@@ -73,3 +73,32 @@ def test_labels_are_looked_at_only_where_they_are_here():
         tg.cross_entropy(logits, DeviceArray(np.array([0.0, 1.0])))
     with pytest.raises(ValueError, match="need labels of shape"):
         tg.cross_entropy(logits, DeviceArray(np.array([0])))
+
+
+def test_a_recorded_loss_stays_where_the_arrays_are():
+    xs, targets, state = np.ones((T, B, D)), np.zeros((T, B, H)), np.zeros((B, H))
+    cell, there = tg.RNNCell(D, H, rng=0), tg.RNNCell(D, H, rng=0)
+    moved(there.parameters())
+    expected = tg.BPTT(cell, tg.mse).record(xs, targets, state)
+    found = tg.BPTT(there, tg.mse).record(*map(DeviceArray, (xs, targets, state)))
+    expected.backward()
+    found.backward()
+    assert float(found.data) == pytest.approx(float(expected.data), rel=1e-14)
+    assert type(there.W_hh.grad) is DeviceArray
+    np.testing.assert_allclose(there.W_hh.grad.get(), cell.W_hh.grad, rtol=0, atol=1e-14)
+
+
+def test_programs_are_not_for_arrays_elsewhere():
+    """They would become NumPy's without a word, as Dask's do."""
+    cell, xs, state = tg.RNNCell(D, H, rng=0), np.ones((T, B, D)), np.zeros((B, H))
+    there = DeviceArray(xs)
+    says = r"NumPy's arrays, but a tests.elsewhere.DeviceArray was given: tg.unroll computes"
+    for given in ((there, state), ([*there], state), (tg.Tensor(there), state),
+                  (xs, DeviceArray(state)), ({"x": there}, state)):  # fmt: skip
+        with pytest.raises(TypeError, match=says):
+            tg.scan(cell, *given)
+    with pytest.raises(TypeError, match=says):
+        tg.BPTT(cell, tg.mse)(there, DeviceArray(np.zeros((T, B, H))))
+    array = pytest.importorskip("dask.array")
+    with pytest.raises(TypeError, match=r"a dask.array.core.Array was given"):
+        tg.scan(cell, array.from_array(xs))

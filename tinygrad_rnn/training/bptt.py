@@ -15,6 +15,7 @@ from tinygrad_rnn.compiler.frontend.request import (
     FULL,
     Sequence,
     for_all,
+    is_elsewhere,
     prepared,
     stacked as joined,
 )
@@ -426,7 +427,7 @@ def recorded(
         cell, xs = Padded(cell), {"x": xs, "valid": given["valid"]}
     run = Unroller(cell, xs, state, reset)
     states, last = run.unrolled(bptt.truncation)
-    targets, losses = joined(targets), []
+    targets, losses = targets if is_elsewhere(targets) else joined(targets), []
     for t, h in enumerate(states):
         with step(t):
             target = map_state(tensor, at_step(targets, t))
@@ -437,7 +438,10 @@ def recorded(
     stacked = np.stack(losses)
     check_loss(stacked.shape[1:])
     valid = np.ones(stacked.shape, bool) if valid is None else valid
-    L = np.sum(stacked * mean_weights(stacked.shape[1:], stacked.dtype, valid))
+    weights = mean_weights(stacked.shape[1:], stacked.dtype, valid)
+    if is_elsewhere(stacked):
+        weights = np.asarray(weights, like=stacked._data)
+    L = np.sum(stacked * weights)
     return L.named("L"), map_state(lambda h: h._data.copy(), run.entered(last))
 
 

@@ -149,6 +149,8 @@ def prepared(
     key.append(loss_alone)
     for array in inputs:
         is_tensor = type(array) is Tensor
+        if is_tensor and type(array._data) is not np.ndarray:
+            refuse_elsewhere(array)
         key += (array.shape[1:], array.dtype, is_tensor, is_tensor and array._requires_grad)
     sequence.state = state = _initial_state(cell, state, inputs[0] if inputs else None)
     count = len(key)
@@ -159,6 +161,8 @@ def prepared(
             key.append(n)
             continue
         array = h._data
+        if type(array) is not np.ndarray:
+            refuse_elsewhere(array)
         if not array.dtype.isnative:
             return prepared(cell, xs, map_state(native, state), truncation, reset, loss_alone)
         key += (array.shape, array.dtype, h._requires_grad)
@@ -248,6 +252,7 @@ def stacked(xs: Any) -> Any:
                 return {key: stacked(part) for key, part in xs.items()}
         return xs
     if not isinstance(xs, list | tuple):
+        refuse_elsewhere(xs)
         return np.asarray(xs) if np.ndim(xs) else xs
     if not len(xs):
         return np.zeros((0,))
@@ -255,6 +260,7 @@ def stacked(xs: Any) -> Any:
     if first is None:
         return no_inputs(xs)
     if not isinstance(first, (list, tuple, dict)):
+        refuse_elsewhere(first)
         return stack(xs, "the steps")
     if all(isinstance(part, numbers.Number) for part in parts(first)):
         return np.asarray(xs)
@@ -266,6 +272,24 @@ def stacked(xs: Any) -> Any:
             f"others are {', '.join(dict.fromkeys(map(described, xs[1:])))}"
         ) from None
     return unflatten(first, (stack(part, "a part of the steps") for part in steps))
+
+
+def is_elsewhere(thing: Any) -> bool:
+    """Whether it is an array that speaks NumPy's protocols and is not NumPy's own: on a GPU, or
+    in chunks."""
+    if type(thing) is Tensor:
+        thing = thing._data
+    return hasattr(thing, "__array_function__") and not isinstance(thing, np.ndarray | Tensor)
+
+
+def refuse_elsewhere(thing: Any) -> None:
+    """TypeError for an array that would silently become NumPy's."""
+    if is_elsewhere(thing):
+        kind = type(thing._data if type(thing) is Tensor else thing)
+        raise TypeError(
+            f"scan and BPTT run programs on NumPy's arrays, but a {kind.__module__}."
+            f"{kind.__name__} was given: tg.unroll computes with it where it is"
+        )
 
 
 def stack(arrays: Any, what: str) -> Any:
