@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinygrad_rnn.compiler.batching import MANY, Operand, batched, operands_of
-from tinygrad_rnn.compiler.ir import T, Value, mapped
+from tinygrad_rnn.compiler.batching import MANY, Operand, batched
+from tinygrad_rnn.compiler.ir import T, Value, leaves_of, mapped
 from tinygrad_rnn.compiler.operations import astype, cross_entropies
 from tinygrad_rnn.compiler.passes.rewrite import call
 
@@ -86,7 +86,8 @@ def test_all_steps_at_once(name: str) -> None:
 
     args, kwargs = mapped((found.args, found.kwargs), whole)
     at_once = found.function(*args, **kwargs).reshape(STEPS, *value.shape)
-    assert {operand.value for operand in operands_of(found)} == set(value.operands)
+    given = leaves_of((found.args, found.kwargs), Operand)
+    assert {operand.value for operand in given} == set(value.operands)
     for t in range(STEPS):
         args, kwargs = mapped(
             (value.args, dict(value.kwargs)),

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_rnn.compiler.ir import T, Value, View, leaves_of
+from tinygrad_rnn.compiler.ir import T, Value, View
 from tinygrad_rnn.compiler.operations import (
     JOINING,
     OUT_LAST,
@@ -195,7 +195,3 @@ RULES: dict[Any, Callable[[Value, Varies], AtOnce | None]] = {
     **dict.fromkeys(OUT_LAST, _cross_entropies),
     **dict.fromkeys(REDUCTIONS, _reduction),
 }
-
-
-def operands_of(call: AtOnce) -> list[Operand]:
-    return list(leaves_of((call.args, call.kwargs), Operand))
