@@ -12,7 +12,8 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from itertools import islice, pairwise
+from heapq import heappop, heappush
+from itertools import islice, pairwise, product
 from typing import Any
 
 import numpy as np
@@ -27,11 +28,13 @@ CLEARANCE = 2.0  # between a line and what it passes
 SHORTEST = 4.0  # what an arrow's last stretch must measure
 BESIDE = 6.0  # between two links with the same ends
 RADIUS = 9.0  # of a way's corners
+SLACK = 60.0  # by how much a way may be shorter than its detour
 BLOCK = 48  # ways that are tested at once
 CANDIDATES = 12  # ways through channels that are looked at closely
 
-Ways = Callable[[Placed, Placed, float], Iterator[list[Point]]]
-"""From one shape to another, beside the channel's middle by so much: corners."""
+Ways = Callable[[Placed, Placed, float, float | None], Iterator[tuple[int, list[Point]]]]
+"""From one shape to another, beside the channel's middle by so much, along this channel between
+columns or along none: corners, with a number by which ways of one length are told apart."""
 
 
 def route(diagram: Diagram, layout: Layout) -> list[Curve]:
@@ -176,25 +179,35 @@ class _Router:
             found = self._best(link, self._by_length(link, ways))
             if found is not None:
                 return self.draw(link, found)
-        source, target = self.places[link.source], self.places[link.target]
-        shortest = min(self._ways(source, target, 0.0), key=_length)
+        _, shortest = next(self._nearest_first(link, self._ways))
         return self.draw(link, polyline(shortest, RADIUS))
 
     def _by_length(self, link: Link, ways: Ways) -> Iterator[tuple[float, list[Point]]]:
+        """The ways that no shape stands on, with their lengths."""
+        found = self._nearest_first(link, ways)
+        while block := list(islice(found, BLOCK)):
+            free = self._free([points for _, points in block], link)
+            yield from (one for one, is_free in zip(block, free, strict=True) if is_free)
+
+    def _nearest_first(self, link: Link, ways: Ways) -> Iterator[tuple[float, list[Point]]]:
+        """Ways by their lengths. Those that go far aside are made when it is their turn."""
         source, target = self.places[link.source], self.places[link.target]
-        found: list[tuple[float, int, list[Point]]] = []
-        for offset in (0.0, TRACK, -TRACK, 2 * TRACK, -2 * TRACK):
-            for points in ways(source, target, offset):
-                found.append((_length(points) + 2 * abs(offset), len(found), points))
-        found.sort()
-        for start in range(0, len(found), BLOCK):
-            block = found[start : start + BLOCK]
-            free = self._free([points for _, _, points in block], link)
-            yield from (
-                (cost, points)
-                for (cost, _, points), is_free in zip(block, free, strict=True)
-                if is_free
-            )
+        aside = sorted(
+            (abs(x - source.x) + abs(x - target.x), n, x)
+            for n, x in enumerate(self.layout.vertical)
+        )
+        waiting: list[tuple[float, int, int, int, list[Point]]] = []
+        for least, n, column in [(0.0, -1, None), *aside]:
+            while waiting and waiting[0][0] < least - SLACK:
+                cost, *_, points = heappop(waiting)
+                yield cost, points
+            for k, offset in enumerate((0.0, TRACK, -TRACK, 2 * TRACK, -2 * TRACK)):
+                for number, points in ways(source, target, offset, column):
+                    cost = _length(points) + 2 * abs(offset)
+                    heappush(waiting, (cost, k, number, n, points))
+        while waiting:
+            cost, *_, points = heappop(waiting)
+            yield cost, points
 
     def _free(self, ways: Sequence[Sequence[Point]], link: Link) -> Any:
         """Which of the ways have no shape on the straight stretches between their rounded corners:
@@ -246,29 +259,35 @@ class _Router:
         near, crossed = self.drawn.trouble(own, link)
         return 4.0 * near + 30.0 * crossed
 
-    def _ways(self, source: Placed, target: Placed, offset: float) -> Iterator[list[Point]]:
+    def _ways(
+        self, source: Placed, target: Placed, offset: float, column: float | None
+    ) -> Iterator[tuple[int, list[Point]]]:
         rows = self.layout.horizontal
-        for first in _around(rows, source.y):
-            for last in _around(rows, target.y):
-                aside = max(-TRACK, min(offset, TRACK))  # farther would touch the shapes
-                out, back = first + aside, last + aside
-                if first == last:
-                    yield _joined(source, target, [(source.x, out), (target.x, back)])
-                    continue
-                for column in self.layout.vertical:
-                    x = column + offset
-                    ways = [(source.x, out), (x, out), (x, back), (target.x, back)]
-                    yield _joined(source, target, ways)
+        around = product(_around(rows, source.y), _around(rows, target.y))
+        for number, (first, last) in enumerate(around):
+            if (first == last) != (column is None):
+                continue
+            aside = max(-TRACK, min(offset, TRACK))  # farther would touch the shapes
+            out, back = first + aside, last + aside
+            ways = [(source.x, out), (target.x, back)]
+            if column is not None:
+                x = column + offset
+                ways[1:1] = [(x, out), (x, back)]
+            yield number, _joined(source, target, ways)
 
-    def _sideways(self, source: Placed, target: Placed, offset: float) -> Iterator[list[Point]]:
+    def _sideways(
+        self, source: Placed, target: Placed, offset: float, column: float | None
+    ) -> Iterator[tuple[int, list[Point]]]:
+        if column is not None:
+            return
         rows, columns = self.layout.boundaries, self.layout.vertical
         aside = max(-TRACK, min(offset, TRACK))
-        for first in _around(columns, source.x):
-            for last in _around(columns, target.x):
-                for row in {*_around(rows, source.y), *_around(rows, target.y)}:
-                    x, y, back = first + aside, row + offset, last + aside
-                    way = [(x, source.y), (x, y), (back, y), (back, target.y)]
-                    yield [leave(source, way[0]), *way, reach(target, way[-1])]
+        levels = sorted({*_around(rows, source.y), *_around(rows, target.y)})
+        around = product(_around(columns, source.x), _around(columns, target.x), levels)
+        for number, (first, last, row) in enumerate(around):
+            x, y, back = first + aside, row + offset, last + aside
+            way = [(x, source.y), (x, y), (back, y), (back, target.y)]
+            yield number, [leave(source, way[0]), *way, reach(target, way[-1])]
 
 
 def _length(points: Sequence[Point]) -> float:

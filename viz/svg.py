@@ -85,8 +85,8 @@ class _Writer:
         own = {("stroke", path.colour) for path in self.scene.paths if path.colour}
         own |= {("fill", box.colour) for box in self.scene.boxes if box.colour}
         if rules := style_sheet(self.theme, kinds, sorted(own)):
-            text = escape(rules).replace("&quot;", '"')  # selectors; text needs no such entity
-            yield f"<style>{text}</style>\n"
+            sheet = escape(rules).replace("&quot;", '"')  # selectors; text needs no such entity
+            yield f"<style>{sheet}</style>\n"
         paper = self.theme["paper"].fill
         if paper != "none":
             yield f'<rect class="paper" width="100%" height="100%" fill="{paper}"/>\n'
