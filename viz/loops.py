@@ -12,10 +12,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from viz.snapshot import Value
+from viz.snapshot import SUMS, Value
 
 MOST = 64  # places at which a token comes again that are tried
-SUMS = ("add", "subtract")
 
 
 @dataclass

@@ -82,6 +82,7 @@ class Value:
 
 
 PASSING = ("detach", "scale_gradient")
+SUMS = ("add", "subtract")
 
 
 def snapshot(outputs: Sequence[tg.Tensor]) -> list[Value]:

@@ -12,10 +12,9 @@ from itertools import chain, count
 
 from viz.labels import Name
 from viz.scopes import part_of
-from viz.snapshot import Value
+from viz.snapshot import SUMS, Value
 
 LETTERS = "srqpuvwz"
-SUMS = ("add", "subtract")
 
 
 def with_states(values: Sequence[Value]) -> list[Value]:
