@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,10 @@ import numpy as np
 import tinygrad_rnn as tg
 from tests.compiler.passes.test_split_outputs import with_loss
 from tests.compiler.programs import D, H, graph_of, inputs, state, weight
+from tinygrad_rnn.compiler.ir import Value
 from tinygrad_rnn.compiler.passes.carry import carry
 from tinygrad_rnn.compiler.passes.cse import cse
+from tinygrad_rnn.compiler.passes.rewrite import substituted
 from tinygrad_rnn.compiler.passes.split_outputs import split_outputs
 
 
@@ -55,3 +58,13 @@ def test_a_row_of_gradients_is_joined_for_one_state_alone() -> None:
         return np.tanh(x + a @ U + b @ V), b * 0.5
 
     assert list(carry(cse(graph_of(one_row, inputs(1, H), given))).fused_adjoints) == [0]
+
+
+def test_what_was_joined_follows_an_exchange() -> None:
+    graph = carry(cse(graph_of(tg.RNNCell(D, H, rng=0), inputs(1))))
+    fused = graph.fused_adjoints[0]
+    for name in ("row", "matrix", "appended"):
+        old = getattr(fused, name)
+        other = Value(old.shape, old.dtype, "other")
+        found = substituted(graph, {old: other}).fused_adjoints[0]
+        assert found == replace(fused, **{name: other})

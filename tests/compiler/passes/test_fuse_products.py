@@ -59,6 +59,13 @@ def test_which_products_are_joined() -> None:
     assert rows(lambda x, h: np.tanh((z := h @ U) + h @ V) * z, row) == [None, None]
 
 
+def test_a_bias_keeps_its_name() -> None:
+    U, b = weight(H, H), weight(H, name="b")
+    graph = graph_of(lambda x, h: np.tanh(h @ U + b), inputs(1, H), state(1, H))
+    values = ordered(hoist_sums(cse(graph)).results)
+    assert [v.name for v in values if v.function is np.reshape] == ["b"]
+
+
 def test_what_is_no_product_is_joined_by_an_identity() -> None:
     U, row = weight(H, H), state(1, H)
     assert rows(lambda x, h: np.tanh(np.sin(x) + h @ U), row) == [[H, H]]
