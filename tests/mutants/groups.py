@@ -17,7 +17,10 @@ GROUPS: dict[str, tuple[list[str], list[str]]] = {
         files("tinygrad_rnn/derivatives/*.py"),
         [
             "tests/derivatives/test_edges.py",
+            "tests/derivatives/test_dask.py",
             "tests/derivatives/test_functions.py",
+            "tests/derivatives/test_options.py",
+            "tests/derivatives/test_protocols.py",
             "tests/derivatives/test_table.py::test_row_against_differences",
             "tinygrad_rnn/derivatives",
         ],

@@ -1,0 +1,78 @@
+"""Options that change which numbers are meant, and those that have no derivative."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import tinygrad_rnn as tg
+
+rng = np.random.default_rng(0)
+A, WIDE = rng.normal(size=(3, 3)), rng.normal(size=(2, 4))
+BLOCKS = rng.normal(size=(2, 6, 3)) + np.transpose(3 * np.eye(6).reshape(2, 3, 6), (0, 2, 1))
+
+
+@pytest.mark.parametrize(
+    ("f", "args"),
+    [
+        (lambda a, t: np.pad(a, 1, constant_values=t), [A, np.array(0.5)]),
+        (lambda a, t: np.pad(a, ((1, 0), (2, 1)), constant_values=t), [A, np.array([0.5, 2.0])]),
+        (lambda a, b: np.linalg.tensorsolve(a, b, axes=(1,)), [BLOCKS, rng.normal(size=(2, 3))]),
+        (lambda a: np.reshape(a, (4, 2), order="F"), [WIDE]),
+        (lambda a, t: np.full_like(a, t) * a, [A, np.array(0.5)]),
+        (lambda a: np.full_like(a, 2.0) * a, [A]),
+        (lambda a: np.linalg.svd(a, full_matrices=True)[1], [WIDE]),
+        (lambda a: np.choose([0, 3, -1], list(a), mode="wrap"), [A]),
+        (lambda a: np.choose([0, 3, -1], list(a), mode="clip"), [A]),
+        (lambda a: np.polyfit(np.arange(3.0), a, 1, w=np.array([1.0, 2.0, 0.5])), [A]),
+    ],
+)
+def test_an_option_and_its_derivative(f, args):
+    tg.check_gradients(f, *args, order=2, tolerance=2e-6)
+
+
+@pytest.mark.parametrize(
+    ("f", "message"),
+    [
+        (lambda a: np.reshape(a, (4, 2), order="A"), "reshape with order='A' has no derivative"),
+        (lambda a: np.ravel(a, order="K"), "ravel with order='K' has no derivative"),
+        (lambda a: np.linalg.norm(a, "fro", axis=0), "ord='fro' is a norm of matrices"),
+        (lambda a: np.linalg.norm(a, 3), "there is no norm of matrices with ord=3"),
+        (lambda a: np.gradient(a[:1, :2], axis=0), "a slope needs 2 values .*, and there are 1"),
+        (lambda a: np.unique(a, axis=0), "unique with axis= has no derivative here"),
+        (lambda a: np.choose([0, 2], list(a)), "choose among 2 arrays was asked for others"),
+        (lambda a: np.poly(a[:, :2]), "poly of a matrix has no derivative here"),
+        (lambda a: np.linalg.svd(a, full_matrices=True)[2] @ np.ones(4), "svd adds to fill up"),
+    ],
+)
+def test_an_option_without_a_derivative(f, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        tg.grad(lambda a: np.sum(f(a)))(WIDE)
+
+
+def test_the_full_svd_is_numpys_and_its_first_vectors_have_a_gradient():
+    w = tg.Tensor(WIDE, requires_grad=True)
+    vh = np.linalg.svd(w, full_matrices=True)[2]
+    np.testing.assert_allclose(abs(vh.data), abs(np.linalg.svd(WIDE)[2]), atol=1e-12)
+    full = tg.gradients(np.sum(vh[:2] ** 3), [w])[0]
+    thin = tg.gradients(np.sum(np.linalg.svd(w, full_matrices=False)[2] ** 3), [w])[0]
+    np.testing.assert_allclose(abs(full), abs(thin), atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda a: np.linalg.matrix_power(a, 0),
+        lambda a: np.linalg.lstsq(a, a[:, 0] + 1)[1],
+        lambda a: np.linalg.lstsq(a, a + 1)[1],
+        lambda a: np.linalg.norm(a, 0, axis=1),
+        lambda a: np.linalg.norm(a, 0, axis=0, keepdims=True),
+    ],
+)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_shapes_and_dtypes_are_numpys(f, dtype):
+    tall = np.concatenate([A, A[:1]]).astype(dtype)
+    a = A.astype(dtype) if f(np.eye(3)).shape == (3, 3) else tall
+    found, expected = f(tg.Tensor(a, requires_grad=True)).data, f(a)
+    assert (found.shape, found.dtype) == (expected.shape, expected.dtype)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
