@@ -471,3 +471,23 @@ def test_a_refused_cell_stays_as_it_was(kind: str) -> None:
         assert look.unchanged()
         assert np.array_equal(tg.scan(cell, XS, H_0, fallback=True)[1].data, expected)
         assert look.unchanged() and np.array_equal(tg.unroll(cell, XS, H_0)[1].data, expected)
+
+
+def test_what_a_refused_cell_has_taken_out_is_put_back() -> None:
+    class Queue:
+        def __init__(self) -> None:
+            self.waiting, self.turns = [0.1, 0.2, 0.3, 0.4], collections.deque([1.0, 2.0, 3.0, 4.0])
+            self.table, self.first, self.seen = {n: n / 4 for n in range(4)}, True, []
+
+        def __call__(self, x: Any, h: Any) -> Any:
+            self.seen.append(k := self.waiting.pop(0) * self.turns.popleft())
+            if hasattr(self, "first"):
+                del self.first
+            return np.tanh(h @ W + x) * k + self.table.pop(max(self.table))
+
+    cell, fresh = Queue(), Queue()
+    with pytest.raises(tg.TraceError, match="in two runs on the same numbers"):
+        tg.scan(cell, XS, H_0)
+    assert vars(cell) == vars(fresh)
+    expected = tg.unroll(fresh, XS, H_0)[1].data
+    assert np.array_equal(tg.scan(cell, XS, H_0, fallback=True)[1].data, expected)

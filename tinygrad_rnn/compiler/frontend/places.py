@@ -61,7 +61,22 @@ class Contents:
         self.containers = containers
         self.before = [{key: thing for _, key, thing in places_of(c)} for c in containers]
 
-    def restore(self, those: Callable[[Any], bool] = lambda thing: True) -> list[Any]:
+    def restore_all(self) -> None:
+        """Let the containers hold what they held, also what has been taken out of them."""
+        self.restore(lambda thing: True)
+        for container, before in zip(self.containers, self.before, strict=True):
+            there = {key for _, key, _ in places_of(container)}
+            for key, thing in before.items():  # in their order, for those of a list
+                if key in there:
+                    continue
+                if hasattr(container, "append"):
+                    container.append(thing)
+                elif isinstance(container, dict):
+                    dict.__setitem__(container, key, thing)
+                elif not isinstance(container, types.FunctionType | type):
+                    object.__setattr__(container, key, thing)
+
+    def restore(self, those: Callable[[Any], bool]) -> list[Any]:
         """Put back what was there before, where there is something else now, of those things;
         returns under which keys it was."""
         found = []
@@ -72,7 +87,7 @@ class Contents:
                 found.append(key)
                 if key in before:
                     put(key, before[key])
-                elif isinstance(container, list | dict):
+                elif isinstance(container, list | dict) or hasattr(container, "rotate"):
                     del container[key]
                 elif not isinstance(container, types.FunctionType):
                     delattr(container, key)

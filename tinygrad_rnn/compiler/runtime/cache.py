@@ -116,7 +116,7 @@ def compiled(sequence: Sequence, captured: CellKey, backend: Backend = NUMPY) ->
     try:
         return compiled_as_it_is(sequence, captured, backend)
     except Exception as problem:
-        carried.restore()
+        carried.restore_all()
         if isinstance(problem, TraceError) or not runs(sequence):
             raise
         raise TraceError(
