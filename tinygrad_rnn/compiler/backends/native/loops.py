@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tinygrad_rnn.compiler.backends.native import functions, products, time_sums
+from tinygrad_rnn.compiler.backends.native import functions, packing, products, time_sums
 from tinygrad_rnn.compiler.backends.native.groups import Group, chunks, steps_as_rows
 from tinygrad_rnn.compiler.backends.native.nests import Memory, Nest, Packed, Place, Span, Work
 from tinygrad_rnn.compiler.backends.native.objects import Machine
@@ -87,13 +87,12 @@ class Emitter:
         kind = KINDS[matrix.dtype]
         lanes = self.machine.lanes(kind)
         if matrix not in self.packed:
-            size = products.packed_size(matrix.rows, matrix.columns, lanes)
+            size = packing.packed_size(matrix.rows, matrix.columns, lanes)
             self.packed[matrix] = memory = Packed(matrix.dtype, size)
-            down, across = matrix.strides
             shape = matrix.rows, matrix.columns
-            name = products.pack(self.module, kind, self.machine, *shape, across == 1)
+            name = packing.pack(self.module, kind, self.machine, shape, matrix.strides)
             start = self.f.at(self.base(matrix.root), matrix.offset.fixed, kind)
-            self.f.do(f"call void @{name}({start}, i64 {down}, i64 {across}, {self.base(memory)})")
+            self.f.do(f"call void @{name}({start}, {self.base(memory)})")
         return self.base(self.packed[matrix])
 
     def span(self, span: Span) -> Value:

@@ -1,8 +1,7 @@
 """Products of a few rows with a matrix that stays the same: its panels packed once, then used at
 every step.
 
-A panel has the width of two vector registers, padded with zeros, its rows one after another:
-[panel][k][width]. A tile is so many rows of the left factor times one panel; its sums stay in
+A tile is so many rows of the left factor times one panel; its sums stay in
 registers and begin with zero or with what is to be added (beta = 1), so no second pass adds it.
 With few rows the sums of even and odd k are kept apart, for one chain of additions would wait for
 each of its links. The numbers of rows and registers are those of the processor, `objects.machine`.
@@ -13,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tinygrad_rnn.compiler.backends.native.objects import Machine
+from tinygrad_rnn.compiler.backends.native.packing import panels
 from tinygrad_rnn.compiler.backends.native.text import (
     INDEX,
     POINTER,
@@ -34,87 +34,6 @@ PANELS_OF_A_ROW = 4
 
 NEAREST = 1 << 15
 """Bytes of the nearest cache: panels that are no longer than this together are gone through so."""
-
-
-def panels(columns: int, lanes: int) -> list[list[int]]:
-    """For each panel, how many columns stand in each of its vectors.
-
-    >>> panels(70, 16)
-    [[16, 16], [16, 16], [6]]
-    """
-    widths = [min(lanes, columns - start) for start in range(0, columns, lanes)]
-    return [widths[n : n + 2] for n in range(0, len(widths), 2)]
-
-
-def packed_size(depth: int, columns: int, lanes: int) -> int:
-    """How many numbers a packed matrix has."""
-    return depth * lanes * -(-columns // lanes)
-
-
-def pack(
-    module: Module, kind: str, machine: Machine, depth: int, columns: int, in_rows: bool = False
-) -> str:
-    """A function (matrix, its two strides in entries, where to) that packs a matrix. in_rows:
-    whether the entries of a row stand beside one another."""
-    name = f"pack_{kind}_{depth}_{columns}{'_in_rows' * in_rows}"
-    if name in module.functions:
-        return name
-    lanes = machine.lanes(kind)
-    f = module.function(name, [POINTER, INDEX, INDEX, POINTER])
-    matrix, down, across, into = f.parameters
-    scalar = Vector(kind)
-    groups = panels(columns, lanes)
-    full = sum(sum(group) == 2 * lanes for group in groups)
-
-    def panel(column: Value, to: Value, group: list[int]) -> None:
-        width, count = lanes * len(group), sum(group)
-        if in_rows:
-            beside(f, kind, lanes, group, f.at(matrix, column, kind), down, to, depth)
-            return
-        # In blocks, for one of the two is far apart where it is read.
-        with f.loop(0, depth, 16) as k0:
-            end = f.binary("add", k0, 16)
-            end = f.select(f.compare("slt", end, depth), end, constant(INDEX, depth))
-            with f.loop(0, count) as j, f.loop(k0, end) as k:
-                at = f.binary("mul", k, down)
-                at = f.binary("add", at, f.binary("mul", f.binary("add", column, j), across))
-                entry = f.load(f.at(matrix, at, kind), scalar)
-                f.store(entry, f.at(to, f.binary("add", f.binary("mul", k, width), j), kind))
-        if count < width:
-            with f.loop(0, depth) as k, f.loop(count, width) as j:
-                place = f.binary("add", f.binary("mul", k, width), j)
-                f.store(constant(scalar, 0.0), f.at(to, place, kind))
-
-    if full:
-        with f.loop(0, full) as n:
-            start = f.binary("mul", n, 2 * lanes * depth)
-            panel(f.binary("mul", n, 2 * lanes), f.at(into, start, kind), groups[0])
-    if full < len(groups):
-        last = constant(INDEX, 2 * lanes * full)
-        panel(last, f.at(into, 2 * lanes * full * depth, kind), groups[-1])
-    f.do("ret void")
-    return name
-
-
-def beside(
-    f: Function,
-    kind: str,
-    lanes: int,
-    group: list[int],
-    matrix: Value,
-    stride: Value,
-    memory: Value,
-    rows: Value | int,
-) -> None:
-    """Copy some columns of so many rows to where they stand one after the other."""
-    with f.loop(0, rows) as k:
-        for n, width in enumerate(group):
-            start = f.binary("add", f.binary("mul", k, stride), n * lanes)
-            some = f.load(f.at(matrix, start, kind), Vector(kind, width))
-            if width < lanes:
-                some = f.padded(some, lanes)
-            place = f.binary("add", f.binary("mul", k, len(group) * lanes), n * lanes)
-            f.store(some, f.at(memory, place, kind))
 
 
 def product(

@@ -158,6 +158,12 @@ class Function:
         )
         return self.op(form, f"shufflevector {a}, {a.type} poison, <{count} x i32> <{chosen}>")
 
+    def shuffle(self, a: Value, b: Value, places: list[int]) -> Value:
+        """Lanes of two values by their places; those of the second come after the first's."""
+        chosen = ", ".join(f"i32 {n}" for n in places)
+        form = Vector(a.type.kind, len(places))
+        return self.op(form, f"shufflevector {a}, {b}, <{len(places)} x i32> <{chosen}>")
+
     def padded(self, a: Value, lanes: int) -> Value:
         """More lanes, those that are new zero."""
         form = Vector(a.type.kind, lanes)

@@ -7,12 +7,11 @@ cache; the columns of δ that belong to the tile are first put beside one anothe
 from __future__ import annotations
 
 from tinygrad_rnn.compiler.backends.native.objects import Machine
+from tinygrad_rnn.compiler.backends.native.packing import beside, panels
 from tinygrad_rnn.compiler.backends.native.products import (
     added_up,
-    beside,
     in_tiles,
     keep,
-    panels,
     sums_over,
     widened,
 )

@@ -1,0 +1,158 @@
+"""Matrices in panels, as products read them: once for all steps, the entries one after another.
+
+A panel has the width of two vector registers, padded with zeros, its rows one after another:
+[panel][k][width].
+"""
+
+from __future__ import annotations
+
+from tinygrad_rnn.compiler.backends.native.objects import Machine
+from tinygrad_rnn.compiler.backends.native.text import (
+    INDEX,
+    POINTER,
+    Function,
+    Module,
+    Value,
+    Vector,
+    constant,
+)
+
+
+def panels(columns: int, lanes: int) -> list[list[int]]:
+    """For each panel, how many columns stand in each of its vectors.
+
+    >>> panels(70, 16)
+    [[16, 16], [16, 16], [6]]
+    """
+    widths = [min(lanes, columns - start) for start in range(0, columns, lanes)]
+    return [widths[n : n + 2] for n in range(0, len(widths), 2)]
+
+
+def packed_size(depth: int, columns: int, lanes: int) -> int:
+    """How many numbers a packed matrix has."""
+    return depth * lanes * -(-columns // lanes)
+
+
+def pack(
+    module: Module,
+    kind: str,
+    machine: Machine,
+    shape: tuple[int, int],
+    strides: tuple[int, int],
+) -> str:
+    """A function (matrix, where to) that packs a matrix of this shape and these strides, which are
+    in entries."""
+    (depth, columns), (down, across) = shape, strides
+    name = f"pack_{kind}_{depth}_{columns}_{down}_{across}"
+    if name in module.functions:
+        return name
+    lanes = machine.lanes(kind)
+    f = module.function(name, [POINTER, POINTER])
+    matrix, into = f.parameters
+    groups = panels(columns, lanes)
+    full = sum(sum(group) == 2 * lanes for group in groups)
+
+    def panel(column: Value | int, to: Value, group: list[int]) -> None:
+        if across == 1:
+            start = f.at(matrix, column, kind)
+            beside(f, kind, lanes, group, start, constant(INDEX, down), to, depth)
+            return
+        for n, count in enumerate(group):
+            first = f.binary("add", constant(INDEX, n * lanes), column)
+            start = f.at(matrix, f.binary("mul", first, across), kind)
+            place = f.at(to, n * lanes, kind)
+            width = lanes * len(group)
+            whole = depth // lanes * lanes if down == 1 and count == lanes else 0
+            if whole:
+                turned(f, kind, lanes, start, across, place, width, whole)
+            one_by_one(f, kind, lanes, count, start, strides, place, width, (whole, depth))
+
+    if full:
+        with f.loop(0, full) as n:
+            start = f.binary("mul", n, 2 * lanes * depth)
+            panel(f.binary("mul", n, 2 * lanes), f.at(into, start, kind), groups[0])
+    if full < len(groups):
+        panel(2 * lanes * full, f.at(into, 2 * lanes * full * depth, kind), groups[-1])
+    f.do("ret void")
+    return name
+
+
+def beside(
+    f: Function,
+    kind: str,
+    lanes: int,
+    group: list[int],
+    matrix: Value,
+    stride: Value,
+    memory: Value,
+    rows: Value | int,
+) -> None:
+    """Copy some columns of so many rows to where they stand one after the other."""
+    with f.loop(0, rows) as k:
+        for n, width in enumerate(group):
+            start = f.binary("add", f.binary("mul", k, stride), n * lanes)
+            some = f.load(f.at(matrix, start, kind), Vector(kind, width))
+            if width < lanes:
+                some = f.padded(some, lanes)
+            place = f.binary("add", f.binary("mul", k, len(group) * lanes), n * lanes)
+            f.store(some, f.at(memory, place, kind))
+
+
+def turned(
+    f: Function,
+    kind: str,
+    lanes: int,
+    matrix: Value,
+    across: int,
+    to: Value,
+    width: int,
+    depth: int,
+) -> None:
+    """Copy as many columns as a vector has lanes, each of which is contiguous: squares of them are
+    transposed in registers."""
+    form = Vector(kind, lanes)
+    with f.loop(0, depth, lanes) as k:
+        here = f.at(matrix, k, kind)
+        columns = [f.load(f.at(here, j * across, kind), form) for j in range(lanes)]
+        for n, row in enumerate(transposed(f, columns)):
+            place = f.binary("mul", f.binary("add", k, n), width)
+            f.store(row, f.at(to, place, kind))
+
+
+def transposed(f: Function, rows: list[Value]) -> list[Value]:
+    """A square of numbers transposed, by exchanging halves, quarters and so on."""
+    lanes = len(rows)
+    size = 1
+    while size < lanes:
+        found = list(rows)
+        low = [n if n // size % 2 == 0 else lanes + n - size for n in range(lanes)]
+        high = [n + size if n // size % 2 == 0 else lanes + n for n in range(lanes)]
+        for n in range(lanes):
+            if n // size % 2 == 0:
+                found[n] = f.shuffle(rows[n], rows[n + size], low)
+                found[n + size] = f.shuffle(rows[n], rows[n + size], high)
+        rows, size = found, 2 * size
+    return rows
+
+
+def one_by_one(
+    f: Function,
+    kind: str,
+    lanes: int,
+    count: int,
+    matrix: Value,
+    strides: tuple[int, int],
+    to: Value,
+    width: int,
+    rows: tuple[int, int],
+) -> None:
+    """Copy some columns and rows entry by entry, and zeros behind them."""
+    down, across = strides
+    with f.loop(*rows) as k:
+        row = f.at(to, f.binary("mul", k, width), kind)
+        start = f.at(matrix, f.binary("mul", k, down), kind)
+        with f.loop(0, count) as j:
+            entry = f.load(f.at(start, f.binary("mul", j, across), kind), Vector(kind))
+            f.store(entry, f.at(row, j, kind))
+        with f.loop(count, lanes) as j:
+            f.store(constant(Vector(kind), 0.0), f.at(row, j, kind))
