@@ -44,7 +44,6 @@ def products_at_peak(problem: Problem) -> Callable[[], tuple[float, list[Any]]]:
 def machine_code() -> tuple[Callable[[int], Any], int]:
     """A function that does so many rounds, and how many numbers it multiplies in each."""
     from tinygrad_rnn.compiler.backends.native import objects
-    from tinygrad_rnn.compiler.backends.native.products import sums_over
     from tinygrad_rnn.compiler.backends.native.text import (
         INDEX,
         POINTER,
@@ -53,6 +52,7 @@ def machine_code() -> tuple[Callable[[int], Any], int]:
         Vector,
         constant as number,
     )
+    from tinygrad_rnn.compiler.backends.native.tiles import sums_over
 
     lanes = objects.machine().lanes("float")
     vector = Vector("float", lanes)

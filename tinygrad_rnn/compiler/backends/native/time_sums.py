@@ -8,13 +8,6 @@ from __future__ import annotations
 
 from tinygrad_rnn.compiler.backends.native.objects import Machine
 from tinygrad_rnn.compiler.backends.native.packing import beside, panels
-from tinygrad_rnn.compiler.backends.native.products import (
-    added_up,
-    in_tiles,
-    keep,
-    sums_over,
-    widened,
-)
 from tinygrad_rnn.compiler.backends.native.text import (
     INDEX,
     POINTER,
@@ -23,6 +16,7 @@ from tinygrad_rnn.compiler.backends.native.text import (
     Vector,
     constant,
 )
+from tinygrad_rnn.compiler.backends.native.tiles import in_tiles, tile
 
 LARGEST = 64
 """A result of more rows or columns is NumPy's. Against OpenBLAS, 32 by 32 takes 0.74 of its time
@@ -63,9 +57,10 @@ def time_sum(module: Module, kind: str, machine: Machine, rows: int, columns: in
                 here, stride = memory, constant(INDEX, len(group) * lanes)
 
             def tiles(row: Value, height: int) -> None:
-                inner = tile(module, kind, lanes, height, group)
+                inner = tile(module, kind, lanes, height, group, padded=copied)
                 at = f.at(f.at(out, f.binary("mul", row, out_stride), kind), column, kind)
-                given = [f.at(a, row, kind), left_stride, here, stride, at, out_stride, count]
+                given = [f.at(a, row, kind), constant(INDEX, 1), left_stride, here, stride]
+                given += [at, out_stride, at, out_stride, count]
                 f.do(f"call void @{inner}({', '.join(map(str, given))})")
 
             in_tiles(f, machine, wide, tiles)
@@ -75,46 +70,5 @@ def time_sum(module: Module, kind: str, machine: Machine, rows: int, columns: in
                 panel(column, groups[0])
         if full < len(groups):
             panel(full * 2 * lanes, groups[-1])
-    f.do("ret void")
-    return name
-
-
-def tile(module: Module, kind: str, lanes: int, rows: int, group: list[int]) -> str:
-    """A function (left, its stride, right, its stride, result, its stride, how many rows) that adds
-    to so many rows of the result and one panel."""
-    name = f"sum_{kind}_{rows}_{'_'.join(map(str, group))}"
-    if name in module.functions:
-        return name
-    types = [POINTER, INDEX, POINTER, INDEX, POINTER, INDEX, INDEX]
-    f = module.function(name, types, apart=True)
-    left, left_stride, right, right_stride, out, out_stride, depth = f.parameters
-    begins = []
-    for r in range(rows):
-        at = f.at(out, f.binary("mul", out_stride, r), kind)
-        for n, count in enumerate(group):
-            some = f.load(f.at(at, n * lanes, kind), Vector(kind, count))
-            begins.append(widened(f, some, lanes))
-
-    def step(k: Value, u: int, sums: list[Value]) -> list[Value]:
-        a = f.at(left, f.binary("mul nsw", k, left_stride), kind)
-        b = f.at(right, f.binary("mul nsw", k, right_stride), kind)
-        vectors = [
-            widened(f, f.load(f.at(b, n * lanes, kind), Vector(kind, count)), lanes)
-            for n, count in enumerate(group)
-        ]
-        found = list(sums)
-        for r in range(rows):
-            factor = f.spread(f.load(f.at(a, r, kind), Vector(kind)), lanes)
-            for n, vector in enumerate(vectors):
-                place = u * len(begins) + r * len(group) + n
-                found[place] = f.fma(factor, vector, sums[place])
-        return found
-
-    apart = max(1, 8 // len(begins))  # as in a product of few rows
-    main = f.binary("mul", f.binary("sdiv", depth, apart), apart)
-    zeros = [constant(Vector(kind, lanes), 0.0)] * (len(begins) * (apart - 1))
-    sums = added_up(f, sums_over(f, begins + zeros, 0, main, apart, step), len(begins))
-    sums = sums_over(f, sums, main, depth, 1, step)
-    keep(f, sums, out, out_stride, group)
     f.do("ret void")
     return name

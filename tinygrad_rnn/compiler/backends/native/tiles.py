@@ -1,0 +1,163 @@
+"""Tiles: so many rows of a product times one panel, the sums in registers.
+
+The sums begin with zero or with what is to be added, so no second pass adds it. With few rows the
+sums of even and odd k are kept apart, for one chain of additions would wait for each of its links.
+The numbers of rows and registers are those of the processor, `objects.machine`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tinygrad_rnn.compiler.backends.native.objects import Machine
+from tinygrad_rnn.compiler.backends.native.text import (
+    INDEX,
+    POINTER,
+    Function,
+    Module,
+    Value,
+    Vector,
+    constant,
+)
+
+CHAINS = 8
+"""So many sums run beside one another at least: two units, each of which takes four steps."""
+
+
+def tile(
+    module: Module,
+    kind: str,
+    lanes: int,
+    rows: int,
+    group: list[int],
+    adds: bool = True,
+    padded: bool = True,
+    panels: int = 1,
+) -> str:
+    """A function (left, its strides, right, its stride, result, its stride, what is added, its
+    stride, depth) for so many rows and one panel, or several.
+
+    The entry (r, k) of the left factor is at r and k times its strides; rows of the right one, of
+    the result and of what is added are at multiples of theirs. group: how many columns stand in
+    each vector of a panel. adds: whether something is added. padded: whether the right factor has
+    entries behind the last column. panels: which stand one after the other.
+    """
+    shape = f"{rows}_{'_'.join(map(str, group))}_{panels}"
+    name = f"tile_{kind}_{shape}{'_add' * adds}{'_padded' * padded}"
+    if name in module.functions:
+        return name
+    types = [POINTER, INDEX, INDEX, POINTER, INDEX, POINTER, INDEX, POINTER, INDEX, INDEX]
+    f = module.function(name, types, apart=rows > 1)
+    left, down, across, right, stride, out, out_stride, added, added_stride, depth = f.parameters
+    vector, width = Vector(kind, lanes), lanes * len(group)
+    starts = [f.at(left, f.binary("mul", down, r), kind) for r in range(rows)]
+    ends = [f.at(right, f.binary("mul", depth, n * width), kind) for n in range(panels)]
+    columns = [(end, n * lanes, count) for end in ends for n, count in enumerate(group)]
+    group = group * panels
+    zero = constant(vector, 0.0)
+    begins = []
+    for r in range(rows):
+        at = f.at(added, f.binary("mul", added_stride, r), kind) if adds else added
+        for n, count in enumerate(group):
+            begins.append(loaded(f, f.at(at, n * lanes, kind), vector, count) if adds else zero)
+
+    def step(k: Value, u: int, sums: list[Value]) -> list[Value]:
+        """One k more."""
+        a, b = f.binary("mul nsw", k, across), f.binary("mul nsw", k, stride)
+        vectors = [
+            loaded(f, f.at(f.at(end, b, kind), j, kind), vector, lanes if padded else count)
+            for end, j, count in columns
+        ]
+        found = list(sums)
+        for r in range(rows):
+            factor = f.spread(f.load(f.at(starts[r], a, kind), Vector(kind)), lanes)
+            for n, other in enumerate(vectors):
+                place = u * len(begins) + r * len(group) + n
+                found[place] = f.fma(factor, other, sums[place])
+        return found
+
+    apart = max(1, CHAINS // len(begins))
+    zeros = [zero] * (len(begins) * (apart - 1))
+    main = f.binary("mul", f.binary("sdiv", depth, apart), apart) if apart > 1 else depth
+    sums = added_up(f, sums_over(f, begins + zeros, 0, main, apart, step), len(begins))
+    if apart > 1:
+        sums = sums_over(f, sums, main, depth, 1, step)
+    keep(f, sums, out, out_stride, group)
+    f.do("ret void")
+    return name
+
+
+def loaded(f: Function, at: Value, vector: Vector, count: int) -> Value:
+    """So many lanes of a vector, the others undefined."""
+    some = f.load(at, Vector(vector.kind, count))
+    return some if count == vector.lanes else f.lanes(some, 0, vector.lanes)
+
+
+def in_tiles(
+    f: Function, machine: Machine, rows: Value, tiles: Callable[[Value, int], None]
+) -> None:
+    """As many of the largest tiles as there are, then what is left in smaller ones."""
+    done = constant(INDEX, 0)
+    for count in (machine.rows, *(n for n in (4, 2, 1) if n < machine.rows)):
+        more = f.binary("sdiv", f.binary("sub", rows, done), count)
+        end = f.binary("add", done, f.binary("mul", more, count))
+        with f.loop(done, end, count) as row:
+            tiles(row, count)
+        done = end
+
+
+def added_up(f: Function, sums: list[Value], count: int) -> list[Value]:
+    """Sums of one entry that were kept apart, as one."""
+    while len(sums) > count:
+        half = len(sums) // count // 2 * count or count
+        rest = len(sums) - half
+        sums = [
+            f.binary("fadd", sums[n], sums[n + rest]) if n + rest < len(sums) else sums[n]
+            for n in range(rest)
+        ]
+    return sums
+
+
+def keep(f: Function, sums: list[Value], out: Value, stride: Value, group: list[int]) -> None:
+    """Write the sums of a tile to memory."""
+    kind, lanes = sums[0].type
+    for r in range(len(sums) // len(group)):
+        at = f.at(out, f.binary("mul", stride, r), kind)
+        for n, count in enumerate(group):
+            total = f.lanes(sums[r * len(group) + n], 0, count)
+            f.store(total, f.at(at, n * lanes, kind))
+
+
+def sums_over(
+    f: Function,
+    begins: list[Value],
+    start: Value | int,
+    stop: Value | int,
+    at_once: int,
+    step: Callable[[Value, int, list[Value]], list[Value]],
+) -> list[Value]:
+    """Sums carried in registers through a loop over k, so many k in each turn."""
+    start = start if isinstance(start, Value) else constant(INDEX, start)
+    head, body, end = (f.fresh(s) for s in ("head", "body", "end"))
+    before = f.block
+    f.jump(head)
+    f.begin(head)
+    index = Value(INDEX, f.fresh("%k"))
+    sums = [Value(v.type, f.fresh("%s")) for v in begins]
+    place = len(f.lines)
+    f.lines += [""] * (len(sums) + 1)
+    f.branch(f.compare("slt", index, stop), body, end)
+    f.begin(body)
+    found = list(sums)
+    for u in range(at_once):
+        found = step(f.binary("add nsw", index, u) if u else index, u, found)
+    following = f.binary("add nsw", index, at_once)
+    pairs = zip([index, *sums], [start, *begins], [following, *found], strict=True)
+    for n, (value, first, last) in enumerate(pairs):
+        f.lines[place + n] = (
+            f"  {value.name} = phi {value.type} [ {first.name}, %{before} ], "
+            f"[ {last.name}, %{f.block} ]"
+        )
+    f.jump(head)
+    f.begin(end)
+    return sums
