@@ -219,7 +219,9 @@ class Traced(Handle, NDArrayOperatorsMixin):
     def copy(self) -> Any:
         return handle_of(self.value)
 
-    def view(self) -> Any:
+    def view(self, *kind: Any) -> Any:
+        if kind:
+            raise asked_for("view")
         return self.reshape(self.shape)
 
     def ravel(self) -> Any:
@@ -237,10 +239,7 @@ class Traced(Handle, NDArrayOperatorsMixin):
             return functools.partial(getattr(np, name), self)
         if name.startswith("_") or not hasattr(np.ndarray, name):
             raise AttributeError(f"an array has no attribute {name!r}")
-        raise TraceError(
-            f"the cell asks a value of the step for .{name}{here()}, and no NumPy function stands "
-            f"for that in a program: write it in NumPy's functions, or use tg.unroll"
-        )
+        raise asked_for(name)
 
     # What would need its numbers ----------------------------------------------------------
 
@@ -302,6 +301,14 @@ class Traced(Handle, NDArrayOperatorsMixin):
             f"or use tg.unroll"
         )
         return np.array(numbers, dtype)
+
+
+def asked_for(name: str) -> TraceError:
+    """What an array has, and a value of the step has not."""
+    return TraceError(
+        f"the cell asks a value of the step for .{name}{here()}, and no NumPy function stands for "
+        f"that in a program: write it in NumPy's functions, or use tg.unroll"
+    )
 
 
 ASKERS[Traced.__array_function__.__code__] = lambda variables: variables["function"]
