@@ -10,7 +10,7 @@ import pytest
 
 import tinygrad_rnn as tg
 import viz
-from examples.gallery import PICTURES
+from examples.gallery import compared, pendulum, second_derivative, windows
 from tests.viz.models import MODELS, outputs, parameter, value
 
 
@@ -33,7 +33,7 @@ def test_tikz_is_compiled(tmp_path: Path) -> None:
     (left, _), (right, _) = viz.draw(*outputs("rnn")).scene.bounds()
     assert float(wide) == pytest.approx(right - left, abs=2)
     figures = [viz.draw(*outputs(name), detail="ops") for name in ("lstm_by_hand", "tower")]
-    figures += [picture.make() for picture in PICTURES]
+    figures += [make() for make in (compared, pendulum, second_derivative, windows)]
     pictures = [
         "\\begin{tikzpicture}" + made.split("\\begin{tikzpicture}")[1].split("\n}")[0]
         for made in (tikz(figure, tmp_path) for figure in figures)
