@@ -22,6 +22,7 @@ def key(xs: Any = XS, state: Any = None, truncation: Any = None, reset: Any = No
 def test_equal_keys_for_what_one_program_serves() -> None:
     for xs in (list(XS), XS[:2], np.zeros_like(XS)):
         assert key(xs) == key()
+    assert key(truncation=tg.Full()) == key()  # as None is
     assert key(truncation=tg.Window(1)) == key(truncation=tg.Window(3))
     assert key(truncation=tg.Subsequence(100)) == key(truncation=tg.Subsequence(50))  # no cut
 

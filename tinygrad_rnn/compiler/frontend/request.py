@@ -130,7 +130,8 @@ def prepared(
     sequence = Sequence()
     sequence.loss_alone = loss_alone
     sequence.cell = sequence.step_cell = cell
-    sequence.truncation = sequence.repeatable = FULL if truncation is None else checked(truncation)
+    whole = truncation is None or type(truncation) is Full
+    sequence.truncation = sequence.repeatable = FULL if whole else checked(truncation)
     sequence.reset = reset
     if xs is None or isinstance(xs, tuple):
         length(xs)  # says what is wrong
