@@ -10,8 +10,9 @@ down, because no gradient gets to where it is read. RNN and LSTM, many seeds, su
 in each half; the answer is their sum. Answering 1, the mean, has the error 1/6 = 0.167; ignoring
 the first number 1/12 = 0.083.
 
-Expected: for τ = 20, few seeds or none below k = 20, and all from there on. For τ = 60, the RNN never, the LSTM with an open forget gate always. The LSTM adds with an error
-below 0.01; and (this is what one would not expect) it does so with k = 10 as well, when no gradient
+Expected: for τ = 20, few seeds or none below k = 20, and all from there on. For τ = 60, the RNN
+never, the LSTM with an open forget gate always. The LSTM adds with an error below 0.01;
+and (this is what one would not expect) it does so with k = 10 as well, when no gradient
 ever gets to the first number, and to the second only where it stands near the end. What it learns
 to do with that one serves for all, since the weights are the same at every step: truncation limits
 what is *taught*, and not always what is learnt.
