@@ -191,6 +191,8 @@ def _arguments(shard: Any) -> dict[str, Any]:
     if isinstance(shard, Mapping):
         return dict(shard)
     names = ("xs", "targets", "state", "reset", "lengths", "mask")
+    if len(shard) > len(names):
+        raise TypeError(f"a shard is {', '.join(names)}, and has no {len(shard)} parts")
     return dict(zip(names, shard, strict=False))
 
 
