@@ -22,6 +22,8 @@ MONOSPACE = "cmtt10,Courier New,Courier,Nimbus Mono PS,DejaVu Sans Mono,monospac
 def write(scene: Scene, theme: Theme) -> str:
     """The DOT source; ids count the shapes from 0: n0, n1, ..., and what only explains: e0, ..."""
     dot = new_graph()
+    if any(path.filled for path in scene.paths):
+        dot.graph_attr["pad"] = "0.05"  # Graphviz's arrow heads count for nothing in its bounds
     if theme["paper"] != TEXTBOOK["paper"]:
         dot.graph_attr["bgcolor"] = theme["paper"].fill
     explaining = 0

@@ -132,7 +132,7 @@ class Scene:
             xs += [text.x - left, text.x - left + 2 * text.half_width]
             ys += [text.y - text.font / 2, text.y + text.font / 2]
         for path in self.paths:
-            for curve in path.curves:
+            for curve in (*path.curves, path.head):
                 for x, y in (point for cubic in curve for point in cubic):
                     xs.append(x)
                     ys.append(y)

@@ -1,5 +1,7 @@
 """The comparison of truncation strategies."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -72,3 +74,12 @@ def test_mistakes() -> None:
         viz.draw_truncations("", [tg.Full()])
     with pytest.raises(ValueError, match=r"weights of shape \(3, 3, 2\)"):
         viz.draw_truncations("abc", [tg.Subsequence((1, 2))])
+
+
+def test_the_lowest_arrow_is_whole(tmp_path: Path) -> None:
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    figure = viz.draw_truncations("abcdefgh", [tg.Full()])
+    (_, low), _ = figure.scene.bounds()
+    assert low < min(y for path in figure.scene.paths for cubic in path.head for _, y in cubic)
+    pixels = pyplot.imread(figure.save(tmp_path / "rows.png"))
+    assert np.all(pixels[-1, :, :3] == 1)  # paper
