@@ -435,7 +435,7 @@ def recorded(
             loss = tensor(bptt.loss(bptt.model.output(h), target))
             name(loss, [("l_", "")], t + 1)
         losses.append(loss)
-    stacked = np.stack(losses)
+    stacked: Any = np.stack(losses)
     check_loss(stacked.shape[1:])
     valid = np.ones(stacked.shape, bool) if valid is None else valid
     weights = mean_weights(stacked.shape[1:], stacked.dtype, valid)
