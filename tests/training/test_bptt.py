@@ -594,6 +594,38 @@ def test_usual_calls(name: str) -> None:
     assert not bptt.usual
 
 
+def test_an_initial_state_changes_with_the_cell() -> None:
+    def halved(batch_size: int) -> Any:
+        return np.full((batch_size, H), 0.5)
+
+    def single(cell: Any) -> None:
+        for tensor in (*cell.parameters().values(), *OUTPUT):
+            tensor.data = tensor.data.astype(np.float32)
+
+    before = [tensor.data for tensor in OUTPUT]
+    bptt = bptt_of("tanh")
+    try:
+        for change in (
+            lambda cell: None,
+            lambda cell: setattr(cell, "initial_state", halved),
+            lambda cell: delattr(cell, "initial_state"),
+            single,
+        ):
+            change(bptt.cell)
+            xs, labels = task(3)
+            xs = xs.astype(bptt.cell.W_hh.dtype)
+            for _ in range(4):
+                loss, last = bptt(xs, labels)
+                expected, same = in_a_graph(bptt, xs, labels)
+                assert last.dtype == same.dtype
+                assert loss == pytest.approx(
+                    float(expected), rel=1e-6 if change is single else 1e-14
+                )
+    finally:
+        for tensor, data in zip(OUTPUT, before, strict=True):
+            tensor.data = data
+
+
 def test_an_initial_state_that_is_drawn() -> None:
     class Begins(tg.RNNCell):
         generator = np.random.default_rng(0)

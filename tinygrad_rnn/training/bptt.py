@@ -36,6 +36,7 @@ from tinygrad_rnn.engine.substitution import contents_lock
 from tinygrad_rnn.engine.tensor import Tensor
 from tinygrad_rnn.engine.trees import unflatten
 from tinygrad_rnn.recurrent.arguments import at_step, check_parts, checked, length
+from tinygrad_rnn.recurrent.cells import Cell, LSTMCell
 from tinygrad_rnn.recurrent.lengths import Padded, batch_of, last_valid, taken, valid_steps
 from tinygrad_rnn.recurrent.names import by_place, name
 from tinygrad_rnn.recurrent.parameters import parameters
@@ -242,10 +243,11 @@ class BPTT:
             form = xs.shape, xs.dtype, targets.shape, targets.dtype
             usual = self.usual.get(form)
             if usual is not None:
-                if state is None:
-                    state, _ = self.model.initial_state(xs.shape[1])
-                if usual.serves(state, self.captured):
-                    states = state if type(state) is tuple else (state,)
+                start = usual.start if state is None else state
+                if start is None:
+                    start = state = self.model.initial_state(xs.shape[1])[0]
+                if usual.serves(start, self.captured):
+                    states = start if type(start) is tuple else (start,)
                     tensors = [*states, usual.loss, xs, targets, *self.captured.arrays]
                     return usual.ready, tensors, 2, ()
         sequence = self.sequence(given, state, reset)
@@ -253,7 +255,8 @@ class BPTT:
         if form is not None and xs.ndim > 1 and sequence.truncation is FULL:
             entering = form_of_arrays(sequence.state[0])
             if entering is not None:
-                self.usual[form] = Usual(ready, entering, ready.program.nothing[-1])
+                start = self.cell.initial_state(xs.shape[1]) if begins_alike(self.cell) else None
+                self.usual[form] = Usual(ready, entering, ready.program.nothing[-1], start)
         tensors = [*sequence.state_parts, *sequence.input_parts, *self.captured.arrays]
         windows, truncation = ready.windows, sequence.truncation
         if windows and truncation is not self._truncation:  # somebody's own: asked anew
@@ -308,11 +311,13 @@ class Usual(NamedTuple):
     the arguments need not be looked at any further.
 
     entering: the form of the state. loss: what stands for the loss before the first step.
+    start: the initial state, if it is always the same.
     """
 
     ready: PreparedRun
     entering: list[Any]
     loss: Tensor
+    start: Any
 
     def serves(self, state: Any, captured: CellKey) -> bool:
         """Whether it does for this state, with the model as it is now."""
@@ -376,6 +381,15 @@ def propagated(
         found = space.backward(seeds, [0] * len(seeds), arrays, inputs, windows, entering)
         hand_on(nodes, found, program.wanted)
     return loss, last
+
+
+def begins_alike(cell: Any) -> bool:
+    """Whether a cell's initial state depends on nothing but its attributes, which are watched."""
+    function = getattr(getattr(cell, "initial_state", None), "__func__", None)
+    return isinstance(cell, Cell) and function in BEGINNINGS
+
+
+BEGINNINGS = (Cell.initial_state, LSTMCell.initial_state)
 
 
 def form_of_arrays(state: Any) -> list[Any] | None:
