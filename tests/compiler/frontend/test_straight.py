@@ -9,6 +9,7 @@ import pytest
 
 import tinygrad_rnn as tg
 from tests.compiler.programs import B, H, functions_of, graph_of, inputs, state
+from tinygrad_rnn.compiler import backends
 from tinygrad_rnn.compiler.frontend.straight import straight
 from tinygrad_rnn.derivatives import functions
 
@@ -22,13 +23,15 @@ def test_which_they_are() -> None:
 @pytest.mark.parametrize("name", ["softmax", "log_softmax"])
 def test_the_same_numbers(name: str) -> None:
     function = getattr(tg, name)
+    # Near 1 a logarithm has the rounding of its argument; NumPy's functions round alike.
+    atol = 1e-300 if backends.DEFAULT == "numpy" else 1e-15
     for scale in (1.0, 800.0):
         xs = scale * inputs(width=H)
         states = [
             np.stack(run(lambda x, h: 0.0 * h + function(x), xs, state(B, H))[0])
             for run in (tg.unroll, tg.scan)
         ]
-        np.testing.assert_allclose(states[1].data, states[0].data, rtol=1e-13, atol=1e-300)
+        np.testing.assert_allclose(states[1].data, states[0].data, rtol=1e-13, atol=atol)
 
 
 def test_a_loss_is_one_call_each_way() -> None:

@@ -298,7 +298,7 @@ def test_threads_have_the_numbers_of_one(name):
 
 def test_threads_of_numpy_are_not_ours():
     with pytest.raises(ValueError, match="threads is 2, but it is 1, or more with"):
-        tg.scan(tg.RNNCell(D, H), inputs(), threads=2)
+        tg.scan(tg.RNNCell(D, H), inputs(), backend="numpy", threads=2)
     with pytest.raises(ValueError, match="threads is 0"):
         tg.BPTT(tg.RNNCell(D, H), tg.mse, backend="native", threads=0)
 
