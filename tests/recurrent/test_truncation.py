@@ -387,3 +387,16 @@ def test_a_strategy_that_changes_is_asked_at_every_run():
     states, _ = tg.scan(cell, xs, truncation=strategy)
     strategy.text = "a.bcde"  # a pass goes back as it went there
     assert np.array_equal(tg.gradients(np.sum(states * states) / 6, [cell.W_hh])[0], expected)
+
+
+def test_a_stream_says_how_many_steps_it_had():
+    Fading().ended(3)  # one of its own has as many links as are asked for
+    for strategy in (
+        tg.Links([1, 0, 1]),
+        tg.Randomized.from_links([0, 1]),
+        tg.Randomized([0.5, 1]),
+    ):
+        strategy.ended(3)
+        with pytest.raises(ValueError, match="links|probabilities"):
+            strategy.ended(2)
+    tg.Randomized(0.5).ended(7)
