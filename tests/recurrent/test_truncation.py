@@ -397,6 +397,6 @@ def test_a_stream_says_how_many_steps_it_had():
         tg.Randomized([0.5, 1]),
     ):
         strategy.ended(3)
-        with pytest.raises(ValueError, match="links|probabilities"):
+        with pytest.raises(ValueError, match=r"links|probabilities"):
             strategy.ended(2)
     tg.Randomized(0.5).ended(7)
