@@ -33,6 +33,7 @@ def explanations() -> dict[str, str]:
 
 def write(log: Path) -> list[str]:
     """Write the page from what the log knows of today's text; return what is unexplained."""
+    found = {path: list(mutants(path, ROOT)) for paths, _ in GROUPS.values() for path in paths}
     known, reasons = read(log), explanations()
     rows, open_ones, explained = [], [], []
     totals: Counter[str] = Counter()
@@ -40,7 +41,7 @@ def write(log: Path) -> list[str]:
         sums: Counter[str] = Counter()
         for path in paths:
             count: Counter[str] = Counter()
-            for mutant in mutants(path, ROOT):
+            for mutant in found[path]:
                 entry = known.get(mutant.name)
                 count["all"] += 1
                 count["tried"] += entry is not None
