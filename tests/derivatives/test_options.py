@@ -66,6 +66,11 @@ def test_the_full_svd_is_numpys_and_its_first_vectors_have_a_gradient():
         lambda a: np.linalg.lstsq(a, a[:, 0] + 1)[1],
         lambda a: np.linalg.lstsq(a, a + 1)[1],
         lambda a: np.linalg.norm(a, 0, axis=1),
+        lambda a: np.cov(a[:1], rowvar=False, bias=True),
+        lambda a: np.cov(a[:, :1], rowvar=False),
+        lambda a: np.cov(a[:, 0], a[:, 1], rowvar=False),
+        lambda a: np.cov(a, a[:, :1], rowvar=False),
+        lambda a: np.cov(a[:, :1], a[:, 0], rowvar=False),
         lambda a: np.linalg.norm(a, 0, axis=0, keepdims=True),
     ],
 )

@@ -263,6 +263,14 @@ def test_what_is_cut_between_the_run_and_the_pass_lets_nothing_through(options):
     assert inner.node not in found and plain(found[w.node]) == 3.0
 
 
+def test_places_from_the_end():
+    product = lambda a, b: a * b  # noqa: E731
+    assert [tg.grad(product, n)(2.0, 5.0) for n in (-2, -1, 0, 1)] == [5, 2, 5, 2]
+    for place in (-3, 2):
+        with pytest.raises(ValueError, match=f"argnums asks for the argument {place}"):
+            tg.grad(product, place)(2.0, 5.0)
+
+
 def test_one_value_returned_twice():
     (_, again), pullback = tg.vjp(lambda x: [y := x * x, y], 3.0)
     assert again == 9.0 and pullback([1.0, 2.0])[0] == 18.0

@@ -51,7 +51,13 @@ def main() -> int:
 
 def chosen(paths: Sequence[str], options: argparse.Namespace) -> list[Mutant]:
     known = read(options.log)
-    every = [m for path in paths if options.file in path for m in mutants(path, ROOT)]
+    every = []
+    for path in paths:
+        if options.file in path:
+            made = list(mutants(path, ROOT))
+            every += made
+            with options.log.open("a", encoding="utf-8") as out:
+                out.write(json.dumps({"path": path, "all": len(made)}) + "\n")
     # whether a mutant is drawn depends on its own name alone
     drawn = [m for m in every if random.Random(m.name).random() < options.share]
     if options.again:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import tomllib
 from collections import Counter
@@ -10,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from tests.mutants.groups import GROUPS, ROOT
-from tests.mutants.mutations import mutants
 from tests.mutants.running import KILLED
 
 EXPLAINED = Path(__file__).with_name("explained.toml")
@@ -20,7 +20,14 @@ PAGE = ROOT / "docs" / "explanation" / "mutants.md"
 def read(log: Path) -> dict[str, dict[str, Any]]:
     """The last word on each mutant, by its name."""
     lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
-    return {entry["name"]: entry for entry in map(json.loads, lines)}
+    entries = map(json.loads, lines)
+    return {entry["name"]: entry for entry in entries if "name" in entry}
+
+
+def counts(log: Path) -> dict[str, int]:
+    """By file, how many mutants there were when they were last made."""
+    lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
+    return {entry["path"]: entry["all"] for entry in map(json.loads, lines) if "all" in entry}
 
 
 def explanations() -> dict[str, str]:
@@ -32,36 +39,60 @@ def explanations() -> dict[str, str]:
 
 
 def write(log: Path) -> list[str]:
-    """Write the page from what the log knows of today's text; return what is unexplained."""
-    found = {path: list(mutants(path, ROOT)) for paths, _ in GROUPS.values() for path in paths}
+    """Write the page from what the log knows of lines that stand today; return what is open."""
     known, reasons = read(log), explanations()
+    every = counts(log)
     rows, open_ones, explained = [], [], []
     totals: Counter[str] = Counter()
     for group, (paths, _) in GROUPS.items():
         sums: Counter[str] = Counter()
         for path in paths:
-            count: Counter[str] = Counter()
-            for mutant in found[path]:
-                entry = known.get(mutant.name)
-                count["all"] += 1
-                count["tried"] += entry is not None
-                if entry is None:
+            count = Counter({"all": every.get(path, 0)})
+            for entry in known.values():
+                if entry["path"] != path or not stands(entry["name"]):
                     continue
+                count["tried"] += 1
+                _, function, change = parts(entry["name"])
                 if entry["result"] == KILLED:
                     count["killed"] += 1
-                elif mutant.name in reasons:
+                elif entry["name"] in reasons:
                     count["explained"] += 1
-                    explained.append((path, mutant.function, mutant.change, reasons[mutant.name]))
+                    explained.append((path, function, change, reasons[entry["name"]]))
                 else:
-                    open_ones.append(mutant.name)
+                    open_ones.append(entry["name"])
             if count["all"]:
                 rows.append(row(f"`{path.removeprefix('tinygrad_rnn/')}`", count))
             sums += count
         rows.append(row(f"**{group}**", sums))
         totals += sums
     rows.append(row("**all**", totals))
-    PAGE.write_text(page(rows, explained), encoding="utf-8")
+    text = page(rows, explained)
+    if open_ones:
+        text += "\nOpen, until a test notices them or a reason is found:\n\n"
+        for path, function, change in map(parts, open_ones):
+            old, new = change.split(" → ")
+            where = f"`{path}`, {function or 'the module'}"
+            text += f"- {where}: {code(old)} → {code(new)}\n"
+    PAGE.write_text(text, encoding="utf-8")
     return open_ones
+
+
+def parts(name: str) -> tuple[str, str, str]:
+    """Of a mutant's name: the path, the function, and the change."""
+    path, rest = name.split(" ", 1)
+    function, change = rest.split(": ", 1)
+    return path, function, change
+
+
+@functools.cache
+def text_of(path: str) -> str:
+    return " ".join((ROOT / path).read_text(encoding="utf-8").split())
+
+
+def stands(name: str) -> bool:
+    """Whether the line that is changed is still in the file."""
+    path, _, change = parts(name)
+    return (ROOT / path).exists() and change.split(" → ")[0].strip() in text_of(path)
 
 
 def row(name: str, count: Counter[str]) -> str:

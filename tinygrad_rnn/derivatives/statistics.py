@@ -117,6 +117,10 @@ def _average(
     return (mean, total) if returned else mean
 
 
+_TURNS_A_ROW = np.cov([[0.0, 1.0]], rowvar=False, bias=True).ndim > 0
+"""Whether this NumPy turns a matrix of one row, as rowvar=False says. Older ones did not."""
+
+
 def _cov(
     m: Array,
     y: Any = None,
@@ -126,11 +130,13 @@ def _cov(
     fweights: Any = None,
     aweights: Any = None,
 ) -> Array:
-    def rows(x: Array) -> Array:
-        x = np.atleast_2d(x)
-        return x if rowvar or np.shape(x)[0] == 1 else np.transpose(x)
+    def rows(x: Array, turns_a_row: bool) -> Array:
+        matrix = np.atleast_2d(x)
+        stays = np.ndim(x) < 2 if turns_a_row else np.shape(matrix)[0] == 1
+        return matrix if rowvar or stays else np.transpose(matrix)
 
-    x = rows(m) if y is None else np.concatenate([rows(m), rows(y)], axis=0)
+    x = rows(m, _TURNS_A_ROW)
+    x = x if y is None else np.concatenate([x, rows(y, False)], axis=0)
     ddof = (0 if bias else 1) if ddof is None else ddof
     frequency = np.ones(np.shape(x)[1]) if fweights is None else fweights
     weights = frequency if aweights is None else np.multiply(frequency, aweights)
