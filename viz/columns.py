@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 
 from viz.chains import recurrent
@@ -182,8 +182,11 @@ def _lanes(diagram: Diagram, depths: list[int | None], above: set[int]) -> dict[
     reach = _reach(diagram, depths)
     lanes: dict[int, int] = {}
     order = [i for i, depth in enumerate(depths) if depth is not None and i not in above]
-    for i in sorted(order, key=lambda i: (depths[i], not before[i], reach[i], i)):
-        cell = (depths[i] or 0, middle(diagram.shapes[i]))
+    cells = {i: (depths[i] or 0, middle(diagram.shapes[i])) for i in order}
+    counts = Counter(cells.values())
+    fans = {i: reach[i] * (counts[cells[i]] > 2) for i in order}
+    for i in sorted(order, key=lambda i: (depths[i], not before[i], fans[i], i)):
+        cell = cells[i]
         wanted = min((lanes[b] for b in before[i] if b in lanes), default=0)
         lanes[i] = next(n for n in _outwards(wanted) if n not in taken[cell])
         taken[cell].add(lanes[i])
