@@ -124,7 +124,7 @@ def test_states_and_sequences_that_cannot_be(run: Any) -> None:
     lstm, xs = tg.LSTMCell(D, H, rng=0), X.data
     with pytest.raises(TypeError, match=r"LSTMCell has 2 parts .* one array of shape \(2, 4\)"):
         run(lstm, xs, np.zeros((B, H)))
-    with pytest.raises(TypeError, match=r"has 1 parts .* 2 arrays"):
+    with pytest.raises(TypeError, match=r"has 1 part .* 2 arrays"):
         run(tg.RNNCell(D, H, rng=0), xs, (np.zeros((B, H)), np.zeros((B, H))))
     with pytest.raises(TypeError, match=r"xs is a tuple of 6.* list or an array"):
         run(tg.RNNCell(D, H, rng=0), tuple(xs))

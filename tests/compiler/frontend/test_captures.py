@@ -6,6 +6,7 @@ import collections
 import dataclasses
 import functools
 import types
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -296,3 +297,14 @@ def test_a_class_that_inherits_from_a_cell() -> None:
             expected, _ = tg.unroll(cell, XS, stacked=True)
             np.testing.assert_allclose(states.data, expected.data, rtol=0, atol=1e-14)
             cell.scale = 0.5
+
+
+def test_a_weak_reference_to_what_has_no_hash() -> None:
+    scale, known = parameter(4, 4, seed=1), weakref.WeakValueDictionary[str, Any]()
+    reference = weakref.ref(known)
+
+    def cell(x: Any, h: Any) -> Any:
+        return np.tanh(h @ scale + x * (reference() is known))
+
+    assert hash(CellKey(cell).key) == hash(CellKey(cell).key)
+    np.testing.assert_array_equal(tg.scan(cell, XS, H_0)[1].data, tg.unroll(cell, XS, H_0)[1].data)

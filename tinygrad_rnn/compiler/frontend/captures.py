@@ -276,6 +276,10 @@ class CellKey:
         """What is looked at no further: another one is another structure."""
         self.key += (object, thing)
 
+    def look_at_weak_reference(self, thing: Any, name: str) -> None:
+        """Its hash is that of what it leads to, which may have none."""
+        self.key += (weakref.ref, Same(thing))
+
     def look_at_generator(self, thing: Any, name: str) -> None:
         self.key += (object, thing)
         self.generators.append(thing)
@@ -393,6 +397,21 @@ def watch_object(
         watched.add("getattr({}, {}, NOTHING) is {}", thing, name, found)
 
 
+class Same:
+    """A thing that is equal to itself alone, whatever its class says."""
+
+    __slots__ = ("thing",)
+
+    def __init__(self, thing: Any) -> None:
+        self.thing = thing
+
+    def __hash__(self) -> int:
+        return id(self.thing)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Same) and self.thing is other.thing
+
+
 LOOK: dict[tuple[type, ...], Callable[[CellKey, Any, str], None]] = {
     (Tensor,): CellKey.look_at_tensor,
     (types.FunctionType,): CellKey.look_at_function,
@@ -409,6 +428,7 @@ LOOK_AT_HEIRS: dict[tuple[type, ...], Callable[[CellKey, Any, str], None]] = {
     (np.ndarray,): CellKey.look_at_array,
     (np.ufunc, types.ModuleType, enum.Enum): CellKey.look_at_one_of_a_kind,
     (logging.Logger, io.IOBase, types.GeneratorType): CellKey.look_at_one_of_a_kind,
+    (weakref.ref,): CellKey.look_at_weak_reference,
     (type,): CellKey.look_at_class,
     (list, tuple, deque, set, frozenset): CellKey.look_at_sequence,
     (dict,): CellKey.look_at_dict,
