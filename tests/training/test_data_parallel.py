@@ -189,7 +189,7 @@ def test_what_goes_wrong_in_a_shard_is_raised_with_its_place(pool):
     with pytest.raises(ArithmeticError, match="no such number") as caught:
         tg.data_parallel(model, tg.split_batch(2, *given()), pool)
     assert caught.value.__notes__[-1] == "in shard 1 of 2"
-    with pytest.raises(TypeError, match="a shard is xs, targets, .*, mask, and has no 7 parts"):
+    with pytest.raises(TypeError, match=r"a shard is xs, targets, .*, mask, and has no 7 parts"):
         tg.data_parallel(bptt(), [(1,) * 7], pool)
     with pytest.raises(ValueError, match="over no shards"):
         tg.data_parallel(bptt(), [], pool)

@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from tinygrad_rnn.engine.apply import has_its_own_way, not_of_floats
+from tinygrad_rnn.engine.graph import Node
 from tinygrad_rnn.engine.recording import current_mark
 from tinygrad_rnn.engine.rules import Rule
-from tinygrad_rnn.engine.tensor import Tensor, recorded, untracked
+from tinygrad_rnn.engine.tensor import Tensor
 
 FAST_PATHS: dict[Callable[..., Any], Callable[..., Any]] = {}
 """Functions whose calls are written out. `operators.py` fills it from the table, and keeps it."""
@@ -24,6 +25,8 @@ DOUBLE, SINGLE = np.dtype(np.float64), np.dtype(np.float32)
 
 USUAL = frozenset({np.ndarray, float, int, np.float64, np.float32})
 """Types of plain operands."""
+
+_new = object.__new__
 
 
 def fast_path(function: Any, rule: Rule) -> Callable[..., Any] | None:
@@ -48,12 +51,15 @@ def unary(rule: Rule) -> Callable[[Any], Tensor]:
 
     def call(x: Any) -> Tensor:
         a = x._data
-        y = compute(a)
+        result = _new(Tensor)
+        y = result._data = compute(a)
         mark = current_mark()
         if x._requires_grad and mark is not None:
-            result = recorded(y, function, edges(x, a, y), mark)
+            result._requires_grad = True
+            result._node = Node(function, edges(x, a, y), y.shape, y.dtype, mark)
         else:
-            result = untracked(y)
+            result._requires_grad = False
+            result._node = None
         if mark is not None and mark.watch is not None:
             mark.watch.value(result, function, (x,), {})
         return result
@@ -90,16 +96,19 @@ def binary(rule: Rule) -> Callable[[Any, Any], Any]:
             kind += 2 if x2._requires_grad else 1
         elif type(x2) not in USUAL and has_its_own_way(type(x2)):
             return NotImplemented
-        y = compute(a1, a2)
+        result = _new(Tensor)
+        y = result._data = compute(a1, a2)
         mark = current_mark()
         edges = edges_of[kind]
         if edges is not None and mark is not None:
             dtype = y.dtype
             if dtype is not SINGLE and dtype is not DOUBLE and dtype.kind != "f":  # complex
                 return not_of_floats(function, y)
-            result = recorded(y, function, edges(x1, x2, a1, a2, y), mark)
+            result._requires_grad = True
+            result._node = Node(function, edges(x1, x2, a1, a2, y), y.shape, dtype, mark)
         else:
-            result = untracked(y)
+            result._requires_grad = False
+            result._node = None
         if mark is not None and mark.watch is not None:
             mark.watch.value(result, function, (x1, x2), {})
         return result
