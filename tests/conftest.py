@@ -1,6 +1,7 @@
 """Switches of the test run."""
 
 import os
+from importlib.util import find_spec
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # The workers have the cores already. Threads of each library, which spin while they wait, made
@@ -11,6 +12,14 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 import pytest
 
 from tinygrad_rnn.compiler import backends
+
+# Programs that stand beside the tests and import what need not be installed.
+NEEDS = {
+    "torch": ["fuzz/by_torch.py"],
+    "atheris": ["fuzz/guided.py"],
+    "cosmic_ray": ["mutants/mutations.py", "mutants/report.py", "mutants/running.py"],
+}
+collect_ignore = [file for name, files in NEEDS.items() if not find_spec(name) for file in files]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

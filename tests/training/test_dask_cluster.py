@@ -15,7 +15,7 @@ T, B, D, H, Q = 3, 8, 3, 4, 6
 @pytest.fixture(scope="module")
 def client():
     options = {"n_workers": 2, "threads_per_worker": 1, "processes": True}
-    options |= {"host": "127.0.0.1", "dashboard_address": None}
+    options |= {"host": "127.0.0.1", "dashboard_address": ":0"}
     with distributed.LocalCluster(**options) as cluster, distributed.Client(cluster) as client:
         yield client
 
@@ -85,7 +85,7 @@ def test_data_larger_than_the_memory_of_a_worker():
     L = sum(np.mean(h * h) for h in states) / STEPS
     lazy = L.data, tg.gradients(L, list(cell.parameters().values()))
     options = {"n_workers": 2, "threads_per_worker": 1, "memory_limit": MEMORY}
-    options |= {"host": "127.0.0.1", "dashboard_address": None}
+    options |= {"host": "127.0.0.1", "dashboard_address": ":0"}
     with distributed.LocalCluster(**options) as cluster, distributed.Client(cluster) as client:
         before = {worker.pid for worker in cluster.workers.values()}
         loss, gradients = client.compute(lazy, sync=True)

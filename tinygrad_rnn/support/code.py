@@ -26,13 +26,14 @@ def variables_in(code: types.CodeType) -> tuple[str, ...]:
 def globals_in(code: types.CodeType) -> tuple[str, ...]:
     """The names of the globals that the code of a function reads, and what it defines.
 
-    `self.W` reads the attribute W, and not a variable of that name in the module.
+    `self.W` reads the attribute W, and not a variable of that name in the module. Names that no
+    source can contain, such as pytest's `@pytest_ar` in a rewritten assertion, are left out.
     """
     import dis  # takes as long to import as a part of this package
 
     parts = [dis.get_instructions(part) for part in codes_in(code)]
     read = (i.argval for i in itertools.chain(*parts) if i.opname in READS_A_GLOBAL)
-    return tuple(dict.fromkeys(read))
+    return tuple(dict.fromkeys(filter(str.isidentifier, read)))
 
 
 READS_A_GLOBAL = ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS")

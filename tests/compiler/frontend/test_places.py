@@ -64,5 +64,5 @@ def test_contents_are_restored() -> None:
     before = Contents([cell, cell.attribute])
     cell.slot, cell.new = np.zeros(2), 1  # type: ignore[attr-defined]
     cell.attribute["more"] = []
-    assert set(before.restore()) == {"slot", "new", "more"}
+    assert set(before.restore(lambda _: True)) == {"slot", "new", "more"}
     assert cell.slot is ARRAY and not hasattr(cell, "new") and "more" not in cell.attribute

@@ -274,11 +274,7 @@ class CellKey:
 
     def look_at_one_of_a_kind(self, thing: Any, name: str) -> None:
         """What is looked at no further: another one is another structure."""
-        self.key += (object, thing)
-
-    def look_at_weak_reference(self, thing: Any, name: str) -> None:
-        """Its hash is that of what it leads to, which may have none."""
-        self.key += (weakref.ref, Same(thing))
+        self.key += (object, Same(thing))
 
     def look_at_generator(self, thing: Any, name: str) -> None:
         self.key += (object, thing)
@@ -426,9 +422,8 @@ LOOK: dict[tuple[type, ...], Callable[[CellKey, Any, str], None]] = {
 
 LOOK_AT_HEIRS: dict[tuple[type, ...], Callable[[CellKey, Any, str], None]] = {
     (np.ndarray,): CellKey.look_at_array,
-    (np.ufunc, types.ModuleType, enum.Enum): CellKey.look_at_one_of_a_kind,
+    (np.ufunc, types.ModuleType, enum.Enum, weakref.ref): CellKey.look_at_one_of_a_kind,
     (logging.Logger, io.IOBase, types.GeneratorType): CellKey.look_at_one_of_a_kind,
-    (weakref.ref,): CellKey.look_at_weak_reference,
     (type,): CellKey.look_at_class,
     (list, tuple, deque, set, frozenset): CellKey.look_at_sequence,
     (dict,): CellKey.look_at_dict,
