@@ -1,4 +1,4 @@
-"""Pictures of what was recorded: computational graphs, unrolled through time."""
+"""Pictures of the recorded tape: computational graphs, unrolled through time."""
 
 from viz.drawing import draw
 from viz.figure import Figure

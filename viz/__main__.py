@@ -22,7 +22,7 @@ STRATEGIES = ("Randomized(0.8, rng=3)", "Subsequence(4)", "Full()")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; return the exit status: 2, with one sentence, for a mistake."""
+    """Run one command. Return the exit status: 2, with one sentence, for a user's mistake."""
     options = _parser().parse_args(arguments)
     try:
         made = options.command(options)
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 class UsageError(Exception):
-    """Something that the user can put right; its text says how."""
+    """An error that the user can correct. Its text says how."""
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -210,7 +210,7 @@ def _play(options: argparse.Namespace) -> Path:
 
 
 def outputs_of(place: str) -> list[tg.Tensor]:
-    """What the function at `file.py:function` returns, as a list of Tensors.
+    """The list of Tensors that the function at `file.py:function` returns.
 
     Raises UsageError where there is no such file or function, or where it returns something else.
     """

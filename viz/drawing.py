@@ -51,38 +51,40 @@ def draw(
     legend: bool | None = None,
     theme: str | Mapping[str, str | tuple[str, ...]] = "textbook",
 ) -> Figure:
-    """Draw the graph that the outputs were computed by.
+    """Draw the computational graph of the outputs.
 
-    outputs: Tensors, usually the loss.
-    detail: "named": boxes are the values you named, a circle is whatever was computed between
-        them; "ops": every operation has its circle.
-    fold: how many rows of time steps are drawn before the middle ones are folded into dots, or a
-        function that says of a step, counted from 1, whether it is drawn; None draws them all.
-    gradients: what flows back: every link as wide as the norm of what comes back along it
-        (logarithmic), one strand per loss, with a bar where it is cut; and beside the picture,
-        for every tied parameter, what each loss adds at each step, ⟨∂L_t/∂W_s, ĝ⟩, ĝ being the
-        direction of the full gradient: these add up to its norm.
-    values: the shape of every named value, and its numbers where there are few; what the tape
-        does not keep is said to be not kept.
-    compare: truncations such as `[tg.Full(), tg.Window(2)]`: the same network under each of them,
-        side by side, with the gradients and the matrix of losses and steps.
-    copies: draw the copies of a step that windows make each by itself, instead of one chain with
-        the reach of each loss on its links.
+    outputs: the Tensors whose graph is drawn, usually the loss.
+    detail: "named" draws a box for each named value and a circle for the computation between boxes.
+        "ops" draws a circle for every operation.
+    fold: the most rows of time steps that are drawn; the middle ones are folded into dots. Or a
+        function from the number of a step, counted from 1, to whether it is drawn. None draws all
+        steps.
+    gradients: whether to draw the backward pass. Each link then has one strand per loss. The width
+        of a strand is the norm of the gradient along it, on a logarithmic scale. A bar marks a cut.
+        Beside the picture, bars for every tied parameter show what each loss adds at each step,
+        ⟨∂L_t/∂W_s, ĝ⟩. Here ĝ is the direction of the full gradient, so the bars add up to its
+        norm.
+    values: whether to write the shape of every named value, and its numbers where there are few. A
+        value that the tape does not keep is marked "not kept".
+    compare: truncations such as `[tg.Full(), tg.Window(2)]`. The network is drawn under each of
+        them, side by side, with the gradients and the matrix of losses and steps.
+    copies: whether to draw every copy of a step that windows make. Otherwise one chain is drawn,
+        with the reach of each loss on its links.
     hide: names of values to leave out, such as "y" or "b_*".
-    direction: of time: "up", "right" or "down".
-    title: what the figure is called, written above it.
-    legend: whether the classes and colours are explained under the picture; None explains the
-        colours of losses and the widths of links alone.
+    direction: the direction of time, "up", "right" or "down".
+    title: the title above the figure.
+    legend: whether a legend under the picture explains the classes and colours. None explains only
+        the colours of losses and the widths of links.
     theme: "textbook" (which turns dark on dark pages), "dark", "print", or your own table from
         classes to colours, laid over the textbook's: `{"parameters": "gold"}`.
-    Returns a `Figure`: it shows itself in a notebook, and `save` writes svg, png, pdf, gv, html,
-    tex and mmd.
+    Returns a `Figure`. It shows itself in a notebook, and its method `save` writes svg, png, pdf,
+    gv, html, tex and mmd.
     Raises TypeError for what is not a Tensor, ValueError for an unknown detail, direction or
     theme, for a fold below 3, and where the tape is truncated already and is to be compared.
 
-    Names are set as in print: `"W_hh"` is a bold W with an italic subscript, `"h_3^(2)"` is h_3 of
-    layer 2; scalars are italic, integers plain. Rows are the steps marked by `tg.step` or
-    `tg.unroll`; a grey link with a gap is cut, an orange one carries its ξ.
+    Names are typeset: `"W_hh"` is a bold W with an italic subscript, and `"h_3^(2)"` is h_3 of
+    layer 2. Scalars are italic, integers plain. Each row is a step marked by `tg.step` or
+    `tg.unroll`. A grey link with a gap is cut. An orange link carries its factor ξ.
 
     >>> import numpy as np, tinygrad_rnn as tg, viz
     >>> x, W = tg.Tensor(np.ones(2), name="x"), tg.Tensor(np.ones(2), requires_grad=True, name="W")
@@ -123,7 +125,7 @@ def draw(
 
 @dataclass
 class _Drawing:
-    """A diagram with its places and lines, from which scenes are made."""
+    """A diagram with its layout and lines, from which scenes are made."""
 
     diagram: Diagram
     layout: Layout

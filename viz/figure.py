@@ -18,10 +18,11 @@ MAGNIFIED = 2  # how large a page of its own shows the picture, where there is r
 
 @dataclass(frozen=True, repr=False)
 class Figure:
-    """A picture; it shows itself in a notebook.
+    """A picture of a graph. It shows itself in a notebook.
 
-    scene: what is drawn, and where, with the nodes of the tape behind each shape and link.
-    theme: the colours of its classes.
+    scene: the shapes, links and texts with their positions, and the nodes of the tape behind each
+    shape and link.
+    theme: the colours of the classes.
     """
 
     scene: Scene
@@ -29,7 +30,7 @@ class Figure:
 
     @cached_property
     def source(self) -> str:
-        """The DOT text, the same byte by byte for the same graph.
+        """The picture as DOT text. The same graph gives the same bytes.
 
         Raises ImportError where the graphviz package is missing.
         """
@@ -38,8 +39,9 @@ class Figure:
     def svg(self, outlines: bool = False) -> str:
         """The picture as SVG text.
 
-        outlines: letters as outlines, by Graphviz, so that it looks the same wherever it is
-            printed; otherwise text is text, which can be selected, searched and read aloud.
+        outlines: whether Graphviz turns letters into outlines. The picture then looks the same
+            wherever it is printed. Otherwise text stays text, which can be selected, searched and
+            read aloud.
         Raises RuntimeError where outlines are asked for and Graphviz is missing.
         """
         if outlines:
@@ -47,10 +49,10 @@ class Figure:
         return svg.write(self.scene, self.theme)
 
     def save(self, path: str | Path, dpi: int = 300, outlines: bool = False) -> Path:
-        """Write the picture; the suffix says how: .svg, .png, .pdf, .gv (DOT), .html, .tex (TikZ)
-        or .mmd (Mermaid).
+        """Write the picture to a file. The suffix chooses the format: .svg, .png, .pdf, .gv (DOT),
+        .html, .tex (TikZ) or .mmd (Mermaid).
 
-        dpi: dots per inch of a .png. outlines: of an .svg, as in `svg`.
+        dpi: the dots per inch of a .png. outlines: as in `svg`, for an .svg.
         Returns the path. Raises ValueError for another suffix, RuntimeError where Graphviz is
         missing for a .png or .pdf.
 
@@ -94,7 +96,7 @@ class Figure:
         return f"<Figure {self.scene.title!r}: {what}{right - left:.0f}×{high - low:.0f} pt>"
 
     def _page(self) -> str:
-        """A page of its own, with nothing outside it."""
+        """A self-contained HTML page with the picture."""
         (left, _), (right, _) = self.scene.bounds()
         return (
             f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'

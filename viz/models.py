@@ -1,4 +1,5 @@
-"""The network that the command line draws: the chapter's RNN with an output and a loss per step."""
+"""The network that the command line draws: the chapter's RNN, with an output and a loss per
+step."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Truncation strategies side by side: a text, and below it how far the gradient reaches.
+"""Truncation strategies compared: a text, and below it how far the gradient reaches.
 
-Each strategy has a row of arrows. They are read from its `weights`: an arrow spans the steps
-that one loss reaches, and what lies within another arrow is left out. Strategies whose reaches
-overlap, such as windows, have several lines to their row.
+Each strategy has a row of arrows, read from its `weights`. An arrow spans the steps that one loss
+reaches. An arrow that lies within another one is left out. A strategy whose reaches overlap, such
+as windows, has several lines in its row.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ def draw_truncations(
 ) -> Figure:
     """Draw the text, a step for each character, and a row of arrows per strategy.
 
-    strategies: truncations such as `tg.Subsequence(4)`, drawn from top to bottom; as a dict, with
-        its keys as their names.
-    An arrow runs from f(t) to t, for the losses whose reach is not within another's. Chapter
+    strategies: truncations such as `tg.Subsequence(4)`, drawn from top to bottom. The keys of a
+        dict are their names.
+    An arrow runs from f(t) to t for each loss whose reach is not within another's. Chapter
     "Backpropagation Through Time", section "Comparing Strategies".
     Raises ValueError for an empty text, or where the sequences of a batch differ.
 
@@ -69,7 +69,7 @@ def draw_truncations(
 
 
 def reaches(strategy: Truncation, steps: int) -> list[tuple[int, int]]:
-    """The stretches (f(t), t) that lie within no other one.
+    """The intervals (f(t), t) that lie within no other interval.
 
     >>> import tinygrad_rnn as tg
     >>> from viz.strategies import reaches
@@ -91,7 +91,7 @@ def reaches(strategy: Truncation, steps: int) -> list[tuple[int, int]]:
 
 
 def _packed(stretches: Sequence[tuple[int, int]]) -> list[list[tuple[int, int]]]:
-    """The stretches on as few lines as they need so as not to overlap."""
+    """The intervals, arranged on as few lines as possible without overlap."""
     lines: list[list[tuple[int, int]]] = []
     for stretch in stretches:
         line = next((li for li in lines if li[-1][1] < stretch[0]), None)

@@ -13,7 +13,8 @@ from typing import NamedTuple, TypeAlias
 
 
 class Colours(NamedTuple):
-    """What fills a shape, draws its outline or line, and colours its letters; "none" is nothing."""
+    """The colours of a shape's area, of its outline or line, and of its letters. "none" is no
+    colour."""
 
     fill: str = "none"
     stroke: str = "none"
@@ -67,7 +68,7 @@ LOSSES = ("#5B2A8C", "#A8327D", "#DB5C4A", "#E8923A", "#E8B93A")
 
 
 def loss_colour(number: int, count: int) -> str:
-    """The colour of one of so many losses.
+    """The colour of one loss out of a given number of losses.
 
     >>> from viz.themes import loss_colour
     >>> loss_colour(0, 3), loss_colour(2, 3)
@@ -83,7 +84,7 @@ def loss_colour(number: int, count: int) -> str:
 
 
 def on_dark(colour: str) -> str:
-    """A loss's colour on a dark page: half as far from white, so that the first are seen, too.
+    """A loss's colour on a dark page: half as far from white, so that the first losses are visible.
 
     >>> from viz.themes import on_dark
     >>> on_dark("#5b2a8c")
@@ -105,7 +106,7 @@ PRINT: dict[str, Colours] = TEXTBOOK | {
 
 @dataclass(frozen=True)
 class Theme:
-    """A table of colours, and the one that takes its place on dark pages, if there is one."""
+    """A table of colours, and optionally the table that replaces it on dark pages."""
 
     name: str
     light: Table
@@ -115,7 +116,7 @@ class Theme:
         return self.light[kind]
 
     def own(self, colour: str) -> str:
-        """How this theme shows a colour that is no class's, such as a loss's."""
+        """How this theme shows a colour that belongs to no class, such as a loss's."""
         return on_dark(colour) if self.light is DARK else colour
 
 
@@ -132,8 +133,9 @@ COLOUR = re.compile(r"[A-Za-z]+|#[0-9A-Fa-f]{3,8}|(rgb|hsl)a?\([\d.,%/ ]+\)")
 def theme_of(theme: str | Mapping[str, str | tuple[str, ...]]) -> Theme:
     """The theme of this name, or the textbook's with a user's colours laid over it.
 
-    theme: "textbook", "dark", "print", or a table: a class with its colour (of the area, where
-        it has one, else of the line or the letters), or with (fill, stroke, text).
+    theme: "textbook", "dark", "print", or a table from classes to colours. A colour is that of the
+        area if the class has one, else of the line or the letters; or it is a tuple (fill, stroke,
+        text).
     Raises ValueError for an unknown name or class.
 
     >>> from viz.themes import theme_of

@@ -1,7 +1,7 @@
-"""An animated picture of one backward sweep: the figure with its gradients, move by move.
+"""An animated picture of one backward sweep. The gradients appear in the figure move by move.
 
-It is SVG with style rules and no script, so it plays where pictures are shown: in a README, in a
-slide. Where motion is not wanted (`prefers-reduced-motion`) it shows the end.
+The picture is SVG with style rules and no script, so it plays in a README or on a slide. With
+`prefers-reduced-motion` it shows the final state.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ BACK, BACK_DARK = "#C05000", "#FF9D5C"
 
 @dataclass(frozen=True, repr=False)
 class Animation:
-    """A picture that moves; it shows itself in a notebook."""
+    """An animated picture. It shows itself in a notebook."""
 
     title: str
     svg: str = field(repr=False)
@@ -60,11 +60,12 @@ def animate(
     title: str = "A backward sweep",
     detail: str = "named",
 ) -> Animation:
-    """An animated SVG of one backward sweep: every loss a strand, as wide as what flows is large.
+    """An animated SVG of one backward sweep. Every loss is a strand; its width is the gradient's
+    norm.
 
-    losses, detail, and what is raised: as for `play`.
-    path: an .svg file to write; None writes nothing.
-    title: what the picture is called where it is read aloud.
+    losses, detail: as for `play`, and so are the errors.
+    path: the .svg file to write. None writes no file.
+    title: the title that screen readers read aloud.
 
     >>> import viz
     >>> from viz.models import recurrent_loss
@@ -125,7 +126,8 @@ class _Sweep:
         return figure.replace("</svg>", f"<style>{rules}</style>\n{over}</svg>")
 
     def _style(self, name: str) -> Iterator[str]:
-        """Key frames for each move; names of their own, so that two figures share a page."""
+        """Key frames for each move. Their names are unique, so that two figures can share a
+        page."""
         yield f".{name}[pathLength]{{stroke-dasharray:1}}"
         for n in range(len(self.move)):
             start, stop = (100 * (n + s) * MOVE / self.duration for s in (0.0, 0.9))
@@ -141,7 +143,7 @@ class _Sweep:
         yield f"@media(prefers-reduced-motion:reduce){{.{name}{{animation:none!important}}}}"
 
     def _turn(self, link: Link) -> int:
-        """The move in which a link's gradient flows: that of the circle it belongs to."""
+        """The move in which a link's gradient flows: the move of its circle."""
         return self.move.get(link.target, self.move.get(link.source, 0))
 
     def _time_strands(self, paths: Sequence[Way]) -> None:
@@ -152,8 +154,8 @@ class _Sweep:
                 self.classes[id(next(left))] = f"f{self._turn(stroke.link)}"
 
     def _time_bars(self, boxes: Sequence[Box], first: float) -> None:
-        """A bar stands in its parameter's column and in the row of its step; the sum, below the
-        rows, is there when the last of its bars is."""
+        """Time the bars. A bar stands in its parameter's column and in the row of its step. The sum
+        stands below the rows and appears with the last of its bars."""
         rows = Margin(self.diagram, self.layout, "up").rows
         tied = [n for n, t in self.recording.tied.items() if len({s for _, s in t.along}) > 1]
         arrivals = [self._arrivals(node) for node in tied]
@@ -168,7 +170,7 @@ class _Sweep:
             self.classes[id(box)] = f"g{move}"
 
     def _arrivals(self, node: object) -> dict[int, int]:
-        """The move in which each row's share comes to a parameter."""
+        """The move in which each row's share of the gradient arrives at a parameter."""
         found: dict[int, int] = {}
         for link in self.diagram.links:
             for user, parent in uses_of(link):
@@ -178,7 +180,8 @@ class _Sweep:
         return found
 
     def _outlines(self, name: str) -> Iterator[str]:
-        """Rings around the boxes, each from the move on in which its gradient is complete."""
+        """Rings around the boxes. A ring appears in the move that completes the gradient of its
+        box."""
         (left, _), (_, top) = self.scene.bounds()
         done: dict[int, int] = {}
         for stroke, bunch in zip(self.lines, self.bunches, strict=True):

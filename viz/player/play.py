@@ -19,9 +19,9 @@ FRAME = 860  # the height of a notebook's frame, in pixels
 
 @dataclass(frozen=True, repr=False)
 class Player:
-    """A page that plays a forward and a backward pass; it shows itself in a notebook.
+    """A page that plays a forward and a backward pass. It shows itself in a notebook.
 
-    html: the whole page, one file that asks for nothing else.
+    html: the whole page, one self-contained file.
     """
 
     title: str
@@ -38,7 +38,7 @@ class Player:
         return f"<Player: {self.title}, {len(self.html.encode()) / 1000:.0f} kB>"
 
     def _repr_html_(self) -> str:
-        """The page in a frame of its own, so that nothing of it touches the notebook."""
+        """The page in an iframe, so that its styles and scripts do not touch the notebook."""
         return (
             f'<iframe srcdoc="{escape(self.html)}" title="{escape(self.title)}" '
             f'sandbox="allow-scripts allow-downloads" '
@@ -52,21 +52,21 @@ def play(
     title: str | None = None,
     detail: str = "named",
 ) -> Player:
-    """Make a page in which the computation of the losses, and their gradients, can be played.
+    """Make a page that plays the computation of the losses and of their gradients.
 
-    losses: the losses of the steps one by one, or what was computed from them, such as their sum;
-        what is differentiated is the sum of all that is given.
-    path: where to write: an .html file, or an .svg of one backward sweep (see `animate`); None
-        writes nothing.
-    title: of the page.
-    detail: "named" for a circle between named values, "ops" for one for every operation.
+    losses: the losses of the steps one by one, or values computed from them, such as their sum. The
+        page differentiates the sum of all given values.
+    path: the file to write: an .html page, or an .svg of one backward sweep (see `animate`). None
+        writes no file.
+    title: the title of the page.
+    detail: "named" draws one circle between named values, "ops" one for every operation.
     Returns a `Player`, which shows itself in a notebook.
     Raises TypeError for what is no recorded Tensor, ValueError for another suffix or detail, for
     more than 300 steps, and for a tape that is truncated already: the page truncates by itself.
 
-    The page holds ∂L_t/∂· of every loss t by itself. A strategy is a matrix M, and the gradient
-    Σ M[t, s] ∂L_t/∂W_s (chapter "Backpropagation Through Time"), so that strategies are switched,
-    and links cut, in the page.
+    The page holds the gradients ∂L_t/∂· of every loss t separately. A truncation strategy is a
+    matrix M, and its gradient is Σ M[t, s] ∂L_t/∂W_s (chapter "Backpropagation Through Time"). So
+    the page itself can switch strategies and cut links.
 
     >>> import viz
     >>> from viz.models import recurrent_loss
@@ -92,7 +92,7 @@ def play(
 
 
 def checked(losses: tg.Tensor | Iterable[tg.Tensor], detail: str) -> list[tg.Tensor]:
-    """The losses as a list, of which a page can be made; see `play` for what is raised."""
+    """The losses as a list, checked for `play`. The errors are those of `play`."""
     outputs = [losses] if isinstance(losses, tg.Tensor) else list(losses)
     if detail not in ("named", "ops"):
         raise ValueError(f"detail is 'named' or 'ops', not {detail!r}")

@@ -1,4 +1,4 @@
-"""`scan`: a cell's program, kept for the next call, run, and put into the graph as one node."""
+"""`scan`: run the compiled program of a cell, and record the run in the graph as one node."""
 
 from __future__ import annotations
 
@@ -53,24 +53,25 @@ def scan(
     verify: bool = False,
     threads: int = 1,
 ) -> tuple[State, State]:
-    """`unroll`, compiled: the same states and gradients from a program written for this cell.
+    """`unroll`, compiled: the same states and gradients, from a program generated for this cell.
 
     cell, xs, state, truncation, reset, reverse, lengths, steps: as for `unroll`; a step may have
         any nesting of arrays.
-    checkpoint: keep at most so many states and compute the rest again on the way back, on the
-        binomial schedule; "auto" picks the number for a budget of bytes. None keeps everything.
-    budget: bytes for buffers and kept states, for checkpoint="auto".
-    block: how many steps are gone through at once, the unit of what is computed again; None
-        chooses. The gradients for one block length are the same to the last bit, with and
-        without checkpoints.
-    outputs: "all", or "last" for the last state alone: then no array grows with the sequence.
-        A loss at every step can be added up in the state.
-    fallback: for a cell that cannot be compiled, run `unroll` instead of raising.
-    verify: trace the cell at every call, and compare with the program.
-    backend: what runs the program. None or "numpy", whose results are NumPy's to the last bit; or
-        "native", machine code by llvmlite: the same up to rounding, and faster.
-    threads: so many parts of the batch are gone through at the same time, by backend="native". The
-        numbers are those of one thread. NumPy's products have threads of their own.
+    checkpoint: the number of states to keep at most. The backward pass recomputes the others, on
+        the binomial schedule. "auto" picks the number that fits into `budget`. None keeps
+        everything.
+    budget: the memory for buffers and kept states, in bytes, for checkpoint="auto".
+    block: the number of steps per block. A block is the unit of recomputation. None lets `scan`
+        choose. With the same block length the gradients are bitwise equal with and without
+        checkpoints.
+    outputs: "all" returns the states of all steps; "last" returns the last state alone, and then no
+        array grows with the sequence. A loss at every step can be accumulated in the state.
+    fallback: whether to run `unroll` for a cell that cannot be compiled, instead of raising.
+    verify: whether to trace the cell at every call and compare the trace with the program.
+    backend: the back end that runs the program. None or "numpy" gives NumPy's results to the last
+        bit. "native" runs machine code made by llvmlite: it is faster, and equal up to rounding.
+    threads: the number of threads among which backend="native" divides the batch. The results do
+        not depend on it. NumPy's products have threads of their own.
     Returns the states of all steps stacked, (T, batch, hidden), nested as the cell's state is, or
     None for outputs="last"; and the last state.
     Raises TraceError, a TypeError, for a cell that cannot be compiled, such as one whose Python
@@ -78,20 +79,23 @@ def scan(
     or TypeError, with the shapes, where cell, inputs and state do not fit; ImportError for a back
     end that is not installed.
 
-    The cell is run once on Tensors and its tape swept once: both are straight lines of NumPy
-    calls. Sorted by dependence they are a program of three parts, before, in and after the loop
-    over the steps, which `scan_source` shows. In the graph the whole scan is one node. Second
-    derivatives run the steps again with `unroll`. A scan inside a cell that is being compiled runs
-    unrolled.
+    `scan` traces one step: it runs the cell once on Tensors and sweeps the tape once. Both traces
+    are straight-line sequences of NumPy calls. The compiler sorts the calls by dependence into
+    three phases: before, in and after the loop over the steps. `scan_source` shows the result. In
+    the graph the whole scan is one node. Second derivatives run the steps again with `unroll`. A
+    scan inside a cell that is being compiled runs unrolled.
 
-    The program is kept for the next call. What the cell reads may change in between: Tensors and
-    arrays it carries, attributes, closures, variables of its module, settings in classes and
-    modules, and the code of its functions are looked at in every call. To find what else it may
-    read, it is traced twice at first and again at the calls 2, 4, 8, 16, ... of its program, and
-    where the traces differ the program is renewed, with a StaleProgramWarning. What can still be
-    missed is a change, between two of these calls, of something that only the running code
-    sees: a file, an environment variable, what an object of an extension module remembers; or a
-    difference that the numbers of the first step do not show. verify=True misses only the latter.
+    The program is cached for the next call. What the cell reads may change between calls. Every
+    call therefore inspects the Tensors and arrays that the cell carries, its attributes, its
+    closures, the variables of its module, the settings in classes and modules, and the code of its
+    functions. To find anything else, the cell is traced twice at first, and again at the calls 2,
+    4, 8, 16, ... of its program. Where the traces differ, the program is renewed, with a
+    StaleProgramWarning.
+
+    Two kinds of change can still be missed. One is a change, between two of these calls, of
+    something that only the running code sees: a file, an environment variable, the memory of an
+    object of an extension module. The other is a difference that the numbers of the first step do
+    not show. verify=True misses only the second kind.
 
     >>> import numpy as np, tinygrad_rnn as tg
     >>> cell = tg.RNNCell(3, 4, rng=0)
@@ -144,13 +148,15 @@ def scan_source(
     llvm_ir: bool = False,
     stages: bool = False,
 ) -> str:
-    """The program that `scan` runs for these arguments: Python source that needs NumPy alone.
+    """The program that `scan` runs for these arguments, as Python source that needs NumPy alone.
 
-    Its one function `program(T)` makes the buffers for T steps and returns `forward` and
-    `backward`. Arguments as for `scan`. With backend="native" some of it are calls of machine code;
-    comments say which instructions became which loops, and why the rest is left to NumPy.
-    stages: also what every pass of the compiler gave before, in the notation of the chapter.
-    llvm_ir: the machine code itself, as LLVM writes it down, in place of the source.
+    The source has one function. `program(T)` makes the buffers for T steps and returns `forward`
+    and `backward`. The arguments are those of `scan`. With backend="native" some instructions are
+    calls of machine code. Comments then say which instructions became which loops, and why the rest
+    is left to NumPy.
+    stages: whether to show the result of every stage of the compiler as well, in the notation of
+    the chapter.
+    llvm_ir: whether to return the LLVM IR of the machine code in place of the source.
 
     >>> import numpy as np, tinygrad_rnn as tg
     >>> source = tg.scan_source(tg.RNNCell(3, 4, "identity"), np.ones((5, 2, 3)))
@@ -183,16 +189,16 @@ def unrolled(
 
 
 def rerun(sequence: Sequence) -> None:
-    """Run the steps of a scan one by one, for whoever watches."""
+    """Run the steps of a scan one by one, so that each step can be observed."""
     xs = sequence.steps_of(iter(sequence.input_parts))
     unroll(sequence.cell, xs, sequence.state, sequence.truncation, sequence.reset)
 
 
 class ScanRun:
-    """One pass over one sequence, and what its way back needs.
+    """One forward pass over one sequence, with what its backward pass needs.
 
-    While it lives, its workspace is its own. Made by a thread that holds `contents_lock`, for all
-    that is asked of the cell's Tensors is asked here.
+    A run owns its workspace as long as it lives. The thread that makes a run holds `contents_lock`,
+    because the constructor reads the cell's Tensors.
     """
 
     __slots__ = (
@@ -229,7 +235,7 @@ class ScanRun:
         self.space = program.claimed(plan)
 
     def outputs(self) -> tuple[Any, Any]:
-        """Run the steps; the stacked states and the last one, as Tensors in the graph."""
+        """Run the steps. Return the stacked states and the last state, as Tensors in the graph."""
         assert self.space is not None
         stacked = self.space.forward(self.arrays, len(self.sequence.input_parts))
         if self.mark is None:
@@ -245,7 +251,7 @@ class ScanRun:
         return self._nested(tensors), self._nested([states[-1] for states in tensors])
 
     def _nodes(self, stacked: tuple[Array, ...], mark: Mark) -> list[Node]:
-        """The node of the scan; where the state has several parts, also one for each of them."""
+        """The node of the scan, and a node for each part of the state if it has several."""
         edges = tuple(
             [
                 (node, ("inputs", i), GRADIENT, (i, self))
@@ -272,8 +278,9 @@ class ScanRun:
         return unflatten(self.sequence.form, iter(tensors))
 
     def gradient(self, g: Any, i: int) -> Any:
-        """∂L/∂(input i). All are computed together when the first is asked for; the others wait
-        until they are asked for or g goes, for the sweep holds it while it is at this node."""
+        """∂L/∂(input i). The first request computes the gradients of all inputs together. The
+        others are kept until they are requested or g is freed: the sweep holds g while it visits
+        this node."""
         known = self.known
         if known is None or known[0]() is not g or i not in known[1]:
             adjoints = adjoints_of(g)
@@ -282,7 +289,7 @@ class ScanRun:
             is_recorded = any(isinstance(a, Tensor) for a in adjoints.values())
             found = self.recorded(adjoints) if is_recorded else self._computed(adjoints)
             wanted = {i: found[i] for i in self.wanted}
-            # A single number cannot be waited for, and leads nowhere.
+            # A scalar cannot be weakly referenced, and it keeps nothing alive.
             number = isinstance(g, np.generic)
             ref = (lambda: g) if number else weakref.ref(g, partial(forget, weakref.ref(self)))
             self.known = known = ref, wanted
@@ -307,11 +314,11 @@ class ScanRun:
         return self.space.backward(seeds, ends, self.arrays, inputs, windows, entering)
 
     def recorded(self, adjoints: dict[int, Any], create_graph: bool = True) -> list[Any]:
-        """The gradients by `unroll`, one node per operation: as Tensors for derivatives of a
-        higher order, or as arrays, to look at what happens at each step."""
-        # Inputs may have been computed from one another. The gradient of one is not to flow on
-        # through another one here, so the steps are run on copies of them: of the arrays that the
-        # scan was run on, for parameters may have been given other ones since.
+        """The gradients by `unroll`, with one node per operation. They are Tensors for derivatives
+        of a higher order, or arrays for a look at each step."""
+        # One input may have been computed from another. The gradient of one input must not flow on
+        # through another input here, so the steps run on copies. The copies hold the arrays that
+        # the scan ran on, because parameters may have been given other arrays since.
         sequence, tensors = self.sequence, self.tensors
         nodes = {
             i: node for node, (i, _, _) in zip(self.nodes, self.program.arguments, strict=True)
@@ -357,8 +364,9 @@ class ScanRun:
 
 
 def forget(owner: weakref.ref[ScanRun], adjoint: weakref.ref[Any]) -> None:
-    """Let a run forget the gradients that it found from an adjoint which is no more. As Tensors
-    they lead to the node that leads to the run: it would keep itself alive."""
+    """Let a run drop the gradients that it computed from an adjoint, once the adjoint is freed. As
+    Tensors these gradients refer to the node, which refers to the run: the run would keep itself
+    alive."""
     run = owner()
     if run is not None and run.known is not None and run.known[0] is adjoint:
         run.known = None
@@ -373,12 +381,12 @@ GRADIENT = Pullback(lambda g, i, run: run.gradient(g, i), "inputs", ["inputs", "
 
 
 def run_of(node: Node) -> ScanRun | None:
-    """The run that made a value, if it is the states of a scan or one part of them."""
+    """The run that made a value, if the value is the states of a scan or one part of them."""
     if node.function is part:
         node = node.edges[0][0]
     return next((kept[1] for _, _, pullback, kept in node.edges if pullback is GRADIENT), None)
 
 
 def leaf(array: Array, name: str) -> Leaf:
-    """A node for inputs that are a plain array."""
+    """A node for an input that is a plain array."""
     return Leaf(array.shape, array.dtype, False, name)
