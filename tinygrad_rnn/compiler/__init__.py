@@ -1,1 +1,2 @@
-"""The compiler behind `scan`: from a cell to one program for all steps, forward and back."""
+"""The compiler behind `scan`: it turns a cell into one program for all steps, forward and
+backward."""

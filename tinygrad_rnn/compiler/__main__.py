@@ -1,8 +1,8 @@
-"""python -m tinygrad_rnn.compiler my_model.py:cell — what every stage of the compiler gives.
+"""python -m tinygrad_rnn.compiler my_model.py:cell — print the result of every compiler stage.
 
-The cell is an object of that module. What it is compiled for is taken from the module as well: the
-inputs `xs` and the initial `state`, if it has them; otherwise there are 5 steps of 2 sequences, as
-wide as the cell's `input_size`.
+The cell is an object of that module. The module can also define the inputs `xs` and the initial
+`state` to compile for. Otherwise the inputs are 5 steps of 2 sequences, as wide as the cell's
+`input_size`.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def inputs_for(cell: Any) -> Any:
-    """Inputs of 5 steps of 2 sequences, of the dtype of the cell's parameters; None where the cell
-    does not say how wide they are."""
+    """Inputs of 5 steps of 2 sequences, of the dtype of the cell's parameters. None where the cell
+    does not tell its input size."""
     width = getattr(cell, "input_size", None)
     if not isinstance(width, int):
         return None

@@ -1,8 +1,8 @@
-"""Buffers share memory where their lifetimes do not overlap.
+"""Buffer allocation: buffers share memory where their lifetimes do not overlap.
 
-The lifetime of a buffer is a set of moments. Each instruction has two: it reads, then it writes. So
-a result can take the place of an operand that is dead afterwards, if the call is elementwise.
-Buffers of all steps that a loop goes through are free step by step.
+The lifetime of a buffer is a set of moments. Each instruction has two moments: it reads, then it
+writes. So the result of an elementwise call can take the memory of an operand that is dead
+afterwards. A buffer of all steps that a loop walks through becomes free step by step.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ FRESH = (np.matmul, np.dot, np.copy, np.zeros, np.add, np.multiply, np.negative,
 
 
 def allocate(program: Program) -> Program:
-    """The same program with fewer buffers and without copies that have become needless."""
+    """The same program with fewer buffers, and without the copies that this makes needless."""
     times = Timeline(program)
     groups = {
         b: Group([b], times.moments(b))
@@ -39,8 +39,11 @@ def allocate(program: Program) -> Program:
 
 @dataclass(eq=False)
 class Group:
-    """Buffers that have one memory. moments: when it is in use, as the bits of a number. renamed:
-    those that have the same value as another one of them, and go by its name."""
+    """Buffers that share one memory.
+
+    moments: the moments at which the memory is in use, as the bits of a number.
+    renamed: the members with the same value as another member. They take its name.
+    """
 
     members: list[Buffer]
     moments: int
@@ -57,12 +60,14 @@ class Group:
 
 
 class Timeline:
-    """All instructions in order, and who reads and writes what at each of them.
+    """All instructions in order, and the buffers that each of them reads and writes.
 
-    loops: first and last place of each loop. accesses: for each buffer the places at which it is
-    read or written. clashes: pairs of buffers, one written where the other is read, which would
-    have to be apart: the call does not go number by number. behind: for a result without a buffer
-    of its own the operands that it may be a view of, as that of `np.flip` is.
+    loops: the first and the last place of each loop.
+    accesses: for each buffer, the places at which it is read or written.
+    clashes: pairs of buffers that must not share memory. One is written where the other is read,
+        and the call is not elementwise.
+    behind: for a result without a buffer of its own, the operands that it may be a view of. The
+        result of `np.flip` is an example.
     """
 
     def __init__(self, program: Program) -> None:
@@ -114,11 +119,12 @@ class Timeline:
             self.clashes |= {(one.buffer, other.buffer) for other in outs if other is not one}
 
     def can_move(self, buffer: Buffer) -> bool:
-        """Whether nothing stands in it that has to stay."""
+        """Whether the buffer holds nothing that has to stay in its place."""
         return buffer.fill is None and buffer not in self.fixed and buffer in self.writes
 
     def moments(self, buffer: Buffer) -> int:
-        """When a buffer is in use: twice the place for reading, one more for writing."""
+        """The moments at which a buffer is in use. Place p reads at 2p and writes at
+        2p + 1."""
         reads, writes = self.reads.get(buffer, []), self.writes[buffer]
         forward = any(place < self.back for place in writes)
         if forward and any(place >= self.back for place in reads):
@@ -150,14 +156,14 @@ class Timeline:
         return bool(inside) and min(inside) <= min(w for w in writes if w >= start)
 
     def flow(self, reads: set[int], writes: set[int]) -> int:
-        """The moments at which the buffer is live, found from the end."""
+        """The liveness of the buffer: the moments at which it is live, found from the end."""
         found, alive = 0, False
         place = len(self.instrs) - 1
         starts = {end: start for start, end in self.loops}
         while place >= 0:
             if place in starts and starts[place] <= place:
                 start = starts[place]
-                for _ in range(2):  # what the next turn reads first is alive at the end of this one
+                for _ in range(2):  # what the next turn reads first is live at the end of this one
                     begin, bits = alive, 0
                     for inner in range(place, start - 1, -1):
                         begin, more = self.moment(inner, begin, reads, writes)
@@ -183,8 +189,8 @@ class Timeline:
         return alive, bits
 
     def ways(self, group: Group) -> set[bool]:
-        """In which of the two functions a group is used. For a reader, buffers of one step are not
-        shared by both: it would save next to nothing."""
+        """The functions, of the two, in which a group is used. Buffers of one step are not shared
+        by both functions: this would save next to nothing and make the program harder to read."""
         return {place < self.back for member in group.members for place in self.writes[member]}
 
     def apart(self, one: Group, other: Group) -> bool:
@@ -206,7 +212,8 @@ def alike(one: Buffer, other: Buffer) -> bool:
 
 
 def coalesce(times: Timeline, groups: dict[Buffer, Group]) -> None:
-    """Let a copied value be computed where it is copied to, if that is free by then."""
+    """Let a copied value be computed at the copy's destination, if the destination is free by
+    then."""
     for instr in times.instrs:
         if instr.function is not copy or not isinstance(instr.args[0], Ref) or instr.guard:
             continue
@@ -241,7 +248,8 @@ def merge(kept: Group, gone: Group, groups: dict[Buffer, Group]) -> None:
 
 
 def share(times: Timeline, groups: dict[Buffer, Group]) -> None:
-    """Give each buffer the memory of an earlier one that is free; best that of an operand."""
+    """Give each buffer the memory of an earlier buffer that is free, preferably that of an
+    operand."""
     done: list[Group] = []
     order = sorted(
         dict.fromkeys(groups.values()), key=lambda g: (g.moments & -g.moments).bit_length()
@@ -270,7 +278,7 @@ def is_lane(group: Group) -> bool:
 
 
 def rewritten(program: Program, groups: dict[Buffer, Group]) -> Program:
-    """The program on the buffers that are left. A buffer whose name says something keeps it."""
+    """The program on the remaining buffers. A buffer with a meaningful name keeps it."""
     new: dict[Buffer, Buffer] = {}
     roots: dict[int, Buffer] = {}
     for buffer in program.buffers:
@@ -327,7 +335,7 @@ def rewritten(program: Program, groups: dict[Buffer, Group]) -> Program:
 
 
 def is_needless(instr: Instr) -> bool:
-    """Whether an array is copied to where it is."""
+    """Whether an instruction copies an array to its own place."""
     if instr.function is not copy or not isinstance(instr.args[0], Ref):
         return False
     given, out = instr.args[0], instr.writes()[0]
@@ -336,5 +344,5 @@ def is_needless(instr: Instr) -> bool:
 
 
 def stem(name: str) -> str:
-    """A name without the number that makes it another one; "" says something of its own."""
+    """A generic name (a, d or w) without its number; any other name as it is."""
     return re.sub(r"\d+$", "", name) if re.fullmatch(r"(a|d|w)\d*", name) else name

@@ -1,7 +1,7 @@
-"""One call for all steps at once: how a call on one step's arrays is made on those of all steps.
+"""Batching over time: the call for all steps at once in place of a call for one step.
 
-Arrays of all steps have the time as a first axis. A rule gives the call for all steps, or None
-where there is none; the call then stays in the loop.
+Arrays of all steps have time as their first axis. A rule gives the call for all steps, or None
+where there is none. Without a rule the call stays in the loop.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ Varies = Callable[[Value], bool]
 
 @dataclass(frozen=True)
 class Operand:
-    """A value as an operand of a call for all steps: how to look at its array.
+    """A value as an operand of a call for all steps, with the view of its array.
 
-    spread: a row is written out beforehand in as many rows as this shape has.
+    spread: the shape to which a row is copied beforehand, in as many rows as the shape has.
     """
 
     value: Value
@@ -41,7 +41,7 @@ class Operand:
 
 @dataclass(frozen=True)
 class AtOnce:
-    """The call for all steps. out_views: how to look at the array that it writes to."""
+    """The call for all steps. out_views: the views of the array that it writes to."""
 
     function: Callable[..., Any]
     args: tuple[Any, ...]
@@ -165,7 +165,8 @@ def _joined(value: Value, varies: Varies) -> AtOnce | None:
 
 def _cross_entropies(value: Value, varies: Varies) -> AtOnce | None:
     def operand(leaf: Any) -> Any:
-        """What is the same at all steps is spread over them, but for the ones to sum with."""
+        """A value that is the same at all steps is spread over them, except the ones used for
+        sums."""
         if not isinstance(leaf, Value):
             return np.asarray(leaf)
         if varies(leaf) or leaf.function is filled:

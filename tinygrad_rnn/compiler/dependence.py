@@ -1,7 +1,7 @@
-"""What each value of a step graph depends on, and so where it can be computed.
+"""Dependence analysis: what each value of a step graph depends on, and so its possible phase.
 
-A value that depends on no state can be computed for all steps before the loop; one that feeds no
-state's gradient can wait until after it; the rest is the loop.
+A value that depends on no state can be computed for all steps before the loop. A value that feeds
+no state's gradient can wait until after the loop. All other values are computed in the loop.
 """
 
 from __future__ import annotations
@@ -22,13 +22,18 @@ STATE, GRADIENT, OUTPUT = Depends.STATE, Depends.GRADIENT, Depends.OUTPUT_GRADIE
 
 
 class Dependence:
-    """The values of a step graph in order, and for each what it differs with from step to step.
+    """The values of a step graph in order, with the causes of each value's change from step to
+    step.
 
-    depends: flags for each value. unread: the parts of the state that no step reads. ahead: what is
-    computed on the way forward; recurring: what the next state needs of it. looping: what feeds the
-    gradient of a state, and what else has to be in the loop back with it.
-    late: what is no call for all steps, or too much at once, and what hangs on that: it is made in
-    the loop. pieces: parts of assemblies; they are written in their place, so they are no views.
+    depends: the flags of each value.
+    unread: the parts of the state that no step reads.
+    ahead: the values of the forward pass.
+    recurring: those of them that the next state needs.
+    looping: the values that feed the gradient of a state, and the others that have to be in the
+        backward loop with them.
+    late: the values without a call for all steps, those too large for one, and the values that
+        depend on these. They are computed in the loop.
+    pieces: the parts of assemblies. They are written in their place, so they are no views.
     """
 
     def __init__(self, graph: StepGraph) -> None:
@@ -46,12 +51,12 @@ class Dependence:
         self.uses.update(outputs)
         self.pieces = {p for v in self.order if v.function is assembled for p in v.args[3]}
         self.late = self._late()
-        # What has no form for all steps is made in the loop, with all that it is made of.
+        # A value without a call for all steps is computed in the loop, with all its operands.
         inside = ordered([v for v in self.late if v in self.ahead and STATE in self.depends[v]])
         self.recurring = self._with_parts([*self.recurring, *inside])
 
     def _with_parts(self, values: list[Value]) -> set[Value]:
-        """Also the other results of calls that have several."""
+        """The values, and the other results of calls that have several."""
         found = set(values)
         return found | {v for v in self.order if is_part(v) and v.args[0] in found}
 
@@ -65,7 +70,8 @@ class Dependence:
         ):
             depends.update(dict.fromkeys([v for v in group if v is not None], flag))
         for state, adjoint in zip(graph.states, graph.adjoints, strict=True):
-            # Under windows each lane has a gradient of its own, and the loop goes through them.
+            # Under windows each lane has a gradient of its own, and the loop goes through the
+            # lanes.
             if state in self.unread and adjoint is not None and not self.windows:
                 depends[adjoint] = OUTPUT
         for value in self.order:
@@ -80,7 +86,7 @@ class Dependence:
         return bool(self.depends[value])
 
     def has_call_at_once(self, value: Value) -> bool:
-        """Whether there is one call for all steps in place of the value's."""
+        """Whether one call for all steps can replace the call of the value."""
         if is_part(value):
             return self.has_call_at_once(value.args[0])
         if value.function is assembled:  # on the way forward, it is written step by step
@@ -115,11 +121,12 @@ class Dependence:
         if value in self.ahead:
             return STATE not in depends or is_view(value) or value not in self.recurring
         if GRADIENT in depends:
-            # Under windows the array of all steps has the sum over the lanes, and not one of them.
+            # Under windows the array of all steps has the sum over the lanes, not the value of one
+            # lane.
             whole = is_view(value) and value not in self.pieces and not self.windows
             return value not in self.looping or whole
         return True
 
     def comes_after(self, value: Value) -> bool:
-        """Whether what is computed for all steps at once has to wait for its loop."""
+        """Whether a value that is computed for all steps at once has to wait for its loop."""
         return (STATE if value in self.ahead else GRADIENT) in self.depends[value]

@@ -1,6 +1,6 @@
-"""The reference evaluator of a step graph: what it means, one call after the other.
+"""The reference evaluator of a step graph. It makes one call after the other.
 
-It has no schedule and no buffers. Every pass keeps the numbers that it gives.
+It has no schedule and no buffers. Every pass of the compiler preserves its numbers.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tinygrad_rnn.compiler.passes.rewrite import ordered
 
 
 class Numbers(NamedTuple):
-    """What a whole sequence gives.
+    """The results for a whole sequence.
 
     states: h_1 to h_T of each part, stacked. of_states, of_inputs, of_parameters: the gradients of
     the initial state, of the inputs of all steps, and of the parameters; None where there is none.
@@ -28,8 +28,8 @@ class Numbers(NamedTuple):
 
 
 def evaluated(wanted: Iterable[Value], known: dict[Value, Any]) -> dict[Value, Any]:
-    """The numbers of values and of all that they depend on. known: those of what is given; what is
-    found is added there."""
+    """The numbers of the values and of everything that they depend on. known: the numbers of the
+    given values; the function adds the numbers that it computes."""
     for value in ordered(wanted):
         if value not in known:
             args, kwargs = mapped(
@@ -48,7 +48,7 @@ def unrolled(
     parameters: Sequence[Any],
     seeds: Sequence[Any],
 ) -> Numbers:
-    """Go through a sequence, forward and back, every step by itself and with nothing truncated.
+    """Evaluate a sequence forward and backward, step by step, without truncation.
 
     states: h_0 of each part. inputs: of all steps, (T, ...). seeds: ∂L/∂h_t of all steps of each
     part, or None.
@@ -90,8 +90,10 @@ def unrolled(
 def step_back(
     graph: StepGraph, known: dict[Value, Any], seeds: list[Any], links: list[Any]
 ) -> list[Any]:
-    """One step of the way back. seeds: what the loss at this step adds, links: what the steps after
-    it do. Returns ∂L/∂h_{t−1} of each part, 0 where there is none."""
+    """One step of the backward pass. Returns ∂L/∂h_{t−1} of each part, 0 where there is none.
+
+    seeds: the gradients that the loss at this step adds. links: those that come from later steps.
+    """
     for n, adjoint in enumerate(graph.adjoints):
         if adjoint is not None:
             seed = 0 if seeds[n] is None else seeds[n]

@@ -1,12 +1,12 @@
-"""The records that the stages of the compiler hand on.
+"""The compiler's intermediate representation: the records that its stages hand on.
 
     trace → StepGraph → passes → Schedule → allocate → Program → back end
 
 A `StepGraph` is one step of a cell as a graph of NumPy calls, forward and backward. A `Schedule`
-says of each call whether it is made once before the loop over the steps, in it, or once after it. A
-`Program` has buffers and instructions; a back end prints or runs it, and decides nothing.
+gives each call its phase: once before the loop over the steps, in the loop, or once after it. A
+`Program` has buffers and instructions. A back end prints or runs it, and decides nothing.
 
-All records are frozen. A pass makes new ones.
+All records are frozen. A pass makes new records.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ class Value:
     """One array of one step, and the call that makes it.
 
     shape, dtype: of the array, without any axis of time.
-    name: what the user's code calls it, or "".
-    function, args, kwargs: the call. Among the arguments, also inside lists, tuples, dicts and
-        slices, stand other values, and anything else is a constant. The function is None for what
-        is given: an input, a state, a parameter, or the gradient of a state.
-    results: the types of all results, for a call that has several; its parts are then values whose
-        function is `operator.getitem` of it and a number. None for one result.
+    name: the name that the user's code gives it, or "".
+    function, args, kwargs: the call. An argument is another value, a constant, or a list, tuple,
+        dict or slice of these. The function is None for a given value: an input, a state, a
+        parameter, or the gradient of a state.
+    results: the types of all results, for a call that has several. Each result is then a value of
+        its own: its function is `operator.getitem` of the call and a number. None for one result.
 
-    Values are compared by identity. The call on equal arguments is the same value only after the
-    pass `cse`.
+    Values are compared by identity. Only after the pass `cse` are equal calls on equal arguments
+    the same value.
     """
 
     shape: tuple[int, ...]
@@ -65,7 +65,7 @@ class Value:
 
     @property
     def nbytes(self) -> int:
-        """The bytes of the array; of all results, if there are several."""
+        """The bytes of the array, or of all results if there are several."""
         types = self.results or ((self.shape, self.dtype),)
         return sum(int(np.prod(shape)) * dtype.itemsize for shape, dtype in types)
 
@@ -76,14 +76,15 @@ class Value:
 
 @dataclass(frozen=True)
 class FusedAdjoint:
-    """A part of ∂L/∂h_{t−1} that is a row times a matrix, left to the step before.
+    """A part of ∂L/∂h_{t−1} that is a row times a matrix. The step before computes the product.
 
-    row: δ_t, (1, n) or (n,). matrix: with `appended` below one another, so that
+    row: δ_t, (1, n) or (n,). matrix: the matrices of the row and of `appended`, stacked, so that
         ∂L/∂h_{t−1} = [δ_t, appended_{t−1}] @ matrix + the rest.
-    appended: what stands beside the row, of the step before: what the loss adds to ∂L/∂h, with the
-        identity as its matrix; or, where that is a product itself, the row of that.
-    is_complete: whether nothing is left besides: there is then no link of that state, and δ of the
-        first step of a block is what goes on to the block before it.
+    appended: the value beside the row, from the step before. It is the loss's own term of ∂L/∂h,
+        with the identity as its matrix; or, where this term is a product itself, the row of that
+        product.
+    is_complete: whether the rest is zero. Then that state has no link, and the block before a block
+        receives δ of its first step.
     """
 
     row: Value
@@ -99,14 +100,16 @@ class StepGraph:
     inputs: x_t, one value per part. states: h_{t−1}, likewise. parameters: the Tensors and plain
         arrays that the cell carries; the same in all steps.
     results: h_t, in the order of the states.
-    adjoints: ∂L/∂h_t of each part, with what all later steps add; None for a part without one.
-    state_gradients: ∂L/∂h_{t−1}; input_gradients: ∂L/∂x_t; parameter_gradients: what this step adds
-        to ∂L/∂W. None where there is none, or where none is asked for.
-    output_grads: by the place of a state, what the step's own outputs add to ∂L/∂h_t. The adjoint
-        of that state then is what the caller gives and that together. See `passes/split_outputs`.
-    fused_adjoints: by the place of a state, see `FusedAdjoint`. state_gradients has the rest.
-    loss_alone: whether the caller gives a gradient of the last part of the state only.
-    windows: whether the truncation is one by windows: each loss then has a lane of adjoints.
+    adjoints: ∂L/∂h_t of each part, including the contributions of all later steps; None for a part
+        without one.
+    state_gradients: ∂L/∂h_{t−1}; input_gradients: ∂L/∂x_t; parameter_gradients: the contribution of
+        this step to ∂L/∂W. None where there is no gradient, or none is requested.
+    output_grads: by the place of a state, the contribution of the step's own outputs to ∂L/∂h_t.
+        The adjoint of that state is then the sum of this and the caller's gradient. See
+        `passes/split_outputs`.
+    fused_adjoints: by the place of a state, its `FusedAdjoint`. state_gradients has the rest.
+    loss_alone: whether the caller gives a gradient for the last part of the state only.
+    windows: whether windows truncate the gradient. Each loss then has a lane of adjoints.
     """
 
     inputs: tuple[Value, ...]
@@ -123,7 +126,7 @@ class StepGraph:
     windows: bool = False
 
     def outputs(self) -> list[Value]:
-        """The outputs: results, gradients, and what is set apart."""
+        """All outputs: results, gradients, output gradients and fused adjoints."""
         groups = (
             self.results,
             self.state_gradients,
@@ -140,7 +143,7 @@ class StepGraph:
 
 
 class Depends(enum.Flag):
-    """What a value differs with from step to step; nothing for what parameters alone determine."""
+    """The causes of a value's change from step to step. A value of parameters alone has none."""
 
     NOTHING = 0
     INPUT = enum.auto()
@@ -150,8 +153,8 @@ class Depends(enum.Flag):
 
 
 class Phase(enum.Enum):
-    """When a value is computed: once in a call of the function, or for all steps at once before the
-    loop, or in the loop, or for all steps at once after it."""
+    """When a value is computed: once in each call of the function, for all steps at once before the
+    loop, in the loop, or for all steps at once after it."""
 
     CONSTANT = "constants"
     BEFORE = "before"
@@ -161,11 +164,11 @@ class Phase(enum.Enum):
 
 @dataclass(frozen=True)
 class TimeSum:
-    """Σ_t of a value: how the gradient of a parameter is summed over the steps.
+    """Σ_t of a value: the way to sum the gradient of a parameter over the steps.
 
-    kind: which of the ways of `time_sums.py`; "loop" means that it is added up in the loop.
-    value: the value whose sum it is. terms: sums that it is made of. values: those that are read
-    for all steps.
+    kind: one of the kinds of `time_sums.py`; "loop" means that the loop accumulates the sum.
+    value: the value that is summed. terms: the sums of which this sum is made. values: the values
+        that are read for all steps.
     """
 
     kind: str
@@ -191,13 +194,14 @@ class Way:
 class Schedule:
     """When each value of a step graph is computed.
 
-    order: all values, each after its operands. depends: what each of them differs with.
+    order: all values, each after its operands. depends: the causes of each value's change.
     forward, backward: the calls of the two functions. A constant may be in both, any other value is
-        in one; views and given values are in none, for nothing is computed.
-    saved: values of a loop that are kept for all steps, because they are read outside of it.
-    rows: concatenations in the forward loop whose parts are written in their place.
-    unread: the parts of the state that no step reads: outputs.
-    sums: for each parameter how its gradient is summed; None where there is none.
+        in one. Views and given values are in neither, because they need no computation.
+    saved: the values of a loop that are kept for all steps, because they are read outside of the
+        loop.
+    rows: the concatenations in the forward loop whose parts are written in their place.
+    unread: the parts of the state that no step reads, the outputs.
+    sums: for each parameter the `TimeSum` of its gradient; None where there is none.
     """
 
     graph: StepGraph
@@ -215,18 +219,18 @@ class Schedule:
 
 
 class Storage(enum.Enum):
-    """Who makes an array, and how long its numbers have to stay.
+    """The owner of an array, and the lifetime of its numbers.
 
-    GIVEN: the caller's: never written to; of any strides, maybe read-only.
-    STATE: the states of all steps. The caller may give an array for it, and looks into it.
-    KEPT: made once for a block of steps; what `forward` leaves there, `backward` reads; or it has
-        a `fill` or a set-up that has to stay.
-    SCRATCH: made once; dead after the call that wrote it, so that all blocks of steps
-        can use the same one.
-    RETURNED: made anew in each call of the function, for the caller keeps it.
-    RESULT: no array to write to: the name of what an instruction returns, such as the gradient of
-        a parameter or the result of a function without `out`.
-    LANE: one for each lane of adjoints, under windows.
+    GIVEN: an array of the caller. It is never written to. It has any strides, and may be read-only.
+    STATE: the states of all steps. The caller may give the array, and reads it.
+    KEPT: made once for a block of steps. `backward` reads what `forward` leaves there; or the array
+        has a `fill` or a set-up that has to stay.
+    SCRATCH: made once, and dead after the call that wrote it. So all blocks of steps can use the
+        same array.
+    RETURNED: made anew in each call of the function, because the caller keeps it.
+    RESULT: no array to write to, but a name for the return value of an instruction, such as the
+        gradient of a parameter or the result of a function without `out`.
+    LANE: one array for each lane of adjoints, under windows.
     """
 
     GIVEN = enum.auto()
@@ -244,15 +248,15 @@ OWN = (Storage.STATE, Storage.KEPT, Storage.SCRATCH)
 
 @dataclass(frozen=True, eq=False)
 class Buffer:
-    """An array of the program. Contiguous in C order, unless it is given by the caller.
+    """An array of the program. It is contiguous in C order, unless the caller gives it.
 
-    shape: of one step. time: None for an array without an axis of time; otherwise the array has a
-        first axis of length T + time, T being the number of steps, known when the buffers are made.
-        So `time=0` has the entries 0..T−1, and `time=1`, such as the array of the states, has one
-        more: entry t is what enters step t and entry t+1 what leaves it.
-    fill: what stands in it when it is made: a number, or an array of its shape (of one step); None
-        if nothing. That part of it is never overwritten.
-    shares: another buffer of the same shape, dtype and time whose memory this is a name for.
+    shape: the shape of one step. time: None for an array without an axis of time. Otherwise the
+        first axis has length T + time, where T is the number of steps, known when the buffers are
+        made. So an array with `time=0` has the entries 0..T−1. An array with `time=1`, such as that
+        of the states, has one more: entry t enters step t, and entry t+1 leaves it.
+    fill: the initial contents, a number or an array of the shape (of one step); None if there are
+        none. This part of the array is never overwritten.
+    shares: another buffer of the same shape, dtype and time, whose memory this buffer uses.
     """
 
     name: str
@@ -265,7 +269,7 @@ class Buffer:
 
     @property
     def root(self) -> Buffer:
-        """The buffer that has the memory."""
+        """The buffer that owns the memory."""
         return self if self.shares is None else self.shares.root
 
     def __repr__(self) -> str:
@@ -275,7 +279,7 @@ class Buffer:
 
 
 class Steps:
-    """The number of steps, T, where it stands among the arguments of an instruction."""
+    """The number of steps, T, as an argument of an instruction."""
 
     def __repr__(self) -> str:
         return "T"
@@ -285,7 +289,7 @@ T = Steps()
 
 
 class Step:
-    """The step at which the loop is, t, where it stands among the arguments of an instruction."""
+    """The current step of the loop, t, as an argument of an instruction."""
 
     def __repr__(self) -> str:
         return "t"
@@ -296,16 +300,16 @@ STEP = Step()
 
 @dataclass(frozen=True)
 class View:
-    """Another way to look at an array, without copying a number.
+    """A view of an array: its numbers are not copied.
 
     kind: "index", with a basic index (integers, slices of constants, None, Ellipsis); "transpose",
         with the order of all axes; "reshape" and "broadcast", with a shape that may have `T` as its
         first entry, and for "reshape" may be (−1, n): rows.
 
-    A view of a `GIVEN` array may be a copy, where its strides allow no other way. For all others it
-    is a view of a contiguous array, or of a view of one.
+    A view of a `GIVEN` array may be a copy, where the strides allow no view. Any other view is one
+    of a contiguous array, or of a view of a contiguous array.
 
-    before: the shape that is broadcast, of one step.
+    before: the shape of one step before broadcasting.
     """
 
     kind: str
@@ -316,7 +320,7 @@ class View:
         return hash((self.kind, repr(self.argument)))  # before Python 3.12 a slice has none
 
     def of(self, array: Any, steps: int = 0) -> Any:
-        """The view of an array. steps: the number of steps, for `T`."""
+        """The view of an array. steps: the number of steps, in the place of `T`."""
         if self.kind == "index":
             return array[self.argument]
         if self.kind == "transpose":
@@ -326,10 +330,10 @@ class View:
 
 
 class When(enum.Enum):
-    """Which entries along the axis of time a reference means.
+    """The entries along the axis of time that a reference selects.
 
     ALWAYS: the buffer has no axis of time. ALL: all T steps as one array, with that axis. STEP: the
-    entry of the step at which the loop is. FIRST: the entry of step 0. LAST: that of step T−1.
+    entry of the current step of the loop. FIRST: the entry of step 0. LAST: that of step T−1.
     """
 
     ALWAYS = enum.auto()
@@ -341,16 +345,16 @@ class When(enum.Enum):
 
 @dataclass(frozen=True)
 class Ref:
-    """A place that an instruction reads or writes: a buffer, an entry of it, and how to look at it.
+    """A place that an instruction reads or writes: a buffer, one of its entries, and views of it.
 
     offset: added to the step. 0 or, for buffers of T+1 entries, 1: h_{t−1} is (h, offset 0) and h_t
         is (h, offset 1). With `ALL` it is entries offset..offset+T−1; with `FIRST` the entry
         `offset`; with `LAST` the entry offset+T−1.
     views: applied one after the other; with `ALL` to the array with the axis of time, otherwise to
         the array of one step.
-    seeded: under windows: in the loop of a lane to which the loss at this step does not belong, the
-        number 0 is meant instead.
-    name: what to call it, for a reader.
+    seeded: whether the reference depends on the lane, under windows. In the loop of a lane to which
+        the loss at this step does not belong, it means the number 0.
+    name: a name for readers of the program.
     """
 
     buffer: Buffer
@@ -365,9 +369,9 @@ class Ref:
         return self.buffer.dtype
 
     def strided(self, steps: int = 1) -> tuple[tuple[int, ...], tuple[int, ...], int]:
-        """Shape, strides and offset of what is meant, in numbers and not in bytes, from the begin
-        of the entry (of the whole buffer for `ALL`). Not for `GIVEN` buffers, whose strides only
-        the caller knows."""
+        """Shape, strides and offset of the place, counted in numbers and not in bytes, from the
+        beginning of the entry (of the whole buffer for `ALL`). Not for `GIVEN` buffers, whose
+        strides only the caller knows."""
         buffer = self.buffer
         entries = () if self.when is not When.ALL else (steps + (buffer.time or 0),)
         array = np.empty((*entries, *buffer.shape), np.int8)
@@ -382,19 +386,20 @@ class Ref:
 class Instr:
     """One call: out ← function(*args, **kwargs).
 
-    args, kwargs: what stands there is a `Ref`, or a constant: a number, a dtype, a string, None, an
-        index, `T`, `STEP`; or a tuple, list, dict or slice of such. A `Ref` without axes is an
-        array, too.
-    out: where the result goes; for a call of several results a tuple, one `Ref` each.
-        A `RESULT` buffer is what the function returns (see `binds`). Any other one is written to:
-        with the argument `out` for functions that have one (see `operations.takes_out`), otherwise
-        by `np.copyto(out, result)`. `operations.copy` and `add_at` only write.
-        The output may be an operand as well: only for elementwise functions, with the same views.
-    guard: the call is only made if the caller gives this array, and not None or the number 0.
-    comment: what it is in the notation of the textbook.
+    args, kwargs: each argument is a `Ref`; a constant, that is a number, a dtype, a string, None,
+        an index, `T` or `STEP`; or a tuple, list, dict or slice of these. A `Ref` without axes is
+        an array, too.
+    out: the place of the result; for a call of several results a tuple, one `Ref` each. A `RESULT`
+        buffer is bound to the function's return value (see `binds`). Any other buffer is written
+        to: with the argument `out` for functions that have one (see `operations.takes_out`),
+        otherwise by `np.copyto(out, result)`. `operations.copy` and `add_at` only write. For
+        elementwise functions the output may be an operand as well, with the same views.
+    guard: an argument of the caller. The call is made only if it is an array, not None or the
+        number 0.
+    comment: the call in the notation of the textbook.
 
-    Which function it is matters to the last bit: `np.dot` and `np.matmul` may add up in another
-    order.
+    The choice of the function matters to the last bit: `np.dot` and `np.matmul` may sum in
+    different orders.
     """
 
     function: Callable[..., Any]
@@ -413,8 +418,8 @@ class Instr:
         return self.out if isinstance(self.out, tuple) else (self.out,)
 
     def binds(self) -> bool:
-        """Whether the result is what the function returns, and no array is written to: for a
-        `RESULT` buffer as a whole, unless it is an operand, too."""
+        """Whether the output is bound to the function's return value, so that no array is written
+        to. This holds for a `RESULT` buffer as a whole, unless it is an operand, too."""
         outs, read = self.writes(), {ref.buffer for ref in self.reads()}
         return self.function not in OUT_ONLY and all(
             out.buffer.storage is Storage.RESULT and not out.views and out.buffer not in read
@@ -424,14 +429,15 @@ class Instr:
 
 @dataclass(frozen=True)
 class Sections:
-    """The instructions of one function, in the order in which they are run.
+    """The instructions of one function, in the order of execution.
 
-    constants: once in each call: what parameters alone determine. before: for all steps at once.
-    loop: for each step: of `forward` t = 0..T−1, of `backward` t = T−1..0. after: for all steps at
-    once. result: what the function returns, one place for each, None where there is nothing.
+    constants: run once in each call; they depend on parameters alone. before: run for all steps at
+        once. loop: run for each step, t = 0..T−1 in `forward` and t = T−1..0 in `backward`. after:
+        run for all steps at once. result: the places of the return values, None where there is
+        none.
 
-    Under windows the loop of `backward` is run, at each step, once for each lane that is alive; see
-    `Program.windows` for what else happens there.
+    Under windows the loop of `backward` runs, at each step, once for each live lane.
+    `Program.windows` describes the rest.
     """
 
     constants: tuple[Instr, ...] = ()
@@ -447,7 +453,7 @@ class Sections:
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the caller finds a state in the array that he may give for it.
+    """The place of a state in the array that the caller may give for it.
 
     The array of a buffer of storage STATE has T+1 entries of `shape`; columns start..stop of the
     last axis are the state (None: all of it). Where a state is a part of a joined row
@@ -464,32 +470,33 @@ class Layout:
 class Program:
     """A compiled cell: buffers, and the two functions that work on them.
 
-    title: one line for a reader. buffers: all of them, each after the one that it shares.
-    setup: instructions that are run once, when the buffers have been made.
+    title: one line for a reader. buffers: all buffers, each after the one whose memory it shares.
+    setup: the instructions that run once, when the buffers have been made.
     forward: takes `initial` (h_0 of each part), `inputs` and `parameters`; returns the states of
         all steps (`ALL`, offset 1).
     backward: takes `ends`, `seeds`, `inputs` and `parameters`, and returns the gradients of the
         states that enter the first step, of the inputs, and of the parameters. It may be called any
-        number of times after one `forward`, and must then find what that has left.
-    states: the buffer of each part of the state, and layouts: how it is given.
-    ends: the gradient that comes from behind the last step (an array, or the number 0);
-        seeds: ∂L/∂h_t of all steps, as the caller gives it: (T, *shape), or None where
-        `output_grads` or `loss_alone` say that none is needed.
-    links: the buffers along which ∂L/∂h goes from a step to the one before; None for a part that
-        has none. Under windows each lane has its own.
-    entry: instructions that compute the gradients of the initial state, after everything else, only
-        if they are asked for; block_entry: the same where the steps are a block of a longer
-        sequence, and the gradients go on as the `ends` of the block before.
-    windows: whether `backward` goes by lanes. It then takes, instead of `ends`, the lanes alive at
+        number of times after one `forward`, and must find what `forward` has left.
+    states: the buffer of each part of the state. layouts: the layout of the array that the caller
+        may give for each.
+    ends: the gradient that enters behind the last step, an array or the number 0. seeds: ∂L/∂h_t of
+        all steps from the caller, (T, *shape), or None where `output_grads` or `loss_alone` say
+        that none is needed.
+    links: the buffers that carry ∂L/∂h from a step to the one before; None for a part without one.
+        Under windows each lane has its own.
+    entry: the instructions that compute the gradients of the initial state. They run after
+        everything else, and only if these gradients are requested. block_entry: the same for a
+        block of a longer sequence, whose gradients become the `ends` of the block before.
+    windows: whether `backward` runs by lanes. It then takes, instead of `ends`, the live lanes of
         each step, the last step first: (number, start, seeded, cut). At each step and for each
         lane: where `start`, the lane's links are set to zero; the loop's instructions are run,
         `seeded` references being 0 where the lane is not `seeded`; and where `cut`, (batch,), is
         not None, each link that has axes is multiplied by it, row by row. The instruction
-        `operations.over_lanes` in `entry` is the sum of a link over the lanes that are alive at
-        the first step.
+        `operations.over_lanes` in `entry` is the sum of a link over the lanes that are live at the
+        first step.
     outputs: the places of the parts of the state that no step reads. output_grads: the places of
-        those whose gradient the outputs give, so that the caller may give None. differentiated: for
-        each part of the state whether it has a gradient.
+        the parts whose gradient comes from the outputs, so that the caller may give None.
+        differentiated: for each part of the state, whether it has a gradient.
     """
 
     title: str
@@ -513,14 +520,14 @@ class Program:
     differentiated: tuple[bool, ...] = ()
 
     def step_bytes(self) -> int:
-        """The bytes of all buffers for one more step, views of it counted in."""
+        """The bytes of all buffers for one more step, including their views."""
         timed = [b for b in self.buffers if b.time is not None and b.storage in OWN]
         arrays = sum(int(np.prod(b.shape)) * b.dtype.itemsize for b in timed if b.root is b)
         return arrays + 150 * len(timed)
 
 
 def leaves_of(tree: Any, kind: type) -> Iterator[Any]:
-    """All things of one kind in a nesting of lists, tuples, dicts and slices."""
+    """All objects of one type in a nesting of lists, tuples, dicts and slices."""
     if isinstance(tree, kind):
         yield tree
     elif isinstance(tree, tuple | list):
@@ -535,7 +542,7 @@ def leaves_of(tree: Any, kind: type) -> Iterator[Any]:
 
 
 def mapped(tree: Any, leaf: Callable[[Any], Any]) -> Any:
-    """The same nesting with `leaf` applied to all that is no list, tuple, dict or slice."""
+    """The same nesting with `leaf` applied to everything but lists, tuples, dicts and slices."""
     if isinstance(tree, tuple | list):
         return type(tree)([mapped(branch, leaf) for branch in tree])
     if isinstance(tree, Mapping):

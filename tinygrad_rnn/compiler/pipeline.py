@@ -32,8 +32,8 @@ Hook = Callable[[str, Any], None]
 def compiled(
     graph: StepGraph, title: str = "", hook: Hook | None = None, join: bool = True
 ) -> Program:
-    """The program of a step graph. hook: is called after each stage, with its name and what it
-    gave; it changes nothing. join: whether a call costs so much that products are joined."""
+    """The program of a step graph. hook: called after each stage with the stage's name and result;
+    it changes nothing. join: whether calls are so expensive that products are joined."""
     look = hook or (lambda name, result: None)
     look("trace", graph)
     for transform in PASSES if join else APART:

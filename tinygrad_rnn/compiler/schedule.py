@@ -1,8 +1,8 @@
-"""When each call is made: before the loop, in it, or after it; forward and back.
+"""Scheduling: each call gets its phase, before, in or after the loop, forward and backward.
 
-From the end: each output asks for what it needs, for all steps or in the loop; dead values are not
-computed. Where something is needed for all steps that has no call for all steps, it is
-computed in the loop, with all that it is made of, and saved.
+The schedule is found from the end. Each output demands its operands, for all steps or in the loop.
+Dead values are never demanded, so they are not computed. Some values are demanded for all steps and
+have no call for all steps. Such a value is computed in the loop, with all its operands, and saved.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ def schedule(graph: StepGraph) -> Schedule:
         demand = Demand(known)
         before = len(known.looping)
         demand.all()
-        if len(known.looping) == before:  # else some of what was to come after is in the loop now
+        if len(known.looping) == before:  # else some calls planned for after the loop are now in it
             return demand.schedule()
 
 
 class Demand:
-    """What is needed, and where.
+    """The values that are demanded, and their phases.
 
-    phases: of what is computed, in the forward and in the backward function. whole, inside: what
-    has been asked for already, for all steps or in the loop. waiting: what is still to be looked
-    at, for a graph may be deep.
+    phases: the phases of the computed values, in the forward and in the backward function. whole,
+        inside: the values demanded already, for all steps or in the loop. waiting: the values still
+        to be visited; a list, because a graph may be deep.
     """
 
     def __init__(self, known: Dependence) -> None:
@@ -57,7 +57,7 @@ class Demand:
         self.waiting: list[tuple[Callable[[Value, int], None], Value, int]] = []
 
     def all(self) -> None:
-        """Ask for all outputs."""
+        """Demand all outputs."""
         graph, known = self.graph, self.known
         for row in self.rows:
             self.for_all_steps(row, 0)
@@ -87,15 +87,16 @@ class Demand:
             look(value, way)
 
     def for_all_steps(self, value: Value, way: int) -> None:
-        """Have an array with the value of all steps; by a call for all steps if there is one."""
+        """Demand the array of a value for all steps. A call for all steps makes it, if there is
+        one."""
         self.waiting.append((self._for_all_steps, value, way))
 
     def in_loop(self, value: Value, way: int) -> None:
-        """Have a value in a loop, as that of one step."""
+        """Demand a value in a loop, for one step."""
         self.waiting.append((self._in_loop, value, way))
 
     def constant(self, value: Value, way: int) -> None:
-        """Have what depends on parameters alone, in one of the functions."""
+        """Demand a value that depends on parameters alone, in one of the functions."""
         self.waiting.append((self._constant, value, way))
 
     def is_given_out_at_once(self, state: Value, result: Value) -> bool:
@@ -119,7 +120,7 @@ class Demand:
             self.in_loop(found.value, 1)
 
     def way(self, value: Value) -> int:
-        """0 for what is computed on the way forward, 1 for back."""
+        """0 for a value of the forward pass, 1 for one of the backward pass."""
         return 0 if value in self.known.ahead else 1
 
     def _constant(self, value: Value, way: int) -> None:
@@ -164,7 +165,8 @@ class Demand:
         self.in_loop(value, self.way(value))
 
     def pull_into_loop(self, value: Value) -> None:
-        """Have all that a value needs in the loop, also what was to be made after it."""
+        """Demand everything that a value needs in the loop, including values planned for after
+        it."""
         if value not in self.known.ahead:
             self.known.looping.update(ordered([value]))
 
@@ -202,7 +204,8 @@ class Demand:
             self.in_loop(operand, way)
 
     def parts_of_row(self, row: Value) -> None:
-        """Have the parts of a row, to be written into it: before the loop, if they are known."""
+        """Demand the parts of a row, which are written into it: before the loop, if they are known
+        there."""
         for part in row_of_parts(row) or ():
             if not self.known.varies(part):
                 self.constant(part, 0)
@@ -215,7 +218,7 @@ class Demand:
         known = self.known
 
         def sorted_way(phases: dict[Value, Phase]) -> Way:
-            # The gradients that enter a step come first, for the links are written to in the loop.
+            # The gradients that enter a step come first, because the loop writes to the links.
             order = sorted(phases, key=lambda v: (v.function is not None, known.rank[v]))
             found = {phase: tuple(v for v in order if phases[v] is phase) for phase in Phase}
             return Way(*(found[phase] for phase in Phase))

@@ -1,6 +1,6 @@
-"""What every stage of the compiler gave, for a reader: in the notation of the chapter.
+"""The result of every stage of the compiler as text, in the notation of the chapter.
 
-Printing looks at the records and changes nothing.
+Printing reads the records and changes nothing.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def show(result: Any) -> str:
 
 
 class Stages:
-    """What all stages gave, as text: a hook for `pipeline.compiled`."""
+    """The results of all stages as text: a hook for `pipeline.compiled`."""
 
     def __init__(self) -> None:
         self.pages: list[tuple[str, str]] = []
@@ -61,7 +61,7 @@ class Stages:
         self.pages.append((stage, show(result)))
 
     def text(self) -> str:
-        """One after the other; a pass that changes nothing is named only."""
+        """The stages one after the other. A pass that changes nothing is only named."""
         parts, before = [], ""
         for stage, page in self.pages:
             same = page == before
@@ -78,7 +78,7 @@ def heading(stage: str) -> str:
 
 
 class Words:
-    """What values are called: by their own names, or by numbers."""
+    """The names of values: their own, or numbers."""
 
     def __init__(self, graph: StepGraph) -> None:
         self.names = Names()
@@ -110,7 +110,7 @@ class Words:
 
 
 def notation(function: Any, args: Any, kwargs: Any, name: Any) -> str:
-    """A call as one writes it down."""
+    """A call in mathematical notation."""
     infix = INFIX.get(function)
     if infix is not None and len(args) == 2 and not kwargs:
         return f"{name(args[0])} {infix} {name(args[1])}"
@@ -238,7 +238,7 @@ def show_schedule(schedule: Schedule) -> str:
 
 
 def of_sum(how: TimeSum, words: Words) -> str:
-    """A sum over the steps in the notation of the textbook."""
+    """A sum over the steps, in the notation of the textbook."""
     values = [words.argument(v) for v in how.values]
     terms = [of_sum(term, words) for term in how.terms]
     if how.kind == "product":

@@ -1,8 +1,8 @@
-"""Σ_t of a value: how the gradient of a parameter is summed over the steps, outside of the loop.
+"""Sums over time: the gradient of a parameter is summed over the steps outside of the loop.
 
     dL/dW_hh = Σ_t h_{t−1}ᵀ δ_t = Hᵀ Δ
 
-with the rows of all steps under one another: T small products are one large one.
+H and Δ have the rows of all steps under one another, so T small products become one large one.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ Joint = dict[Factors, tuple[Value, int]]
 
 
 def time_sum(value: Value, known: Dependence, joint: Joint) -> TimeSum:
-    """How a value is summed; "loop" where there is no way but to add it up in the loop."""
+    """The way to sum a value; "loop" where only the loop can accumulate it."""
     return outside(value, known, joint) or TimeSum("loop", value)
 
 
 def outside(value: Value, known: Dependence, joint: Joint) -> TimeSum | None:
-    """How a value is summed outside of the loop; None if it cannot be.
+    """The way to sum a value outside of the loop; None if there is none.
 
     kinds: "times": T times a value that is the same in all steps. "plus", "negated", "view",
     "assembled": the same of other sums. "scatter": added up at indices. "joint": a part of the
@@ -81,13 +81,13 @@ def outside(value: Value, known: Dependence, joint: Joint) -> TimeSum | None:
 def of_terms(
     kind: str, value: Value, terms: Any, known: Dependence, joint: Joint
 ) -> TimeSum | None:
-    """A sum made of those of other values; None if one of them has none."""
+    """A sum made of the sums of other values; None if one of these has no sum."""
     found = [outside(term, known, joint) for term in terms]
     return None if None in found else TimeSum(kind, value, tuple(t for t in found if t))
 
 
 def factors(value: Value) -> Factors | None:
-    """a and b of a product aᵀ b of one step, a being None for ones."""
+    """The factors a and b of a product aᵀ b of one step. a is None for ones."""
     if value.function is not np.matmul:
         return None
     left, right = value.args
@@ -100,8 +100,8 @@ def factors(value: Value) -> Factors | None:
 
 
 def joint_products(rows: tuple[Value, ...], order: list[Value]) -> Joint:
-    """For products aᵀ b whose a is part of a row, the row and the place of a in it; where there are
-    several with one b, for they are then parts of one product of all steps."""
+    """For products aᵀ b whose a is part of a row, the row and the place of a in it. Only groups of
+    several products with one b count: they are parts of one product of all steps."""
     pairs = [pair for pair in map(factors, order) if pair is not None]
     joint: Joint = {}
     for row in rows:

@@ -1,6 +1,6 @@
-"""A checker for every stage. Each raises AssertionError, with what is wrong.
+"""A checker for every stage of the compiler. Each raises AssertionError, which names the fault.
 
-The tests run them on every program. A program that is run by a user is not checked.
+The tests run the checkers on every program. They do not run for users.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ ORDER = list(Phase)
 
 
 def verify(stage: str, result: Any) -> None:
-    """Check what a stage of the pipeline gave; a hook for `pipeline.compiled`."""
+    """Check the result of a stage of the pipeline: a hook for `pipeline.compiled`."""
     if isinstance(result, StepGraph):
         verify_graph(result)
     elif isinstance(result, Schedule):
@@ -47,8 +47,8 @@ def verify(stage: str, result: Any) -> None:
 
 
 def verify_graph(graph: StepGraph) -> None:
-    """Shapes and dtypes are those that the calls give; gradients have those of what they belong to;
-    and nothing is read that is not given."""
+    """Check a step graph. Shapes and dtypes are those of the calls' results. A gradient has the
+    shape and dtype of its value. Only given and computed values are read."""
     adjoints = [v for v in graph.adjoints if v is not None]
     given = {*graph.inputs, *graph.states, *graph.parameters, *adjoints}
     rng = np.random.default_rng(0)
@@ -110,7 +110,7 @@ def example(leaf: Any, rng: np.random.Generator) -> Any:
 
 
 def verify_schedule(schedule: Schedule) -> None:
-    """Each call is made in one place, and finds there what it reads."""
+    """Check a schedule. Each call is made in one place, where its operands are available."""
     ways = (schedule.forward, schedule.backward)
     phases = [{v: phase for phase in Phase for v in way.of(phase)} for way in ways]
     for way, found in zip(ways, phases, strict=True):
@@ -121,7 +121,7 @@ def verify_schedule(schedule: Schedule) -> None:
     for n, found in enumerate(phases):
         for value, phase in found.items():
             for operand in value.operands:
-                # What is the same in all steps is copied even where it is a view.
+                # A value that is the same in all steps is copied even where it is a view.
                 read = source(operand) if schedule.depends[operand] else operand
                 verify_read(schedule, phases, n, phase, value, read)
     for value in schedule.graph.outputs():
@@ -134,7 +134,7 @@ def verify_schedule(schedule: Schedule) -> None:
 
 
 def verify_output(schedule: Schedule, phases: list[dict[Value, Phase]], value: Value) -> None:
-    """Every output is computed; the gradients of parameters are sums of other things."""
+    """Check that an output is computed. The gradients of parameters are sums of other values."""
     if value.function is None or value in schedule.graph.parameter_gradients:
         return
     made = value.args[0] if is_part(value) and value not in {*phases[0], *phases[1]} else value
@@ -142,7 +142,7 @@ def verify_output(schedule: Schedule, phases: list[dict[Value, Phase]], value: V
 
 
 def values_of(how: TimeSum) -> list[Value]:
-    """All that a sum over the steps reads, of all steps."""
+    """All values that a sum over the steps reads, for all steps."""
     return [*how.values, *(value for term in how.terms for value in values_of(term))]
 
 
@@ -154,7 +154,7 @@ def verify_read(
     reader: Value,
     value: Value,
 ) -> None:
-    """A value that is read has been computed, and is kept for the reader."""
+    """Check that a value that is read has been computed, and is kept for the reader."""
     said = f"{reader}, in {phase.value}, reads {value}"
     depends = schedule.depends[value]
     if value.function is None:
@@ -186,8 +186,8 @@ def verify_read(
 
 
 def verify_program(program: Program) -> None:
-    """All that is referred to is there; nothing of the caller's is written to; buffers that share
-    memory are alike; and what is looked at has the shape that is written to it."""
+    """Check a program. Every referenced buffer exists. No array of the caller is written to.
+    Buffers that share memory have the same form. Each view has the shape that is written to it."""
     names = [buffer.name for buffer in program.buffers]
     assert len(names) == len(set(names)), "two buffers have one name"
     known = set(program.buffers)
@@ -210,10 +210,11 @@ def verify_program(program: Program) -> None:
 
 
 class Checked(Machine):
-    """An interpreter that looks, number by number, whether what is read has been written, and by
-    the name under which it is read: that no buffer with the same memory has been written to since.
+    """An interpreter that checks every read, number by number. The number must have been written
+    through the buffer that is read: no other buffer with the same memory may have been written to
+    since.
 
-    owners: for each array, who has written each number: the place of the buffer among all, from 1.
+    owners: for each array, the buffer that wrote each number, by its place among all, from 1.
     """
 
     def __init__(self, program: Program, steps: int, states: tuple[Any, ...], empty: Any) -> None:
@@ -252,7 +253,7 @@ class Checked(Machine):
 
 
 def checked(program: Program) -> Any:
-    """As `interpreter.maker`, with all that `Checked` looks at."""
+    """As `interpreter.maker`, with the checks of `Checked`."""
 
     def make(steps: int, *states: Any, empty: Any = np.empty) -> tuple[Any, Any]:
         machine = Checked(program, steps, states, empty)

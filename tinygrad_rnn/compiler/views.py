@@ -1,7 +1,7 @@
-"""Calls that compute nothing, but look at the array of their operand in another way.
+"""Views: calls that compute nothing and only give another view of their operand's array.
 
-Which calls these are is decided from shapes: each value is thought of as contiguous, or as a view
-of a contiguous one. How the arrays of a sample happen to lie in memory says nothing about the next.
+Shapes alone decide which calls are views. Each value counts as contiguous, or as a view of a
+contiguous value. The memory layout of one sample says nothing about the next.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _known: WeakKeyDictionary[Value, tuple[View | None, Any]] = WeakKeyDictionary()
 
 
 def view_of(value: Value) -> View | None:
-    """How the value looks at its first operand; None if it is computed, or given."""
+    """The value's view of its first operand; None if the value is computed or given."""
     return _seen(value)[0]
 
 
@@ -31,7 +31,7 @@ def is_view(value: Any) -> bool:
 
 
 def is_part(value: Value) -> bool:
-    """Whether it is one of several results of a call."""
+    """Whether the value is one of several results of a call."""
     return (
         value.function is operator.getitem
         and isinstance(value.args[0], Value)
@@ -40,14 +40,14 @@ def is_part(value: Value) -> bool:
 
 
 def source(value: Value) -> Value:
-    """What a value looks into, through all views."""
+    """The value that a value is a view of, through all views."""
     while view_of(value) is not None:
         value = value.args[0]
     return value
 
 
 def _seen(value: Value) -> tuple[View | None, Any]:
-    """The view, and an array with the strides of the value, whose numbers are not looked at."""
+    """The view, and an array with the strides of the value. Its numbers are not used."""
     found = _known.get(value)
     if found is None:
         view = _as_view(value)
@@ -63,7 +63,7 @@ def _seen(value: Value) -> tuple[View | None, Any]:
 
 
 def _as_view(value: Value) -> View | None:
-    """The call as a view, if all strides allow it."""
+    """The call as a view, if the strides always allow it."""
     function, args = value.function, value.args
     if not any(function is known for known in FUNCTIONS) or not args:
         return None
@@ -118,7 +118,7 @@ def of_all_steps(view: View) -> tuple[View, ...]:
 
 
 def aligned(shape: tuple[int, ...], ndim: int) -> tuple[View, ...]:
-    """For an array of all steps: axes of length one where broadcasting one step's array to so many
-    axes would put them, behind that of time."""
+    """The view of an array of all steps that adds axes of length one behind the axis of time, where
+    broadcasting would add them to one step's array."""
     missing = ndim - len(shape)
     return (View("reshape", (T, *[1] * missing, *shape)),) if missing > 0 else ()

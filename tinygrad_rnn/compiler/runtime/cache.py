@@ -1,8 +1,8 @@
-"""The programs made so far: found by what cell and arguments are, and renewed when they are stale.
+"""The cache of compiled programs, keyed by cell and arguments. Stale programs are renewed.
 
-The key says all that is known of the cell and of the arguments. What a walk over the cell cannot
-see, such as a file that it reads, is found by tracing it again: at the calls 2, 4, 8, 16, ... of a
-program, or at every call if that is asked for.
+The key holds everything that is known of the cell and of the arguments. A walk over the cell cannot
+see everything, such as a file that the cell reads. Tracing the cell again finds such changes. This
+happens at the calls 2, 4, 8, 16, ... of a program, or at every call with `verify`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from tinygrad_rnn.recurrent.unroll import unroll
 
 
 class StaleProgramWarning(UserWarning):
-    """A cell was found to compute something else than its program; the program was renewed."""
+    """A cell no longer computes what its program computes; the program was renewed."""
 
 
 PROGRAMS: dict[Any, list[Program]] = {}
@@ -45,9 +45,9 @@ ON_CLEAR: list[Callable[[], None]] = [PROGRAMS.clear, NAMES.clear]
 
 
 def clear_programs() -> None:
-    """Free all compiled programs and their buffers; the next call of each cell compiles it anew.
+    """Free all compiled programs and their buffers. The next call of each cell compiles it anew.
 
-    The buffers of a program also go when the cell that it was last run for is gone.
+    The buffers of a program are also freed with the cell that the program last ran for.
 
     >>> import numpy as np, tinygrad_rnn as tg
     >>> states, last = tg.scan(tg.RNNCell(3, 4, rng=0), np.ones((5, 2, 3)))
@@ -60,9 +60,9 @@ def clear_programs() -> None:
 def program_for(
     sequence: Sequence, captured: CellKey, backend: Backend = NUMPY, verify: bool = False
 ) -> Program:
-    """The program for a cell of this structure and inputs of these shapes; compiled if new.
+    """The program for a cell of this structure and inputs of these shapes, compiled if it is new.
 
-    verify: trace the cell again, whatever the number of the call.
+    verify: whether to trace the cell again, whatever the number of the call.
     """
     key = (captured.key, sequence.key, backend)
     for program in PROGRAMS.get(key, ()):
@@ -78,7 +78,7 @@ def program_for(
 
 
 def program_named(sequence: Sequence, captured: CellKey, backend: Backend) -> Program:
-    """The program to be looked at, with the names that this cell has."""
+    """The program for display, with the names of this cell."""
     program = program_for(sequence, captured, backend)
     if program.witness.names != tuple(captured.names):
         program = compiled(sequence, captured, backend)
@@ -86,15 +86,15 @@ def program_named(sequence: Sequence, captured: CellKey, backend: Backend) -> Pr
 
 
 def still_serves(program: Program, sequence: Sequence, captured: CellKey) -> bool:
-    """Whether a program found before is right for the same sequence and cell; asked once a run."""
+    """Whether a program found before still fits the same sequence and cell. Called once per run."""
     if program.witness.pinned and not program.witness.holds_for(captured.arrays):
         return False
     return up_to_date(program, sequence, captured) is program
 
 
 def goes_on(program: Program) -> bool:
-    """Whether the next run of a program needs no look at anything but the cell; then it is counted.
-    The others are left to `still_serves`."""
+    """Whether the next run of a program depends on a check of the cell alone. Such a run is counted
+    here. Other runs are left to `still_serves`."""
     following = program.runs + 1
     if program.witness.pinned or not following & (following - 1):
         return False
@@ -110,8 +110,8 @@ def keep(program: Program, key: Any) -> None:
 
 
 def compiled(sequence: Sequence, captured: CellKey, backend: Backend = NUMPY) -> Program:
-    """A new program. Whatever goes wrong within the compiler is a TraceError: the cell itself is
-    not at fault if it runs."""
+    """A new program. Any error within the compiler becomes a TraceError, because a cell that runs
+    is not at fault."""
     carried = Contents(CellKey(captured.cell).containers)
     try:
         return compiled_as_it_is(sequence, captured, backend)
@@ -126,8 +126,8 @@ def compiled(sequence: Sequence, captured: CellKey, backend: Backend = NUMPY) ->
 
 
 def compiled_as_it_is(sequence: Sequence, captured: CellKey, backend: Backend) -> Program:
-    """A new program for a cell that stays as it is, or makes something at its first call to keep
-    it; a TraceError, if it changes at every call."""
+    """A new program for a cell that does not change, or that changes at its first call only. A cell
+    that changes at every call is a TraceError."""
     failure: TraceError | None = None
     for _ in range(2):
         before = captured.key
@@ -150,7 +150,7 @@ def compiled_as_it_is(sequence: Sequence, captured: CellKey, backend: Backend) -
 
 
 def changed_name(before: tuple[Any, ...], after: tuple[Any, ...]) -> str:
-    """Under which name a cell carries what is different, in brackets."""
+    """The name, in brackets, under which a cell carries the thing that differs."""
     for n, (old, new) in enumerate(zip(before, after, strict=False)):
         if old != new:
             names = (part for part in reversed(before[:n]) if isinstance(part, str))
@@ -159,7 +159,7 @@ def changed_name(before: tuple[Any, ...], after: tuple[Any, ...]) -> str:
 
 
 def runs(sequence: Sequence) -> bool:
-    """Whether the cell makes one step without the compiler."""
+    """Whether the cell can run one step without the compiler."""
     try:
         with no_grad():
             unroll(sequence.step_cell, [sequence.sample_input()], sequence.state)
@@ -171,7 +171,7 @@ def runs(sequence: Sequence) -> bool:
 def up_to_date(
     program: Program, sequence: Sequence, captured: CellKey, verify: bool = False
 ) -> Program:
-    """The program itself while the cell does what it says; else a new one, with a warning.
+    """The program itself while it agrees with the cell, else a new program, with a warning.
 
     Called once for every run.
     """
@@ -202,7 +202,7 @@ def up_to_date(
 
 
 def tie(program: Program, captured: CellKey) -> None:
-    """Let the buffers of a program go when what it was last run for is gone."""
+    """Free the buffers of a program together with the cell that it last ran for."""
     owner: Any = captured.arrays[0] if captured.arrays else captured.cell
     if isinstance(owner, types.MethodType):
         owner = owner.__self__
@@ -220,7 +220,7 @@ def release(program: weakref.ref[Program], owner: Any) -> None:
 
 
 def forget_old_rules(function: Any, rule: Any) -> None:
-    """Programs are written with the rules that there were."""
+    """Forget all programs, because they contain the old derivative rules."""
     clear_programs()
 
 

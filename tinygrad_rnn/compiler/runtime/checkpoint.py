@@ -1,8 +1,8 @@
-"""Which states to keep when not all can be kept: the binomial schedule.
+"""Checkpointing: the binomial schedule, which chooses the states to keep.
 
-To go back through n units with a few slots for states, run forward to some unit, keep the state
-there, go back through what lies behind it, and then through what lies before it with one slot
-more. The best place for it is known in closed form.
+The backward pass through n units has a few slots for states. It runs forward to some unit, keeps
+the state there, and goes back through the units behind it. This frees the slot, and it goes back
+through the units before it. The best place of the kept state is known in closed form.
 
 Griewank & Walther (2000), "Algorithm 799: revolve", for the places; Gruslys et al. (2016),
 "Memory-Efficient Backpropagation Through Time", for recurrent networks.
@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 
 class Advance(NamedTuple):
-    """Run forward through the units start..stop−1 from the kept state at `start`; keep the state
-    at `stop`."""
+    """Run forward through the units start..stop−1 from the kept state at `start`, and keep the
+    state at `stop`."""
 
     start: int
     stop: int
@@ -24,17 +24,18 @@ class Advance(NamedTuple):
 
 class Reverse(NamedTuple):
     """Run the unit forward from the last kept state at or before it, and then go back through it.
-    States kept behind it can go."""
+    States kept behind it can be freed."""
 
     unit: int
 
 
 def split(n: int, slots: int) -> int:
-    """How many units to run forward before keeping the next state, for the fewest runs in all.
+    """The number of units to run forward before keeping the next state, for the fewest runs in all.
 
-    n: units to go back through; slots: states that may be kept, the one at the start included.
+    n: the units to go back through. slots: the states that may be kept, including the one at the
+        start.
     """
-    turns, reach = 0, 1  # with so many forward runs of each unit one can reach so far
+    turns, reach = 0, 1  # the length that this number of forward runs per unit can reach
     while reach < n:
         turns += 1
         reach = reach * (turns + slots) // turns
@@ -50,8 +51,8 @@ def split(n: int, slots: int) -> int:
 def schedule(n: int, slots: int) -> Iterator[Advance | Reverse]:
     """All runs of units in order, from the last unit back to the first.
 
-    n: units; slots: how many states are kept at most at one time, the initial one included.
-    With one slot every unit is reached anew from the beginning.
+    n: the units. slots: the most states kept at one time, including the initial state. With one
+        slot every unit is reached anew from the beginning.
 
     >>> from tinygrad_rnn.compiler.runtime.checkpoint import schedule
     >>> list(schedule(3, 2))
@@ -72,7 +73,7 @@ def schedule(n: int, slots: int) -> Iterator[Advance | Reverse]:
 
 
 def runs(n: int, slots: int) -> int:
-    """How many units are run forward in all.
+    """The number of units that are run forward in all.
 
     >>> from tinygrad_rnn.compiler.runtime.checkpoint import runs
     >>> [runs(1000, slots) for slots in (10, 20, 50, 1000)]

@@ -1,8 +1,8 @@
-"""Windows: each loss looks back over a stretch of its own, so each has a lane of adjoints.
+"""Lanes of adjoints: under windows each loss has its own reach, and so its own adjoints.
 
-The adjoints of different losses at the same step must not be added up before the one with the
-shorter reach has ended. Losses with the same reach share a lane; a lane is free again when its
-reach has ended, so that a window of k links needs k + 1 of them.
+The adjoints of different losses at the same step must not be summed before the shorter reach has
+ended. Losses with the same reach share a lane. A lane is free again when its reach has ended. So a
+window of k links needs k + 1 lanes.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from tinygrad_rnn.recurrent.unroll import groups
 
 
 class Lane(NamedTuple):
-    """One lane at one step: whether it starts here, whether the loss at this step is one of its
-    own, and which sequences (batch,) go on to the step before (None: all)."""
+    """One lane at one step: whether it starts here, whether it includes the loss at this step, and
+    which sequences (batch,) go on to the step before (None: all)."""
 
     number: int
     start: bool
@@ -26,7 +26,7 @@ class Lane(NamedTuple):
 
 
 def schedule(truncation: Windows, T: int) -> tuple[list[list[Lane]], int]:
-    """For every step, the last first, the lanes that are alive; and how many lanes there are.
+    """The live lanes of every step, the last step first, and the number of lanes.
 
     >>> import tinygrad_rnn as tg
     >>> from tinygrad_rnn.compiler.runtime.lanes import schedule

@@ -1,4 +1,4 @@
-"""How a sequence is gone through: in blocks of steps, and with which states kept."""
+"""The plan for a sequence: the blocks of steps, and the states to keep."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from tinygrad_rnn.recurrent.truncation import Windows
 
 
 class Plan(NamedTuple):
-    """How a sequence is gone through.
+    """The blocks and the kept states of a run over one sequence.
 
-    steps: T. block: so many steps at once. slots: how many states are kept; None keeps all that
-    the way back needs. all_states: whether the caller gets the states of all steps.
+    steps: T. block: the number of steps per block. slots: the number of states to keep; None keeps
+        everything that the backward pass needs. all_states: whether the caller gets the states of
+        all steps.
     """
 
     steps: int
@@ -31,14 +32,14 @@ class Plan(NamedTuple):
 
     @property
     def whole(self) -> bool:
-        """Whether there is one array with the states of all steps."""
+        """Whether one array holds the states of all steps."""
         return self.keeps_blocks or self.all_states
 
     def bounds(self, n: int) -> tuple[int, int]:
         return n * self.block, min(self.steps, (n + 1) * self.block)
 
     def first_kept(self) -> list[int]:
-        """The blocks whose entering states are kept while running forward for the first time."""
+        """The blocks whose entering states are kept in the first forward pass."""
         kept = [0]
         for action in schedule(self.blocks, self.slots or 1):
             if not isinstance(action, Advance):
@@ -54,7 +55,8 @@ that makes so many steps: each block costs some calls of its own."""
 
 
 def even(T: int, length: int) -> int:
-    """About so many steps, in blocks of one length: a short last one would cost like the others."""
+    """A block length near the wanted one, for which the last block is not much shorter than the
+    others: a short block would cost as much as a full one."""
     return -(-T // max(1, round(T / length)))
 
 
@@ -67,7 +69,7 @@ def planned(
     block: int | None,
     outputs: str,
 ) -> Plan:
-    """The blocks and slots for what was asked for."""
+    """The blocks and slots for the requested options."""
     if outputs not in ("all", "last"):
         raise ValueError(f'outputs is "all" or "last", not {outputs!r}')
     if not (checkpoint is None or checkpoint == "auto" or isinstance(checkpoint, int)):

@@ -1,4 +1,4 @@
-"""A compiled cell: its source, and workspaces of buffers to run it in."""
+"""A compiled cell: its source, and the workspaces of buffers in which it runs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LENGTHS = 8
 
 
 class Program:
-    """The source for one step's structure, and the workspaces made so far.
+    """The source for one step's structure, with the workspaces made so far.
 
     arguments: for every argument (states, inputs, parameters) that stands in the graph its place,
     whether it is given a gradient, and its name if it is a plain array; wanted: the places of those
@@ -107,13 +107,13 @@ class Program:
         return llvm_ir(self.lowered, self.threads)
 
     def complete(self, sequence: Sequence) -> None:
-        """Give the outputs a value to begin with, which nobody reads."""
+        """Give the outputs an initial value, which is never read."""
         for n, part in enumerate(sequence.state_parts):
             if part is None:
                 sequence.state_parts[n] = self.nothing[n]
 
     def plan(self, sequence: Sequence, *options: Any) -> Plan:
-        """How to go through a sequence. options: as for `planned`."""
+        """The plan for a sequence. options: as for `planned`."""
         key = (sequence.steps, *options)
         plan = self.plans.get(key)
         if plan is None:
@@ -121,16 +121,16 @@ class Program:
         return plan
 
     def no_gradient(self, part: int, T: int) -> Any:
-        """What stands for the gradient of a part of the state to which the caller gives none."""
+        """The placeholder for the gradient of a part of the state, where the caller gives none."""
         if part in self.added:
             return None
         shape, dtype = self.states[part]
         return np.broadcast_to(np.zeros((), dtype), (T, *shape))
 
     def claimed(self, plan: Plan) -> Workspace:
-        """Buffers for a plan that nobody looks into any more, or new ones; busy from now on.
+        """A workspace for a plan that is no longer in use, or a new one. It is busy from now on.
 
-        To be called by one thread at a time.
+        Only one thread may call this at a time.
         """
         spaces = self.spaces.get(plan)
         if spaces is None:
@@ -158,5 +158,5 @@ def graph_of(sequence: Sequence, step: Trace) -> StepGraph:
 
 
 def needs(thing: Any) -> bool:
-    """Whether it is a Tensor that needs a gradient."""
+    """Whether the argument is a Tensor that needs a gradient."""
     return type(thing) is Tensor and thing.requires_grad

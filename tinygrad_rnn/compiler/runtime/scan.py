@@ -154,8 +154,8 @@ def scan_source(
     and `backward`. The arguments are those of `scan`. With backend="native" some instructions are
     calls of machine code. Comments then say which instructions became which loops, and why the rest
     is left to NumPy.
-    stages: whether to show the result of every stage of the compiler as well, in the notation of
-    the chapter.
+    stages: whether to show the result of every earlier stage of the compiler as well, in the
+    notation of the chapter.
     llvm_ir: whether to return the LLVM IR of the machine code in place of the source.
 
     >>> import numpy as np, tinygrad_rnn as tg

@@ -1,4 +1,4 @@
-"""The buffers of a program for one sequence length, and the way through them, block by block."""
+"""Workspaces: the buffers of a program for one sequence length, and the run over its blocks."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from tinygrad_rnn.support.memory import keep_freed_memory
 class Workspace:
     """The buffers of a program for one plan, and its two functions on them.
 
-    A sequence is gone through in blocks of steps. Either there are buffers for every block, and
-    all blocks are views into one array of states; or there are buffers for one block, and what
-    the way back needs is computed again, from the states that the plan keeps.
+    A sequence runs in blocks of steps. Either every block has buffers, and all blocks are views
+    into one array of states. Or there are buffers for one block only. Then the backward pass
+    recomputes each block from the states that the plan keeps.
     """
 
     __slots__ = (
@@ -66,14 +66,15 @@ class Workspace:
                 self.blocks[n] = by_length[stop - start]
 
     def is_free(self) -> bool:
-        """Whether no graph needs the buffers and no array of the caller looks into them."""
+        """Whether no graph needs the buffers and no array of the caller is a view of them."""
         return not self.busy and self._references() == self.quiet
 
     def _references(self) -> list[int]:
         return [sys.getrefcount(owner) for owner in self.owners]
 
     def forward(self, arrays: list[Array], inputs: int) -> tuple[Array, ...]:
-        """The states of all steps, or the last ones alone, from [*states, *inputs, *parameters]."""
+        """The states of all steps, or the last states alone, from [*states, *inputs,
+        *parameters]."""
         plan = self.plan
         if self.has_one_block and plan.all_states:
             return self.blocks[0][0](*arrays)  # type: ignore[no-any-return]
@@ -101,7 +102,7 @@ class Workspace:
         return tuple([whole[1:] for whole in self.arrays])
 
     def _run(self, n: int, state: Any, arrays: list[Array], inputs: int) -> Any:
-        """Run a block forward; its buffers then hold what the way back through it needs."""
+        """Run a block forward. Its buffers then hold what its backward pass needs."""
         start, stop = self.plan.bounds(n)
         self.current[stop - start] = n
         count = len(self.arrays)
@@ -119,9 +120,9 @@ class Workspace:
     ) -> tuple[Array | None, ...]:
         """The gradients of [*states, *inputs, *parameters].
 
-        seeds: ∂L/∂h of each part for all steps, ends: what comes from behind the last step, each
-        None or 0 if there is none. entering: whether the gradients of the states that enter the
-        first step are asked for.
+        seeds: ∂L/∂h of each part for all steps. ends: the gradient that enters behind the last
+            step. Each is None or 0 if there is none. entering: whether the gradients of the states
+            that enter the first step are requested.
         """
         count = len(self.arrays)
         if self.has_one_block:
@@ -189,14 +190,14 @@ class Workspace:
 
 
 class Shared:
-    """Arrays for what a block needs in one direction only: all blocks use the same."""
+    """Arrays for values that a block needs in one direction only. All blocks share them."""
 
     def __init__(self) -> None:
         self.arrays: list[Array] = []
         self.given = 0
 
     def begin(self) -> Callable[..., Array]:
-        """A function to make arrays for the next block, which is no longer than the first."""
+        """A function that makes arrays for the next block, which is no longer than the first."""
         self.given = 0
         return self._empty
 
@@ -210,6 +211,6 @@ class Shared:
 
 
 def writeable(total: Any) -> Any:
-    """An array that can be added into: that of a mean or a sum is one number, repeated."""
+    """An array that can be written to. The gradient of a mean or a sum is one number, broadcast."""
     is_fixed = isinstance(total, np.ndarray) and not total.flags.writeable
     return total.copy() if is_fixed else total
