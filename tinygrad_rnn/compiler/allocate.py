@@ -19,7 +19,7 @@ from tinygrad_rnn.compiler.operations import copy, is_elementwise
 OWN = (Storage.KEPT, Storage.SCRATCH)
 
 FRESH = (np.matmul, np.dot, np.copy, np.zeros, np.add, np.multiply, np.negative, np.sum, np.where)
-"""Functions whose results are new arrays, and no views of what they are given."""
+"""Functions whose results are new arrays, never views of their arguments."""
 
 
 def allocate(program: Program) -> Program:

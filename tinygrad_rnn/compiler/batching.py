@@ -50,11 +50,11 @@ class AtOnce:
 
 
 LARGE = 2**13
-"""From so many numbers a step on, writing them costs more than a call."""
+"""From this many numbers a step on, writing them costs more than a call."""
 
 MANY = 32
-"""Beside so many rows a vector is written out once, in as many rows: NumPy then goes through each
-step in one piece, and not row by row."""
+"""Beside this many rows, a vector is copied once to as many rows. NumPy then processes each step in
+one piece, not row by row."""
 
 
 def batched(value: Value, varies: Varies) -> AtOnce | None:

@@ -15,8 +15,8 @@ from tinygrad_rnn.compiler.passes.rewrite import ordered, recurring, unread
 from tinygrad_rnn.compiler.views import is_part, is_view
 
 SMALL = 4096
-"""Up to so many numbers a step, what the way back needs is computed for all steps before it; from
-there on in the loop, where it stays in the cache."""
+"""Up to this many numbers a step, the operands of the backward loop are computed for all steps
+before the loop. Beyond it they are computed in the loop, where they stay in the cache."""
 
 STATE, GRADIENT, OUTPUT = Depends.STATE, Depends.GRADIENT, Depends.OUTPUT_GRADIENT
 

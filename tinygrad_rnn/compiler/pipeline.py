@@ -20,11 +20,11 @@ PASSES: tuple[Callable[[StepGraph], StepGraph], ...] = (
     *(cse, assemble, cse, hoist_sums, factor, cse),
     *(split_outputs, carry),
 )
-"""From step graph to step graph. All but the last two keep every number up to rounding; those take
-something off the step and say in fields of their own what."""
+"""The passes, from step graph to step graph. All but the last two preserve every number up to
+rounding. The last two move work out of the step, and record it in fields of the graph."""
 
 APART = tuple(hoist_sums_apart if p is hoist_sums else p for p in PASSES if p is not carry)
-"""The same without those that join products of a row, to save calls: for machine code."""
+"""The passes for machine code: without those that join the products of a row to save calls."""
 
 Hook = Callable[[str, Any], None]
 

@@ -1,1 +1,1 @@
-"""From a schedule to instructions and buffers: each value has a place, each call an instruction."""
+"""Lowering: from a schedule to instructions and buffers."""

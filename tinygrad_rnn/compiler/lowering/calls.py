@@ -1,4 +1,5 @@
-"""One instruction for each call, in the loop or for all steps at once. d: the program so far."""
+"""One instruction for each call, in the loop or for all steps at once. d: the draft of the
+program."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ from tinygrad_rnn.compiler.views import is_part, source
 
 
 def in_loop(d: Draft, value: Value, way: int) -> None:
-    """The call of a value in the loop."""
+    """Emit the call of a value in the loop."""
     lines = d.ways[way].loop
     if value.function is assembled:
         assemble(d, value, way)
@@ -63,15 +64,15 @@ def is_before(d: Draft, part: Value) -> bool:
 
 
 def can_be_dot(d: Draft, value: Value, out: Ref) -> bool:
-    """Whether the shorter way to call a product is open: two matrices of one dtype, and memory
-    without gaps to write to."""
+    """Whether a product can be a call of `np.dot`, which is faster: two matrices of one dtype, and
+    contiguous memory for the result."""
     pair = [v for v in value.args if isinstance(v, Value)]
     plain = len(pair) == 2 and all(v.dtype == value.dtype and v.ndim <= 2 for v in pair)
     return plain and value.ndim > 0 and not value.kwargs and is_contiguous(out)
 
 
 def operand(d: Draft, leaf: Any, value: Value, way: int) -> Any:
-    """An operand of an elementwise call in the loop, in the form that is the fastest."""
+    """An operand of an elementwise call in the loop, in its fastest form."""
     leaf = d.number_of(leaf, value)
     if not isinstance(leaf, Value):
         return d.argument(leaf, way, d.step)
@@ -81,7 +82,7 @@ def operand(d: Draft, leaf: Any, value: Value, way: int) -> Any:
 
 
 def assemble(d: Draft, whole: Value, way: int) -> None:
-    """The parts were written in their places before; here only those that could not be."""
+    """Write the parts of an assembly that were not written in their places before."""
     place = d.places[whole]
     for index, part in zip(whole.args[2], whole.args[3], strict=True):
         target = place.seen(View("index", index))
@@ -90,7 +91,7 @@ def assemble(d: Draft, whole: Value, way: int) -> None:
 
 
 def at_once(d: Draft, value: Value, way: int, lines: list[Instr]) -> None:
-    """The call of a value for all steps."""
+    """Emit the call of a value for all steps."""
     if value.function is assembled:
         place = d.for_value(value, 0, Storage.KEPT, 0 if not covers(value) else None)
         d.places[value] = place

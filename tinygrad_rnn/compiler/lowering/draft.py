@@ -1,4 +1,4 @@
-"""A program while it is written: buffers, instructions, and where each value is."""
+"""The draft of a program: its buffers, its instructions, and the place of each value."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ from tinygrad_rnn.compiler.time_sums import is_ones
 from tinygrad_rnn.compiler.views import is_part, is_view, source, view_of
 
 ARITHMETIC = (np.add, np.subtract, np.multiply, np.divide, np.maximum, np.minimum)
-"""Of a number beside an array these make an array at every call, which is slow: 0.41 µs instead of
-0.18. So the program has arrays for the numbers."""
+"""These functions convert a number operand to an array at every call, which is slow: 0.41 µs
+instead of 0.18. So the program has arrays for the numbers."""
 
 NUMBERS = {0.0: "zero", 0.5: "half", 1.0: "one", 2.0: "two"}
-"""What numbers are called."""
+"""The names of numbers."""
 
 
 @dataclass
 class Lines:
-    """The instructions of one function, while they are written."""
+    """The instructions of one function, while they are being emitted."""
 
     constants: list[Instr]
     before: list[Instr]
@@ -53,15 +53,21 @@ class Lines:
 
 
 class Draft:
-    """A program while it is written: its buffers, its instructions, and where each value is.
+    """A program while it is being emitted: its buffers, its instructions, and the place of each
+    value.
 
-    places: of values that differ from step to step; constant_places: of the others, for each of the
-    two functions. results: the places of the results of a call that has several. lane_sums: under
-    windows, of what the loop back stores, where its sums over the lanes are. after: of each part of
-    the state, h_t. fused: for a part of the state whose gradient comes as a product, the buffer of
-    the rows [δ_{t+1}, g_t]; appended: the place of g_t in it. row_parts: parts of joined rows that
-    are copied there. copied: results that are computed elsewhere, with where they go, and whether
-    for all steps at once. in_place: values that stand inside of another one's array.
+    places: the places of values that differ from step to step.
+    constant_places: the places of the other values, for each of the two functions.
+    results: the places of the results of a call that has several.
+    lane_sums: under windows, the places of the sums over the lanes, for the values that the
+        backward loop stores.
+    after: the place of h_t, for each part of the state.
+    fused: for a part of the state whose gradient comes as a product, the buffer of the rows
+        [δ_{t+1}, g_t]. appended: the place of g_t in it.
+    row_parts: the parts of joined rows that are copied there.
+    copied: the results that are computed elsewhere, with their destination, and whether the copy is
+        for all steps at once.
+    in_place: the values that lie inside another value's array.
     """
 
     parameters: tuple[Buffer, ...]
@@ -106,7 +112,7 @@ class Draft:
         }
 
     def _read_back(self) -> set[Value]:
-        """What the function `backward` reads."""
+        """The values that the function `backward` reads."""
         back = [v for v in self.s.order if v in self.phases[1]]
         read = {source(v) for value in back for v in value.operands}
         for found in self.s.sums:
@@ -115,7 +121,7 @@ class Draft:
         return read | {v.args[0] for v in read if is_part(v)}
 
     def _reshaped(self) -> set[Value]:
-        """Values whose numbers must lie one after another, for another shape to be a view."""
+        """Values that must be contiguous, so that a reshape of them is a view."""
         found: set[Value] = set()
         for value in reversed(self.s.order):
             view = view_of(value)
@@ -154,7 +160,7 @@ class Draft:
         return bool(self.s.depends[value])
 
     def place(self, value: Value, way: int, whole: bool) -> Place:
-        """Where a value is to be read. whole: as an array of all steps."""
+        """The place from which to read a value. whole: whether to read the array of all steps."""
         if not self.varies(value):
             return self.constant(value, way)
         if whole and value in self.lane_sums:
@@ -175,7 +181,7 @@ class Draft:
         return self.place(value, way, whole=True).whole(*more)
 
     def argument(self, leaf: Any, way: int, read: Any) -> Any:
-        """What stands in an instruction for an argument of a call."""
+        """The argument of an instruction for an argument of a call."""
         if isinstance(leaf, Value):
             return read(leaf, way)
         if isinstance(leaf, np.ndarray) and leaf.ndim:
@@ -191,7 +197,7 @@ class Draft:
         return mapped(tree, lambda leaf: self.argument(leaf, way, read))
 
     def instr_of(self, value: Value, way: int, out: Any, read: Any) -> Instr:
-        """The call of a value as it is."""
+        """The instruction that makes the call of a value unchanged."""
         args = self.arguments(value.args, way, read)
         kwargs = self.arguments(dict(value.kwargs), way, read)
         assert value.function is not None
@@ -208,7 +214,7 @@ class Draft:
         return self.whole(value, 1, View("reshape", (-1, value.shape[-1])))
 
     def symbol(self, value: Value) -> str:
-        """What a value is called in the notation of the textbook."""
+        """The name of a value in the notation of the textbook."""
         if value.function is filled:
             return str(value.args[1])
         if value in self.graph.states:
@@ -231,8 +237,8 @@ class Draft:
     # What is the same in all steps ----------------------------------------------------------------
 
     def number_of(self, leaf: Any, value: Value) -> Any:
-        """An array for a number beside arrays of one dtype, which the result has too; otherwise
-        the number."""
+        """An array in place of a number, if the other operands and the result have one dtype;
+        otherwise the number."""
         if isinstance(leaf, Value) and leaf.function is filled and leaf.shape == ():
             leaf = np.asarray(leaf.args[1], leaf.dtype)[()]
         is_number = isinstance(leaf, int | float | np.floating) and not isinstance(leaf, bool)
@@ -249,8 +255,8 @@ class Draft:
         return self.numbers[key]
 
     def constant(self, value: Value, way: int) -> Place:
-        """What depends on parameters alone, computed once in each call; what depends on nothing is
-        made once."""
+        """The place of a value that depends on parameters alone, computed once in each call. A
+        value that depends on nothing is made once."""
         places, lines = self.constant_places[way], self.ways[way].constants
         if value in places:
             return places[value]
@@ -297,7 +303,7 @@ class Draft:
         self.ways[way].constants.append(self.instr_of(value, way, refs, self.step))
 
     def stacked_matrix(self, value: Value, way: int) -> Buffer:
-        """Matrices under one another, copied into a buffer; what is known already, once."""
+        """Matrices stacked in a buffer. Those known beforehand are copied only once."""
         known = [
             source(part).function is not None and not source(part).operands
             for part in value.args[0]
@@ -331,8 +337,8 @@ class Draft:
         return "ones" if is_ones(value) else "w"
 
     def spread_out(self, leaf: Value, shape: tuple[int, ...], way: int) -> Ref:
-        """An array of a larger shape with what is the same in all steps: a row is slow to be
-        broadcast, 1.2 µs instead of 0.5 for 32×128 numbers."""
+        """A value that is the same in all steps, copied to a larger shape. Broadcasting a row is
+        slow: 1.2 µs instead of 0.5 for 32×128 numbers."""
         key = way, leaf, shape
         if key not in self.spread:
             given = self.constant(leaf, way).step()

@@ -1,6 +1,6 @@
-"""∂L/∂h_t at the head of the loop back, and ∂L/∂h_0 behind its end.
+"""Emit ∂L/∂h_t at the head of the backward loop, and ∂L/∂h_0 after it.
 
-d: the program so far.
+d: the draft of the program.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from tinygrad_rnn.compiler.operations import copy, over_lanes, with_end
 from tinygrad_rnn.compiler.views import is_view
 
 FEW = 256
-"""Up to so many numbers a step, looking into the caller's array costs more than copying it."""
+"""Up to this many numbers a step, a view of the caller's array costs more than a copy."""
 
 
 def given_whole(d: Draft, adjoint: Value, seed: Buffer, end: Buffer) -> None:
-    """The gradient of an output, with what comes from behind the last step."""
+    """The gradient of an output, including the gradient that enters behind the last step."""
     if adjoint not in d.s.depends or adjoint not in d.s.order:
         return
     made = d.buffer(f"{seed.name}_all", adjoint.shape, adjoint.dtype, Storage.RESULT, 0)
@@ -30,8 +30,8 @@ def given_whole(d: Draft, adjoint: Value, seed: Buffer, end: Buffer) -> None:
 
 
 def given_gradient(d: Draft, n: int) -> Ref:
-    """∂L/∂h_t of all steps, without what comes along the link: the caller's; or where a step
-    has outputs, what they add and the caller's, if there is one."""
+    """∂L/∂h_t of all steps without the link's part: the caller's gradient, if there is one, plus
+    the contribution of the step's outputs, if it has outputs."""
     if n not in d.graph.output_grads:
         return Place(d.seeds[n]).whole()
     if n not in d.given:
@@ -51,7 +51,7 @@ def given_gradient(d: Draft, n: int) -> Ref:
 
 
 def begin_fused(d: Draft, n: int) -> None:
-    """What stands in the rows [δ_{t+1}, g_t] before the loop."""
+    """Fill the rows [δ_{t+1}, g_t] before the loop."""
     fused, made, lines = d.graph.fused_adjoints[n], d.fused[n], d.ways[1].before
     if d.graph.output_grads.get(n) is fused.appended:
         given = d.whole(fused.appended, 1)
@@ -68,7 +68,7 @@ def begin_fused(d: Draft, n: int) -> None:
 
 
 def head(d: Draft, adjoint: Value) -> None:
-    """∂L/∂h_t as it enters a step: from the loss at t, and along the link from the step after
+    """∂L/∂h_t as it enters a step: the sum of the loss at t and of the link from the step after
     it."""
     graph, n = d.graph, d.graph.adjoints.index(adjoint)
     lines = d.ways[1]
@@ -102,7 +102,7 @@ def head(d: Draft, adjoint: Value) -> None:
 
 
 def loss_of_step(d: Draft, n: int, adjoint: Value) -> Ref:
-    """What the loss at a step adds to the gradient of the state."""
+    """The contribution of the loss at a step to the gradient of the state."""
     lines, link, seed, end = d.ways[1], d.links[n], d.seeds[n], Ref(d.ends[n])
     windows = d.graph.windows
     if n in d.graph.output_grads:
@@ -125,7 +125,7 @@ def loss_of_step(d: Draft, n: int, adjoint: Value) -> Ref:
 
 
 def nothing_is_given(d: Draft, n: int) -> bool:
-    """Whether a state gets its gradient from the steps after it alone."""
+    """Whether the gradient of a state comes only from the steps after it."""
     outputs = (i for i, state in enumerate(d.graph.states) if state in d.s.unread)
     given = n in (*d.graph.output_grads, *outputs) or n == len(d.graph.states) - 1
     return d.graph.loss_alone and not given and not d.graph.windows

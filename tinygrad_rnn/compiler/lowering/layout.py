@@ -1,6 +1,6 @@
-"""Places for arguments, states, rows, and what the loops keep, before any instruction is written.
+"""Layout: places for arguments, states, rows and saved values, before any instruction is emitted.
 
-d: the program so far.
+d: the draft of the program.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tinygrad_rnn.compiler.views import is_part, is_view, source
 
 
 def name_arguments(d: Draft) -> None:
-    """What the caller gives."""
+    """Make the buffers of the caller's arguments."""
     graph = d.graph
     given = Storage.GIVEN
 
@@ -43,7 +43,8 @@ def name_arguments(d: Draft) -> None:
 
 
 def name_seeds(d: Draft) -> None:
-    """The gradients that come from outside, and the links along which they go on."""
+    """Make the buffers of the gradients that come from outside, and of the links that carry them
+    on."""
     graph, names = d.graph, d.state_names
     pairs = list(zip(graph.states, names, strict=True))
     given, lane = Storage.GIVEN, Storage.LANE
@@ -58,8 +59,8 @@ def name_seeds(d: Draft) -> None:
 
 
 def place_states(d: Draft) -> None:
-    """Lay out the rows of the forward loop, the states in them; and have results written where
-    the states of all steps stand."""
+    """Lay out the rows of the forward loop, with the states in them. Results are then written
+    directly into the array of the states of all steps."""
     graph = d.graph
     state_place: dict[Value, Place] = {}
     layouts: dict[Value, Layout] = {}
@@ -115,7 +116,7 @@ def place_states(d: Draft) -> None:
 
 
 def is_known_at_once(d: Draft, value: Value) -> bool:
-    """Whether there is, or can be, an array with what a view looks into, of all steps."""
+    """Whether the source of a view has, or can have, an array of all steps."""
     base = source(value)
     return d.phases[0].get(base) is not Phase.LOOP or base in d.s.saved
 
@@ -126,7 +127,7 @@ def can_be_in_row(d: Draft, part: Value, placed: dict[Value, Place]) -> bool:
 
 
 def can_be_piece(d: Draft, part: Value) -> bool:
-    """Whether a value of the forward loop can be written where a row has it."""
+    """Whether a value of the forward loop can be written directly into a row."""
     return (
         part not in d.places
         and (part not in d.reshaped or is_row(part))
@@ -138,7 +139,8 @@ def can_be_piece(d: Draft, part: Value) -> bool:
 
 
 def place_fused(d: Draft) -> None:
-    """Rows of the backward loop: δ of the step after, and what the loss adds."""
+    """Place the rows of the backward loop: δ of the step after, and the contribution of the
+    loss."""
     for n, fused in d.graph.fused_adjoints.items():
         row, appended = fused.row, fused.appended
         width = row.shape[-1]
@@ -155,7 +157,7 @@ def place_fused(d: Draft) -> None:
 
 
 def place_saved(d: Draft) -> None:
-    """Arrays of all steps for what the loops keep."""
+    """Make arrays of all steps for the saved values of the loops."""
     for value in d.s.order:
         if value not in d.s.saved or value in d.places:
             continue
@@ -171,7 +173,7 @@ def place_saved(d: Draft) -> None:
 
 
 def is_waiting_piece(d: Draft, value: Value) -> bool:
-    """Whether `place_pieces` will find a place in a saved assembly for a saved value."""
+    """Whether `place_pieces` will place a saved value in a saved assembly."""
     way = d.way(value)
     for whole in assemblies(d, way):
         if whole in d.s.saved:
@@ -187,7 +189,7 @@ def assemblies(d: Draft, way: int) -> list[Value]:
 
 
 def fits(d: Draft, part: Value, whole: Value, index: Any, way: int) -> bool:
-    """Whether a part of an assembly can be written right in its place there."""
+    """Whether a part of an assembly can be written directly in its place there."""
     target = np.empty(whole.shape, whole.dtype)[index]
     return (
         d.phases[way].get(part) is Phase.LOOP
@@ -202,7 +204,7 @@ def fits(d: Draft, part: Value, whole: Value, index: Any, way: int) -> bool:
 
 
 def place_pieces(d: Draft, way: int) -> None:
-    """Give the parts of assemblies their places inside of them, so they need no copying."""
+    """Give the parts of assemblies their places inside the assemblies, so they need no copy."""
     for whole in assemblies(d, way):
         if whole not in d.places:
             partial = not covers(whole)
@@ -225,5 +227,5 @@ def place_pieces(d: Draft, way: int) -> None:
 
 
 def label(part: Value) -> str:
-    """What a part of a row is called."""
+    """The name of a part of a row."""
     return str(part.args[1]) if part.function is filled else part.name or "a"

@@ -1,8 +1,8 @@
-"""Instructions and buffers for a schedule: each value has a place, each call an instruction.
+"""Lowering: each value of a schedule gets a place, and each call an instruction.
 
-Here every value that is computed has a buffer of its own, or a place inside of another one's: the
-parts of a row [h_{t−1}, x_t, 1] and of a gradient that is put together are written where they are
-needed. `allocate` lets buffers share memory afterwards.
+Every computed value has a buffer of its own, or a place inside another value's buffer. The parts of
+a row [h_{t−1}, x_t, 1] and of an assembled gradient are written directly into it. `allocate` lets
+buffers share memory afterwards.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def lower(schedule: Schedule, title: str = "") -> Program:
 
 
 def forward(d: Draft) -> tuple[Ref | None, ...]:
-    """The sections of the function `forward`; returns what it returns."""
+    """Emit the sections of the function `forward`. Returns its return values."""
     lines, way = d.ways[0], d.s.forward
     for value in way.before:
         calls.at_once(d, value, 0, lines.before)
@@ -80,8 +80,8 @@ def forward(d: Draft) -> tuple[Ref | None, ...]:
 
 
 def backward(d: Draft) -> tuple[tuple[Ref | None, ...], tuple[Instr, ...], tuple[Instr, ...]]:
-    """The sections of the function `backward`; returns what it returns, and the instructions for
-    the gradients of the initial state."""
+    """Emit the sections of the function `backward`. Returns its return values, and the instructions
+    for the gradients of the initial state."""
     graph, lines, way = d.graph, d.ways[1], d.s.backward
     for state, adjoint, seed, end in zip(
         graph.states, graph.adjoints, d.seeds, d.ends, strict=True

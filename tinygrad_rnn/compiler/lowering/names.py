@@ -1,4 +1,4 @@
-"""Unique names for what stands in a program."""
+"""Unique names for the buffers of a program."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RESERVED = {
     *keyword.kwlist,
     *dir(builtins),
 }
-"""Names that printed programs use for other things."""
+"""Names that printed programs use for something else."""
 
 
 class Names:

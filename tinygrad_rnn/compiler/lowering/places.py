@@ -12,7 +12,7 @@ from tinygrad_rnn.compiler.views import of_all_steps
 class Place:
     """Where the array of a value is.
 
-    offset: of the entry, added to the step. views: of one step's array.
+    offset: the offset of the entry, added to the step. views: the views of one step's array.
     """
 
     buffer: Buffer
@@ -50,7 +50,7 @@ def transposed(ref: Ref) -> Ref:
 
 
 def is_contiguous(ref: Ref) -> bool:
-    """Whether what is meant has no gaps. An axis of length one makes none."""
+    """Whether the place is contiguous. An axis of length one makes no gap."""
     if ref.buffer.storage is Storage.GIVEN:
         return False
     shape, strides, _ = ref.strided()

@@ -1,4 +1,5 @@
-"""The gradients of inputs and parameters, after the loop back. d: the program so far."""
+"""Emit the gradients of inputs and parameters, after the backward loop. d: the draft of the
+program."""
 
 from __future__ import annotations
 
@@ -44,7 +45,7 @@ def of_parameters(d: Draft) -> list[Ref | None]:
             found.append(None)
             continue
         out = d.result(f"d{parameter.name}", gradient)
-        if gradient in known:  # as that of a second bias; each has an array of its own
+        if gradient in known:  # as for a second bias; each gradient has an array of its own
             d.ways[1].after.append(Instr(np.copy, (known[gradient],), out))
         else:
             summed(d, how, out)
@@ -115,7 +116,7 @@ def over_time(d: Draft, part: Value) -> Ref:
 
 
 def ones(d: Draft, value: Value) -> Ref:
-    """A vector of ones to add up the rows of all steps."""
+    """A vector of ones that sums the rows of all steps."""
     key = value.shape[0], value.dtype
     if key not in d.vectors_of_ones:
         made = d.buffer("ones", (value.shape[0],), value.dtype, Storage.KEPT, 0, 1)
@@ -124,7 +125,7 @@ def ones(d: Draft, value: Value) -> Ref:
 
 
 def from_row(d: Draft, how: TimeSum) -> Ref:
-    """Σ_t aᵀ b as a part of the product of whole rows."""
+    """Σ_t aᵀ b as a part of the product of the whole rows."""
     row, right = how.values
     parts = row_of_parts(row) or []
     if (row, right) not in d.joint:

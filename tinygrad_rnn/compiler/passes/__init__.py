@@ -1,1 +1,1 @@
-"""Rewriting passes: functions from step graph to step graph."""
+"""The rewriting passes: functions from step graph to step graph."""

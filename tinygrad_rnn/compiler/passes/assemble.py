@@ -1,4 +1,4 @@
-"""The parts that slicing scatters into zeros, put together as one array."""
+"""The pass `assemble`: the parts that slicing scatters into zeros become one array."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from tinygrad_rnn.derivatives.indexing import is_basic
 
 
 def assemble(graph: StepGraph) -> StepGraph:
-    """0 + part is the part, and zeros[i] ← a plus zeros[j] ← b, apart from each other, is one array
-    in which each is written in its place."""
+    """Rewrite sums of scattered parts. 0 + part becomes the part. The sum of zeros[i] ← a and
+    zeros[j] ← b becomes one array with each part written in its place, if i and j are disjoint."""
     new: dict[Value, Value] = {}
     for old in ordered(graph.outputs()):
         value = rewritten(old, new) if old.function is not None else old
@@ -51,7 +51,7 @@ def assembly(value: Value, indices: tuple[Any, ...], parts: list[Value]) -> Valu
 
 
 def entry(index: Any, shape: tuple[int, ...]) -> tuple[Any, ...]:
-    """An index as a tuple, of which the result is an array even where it has no axes."""
+    """An index as a tuple that gives an array even where the result has no axes."""
     index = index if isinstance(index, tuple) else (index,)
     return index if shape or Ellipsis in index else (*index, Ellipsis)
 
@@ -69,7 +69,8 @@ def is_sum_at(value: Value) -> bool:
 
 
 def disjoint(left: Value, right: Value) -> bool:
-    """Whether no place is in both: counted, for slices may overlap in many ways."""
+    """Whether no place is in both indices. The places are counted, because slices can overlap in
+    many ways."""
     counts = np.zeros(left.shape, np.int8)
     for value in (left, right):
         for index in value.args[2]:
@@ -78,7 +79,7 @@ def disjoint(left: Value, right: Value) -> bool:
 
 
 def covers(value: Value) -> bool:
-    """Whether the parts of an assembly leave no place open."""
+    """Whether the parts of an assembly fill all of its places."""
     counts = np.zeros(value.shape, np.int8)
     for index in value.args[2]:
         counts[index] += 1

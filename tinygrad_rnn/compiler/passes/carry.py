@@ -1,7 +1,8 @@
 """∂L/∂h_t = δ_{t+1} Wᵀ + g_t = [δ_{t+1}, g_t] [Wᵀ; I], g_t being what the loss adds at step t.
 
-The product is taken off the step that has δ and left to the step before, where it is joined with
-what the loss adds there. As with joined products on the way forward: one row, and small matrices.
+The product moves from the step that has δ to the step before. There it is joined with the
+contribution of the loss. As with joined products in the forward pass, this applies to one row and
+small matrices only.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from tinygrad_rnn.compiler.views import is_view
 
 
 def carry(graph: StepGraph) -> StepGraph:
-    """Take the product off the gradient of each state, where it pays."""
+    """Move the product out of the gradient of each state, where this saves time."""
     if graph.windows:
         return graph
     given = [v for v in graph.state_gradients if v is not None]

@@ -1,4 +1,4 @@
-"""Common-subexpression elimination: two equal calls on equal arguments are one."""
+"""Common-subexpression elimination: equal calls on equal arguments become one call."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tinygrad_rnn.compiler.passes.rewrite import identity, ordered, rewritten, s
 
 
 def cse(graph: StepGraph) -> StepGraph:
-    """Make each call once; it has the first name that one of its makers gave it."""
+    """Make each call once. It takes the first name among its duplicates."""
     order = ordered(graph.outputs())
     names: dict[int, str] = {}
     keyed(order, names)  # a name may come with the last of equal calls
@@ -18,7 +18,8 @@ def cse(graph: StepGraph) -> StepGraph:
 
 
 def keyed(order: list[Value], names: dict[int, str]) -> dict[Value, Value]:
-    """For each value the one that stands for it. names: of the calls in order, to be filled."""
+    """For each value, the value that replaces it. names: the names of the calls in order; the
+    function fills it."""
     new: dict[Value, Value] = {}
     known: dict[Any, Value] = {}
     places: dict[Value, int] = {}

@@ -1,7 +1,7 @@
-"""g·a·b is g·(a·b): what multiplies a gradient is one factor, which can leave the loop.
+"""The pass `factor`: g·a·b becomes g·(a·b), with one factor that can leave the loop.
 
-Likewise g − g·a is g·(1 − a), and g·a + (−g·b) is g·(a − b). The factor does not need the gradient,
-so it is computed for all steps at once, or beside it.
+Likewise g − g·a becomes g·(1 − a), and g·a + (−g·b) becomes g·(a − b). The factor does not depend
+on the gradient g. So it can be computed for all steps at once.
 """
 
 from __future__ import annotations
@@ -23,18 +23,19 @@ from tinygrad_rnn.compiler.passes.rewrite import (
 
 
 def factor(graph: StepGraph) -> StepGraph:
-    """Gradients as one gradient times one factor, as far as what is in between has no other use.
-    All that is regrouped has the gradient's shape and dtype: a mask of integers stays as it is."""
+    """Rewrite gradients as one gradient times one factor, where the intermediate values have no
+    other use. All regrouped values have the gradient's shape and dtype, so a mask of integers is
+    left alone."""
     outputs = graph.outputs()
     values = ordered(outputs)
     uses = Counter(v for value in values for v in value.operands)
     uses.update(outputs)
     adjoint = reached(values, graph.adjoints)
     new: dict[Value, Value] = {}
-    factors: dict[Value, tuple[Value, Any]] = {}  # of a product: the gradient and its factor
+    factors: dict[Value, tuple[Value, Any]] = {}  # for a product: the gradient and its factor
 
     def opened(value: Any) -> tuple[Any, Any]:
-        """A gradient and its factor; None for 1. Opened only if this is its only use."""
+        """A gradient and its factor, None for 1. A value is split only if this is its only use."""
         return factors.get(value, (new[value], None)) if uses[value] <= 1 else (new[value], None)
 
     for value in values:

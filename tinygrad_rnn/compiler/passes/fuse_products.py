@@ -1,10 +1,10 @@
-"""Sums of products as one product: a A + b B + c = [a, b, 1] [A; B; c].
+"""Fusing products: a A + b B + c = [a, b, 1] [A; B; c].
 
-For a single sequence a step's product takes hardly longer than the call, so each call that it saves
-counts: with the rows [h_{t−1}, x_t, 1] of all steps in one array, a product is all that is left of
-x_t W_xh + h_{t−1} W_hh + b_h. A term that is no product has the identity as its matrix.
+For a single sequence a step's product takes hardly longer than the call itself, so each saved call
+counts. The rows [h_{t−1}, x_t, 1] of all steps lie in one array. Then x_t W_xh + h_{t−1} W_hh + b_h
+is one product. A term that is no product has the identity as its matrix.
 
-The price is that more is multiplied in the loop, so only one row and small matrices are joined.
+The cost is more arithmetic in the loop. So only single rows and small matrices are joined.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ the loop. Measured per step: tanh(x W + h U + b) with 8 kB of them 0.64 µs inst
 32 kB 1.35 and 1.38, with 128 kB 3.4 and 3.2."""
 
 IDENTITY = 16384
-"""The same for an identity, which only saves a sum: with 4 kB 0.57 µs instead of 0.73, with 16 kB
-0.74 and 0.81, with 32 kB 1.13 and 0.93."""
+"""The same limit for an identity, which only saves a sum: with 4 kB 0.57 µs instead of 0.73, with
+16 kB 0.74 and 0.81, with 32 kB 1.13 and 0.93."""
 
 
 def is_row(value: Any) -> bool:
@@ -58,11 +58,11 @@ def fused(
     used_once: Any,
     new: dict[Value, Value],
 ) -> list[Any] | None:
-    """The terms of a sum with those joined that can be; None, if that would save nothing.
+    """The terms of a sum, joined where possible; None if that would save nothing.
 
     heavy, light: the terms that depend on the state, and those that do not. fixed: whether a value
-    is the same in all steps. used_once: whether it has no other use. new: what becomes of the
-    values.
+        is the same in all steps. used_once: whether a value has no other use. new: the replacements
+        of values.
     """
     products = [term for term in heavy if is_product_of_row(term, fixed) and used_once(term)]
     if not is_row(value) or not products or any(term.dtype != value.dtype for term in products):
@@ -81,12 +81,13 @@ def fused(
 
 
 def dtype_of(term: Any) -> Any:
-    """None for a plain number, which has none of its own."""
+    """The dtype of an argument; None for a plain number."""
     return getattr(term, "dtype", None)
 
 
 def light_pairs(value: Value, light: list[Any], fixed: Any) -> list[Any]:
-    """All terms that do not depend on the state as rows and matrices; none, if that is dear."""
+    """The terms that do not depend on the state, as rows and matrices; no terms if joining them
+    costs too much."""
     width, size = value.shape[-1], value.dtype.itemsize
     pairs = [pair_of(term, value, fixed) for term in light]
     if all(pairs) and sum(matrix.shape[0] for _, matrix in pairs) * width * size <= PRODUCT:
@@ -101,7 +102,8 @@ def light_pairs(value: Value, light: list[Any], fixed: Any) -> list[Any]:
 
 
 def pair_of(term: Any, value: Value, fixed: Any) -> Any:
-    """A term that does not depend on the state as a row and a matrix; None if it is none."""
+    """A term that does not depend on the state, as a row and a matrix; None if it has no such
+    form."""
     if not isinstance(term, Value) or term.dtype != value.dtype:
         return None
     if is_product_of_row(term, fixed):
@@ -122,7 +124,8 @@ def concatenated(parts: list[Value], axis: int) -> Value:
 
 
 def row_of_parts(value: Value) -> list[Value] | None:
-    """What a value is joined from along its last axis; None if it is not."""
+    """The parts of a value that is a concatenation along its last axis; None for any other
+    value."""
     if value.function is not np.concatenate or len(value.args) > 2:
         return None
     axis = value.args[1] if len(value.args) > 1 else value.kwargs.get("axis", 0)

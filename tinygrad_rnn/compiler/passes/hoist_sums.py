@@ -1,4 +1,4 @@
-"""Sums in another order: what does not depend on the state first, so that it leaves the loop."""
+"""The pass `hoist_sums`: terms that do not depend on the state leave the loop."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from tinygrad_rnn.compiler.passes.rewrite import (
 
 
 def hoist_sums_apart(graph: StepGraph) -> StepGraph:
-    """`hoist_sums` for a back end whose calls cost nothing: no products are joined."""
+    """`hoist_sums` for a back end with cheap calls: it joins no products."""
     return hoist_sums(graph, join=False)
 
 
 def hoist_sums(graph: StepGraph, join: bool = True) -> StepGraph:
-    """a + b + c with what does not depend on the state first: it is then one term in the loop; or,
-    where that is less work, products joined to one. Only terms of the sum's own dtype change their
-    order: a sum of masks would overflow, or be true, before it is a number."""
+    """Reorder a + b + c: the terms that do not depend on the state come first and are one term in
+    the loop. Where it is less work, products are joined instead. Only terms of the sum's own dtype
+    change their order. A sum of masks would overflow, or stay a truth value, in its own dtype."""
     outputs = graph.outputs()
     values = ordered(outputs)
     uses = Counter(v for value in values for v in value.operands)
@@ -71,12 +71,12 @@ def of_one_dtype(terms: list[Any], value: Value) -> bool:
 
 
 def named(value: Value, name: str) -> Value:
-    """The same call under a name; itself, if it is given or an operand of others."""
+    """The same call under a name; the value itself, if it is given or an operand of others."""
     return Value(value.shape, value.dtype, name, value.function, value.args, value.kwargs)
 
 
 def terms_of(value: Value, uses: Counter[Value]) -> list[Any]:
-    """The terms of a sum, opened as far as the partial sums have no other use."""
+    """The terms of a sum. Partial sums are expanded if they have no other use."""
     terms = []
     for term in value.args:
         if (

@@ -1,4 +1,4 @@
-"""Walking over the values of a step graph, and exchanging some of them."""
+"""Helpers for passes: walk over the values of a step graph, and replace some of them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ N = TypeVar("N", bound=Node)
 
 
 def ordered(outputs: Iterable[N]) -> list[N]:
-    """All values that the outputs depend on, each after its operands. Iterative."""
+    """All values that the outputs depend on, in topological order. Iterative."""
     done: dict[N, None] = {}
     waiting: list[tuple[N, bool]] = [(v, False) for v in reversed(list(outputs))]
     while waiting:
@@ -38,7 +38,7 @@ def ordered(outputs: Iterable[N]) -> list[N]:
 
 
 def rewritten(value: Value, new: Mapping[Value, Value]) -> Value:
-    """The value with its operands exchanged; itself, if they are the same."""
+    """The value with its operands replaced; the value itself, if they do not change."""
     if all(new[v] is v for v in value.operands):
         return value
     args, kwargs = mapped((value.args, dict(value.kwargs)), lambda leaf: exchanged(leaf, new))
@@ -50,7 +50,7 @@ def exchanged(leaf: Any, new: Mapping[Value, Value]) -> Any:
 
 
 def substituted(graph: StepGraph, new: Mapping[Value, Value]) -> StepGraph:
-    """The graph with other values in the place of its outputs; `new` has rewritten all of them."""
+    """The graph with its outputs replaced. `new` has the rewritten values."""
 
     def of(values: tuple[Any, ...]) -> tuple[Any, ...]:
         return tuple(v if v is None else new.get(v, v) for v in values)
@@ -75,7 +75,7 @@ def substituted(graph: StepGraph, new: Mapping[Value, Value]) -> StepGraph:
 
 
 def exchange(graph: StepGraph, some: Mapping[Value, Value]) -> StepGraph:
-    """The graph with these values exchanged, and all that is computed from them made anew."""
+    """The graph with these values replaced, and all values computed from them rebuilt."""
     new: dict[Value, Value] = {}
     for value in ordered(graph.outputs()):
         new[value] = some[value] if value in some else rewritten(value, new)
@@ -83,7 +83,7 @@ def exchange(graph: StepGraph, some: Mapping[Value, Value]) -> StepGraph:
 
 
 def call(function: Callable[..., Any] | None, *args: Any, name: str = "", **kwargs: Any) -> Value:
-    """A new value. Its shape and dtype are those that NumPy gives for arrays of ones."""
+    """A new value. Its shape and dtype come from running the call in NumPy on arrays of ones."""
     assert function is not None
     with np.errstate(all="ignore"):
         array = function(*mapped(args, stand_in), **kwargs)
@@ -96,7 +96,7 @@ def stand_in(leaf: Any) -> Any:
 
 
 def identity(leaf: Any) -> Any:
-    """What makes two arguments the same."""
+    """A key that is equal for equal arguments."""
     if isinstance(leaf, tuple | list):
         return (type(leaf), *map(identity, leaf))
     if isinstance(leaf, Mapping):
@@ -109,7 +109,7 @@ def identity(leaf: Any) -> Any:
 
 
 def reached(values: list[Value], start: Iterable[Value | None]) -> set[Value]:
-    """The values among these, in order, that depend on one of `start`; those included."""
+    """The values among these, in order, that depend on one of `start`, and `start` itself."""
     found = {value for value in start if value is not None}
     for value in values:
         if any(operand in found for operand in value.operands):
@@ -125,12 +125,12 @@ def total(terms: list[Any]) -> Any:
 
 
 def unread(graph: StepGraph) -> set[Value]:
-    """The parts of the state that no step reads: outputs."""
+    """The parts of the state that no step reads, the outputs."""
     return set(graph.states) - set(ordered(graph.outputs()))
 
 
 def recurring(graph: StepGraph) -> list[Value]:
-    """What the next state is computed from."""
+    """The values from which the next state is computed."""
     outputs = unread(graph)
     pairs = zip(graph.states, graph.results, strict=True)
     return ordered([result for state, result in pairs if state not in outputs])

@@ -1,7 +1,7 @@
-"""Outputs: parts of the state that no step reads, such as the loss at each step.
+"""The pass `split_outputs`. Outputs are parts of the state that no step reads, such as the loss.
 
-The recurrence can do without them, so they are computed for all steps at once, after the loop;
-and the gradients that come from them are known before the loop back begins.
+The recurrence does not need the outputs, so they are computed for all steps at once, after the
+loop. Their gradients are known before the backward loop begins.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from tinygrad_rnn.compiler.views import source
 
 
 def split_outputs(graph: StepGraph) -> StepGraph:
-    """Take what a step's outputs add to ∂L/∂h_t, E_t, off the loop: the gradient that enters the
-    step is then the caller's and E_t together.
+    """Move the contribution E_t of a step's outputs to ∂L/∂h_t out of the loop. The gradient that
+    enters the step is then the sum of the caller's gradient and E_t.
     """
     known = Dependence(graph)
     if graph.windows or not known.unread:

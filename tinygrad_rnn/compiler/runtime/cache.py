@@ -32,16 +32,17 @@ class StaleProgramWarning(UserWarning):
 
 
 PROGRAMS: dict[Any, list[Program]] = {}
-"""By the key of cell and arguments; several, where a program is good for certain numbers only."""
+"""The programs by the key of cell and arguments. A key has several programs where each is valid for
+certain numbers only."""
 
 KEPT = 64
-"""So many keys are kept; then the oldest goes."""
+"""The number of keys that are kept. The oldest is dropped first."""
 
 VARIANTS = 8
-"""So many programs are kept for one key."""
+"""The number of programs that are kept for one key."""
 
 ON_CLEAR: list[Callable[[], None]] = [PROGRAMS.clear, NAMES.clear]
-"""What forgets the programs: called when all are to go."""
+"""The functions that forget programs. `clear_programs` calls them."""
 
 
 def clear_programs() -> None:

@@ -49,9 +49,9 @@ class Plan(NamedTuple):
 
 
 ROWS, STEPS = 768, 48
-"""So many rows, steps times sequences, are gone through at once: enough for large products, few
-enough to stay near the processor, and to need little memory besides the states. Twice as many, if
-that makes so many steps: each block costs some calls of its own."""
+"""The size of a block: ROWS rows, that is steps times sequences. This is enough for large products,
+and few enough to stay in the cache and to need little memory besides the states. A block has up to
+twice as many rows to reach STEPS steps, because each block costs some calls of its own."""
 
 
 def even(T: int, length: int) -> int:

@@ -24,19 +24,21 @@ from tinygrad_rnn.engine.trees import flatten as parts
 from tinygrad_rnn.recurrent.truncation import Windows
 
 LENGTHS = 8
-"""For so many lengths of sequences buffers are kept; then those of the oldest go."""
+"""The number of sequence lengths for which buffers are kept. The oldest are freed first."""
 
 
 class Program:
     """The source for one step's structure, with the workspaces made so far.
 
-    arguments: for every argument (states, inputs, parameters) that stands in the graph its place,
-    whether it is given a gradient, and its name if it is a plain array; wanted: the places of those
-    that are. names: of the parts of the state. added: of which of these the caller need not give a
-    gradient, for the outputs do. states: shapes and dtypes. needs: whether they depend on what
-    needs one. outputs_last: whether no step reads the last of them. lowered: the program before
-    buffers share memory, from which machine code is made. witness: what was traced; key, runs,
-    warned, owner: see `cache.py`.
+    arguments: for every argument (states, inputs, parameters) in the graph: its place, whether it
+        gets a gradient, and its name if it is a plain array. wanted: the places of the arguments
+        that get a gradient.
+    names: the names of the parts of the state. added: the parts whose gradient comes from the
+        outputs, so that the caller need not give one. states: the shapes and dtypes of the parts.
+        needs: whether each part depends on a value that needs a gradient. outputs_last: whether no
+        step reads the last part.
+    lowered: the program before buffers share memory, from which machine code is made.
+    witness: the trace's record of its calls. key, runs, warned, owner: see `cache.py`.
     """
 
     witness: Witness
