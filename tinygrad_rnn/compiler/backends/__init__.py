@@ -1,4 +1,4 @@
-"""Back ends: each makes the two functions of a `Program`, `forward` and `backward`."""
+"""The back ends. Each makes the two functions of a `Program`, `forward` and `backward`."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from tinygrad_rnn.compiler.ir import Program
 NAMES = ("numpy", "native")
 
 DEFAULT = "numpy"
-"""What is taken where none is named: its results are NumPy's to the last bit."""
+"""The default back end. Its results are NumPy's to the last bit."""
 
 
 class Backend(NamedTuple):
-    """Which back end, and into how many parts it divides the batch."""
+    """The choice of a back end, and the number of threads among which it divides the batch."""
 
     name: str = "numpy"
     threads: int = 1
@@ -23,11 +23,11 @@ NUMPY = Backend()
 
 
 class Written(NamedTuple):
-    """What a back end makes of a program.
+    """The result of a back end for a program.
 
-    source: Python source of a function `program(T, *states, empty=…)`, which makes the buffers for
-    T steps and returns `forward` and `backward`. names: what the source needs besides NumPy.
-    program: what it is the source of; its buffers are those that are made.
+    source: the Python source of a function `program(T, *states, empty=…)`, which makes the buffers
+        for T steps and returns `forward` and `backward`. names: the names that the source needs
+        besides NumPy. program: the program of this source, with the buffers that it makes.
     """
 
     source: str
@@ -36,8 +36,10 @@ class Written(NamedTuple):
 
 
 def checked(name: str | None, threads: int = 1) -> Backend:
-    """The back end of this name, None being the default. ValueError for one that is unknown, or
-    cannot have so many threads; ImportError, with what to install, for one that is not there.
+    """The back end of this name; None is the default.
+
+    Raises ValueError for an unknown back end, or one that does not support this number of threads;
+    ImportError, which says what to install, for one that is not installed.
 
     >>> checked(None)
     Backend(name='numpy', threads=1)
@@ -63,10 +65,10 @@ def checked(name: str | None, threads: int = 1) -> Backend:
 
 
 def written(backend: Backend, lowered: Program, allocated: Program) -> Written:
-    """A program as a back end has it.
+    """The program in the form of a back end.
 
-    lowered, allocated: before and after buffers share memory. Machine code keeps most values in
-    registers and is better off where every value has a buffer of its own.
+    lowered, allocated: the program before and after buffers share memory. Machine code keeps most
+        values in registers, and works better where every value has a buffer of its own.
     """
     if backend.name == "native":
         from tinygrad_rnn.compiler.backends.native import page

@@ -1,6 +1,6 @@
-"""The plainest back end: instruction by instruction, as `ir` defines them.
+"""The interpreter: the simplest back end, which runs one instruction after the other.
 
-It is the definition of what a program means, and slow. Other back ends are compared with it.
+It defines the meaning of a program. It is slow; other back ends are compared with it.
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ from tinygrad_rnn.compiler.operations import called, over_lanes, takes_out
 
 
 def maker(program: Program) -> Callable[..., tuple[Any, Any]]:
-    """A function that makes the buffers for a number of steps, and returns `forward` and
-    `backward` on them. states: arrays for the states of all steps; empty: makes scratch arrays."""
+    """A function that makes the buffers for a number of steps, and returns `forward` and `backward`
+    on them. states: the arrays for the states of all steps. empty: the function that makes scratch
+    arrays."""
 
     def make(steps: int, *states: Any, empty: Any = np.empty) -> tuple[Any, Any]:
         machine = Machine(program, steps, states, empty)
@@ -39,7 +40,8 @@ def maker(program: Program) -> Callable[..., tuple[Any, Any]]:
 class Machine:
     """The buffers of a program for a number of steps.
 
-    arrays: by the buffer that has the memory. t, lane, seeded: where the loop is.
+    arrays: the arrays, by the buffer that owns the memory. t, lane, seeded: the current position in
+        the loop.
     """
 
     def __init__(self, program: Program, steps: int, states: tuple[Any, ...], empty: Any) -> None:
@@ -62,7 +64,7 @@ class Machine:
         return array
 
     def read(self, ref: Ref) -> Any:
-        """What a reference means now."""
+        """The array that a reference means at the current position."""
         if ref.seeded and not self.seeded:
             return 0
         array, offset = self.arrays[ref.buffer.root], ref.offset
@@ -102,7 +104,7 @@ class Machine:
                     np.copyto(target, instr.function(*args, **kwargs))
 
     def begin(self, buffers: Iterable[Buffer], arrays: Iterable[Any]) -> None:
-        """Take what the caller gives, and make what he keeps."""
+        """Take the arrays that the caller gives, and make those that the caller keeps."""
         self.arrays.update(zip(buffers, arrays, strict=True))
         for buffer in self.program.buffers:
             if buffer.storage is Storage.RETURNED:
@@ -151,7 +153,7 @@ class Machine:
         )
 
     def loop_of_lanes(self, windows: Any, number: int) -> None:
-        """The loop back, at each step once for each lane that is alive."""
+        """Run the backward loop, at each step once for each live lane."""
         links = [link for link in self.program.links if link is not None]
         lanes = [{link: self.new(link) for link in links} for _ in range(number)]
         alive: Any = ()

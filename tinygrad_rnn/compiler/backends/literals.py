@@ -31,7 +31,7 @@ def literal(value: Any) -> str:
     if isinstance(value, np.generic):
         return f"np.{value.dtype.name}({literal(value.item())})"
     if isinstance(value, np.ndarray):
-        if not value.size:  # of which a list says no shape
+        if not value.size:  # a list cannot express its shape
             return f"np.zeros({literal(value.shape)}, {literal(value.dtype)})"
         return f"np.array({literal(value.tolist())}, {literal(value.dtype)})"
     if isinstance(value, complex) and not isinstance(value, float):
@@ -49,7 +49,7 @@ def of_dtype(dtype: np.dtype[Any]) -> str:
 
 
 def of_index(index: Any, name: Callable[[Any], str] = literal) -> str:
-    """What stands in the brackets of an index."""
+    """The source of an index, without its brackets."""
 
     def part(leaf: Any) -> str:
         if not isinstance(leaf, slice):
@@ -63,7 +63,7 @@ def of_index(index: Any, name: Callable[[Any], str] = literal) -> str:
 
 
 def expression(function: Any, args: Any, kwargs: Any, name: Callable[[Any], str]) -> str:
-    """The source of a call; name: the source of an argument, array or not."""
+    """The source of a call. name: a function that gives the source of an argument, array or not."""
     if function is operator.getitem:
         return f"{name(args[0])}[{of_index(args[1], name)}]"
     if function is np.reshape and len(args) == 2 and not kwargs:

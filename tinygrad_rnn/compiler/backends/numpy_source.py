@@ -1,7 +1,7 @@
-"""A program as Python source that needs NumPy alone: what is run, and what a reader reads.
+"""The back end "numpy": a program as Python source that needs NumPy alone.
 
-`program(T)` makes the buffers for T steps, and the views of each step, once; it returns the two
-functions. Their loops go through views that exist already.
+`program(T)` makes the buffers for T steps and the views of each step, once. It returns the two
+functions. Their loops use only these views.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ def numbers(a):
 '''
 
 ENTERING = ("entering=True", "continued=False")
-"""Whether the gradients of the states that enter the first step are asked for; and whether these
-come from a block of steps of their own."""
+"""Whether the gradients of the states that enter the first step are requested, and whether these
+states come from another block of steps."""
 
 
 def source(program: Program) -> str:
@@ -62,7 +62,8 @@ def source(program: Program) -> str:
 
 
 class Page:
-    """at: what everything is called. each_step: the lists of the entries of each step."""
+    """A source being written. at: the names of everything in it. each_step: the lists of the
+    entries of each step."""
 
     def __init__(self, program: Program) -> None:
         self.program = program
@@ -93,7 +94,7 @@ class Page:
     # Buffers ------------------------------------------------------------------------------------
 
     def making(self, buffer: Buffer) -> list[str]:
-        """The line that makes a buffer, if it is made once."""
+        """The line that makes a buffer, if the buffer is made once."""
         name, dtype = buffer.name, literal(buffer.dtype)
         if buffer.storage not in OWN:
             return []
@@ -166,7 +167,7 @@ class Page:
             return f"{args[0]}.dot({args[1]}, {out})"
         positional = is_elementwise(function) or function is np.matmul or function in OUT_LAST
         if positional and function not in (np.maximum, np.minimum):
-            # Two functions want the keyword, which costs a little at every call.
+            # Two functions need the keyword `out`, which costs a little time at every call.
             return f"{self.function(function)}({', '.join([*args, out])})"
         options = [f"{key}={self.argument(value)}" for key, value in instr.kwargs.items()]
         return f"{self.function(function)}({', '.join([*args, *options])}, out={out})"
@@ -175,7 +176,7 @@ class Page:
         return expression(instr.function, instr.args, instr.kwargs, self.argument)
 
     def function(self, function: Any) -> str:
-        """What a function is called: in a loop by a local name, found without a look into NumPy."""
+        """The name of a function. In a loop it is a local name, which needs no lookup in NumPy."""
         path = path_of(function)
         assert path is not None, function
         if self.at.walk is None or not isinstance(function, np.ufunc):
@@ -220,7 +221,7 @@ class Page:
         return [f"def forward({', '.join(b.name for b in given)}):", *indented(body)]
 
     def fresh_view(self, ref: Ref) -> str:
-        """A view of its own: a reference to it shows that the buffer is still in use."""
+        """A fresh view for the caller. A reference to it shows that the buffer is still in use."""
         if not ref.views:
             return f"{ref.buffer.name}[{ref.offset}:]"
         return f"{self.at.ref(ref)}[:]"
@@ -229,7 +230,7 @@ class Page:
         return [line for instr in instrs for line in self.lines(instr)]
 
     def returned(self) -> list[str]:
-        """Arrays that are made in each call, for the caller keeps them."""
+        """The lines that make the returned arrays, in each call, because the caller keeps them."""
         return [
             f"{b.name} = np.empty({shape_of(b)}, {literal(b.dtype)})"
             for b in self.program.buffers
@@ -267,7 +268,8 @@ class Page:
         return [f"def backward({', '.join(given)}):", *indented(body)]
 
     def entry(self) -> list[str]:
-        """The gradients of the states that enter the first step, if they are asked for."""
+        """The lines for the gradients of the states that enter the first step, if they are
+        requested."""
         program = self.program
         state, block = (
             [line for instr in instrs for line in self.lines(instr)]
@@ -297,7 +299,8 @@ class Page:
     def loop(
         self, comment: str, instrs: Iterable[Instr], walk: Walk, which: str, turn: str = ""
     ) -> list[str]:
-        """The loop over the steps, the program's own arrays and the caller's side by side."""
+        """The loop over the steps, through the program's own arrays and the caller's side by
+        side."""
         instrs = list(instrs)
         if not instrs:
             return []
@@ -335,8 +338,8 @@ class Page:
         return text
 
     def views_of_each_step(self, walked: Iterable[Ref]) -> list[str]:
-        """Lists of the views of each step, of arrays that are walked through more than once: views
-        take memory, too."""
+        """Lists of the views of each step, for arrays that are walked through more than once. Other
+        arrays have no such lists, because views take memory, too."""
         places: dict[Ref, list[Ref]] = {}
         for whole in walked:
             if whole.buffer.storage in OWN and not is_number(whole):
@@ -382,7 +385,7 @@ class Page:
         return [f"links = [({''.join(made)}) for _ in range(lanes)]"]
 
     def lanes(self, body: list[str]) -> list[str]:
-        """The loop over the losses that are alive at a step, around the lines of one."""
+        """The loop over the live lanes of a step, around the lines of one lane."""
         links = self.lane_links()
         cuts = [
             f"np.multiply({b.name}, cut.reshape(-1{', 1' * (len(b.shape) - 1)}), {b.name})"
@@ -397,7 +400,7 @@ class Page:
 
 
 def helpers() -> dict[str, str]:
-    """Functions that a page may need, each before those that need it."""
+    """The helper functions of a source, each before those that need it."""
     untyped = {f.__name__: without_types(f) for f in HELPERS}
     return {"rows": ROWS, "numbers": NUMBERS, **untyped}
 
@@ -407,7 +410,7 @@ def without_types(function: Callable[..., Any]) -> str:
 
 
 def written_buffers(program: Program) -> set[Buffer]:
-    """The buffers that some instruction writes."""
+    """The buffers that the instructions write."""
     sections = (program.forward.all(), program.backward.all())
     instrs = [*program.setup, *program.entry, *program.block_entry, *itertools.chain(*sections)]
     found = {out.buffer for instr in instrs for out in instr.writes()}
@@ -426,7 +429,7 @@ def shape_of(buffer: Buffer) -> str:
 
 
 def together(texts: Iterable[str]) -> str:
-    """The source of a tuple."""
+    """The source of a tuple of names."""
     inner = ", ".join(texts)
     return f"{inner}," if inner else "()"
 
@@ -442,7 +445,7 @@ def indented(lines: Iterable[str]) -> list[str]:
 
 
 def maker(program: Program, filename: str = "<program>") -> Callable[..., tuple[Any, Any]]:
-    """The function `program` of the source, compiled."""
+    """The function `program` of the source, compiled by Python."""
     namespace: dict[str, Any] = {}
     exec(compile(source(program), filename, "exec"), namespace)
     return namespace["program"]  # type: ignore[no-any-return]

@@ -1,6 +1,6 @@
-"""The names that the source of a program gives to what its instructions read and write.
+"""References in source: the names for the places that instructions read and write.
 
-Views of the program's own arrays are made once, and so are those of each step: a loop goes through
+Views of the program's own arrays are made once, and so are the views of each step. A loop uses only
 views that exist already.
 """
 
@@ -16,11 +16,11 @@ from tinygrad_rnn.compiler.views import of_all_steps as batched_view
 
 
 class Walk:
-    """What a loop goes through: arrays of all steps, each with the name of its step.
+    """The arrays of all steps that a loop walks through, each with the name of its entry at a step.
 
-    own: those of the program, whose views are made once. given: the caller's, and what a function
-    has made. calls: functions that have a short name in the loop. step: what the number of the
-    step is called, "" if nobody asks for it.
+    own: the program's arrays, whose views are made once. given: the arrays of the caller, and those
+        made by a function. calls: the functions with a short name in the loop. step: the name of
+        the number of the step, "" if it is not used.
     """
 
     def __init__(self) -> None:
@@ -31,9 +31,12 @@ class Walk:
 
 
 class References:
-    """views: names of the views that are made once; factory: the lines that make them, and the
-    buffers. step_names: what the loops call the entry of a step. walk: of the loop that is being
-    written, None outside of one."""
+    """The names of a source being written.
+
+    views: the names of the views that are made once. factory: the lines that make these views and
+        the buffers. step_names: the names, in loops, of the entries of a step. walk: the arrays of
+        the loop that is being written, None outside of a loop.
+    """
 
     def __init__(self, program: Program) -> None:
         self.program = program
@@ -45,7 +48,7 @@ class References:
         self.walk: Walk | None = None
 
     def ref(self, ref: Ref) -> str:
-        """The source of what an instruction reads or writes."""
+        """The source of a place that an instruction reads or writes."""
         if ref.seeded:
             return f"{self.ref(replace(ref, seeded=False))} if seeded else 0"
         if ref.when is When.STEP:
@@ -69,13 +72,13 @@ class References:
         return self.view(ref)
 
     def number_of_step(self) -> str:
-        """What the loop calls t."""
+        """The name of t in the loop."""
         assert self.walk is not None
         self.walk.step = self.walk.step or self.names.fresh("t")
         return self.walk.step
 
     def entries(self, ref: Ref) -> str:
-        """The entries of a buffer that are meant, all of one step's array."""
+        """The source of the entries that a reference means, with the whole array of each step."""
         name, time = ref.buffer.name, ref.buffer.time
         if ref.when is not When.ALL or not time:
             return name
@@ -93,7 +96,7 @@ class References:
         return self.kept(ref, self.seen(base, ref.views[-1:]), which)
 
     def kept(self, ref: Ref, text: str, which: str) -> str:
-        """The name of what is made once."""
+        """The name of an object that is made once."""
         if ref not in self.views:
             hint = "_".join(filter(None, (ref.name or ref.buffer.name, which)))
             self.views[ref] = made = self.names.fresh(hint)
@@ -101,7 +104,7 @@ class References:
         return self.views[ref]
 
     def seen(self, text: str, views: Iterable[View]) -> str:
-        """The source of an array looked at in other ways."""
+        """The source of the views of an array."""
         for view in views:
             arguments = ", ".join(map(literal, view.argument)) or "()"
             if view.kind == "index":
@@ -115,7 +118,7 @@ class References:
         return text
 
     def step(self, ref: Ref) -> str:
-        """What the loop calls the entry of its step."""
+        """The name of the current step's entry in the loop."""
         assert self.walk is not None
         whole = in_place(of_all_steps(ref))
         walked = self.walk.own if ref.buffer.storage in OWN else self.walk.given
@@ -130,7 +133,7 @@ class References:
         return walked[whole]
 
     def is_state_before(self, whole: Ref) -> bool:
-        """Whether it is h_{t−1} of all steps."""
+        """Whether the reference is h_{t−1} of all steps."""
         return whole.offset == 0 and self.is_state(whole)
 
     def is_state(self, whole: Ref) -> bool:
@@ -138,13 +141,13 @@ class References:
 
 
 def of_all_steps(ref: Ref) -> Ref:
-    """The array of which a step's reference is one entry."""
+    """The array of all steps, of which a step's reference is one entry."""
     views = tuple(part for view in ref.views for part in batched_view(view))
     return replace(ref, when=When.ALL, views=views, seeded=False)
 
 
 def in_place(whole: Ref) -> Ref:
-    """The same array under the name of the buffer whose place it takes: one view for both."""
+    """The same reference on the buffer whose memory it uses, so that both have one view."""
     return replace(whole, buffer=whole.buffer.root)
 
 

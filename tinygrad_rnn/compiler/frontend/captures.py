@@ -1,13 +1,13 @@
-"""What a cell reads besides its arguments: the Tensors, arrays and settings reachable from it.
+"""Captures: the Tensors, arrays and settings that a cell reads besides its arguments.
 
-A compiled program must not remember numbers that the cell has changed since. So the cell is
-walked at every call: its structure is the key under which the program is kept, and the Tensors
-and arrays found on the way are what the program is run on.
+A compiled program must not use numbers that the cell has changed since. So every call walks the
+cell. The structure of the cell is the key of the program. The program runs on the Tensors and
+arrays that the walk finds.
 
-Only what the code reads is looked at. Of an object, a class or a module these are the members
-whose names stand in the code of the functions that are reached; a counter, a history or an
-optimizer beside them is not part of the key. The walk cannot find everything, such as what an
-extension module remembers: `cache.py` therefore also traces the cell again now and then.
+The walk visits only what the code reads. Of an object, a class or a module it visits the members
+whose names occur in the code of the functions it reaches. A counter, a history or an optimizer
+beside them is not part of the key. The walk cannot find everything, such as the memory of an
+extension module. Therefore `cache.py` also traces the cell again now and then.
 """
 
 from __future__ import annotations
@@ -47,20 +47,20 @@ from tinygrad_rnn.engine.tensor import Tensor
 from tinygrad_rnn.support.code import globals_in, slots_of
 
 PLAIN = frozenset((int, float, complex, bool, str, bytes, type(None), np.dtype))
-"""Kinds of things that are equal where they have equal values."""
+"""The types whose objects are equal if their values are equal."""
 
 
 class CellKey:
     """The structure of a cell, hashable, and the Tensors and arrays in it with their names.
 
-    generators: those of random numbers that it carries. containers: what was looked into, in the
-    order of the walk.
+    generators: the random number generators that the cell carries. containers: the visited
+        containers, in the order of the walk.
 
-    Each thing stands in the key as its kind and then what is to be known of it, so that no two
+    The key has an entry for each visited object: its type, then its description. So no two
     structures have the same key.
 
-    watching: whether it is to say later if anything has changed. watched: then, what holds as long
-    as nothing has. was_unchanged: what it said last.
+    watching: whether `unchanged` will be asked later. watched: the conditions that hold as long as
+        nothing has changed. was_unchanged: the last answer of `unchanged`.
     """
 
     __slots__ = (
@@ -77,12 +77,12 @@ class CellKey:
         self.walk()
 
     def walk(self) -> None:
-        """Look at all that the cell reads as it is now."""
+        """Visit everything that the cell reads, in its current state."""
         while True:
             names = self.names_read
             self._walk()
             if not self.filters or self.names_read is names:
-                break  # all that the code reads was known while walking
+                break  # the walk knew everything that the code reads
             remember_names(self.cell, self.names_read)
 
     def _walk(self) -> None:
@@ -101,17 +101,19 @@ class CellKey:
 
     @property
     def names(self) -> list[str]:
-        """Of the Tensors and arrays: their own, or how the cell calls them."""
+        """The names of the Tensors and arrays: their own, or the names that the cell has for
+        them."""
         return [
             (type(thing) is Tensor and thing.name) or label
             for thing, label in zip(self.arrays, self.labels, strict=True)
         ]
 
     def unchanged(self) -> bool:
-        """Whether all that was found is still in its place: a walk would end as this one did.
+        """Whether everything that was found is still in its place, so that a new walk would end
+        alike.
 
-        Only a cell that is as it was when it is asked for the first time is worth the time to
-        compile the conditions, so then it is walked again.
+        The first time this is called, the cell is walked again. Only if it has not changed is it
+        worth compiling the conditions.
         """
         if self.was_unchanged:
             self.was_unchanged = self.watched.hold()  # type: ignore[union-attr]
@@ -122,7 +124,8 @@ class CellKey:
         return self.was_unchanged
 
     def visit(self, thing: Any, name: str) -> None:
-        """Note a thing that the cell holds under this name, and go on to what it holds itself."""
+        """Record an object that the cell holds under this name, and visit what the object holds
+        itself."""
         kind = type(thing)
         if kind in PLAIN:
             self.key += (kind, thing)
@@ -157,7 +160,7 @@ class CellKey:
         code = thing.__code__
         of_user = not code.co_filename.startswith(LIBRARIES)
         if not of_user and thing.__closure__ is None:
-            self.key.append(thing)  # it stays what it is
+            self.key.append(thing)  # it cannot change
             return
         self.key += (types.FunctionType, code)
         self.containers.append(thing)
@@ -192,7 +195,7 @@ class CellKey:
                 self.visit(pullback.function, name)
 
     def look_at_code(self, code: types.CodeType, known: dict[str, Any]) -> None:
-        """The variables of the module and the modules that a function's code names."""
+        """Visit the variables of the module, and the modules, that a function's code names."""
         names = names_in(code)
         if not names <= self.names_read:
             self.names_read |= names
@@ -254,13 +257,13 @@ class CellKey:
         self.key += (type(thing), thing)
 
     def look_at_heir_of_number(self, thing: Any, name: str) -> None:
-        """A float, an int, a text of a class of its own, which may also have attributes."""
+        """Visit an instance of a subclass of float, int or str, which may also have attributes."""
         base: Any = next(base for base in BASES if issubclass(type(thing), base))
         self.key += (base, base.__getnewargs__(thing))
         self.look_at_object(thing, name)
 
     def look_at_bytes(self, thing: Any, name: str) -> None:
-        """An array of another library, whose numbers may change in place."""
+        """Visit an array of another library, whose numbers may change in place."""
         value = bytes(memoryview(thing))
         self.key += (type(thing), value)
         if self.watched is not None:
@@ -273,7 +276,7 @@ class CellKey:
         self.visit(thing.get(None), name)
 
     def look_at_one_of_a_kind(self, thing: Any, name: str) -> None:
-        """What is looked at no further: another one is another structure."""
+        """Visit an object by its identity only. Another object is another structure."""
         self.key += (object, Same(thing))
 
     def look_at_generator(self, thing: Any, name: str) -> None:
@@ -283,7 +286,7 @@ class CellKey:
     # Objects, classes, modules ------------------------------------------------------------------
 
     def look_at_object(self, thing: Any, name: str) -> None:
-        """An object of a class: its attributes, and the members of the class."""
+        """Visit an instance: its attributes, and the members of its class."""
         key, kind = self.key, type(thing)
         self.containers.append(thing)
         attributes = getattr(thing, "__dict__", EMPTY)
@@ -304,7 +307,7 @@ class CellKey:
             kind = type(element)
             if kind in PLAIN:
                 key += (attribute, kind, element)
-            elif kind is Tensor and id(element) not in self.seen:  # what a cell has most of
+            elif kind is Tensor and id(element) not in self.seen:  # the most frequent case
                 self.seen[id(element)] = len(self.seen)
                 data = element._data
                 key += (attribute, Tensor, data.shape, data.dtype, element._requires_grad)
@@ -337,7 +340,7 @@ class CellKey:
             self.look_at_members(thing, vars(thing), [])
 
     def look_at_members(self, holder: Any, members: Any, always: Iterable[str]) -> None:
-        """What a class or a module holds under names that stand in the code."""
+        """Visit what a class or a module holds under names that occur in the code."""
         self.containers.append(holder)
         names = [*always, *self.names_read.intersection(members)]
         names.sort()
@@ -372,9 +375,10 @@ parts_of_function = operator.attrgetter("__code__", "__closure__", "__defaults__
 def watch_object(
     watched: Conditions, thing: Any, slots: tuple[str, ...], read: frozenset[str] | None
 ) -> None:
-    """Note the class of an object and its attributes. read: the names of those that count.
+    """Watch the class of an object and its attributes. read: the names of the attributes that
+    count.
 
-    What an object has not, its class may have, and the object may get its own.
+    An attribute that the object lacks may come from its class. The object may later get its own.
     """
     watched.add("{}.__class__ is {}", thing, thing.__class__)
     attributes = getattr(thing, "__dict__", None)
@@ -394,7 +398,7 @@ def watch_object(
 
 
 class Same:
-    """A thing that is equal to itself alone, whatever its class says."""
+    """A wrapper that compares an object by identity, whatever `__eq__` its class has."""
 
     __slots__ = ("thing",)
 
@@ -418,7 +422,7 @@ LOOK: dict[tuple[type, ...], Callable[[CellKey, Any, str], None]] = {
     (contextvars.ContextVar,): CellKey.look_at_variable,
     (types.MappingProxyType,): CellKey.look_at_dict,
 }
-"""How to look at a thing of just this kind."""
+"""The methods that visit objects of exactly this type."""
 
 LOOK_AT_HEIRS: dict[tuple[type, ...], Callable[[CellKey, Any, str], None]] = {
     (np.ndarray,): CellKey.look_at_array,
@@ -432,7 +436,7 @@ LOOK_AT_HEIRS: dict[tuple[type, ...], Callable[[CellKey, Any, str], None]] = {
     (bytes, bytearray, memoryview, array.array): CellKey.look_at_bytes,
     (np.random.Generator, np.random.RandomState, random.Random): CellKey.look_at_generator,
 }
-"""How to look at a thing of this kind or one that inherits from it."""
+"""The methods that visit objects of this type and of its subclasses."""
 
 
 @functools.lru_cache(256)

@@ -1,4 +1,4 @@
-"""What the code of a cell reads: the names that stand in it."""
+"""The names that occur in a cell's code, which tell what the code reads."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tinygrad_rnn.compiler.frontend.refusals import PACKAGE
 from tinygrad_rnn.support.code import codes_in, variables_in
 
 LIBRARIES = (PACKAGE, os.path.dirname(np.__file__) + os.sep)
-"""Where the code stands that does not change from call to call."""
+"""The folders of code that does not change from call to call."""
 
 REFLECTION = frozenset(
     (
@@ -25,10 +25,10 @@ REFLECTION = frozenset(
         *("__dict__", "__slots__", "__getattribute__"),
     )
 )
-"""Names that stand where code reads attributes whose names do not stand in it."""
+"""Names that occur in code that reads attributes by computed names."""
 
 PROTOCOL = frozenset(("output", "advance", "project", "initial_state", "state_names"))
-"""Members of a cell that functions of this package read."""
+"""The members of a cell that functions of this package read."""
 
 NEVER_READ = frozenset(
     (
@@ -38,7 +38,7 @@ NEVER_READ = frozenset(
         *("__replace__", "__setattr__"),
     )
 )
-"""Methods that a cell does not call while it computes."""
+"""The methods that a cell does not call while it computes."""
 
 
 ROOT = __name__.partition(".")[0]
@@ -46,20 +46,21 @@ ROOT = __name__.partition(".")[0]
 
 @functools.lru_cache(256)
 def is_of_user(module: str) -> bool:
-    """Whether what stands in a class or module of this module can change from call to call."""
+    """Whether the members of a class or module, defined in this module, can change from call to
+    call."""
     root = module.partition(".")[0]
     return root not in ("numpy", ROOT) and root not in sys.stdlib_module_names
 
 
 @functools.lru_cache(256)
 def inherits(kind: type) -> bool:
-    """Whether a class inherits from one of this package, whose code is not looked into: it may read
-    any attribute."""
+    """Whether a class inherits from a class of this package. The code of this package is not
+    inspected, so it may read any attribute."""
     return any(base.__module__.partition(".")[0] == ROOT for base in kind.__mro__)
 
 
 def operators_of(members: Any) -> list[str]:
-    """The methods of a class that are called without their name, such as `__call__`."""
+    """The methods of a class that are called implicitly, such as `__call__`."""
     return [
         name
         for name, member in members.items()
@@ -69,7 +70,8 @@ def operators_of(members: Any) -> list[str]:
 
 @functools.lru_cache(256)
 def names_in(code: types.CodeType) -> frozenset[str]:
-    """The same as a set; where attributes are read by their names as texts, also these texts."""
+    """The names in code, as a set. Where the code reads attributes by strings, these strings,
+    too."""
     names = set(variables_in(code))
     if not REFLECTION.isdisjoint(names):
         texts = (c for part in codes_in(code) for c in part.co_consts if isinstance(c, str))
@@ -89,11 +91,11 @@ def imports_in(code: types.CodeType) -> tuple[str, ...]:
 IMPORT_NAME = bytes([opcode.opmap["IMPORT_NAME"]])
 
 NAMES: dict[int, tuple[weakref.ref[Any], frozenset[str]]] = {}
-"""The names that a cell's code was found to read, by the cell's id."""
+"""The names that a cell's code reads, by the cell's id."""
 
 
 def known_names(cell: Any) -> frozenset[str]:
-    """What was found when the cell was walked before."""
+    """The names that an earlier walk of the cell found."""
     reference, names = NAMES.get(id(cell), (None, PROTOCOL))
     return names if reference is not None and reference() is cell else PROTOCOL
 
@@ -103,4 +105,4 @@ def remember_names(cell: Any, names: frozenset[str]) -> None:
     try:
         NAMES[key] = weakref.ref(cell, lambda _: NAMES.pop(key, None)), names
     except TypeError:
-        return  # it cannot be referred to weakly: it is walked twice
+        return  # it has no weak references: it is walked twice

@@ -1,8 +1,8 @@
-"""What must still hold of a cell for its program to serve: a Python expression, compiled.
+"""Conditions under which a cell's program is still valid, compiled to one Python expression.
 
-The walk over a cell notes a condition for each place that it looks into, such as "the attribute W
-is this Tensor". All of them together are one expression, which is asked at every call of a `BPTT`
-and takes about a fifth of the time that loops over the places take.
+The walk over a cell records a condition for each place that it visits, such as "the attribute W is
+this Tensor". All conditions together form one expression. It is evaluated at every call of a
+`BPTT`, and takes about a fifth of the time of loops over the places.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import types
 from typing import Any
 
 NOTHING = object()
-"""What a variable holds that a function closes over and that has no value yet."""
+"""The content of a closure variable that has no value yet."""
 
 
 def contents(variable: types.CellType) -> Any:
-    """What a variable that a function closes over holds."""
+    """The content of a closure variable."""
     try:
         return variable.cell_contents
     except ValueError:
@@ -30,11 +30,11 @@ KNOWN = {
     "modules": sys.modules,
     "NOTHING": NOTHING,
 }
-"""What conditions may name, besides Python's own functions."""
+"""The names that conditions may use, besides Python's own functions."""
 
 
 class Conditions:
-    """Texts with a place for each of the things that they are about.
+    """Conditions as source texts, with placeholders for the objects that they refer to.
 
     >>> numbers, found = [1, 2], Conditions()
     >>> found.add("len({}) == {}", numbers, 2)
@@ -52,23 +52,24 @@ class Conditions:
         self.expression: Any = None
 
     def add(self, text: str, *things: Any) -> None:
-        """Note one. An exception is an answer, too: it does not hold."""
+        """Add a condition. A condition that raises an exception does not hold."""
         self.conditions.append((text, things))
 
     def add_entry(self, entries: Any, key: Any) -> None:
-        """A dict has the same value under this key, or none as before."""
+        """Add the condition that a dict has the same value under this key, or still has none."""
         if key in entries:
             self.add("{}[{}] is {}", entries, key, entries[key])
         else:
             self.add("{} not in {}", key, entries)
 
     def add_elements(self, container: Any) -> None:
-        """A container has the same elements in the same order; a dict, the same keys."""
+        """Add the condition that a container has the same elements in the same order. For a dict
+        these are the keys."""
         self.add("len({}) == {}", container, len(container))
         self.add("all(map(is_, {}, {}))", container, [*container])
 
     def hold(self) -> bool:
-        """Whether all of them hold."""
+        """Whether all conditions hold."""
         if self.expression is None:
             self.expression = self._compiled()
         try:

@@ -1,4 +1,4 @@
-"""Which calls on plain arrays a program can make, and what must be known while tracing."""
+"""The calls on plain arrays that a program can make, and the arguments known while tracing."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ OF_FORM: frozenset[Any] = frozenset(
         *(np.common_type, np.shares_memory, np.may_share_memory),
     )
 )
-"""Functions that ask for shapes and dtypes, and not for numbers."""
+"""Functions that read shapes and dtypes, not numbers."""
 
 DYNAMIC: frozenset[Any] = frozenset(
     (
@@ -56,7 +56,7 @@ PLACES: dict[Any, tuple[int, ...]] = {
 
 
 def fixed_of(operands: list[Value]) -> frozenset[Value] | None:
-    """The plain arrays that a call depends on; None, if it depends on anything else."""
+    """The plain arrays that a call depends on; None if it depends on anything else."""
     if not operands:
         return None
     found: frozenset[Value] = frozenset()
@@ -78,7 +78,7 @@ def is_dynamic(function: Any, args: Any) -> bool:
 
 
 def keeps_form(function: Any, args: Any) -> bool:
-    """Whether a call on plain arrays can wait for the program: its result is one array, of a shape
+    """Whether the program can make a call on plain arrays. The result must be one array, of a shape
     that does not depend on the numbers."""
     if is_dynamic(function, args):
         return False
@@ -96,8 +96,8 @@ def keeps_form(function: Any, args: Any) -> bool:
 
 
 def without_options(function: Any, args: Any, kwargs: Any) -> Any:
-    """The arguments of a call with numbers for fixed values that are no arrays for it: an axis, a
-    number of places. They must be known while tracing."""
+    """The arguments of a call, with numbers in place of fixed values that are options, such as an
+    axis or a number of places. Options must be known while tracing."""
     rule = RULES.get(function)
     places: Any = PLACES.get(function)
     if places is None and rule is not None and not isinstance(function, np.ufunc):
@@ -132,4 +132,4 @@ def callable_by_name(function: Any) -> bool:
 OURS = frozenset(
     (operator.getitem, astype, placed, added_at, filled, cross_entropies, cross_entropy_gradient)
 )
-"""Functions that are not NumPy's, which a program has other words for."""
+"""Functions that are not NumPy's, for which a program has other calls."""

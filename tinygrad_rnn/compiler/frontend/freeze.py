@@ -1,4 +1,4 @@
-"""From the trace of a cell, which is written while the cell runs, to the step graph."""
+"""Freezing: from the trace of a cell, which grows while the cell runs, to the step graph."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ GROUPS = (
 
 
 def frozen(trace: Trace, loss_alone: bool = False, windows: bool = False) -> StepGraph:
-    """The trace as a step graph: shapes and dtypes in the place of sample numbers."""
+    """The trace as a step graph, with shapes and dtypes in place of the sample's numbers."""
     new: dict[Any, Any] = {}
 
     def of(leaf: Any) -> Any:

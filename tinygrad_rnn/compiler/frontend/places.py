@@ -1,4 +1,4 @@
-"""Replace plain arrays by traced ones in whatever holds them, while a cell is traced.
+"""Replace plain arrays by traced ones in their containers, while a cell is traced.
 
 What a Tensor holds can be replaced inside it (`engine/substitution.py`); a plain array cannot. So
 the cell's variables, attributes, lists and dicts are changed instead, and put back afterwards. The
@@ -21,7 +21,7 @@ from tinygrad_rnn.support.code import slots_of, variables_in
 
 
 def exchange(put: Any, key: Any, thing: Any, other: Any, undo: list[tuple[Any, Any, Any]]) -> None:
-    """Put the other thing in the place of this one, and note how to undo it."""
+    """Replace an object in its place by another one, and record how to undo it."""
     if other is not thing:
         undo.append((put, key, thing))
         put(key, other)
@@ -29,10 +29,10 @@ def exchange(put: Any, key: Any, thing: Any, other: Any, undo: list[tuple[Any, A
 
 @contextmanager
 def in_place(containers: Sequence[Any], new: dict[int, Any]) -> Iterator[Callable[[Any], Any]]:
-    """Let the containers hold other things: `new` says which, by the id of the old ones.
+    """Replace objects in the containers. `new` has the replacements, by the ids of the old objects.
 
-    Yields the function that says what stands for a thing, itself if nothing does. Tuples and
-    partials cannot be changed: what holds them holds changed copies.
+    Yields the function that gives the replacement of an object, or the object itself if it has
+    none. Tuples and partials cannot be changed. Their containers hold changed copies instead.
     """
     instead = Instead(new)
     undo: list[tuple[Any, Any, Any]] = []
@@ -55,14 +55,14 @@ def in_place(containers: Sequence[Any], new: dict[int, Any]) -> Iterator[Callabl
 
 
 class Contents:
-    """What containers hold, to be put back after something that must leave no traces."""
+    """The contents of containers, which are restored after code that must leave no traces."""
 
     def __init__(self, containers: Sequence[Any]) -> None:
         self.containers = containers
         self.before = [{key: thing for _, key, thing in places_of(c)} for c in containers]
 
     def restore_all(self) -> None:
-        """Let the containers hold what they held, also what has been taken out of them."""
+        """Restore the contents of the containers, including removed objects."""
         self.restore(lambda thing: True)
         for container, before in zip(self.containers, self.before, strict=True):
             there = {key for _, key, _ in places_of(container)}
@@ -77,8 +77,8 @@ class Contents:
                     object.__setattr__(container, key, thing)
 
     def restore(self, those: Callable[[Any], bool]) -> list[Any]:
-        """Put back what was there before, where there is something else now, of those things;
-        returns under which keys it was."""
+        """Restore the earlier contents where something else is now, for which `those` is true.
+        Returns the keys of the restored places."""
         found = []
         for container, before in zip(self.containers, self.before, strict=True):
             for put, key, thing in reversed(list(places_of(container))):
@@ -95,8 +95,8 @@ class Contents:
 
 
 def is_traced(thing: Any) -> bool:
-    """Whether it is a handle, or a Tensor or a sequence that holds one. What was computed from
-    plain arrays alone may stay, as the numbers that it is."""
+    """Whether an object is a handle, or a Tensor or a sequence that holds one. Values computed from
+    plain arrays alone may stay, as plain numbers."""
     if isinstance(thing, tuple | list):
         return any(map(is_traced, thing))
     inside = thing._data if type(thing) is Tensor else thing
@@ -109,7 +109,7 @@ def is_traced(thing: Any) -> bool:
 
 
 class Instead:
-    """What stands for a thing: by its id, or a copy of it that holds other things."""
+    """The replacement of an object: found by its id, or a copy that holds replacements."""
 
     def __init__(self, new: dict[int, Any]) -> None:
         self.known = dict(new)
@@ -136,8 +136,8 @@ class Instead:
 
 
 def places_of(container: Any) -> Iterator[tuple[Callable[[Any, Any], Any], Any, Any]]:
-    """Where a container holds things: how to put another one there, a key that no other place of
-    the container has, and what is there now."""
+    """The places of a container: for each the function that replaces its content, a key that is
+    unique in the container, and the content."""
     kind = type(container)
     if kind is types.FunctionType:
         variables = container.__code__.co_freevars

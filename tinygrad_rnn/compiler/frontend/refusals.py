@@ -1,4 +1,5 @@
-"""The error for a cell that cannot be compiled, and the line of the cell that it names."""
+"""The error for a cell that cannot be compiled, and the search for the cell's line that causes
+it."""
 
 from __future__ import annotations
 
@@ -26,11 +27,11 @@ class TraceError(TypeError):
 
 
 BOUNDARIES: set[Any] = set()
-"""The code that runs a cell to trace it: its callers are not part of the cell."""
+"""The code that runs a cell to trace it. Its callers are not part of the cell."""
 
 
 def user_frame() -> str | None:
-    """Where in the cell's own code we are: file and line; None in the sweep of the engine."""
+    """The file and line of the cell's own code that is running; None in the sweep of the engine."""
     frame: Any = sys._getframe(1)
     while frame is not None and frame.f_code not in BOUNDARIES:
         if not frame.f_code.co_filename.startswith((PACKAGE, NUMPY)):
@@ -43,20 +44,20 @@ FRONTEND = os.path.dirname(__file__) + os.sep
 
 
 PASSING_ON = tuple(f"{PACKAGE}engine{os.sep}{name}.py" for name in ("tensor", "operators"))
-"""Where a Tensor that is asked for its numbers asks the array inside for them."""
+"""The code by which a Tensor reads the numbers of the array inside."""
 
 ASKERS: dict[Any, Callable[[dict[str, Any]], Any]] = {
     Composition.__call__.__code__: lambda variables: variables["self"].function,
     pull_on_arrays.__code__: lambda variables: variables["node"].function,
 }
-"""The code that runs a rule of the table, and how its variables say for which function."""
+"""The code that runs a rule of the table, and the access to its function through its variables."""
 
 UNNAMED = "a function that the cell calls"
 
 
 def asking_function() -> str | None:
-    """The function of the table whose rule asks for the numbers of an array; None, if it is the
-    cell's own code that asks."""
+    """The function of the table whose rule reads the numbers of an array; None if the cell's own
+    code reads them."""
     frame: Any = sys._getframe(1)
     while frame.f_code.co_filename.startswith((FRONTEND, NUMPY, *PASSING_ON)):
         frame = frame.f_back
@@ -72,6 +73,6 @@ def asking_function() -> str | None:
 
 
 def here() -> str:
-    """The same in brackets, to stand in a sentence."""
+    """The file and line in brackets, for a sentence."""
     place = user_frame()
     return f" ({place})" if place else ""

@@ -1,6 +1,6 @@
 """Replacements for np.asarray, np.eye and their like while a cell is traced.
 
-NumPy's own would make a plain array of a traced one, and its numbers would be those of the sample.
+NumPy's own functions would turn a traced array into a plain one, with the numbers of the sample.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def _eye(*args: Any, **kwargs: Any) -> Any:
 
 
 def _as_array(function: Any) -> Any:
-    """np.asarray and its like, which do not ask their argument what to do."""
+    """np.asarray and its like, which do not dispatch on their argument."""
 
     def convert(a: Any, dtype: Any = None, **options: Any) -> Any:
         inside = a._data if type(a) is Tensor and not a.requires_grad else a
@@ -35,8 +35,8 @@ def _as_array(function: Any) -> Any:
 
 
 class TracedNumPy(types.ModuleType):
-    """What a cell calls `np` while it is traced: NumPy, but for functions that make arrays of
-    other things, which must not make plain ones of traced ones."""
+    """The module `np` of a cell while it is traced. It is NumPy, except for functions that convert
+    objects to arrays: they must not turn traced arrays into plain ones."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(np, name)
@@ -48,4 +48,4 @@ INSTEAD = {np.eye: _eye, np.identity: lambda n, dtype=None: _eye(n, dtype=dtype 
 _numpy = TracedNumPy("numpy")
 _numpy.__dict__.update({function.__name__: other for function, other in INSTEAD.items()})
 STANDS_FOR = {id(np): _numpy} | {id(function): other for function, other in INSTEAD.items()}
-"""What stands for NumPy, and for functions of it, in the places where a cell holds them."""
+"""The replacements of NumPy, and of its functions, in the places where a cell holds them."""

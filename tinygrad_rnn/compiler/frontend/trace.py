@@ -1,8 +1,8 @@
-"""One step of a cell as two straight lines of NumPy calls: forward, and backward.
+"""Tracing: one step of a cell as two straight-line sequences of NumPy calls, forward and backward.
 
-The cell is run once on Tensors with traced arrays inside; then its tape is swept with traced
-adjoints. The rules of the table are plain NumPy, so the sweep's calls are written down as the
-cell's own were.
+The cell runs once on Tensors with traced arrays inside. Then its tape is swept with traced
+adjoints. The rules of the table are plain NumPy, so the calls of the sweep are recorded like those
+of the cell.
 """
 
 from __future__ import annotations
@@ -41,8 +41,9 @@ from tinygrad_rnn.recurrent.state import OUTPUT, as_returned, form_of, has_outpu
 class Step(NamedTuple):
     """One step of a cell, to be traced.
 
-    x, state: samples of what it is given, nested as the cell wants them. captured: what the cell
-    reads besides. x_needs: which parts of x need a gradient. x_names, state_names: of the parts.
+    x, state: samples of the arguments, nested as the cell expects. captured: the Tensors, arrays
+        and settings that the cell reads besides. x_needs: which parts of x need a gradient.
+        x_names, state_names: the names of the parts.
     """
 
     cell: Callable[..., Any]
@@ -57,10 +58,10 @@ class Step(NamedTuple):
 class Trace:
     """The values of one step.
 
-    inputs: x_t, one value per part. states: h_{t−1}, likewise. parameters: what the cell carries,
-    Tensors and arrays. results: h_t. adjoints: ∂L/∂h_t. And the gradients, None where there is
-    none: for states ∂L/∂h_{t−1}, for inputs, for parameters. witness: all calls, to be compared
-    with another trace.
+    inputs: x_t, one value per part. states: h_{t−1}, likewise. parameters: the Tensors and arrays
+        that the cell carries. results: h_t. adjoints: ∂L/∂h_t. state_gradients, input_gradients,
+        parameter_gradients: ∂L/∂h_{t−1}, and those of inputs and parameters; None where there is
+        none. witness: all calls, for comparison with another trace.
     """
 
     inputs: list[Value]
@@ -74,7 +75,7 @@ class Trace:
     witness: Witness
 
     def outputs(self) -> list[Value | None]:
-        """What the step gives: its results and the gradients."""
+        """The outputs of the step: its results and the gradients."""
         return [
             *(*self.results, *self.state_gradients),
             *(*self.input_gradients, *self.parameter_gradients),
@@ -97,12 +98,12 @@ tracing = Tracing()
 
 
 def is_tracing() -> bool:
-    """Whether a cell is being traced. To be asked by a thread that holds `contents_lock`."""
+    """Whether a cell is being traced. The calling thread must hold `contents_lock`."""
     return tracing.depth > 0
 
 
 def trace(step: Step) -> Trace:
-    """Run the cell twice on sample numbers and write it down.
+    """Trace the cell: run it twice on sample numbers and record its calls.
 
     Raises TraceError, with the place in the cell, where one straight line cannot stand for it; so
     where the two runs differ.
@@ -118,7 +119,7 @@ def trace(step: Step) -> Trace:
 
 
 def not_a_function(drawn: bool, change: str | None) -> TraceError:
-    """For a cell that does something else whenever it is called."""
+    """The error for a cell that behaves differently at each call."""
     if drawn:
         seen = "" if change is None else f"; in two runs on the same numbers {change}"
         return TraceError(
@@ -134,7 +135,7 @@ def not_a_function(drawn: bool, change: str | None) -> TraceError:
 
 
 def random_states(captured: CellKey) -> list[tuple[Any, Any, bytes]]:
-    """The generators of random numbers that the cell may draw from, each with its state."""
+    """The random number generators that the cell may use, each with its state."""
     generators: list[Any] = list(captured.generators)
     if "random" in captured.names_read or generators:
         generators += [np.random.mtrand._rand, random._inst]
@@ -151,7 +152,7 @@ def random_states(captured: CellKey) -> list[tuple[Any, Any, bytes]]:
 
 
 def restore(states: list[tuple[Any, Any, bytes]]) -> None:
-    """Let the generators go on as if nothing had been drawn."""
+    """Restore the generators, as if nothing had been drawn."""
     for generator, state, _ in states:
         if isinstance(generator, random.Random):
             generator.setstate(state)
@@ -162,7 +163,7 @@ def restore(states: list[tuple[Any, Any, bytes]]) -> None:
 
 
 def trace_once(step: Step) -> Trace:
-    """Run the cell once on sample numbers and write it down."""
+    """Run the cell once on sample numbers and record its calls."""
     result = Trace()
     cell, x, state, captured, x_needs, x_names, state_names = step
     samples = map(sample_of, parts(x))
@@ -225,7 +226,7 @@ def with_outputs(
 def tensors_of(
     states: list[Value], tensors: list[Tensor], places: Sequence[tuple[Any, str]]
 ) -> list[Tensor]:
-    """The Tensors of the states, and for each output a new one, which no step has read."""
+    """The Tensors of the states, with a new Tensor for each output, which no step has read."""
     known = iter(tensors)
     return [
         Tensor(Traced(value), value.dtype.kind == "f") if form is OUTPUT else next(known)
@@ -240,11 +241,11 @@ def zeros_like(returned: Any) -> Any:
 
 
 def instead_of_plain(pairs: list[tuple[Any, Value]], containers: list[Any]) -> dict[int, Any]:
-    """What stands for the plain arrays of a cell while it is traced, by their ids.
+    """The replacements for the plain arrays of a cell while it is traced, by their ids.
 
-    Where the cell computes with them the program does, too. Kinds of arrays with operators of their
-    own are pinned instead, and what is held where nothing can be exchanged: the program is for the
-    numbers that they have.
+    Where the cell computes with a plain array, the program does, too. Two kinds of arrays are
+    pinned instead: subclasses with operators of their own, and arrays held where nothing can be
+    replaced. The program is then valid for their current numbers only.
     """
     plain: dict[int, Any] = dict(STANDS_FOR)
     views = [list(c.values()) for c in containers if type(c) is types.MappingProxyType]
@@ -329,7 +330,7 @@ def _backward(
 
 
 def _describe(values: list[Value]) -> None:
-    """Names for values that no variable held: sigmoid_f, tanh_c."""
+    """Give names to values that no variable held: sigmoid_f, tanh_c."""
     for value in values:
         made = value.origin
         if made is None and value.function is np.tanh:
@@ -345,7 +346,7 @@ def rebuilt(tree: Any, leaves: Sequence[Any]) -> Any:
 
 
 def _replace_constants(outputs: list[Value], by_array: dict[int, Value]) -> None:
-    """Where a call was made on an array that the cell carries, let it be that input."""
+    """Replace the arrays that the cell carries, in the arguments of calls, by the parameters."""
 
     def of(leaf: Any) -> Any:
         return by_array.get(id(leaf), leaf) if type(leaf) is np.ndarray else leaf
@@ -355,10 +356,10 @@ def _replace_constants(outputs: list[Value], by_array: dict[int, Value]) -> None
 
 
 class LocalNames:
-    """Calls values by the names of the variables that hold them when the cell's code returns.
+    """Names values after the variables that hold them when the cell's code returns.
 
-    It listens as a profiler does. One written in C, such as cProfile's, cannot be put back by
-    `sys.setprofile`; under it there are no such names.
+    It is a profiler, set by `sys.setprofile`. `sys.setprofile` cannot restore a profiler written in
+    C, such as cProfile's. Under such a profiler values get no names from variables.
     """
 
     def __init__(self, known: list[Value]) -> None:
@@ -390,7 +391,7 @@ class LocalNames:
 
 
 def is_cells_own(filename: str) -> bool:
-    """Whether the code is a cell's, and not the engine's or NumPy's."""
+    """Whether the code belongs to a cell, not to the engine or NumPy."""
     if filename.startswith(PACKAGE):
         return os.path.basename(filename) in ("cells.py", "stacked.py")
     return filename != "<string>" and not filename.startswith(OTHERS)

@@ -1,8 +1,8 @@
-"""An array that writes down every NumPy call made on it.
+"""The traced array, which records every NumPy call made on it.
 
-It stands inside the Tensors while a cell is run once: the engine calls `np.f(array)` and lets the
-array decide, so the calls of the cell, and those of the pull-backs when its tape is swept, are
-written down alike. Each traced array also has a sample of its numbers, for shapes and dtypes.
+Traced arrays are inside the Tensors while a cell is traced. The engine calls `np.f(array)`, and
+NumPy dispatches to the array. So the calls of the cell, and those of the pull-backs in the sweep,
+are recorded alike. Each traced array also has a sample of its numbers, for shapes and dtypes.
 """
 
 from __future__ import annotations
@@ -50,15 +50,15 @@ from tinygrad_rnn.compiler.operations import added_at, astype, filled, placed
 from tinygrad_rnn.engine.tensor import Tensor
 
 NO_INDEX: Any = object()
-"""Of a view that is no part of an array, but the array in another form."""
+"""The index of a view that has all of an array in another form."""
 
 
 class Traced(Handle, NDArrayOperatorsMixin):
-    """A handle to a value: every NumPy function of it makes a new value."""
+    """A handle to a value. Every NumPy function of it makes a new value."""
 
     __slots__ = ()
     __array_priority__ = 100
-    _records = True  # functions of the table that are not NumPy's ask here, too
+    _records = True  # functions of the table that are not NumPy's dispatch here, too
 
     def __init__(self, value: Value, given: bool = False) -> None:
         self.value = value
@@ -102,7 +102,7 @@ class Traced(Handle, NDArrayOperatorsMixin):
         if function in WRITERS:
             return WRITERS[function](*args, **kwargs)
         if hasattr(function, "__wrapped__") and not is_numpy(function):
-            # A function of the table: not its name is written down but the NumPy in it.
+            # A function of the table: the NumPy calls in it are recorded, not its name.
             args = mapped(args, lambda a: a._data if isinstance(a, Tensor) else a)
             result = straight().get(function, function.__wrapped__)(*args, **kwargs)
             given = args[0]
@@ -121,7 +121,8 @@ class Traced(Handle, NDArrayOperatorsMixin):
     # Writing ------------------------------------------------------------------------------
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        """The handle goes on to stand for a new value, in which the index has these numbers."""
+        """Assign at an index: the handle then stands for a new value with these numbers at the
+        index."""
         if type(value) is Tensor and not value.requires_grad:
             value = value._data
         base = value.base if isinstance(value, Traced) else None
@@ -141,9 +142,9 @@ class Traced(Handle, NDArrayOperatorsMixin):
         written(self, put, value)
 
     def becomes(self, value: Value, where: Any) -> None:
-        """Stand for another value from now on, as an array does that was written into.
+        """Stand for another value from now on, like an array after a write.
 
-        where: which of its places were written to, as booleans or an index; None for all.
+        where: the places that were written to, as booleans or an index; None for all.
         """
         if self.given:
             raise TraceError(
@@ -234,7 +235,7 @@ class Traced(Handle, NDArrayOperatorsMixin):
         self[...] = value
 
     def __getattr__(self, name: str) -> Any:
-        """Other methods of arrays: NumPy has a function of the same name."""
+        """Other methods of arrays, by NumPy's functions of the same name."""
         if name in METHODS:
             return functools.partial(getattr(np, name), self)
         if name.startswith("_") or not hasattr(np.ndarray, name):
@@ -244,7 +245,8 @@ class Traced(Handle, NDArrayOperatorsMixin):
     # What would need its numbers ----------------------------------------------------------
 
     def _numbers(self, why: str) -> Any:
-        """The numbers of the sample, for Python; a TraceError, if they differ from step to step."""
+        """The numbers of the sample, for Python code. Raises TraceError if they differ from step to
+        step."""
         function = asking_function()
         if function is not None:
             why = (
@@ -304,7 +306,7 @@ class Traced(Handle, NDArrayOperatorsMixin):
 
 
 def asked_for(name: str) -> TraceError:
-    """What an array has, and a value of the step has not."""
+    """An attribute that an array has, but a traced value does not."""
     return TraceError(
         f"the cell asks a value of the step for .{name}{here()}, and no NumPy function stands for "
         f"that in a program: write it in NumPy's functions, or use tg.unroll"
@@ -315,10 +317,10 @@ ASKERS[Traced.__array_function__.__code__] = lambda variables: variables["functi
 
 
 class FixedTraced(Traced):
-    """A handle to what was computed from plain arrays alone, such as a mask that the cell carries.
+    """A handle to a value computed from plain arrays alone, such as a mask that the cell carries.
 
-    The program computes it from the arrays of each run. Where Python code asks for its numbers, it
-    gets them: then the program is good for these numbers only, and the arrays are pinned.
+    The program computes the value from the arrays of each run. Python code can read its numbers.
+    Then the program is valid for these numbers only, and the arrays are pinned.
     """
 
     __slots__ = ()
@@ -370,7 +372,7 @@ CONSTANT_LIKE = {np.ones_like: 1, np.zeros_like: 0, np.empty_like: 0}
 
 
 def record(function: Any, args: Any, kwargs: Any = None) -> Any:
-    """Call the function on the samples, and write down that it was called."""
+    """Call the function on the samples, and record the call."""
     kwargs = {k: v for k, v in (kwargs or {}).items() if v is not np._NoValue}
     if function in CONSTANT_LIKE or function is np.full_like:
         return _constant(function, *args, **kwargs)
@@ -448,7 +450,7 @@ def record(function: Any, args: Any, kwargs: Any = None) -> Any:
 
 
 def plain_leaves(args: Any) -> Iterator[Any]:
-    """What is among arguments, also in lists and tuples of them."""
+    """The leaves among arguments, also inside lists and tuples."""
     for leaf in args:
         if isinstance(leaf, tuple | list):
             yield from plain_leaves(leaf)
@@ -459,7 +461,7 @@ def plain_leaves(args: Any) -> Iterator[Any]:
 def made(
     sample: Any, function: Any, args: Any, kwargs: Any, fixed: frozenset[Value] | None, place: Any
 ) -> Value:
-    """A value, with what it depends on and where it was computed."""
+    """A new value, with its dependences and the line that computes it."""
     value = Value(sample, "", function, args, kwargs)
     value.fixed, value.place = fixed, place
     return value

@@ -1,4 +1,4 @@
-"""The values of a program, each with the call that makes it, and the handles that stand for them
+"""The values of a trace, each with the call that makes it, and the handles that stand for them
 while a cell is traced."""
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from tinygrad_rnn.compiler.ir import leaves_of
 
 
 class Value:
-    """One array of the program, and the call that makes it; None for what is given."""
+    """One array of the program, with the call that makes it; None for a given array."""
 
     __slots__ = (
         *("_found", "args", "fixed", "function", "kwargs", "name", "origin", "pinned", "place"),
@@ -77,11 +77,11 @@ def mapped(tree: Any, leaf: Callable[[Any], Any]) -> Any:
 
 
 class Handle:
-    """What stands for a value while a cell is traced.
+    """A stand-in for a value while a cell is traced.
 
-    given: whether it is an argument of the cell, or something that the cell carries, into which
-    nothing may be written. views: handles that look into this one's array, each with the call that
-    made it; base: the handle that this one looks into, and the index.
+    given: whether the value is an argument of the cell or an array that the cell carries; such
+        arrays are read-only. views: the handles that are views of this one's array, each with the
+        call that made it. base: the handle of which this one is a view, with the index.
     """
 
     __slots__ = ("__weakref__", "base", "given", "value", "views")
@@ -93,7 +93,7 @@ class Handle:
 
 
 def value_of(leaf: Any) -> Any:
-    """What a handle stands for; a slice is known while tracing, or refused."""
+    """The value of a handle. A slice must be known while tracing; otherwise it is refused."""
     if issubclass(type(leaf), Handle):
         return leaf.value
     if isinstance(leaf, slice):
@@ -106,15 +106,15 @@ def _parts(leaf: slice) -> tuple[Any, ...]:
 
 
 def sample_in(leaf: Any) -> Any:
-    """The numbers that a value of the arguments has in the sample."""
+    """The numbers of an argument in the sample."""
     if isinstance(leaf, slice):
         return slice(*map(sample_in, _parts(leaf)))
     return leaf.sample if isinstance(leaf, Value) else leaf
 
 
 def own(result: Any) -> Any:
-    """A read-only sample. Its numbers lie one after another, as in the buffers of the
-    program, whatever the memory of the arguments was; so do those of what is a view into it."""
+    """A read-only, contiguous sample, like the buffers of the program, whatever the memory layout
+    of the arguments. So are the samples of its views."""
     if isinstance(result, np.ndarray):
         result = result.view() if result.base is not None else np.asarray(result, order="C").view()
         result.flags.writeable = False
@@ -122,7 +122,8 @@ def own(result: Any) -> Any:
 
 
 def sample_of(array: Any) -> Any:
-    """A sample for what the cell is given or carries; the array itself is never written into."""
+    """A sample of an array that the cell is given or carries. The array itself is never written
+    to."""
     if isinstance(array, np.ndarray):
         array = np.asarray(array, order="C").view(np.ndarray)
         array.flags.writeable = False
@@ -130,7 +131,7 @@ def sample_of(array: Any) -> Any:
 
 
 def pinned(value: Value) -> Any:
-    """The numbers of a fixed value, a copy; the arrays that they come from must keep theirs."""
+    """A copy of the numbers of a fixed value. The arrays that it is computed from are pinned."""
     for source in value.fixed or ():
         source.pinned = True
     return np.array(value.sample)

@@ -1,7 +1,7 @@
-"""What a trace computes, kept to be compared with later traces of the same cell.
+"""The witness of a trace: a record of its calls, for comparison with later traces of the cell.
 
-A cell may read or draw what no walk can find. Then two traces of it differ: in a number, or in
-the calls. That is how a counter, a random number or a changed setting is found.
+A cell may read something that no walk can find. Then two traces of it differ, in a number or in the
+calls. This comparison finds a counter, a random number or a changed setting.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from tinygrad_rnn.compiler.frontend.values import Value
 
 
 class Call(NamedTuple):
-    """One call of a trace: the function, its arguments with values by their numbers in the order
-    of the trace, and the line of the cell where it stands."""
+    """One call of a trace: the function, its arguments, and the line of the cell that makes it.
+    Values among the arguments are given by their numbers in the order of the trace."""
 
     function: Any
     args: Any
@@ -24,10 +24,10 @@ class Call(NamedTuple):
 
 
 class Witness(NamedTuple):
-    """All calls of a trace in order, and which of them are its outputs.
+    """All calls of a trace in order, and its outputs among them.
 
-    names: of the parameters, in the program. pinned: those plain arrays by their places whose
-    numbers the trace depends on, with these numbers.
+    names: the names of the parameters in the program. pinned: the plain arrays on whose numbers the
+        trace depends, by their places, with these numbers.
     """
 
     calls: tuple[Call, ...]
@@ -40,7 +40,7 @@ class Witness(NamedTuple):
         return all(np.asarray(arrays[i]).tobytes() == numbers for i, numbers in self.pinned)
 
     def difference(self, other: Witness) -> str | None:
-        """What is not the same in another trace, for a message; None if they agree."""
+        """The difference to another trace, for a message; None if they agree."""
         if self[:2] == other[:2]:
             return None
         for mine, theirs in zip(self.calls, other.calls, strict=False):
@@ -52,7 +52,7 @@ class Witness(NamedTuple):
 def witness_of(
     values: Iterable[Value], outputs: Iterable[Value | None], parameters: list[Value]
 ) -> Witness:
-    """values: of the trace, each after those that it is computed from."""
+    """The witness of a trace. values: the values of the trace in topological order."""
     numbers: dict[int, int] = {}
     calls = []
     for value in values:
@@ -95,7 +95,7 @@ class Numbers(NamedTuple):
 
 
 def told(mine: Call, theirs: Call) -> str:
-    """How two calls differ, for a message."""
+    """The difference between two calls, for a message."""
     place = f" ({mine.place or theirs.place})" if mine.place or theirs.place else ""
     if mine.function != theirs.function:
         return f"{name_of(mine.function)} was called, and then {name_of(theirs.function)}{place}"
@@ -107,7 +107,7 @@ def told(mine: Call, theirs: Call) -> str:
 
 
 def flat(args: Any) -> list[Any]:
-    """The arguments one after another, each as it is written."""
+    """The arguments one after another, as text."""
     if isinstance(args, Numbers):
         return [args]
     if isinstance(args, tuple):

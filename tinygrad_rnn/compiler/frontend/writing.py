@@ -1,4 +1,4 @@
-"""Writing into arrays while a cell is traced: the handle stands for a new value afterwards."""
+"""Writing to arrays while a cell is traced. Afterwards the handle stands for a new value."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ def is_handle(thing: Any) -> bool:
 
 
 def written(target: Any, put: Callable[[Any, Any], None], values: Any) -> None:
-    """Let a handle stand for its array after `put(array, values)` has written into it.
+    """Let a handle stand for its array after the write `put(array, values)`.
 
-    Which numbers go where is found by writing their places; the rest is np.where and np.take.
+    The write is made once on an array of places, to find where each number goes. The recorded calls
+    are np.where and np.take.
     """
     shape = np.shape(values)
     places = np.full(target.shape, -1)
@@ -33,7 +34,7 @@ def written(target: Any, put: Callable[[Any, Any], None], values: Any) -> None:
 
 
 def chosen(target: Any, where: Any, values: Any) -> None:
-    """The same where a mask, known only when the program runs, says what is written."""
+    """The same for a mask that is known only when the program runs."""
     if where.dtype != bool or np.shape(values) not in ((), target.shape):
         raise TraceError(
             f"the cell writes to places that are known only when it runs{here()}: build the array "
@@ -89,7 +90,7 @@ def _writable(target: Any) -> Any:
 
 
 def settled(index: Any) -> Any:
-    """An index or a mask with numbers in place of fixed values; a handle by itself stays one, if
+    """An index or a mask, with numbers in place of fixed values. A single handle stays a handle, if
     it is not fixed."""
     if is_handle(index):
         return index if index.value.fixed is None else pinned(index.value)
@@ -99,7 +100,7 @@ def settled(index: Any) -> Any:
 
 
 def with_fixed_places(index: Any) -> Any:
-    """The numbers of an index; a TraceError, if they differ from step to step."""
+    """The numbers of an index. Raises TraceError if they differ from step to step."""
     index = settled(index)
     if any(map(is_handle, index if isinstance(index, tuple) else (index,))):
         raise TraceError(
