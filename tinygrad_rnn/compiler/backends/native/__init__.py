@@ -1,1 +1,1 @@
-"""Machine code for a program, by llvmlite."""
+"""The back end "native": machine code for a program, made by llvmlite."""

@@ -6,7 +6,7 @@ an integer and leaves it in the low bits; ln 2 in two parts, so that n times the
 Taylor's series in r. log is fdlibm's: log(1 + f) = f − (f²/2 − s (f²/2 + R)) with s = f / (2 + f).
 
 NaN stays NaN, overflow is infinite, and results below the smallest normal number are rounded to
-what is there, so nothing here may be compiled with fast-math.
+subnormal numbers. So nothing here may be compiled with fast-math.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from tinygrad_rnn.compiler.backends.native.text import Function, Value, constant
 class Format(NamedTuple):
     """A floating-point format: its bits, and how many terms its functions need.
 
-    rounding: 1.5·2^(digits−1); its_bits: the same as an integer. ln2: in two parts. lowest,
-    highest: beyond them exp is 0 and infinite. flat: beyond it tanh is 1.
+    rounding: 1.5·2^(digits−1). its_bits: the same as an integer. ln2: ln 2 in two parts. lowest,
+        highest: below and above them exp is 0 and infinite. flat: beyond it tanh is 1.
     """
 
     integer: str
@@ -84,7 +84,7 @@ def power_of_two(f: Function, n: Value, kind: str) -> Value:
 
 
 def exp(f: Function, x: Value) -> Value:
-    """eˣ = 2ⁿ eʳ, in two steps, for 2ⁿ alone can be too large or too small to be a number."""
+    """eˣ = 2ⁿ eʳ, in two steps, because 2ⁿ alone can overflow or underflow."""
     form = FORMATS[x.type.kind]
     n, r = reduced(f, at_least(f, at_most(f, x, form.highest), form.lowest))
     half = f.binary("ashr", n, 1)
@@ -106,7 +106,7 @@ def tanh(f: Function, x: Value) -> Value:
 
 
 def sigmoid(f: Function, x: Value) -> Value:
-    """1 / (1 + e⁻ˣ), and eˣ / (1 + eˣ) for negative x: only small exponentials are taken."""
+    """1 / (1 + e⁻ˣ), and eˣ / (1 + eˣ) for negative x, so that no exponential overflows."""
     size = f.intrinsic("fabs", x)
     e = exp(f, f.op(x.type, f"fneg {size}"))
     one = constant(x.type, 1.0)
@@ -121,7 +121,7 @@ def log(f: Function, x: Value) -> Value:
     tiny = f.compare("olt", x, form.smallest)
     scaled = f.select(tiny, f.binary("fmul", x, 2.0**form.digits), x)
     bits = f.cast("bitcast", scaled, form.integer)
-    # The exponent of √½ is taken away, so that what is left of it lies above √½.
+    # Subtract the exponent of √½, so that the rest lies above √½.
     root = int(math.sqrt(0.5) * 2**form.digits) - (1 << (form.digits - 1))
     root += (form.bias - 1) << (form.digits - 1)
     above = f.binary("sub", bits, root)

@@ -1,4 +1,4 @@
-"""Works that are gone through together: one loop over vectors, or some rows at a time."""
+"""Grouping: works that run together, in one loop over vectors or some rows at a time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tinygrad_rnn.compiler.backends.native.nests import Memory, Place, Work
 
 
 class Group(NamedTuple):
-    """Works that are one loop. stored: the results that somebody reads from memory."""
+    """Works that form one loop. stored: the results that are read from memory later."""
 
     works: tuple[Work, ...]
     stored: frozenset[Place]
@@ -21,7 +21,7 @@ class Group(NamedTuple):
         return self.works[0].rows
 
     def touched(self) -> list[Place]:
-        """The places in memory that are read or written, but for matrices: those are packed."""
+        """The places in memory that are read or written, except matrices, which are packed."""
         found: dict[Place, None] = {}
         made: set[Place] = set()
         for work in self.works:
@@ -33,7 +33,7 @@ class Group(NamedTuple):
 
 
 def steps_as_rows(group: Group) -> Group:
-    """The same for the rows that are the steps of a nest of one row."""
+    """The same group for a nest whose steps of one row each have become rows."""
 
     def turned(place: Place) -> Place:
         return place._replace(strides=(place.step, place.strides[1]))
@@ -49,7 +49,7 @@ def steps_as_rows(group: Group) -> Group:
 
 
 def grouped(works: list[Work], memory: Memory, read_elsewhere: Callable[..., bool]) -> list[Group]:
-    """The works of a step, elementwise ones together as far as they may be."""
+    """The works of a step in groups. Elementwise works are grouped where possible."""
     groups: list[list[Work]] = []
     for work in works:
         if groups and work.elementwise and fits(work, groups[-1], memory):
@@ -60,7 +60,7 @@ def grouped(works: list[Work], memory: Memory, read_elsewhere: Callable[..., boo
 
 
 def fits(work: Work, group: list[Work], memory: Memory) -> bool:
-    """Whether a work may be done entry by entry with those of a group."""
+    """Whether a work can run entry by entry with the works of a group."""
     return (
         group[0].elementwise
         and (group[0].rows, group[0].columns) == (work.rows, work.columns)
@@ -76,7 +76,8 @@ def fits(work: Work, group: list[Work], memory: Memory) -> bool:
 def stored_by(
     group: list[Work], step: list[Work], memory: Memory, read_elsewhere: Callable[..., bool]
 ) -> frozenset[Place]:
-    """Which results of a group are read from memory: by others, or by itself at the next step."""
+    """The results of a group that are read from memory: by other groups, or by the group itself at
+    the next step."""
     stored = set()
     for n, work in enumerate(group):
         for out in work.outs:
@@ -93,7 +94,7 @@ def stored_by(
 
 
 def chunks(groups: list[Group], memory: Memory, most: int) -> list[list[Group]]:
-    """Groups that can be gone through together, some rows at a time."""
+    """Chunks of groups that can run together, some rows at a time."""
     found: list[list[Group]] = []
     for group in groups:
         if (
@@ -113,15 +114,17 @@ def chunks(groups: list[Group], memory: Memory, most: int) -> list[list[Group]]:
 
 
 def together(a: Work, b: Work, memory: Memory, most: int) -> bool:
-    """Whether a work on some rows may follow another that has not done the other rows yet."""
+    """Whether a work on some rows may run before another work has finished the other rows."""
     boundaries = range(most, a.rows, most)
-    # Places are evenly spaced: what holds at the ends and in the middle holds everywhere.
+    # Places are evenly spaced. A condition that holds at the ends and in the middle holds
+    # everywhere.
     some = {*boundaries[:1], *boundaries[len(boundaries) // 2 :][:1], *boundaries[-1:]}
     return all(memory.apart(a, b, row) for row in some)
 
 
 def divisible(works: list[Work], memory: Memory, most: int) -> bool:
-    """Whether the rows of all works can be divided, each part going through all steps alone."""
+    """Whether the rows of all works can be divided into parts that run through all steps
+    independently."""
     rows = works[0].rows
     return (
         rows > most

@@ -1,5 +1,5 @@
-"""How a program calls its machine code: addresses are looked up once, and parts of a batch may be
-gone through by several threads."""
+"""Links: the calls from a program to its machine code. Addresses are looked up once. Several
+threads can run parts of the batch."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TYPES = (ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
 
 
 def called(run: Callable[..., int], *given: Any) -> int:
-    """Run machine code on the buffers that it knows and the arrays that are given."""
+    """Run machine code on the buffers that it knows and on the given arrays."""
     return run(*given)
 
 
@@ -33,13 +33,14 @@ def called_at(run: Callable[..., int], step: int, *given: Any) -> int:
 
 @dataclass(frozen=True, eq=False)
 class Link:
-    """Makes what a run is called by, for one set of buffers.
+    """A link makes the function that calls a run, for one set of buffers.
 
-    name: of the run. roots: the arrays that the machine code has, in the order of its table.
-    buffers: those of the program, handed over now. given: those of each call. changing: those of
-    each step, for a run that is called at each step of a loop. parts: names of functions, and
-    whether each can be divided among threads; of a run for each step the last one is for a step.
-    labels: labels that may be none of so many classes.
+    name: the name of the run. roots: the arrays of the machine code, in the order of its table.
+        buffers: the arrays of the program, known now. given: the arrays of each call. changing: the
+        arrays of each step, for a run that is called at each step of a loop. parts: the names of
+        the functions, and whether each can be divided among threads; for a run of each step the
+        last function does one step. labels: the label arrays to check, with the number of classes
+        of each.
     """
 
     name: str
@@ -58,8 +59,8 @@ class Link:
         return f"link_{self.name}"
 
     def __call__(self, steps: int, *arrays: Any) -> Any:
-        """A function of the arrays that are given; for a run of each step also one of the step and
-        the arrays that change."""
+        """A function of the given arrays. For a run of each step, also a function of the step and
+        the changing arrays."""
         have: dict[Any, Any] = dict(zip(self.buffers, arrays, strict=True))
         have |= {p: aligned(p.size, p.dtype) for p in self.roots if isinstance(p, Packed)}
         table = (ctypes.c_size_t * len(self.roots))()
@@ -112,7 +113,7 @@ class Link:
         return run
 
     def complain(self, arrays: list[Any]) -> None:
-        """Let NumPy's form of the instruction say what is wrong with the labels."""
+        """Run NumPy's form of the instruction, which raises the error about the labels."""
         for ref, classes in self.labels:
             labels = arrays[self.given.index(ref.buffer.root)]
             logits = np.zeros((*labels.shape, classes))
@@ -121,10 +122,10 @@ class Link:
 
 
 class Divided:
-    """Functions one after the other; those that can be are divided among threads.
+    """Functions that run one after the other. Where possible, each is divided among threads.
 
-    Each part goes through all steps alone. What a part computes does not depend on how many there
-    are, so the numbers are those of one thread.
+    Each part runs through all steps independently. The results of a part do not depend on the
+    number of parts, so the numbers are those of one thread.
     """
 
     def __init__(self, parts: list[tuple[Any, bool]], threads: int) -> None:
@@ -148,5 +149,5 @@ class Divided:
 
 @functools.cache
 def pool(workers: int) -> ThreadPoolExecutor:
-    """Threads that wait for parts of a batch."""
+    """The pool of threads for the parts of a batch."""
     return ThreadPoolExecutor(workers, thread_name_prefix="tinygrad_rnn")

@@ -1,8 +1,8 @@
-"""Nests as machine code: at each step, some rows at a time through all works of the step.
+"""Loops: nests as machine code. At each step, some rows at a time run through all works.
 
-Rows are taken some at a time, so what one work leaves is still near when the next one reads it.
-Elementwise works with the same rows and columns become one loop over vectors: a value that only
-they read is never written to memory.
+A few rows run through all works before the next rows, so the result of one work is still in the
+cache when the next work reads it. Elementwise works with the same rows and columns become one loop
+over vectors. A value that only this loop reads is never written to memory.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from tinygrad_rnn.compiler.backends.native.text import (
 from tinygrad_rnn.compiler.ir import Buffer
 
 TILES = 8
-"""The rows of so many tiles go through the works of a step together: a panel of a matrix is brought
-near the processor once for all of them."""
+"""The number of tiles whose rows run through the works of a step together. They load each panel of
+a matrix into the cache once."""
 
 
 class Emitter:
-    """A function for some nests: `name(table, T, part, parts)`, which does its part of the rows of
-    all steps; or, for a part of a loop in Python, `name(table, T, t, 1)`, which does one step.
+    """Emits a function for some nests. `name(table, T, part, parts)` does its part of the rows of
+    all steps. For a part of a loop in Python, `name(table, T, t, 1)` does one step.
 
-    table: addresses of the arrays, in the order of `roots`. packed: matrices, and their packed
-    forms. Both may be shared by functions that are called one after the other.
+    table: the addresses of the arrays, in the order of `roots`. packed: the matrices, and their
+        packed forms. Functions that are called one after the other may share both.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Emitter:
         self.table, self.steps, self.part, self.parts = self.f.parameters
         self.roots, self.packed = roots, packed
         self.slots: list[str] = []
-        # Addresses and what stands on the stack come first, but are known only at the end.
+        # Addresses and stack slots come first in the function, but are known only at the end.
         self.f.jump("start")
         self.f.begin("start")
         self.failed = self.slot(INDEX)
@@ -63,13 +63,13 @@ class Emitter:
         return self.roots[root]
 
     def slot(self, form: Vector) -> Value:
-        """A place on the stack, made once."""
+        """A slot on the stack, made once."""
         value = Value(POINTER, self.f.fresh("%slot"))
         self.slots.append(f"  {value.name} = alloca {form}, align 64")
         return value
 
     def finish(self) -> None:
-        """What comes first."""
+        """Write the beginning of the function: addresses and stack slots."""
         f = self.f
         f.do(f"ret i64 {f.load(self.failed, INDEX).name}")
         body, f.lines = f.lines, list(self.slots)
@@ -80,7 +80,7 @@ class Emitter:
         f.lines += body
 
     def pack(self, matrix: Place) -> Value:
-        """The packed form of a matrix, made when the function begins."""
+        """The packed form of a matrix, made at the beginning of the function."""
         kind = KINDS[matrix.dtype]
         lanes = self.machine.lanes(kind)
         if matrix not in self.packed:
@@ -101,7 +101,7 @@ class Emitter:
         return f.binary("add nsw", value, span.fixed) if span.fixed else value
 
     def nest(self, nest: Nest, memory: Memory, groups: list[Group], each_step: bool) -> None:
-        """All steps of a nest; or, for a call at each step, the one that is given."""
+        """Emit all steps of a nest; or, for a call at each step, the given step."""
         for group in groups:
             for work in group.works:
                 if work.kind == "product":
@@ -132,13 +132,13 @@ class Emitter:
     def step(
         self, t: Value, offsets: dict[Place, Value], memory: Memory, groups: list[Group]
     ) -> None:
-        """One step."""
+        """Emit one step."""
         pointers = self.at_step(t, offsets)
         for chunk in chunks(groups, memory, self.machine.rows):
             self.rows_of(chunk, pointers)
 
     def at_step(self, t: Value, offsets: dict[Place, Value]) -> dict[Place, Value]:
-        """Where places are at a step."""
+        """The addresses of places at a step."""
         return {
             place: self.f.at(at, self.f.binary("mul nsw", t, place.step), KINDS[place.dtype])
             if place.step
@@ -151,7 +151,7 @@ class Emitter:
         return self.f.select(self.f.compare("slt", value, limit), value, limit)
 
     def rows_of(self, groups: list[Group], pointers: dict[Place, Value]) -> None:
-        """Some groups that have the same rows, a few tiles' rows at a time."""
+        """Emit some groups with the same rows, a few tiles' rows at a time."""
         f, rows, most = self.f, groups[0].rows, self.machine.rows
         if rows == 1:
             self.groups_at(groups, pointers, constant(INDEX, 0), 1)
@@ -162,7 +162,7 @@ class Emitter:
             self.groups_at(groups, pointers, row, f.binary("sub nsw", end, row))
 
     def rows_of_part(self, rows: int) -> tuple[Value, Value]:
-        """The rows of this part: parts are whole tiles, as equal as they can be."""
+        """The rows of this part. Parts are whole tiles, as equal as possible."""
         f, most = self.f, self.machine.rows
         tiles = -(-rows // most)
 
@@ -176,7 +176,7 @@ class Emitter:
     def groups_at(
         self, groups: list[Group], pointers: dict[Place, Value], row: Value, count: Value | int
     ) -> None:
-        """So many rows from this row on, through all works."""
+        """Emit all works for a number of rows from this row on."""
         for group in groups:
             kind = group.works[0].kind
             if kind == "product":
@@ -220,7 +220,7 @@ class Emitter:
         self.f.do(f"call void @{name}({', '.join(map(str, given))})")
 
     def time_sum(self, work: Work, count: Span) -> None:
-        """A sum over all steps: the part of its rows that is this one's."""
+        """Emit a sum over all steps, for this part's share of its rows."""
         f, (left, right), (out,) = self.f, work.reads(), work.outs
         kind = KINDS[out.dtype]
         name = time_sums.time_sum(self.module, kind, self.machine, out.rows, out.columns)

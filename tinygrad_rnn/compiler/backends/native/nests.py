@@ -1,8 +1,8 @@
-"""What is done at each step, on which rows and columns, and what may be done in another order.
+"""Loop nests: the works of each step, their rows and columns, and their possible orders.
 
-A `Nest` is a loop over the steps; its works are done one after the other at each. An instruction on
-all steps at once is a nest, too, whose steps do not depend on one another. Two nests become one if
-each step reads and writes only what that same step of the other does.
+A `Nest` is a loop over the steps. At each step its works run one after the other. An instruction on
+all steps at once is a nest, too: its steps do not depend on one another. Two nests are fused if
+each step of one conflicts only with the same step of the other.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ import numpy as np
 from tinygrad_rnn.compiler.ir import Buffer
 
 STEPS = 4
-"""Whether two places overlap is looked up for so many steps: more are of the same form."""
+"""The number of steps for which overlaps of places are checked. Further steps have the same
+form."""
 
 
 class Span(NamedTuple):
-    """A number of entries that depends on the number of steps: slope·T + fixed."""
+    """A number of entries that depends on the number of steps T: slope·T + fixed."""
 
     slope: int
     fixed: int
@@ -35,17 +36,18 @@ class Span(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Packed:
-    """Memory of a product's own: a matrix in panels. size: in entries."""
+    """A product's own memory for a matrix in panels. size: its size in entries."""
 
     dtype: np.dtype[Any]
     size: int
 
 
 class Place(NamedTuple):
-    """Rows and columns in an array, one lot of them for each step.
+    """The rows and columns of an array at each step.
 
-    offset: of the first entry at step 0. step: so many entries further on at each step. strides:
-    from row to row and from column to column; 0 where there is only one, for all.
+    offset: the offset of the first entry at step 0. step: the number of entries from one step to
+        the next. strides: from row to row and from column to column; 0 where one row or column
+        serves all.
     """
 
     root: Buffer
@@ -71,9 +73,9 @@ class Work:
 
     kind: the name of a ufunc, or "copy", "where", "product", "time_sum", "sum", "mean", "max",
         "cross_entropies", "cross_entropy_gradient".
-    args: places and numbers. A product has the left factor, the matrix, and what is added, if
-        anything is. A sum over the steps has the rows of both factors.
-    text: how NumPy has it.
+    args: places and numbers. A product has the left factor, the matrix, and the addend, if there is
+        one. A sum over the steps has the rows of both factors.
+    text: the call in NumPy.
     """
 
     kind: str
@@ -100,16 +102,16 @@ class Work:
         return [a for a in self.args if isinstance(a, Place)]
 
     def places(self) -> Iterator[tuple[Place, bool]]:
-        """All places, and whether they are written to."""
+        """All places, and whether each is written to."""
         yield from ((place, False) for place in self.reads())
         yield from ((place, True) for place in self.outs)
 
 
 @dataclass(frozen=True)
 class Nest:
-    """A loop over so many steps.
+    """A loop over a number of steps.
 
-    free: whether its steps may be done in any order.
+    free: whether the steps may run in any order.
     """
 
     count: Span
@@ -118,11 +120,11 @@ class Nest:
 
     @property
     def steps_are_rows(self) -> bool:
-        """Whether each step is one row, and all of them can be done as the rows of one."""
+        """Whether each step is one row, and all steps can run as the rows of one step."""
         return self.free and all(work.rows == 1 for work in self.works)
 
     def backwards(self) -> Nest:
-        """The same steps, the last one first."""
+        """The same steps in reverse order."""
 
         def turned(a: Any) -> Any:
             return a.backwards(self.count) if isinstance(a, Place) else a
@@ -136,7 +138,7 @@ class Nest:
 
 @dataclass
 class Memory:
-    """Where buffers would stand for a few steps, to see what overlaps."""
+    """Hypothetical addresses of the buffers for a few steps, to find overlaps."""
 
     arrays: dict[Buffer, Any] = field(default_factory=dict)
     known: dict[tuple[Any, ...], bool] = field(default_factory=dict)
@@ -158,7 +160,7 @@ class Memory:
         return view[:, rows]
 
     def overlap(self, a: Place, b: Place, count: int = STEPS) -> bool:
-        """Whether any step of one touches what any step of the other does."""
+        """Whether any step of one place overlaps any step of the other."""
         if a.root is not b.root:
             return False
         key = a, b, count
@@ -183,7 +185,7 @@ class Memory:
         )
 
     def apart(self, a: Work, b: Work, rows: int) -> bool:
-        """Whether the first rows of one touch nothing of the later rows of the other."""
+        """Whether the first rows of one do not overlap the later rows of the other."""
         first, later = slice(None, rows), slice(rows, None)
         return not any(
             p.root is q.root
@@ -201,7 +203,7 @@ class Memory:
 
 
 def shares(a: Any, b: Any) -> bool:
-    """Whether two views overlap; that they do if it is too hard to say."""
+    """Whether two views overlap. True if this is too hard to decide."""
     if a.size == 0 or b.size == 0:
         return False
     try:
@@ -211,7 +213,7 @@ def shares(a: Any, b: Any) -> bool:
 
 
 def is_free(works: Iterable[Work], memory: Memory) -> bool:
-    """Whether no step of these works touches what another step writes."""
+    """Whether no step of these works reads or writes what another step writes."""
     works = list(works)
     return all(
         (p == q and (p.step != 0 or not written)) or not memory.overlap(p, q)
@@ -222,8 +224,8 @@ def is_free(works: Iterable[Work], memory: Memory) -> bool:
 
 
 def fused(first: Nest, second: Nest, memory: Memory) -> Nest | None:
-    """Both as one nest; None if that would change a number. A sum over the steps goes through all
-    of them in a way of its own, and so do steps that can be the rows of one."""
+    """The fusion of both nests; None if it would change a number. A sum over the steps has its own
+    loop over the steps, and so have steps that can be the rows of one step. These are not fused."""
     works = (*first.works, *second.works)
     if any(w.kind == "time_sum" for w in works):
         return None
@@ -242,8 +244,8 @@ def fused(first: Nest, second: Nest, memory: Memory) -> Nest | None:
 
 
 def ordered(works: tuple[Work, ...], memory: Memory) -> list[Work]:
-    """The works of a step in an order in which those that belong together stand together: what is
-    no elementwise work keeps its order, and each elementwise work waits until it is needed."""
+    """The works of a step, reordered so that related works are adjacent. Works that are not
+    elementwise keep their order. Each elementwise work is delayed until it is needed."""
     before: dict[Work, list[Work]] = {
         w: [v for v in works[:n] if memory.conflict(v, w)] for n, w in enumerate(works)
     }
@@ -267,7 +269,7 @@ def ordered(works: tuple[Work, ...], memory: Memory) -> list[Work]:
 
 
 def retargeted(works: list[Work], memory: Memory, read_elsewhere: Any) -> list[Work]:
-    """What is only copied to another place is written there at once."""
+    """Retarget results: one that is only copied to another place is written there directly."""
     works = list(works)
     for copy in [w for w in works if w.kind == "copy"]:
         (source,), (target,) = copy.args, copy.outs
@@ -306,7 +308,8 @@ def retargeted(works: list[Work], memory: Memory, read_elsewhere: Any) -> list[W
 
 
 def accumulated(works: list[Work], memory: Memory, read_elsewhere: Any) -> list[Work]:
-    """Products whose result is only added to something begin with that something.
+    """Accumulate products: a product whose result is only added to a value starts its sums from
+    that value.
 
     read_elsewhere: whether a place is read by anything but the works given.
     """

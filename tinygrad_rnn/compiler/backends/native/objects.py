@@ -1,8 +1,8 @@
-"""From LLVM IR to functions that can be called: compiled for this processor, and kept on disk.
+"""Object code: LLVM IR is compiled for this processor to callable functions, and kept on disk.
 
-The place is a folder of the user's own; whoever can write there could have us run anything, so one
-that somebody else can write to is not used. TINYGRAD_RNN_CACHE names another folder; "off", "0" or
-nothing switches the keeping off.
+The cache is a folder that belongs to the user. A person who can write to it could make this process
+run any code. So a folder that another user can write to is not used. TINYGRAD_RNN_CACHE names
+another folder. "off", "0" or an empty string switches the cache off.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 VERSION = 2
-"""Of what this back end writes; a change of the machine code for the same program raises it."""
+"""The version of this back end's output. Raise it when the machine code for the same program
+changes."""
 
 VARIABLE = "TINYGRAD_RNN_CACHE"
 
@@ -26,9 +27,10 @@ MISSING = 'backend="native" needs llvmlite, which is not installed: pip install 
 
 
 class Machine(NamedTuple):
-    """The processor: its name, its features as LLVM writes them, and what the kernels ask for.
+    """The processor: its name, its features in LLVM's notation, and the parameters of the kernels.
 
-    bytes: of a vector register. rows: of a tile of a product, so that its sums stay in registers.
+    bytes: the size of a vector register. rows: the rows of a product's tile, such that its sums
+        stay in registers.
     """
 
     name: str
@@ -41,7 +43,7 @@ class Machine(NamedTuple):
 
 
 def binding() -> Any:
-    """llvmlite's own functions; ImportError with what to install."""
+    """llvmlite's own functions. Raises ImportError, which says what to install."""
     try:
         import llvmlite.binding
     except ImportError as error:
@@ -59,12 +61,12 @@ def initialized() -> Any:
 
 @functools.cache
 def machine() -> Machine:
-    """The processor that this runs on."""
+    """The processor of this machine."""
     llvm = initialized()
     has = llvm.get_host_cpu_features()
     features = has.flatten()
     if has.get("avx512f") and has.get("avx512vl"):
-        # Some processors are described as preferring half of their width.
+        # LLVM describes some processors as preferring half of their vector width.
         return Machine(llvm.get_host_cpu_name(), f"{features},-prefer-256-bit", 64, 8)
     if has.get("avx"):
         return Machine(llvm.get_host_cpu_name(), features, 32, 6)
@@ -92,7 +94,7 @@ def compiled(text: str) -> bytes:
 
 
 class Library:
-    """The functions of an object file; they are gone when this is gone."""
+    """The functions of an object file. They live as long as this object."""
 
     def __init__(self, data: bytes) -> None:
         llvm = initialized()
@@ -104,7 +106,7 @@ class Library:
         self.engine.finalize_object()
 
     def function(self, name: str, *types: Any) -> Any:
-        """A function as Python calls it, the interpreter's lock released meanwhile."""
+        """A function that Python can call. It releases the interpreter's lock while it runs."""
         address = self.engine.get_function_address(name)
         if not address:
             raise KeyError(f"the object file has no function {name}")
@@ -112,9 +114,9 @@ class Library:
 
 
 def library(program: str, module: Any) -> Library:
-    """The compiled functions of a program: from the disk, or compiled now.
+    """The compiled functions of a program, from the disk or compiled now.
 
-    program: what the machine code is for, in full. module: a function that gives the LLVM IR.
+    program: the full text of the program. module: a function that gives the LLVM IR.
     """
     place = kept_at(program)
     if place is not None:
@@ -122,7 +124,7 @@ def library(program: str, module: Any) -> Library:
         if data is not None:
             try:
                 return Library(data)
-            except Exception:  # whatever a damaged file makes LLVM say: compile again
+            except Exception:  # a damaged file, whatever LLVM's error: compile again
                 pass
     data = compiled(str(module()))
     if place is not None:
@@ -143,7 +145,7 @@ def kept_at(program: str) -> Path | None:
 
 
 def folder() -> Path | None:
-    """The folder for object files, made if need be; None if there is none that is safe."""
+    """The folder for object files, created if necessary; None if no safe folder exists."""
     given = os.environ.get(VARIABLE)
     if given is not None and given.strip().lower() in ("", "0", "off"):
         return None
@@ -156,7 +158,7 @@ def folder() -> Path | None:
 
 
 def user_cache() -> Path:
-    """Where programs keep what they can make again, by the habits of the system."""
+    """The user's cache folder, by the conventions of the operating system."""
     if sys.platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
     if sys.platform == "darwin":
@@ -165,15 +167,15 @@ def user_cache() -> Path:
 
 
 def is_own(place: Path) -> bool:
-    """Whether it is the user's and nobody else can write to it."""
+    """Whether the path belongs to the user, and no other user can write to it."""
     if sys.platform == "win32":
-        return True  # the folders of a user are closed to others there
+        return True  # there, other users have no access to a user's folders
     found = place.stat()
     return found.st_uid == os.getuid() and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
 def read(place: Path) -> bytes | None:
-    """The object file, if it is there, the user's own, and as it was written."""
+    """The object file, if it exists, belongs to the user, and is undamaged."""
     try:
         if not is_own(place):
             return None
@@ -185,7 +187,7 @@ def read(place: Path) -> bytes | None:
 
 
 def write(place: Path, data: bytes) -> None:
-    """Keep an object file, whole or not at all; a disk that is full is no error."""
+    """Write an object file atomically. A full disk is no error."""
     try:
         handle, name = tempfile.mkstemp(dir=place.parent)
         try:

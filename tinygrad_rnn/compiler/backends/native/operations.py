@@ -1,4 +1,5 @@
-"""Elementwise calls as instructions, on any number of lanes, by the names of NumPy's functions."""
+"""Elementwise calls as LLVM instructions on any number of lanes, by the names of NumPy's
+functions."""
 
 from __future__ import annotations
 
@@ -22,7 +23,7 @@ def _compare(name: str) -> Callable[..., Value]:
 
 
 def _extreme(name: str) -> Callable[..., Value]:
-    """The larger or the smaller one; NaN if one of them is."""
+    """The maximum or the minimum of two values; NaN if one of them is NaN."""
 
     def rule(f: Function, a: Value, b: Value) -> Value:
         first = f.binary("or", f.compare(name, a, b), f.compare("uno", a, a))

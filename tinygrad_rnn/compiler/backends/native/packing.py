@@ -1,6 +1,7 @@
-"""Matrices in panels, as products read them: once for all steps, the entries one after another.
+"""Packing: matrices are copied into panels once for all steps, in the order in which products read
+them.
 
-A panel has the width of two vector registers, padded with zeros, its rows one after another:
+A panel has the width of two vector registers, padded with zeros. Its rows lie one after another:
 [panel][k][width].
 """
 
@@ -19,7 +20,7 @@ from tinygrad_rnn.compiler.backends.native.text import (
 
 
 def panels(columns: int, lanes: int) -> list[list[int]]:
-    """For each panel, how many columns stand in each of its vectors.
+    """For each panel, the number of columns in each of its vectors.
 
     >>> panels(70, 16)
     [[16, 16], [16, 16], [6]]
@@ -29,7 +30,7 @@ def panels(columns: int, lanes: int) -> list[list[int]]:
 
 
 def packed_size(depth: int, columns: int, lanes: int) -> int:
-    """How many numbers a packed matrix has."""
+    """The number of entries of a packed matrix."""
     return depth * lanes * -(-columns // lanes)
 
 
@@ -40,8 +41,8 @@ def pack(
     shape: tuple[int, int],
     strides: tuple[int, int],
 ) -> str:
-    """A function (matrix, where to) that packs a matrix of this shape and these strides, which are
-    in entries."""
+    """A function (matrix, destination) that packs a matrix of this shape and these strides, in
+    entries."""
     (depth, columns), (down, across) = shape, strides
     name = f"pack_{kind}_{depth}_{columns}_{down}_{across}"
     if name in module.functions:
@@ -87,7 +88,7 @@ def beside(
     memory: Value,
     rows: Value | int,
 ) -> None:
-    """Copy some columns of so many rows to where they stand one after the other."""
+    """Copy some columns of a number of rows so that they lie one after another."""
     with f.loop(0, rows) as k:
         for n, width in enumerate(group):
             start = f.binary("add", f.binary("mul", k, stride), n * lanes)
@@ -108,7 +109,7 @@ def turned(
     width: int,
     depth: int,
 ) -> None:
-    """Copy as many columns as a vector has lanes, each of which is contiguous: squares of them are
+    """Copy as many columns as a vector has lanes. Each column is contiguous, so square blocks are
     transposed in registers."""
     form = Vector(kind, lanes)
     with f.loop(0, depth, lanes) as k:
@@ -120,7 +121,7 @@ def turned(
 
 
 def transposed(f: Function, rows: list[Value]) -> list[Value]:
-    """A square of numbers transposed, by exchanging halves, quarters and so on."""
+    """A square block transposed, by exchanging halves, quarters and so on."""
     lanes = len(rows)
     size = 1
     while size < lanes:
@@ -146,7 +147,7 @@ def one_by_one(
     width: int,
     rows: tuple[int, int],
 ) -> None:
-    """Copy some columns and rows entry by entry, and zeros behind them."""
+    """Copy some columns and rows entry by entry, and pad them with zeros."""
     down, across = strides
     with f.loop(*rows) as k:
         row = f.at(to, f.binary("mul", k, width), kind)

@@ -1,5 +1,5 @@
-"""A program with machine code in it as Python source: the NumPy program, and in the place of each
-run of instructions a call, under a comment that says which instructions became which loops."""
+"""The Python source of a program with machine code. It is the NumPy program, with a call in place
+of each run of instructions. A comment above the call says which instructions became which loops."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from tinygrad_rnn.compiler.ir import Instr, Program, Ref
 
 
 class NativePage(Page):
-    """notes: for each run the loops that were made; reasons: why the rest was left to NumPy."""
+    """A NumPy page with calls of machine code. notes: the loops of each run. reasons: why the rest
+    was left to NumPy."""
 
     def __init__(self, program: Program, translation: Translation) -> None:
         super().__init__(program)
@@ -30,7 +31,7 @@ class NativePage(Page):
         return [f"# {name}, machine code:", *(f"#   {line}" for line in notes), *lines]
 
     def run(self, instr: Instr) -> str:
-        """What a call calls: run_…, or step_…."""
+        """The name of the function that a call calls: run_… or step_…."""
         (ref, *_) = instr.args
         assert isinstance(ref, Ref)
         return ref.buffer.name
@@ -50,9 +51,9 @@ class NativePage(Page):
 
 
 def written(program: Program, threads: int = 1) -> tuple[str, dict[str, Any], Program]:
-    """The source, the functions that it needs, and the program that it is the source of.
+    """The source, the functions that it needs, and its program.
 
-    Above the program stands, in comments, what was left to NumPy and why.
+    Comments above the program say what was left to NumPy, and why.
     """
     translation = Translation(program, threads)
     result = translation.result()
@@ -66,5 +67,5 @@ def written(program: Program, threads: int = 1) -> tuple[str, dict[str, Any], Pr
 
 
 def llvm_ir(program: Program, threads: int = 1) -> str:
-    """The machine code of a program as LLVM writes it down."""
+    """The LLVM IR of a program's machine code."""
     return Translation(program, threads).text

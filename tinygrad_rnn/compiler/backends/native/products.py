@@ -1,7 +1,6 @@
-"""Products of a few rows with a matrix that stays the same: its panels packed once, then used at
-every step.
+"""Products of a few rows with a constant matrix. Its panels are packed once and used at every step.
 
-A panel stays in the nearest cache while all rows go by, tile by tile.
+A panel stays in the L1 cache while all rows pass, tile by tile.
 """
 
 from __future__ import annotations
@@ -18,16 +17,16 @@ from tinygrad_rnn.compiler.backends.native.text import (
 from tinygrad_rnn.compiler.backends.native.tiles import in_tiles, tile
 
 LARGEST = 1 << 19
-"""A product for all steps at once is done here if its matrix has at most so many entries, and then
-stays near the processor while the rows go by; with a larger one it is NumPy's, whose BLAS goes
-through both factors in blocks. A matrix that is used at every step of a loop is always packed."""
+"""The most entries of the matrix in a product for all steps at once that is done here. Such a
+matrix stays in the cache while the rows pass. A product with a larger matrix is left to NumPy,
+whose BLAS blocks both factors. A matrix that is used at every step of a loop is always packed."""
 
 
 PANELS_OF_A_ROW = 4
-"""So many panels are gone through together for a single row: eight sums run beside one another."""
+"""The number of panels that a single row takes together: eight sums run in parallel."""
 
 NEAREST = 1 << 15
-"""Bytes of the nearest cache: panels that are no longer than this together are gone through so."""
+"""The size of the L1 cache in bytes. Panels are taken together if they fit into it."""
 
 
 def product(
@@ -39,10 +38,10 @@ def product(
     adds: bool,
     single: bool = False,
 ) -> str:
-    """A function (left, its stride, packed matrix, result, its stride, what is added, its stride,
-    rows) that multiplies so many rows with a packed matrix. Strides are those of rows.
+    """A function (left, its stride, packed matrix, result, its stride, addend, its stride, rows)
+    that multiplies a number of rows with a packed matrix. Strides are those of rows.
 
-    single: whether there is but one row, which takes several panels at once.
+    single: whether there is only one row, which takes several panels at once.
     """
     name = f"product_{kind}_{depth}_{columns}{'_add' * adds}{'_single' * single}"
     if name in module.functions:
@@ -55,7 +54,7 @@ def product(
     full = sum(sum(group) == 2 * lanes for group in groups)
 
     def panel(at: Value | int, group: list[int], together: int = 1) -> None:
-        """One panel, or several, with all rows."""
+        """Emit the product of all rows with one panel, or with several."""
         column = f.binary("mul", at, 2 * lanes) if isinstance(at, Value) else at * 2 * lanes
         start = f.binary("mul", column, depth) if isinstance(column, Value) else column * depth
         here = f.at(packed, start, kind)

@@ -1,4 +1,5 @@
-"""From the instructions of a program to works on rows and columns; what this back end knows."""
+"""The reader: it turns the instructions that this back end supports into works on rows and
+columns."""
 
 from __future__ import annotations
 
@@ -24,11 +25,12 @@ ONCE = Span(0, 1)
 
 
 class UnknownError(Exception):
-    """An instruction that this back end leaves to NumPy, and why."""
+    """The reason why this back end leaves an instruction to NumPy."""
 
 
 class Seen(NamedTuple):
-    """What a reference means: shape and strides, the steps' axis first if it has one."""
+    """The array of a reference: its shape and strides, with the axis of the steps first if it has
+    one."""
 
     shape: tuple[Span, ...]
     strides: tuple[int, ...]
@@ -37,12 +39,12 @@ class Seen(NamedTuple):
 
 
 Copies = Mapping[Buffer, Ref]
-"""Buffers that are copies of arguments: what reads them may as well read those."""
+"""Buffers that are copies of arguments. Instructions can read the arguments instead."""
 
 
 def strided(ref: Ref, source: Ref | None, steps: int) -> tuple[Any, Any, int]:
-    """Shape, strides and offset of what is meant, in entries, from the begin of the entry of the
-    step (of the whole buffer for `ALL`). source: what the buffer is a copy of, if it is one."""
+    """Shape, strides and offset of a reference, in entries, from the beginning of the entry of the
+    step (of the whole buffer for `ALL`). source: the original of the buffer, if it is a copy."""
     buffer = ref.buffer
     if source is None:
         entries = () if ref.when is not When.ALL else (steps + (buffer.time or 0),)
@@ -62,14 +64,14 @@ def strided(ref: Ref, source: Ref | None, steps: int) -> tuple[Any, Any, int]:
 
 
 def looked(array: Any, way: View, steps: int) -> Any:
-    """An array looked at in another way; one number of it, too, is an array."""
+    """A view of an array. A single number of it is an array, too."""
     if way.kind == "index" and Ellipsis not in way.argument:
         return array[(*way.argument, ...)]
     return way.of(array, steps)
 
 
 def seen(ref: Ref, copies: Copies) -> Seen:
-    """What a reference means, all arrays being contiguous."""
+    """The array of a reference, where all buffers are contiguous."""
     buffer, entry = ref.buffer, int(np.prod(ref.buffer.shape))
     source = copies.get(buffer)
     (shape, strides, begin), (more, _, later) = (strided(ref, source, n) for n in (5, 7))
@@ -87,9 +89,9 @@ def seen(ref: Ref, copies: Copies) -> Seen:
 
 
 def placed(ref: Ref, copies: Copies, shape: tuple[Span, ...] | None = None) -> tuple[Place, Span]:
-    """Where a reference is, as rows and columns of each step, and how many steps there are.
+    """The place of a reference, as rows and columns of each step, and the number of steps.
 
-    shape: what it is broadcast to.
+    shape: the shape that it is broadcast to.
     """
     if ref.dtype not in (np.float32, np.float64, np.bool, np.int32, np.int64):
         raise UnknownError(f"entries of type {ref.dtype}")
@@ -146,12 +148,13 @@ def placed(ref: Ref, copies: Copies, shape: tuple[Span, ...] | None = None) -> t
 
 
 def one_per_row(place: Place) -> Place:
-    """What has one number for each row, as rows."""
+    """The place of an array with one number for each row."""
     return place._replace(rows=place.columns, columns=1, strides=(place.strides[1], 0))
 
 
 def work(instr: Instr, text: str, copies: Copies) -> tuple[Work, Span]:
-    """An instruction as a work, and how many steps it is for; UnknownError if it is not known."""
+    """The work of an instruction, and its number of steps. Raises UnknownError if it is not
+    supported."""
     if instr.guard is not None:
         raise UnknownError("an instruction that is not always there")
     if not instr.binds() and any(ref.buffer.storage is Storage.RESULT for ref in instr.writes()):
@@ -191,7 +194,8 @@ LOGICAL = {"logical_and", "logical_or", "logical_not"}
 
 
 def check_types(kind: str, args: list[Place | float], out: Place) -> None:
-    """One floating-point type in all, truth values where they belong."""
+    """Check that all arrays have one floating-point type, and truth values only where they are
+    allowed."""
     given = [a.dtype for a in args if isinstance(a, Place)]
     if kind == "where" and given and given[0] != np.bool:
         raise UnknownError("np.where with a condition that is no truth value")
@@ -207,7 +211,7 @@ def check_types(kind: str, args: list[Place | float], out: Place) -> None:
 
 
 def product(instr: Instr, out: Ref, text: str, copies: Copies) -> tuple[Work, Span]:
-    """Rows times a matrix that is the same at every step; (W x)ᵀ is xᵀ Wᵀ, and a vector is a
+    """Rows times a matrix that is the same at every step. W x is read as xᵀ Wᵀ, and a vector as a
     matrix of one column."""
     left, right = instr.args
     if not (isinstance(left, Ref) and isinstance(right, Ref)):
@@ -259,26 +263,26 @@ def time_sum(left: Ref, right: Ref, out: Ref, text: str, copies: Copies) -> tupl
 
 
 def is_fixed(ref: Ref, copies: Copies) -> bool:
-    """Whether it is a matrix that is the same at every step."""
+    """Whether the array is a matrix that is the same at every step."""
     found = seen(ref, copies)
     return len(found.shape) == 2 and not found.step and not any(n.slope for n in found.shape)
 
 
 def is_column(ref: Ref, copies: Copies) -> bool:
-    """Whether it is a vector of one step, alone or as a column."""
+    """Whether the array is a vector of one step, alone or as a column."""
     shape = seen(ref, copies).shape
     return not any(n.slope for n in shape) and (len(shape) == 1 or shape[1:] == (Span(0, 1),))
 
 
 def turned(ref: Ref, copies: Copies) -> Ref:
-    """A matrix of one step transposed; a vector as it is."""
+    """A matrix of one step, transposed; a vector unchanged."""
     if len(seen(ref, copies).shape) == 1:
         return ref
     return replace(ref, views=(*ref.views, View("transpose", (1, 0))))
 
 
 def as_column(ref: Ref) -> Ref:
-    """A last axis more."""
+    """The array with one more axis at the end."""
     return replace(ref, views=(*ref.views, View("index", (Ellipsis, None))))
 
 
@@ -302,7 +306,7 @@ def reduction(instr: Instr, out: Ref, text: str, copies: Copies) -> tuple[Work, 
 
 
 def cross_entropy(instr: Instr, text: str, copies: Copies) -> tuple[Work, Span]:
-    """The losses of rows of logits, or what they give back."""
+    """The losses of rows of logits, or their gradients."""
     refs = [*instr.args, *(instr.out if isinstance(instr.out, tuple) else (instr.out,))]
     if not all(isinstance(r, Ref) for r in refs) or instr.kwargs:
         raise UnknownError("a cross-entropy of another form")

@@ -1,5 +1,4 @@
-"""What is done on one row, written into a function: elementwise works as one loop over vectors,
-reductions, and cross-entropies."""
+"""Works on one row: elementwise works as one loop over vectors, reductions, and cross-entropies."""
 
 from __future__ import annotations
 
@@ -23,9 +22,10 @@ from tinygrad_rnn.compiler.backends.native.text import (
 
 
 class Rows:
-    """Writes rows. slot: makes a place on the stack. failed: where a label that is none is noted.
+    """Emits the works of one row. slot: makes a slot on the stack. failed: the flag for invalid
+    labels.
 
-    `here` is where each place is for the row.
+    `here` has the address of each place for the row.
     """
 
     def __init__(
@@ -52,7 +52,8 @@ class Rows:
     def over_columns(
         self, columns: int, lanes: int, body: Callable[[Value | int, int], None]
     ) -> None:
-        """Whole vectors of columns, and then one of what is left."""
+        """Emit a loop over whole vectors of columns, and then one vector of the remaining
+        columns."""
         whole = columns // lanes * lanes
         if whole == lanes:
             body(0, lanes)
@@ -63,7 +64,7 @@ class Rows:
             body(whole, columns - whole)
 
     def elementwise(self, group: Group, here: dict[Place, Value]) -> None:
-        """One row of works that are done entry by entry."""
+        """Emit one row of elementwise works."""
         f = self.f
         places = [place for work in group.works for place, _ in work.places()]
         kinds = {KINDS[p.dtype] for p in places if p.dtype.kind == "f"} or {"float"}
@@ -71,7 +72,7 @@ class Rows:
         lanes = self.machine.lanes(kinds.pop()) if dense else 1
         made: set[Place] = set()
         fixed: dict[Place, Value] = {}
-        for work in group.works:  # one number for all columns is read once
+        for work in group.works:  # a number for all columns is read once
             for place in work.reads():
                 if place.strides[1] == 0 and place not in made and place.columns >= 1:
                     fixed.setdefault(place, self.loaded(place, here[place], 0, 1))
@@ -148,7 +149,7 @@ class Rows:
         combine: Callable[[Value, Value], Value],
         of: Callable[[Value, Value | int], Value] | None = None,
     ) -> Value:
-        """One number of a row: the entries, or what is made of them, combined."""
+        """One number of a row: its entries, or values computed from them, combined."""
         f, kind = self.f, KINDS[place.dtype]
         lanes = self.machine.lanes(kind)
         slot = self.slot(Vector(kind, lanes))
@@ -189,7 +190,7 @@ class Rows:
         f.store(total, here[out])
 
     def cross_entropies(self, work: Work, here: dict[Place, Value]) -> None:
-        """−log softmax at the label, each row with a shift of its own: its largest entry."""
+        """−log softmax at the label. Each row has its own shift, its largest entry."""
         f = self.f
         logits, labels = work.reads()
         losses, exponentials, sums = work.outs
@@ -197,7 +198,7 @@ class Rows:
         shift = self.reduced(
             logits, here[logits], -np.inf, lambda a, b: operation(f, "maximum", [a, b])
         )
-        # An infinite or undefined largest entry is no shift.
+        # An infinite or NaN largest entry is not used as the shift.
         size = f.intrinsic("fabs", shift)
         zero = constant(Vector(kind), 0.0)
         shift = f.select(f.compare("olt", size, np.inf), shift, zero)
@@ -217,7 +218,7 @@ class Rows:
         f.store(loss, here[losses])
 
     def label(self, labels: Place, row: Value, classes: int) -> Value:
-        """The label of a row; one that is none is noted, and 0 in its place."""
+        """The label of a row. An invalid label sets the flag, and 0 takes its place."""
         f = self.f
         label = f.load(row, INDEX)
         wrong = f.compare("uge", label, classes)
@@ -244,7 +245,7 @@ class Rows:
 
 
 def work_type(work: Work) -> np.dtype[np.generic]:
-    """The floating-point type that a work is done in; that of truth values if there is none."""
+    """The floating-point type of a work; that of truth values if it has none."""
     for place, _ in work.places():
         if place.dtype.kind == "f":
             return place.dtype

@@ -1,9 +1,9 @@
-"""Which instructions of a program are machine code, and which of them are called together.
+"""Runs: the instructions of a program that become machine code, grouped into calls.
 
-Instructions that follow one another, or can, are one run: one call. A loop is a run, or a part of
-one, as a whole, if every instruction of it is known. Otherwise it stays a loop in Python, which
-calls at each step what is known of it and has NumPy do the rest; so it is, too, under windows,
-where the loop goes over lanes.
+Instructions that follow one another, or can be moved together, are one run: one call. A loop
+belongs to a run as a whole if every instruction of it is supported. Otherwise it stays a loop in
+Python: at each step it calls machine code for the supported instructions, and NumPy for the rest.
+The same holds under windows, where the loop goes over lanes.
 """
 
 from __future__ import annotations
@@ -22,15 +22,16 @@ from tinygrad_rnn.compiler.ir import Buffer, Instr, Program, Ref, Sections, Stor
 WAYS = ("forward", "backward")
 
 WORTH_A_CALL = 2
-"""So many instructions of a step are called as machine code; a single one is as fast in NumPy."""
+"""The fewest instructions of a step that are called as machine code. A single one is as fast in
+NumPy."""
 
 
 @dataclass(frozen=True)
 class Item:
     """Some instructions in the order of a function: a loop, or a part of one, or a single one.
 
-    nest: as works; None for what NumPy does, `reason` says why. each_step: whether it is a part of
-    a loop in Python.
+    nest: the works of the instructions; None if NumPy runs them, and `reason` says why. each_step:
+        whether the item is a part of a loop in Python.
     """
 
     section: str
@@ -46,14 +47,14 @@ class Item:
         return {ref.buffer.root for instr in self.instrs for ref in instr.writes()}
 
     def commutes(self, other: Item) -> bool:
-        """Whether they may change places."""
+        """Whether two items may change places."""
         mine, theirs = self.writes(), other.writes()
         return not (mine & (other.reads() | theirs) or theirs & self.reads())
 
 
 @dataclass(frozen=True)
 class Run:
-    """Nests that are one piece of machine code. items: what they were made of."""
+    """Nests that form one piece of machine code. items: the items of the nests."""
 
     name: str
     section: str
@@ -71,10 +72,10 @@ class Run:
 class Arrangement:
     """The items and runs of each function, in their order.
 
-    copies: buffers that are copies of parameters. seeded: buffers that stand for `seeded`
-    references of a loop of lanes, each with the reference. results: arrays that only machine code
-    touches where NumPy would have made one, each with the one that the program makes for it.
-    seen_by_numpy: the arrays that others touch, too.
+    copies: the buffers that are copies of parameters. seeded: the buffers that replace `seeded`
+        references of a loop of lanes, each with the reference. results: the arrays that NumPy would
+        have made and only machine code uses, each with the array that the program makes for it.
+        seen_by_numpy: the arrays that NumPy's instructions use, too.
     """
 
     def __init__(self, program: Program, memory: Memory, threads: int) -> None:
@@ -90,7 +91,7 @@ class Arrangement:
         }
 
     def not_ours(self) -> set[Buffer]:
-        """The buffers that are given out, or touched by instructions that are NumPy's."""
+        """The buffers that are returned, or used by instructions left to NumPy."""
         program = self.program
         refs = [ref for way in (program.forward, program.backward) for ref in way.result if ref]
         for instr in (*program.setup, *program.entry, *program.block_entry):
@@ -103,7 +104,7 @@ class Arrangement:
         return found
 
     def left_to_numpy(self) -> list[str]:
-        """Why instructions of the loops, and of what is done for all steps, are NumPy's."""
+        """The reasons why instructions, in the loops and for all steps, are left to NumPy."""
         return [
             f"{way}, {item.section}: {shown(item.instrs[0])}: {item.reason}"
             for way, items in self.lists.items()
@@ -129,7 +130,7 @@ class Arrangement:
         return Item(section, (instr,), nest)
 
     def refuse(self, instr: Instr, nest: Nest) -> None:
-        """UnknownError for what NumPy does as well or better."""
+        """Raise UnknownError for instructions that are as fast or faster in NumPy."""
         given = {*self.program.ends, *self.program.seeds, *self.program.initial}
         touched = {ref.buffer.root for ref in instr.reads()}
         if touched & given:
@@ -163,7 +164,7 @@ class Arrangement:
         return [item for part in parts_of(entries) for item in items_of_a_step(part)]
 
     def of_a_step(self, way: str, instr: Instr, written: set[Buffer]) -> Work:
-        """An instruction of a loop. written: by the loop."""
+        """The item of an instruction of a loop. written: the buffers that the loop writes."""
         done, count = work(instr, shown(instr), self.copies[way])
         if count != ONCE:
             raise UnknownError("all steps within one step")
@@ -173,8 +174,8 @@ class Arrangement:
         return done
 
     def without_seeds(self, instr: Instr) -> Instr:
-        """An instruction of a loop of lanes as machine code has it: what is 0 for some lanes is an
-        array for all, which the loop gives."""
+        """An instruction of a loop of lanes for machine code. A reference that is 0 for some lanes
+        becomes an array for all lanes, which the loop passes."""
 
         def unseeded(leaf: Any) -> Any:
             if not isinstance(leaf, Ref) or not leaf.seeded:
@@ -193,7 +194,8 @@ class Arrangement:
     # In which order -------------------------------------------------------------------------------
 
     def arranged(self, way: str, items: list[Item]) -> list[Item | Run]:
-        """Nests wait until something needs them, so that as many as can be are one run."""
+        """The items in order. Nests are delayed until something needs them, so that runs are as
+        long as possible."""
         found: list[Item | Run] = []
         waiting: list[Item] = []
         section = "before"
@@ -204,7 +206,7 @@ class Arrangement:
             found.append(Run(f"{way}_{number}", section, tuple(chosen), tuple(nests)))
 
         def needed_by(others: list[Item]) -> list[Item]:
-            """Those that wait and have to come before others; and what has to come before these."""
+            """The delayed items that have to come before others, directly or indirectly."""
             needed: list[Item] = []
             for n in reversed(range(len(waiting))):
                 later = [*others, *(w for w in waiting[n + 1 :] if w in needed)]
@@ -239,7 +241,7 @@ class Arrangement:
         return found
 
     def fused(self, nests: list[Nest]) -> list[Nest]:
-        """As few nests as can be."""
+        """The nests, fused into as few as possible."""
         found: list[Nest] = []
         for nest in nests:
             for n in reversed(range(len(found))):
@@ -257,7 +259,8 @@ class Arrangement:
         return found
 
     def alike(self, a: Nest, b: Nest) -> bool:
-        """Whether one nest of both could be divided among threads if each of them can."""
+        """Whether fusion preserves the division among threads: the fused nest can be divided if
+        each of both can."""
         return self.threads == 1 or {w.rows for w in a.works} == {w.rows for w in b.works}
 
     def apart(self, a: Nest, b: Nest) -> bool:
@@ -265,12 +268,12 @@ class Arrangement:
 
 
 Entry = tuple[Instr, Work | str]
-"""An instruction of a step, and what it is, or why it is not known."""
+"""An instruction of a step, with its work, or with the reason why it is not supported."""
 
 
 def parts_of(entries: list[Entry]) -> list[list[Entry]]:
-    """The instructions of a step in an order in which those that are known, and those that are not,
-    stand together as far as they may."""
+    """The instructions of a step, reordered so that supported instructions are adjacent where
+    possible."""
 
     def beginning_with(known: bool) -> list[list[Entry]]:
         found, left = [], list(entries)
@@ -295,7 +298,7 @@ def commute(a: Instr, b: Instr) -> bool:
 
 
 def items_of_a_step(part: list[Entry]) -> list[Item]:
-    """A part of a step: one call of machine code, or instructions that are NumPy's."""
+    """The items of a part of a step: one call of machine code, or instructions left to NumPy."""
     works = tuple(w for _, w in part if isinstance(w, Work))
     if len(works) >= WORTH_A_CALL:
         nest = Nest(ONCE, works, False)
@@ -305,7 +308,7 @@ def items_of_a_step(part: list[Entry]) -> list[Item]:
 
 
 def copies_in(program: Program, way: str) -> dict[Buffer, Ref]:
-    """Buffers that are copies of parameters and nothing else, each with what it is a copy of."""
+    """The buffers that are pure copies of parameters, each with its original."""
     sections: Sections = getattr(program, way)
     instrs = [
         *program.setup,
@@ -338,7 +341,7 @@ def copies_in(program: Program, way: str) -> dict[Buffer, Ref]:
 
 
 def shown(instr: Instr) -> str:
-    """An instruction in a line."""
+    """An instruction as one line of text."""
 
     def text(a: Any) -> str:
         if isinstance(a, Ref):

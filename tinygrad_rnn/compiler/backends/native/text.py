@@ -1,5 +1,5 @@
-"""LLVM IR as text: functions, their values, and loops. What NumPy's formatter is to numbers, this
-is to machine code: it knows how things are written down, and nothing about what they mean."""
+"""LLVM IR as text: functions, values and loops. This module knows the syntax of LLVM IR, and
+nothing about programs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 
 class Vector(NamedTuple):
-    """A type: so many lanes of a kind, "float", "double", "i1", "i8", "i32", "i64"."""
+    """A vector type: a number of lanes of a kind, "float", "double", "i1", "i8", "i32" or "i64"."""
 
     kind: str
     lanes: int = 1
@@ -21,12 +21,12 @@ class Vector(NamedTuple):
         return self.kind if self.lanes == 1 else f"<{self.lanes} x {self.kind}>"
 
     def of(self, kind: str) -> Vector:
-        """As many lanes of another kind."""
+        """The type with the same number of lanes of another kind."""
         return Vector(kind, self.lanes)
 
     @property
     def suffix(self) -> str:
-        """How intrinsics write it."""
+        """The type's suffix in the names of intrinsics."""
         kind = {"float": "f32", "double": "f64"}.get(self.kind, self.kind)
         return kind if self.lanes == 1 else f"v{self.lanes}{kind}"
 
@@ -42,11 +42,11 @@ KINDS = {
     np.dtype(np.int32): "i32",
     np.dtype(np.int64): "i64",
 }
-"""How the entries of an array of a NumPy type stand in memory."""
+"""The LLVM types of array entries in memory, by NumPy type."""
 
 
 class Value(NamedTuple):
-    """A value of a function: its type, and what it is called or, for a constant, written as."""
+    """A value of a function: its type, and its name or, for a constant, its text."""
 
     type: Vector
     name: str
@@ -67,10 +67,10 @@ def constant(form: Vector, number: float) -> Value:
 
 
 class Function:
-    """A function as it is written, instruction after instruction.
+    """A function being written, instruction after instruction.
 
-    parameters: its arguments, by their order. public: whether it can be called from outside.
-    apart: whether it is compiled once, and not anew wherever it is called.
+    parameters: its arguments, in order. public: whether it can be called from outside. apart:
+        whether it is never inlined.
     """
 
     def __init__(
@@ -102,13 +102,13 @@ class Function:
         return f"{stem}{self.count}"
 
     def op(self, form: Vector, text: str) -> Value:
-        """An instruction that has a value."""
+        """Add an instruction that has a value."""
         value = Value(form, self.fresh("%v"))
         self.lines.append(f"  {value.name} = {text}")
         return value
 
     def do(self, text: str) -> None:
-        """An instruction that has none."""
+        """Add an instruction that has no value."""
         self.lines.append(f"  {text}")
 
     def binary(self, name: str, a: Value, b: Value | float) -> Value:
@@ -138,12 +138,12 @@ class Function:
         return self.op(form, f"call {form} @{full}({', '.join(map(str, given))})")
 
     def fma(self, a: Value, b: Value | float, c: Value | float) -> Value:
-        """a·b + c, rounded once where the processor can."""
+        """a·b + c, rounded once where the processor supports it."""
         b, c = (v if isinstance(v, Value) else constant(a.type, v) for v in (b, c))
         return self.intrinsic("fmuladd", a, b, c)
 
     def lanes(self, a: Value, start: int, count: int) -> Value:
-        """Some lanes, one after another; beyond the last they are undefined."""
+        """Some consecutive lanes. Lanes beyond the last are undefined."""
         if count == 1:
             if a.type.lanes == 1:
                 return a
@@ -159,13 +159,14 @@ class Function:
         return self.op(form, f"shufflevector {a}, {a.type} poison, <{count} x i32> <{chosen}>")
 
     def shuffle(self, a: Value, b: Value, places: list[int]) -> Value:
-        """Lanes of two values by their places; those of the second come after the first's."""
+        """Lanes of two values by their places. The places of the second value come after those of
+        the first."""
         chosen = ", ".join(f"i32 {n}" for n in places)
         form = Vector(a.type.kind, len(places))
         return self.op(form, f"shufflevector {a}, {b}, <{len(places)} x i32> <{chosen}>")
 
     def padded(self, a: Value, lanes: int) -> Value:
-        """More lanes, those that are new zero."""
+        """The value with more lanes. The new lanes are zero."""
         form = Vector(a.type.kind, lanes)
         if a.type.lanes == 1:
             return self.op(form, f"insertelement {form} zeroinitializer, {a}, i64 0")
@@ -184,7 +185,7 @@ class Function:
         )
 
     def at(self, pointer: Value, index: Value | int, kind: str) -> Value:
-        """The address so many entries further on."""
+        """The address a number of entries further on."""
         if isinstance(index, int):
             if index == 0:
                 return pointer
@@ -209,7 +210,7 @@ class Function:
 
     @contextmanager
     def loop(self, start: Value | int, stop: Value | int, step: int = 1) -> Iterator[Value]:
-        """For index in start, start + step, … below stop; none if there is no such index."""
+        """A loop over index in start, start + step, … below stop. It may have no iterations."""
         first, limit = (v if isinstance(v, Value) else constant(INDEX, v) for v in (start, stop))
         head, body, end = (self.fresh(s) for s in ("head", "body", "end"))
         before = self.block
@@ -231,7 +232,7 @@ class Function:
 
     @contextmanager
     def when(self, truth: Value) -> Iterator[None]:
-        """Only if it is so."""
+        """A block that runs only if the condition is true."""
         body, end = self.fresh("then"), self.fresh("end")
         self.branch(truth, body, end)
         self.begin(body)
@@ -241,7 +242,7 @@ class Function:
 
 
 class Module:
-    """Functions, and what they call of LLVM's own."""
+    """The functions of a module, and the declarations of the intrinsics that they call."""
 
     def __init__(self) -> None:
         self.functions: dict[str, Function] = {}

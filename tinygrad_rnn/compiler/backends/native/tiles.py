@@ -1,8 +1,8 @@
-"""Tiles: so many rows of a product times one panel, the sums in registers.
+"""Tiles: a few rows of a product times one panel, with the sums in registers.
 
-The sums begin with zero or with what is to be added, so no second pass adds it. With few rows the
-sums of even and odd k are kept apart, for one chain of additions would wait for each of its links.
-The numbers of rows and registers are those of the processor, `objects.machine`.
+The sums begin with zero or with the addend, so no second pass adds it. With few rows the sums of
+even and odd k are separate, because one chain of additions would be limited by its latency. The
+numbers of rows and registers are those of the processor, `objects.machine`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tinygrad_rnn.compiler.backends.native.text import (
 )
 
 CHAINS = 8
-"""So many sums run beside one another at least: two units, each of which takes four steps."""
+"""The fewest sums that run in parallel: two units, each with a latency of four cycles."""
 
 
 def tile(
@@ -34,13 +34,15 @@ def tile(
     padded: bool = True,
     panels: int = 1,
 ) -> str:
-    """A function (left, its strides, right, its stride, result, its stride, what is added, its
-    stride, depth) for so many rows and one panel, or several.
+    """A function (left, its strides, right, its stride, result, its stride, addend, its stride,
+    depth) for a number of rows and one panel, or several.
 
-    The entry (r, k) of the left factor is at r and k times its strides; rows of the right one, of
-    the result and of what is added are at multiples of theirs. group: how many columns stand in
-    each vector of a panel. adds: whether something is added. padded: whether the right factor has
-    entries behind the last column. panels: which stand one after the other.
+    The entry (r, k) of the left factor is at r and k times its strides. The rows of the right
+    factor, of the result and of the addend are at multiples of their strides.
+
+    group: the number of columns in each vector of a panel. adds: whether there is an addend.
+        padded: whether the right factor has entries behind the last column. panels: the number of
+        panels, which lie one after the other.
     """
     shape = f"{rows}_{'_'.join(map(str, group))}_{panels}"
     name = f"tile_{kind}_{shape}{'_add' * adds}{'_padded' * padded}"
@@ -62,7 +64,7 @@ def tile(
             begins.append(loaded(f, f.at(at, n * lanes, kind), vector, count) if adds else zero)
 
     def step(k: Value, u: int, sums: list[Value]) -> list[Value]:
-        """One k more."""
+        """Emit the step for one more k."""
         a, b = f.binary("mul nsw", k, across), f.binary("mul nsw", k, stride)
         vectors = [
             loaded(f, f.at(f.at(end, b, kind), j, kind), vector, lanes if padded else count)
@@ -88,7 +90,7 @@ def tile(
 
 
 def loaded(f: Function, at: Value, vector: Vector, count: int) -> Value:
-    """So many lanes of a vector, the others undefined."""
+    """A vector of which only some lanes are loaded. The others are undefined."""
     some = f.load(at, Vector(vector.kind, count))
     return some if count == vector.lanes else f.lanes(some, 0, vector.lanes)
 
@@ -96,7 +98,7 @@ def loaded(f: Function, at: Value, vector: Vector, count: int) -> Value:
 def in_tiles(
     f: Function, machine: Machine, rows: Value, tiles: Callable[[Value, int], None]
 ) -> None:
-    """As many of the largest tiles as there are, then what is left in smaller ones."""
+    """Emit as many of the largest tiles as possible, and the remaining rows in smaller tiles."""
     done = constant(INDEX, 0)
     for count in (machine.rows, *(n for n in (4, 2, 1) if n < machine.rows)):
         more = f.binary("sdiv", f.binary("sub", rows, done), count)
@@ -107,7 +109,7 @@ def in_tiles(
 
 
 def added_up(f: Function, sums: list[Value], count: int) -> list[Value]:
-    """Sums of one entry that were kept apart, as one."""
+    """The total of the separate sums of each entry."""
     while len(sums) > count:
         half = len(sums) // count // 2 * count or count
         rest = len(sums) - half
@@ -136,7 +138,7 @@ def sums_over(
     at_once: int,
     step: Callable[[Value, int, list[Value]], list[Value]],
 ) -> list[Value]:
-    """Sums carried in registers through a loop over k, so many k in each turn."""
+    """Sums carried in registers through a loop over k, with several k in each iteration."""
     start = start if isinstance(start, Value) else constant(INDEX, start)
     head, body, end = (f.fresh(s) for s in ("head", "body", "end"))
     before = f.block

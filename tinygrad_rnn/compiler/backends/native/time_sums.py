@@ -1,7 +1,7 @@
-"""Sums over all steps of rows times rows, Σ xᵀ δ: what the gradient of a weight is.
+"""Sums over all steps of products of rows, Σ xᵀ δ, which are the gradients of weights.
 
-The sums of a tile of the result stay in registers while so many rows go by as fit into the nearest
-cache; the columns of δ that belong to the tile are first put beside one another there.
+The sums of a tile of the result stay in registers while a block of rows passes. The block fits into
+the L1 cache. The columns of δ that belong to the tile are first copied side by side.
 """
 
 from __future__ import annotations
@@ -19,17 +19,18 @@ from tinygrad_rnn.compiler.backends.native.text import (
 from tinygrad_rnn.compiler.backends.native.tiles import in_tiles, tile
 
 LARGEST = 64
-"""A result of more rows or columns is NumPy's. Against OpenBLAS, 32 by 32 takes 0.74 of its time
-over 35 rows and 0.92 over 33,000; 64 by 64 takes 0.92, 128 by 128 1.08, 256 by 256 1.16."""
+"""The most rows and columns of a result that is computed here; NumPy computes larger ones. Against
+OpenBLAS, 32 by 32 takes 0.74 of its time over 35 rows and 0.92 over 33,000; 64 by 64 takes 0.92,
+128 by 128 1.08, 256 by 256 1.16."""
 
 BLOCK = 128
-"""So many rows are gone through before a tile of the result is written back."""
+"""The number of rows per block, after which a tile of the result is written back."""
 
 
 def time_sum(module: Module, kind: str, machine: Machine, rows: int, columns: int) -> str:
-    """A function (left, its stride, right, its stride, result, its stride, how many rows, how many
-    columns of the left) that multiplies leftᵀ with right. rows: of the whole result, which may be
-    divided."""
+    """A function (left, its stride, right, its stride, result, its stride, number of rows, number
+    of columns of the left) that multiplies leftᵀ with right. rows: the rows of the whole result,
+    which may be divided."""
     name = f"time_sum_{kind}_{rows}_{columns}"
     if name in module.functions:
         return name

@@ -1,7 +1,7 @@
-"""From a program to one in which machine code does what it can: the rest stays as it is.
+"""Translation: machine code replaces the supported instructions of a program.
 
-The result is a program like any other. Its `setup` hands the addresses of the buffers to each piece
-of machine code, once; where a run of instructions stood, a call of that piece stands.
+The result is a program like any other. Its `setup` passes the addresses of the buffers to each
+piece of machine code, once. A call of that piece replaces each run of instructions.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ from tinygrad_rnn.compiler.ir import (
 WORKING = (Storage.KEPT, Storage.SCRATCH, Storage.RESULT)
 
 Grouped = tuple[Nest, list[Group]]
-"""A nest, and its works as loops."""
+"""A nest, with its works as loops."""
 
 
 class Translation:
-    """A program, and what of it is machine code.
+    """A program, with the machine code for it.
 
-    program: as given. result: the one with calls of machine code. module: the LLVM IR. notes: for
-    each run what was made one loop.
+    program: the given program. result: the program with calls of machine code. module: the LLVM IR.
+        notes: the loops of each run.
     """
 
     def __init__(self, program: Program, threads: int = 1) -> None:
@@ -88,9 +88,9 @@ class Translation:
         return found
 
     def emit(self, run: Run) -> None:
-        """The functions of a run: one; or one that packs, and one for each step of a loop; or, with
-        several threads, one that packs, and one for all nests in a row whose rows can be
-        divided."""
+        """Emit the functions of a run. This is one function; or one that packs, and one for each
+        step of a loop; or, with several threads, one that packs, and one for each sequence of nests
+        whose rows can be divided."""
         works = [w for nest in run.nests for w in nest.works]
         packed: dict[Place, Packed] = {}
         roots: dict[Buffer | Packed, Value] = {}
@@ -126,7 +126,7 @@ class Translation:
         self.roots[run.name] = list(roots)
 
     def in_parts(self, nests: list[Grouped]) -> list[tuple[bool, list[Grouped]]]:
-        """Nests one after the other, those together that each thread can go through alone."""
+        """The nests in sequences. Each thread can run through a sequence independently."""
         found: list[tuple[bool, list[Grouped]]] = []
         for nest, groups in nests:
             divided = self.divides(nest)
@@ -140,11 +140,11 @@ class Translation:
         return found
 
     def divides(self, nest: Nest) -> bool:
-        """Whether its rows can be divided among threads."""
+        """Whether the rows of a nest can be divided among threads."""
         return self.threads > 1 and divisible(list(nest.works), self.memory, self.machine.rows)
 
     def groups_of(self, nest: Nest) -> list[Group]:
-        """The works of a nest as loops."""
+        """The works of a nest, grouped into loops."""
         others = [
             w for run in self.runs for other in run.nests if other is not nest for w in other.works
         ]
@@ -199,8 +199,8 @@ class Translation:
         )
 
     def made_anew(self, run: Run) -> list[Instr]:
-        """The arrays that a run writes to and gives out, where NumPy's functions would have made
-        them."""
+        """Instructions that make the arrays that a run writes and returns. NumPy's functions would
+        have made them."""
         found = []
         for buffer in self.roots[run.name]:
             seen = buffer in run.writes() & self.arrangement.seen_by_numpy
@@ -211,7 +211,7 @@ class Translation:
         return found
 
     def without_unread(self, way: str, sections: Sections) -> Sections:
-        """Copies of parameters that only machine code would have read are not made."""
+        """Drop the copies of parameters that only machine code would read."""
         left = [i for i in sections.all() if i.function is not operations.copy]
         others = [i for i in sections.all() if i.function is operations.copy]
         read = {ref.buffer.root for i in left for ref in (*i.reads(), *i.writes())}
@@ -231,7 +231,7 @@ class Translation:
         return replace(sections, constants=constants)
 
     def linked(self, way: str, run: Run, library: objects.Library) -> dict[str, Instr]:
-        """The instruction that hands over the addresses, and those that call, by their sections."""
+        """The instruction that passes the addresses, and the calls, by their sections."""
         results, seeded = self.arrangement.results, self.arrangement.seeded
         loop: Sections = getattr(self.program, way)
         in_loop = {ref.buffer.root for i in loop.loop for ref in i.writes()}
@@ -276,7 +276,7 @@ class Translation:
 
 
 def buffers_in(instrs: Sections | Iterable[Instr]) -> set[Buffer]:
-    """All arrays that instructions touch."""
+    """All arrays that instructions use."""
     every = instrs.all() if isinstance(instrs, Sections) else instrs
     return {
         b for i in every for ref in (*i.reads(), *i.writes()) for b in (ref.buffer, ref.buffer.root)
@@ -288,7 +288,7 @@ def whole(buffer: Buffer) -> Ref:
 
 
 def described(nest: Nest, groups: list[Group], each_step: bool) -> list[str]:
-    """What was made one loop: the size of its rows, and what is computed there."""
+    """The description of a loop: the size of its rows, and its computation."""
     steps = "at this step" if each_step else "for each step" if nest.count.slope else "once"
     if nest.works[0].kind == "time_sum":
         steps = "over all steps"
