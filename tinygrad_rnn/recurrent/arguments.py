@@ -1,4 +1,4 @@
-"""What a sequence is run on: inputs, initial state, resets, and what a cell gives back, checked."""
+"""Checks of the arguments of a run (inputs, initial state, resets) and of the cell's results."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def checked(truncation: Truncation | None) -> Truncation:
 
 
 def length(xs: Any) -> int:
-    """The number of steps; TypeError if it is no sequence."""
+    """The number of steps; TypeError if `xs` is not a sequence."""
     if isinstance(xs, dict):
         return length_of_each(xs)
     if isinstance(xs, tuple):
@@ -52,7 +52,7 @@ def length(xs: Any) -> int:
 
 
 def length_of_each(xs: dict[Any, Any]) -> int:
-    """The number of steps that all sequences of a dict have; ValueError if they differ."""
+    """The common length of the sequences of a dict; ValueError if the lengths differ."""
     for key, sequence in xs.items():
         if not isinstance(sequence, (dict, list, tuple)) and np.ndim(sequence) == 0:
             raise TypeError(
@@ -69,17 +69,17 @@ def length_of_each(xs: dict[Any, Any]) -> int:
 
 
 def has_lists(xs: Any) -> bool:
-    """Whether some of the inputs come one by one."""
+    """Whether some of the inputs are given as a list of steps."""
     return any(map(has_lists, xs.values())) if isinstance(xs, dict) else is_list(xs)
 
 
 def is_list(xs: Any) -> bool:
-    """Whether the inputs come one by one, and not in one array."""
+    """Whether the inputs are a list of steps and not one array."""
     return isinstance(xs, Sequence) and not isinstance(xs, str)
 
 
 def inputs_of(cell: Any, xs: Any, marks: list[Mark | None], numbers: range) -> list[Any]:
-    """The input of each step as a Tensor named x_1, x_2, ..., by these numbers."""
+    """The input of each step as a Tensor. The names x_1, x_2, ... have the given numbers."""
     before = current_mark()
     take = at_step if isinstance(xs, dict) else operator.getitem
     inputs: list[Any] = []
@@ -98,12 +98,14 @@ def inputs_of(cell: Any, xs: Any, marks: list[Mark | None], numbers: range) -> l
 
 
 def shapes_of(x: Any) -> list[tuple[int, ...]]:
-    """Those of the parts of an input."""
+    """The shapes of the parts of an input."""
     return list(map(np.shape, flatten(x)))
 
 
 def check_rows_of_step(first: list[tuple[int, ...]], x: Any, t: int) -> None:
-    """ValueError for a single row at one step and several at another: it would be used for all.
+    """ValueError if one step has a batch of one row and another has more.
+
+    Broadcasting would use the single row for all sequences.
 
     first: the shapes of the first step's input.
     """
@@ -121,7 +123,7 @@ def check_rows_of_step(first: list[tuple[int, ...]], x: Any, t: int) -> None:
 
 
 def of_numbers(xs: Any) -> Any:
-    """Nested lists of numbers as the array that they are; anything else as it is."""
+    """Nested lists of numbers as an array; anything else unchanged."""
     nested = type(xs) is list and xs and isinstance(xs[0], list)
     if nested and all(isinstance(part, numbers.Number) for part in flatten(xs[0])):
         return np.asarray(xs)
@@ -129,12 +131,12 @@ def of_numbers(xs: Any) -> Any:
 
 
 def at_step(xs: Any, t: int) -> Any:
-    """What sequences have for step t, in a dict if they stand in one."""
+    """The entry of a sequence at step t; for a dict of sequences, the dict of their entries."""
     return {k: at_step(part, t) for k, part in xs.items()} if isinstance(xs, dict) else xs[t]
 
 
 def input_of(x: Any, t: int) -> Any:
-    """The input of step t as a Tensor, or as a nesting of them, with a name."""
+    """The input of step t as a named Tensor, or as a nesting of named Tensors."""
     if type(x) is np.ndarray:
         return Tensor(x, name=None if current_mark() is None else f"x_{t + 1}")
     if type(x) is Tensor and (node := x._node) is not None:  # of a sequence that is a Tensor
@@ -148,7 +150,7 @@ def input_of(x: Any, t: int) -> Any:
 
 
 def check_width(cell: Any, x: Any, t: int) -> None:
-    """ValueError if the cell says how wide its inputs are, and this one is not so."""
+    """ValueError if the cell declares an input width and this input has another one."""
     width = getattr(cell, "input_size", None)
     shape = np.shape(x) if isinstance(x, Tensor) else None
     if width is None or shape is None or (len(shape) == 2 and shape[1] == width):
@@ -161,7 +163,7 @@ def check_width(cell: Any, x: Any, t: int) -> None:
 
 
 def initial_state(cell: Any, state: Any, inputs: list[Any]) -> Any:
-    """The state that enters the first step, its parts Tensors with a name."""
+    """The state that enters the first step. Its parts are named Tensors."""
     if state is None:
         make = getattr(cell, "initial_state", None)
         if make is None:
@@ -184,7 +186,7 @@ def initial_state(cell: Any, state: Any, inputs: list[Any]) -> Any:
 
 
 def check_parts(cell: Any, state: Any) -> None:
-    """TypeError if the cell says of which parts its state is, and this one has others."""
+    """TypeError if the parts of the state differ from those of the cell's own initial state."""
     form = form_of(state)
     named = declared(cell, form)
     if named is None:
@@ -203,7 +205,7 @@ def check_parts(cell: Any, state: Any) -> None:
 
 
 def restarts_of(reset: Any, inputs: list[Any]) -> Any:
-    """Which sequences begin anew before which step, as an array of booleans."""
+    """The resets as booleans: True where a sequence begins anew before a step."""
     if reset is None:
         return None
     rows = np.asarray(reset)
@@ -218,7 +220,7 @@ def restarts_of(reset: Any, inputs: list[Any]) -> Any:
 
 
 def compare(entered: Any, state: Any, t: int) -> None:
-    """ValueError if the cell returned a state of other shapes than it was given."""
+    """ValueError if the state that the cell returned differs in shape from the one it was given."""
     given, returned = shapes(entered), shapes(state)
     if given != returned:
         raise ValueError(
@@ -232,8 +234,8 @@ def compare(entered: Any, state: Any, t: int) -> None:
 def check_dtypes(entered: Any, state: Any) -> None:
     """TypeError if a part of a state changes its dtype from one step to the next.
 
-    Values follow NumPy's promotion: float32 and float64 make float64. A state that went on in
-    another dtype than the one it began with would not be what was asked for.
+    NumPy's promotion makes float64 of float32 and float64. The caller chose the dtype of the
+    state by the initial state, so the state must keep it.
     """
     for before, after in zip(flatten(entered), flatten_like(entered, state), strict=True):
         old, new = getattr(before, "dtype", None), getattr(after, "dtype", None)
@@ -247,5 +249,5 @@ def check_dtypes(entered: Any, state: Any) -> None:
 
 
 def shapes(state: Any) -> Any:
-    """The nesting of a state, with shapes for arrays."""
+    """The nesting of a state, with each array replaced by its shape."""
     return map_state(np.shape, state)

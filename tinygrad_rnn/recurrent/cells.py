@@ -1,6 +1,6 @@
-"""Recurrent cells: one step of a recurrent network, written as its textbook writes it.
+"""Recurrent cells: one step of a recurrent network, with the equations of the textbook.
 
-A cell is any function `(x, state) -> state`. The classes here only carry parameters around.
+A cell is any function `(x, state) -> state`. The classes here add the parameters.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tinygrad_rnn.support.describe import as_typed
 
 
 def identity(x: Any) -> Any:
-    """φ(x) = x, for the chapter's linear network."""
+    """φ(x) = x, for the linear network of the chapter."""
     return x
 
 
@@ -35,7 +35,7 @@ ArrayOrTensor: TypeAlias = NDArray[Any] | Tensor
 
 
 class Cell:
-    """What the built-in cells share: weights for all gates side by side, and a state of zeros."""
+    """The base of the built-in cells: the weights of all gates side by side, a state of zeros."""
 
     gates: int
     """How many blocks of width hidden_size stand side by side in W_xh and W_hh."""
@@ -84,17 +84,18 @@ class Cell:
             raise explained(problem, self, x, state) from None
 
     def step(self, a: Any, state: Any) -> Any:
-        """The equations, from what `project` makes of the input."""
+        """One step, given the projected input: the equations of the cell."""
         raise NotImplementedError
 
     def project(self, x: Any) -> Any:
-        """What the gates get from the input: x W_xh + b_h, of one step or of all at once.
+        """The input's share of the pre-activations: x W_xh + b_h, of one step or of all at once.
 
         x: (batch, input), or a whole sequence (T, batch, input); the result has the width of all
             gates in place of the input's.
         Raises ValueError, with the shapes, for an input of another width.
 
-        It depends on no state, so all steps can share one product; then `advance` is the cell.
+        The product depends on no state, so one product can serve all steps. `advance` is then the
+        cell to run.
 
         >>> import numpy as np, tinygrad_rnn as tg
         >>> cell, xs = tg.RNNCell(3, 4, rng=0), np.ones((5, 2, 3))
@@ -115,7 +116,7 @@ class Cell:
 
     @property
     def advance(self) -> Recurrence:
-        """The cell for inputs that `project` has made already."""
+        """The cell for inputs that `project` has already computed."""
         return Recurrence(self)
 
     def parameters(self) -> dict[str, Tensor]:
@@ -127,7 +128,7 @@ class Cell:
         return self._zeros(batch_size, "h_0")
 
     def output(self, state: Any) -> Any:
-        """What a layer above sees of the state: h."""
+        """The output to the layer above: h."""
         return state
 
     def _zeros(self, batch_size: int, name: str) -> Tensor:
@@ -142,9 +143,9 @@ class Cell:
 
 
 class Recurrence:
-    """A cell without its product with the input: what it takes is what `project` has made.
+    """A cell without its product with the input: its inputs are the results of `project`.
 
-    It begins with the cell's own state, and its states are called what the cell's are.
+    Its initial state and the names of its states are those of the cell.
     """
 
     def __init__(self, cell: Cell) -> None:
@@ -159,11 +160,11 @@ class Recurrence:
             raise explained(problem, self, a, state) from None
 
     def initial_state(self, batch_size: int) -> Any:
-        """As the cell's own."""
+        """The initial state of the cell."""
         return self.cell.initial_state(batch_size)
 
     def output(self, state: Any) -> Any:
-        """What a layer above sees of the state: h."""
+        """The output to the layer above: h."""
         return self.cell.output(state)
 
     def __repr__(self) -> str:
@@ -171,7 +172,7 @@ class Recurrence:
 
 
 def explained(problem: ValueError, cell: Cell | Recurrence, x: Any, state: Any) -> ValueError:
-    """One sentence, if it is the shapes that do not fit."""
+    """Turn an error from shapes that do not fit into one sentence."""
     widths = [np.shape(part)[-1:] for part in (x, *flatten(state))]
     if widths == [(cell.input_size,)] + [(cell.hidden_size,)] * (len(widths) - 1) and (
         len({np.shape(part)[:-1] for part in (x, *flatten(state))}) == 1
@@ -188,14 +189,14 @@ class RNNCell(Cell):
     """The Elman cell: h_t = φ(x_t W_xh + h_{t−1} W_hh + b_h).
 
     input_size, hidden_size: the widths of x_t and h_t.
-    nonlinearity: φ: "tanh", "relu" or "identity" (the chapter's linear network).
-    bias: whether there is a b_h.
+    nonlinearity: φ: "tanh", "relu" or "identity" (the linear network of the chapter).
+    bias: whether the cell has the bias b_h.
     rng: a NumPy Generator or a seed for the initial weights, which are uniform in
         ±1/√hidden_size, as in the common frameworks.
-    dtype: of the parameters.
-    recurrent_weights: how W_hh begins: "uniform", "orthogonal" or "identity".
-    residual: add what was there before: h_t = h_{t−1} + φ(...). Then ∂h_t/∂h_{t−1} = 1 + ..., and
-        a gradient has a way back that no weight scales.
+    dtype: the dtype of the parameters.
+    recurrent_weights: the initial W_hh: "uniform", "orthogonal" or "identity".
+    residual: add a skip connection: h_t = h_{t−1} + φ(...). Then ∂h_t/∂h_{t−1} = 1 + ...: one path
+        of the gradient passes through no weight.
     Raises ValueError for an unknown nonlinearity or kind of weights, or shapes that do not fit.
 
     Elman (1990), "Finding Structure in Time".
@@ -239,13 +240,13 @@ class RNNCell(Cell):
 
 
 class LSTMCell(Cell):
-    """Long short-term memory: the state is the pair (h, c), and c has a way of its own.
+    """Long short-term memory: the state is the pair (h, c) of hidden state and memory cell.
 
         i, f, g, o = x_t W_xh + h_{t−1} W_hh + b_h, in four blocks of width hidden_size
         c_t = σ(f) c_{t−1} + σ(i) tanh(g)
         h_t = σ(o) tanh(c_t)
 
-    The parameters are as for `RNNCell`; W_xh is (input_size, 4·hidden_size). The order of the
+    The arguments are those of `RNNCell`. W_xh is (input_size, 4·hidden_size). The order of the
     gates is that of the common frameworks.
 
     Hochreiter & Schmidhuber (1997), with the forget gate of Gers et al. (2000).
@@ -287,7 +288,7 @@ class LSTMCell(Cell):
         return self._zeros(batch_size, "h_0"), self._zeros(batch_size, "c_0")
 
     def output(self, state: Any) -> Any:
-        """What a layer above sees of the state: h."""
+        """The output to the layer above: h."""
         return state[0]
 
 
@@ -298,10 +299,11 @@ class GRUCell(Cell):
         ñ = tanh(n + σ(r + r') (n' + b_hn))
         h_t = (1 − σ(z + z')) ñ + σ(z + z') h_{t−1}
 
-    The parameters are as for `RNNCell`; W_xh is (input_size, 3·hidden_size), and b_hn, inside the
-    reset gate's product, (hidden_size,). Order and convention are those of the common frameworks.
+    The arguments are those of `RNNCell`. W_xh is (input_size, 3·hidden_size). b_hn, (hidden_size,),
+    stands inside the product with the reset gate. Order and convention are those of the common
+    frameworks.
 
-    Cho et al. (2014), who have the reset gate before the product.
+    Cho et al. (2014), where the reset gate stands before the recurrent product.
 
     >>> import numpy as np, tinygrad_rnn as tg
     >>> cell = tg.GRUCell(3, 4, rng=0)

@@ -1,7 +1,7 @@
-"""What the blocks of a cell's weights are called: an LSTM's gates stand side by side in W_hh.
+"""Names for the blocks of a cell's weights: the gates of an LSTM are blocks of columns in W_hh.
 
-The names are for pictures and formulas. They are kept beside the parameters' nodes, so that
-recording a step costs nothing more.
+Pictures and formulas use the names. They are stored per parameter node, so recording a step costs
+no extra time.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ _blocks: WeakKeyDictionary[Node, tuple[str, ...]] = WeakKeyDictionary()
 
 
 def name_blocks(parameter: Tensor, names: tuple[str, ...]) -> None:
-    """Name the equal blocks of a parameter's last axis, in their order."""
+    """Name the blocks of equal width of a parameter's last axis, in their order."""
     _blocks[parameter.node] = names
 
 
 def block_names(node: Node) -> tuple[str, ...] | None:
     """The names of the blocks of a value's last axis; None if they have no names.
 
-    A sum or a product has the blocks of the parameter in it.
+    A sum or a product takes the names from the parameter among its arguments.
 
     >>> import numpy as np, tinygrad_rnn as tg
     >>> from tinygrad_rnn.recurrent.gates import block_names

@@ -21,9 +21,9 @@ def uniform(
 def recurrent(
     kind: str, rng: np.random.Generator, size: int, gates: int, dtype: Any, name: str
 ) -> Tensor:
-    """W_hh, of shape (size, gates · size): one square matrix beside the other, one per gate.
+    """W_hh, of shape (size, gates · size): one square matrix per gate, side by side.
 
-    kind: "uniform" in ±1/√size; "orthogonal" (Saxe et al. 2014: lengths neither grow nor shrink);
+    kind: "uniform" in ±1/√size; "orthogonal" (Saxe et al. 2014: norms are preserved);
         "identity" (Le et al. 2015, with relu).
     Raises ValueError for another kind.
     """
@@ -40,6 +40,6 @@ def recurrent(
 
 
 def orthogonal(rng: np.random.Generator, size: int) -> Array:
-    """An orthogonal matrix, all of them equally likely (Mezzadri 2007: the signs matter)."""
+    """A random orthogonal matrix, uniform over all of them (Mezzadri 2007: the signs matter)."""
     Q, R = np.linalg.qr(rng.standard_normal((size, size)))
     return Q * np.sign(np.diag(R))

@@ -11,8 +11,8 @@ def embedding(W: Any, indices: Any) -> Any:
     """The rows of W at these indices: the product of one-hot vectors with W.
 
     W: (symbols, width). indices: integers of any shape. Returns (..., width).
-    Raises TypeError for indices that are no integers. In a cell it is compiled into one look-up for
-    all steps, and its gradient into one sum.
+    Raises TypeError for indices that are no integers. In a cell, the compiler turns the embeddings
+    of all steps into one look-up, and their gradients into one sum.
 
     >>> import numpy as np, tinygrad_rnn as tg
     >>> tg.embedding(np.arange(6).reshape(3, 2), np.array([2, 0]))
@@ -51,11 +51,11 @@ def dropout_mask(
     steps: int | None = None,
     dtype: Any = np.float64,
 ) -> Any:
-    """Zeros with probability p, and else 1/(1 − p): what a state or an input is multiplied by.
+    """A random mask to multiply a state or an input by: 0 with probability p, else 1/(1 − p).
 
-    shape: of one step, (batch, width). p: from 0 to below 1.
-    steps: T, for an input of a run that has one mask for all its steps, (T, *shape), and takes the
-        memory of one: variational dropout. To drop anew at each step, draw (T, batch, width).
+    shape: the shape of one step, (batch, width). p: at least 0 and below 1.
+    steps: T, to get one mask for all steps, (T, *shape), in the memory of one step: variational
+        dropout. For a new mask at each step, draw one of the shape (T, batch, width).
     rng: a NumPy Generator or a seed.
     Raises ValueError for another p.
 

@@ -1,4 +1,4 @@
-"""Sequences of different lengths in one batch: their valid steps, and those behind their ends."""
+"""Sequences of different lengths in one batch: the valid steps and the padding after the end."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def valid_steps(lengths: Any, mask: Any, T: int, batch: int | None) -> Array | N
     """The valid steps of each sequence, booleans (T, batch); None if all steps are valid.
 
     lengths: (batch,), from 0 to T. mask: booleans (T, batch). At most one of them is given.
-    batch: None, where the inputs do not say it.
+    batch: the batch size; None if the inputs do not tell it.
     Raises TypeError or ValueError, with the shapes, where they do not fit.
     """
     if lengths is not None and mask is not None:
@@ -65,8 +65,9 @@ def batch_of(xs: Any) -> int | None:
 
 
 def last_valid(valid: Array) -> tuple[Array, Array]:
-    """An index that replaces each step that does not count by a valid one: the last valid step
-    before it, or else the first valid step.
+    """An index that replaces each invalid step by a valid one.
+
+    The replacement is the last valid step before it, or else the first valid step.
 
     Returns the steps, (T, batch), and the sequences, (batch,). A sequence without any valid step is
     replaced by another sequence.
@@ -87,7 +88,7 @@ def last_valid(valid: Array) -> tuple[Array, Array]:
 
 
 def taken(xs: Any, index: tuple[Array, Array]) -> Any:
-    """The sequences at the steps of an index from `last_valid`.
+    """The inputs at the steps that an index from `last_valid` names.
 
     Arrays without a batch axis are returned as they are."""
     if isinstance(xs, dict):
@@ -99,10 +100,11 @@ def taken(xs: Any, index: tuple[Array, Array]) -> Any:
 
 
 def frozen(valid: Any, new: Any, old: Any) -> Any:
-    """The new state where a step counts, and the old one where it does not.
+    """The new state where the step is valid, and the old one elsewhere.
 
-    valid: one boolean, or one per sequence, (batch,). Outputs (None in the old state) and single
-    numbers, which belong to no sequence, are those of the new state.
+    valid: one boolean, or one per sequence, (batch,).
+    Outputs (None in the old state) are always those of the new state. So are single numbers,
+    because they belong to no sequence.
     """
     form = form_of(old)
 
@@ -120,7 +122,7 @@ def frozen(valid: Any, new: Any, old: Any) -> Any:
 
 
 class Around:
-    """A cell made of another one, with its initial state and its names."""
+    """A cell that wraps another one and has its initial state and names."""
 
     def __init__(self, cell: Callable[[Any, Any], Any]) -> None:
         self.cell = cell
@@ -132,7 +134,7 @@ class Around:
 
 
 class Padded(Around):
-    """A cell for sequences of different lengths: behind its end a sequence keeps its state.
+    """A cell for sequences of different lengths: after its end a sequence keeps its state.
 
     A step takes {"x": x_t, "valid": booleans (batch,)}.
     """
@@ -142,7 +144,7 @@ class Padded(Around):
 
 
 class Without(Around):
-    """A cell that needs no input: it gets None in place of one."""
+    """A wrapper for a cell without inputs: the cell gets None as its input."""
 
     def __call__(self, nothing: Any, state: Any) -> Any:
         return self.cell(None, state)

@@ -1,4 +1,4 @@
-"""What inputs and states are called in pictures, with the number of their step counted from 1."""
+"""The names of inputs and states in pictures. Steps are counted from 1 there."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tinygrad_rnn.recurrent.stacked import Stacked
 
 
 def names_of(cell: Any, state: Any) -> list[tuple[str, ...]]:
-    """The texts before and after the step number in the name of each part of a state."""
+    """For each part of a state, the texts before and after the step number in its name."""
     named = declared(cell, state)
     if named is None or len(flatten(named)) != len(flatten(state)):
         return by_place(list(state) if isinstance(cell, Stacked) else state)
@@ -20,14 +20,15 @@ def names_of(cell: Any, state: Any) -> list[tuple[str, ...]]:
 
 
 def declared(cell: Any, state: Any) -> Any:
-    """What the cell itself calls the parts of its state, such as ("h_{t}", "c_{t}"); None, if it
-    does not say. Its `state_names` may be a function of the state."""
+    """The cell's own names for the parts of its state, such as ("h_{t}", "c_{t}"), or None.
+
+    They are its `state_names`, which may be a function of the state."""
     named = getattr(cell, "state_names", None)
     return named(state) if callable(named) else named
 
 
 def following(state: Any, names: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
-    """The names of the states that follow an initial state: the caller's s_0 is followed by s_1."""
+    """The names of the states after an initial state: s_1 follows a state that is named s_0."""
     found = list(names)
     for n, part in enumerate(flatten(state)):
         own = part.name if isinstance(part, Tensor) and n < len(found) else None
@@ -37,7 +38,7 @@ def following(state: Any, names: list[tuple[str, ...]]) -> list[tuple[str, ...]]
 
 
 def by_place(nested: Any, key: str = "h") -> list[tuple[str, ...]]:
-    """The same for parts that are called after their places."""
+    """The texts before and after the step number, for parts named after their places."""
     return split(templates(nested, key))
 
 
@@ -46,8 +47,10 @@ def split(templates: Any) -> list[tuple[str, ...]]:
 
 
 def templates(state: Any, key: str = "h", place: tuple[str, ...] = ()) -> Any:
-    """A name for each part of a state by its place: its key in a dict, its number in a list, as of
-    a layer, and its letter in a tuple, whose parts are no layers; none for what is None.
+    """A name for each part of a state, after its place.
+
+    A part of a dict has its key, a part of a list a number, as a layer has, and a part of a tuple
+    a letter. A part that is None has no name.
 
     >>> from tinygrad_rnn.recurrent.names import templates
     >>> templates([0, 0]), templates((0, 0)), templates({"voltage": 0})
@@ -68,7 +71,7 @@ def templates(state: Any, key: str = "h", place: tuple[str, ...] = ()) -> Any:
 
 
 def letter(number: int) -> str:
-    """a for 1, b for 2, and after z again two letters, aa."""
+    """a for 1, b for 2, ..., z for 26, then aa."""
     return chr(ord("a") + (number - 1) % 26) * (1 + (number - 1) // 26)
 
 
@@ -82,7 +85,7 @@ def name(state: Any, names: Iterable[tuple[str, ...]], t: int) -> None:
 
 
 def without_step(name: tuple[str, ...]) -> str:
-    """The common name of the values of all steps: h^(1) for h_1^(1), h_2^(1), ..."""
+    """A name without its step number: h^(1) for h_1^(1), h_2^(1), ..."""
     before, *after = name
     return before.removesuffix("_") + "".join(after)
 

@@ -1,5 +1,7 @@
-"""The steps of a sequence in another order, or fewer of them for some: what `unroll` and `scan` do
-about `steps`, `reverse` and `lengths` before the cell runs, and after it has."""
+"""The arguments `steps`, `reverse` and `lengths` of `unroll` and `scan`.
+
+The inputs are brought into the order of the run before the cell runs. The states are brought back
+into the caller's order afterwards."""
 
 from __future__ import annotations
 
@@ -18,11 +20,12 @@ from tinygrad_rnn.recurrent.truncation import Full, Truncation
 
 
 class Order:
-    """The arguments of a run, made ready for one from the first step to the last over whole
-    sequences; `restored` brings the states into the caller's order.
+    """The arguments of a run, rewritten for a plain run from the first step to the last.
 
-    A cell without inputs gets None. A sequence with an end is run over its steps alone, reversed
-    or not, and then stands still: what it is by itself.
+    `passed` does the run and brings the states into the caller's order.
+
+    A cell without inputs gets None. A sequence that ends early is run over its own steps, reversed
+    or not, and then keeps its state. Its states are those of a run of this sequence alone.
     """
 
     def __init__(
@@ -75,10 +78,10 @@ class Order:
         truncation: Truncation | None,
         stacked: bool,
     ) -> tuple[Any, Any]:
-        """What a run returns, given cell, inputs and resets, in the caller's order: the states of
-        all steps, stacked or a list (or None), and the last one.
+        """The result of a run in the caller's order: the states of all steps, and the last state.
 
-        truncation: that of the run.
+        run: the run, a function of cell, inputs and resets. It returns the states stacked, or as a
+        list, or None, and the last one. truncation: the truncation of the run.
         """
         states, last = run(self.cell, self.xs, self.reset)
         if self.back is None:
@@ -86,8 +89,8 @@ class Order:
                 turn = partial(map_state, backwards) if stacked else backwards
                 states = turn(states)
             return states, last
-        # Behind the end stand the state at the end and, for whoever differentiates them, its
-        # gradient; the state that was handed on is the same, but truncation may have cut it.
+        # After its end a sequence shows its state at the end, so gradients flow into that state.
+        # The state that was handed on has the same values, but truncation may have cut it.
         whole = truncation is None or isinstance(truncation, Full)
         simple = whole and not self._has_outputs()
         if simple and (states is None or not self.reverse):
@@ -115,25 +118,25 @@ class Order:
 
 
 def at(states: Any, index: tuple[Array, Array], otherwise: Any) -> Any:
-    """The stacked states at an index; those of a part that has no sequences stay in place."""
+    """The stacked states at an index. A part without a batch axis is indexed by `otherwise`."""
     return states[index] if states.ndim > 1 else states[otherwise]
 
 
 def count(xs: Any) -> int:
-    """T, of whatever nesting; what is no sequence is refused by the run itself."""
+    """T, the number of steps of a nesting of sequences. The run itself refuses other inputs."""
     if isinstance(xs, dict) and xs:
         return count(next(iter(xs.values())))
     return len(xs) if isinstance(xs, Sequence) or np.ndim(xs) else 0
 
 
 def backwards(xs: Any) -> Any:
-    """From the last step to the first."""
+    """The sequence, or the dict of sequences, in reversed order."""
     if isinstance(xs, dict):
         return {key: backwards(part) for key, part in xs.items()}
     return xs[::-1]
 
 
 def rows_of(reset: Any) -> Array:
-    """Resets as (T, batch) or (T, 1)."""
+    """The resets in the shape (T, batch) or (T, 1)."""
     rows = np.asarray(reset)
     return rows if rows.ndim > 1 else rows[:, None]

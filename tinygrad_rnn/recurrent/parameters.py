@@ -1,4 +1,4 @@
-"""The trainable Tensors of a model, whatever it is: found where its code finds them, and named."""
+"""The trainable Tensors of a model of any kind: a search through what its code can reach."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from tinygrad_rnn.support.code import globals_in, slots_of, variables_in
 
 
 def parameters(*models: Any) -> dict[str, Tensor]:
-    """Every trainable Tensor that the models reach, by a name that no other one has.
+    """Every trainable Tensor that the models reach, in a dict by unique names.
 
-    models: cells, functions, objects, Tensors, and lists, tuples, sets and dicts of these, nested
-        as you like.
-    Of a function these are the Tensors that it closes over or has as defaults, and the global
-    variables and attributes that its code names; of a bound method also its object's. Of an object
-    these are all attributes (or those that its class lists as `reached`), and what calling it
-    reaches. A Tensor counts if it needs a gradient and was not computed from others; one that is
+    models: cells, functions, objects, Tensors, and lists, tuples, sets and dicts of these, in any
+        nesting.
+    A function reaches its closure variables, its defaults, and the global variables and attributes
+    that its code names. A bound method also reaches its object. An object reaches all of its
+    attributes (or those that its class lists as `reached`), and what calling it reaches.
+    A Tensor is trainable if it needs a gradient and was not computed from others. A Tensor that is
     reached twice counts once, under the first name.
-    A Tensor goes by its own name, or else by that of the variable, attribute or key that holds it.
-    Where several would have one name, each has that of its owner before it, or else the number of
-    the model: "encoder.W_hh", "decoder.W_hh".
+    The name is the Tensor's own, or else that of the variable, attribute or key that holds it.
+    Where names collide, each gets the name of its owner as a prefix, or else the number of the
+    model: "encoder.W_hh", "decoder.W_hh".
 
     >>> import numpy as np, tinygrad_rnn as tg
     >>> encoder, decoder = tg.RNNCell(3, 4, bias=False), tg.RNNCell(3, 4, bias=False)
@@ -39,7 +39,7 @@ def parameters(*models: Any) -> dict[str, Tensor]:
     ['encoder.W_xh', 'encoder.W_hh', 'decoder.W_xh', 'decoder.W_hh', 'W_hq']
     """
     found: dict[int, tuple[tuple[str, ...], Tensor]] = {}
-    seen: dict[Any, Any] = {}  # with the things themselves, so that no address is used again
+    seen: dict[Any, Any] = {}  # holds the objects too, so that no id is reused
     numbered = len(models) > 1
     waiting: list[tuple[tuple[str, ...], Any]] = []
     for n, model in enumerate(models, 1):
@@ -63,7 +63,7 @@ def parameters(*models: Any) -> dict[str, Tensor]:
 
 
 def shortest(paths: list[tuple[str, ...]]) -> list[str]:
-    """For each path the end of it that no other path has; numbered where they are the same.
+    """For each path, its shortest unique ending. Equal paths get numbers.
 
     >>> from tinygrad_rnn.recurrent.parameters import shortest
     >>> shortest([("a", "W"), ("b", "W"), ("b", "c"), ("b", "c")])
@@ -95,7 +95,7 @@ def shortest(paths: list[tuple[str, ...]]) -> list[str]:
 
 
 def contents(thing: Any) -> Iterator[tuple[str, Any]]:
-    """The parts of an object, each with its name; "" where the object's own name is better."""
+    """The parts of an object with their names; "" where the part should keep the object's name."""
     if isinstance(thing, Mapping):
         for key, value in thing.items():
             yield str(key), value
@@ -121,7 +121,7 @@ def contents(thing: Any) -> Iterator[tuple[str, Any]]:
 
 
 def of_function(function: Any, owner: type | None) -> Iterator[tuple[str, Any]]:
-    """The values that the code of a function can read. owner: the class whose method it is."""
+    """The values that the code of a function can read. owner: the class that the method is of."""
     code, known = function.__code__, function.__globals__
     for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
         try:
@@ -155,14 +155,14 @@ def of_function(function: Any, owner: type | None) -> Iterator[tuple[str, Any]]:
 
 
 class Method:
-    """A function of a class: the members of the class that it names belong to it as well."""
+    """A function of a class. It also reaches the members of the class that its code names."""
 
     def __init__(self, function: types.FunctionType, owner: type) -> None:
         self.function, self.owner = function, owner
 
 
 def of_object(thing: Any) -> Iterator[tuple[str, Any]]:
-    """The attributes of an object, and what calling it reaches."""
+    """The attributes of an object, and all that a call of the object reaches."""
     kind = type(thing)
     attributes = getattr(thing, "__dict__", {})
     chosen = getattr(kind, "reached", attributes)

@@ -1,4 +1,4 @@
-"""Randomized truncation: cut links at random, and weight the others so that the mean is right."""
+"""Randomized truncation: cut links at random, and weight the others to keep the mean unbiased."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from tinygrad_rnn.recurrent.truncation import Links
 class Randomized(Links):
     """The link t−1→t is multiplied by ξ_t: 0 with probability 1−π_t, else 1/π_t.
 
-    keep: π, the probability that a link survives, in (0, 1]: one for all links; or one per link,
-        (T−1,), the first for the link from step 0 to step 1; or (T−1, batch). With T of them, the
-        first is for the link from the initial state, which is never cut.
-    rng: a NumPy Generator or a seed. Every unrolled sequence draws new links.
-    batch: draw for each of so many sequences on its own; None draws once for all of them.
+    keep: π, the probability that a link survives, in (0, 1]: one for all links, or one per link,
+        (T−1,) or (T−1, batch), the first being for the link from step 0 to step 1. With T
+        entries, the first is for the link from the initial state, which is never cut.
+    rng: a NumPy Generator or a seed. Every run over a sequence draws new links.
+    batch: the number of sequences, to draw links for each of them; None draws once for all.
     Raises ValueError for probabilities outside (0, 1].
 
-    E[ξ_t] = 1, so that the gradient is right on average, and E[z_t] = ∂h_t/∂w_h (chapter
-    "Backpropagation Through Time", section "Randomized Truncation").
+    E[ξ_t] = 1, so the gradient is unbiased: E[z_t] = ∂h_t/∂w_h (chapter "Backpropagation Through
+    Time", section "Randomized Truncation").
 
     >>> import tinygrad_rnn as tg
     >>> tg.Randomized(0.5, rng=0).links(6)
@@ -59,17 +59,17 @@ class Randomized(Links):
             exactly(self.keep, T, "probabilities")
 
     def _drawn(self, pi: Array, links: tuple[int, ...]) -> Array:
-        """0 or 1/π; the same draws for all links at once or one by one."""
+        """ξ, 0 or 1/π. Drawing all links at once gives the same ξ as drawing them one by one."""
         shape = links if self.batch is None else (*links, self.batch)
         return np.where(self.rng.random(shape) < pi, 1 / pi, 0.0)
 
     @staticmethod
     def from_links(xi: Any) -> Given:
-        """The links ξ themselves.
+        """Truncation with given links ξ in place of random ones.
 
         xi: ξ_1 .. ξ_{T−1}, of shape (T−1,), or (T−1, batch) with one column per sequence. With T
-            of them, the first is ξ_0, which does not count: the initial state is never cut.
-        Raises ValueError for what is not finite, or has another rank.
+            entries, the first is ξ_0. It is ignored: the initial state is never cut.
+        Raises ValueError for links that are not finite, or have another rank.
 
         >>> import tinygrad_rnn as tg
         >>> tg.Randomized.from_links([0.0, 2.0]).weights(3)
@@ -86,16 +86,17 @@ class Randomized(Links):
         rng: np.random.Generator | int | None = None,
         batch: int | None = None,
     ) -> Scheduled:
-        """Cut with probability c = α/((α−1)·L₀ + d), d being the steps since the last cut.
+        """Cut with probability c = α/((α−1)·L₀ + d), where d counts the steps since the last cut.
 
-        alpha: α > 1, how quickly long stretches become rare: P(length > l) falls like l^−α.
-        mean_length: L₀ > 1, the mean length of a stretch.
+        alpha: α > 1, the exponent of the tail: the probability of a subsequence longer than l falls
+            like l^−α.
+        mean_length: L₀ > 1, the mean length of a subsequence between two cuts.
         rng, batch: as for `Randomized`.
         Raises ValueError for an alpha or a mean_length that is not above 1.
 
         A surviving link is multiplied by 1/(1−c). Tallec & Ollivier (2017), "Unbiasing Truncated
-        Backpropagation Through Time". The variance stays bounded where a constant π would let the
-        weights of long stretches grow geometrically.
+        Backpropagation Through Time". The variance stays bounded. With a constant π the weights of
+        long subsequences grow geometrically.
 
         >>> import tinygrad_rnn as tg
         >>> tg.Randomized.scheduled(6, 16, rng=0).links(3).round(3)
@@ -108,7 +109,7 @@ class Randomized(Links):
 
 
 class Scheduled(Randomized):
-    """What `Randomized.scheduled` returns: π depends on the links before."""
+    """The result of `Randomized.scheduled`: π depends on the earlier links."""
 
     def __init__(
         self,
@@ -140,7 +141,7 @@ class Scheduled(Randomized):
             since = np.where(survives, since, 0.0)
 
     def links(self, T: int) -> Array:
-        return Links.links(self, T)  # one by one, for each depends on those before
+        return Links.links(self, T)  # one by one: each draw depends on the earlier ones
 
     def __repr__(self) -> str:
         return (
@@ -150,7 +151,7 @@ class Scheduled(Randomized):
 
 
 class Given(Randomized):
-    """What `Randomized.from_links` returns: links that the caller has drawn."""
+    """The result of `Randomized.from_links`: links that the caller has drawn."""
 
     def __init__(self, xi: Any) -> None:
         self.xi: Array = np.array(xi, np.float64)
@@ -186,7 +187,7 @@ class Given(Randomized):
 
 
 def fitted(values: Array, T: int, what: str) -> Array:
-    """One per link of T steps, (T−1, ...), without the one of the initial state."""
+    """The values for the T−1 links between T steps, (T−1, ...), without the initial link."""
     if len(values) not in (T - 1, T):
         raise ValueError(
             f"between {T} steps there are {max(T - 1, 0)} links, "
@@ -196,7 +197,9 @@ def fitted(values: Array, T: int, what: str) -> Array:
 
 
 def exactly(values: Array, T: int, what: str) -> None:
-    """A stream does not know T: its first value is for the first link, and none may be left."""
+    """Check at the end of a stream that no value is left over.
+
+    A stream does not know T in advance, so it took the first value for the first link."""
     if len(values) > T - 1:
         raise ValueError(
             f"the stream ended after {T} steps, between which there are {max(T - 1, 0)} links, but "
@@ -205,12 +208,12 @@ def exactly(values: Array, T: int, what: str) -> None:
 
 
 def with_first(xi: Array, T: int) -> Array:
-    """ξ_0 = 1 before the others, if there is a step at all."""
+    """The links with ξ_0 = 1 in front, if there is at least one step."""
     return np.concatenate([np.ones((min(T, 1), *xi.shape[1:])), xi])
 
 
 def given(values: Array) -> Iterator[Any]:
-    """The values one by one; a sentence instead of silence where the sequence is longer."""
+    """The values one by one. Raises ValueError if the sequence is longer than they are."""
     yield from values
     raise ValueError(
         f"{len(values)} links were given, for {len(values) + 1} steps, but the sequence goes on"
@@ -223,6 +226,6 @@ def forever(value: Array) -> Iterator[Array]:
 
 
 def options(seed: Any, batch: int | None) -> str:
-    """The rest of a repr that can be pasted; a Generator cannot be, and is left out."""
+    """The other arguments in a repr. A Generator is left out: it cannot be written as code."""
     rng = f", rng={seed}" if isinstance(seed, int | np.integer) else ""
     return rng + (f", batch={batch}" if batch is not None else "")

@@ -10,12 +10,12 @@ from tinygrad_rnn.engine.trees import flatten, unflatten
 
 
 class Stacked:
-    """Layers, each fed with the output of the one below: h_t^(l) = cell_l(h_t^(l−1), h_{t−1}^(l)).
+    """Layers, each with the layer below as its input: h_t^(l) = cell_l(h_t^(l−1), h_{t−1}^(l)).
 
-    cells: the layers, the lowest first; a state is the tuple of their states.
-    Raises ValueError if there is none, or if the width of one does not fit the one above.
+    cells: the layers, the lowest first. The state is the tuple of their states.
+    Raises ValueError if there is no layer, or if the width of a layer does not fit the one above.
 
-    Parameters and states are called after their layer, W_hh^(1), h_t^(1), from 1.
+    Parameters and states have the number of their layer, counted from 1: W_hh^(1), h_t^(1).
 
     >>> import numpy as np, tinygrad_rnn as tg
     >>> cell = tg.Stacked([tg.LSTMCell(3, 4, rng=0), tg.RNNCell(4, 5, rng=1)])
@@ -42,7 +42,7 @@ class Stacked:
 
     @property
     def state_names(self) -> Any:
-        """h_{t}^(1), ...: the layers' own names with the number of the layer."""
+        """h_{t}^(1), ...: the layers' own names, each with the number of its layer."""
         names = [getattr(cell, "state_names", None) for cell in self.cells]
         if None in names:
             return None
@@ -83,6 +83,6 @@ class Stacked:
 
 
 def output_of(cell: Any, state: Any) -> Any:
-    """The input of a layer above: `cell.output(state)`, or else the state's first part."""
+    """The output to the layer above: `cell.output(state)`, or else the first part of the state."""
     output = getattr(cell, "output", None)
     return flatten(state)[0] if output is None else output(state)

@@ -1,4 +1,4 @@
-"""A state: one array, or tuples, lists and dicts of states, as deep as a cell likes."""
+"""States: a state is one array, or a nesting of tuples, lists and dicts of arrays."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ OUTPUT: Any = "output"
 
 
 def form_of(state: Any) -> Any:
-    """The nesting of an initial state, with a leaf in place of each None, which marks an output.
+    """The nesting of an initial state, with a leaf in place of each None.
 
-    The cell returns an output, and no step reads it.
+    A part that is None marks an output: the cell returns it, and no step reads it.
 
     >>> from tinygrad_rnn.recurrent.state import form_of
     >>> form_of((1, None))
@@ -46,12 +46,12 @@ def form_of(state: Any) -> Any:
 
 
 def has_outputs(form: Any) -> bool:
-    """Whether there is an output in what `form_of` has made of a state."""
+    """Whether a nesting from `form_of` contains an output."""
     return any(part is OUTPUT for part in flatten(form))
 
 
 def as_entered(form: Any, state: Any) -> Any:
-    """The state that the next step reads: the one that the cell returned, with None for outputs."""
+    """The state that the next step reads: the returned state with None in place of each output."""
     pairs = zip(flatten(form), flatten_like(form, state), strict=True)
     return unflatten(form, (None if part is OUTPUT else new for part, new in pairs))
 
@@ -73,15 +73,15 @@ def as_returned(form: Any, state: Any) -> Any:
 
 
 def tensor(x: Any) -> Tensor:
-    """As it is, if it is a Tensor; else as a Tensor that needs no gradient."""
+    """A Tensor unchanged; anything else as a Tensor that needs no gradient."""
     return x if isinstance(x, Tensor) else Tensor(x)
 
 
 def link(state: Any, factor: Any) -> Any:
-    """The state as the next step sees it: the gradient that comes back is multiplied by ξ.
+    """The state as the next step sees it: the gradient through the link is multiplied by ξ.
 
-    factor: ξ, one number or one per sequence, (batch,). 1 is nothing, 0 detaches, anything else
-        is a `scale_gradient`.
+    factor: ξ, one number or one per sequence, (batch,). With 1 the state is unchanged, with 0 it
+        is detached, and with any other factor the link is a `scale_gradient`.
     """
     if np.ndim(factor) == 0:
         if factor == 1:
@@ -95,12 +95,12 @@ def link(state: Any, factor: Any) -> Any:
 
 
 def scaled(h: Any, factor: Any) -> Any:
-    """`scale_gradient`, where there is a gradient."""
+    """`scale_gradient` for a Tensor that needs a gradient; other values unchanged."""
     return scale_gradient(h, factor) if isinstance(h, Tensor) and h.requires_grad else h
 
 
 def per_row(values: Array, h: Any) -> Array:
-    """One value per sequence, (batch,), shaped so that it broadcasts to h: (batch, 1, ...)."""
+    """One value per sequence, (batch,), reshaped to broadcast to h: (batch, 1, ...)."""
     values = np.asarray(values)
     check_rows(len(values), np.shape(h))
     return values.reshape(-1, *[1] * (np.ndim(h) - 1))
@@ -115,26 +115,28 @@ def check_rows(count: int, shape: tuple[int, ...]) -> None:
 
 
 def has_numbers(parts: list[Any]) -> bool:
-    """Whether there are single numbers beside other parts: these belong to no sequence."""
+    """Whether some parts of the state are single numbers, which belong to no sequence."""
     return len({np.ndim(part) > 0 for part in parts}) > 1
 
 
 def by_rows(change: Callable[[Any, Array], Any], values: Array, state: Any) -> Any:
-    """The state with each part changed by one value per sequence, (batch,). A single number beside
-    the other parts, such as the loss at the step, belongs to no sequence and stays as it is."""
+    """The state with each part changed by one value per sequence, (batch,).
+
+    A single number beside the other parts, such as the loss at the step, stays unchanged: it
+    belongs to no sequence."""
     alone = not any(np.ndim(h) for h in flatten(state))
     return map_state(lambda h: change(h, per_row(values, h)) if alone or np.ndim(h) else h, state)
 
 
 def detach(state: Any, rows: Any = None) -> Any:
-    """The same values, and no gradient flows back past this point. The memory stays.
+    """The same values without their history: no gradient flows back past this point.
 
     state: an array, or any nesting of tuples, lists and dicts.
     rows: booleans of shape (batch,): detach only these sequences of the batch.
     Raises ValueError if there are not as many rows as sequences.
 
-    Between two chunks of a long text this is truncated backpropagation through time. `reset`
-    forgets the values too.
+    A detach between two chunks of a long text is truncated backpropagation through time. `reset`
+    also sets the values to zero.
 
     >>> import numpy as np, tinygrad_rnn as tg
     >>> w = tg.Tensor(np.ones((2, 1)), requires_grad=True)
@@ -149,11 +151,11 @@ def detach(state: Any, rows: Any = None) -> Any:
 
 
 def reset(state: Any, rows: Any = None) -> Any:
-    """Zeros in place of the state: what came before is forgotten, and no gradient flows back.
+    """Zeros in place of the state: neither values nor gradients pass this point.
 
     state: an array, or any nesting of tuples, lists and dicts.
-    rows: booleans of shape (batch,): reset only these sequences of the batch, such as those
-        where a new text begins.
+    rows: booleans of shape (batch,): reset only these sequences of the batch, for example where a
+        new text begins.
     Raises ValueError if there are not as many rows as sequences.
 
     `detach` keeps the values and cuts only the gradient.

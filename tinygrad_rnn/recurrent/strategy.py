@@ -1,4 +1,4 @@
-"""A truncation from a text: how command lines and files name one."""
+"""Parse a truncation strategy from a text, as command lines and files write it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ KINDS: dict[str, type[Truncation]] = {
 
 
 def strategy(text: str) -> Truncation:
-    """The truncation that is written as a call of its class, with plain numbers.
+    """The truncation strategy that a text names: a call of its class with plain numbers.
 
-    Raises ValueError for anything else; nothing in the text is run.
+    Raises ValueError for any other text. No code in the text is run.
 
     >>> from tinygrad_rnn.recurrent.strategy import strategy
     >>> strategy("Subsequence(2)"), strategy("tg.Full()")

@@ -1,4 +1,4 @@
-"""Online: one state after the other over an endless sequence, in bounded memory."""
+"""Online runs: the states of an endless sequence, one after the other, in bounded memory."""
 
 from __future__ import annotations
 
@@ -42,27 +42,27 @@ def stream(
     state: Any = None,
     truncation: Truncation | None = None,
 ) -> Iterator[Any]:
-    """Yield the states one by one, over any iterable of inputs, however long.
+    """Run the cell over an iterable of inputs of any length, and yield the states one by one.
 
     cell: any function `(x, state) -> state`.
-    xs: an iterable of inputs, each (batch, input); it is asked for the next one only when the
-        next state is. Or a dict of sequences, as for `unroll`.
-    state: the initial state; None asks `cell.initial_state(batch)`.
-    truncation: how far the gradient of each loss goes back; None is `Full()`, with which memory
-        grows as the sequence does.
+    xs: an iterable of inputs, each (batch, input). The stream takes the next input only when you
+        ask for the next state. Or a dict of sequences, as for `unroll`.
+    state: the initial state; None calls `cell.initial_state(batch)`.
+    truncation: how far the gradient of each loss goes back; None is `Full()`. With `Full()` the
+        memory grows with the sequence.
     Raises ValueError or TypeError, with the shapes, where these do not fit.
 
-    A stream has no `lengths`: the sequences of a batch go on as long as the stream does. For
-    those with an end there are `unroll` and `scan`.
+    A stream has no `lengths`: all sequences of a batch are as long as the stream. For sequences of
+    different lengths use `unroll` or `scan`.
 
-    Differentiate the loss at step t before you ask for the next state: what no later loss can
-    reach is freed then. With `Window(k)` k+1 states are alive, with `TBPTT(k1, k2)` at most k2
-    (its k1 new losses may be added up and differentiated with the last of them), and with
-    `Subsequence(k)` one chunk (likewise), if you keep no state or loss yourself.
-    The gradients are those of `unroll`, as long as the parameters stay the same; if you change
-    them on the way, as online learning does, write new arrays, `w.data = w.data - 0.1 * w.grad`
-    (the optimizers do), so that a step which still is to be differentiated keeps the weights
-    that it was taken with.
+    Differentiate the loss at step t before you ask for the next state. The stream then frees
+    every step that no later loss can reach. If you keep no state or loss yourself, k+1 states
+    are alive with `Window(k)`, at most k2 with `TBPTT(k1, k2)`, and one chunk with
+    `Subsequence(k)`. With the last two you may add up the k1 new losses, or those of a chunk, and
+    differentiate the sum at the last of them.
+    The gradients are those of `unroll` as long as the parameters stay the same. Online learning
+    changes them on the way: assign new arrays, `w.data = w.data - 0.1 * w.grad`, as the optimizers
+    do. A step that is still to be differentiated then keeps the weights that it used.
 
     >>> import itertools, numpy as np, tinygrad_rnn as tg
     >>> cell = tg.RNNCell(3, 4, rng=0)
@@ -107,20 +107,21 @@ def _run(cell: Any, xs: Iterable[Any], state: Any, enter: Linked | Sliding) -> I
                 name(flatten_like(form, state), names, t + 1)
         finally:
             set_mark(before)
-        del x, entered  # while the caller has the state, nothing else is held for him
+        del x, entered  # while the caller holds the state, the generator holds nothing else
         yield state
     enter.ended(t + 1)
 
 
 def fresh(state: Any, entered: Any) -> Any:
-    """The state with a new node for each part that the cell returned unchanged, so that a later cut
-    cuts this step's link and not the caller's value."""
+    """The state with a new node for each part that the cell returned unchanged.
+
+    A later cut then cuts the link of this step and not the value of the caller."""
     given = {id(part) for part in flatten(entered) if isinstance(part, Tensor)}
     return map_state(lambda h: scaled(h, 1.0) if id(h) in given else h, state)
 
 
 class Linked:
-    """Truncation that is a weight on the link: the next step sees the state through it."""
+    """Truncation by `Links`: the next step sees the state through a weight on the link."""
 
     def __init__(self, truncation: Links) -> None:
         self.truncation, self.factors = truncation, truncation.factors()
@@ -134,10 +135,10 @@ class Linked:
 
 
 class Sliding:
-    """Truncation where each loss has its own reach: states are cut in place as they fall behind.
+    """Truncation by `Windows`: each state is cut in place once no later loss reaches it.
 
-    A state of step f(t)−1 is a constant for the loss at t. It went into step f(t) long ago, when
-    earlier losses could still reach it, so it is cut *behind* the steps already taken.
+    The state of step f(t)−1 is a constant for the loss at t. Step f(t) has already used this state,
+    when earlier losses could still reach it. So the state is cut in place, after its use.
     """
 
     def __init__(self, truncation: Windows) -> None:
@@ -147,7 +148,7 @@ class Sliding:
         self.reach: Any = 0
 
     def __call__(self, state: Any, t: int) -> Any:
-        """The state of step t−1 as step t sees it, after the cuts that the loss at t asks for."""
+        """The state of step t−1 as step t sees it, after the cuts that the loss at t needs."""
         reach = checked_reach(self.truncation.earliest(t), t, self.truncation)
         if np.any(reach < self.reach):
             raise ValueError(
@@ -172,11 +173,11 @@ class Sliding:
 
 
 class Entry:
-    """The state of one step as the next one reads it, and the means to cut it later."""
+    """The state of one step as the next one reads it, with a method to cut it later."""
 
     def __init__(self, state: Any, rows: tuple[int, ...]) -> None:
         self.state = state
-        # Single sequences of a batch are cut through a factor that can be written into.
+        # To cut single sequences of a batch, `cut` writes into a factor on the link.
         self.factor = np.ones(rows)
         self.seen = by_rows(scaled, self.factor, state) if rows else state
 

@@ -1,13 +1,13 @@
-"""Where the gradient's way back through time ends: each strategy is a value.
+"""Truncation strategies: how far back in time the gradient of each loss flows.
 
 f(t) is the earliest step that the loss at step t reaches, with steps counted from 0: its gradient
 flows through the cell's steps f(t)..t, and the state that enters step f(t) is a constant for it.
-The initial state is the caller's and is never cut: a loss with f(t) = 0 reaches it.
+The initial state is never cut: a loss with f(t) = 0 reaches it.
 
-There are two kinds. Where truncation is a weight ξ_t on the link between step t−1 and step t
-(`Links`), one chain serves all losses. Where each loss has its own reach (`Windows`), it cannot
-be written so. Both are open: a strategy of one's own says its ξ or its f(t), and is taken
-wherever the built-in ones are.
+There are two kinds of strategies. `Links` puts a weight ξ_t on the link between step t−1 and
+step t, so one chain of states serves all losses. `Windows` gives each loss its own reach f(t),
+which weights on links cannot express in general. A strategy of your own is a subclass of one of
+them, with its own ξ or f(t). It works wherever the built-in strategies do.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ Steps: TypeAlias = int | tuple[int, ...]
 
 
 class Truncation(ABC):
-    """How far the gradient of each loss goes back: one of the two kinds, `Links` or `Windows`.
+    """How far the gradient of each loss goes back: the base class of `Links` and `Windows`.
 
-    Both answer `weights(T)`, the definition. TBPTT(k, k) is Subsequence(k), and TBPTT(1, k+1) is
-    Window(k): these are equal.
+    The method `weights(T)` defines the truncated gradient. TBPTT(k, k) equals Subsequence(k), and
+    TBPTT(1, k+1) equals Window(k).
     """
 
     k1: Any = None
@@ -55,10 +55,10 @@ class Truncation(ABC):
 
     @abstractmethod
     def weights(self, T: int) -> Array:
-        """M: with which weight the gradient of the loss at step t through step s counts.
+        """M[t, s]: the weight of the gradient of the loss at step t through step s.
 
-        Returns (T, T), lower triangular; (T, T, batch) where the sequences of a batch differ. The
-        truncated gradient is *defined* as Σ M[t, s] ∂L_t/∂W_s, W_s being the copy of W that
+        Returns (T, T), lower triangular; (T, T, batch) if the sequences of a batch differ. The
+        truncated gradient is *defined* as Σ M[t, s] ∂L_t/∂W_s, where W_s is the copy of W that
         step s uses.
 
         >>> import tinygrad_rnn as tg
@@ -73,8 +73,8 @@ class Truncation(ABC):
     def fixed(self, T: int) -> Truncation:
         """The same strategy for T steps, with links or reaches drawn once and checked.
 
-        A run needs the same ones forward and back, and a random strategy draws new ones each time
-        it is asked. Raises ValueError for a link or a reach that is not one."""
+        A run needs the same links in both directions, but a random strategy draws new ones at
+        every call. Raises ValueError for an invalid link or reach."""
 
     def __repr__(self) -> str:
         given = "" if self.given is None else self.given.tolist()
@@ -84,10 +84,10 @@ class Truncation(ABC):
 class Links(Truncation):
     """Truncation that is a vector: the link from step t−1 to step t is multiplied by ξ_t.
 
-    xi: ξ_0 .. ξ_{T−1}, (T,), or (T, batch) with one column per sequence. ξ_0 does not count: the
-        initial state is never cut. 1 is nothing, 0 is a cut.
-    For a strategy of your own override `links(T)`. A `stream` does not know T and asks
-    `links(t + 1)` at every step, unless `factors()` is overridden. A run asks once.
+    xi: ξ_0 .. ξ_{T−1}, (T,), or (T, batch) with one column per sequence. A weight of 1 keeps the
+        link, and 0 cuts it. ξ_0 is ignored: the initial state is never cut.
+    For a strategy of your own, override `links(T)`. A run calls it once. A `stream` does not know
+    T and calls `links(t + 1)` at every step, unless `factors()` is overridden.
     Raises ValueError for a ξ that is not finite or has another shape.
 
     >>> import numpy as np, tinygrad_rnn as tg
@@ -131,7 +131,9 @@ class Links(Truncation):
         return np.array([first, *drawn][:T], np.float64)
 
     def factors(self) -> Iterator[Any]:
-        """ξ_1, ξ_2, ... without end, each a number or an array (batch,); newly drawn, if random."""
+        """Yield ξ_1, ξ_2, ... without end, each a number or an array (batch,).
+
+        A random strategy draws new ones at every call."""
         if self.given is not None:
             yield from self.given[1:]
             raise ValueError(f"{self!r} is for {len(self.given)} steps, but the sequence goes on")
@@ -139,7 +141,7 @@ class Links(Truncation):
             yield checked_links(self.links(t + 1), t + 1, f"{self!r}.links({t + 1})")[t]
 
     def ended(self, T: int) -> None:
-        """Called at the end of a stream of T steps; ValueError if there were links for more."""
+        """Check at the end of a stream of T steps; ValueError if links were given for more."""
         if self.given is not None:
             checked_links(self.given, T, repr(self))
 
@@ -159,12 +161,11 @@ class Links(Truncation):
 
 
 class Windows(Truncation):
-    """Truncation where each loss has a reach of its own: f(t), the earliest step that the loss at t
-    reaches.
+    """Truncation by a reach for each loss: f(t) is the earliest step that the loss at t reaches.
 
     f: f(0) .. f(T−1), (T,), or (T, batch) with one column per sequence.
-    For a strategy of your own override `earliest(t)`. A run asks once for every step; a `stream`
-    needs an f that never falls, for it frees what it cannot reach.
+    For a strategy of your own, override `earliest(t)`. A run calls it once for every step. A
+    `stream` needs an f that never decreases, because it frees the steps before f(t).
     Raises ValueError for an f(t) that is not one of the steps 0..t.
 
     >>> import tinygrad_rnn as tg
@@ -197,7 +198,7 @@ class Windows(Truncation):
         self.fixed(len(self.given))
 
     def earliest(self, t: int) -> Any:
-        """f(t); an array (batch,) where the sequences of a batch differ."""
+        """f(t); an array (batch,) if the sequences of a batch differ."""
         if self.given is None:
             raise TypeError(
                 f"{type(self).__name__} says nothing: give the reaches, or override earliest(t)"
@@ -226,7 +227,7 @@ class Windows(Truncation):
 
 
 def checked_links(xi: Any, T: int | None, whose: str) -> Array:
-    """ξ as an array of floats with ξ_0 = 1; ValueError if it cannot be that of T steps."""
+    """ξ as an array of floats with ξ_0 = 1; ValueError if it is not valid for T steps."""
     values = np.array(xi, np.float64)
     expected = "(T,) or (T, batch)" if T is None else f"({T},) or ({T}, batch)"
     if values.ndim not in (1, 2) or (T is not None and len(values) != T):
@@ -252,7 +253,7 @@ def checked_reach(f: Any, t: int, whose: Windows) -> Any:
 
 
 class Itself(Truncation):
-    """A built-in strategy, which gives the same answer at every call and needs no check."""
+    """A built-in deterministic strategy: the same result at every call, so no check is needed."""
 
     def fixed(self, T: int) -> Any:
         built_in = type(self) in (Full, Subsequence, Window, TBPTT)
@@ -261,7 +262,7 @@ class Itself(Truncation):
 
 @dataclass(frozen=True)
 class Full(Itself, Links):
-    """The whole sum: f(t) = 0.
+    """No truncation: f(t) = 0. Every loss reaches every earlier step.
 
     Chapter "Backpropagation Through Time", section "Full Computation".
 
@@ -284,10 +285,10 @@ class Subsequence(Itself, Links):
     """Chunks of k steps, with a detach at every multiple of k: f(t) = k·⌊t/k⌋.
 
     k: at least 1; or one per sequence of the batch, (batch,).
-    Raises ValueError for a k that is no number of steps.
+    Raises ValueError for an invalid k.
 
-    What "truncated BPTT" mostly means in practice. The last loss of a chunk looks back k−1 links,
-    the first one none at all.
+    This is the usual meaning of "truncated BPTT" in practice. The last loss of a chunk looks back
+    over k−1 links, and the first one over none.
 
     >>> import tinygrad_rnn as tg
     >>> [tg.Subsequence(3).earliest(t) for t in range(7)]
@@ -301,12 +302,12 @@ class Subsequence(Itself, Links):
 
     @property
     def k1(self) -> Steps:
-        """As a TBPTT(k1, k2): k."""
+        """The k1 of the equal TBPTT(k1, k2): k."""
         return self.k  # type: ignore[no-any-return]
 
     @property
     def k2(self) -> Steps:
-        """As a TBPTT(k1, k2): k."""
+        """The k2 of the equal TBPTT(k1, k2): k."""
         return self.k  # type: ignore[no-any-return]
 
     def factors(self) -> Iterator[Any]:
@@ -323,12 +324,12 @@ class Subsequence(Itself, Links):
 
 @dataclass(frozen=True, eq=False)
 class Window(Itself, Windows):
-    """Every loss looks back k links, so through k + 1 uses of the weights: f(t) = max(0, t−k).
+    """Every loss looks back over k links, so k + 1 uses of the weights: f(t) = max(0, t−k).
 
     k: at least 0; or one per sequence of the batch, (batch,).
-    Raises ValueError for a k that is no number of steps.
+    Raises ValueError for an invalid k.
 
-    The chapter's "Truncating Time Steps", with τ = k.
+    Chapter "Backpropagation Through Time", section "Truncating Time Steps", with τ = k.
 
     >>> import tinygrad_rnn as tg
     >>> [tg.Window(2).earliest(t) for t in range(6)]
@@ -342,12 +343,12 @@ class Window(Itself, Windows):
 
     @property
     def k1(self) -> int:
-        """As a TBPTT(k1, k2): 1."""
+        """The k1 of the equal TBPTT(k1, k2): 1."""
         return 1
 
     @property
     def k2(self) -> Steps:
-        """As a TBPTT(k1, k2): k + 1."""
+        """The k2 of the equal TBPTT(k1, k2): k + 1."""
         return self.k + 1 if isinstance(self.k, int) else tuple(k + 1 for k in self.k)
 
     def earliest(self, t: int) -> Any:
@@ -360,7 +361,7 @@ class TBPTT(Itself, Windows):
     """Every k1 steps, go back k2 steps for the k1 new losses: f(t) = max(0, (⌊t/k1⌋+1)·k1 − k2).
 
     k1: at least 1. k2: at least k1. Each may be one per sequence of the batch, (batch,).
-    Raises ValueError for numbers that are none of steps, or k2 < k1.
+    Raises ValueError for an invalid k1 or k2, or if k2 < k1.
 
     Williams & Peng (1990), "An Efficient Gradient-Based Algorithm for On-Line Training of
     Recurrent Network Trajectories": BPTT(h; h'). TBPTT(k, k) is Subsequence(k) and TBPTT(1, k+1)
@@ -390,7 +391,7 @@ class TBPTT(Itself, Windows):
 
 
 def steps(value: Any, strategy: str, name: str, least: int) -> Steps:
-    """A number of steps as an int, or one per sequence as a tuple; ValueError if it is none."""
+    """A number of steps as an int, or one per sequence as a tuple; ValueError if it is invalid."""
     try:
         whole = [operator.index(k) for k in np.atleast_1d(value)]
     except TypeError:
@@ -404,10 +405,10 @@ def steps(value: Any, strategy: str, name: str, least: int) -> Steps:
 
 
 def spread(value: Steps) -> Any:
-    """To calculate with: an int as it is, one per sequence as an array (batch,)."""
+    """A number of steps for arithmetic: an int unchanged, one per sequence as an array (batch,)."""
     return value if isinstance(value, int) else np.array(value)
 
 
 def largest(f: Any) -> Any:
-    """max(0, f), a plain int where f is one."""
+    """max(0, f); a plain int if f is one."""
     return max(0, f) if isinstance(f, int) else np.maximum(0, f)

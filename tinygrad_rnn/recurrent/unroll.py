@@ -1,4 +1,4 @@
-"""Unrolling: the cell, one step after the other, one node per operation."""
+"""Unrolling: run the cell step by step, and record one node per operation."""
 
 from __future__ import annotations
 
@@ -81,34 +81,34 @@ def unroll(
 
     cell: any function `(x, state) -> state`, whose state may be an array, or tuples, lists and
         dicts of them.
-    xs: the inputs, (T, batch, input): an array, a Tensor, or a list of T of them. Where a step
-        takes several things, such as input and label, a dict of sequences: the cell gets a dict.
-    state: the initial state; None asks `cell.initial_state(batch)`. A part of it that is None is
-        an output: the cell gives it back, no step reads it.
+    xs: the inputs, (T, batch, input): an array, a Tensor, or a list of T of them. If a step takes
+        several inputs, such as input and label, xs is a dict of sequences; the cell gets a dict.
+    state: the initial state; None calls `cell.initial_state(batch)`. A part that is None is an
+        output: the cell returns it, and no step reads it.
     truncation: how far the gradient of each loss goes back; None is `Full()`. The loss at step t
-        is what is computed from `states[t]`.
-    reset: booleans (T, batch): before step t, begin anew with zeros for these sequences.
-    reverse: run from the last step to the first. `states[t]` is that after the input of step t;
-        "before" and "the last" are meant in the order of the run, for resets and truncation, too.
-    lengths: how many steps each sequence has, (batch,). From its end on, a sequence keeps its
-        state, and inputs are ignored; reversed, it begins at its own end.
-    steps: T, instead of xs, for a system without inputs: the cell gets None.
-    stacked: return what `scan` returns: in place of the list one Tensor (T, batch, hidden), or as
-        many as the state has parts.
-    Returns the list of the T states and the last of them.
-    Raises ValueError or TypeError, with the shapes, where these do not fit.
+        is the one computed from `states[t]`.
+    reset: booleans (T, batch): before step t, these sequences begin anew with a state of zeros.
+    reverse: run from the last step to the first. `states[t]` is the state after the input of step
+        t. Resets, truncation and the last state follow the order of the run.
+    lengths: the number of steps of each sequence, (batch,). After its end a sequence keeps its
+        state, and its inputs are ignored. In a reversed run it begins at its own end.
+    steps: T, in place of xs, for a system without inputs: the cell gets None.
+    stacked: return the states as `scan` does: in place of the list one Tensor (T, batch, hidden),
+        or one for each part of the state.
+    Returns the list of the T states, and the last state.
+    Raises ValueError or TypeError, with the shapes, if the arguments do not fit.
 
-    For strategies that are weights on links (`Full`, `Subsequence`, `Randomized`) there is one
-    chain of states. For windows (`Window`, `TBPTT`) the window of every loss is run again from a
-    constant state, so that `states[t]` hangs on steps f(t)..t and nothing else: the definition.
+    Strategies with weights on links (`Full`, `Subsequence`, `Randomized`) need one chain of states.
+    For windows (`Window`, `TBPTT`) the window of every loss is run again from a constant state. So
+    `states[t]` depends on the steps f(t)..t and on no others, as the definition says.
 
-    What a built-in cell makes of its inputs depends on no state. `unroll(cell.advance,
+    The input projection of a built-in cell depends on no state. `unroll(cell.advance,
     cell.project(xs))` records it as one product for all steps, which saves a third of the nodes.
 
-    Inputs and states are named for the pictures, as the textbook does it: x_1, h_1, ...; h_t and
-    c_t for an LSTM, h_t^(1), h_t^(2) for several layers and for the parts of a list, h_t^a and
-    h_t^b for those of a tuple, `key_t` for a dict; and a state that the cell has named keeps its
-    name. Reversed, x_T comes first, and h_{t+1} is followed by h_t.
+    Inputs and states have the textbook's names in pictures: x_1, h_1, ...; h_t and c_t for an LSTM;
+    h_t^(1), h_t^(2) for layers and for the parts of a list; h_t^a, h_t^b for the parts of a tuple;
+    `key_t` for a dict. A state that the cell has named keeps its name. In a reversed run x_T comes
+    first, and h_t follows h_{t+1}.
 
     >>> import numpy as np, tinygrad_rnn as tg
     >>> cell = tg.RNNCell(3, 4, rng=0)
@@ -133,7 +133,7 @@ def unroll(
 
 
 def groups(truncation: Windows, T: int) -> list[tuple[int, int]]:
-    """The losses with the same reach, as (first, one behind the last): one run serves them all."""
+    """The losses with the same reach, as (first, last + 1). One run serves each group."""
     reach = [np.atleast_1d(truncation.earliest(t)).tolist() for t in range(T)]
     first = [t for t in range(T) if t == 0 or reach[t] != reach[t - 1]]
     return list(zip(first, [*first[1:], T], strict=False))
@@ -142,18 +142,17 @@ def groups(truncation: Windows, T: int) -> list[tuple[int, int]]:
 def cuts(f: Any, start: int, last: int) -> Any:
     """ξ for a run over the steps start..last−1 of a window with reach f.
 
-    Only a batch whose sequences have different reaches has links to cut: no link leads into the
-    first step."""
+    There are links to cut only if the sequences of the batch have different reaches."""
     if np.ndim(f) == 0:
         return np.ones(last - start)
     return np.where(np.arange(start, last)[:, None] == f, 0.0, 1.0)
 
 
 class Unroller:
-    """A cell with its inputs, ready to be run over any stretch of them.
+    """A cell with its inputs, ready to be run over any range of steps.
 
-    link: how the next step sees a state through a link ξ.
-    turned: the inputs come from the last one to the first: names count down, from x_T and h_T.
+    link: the function that gives the state as the next step sees it through a link ξ.
+    turned: the inputs are in reversed order, so names count down from x_T and h_T.
     """
 
     def __init__(
@@ -179,7 +178,7 @@ class Unroller:
         self.has_numbers = self.restarts is not None and has_numbers(flatten(self.state))
 
     def unrolled(self, truncation: Truncation) -> tuple[list[Any], Any]:
-        """The states of all steps and the last of them, as the losses at these steps see them."""
+        """The states of all steps, as the losses at these steps see them, and the last state."""
         T = len(self.inputs)
         truncation = truncation.fixed(T)
         if isinstance(truncation, Links):
@@ -197,7 +196,7 @@ class Unroller:
         return states, states[-1] if states else self.state
 
     def stack(self, states: list[Any]) -> Any:
-        """The states of all steps, stacked and named as those of `scan`."""
+        """The states of all steps, stacked and named as `scan` does."""
         if not states:
             return map_state(lambda h: Tensor(np.zeros((0, *h.shape), h.dtype)), self.state)
         in_order = [flatten_like(self.form, state) for state in states]
@@ -208,7 +207,7 @@ class Unroller:
         return unflatten(self.form, iter(parts))
 
     def entered(self, state: Any) -> Any:
-        """What the next step sees of a state."""
+        """The part of a state that the next step reads."""
         return as_entered(self.form, state) if self.outputs else state
 
     def __call__(self, first: int, last: int, state: Any, xi: Any) -> list[Any]:
@@ -225,7 +224,7 @@ class Unroller:
         states = []
         try:
             for t, n, mark, factor in zip(range(first, last), numbers, under, factors, strict=True):
-                if mark is not None:  # to change it costs a fortieth of a small step
+                if mark is not None:  # changing it costs a fortieth of a small step
                     set_mark(mark)
                 if t > first and factor is not None:
                     state = link(state, factor)
@@ -250,7 +249,7 @@ class Unroller:
 
 
 def marks(first: int, last: int) -> list[Mark | None]:
-    """What the steps first..last−1 are recorded under; None, where nothing is recorded."""
+    """The marks under which the steps first..last−1 are recorded; None if nothing is recorded."""
     mark = current_mark()
     if mark is None:
         return [None] * (last - first)

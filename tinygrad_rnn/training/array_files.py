@@ -1,6 +1,6 @@
-"""Arrays by name in a file, with a text beside them: `.npz` by NumPy alone, `.safetensors`.
+"""Files of named arrays and a text: `.npz`, which needs NumPy alone, and `.safetensors`.
 
-Neither holds code: nothing in such a file is run when it is read.
+Neither format holds code, so reading a file runs nothing from it.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ Arrays = dict[str, Any]
 
 
 def write_arrays(path: str | os.PathLike[str], arrays: Mapping[str, Any], text: str = "") -> None:
-    """Write arrays by name, and a text if one is given; the suffix of the path is the format.
+    """Write named arrays, and a text if one is given. The suffix of the path is the format.
 
-    Raises ValueError for another suffix or a name that the format cannot hold, TypeError for an
-    array that is not of numbers, ImportError where the safetensors package is missing.
+    Raises ValueError for another suffix or a name that the format cannot hold; TypeError for an
+    array that is not of numbers; ImportError if the safetensors package is missing.
     """
     form = _format(path)
     plain = {name: _plain(name, value) for name, value in arrays.items()}
@@ -34,8 +34,8 @@ def write_arrays(path: str | os.PathLike[str], arrays: Mapping[str, Any], text: 
 def read_arrays(path: str | os.PathLike[str]) -> tuple[Arrays, str]:
     """The arrays and the text of a file in one of the formats.
 
-    Raises FileNotFoundError or ValueError, with the path, if there is no such file or it is not
-    of the format that its suffix says.
+    Raises FileNotFoundError, with the path, if there is no such file; ValueError, with the path,
+    if the file is not in the format of its suffix.
     """
     form, source = _format(path), Path(path)
     if not source.is_file():
@@ -45,14 +45,14 @@ def read_arrays(path: str | os.PathLike[str]) -> tuple[Arrays, str]:
     except ImportError:
         raise
     except Exception as problem:
-        # EINVAL: the file itself sends its reader to a place that cannot be.
+        # EINVAL: an offset in the file points to an impossible position.
         if isinstance(problem, OSError) and problem.errno != errno.EINVAL:
             raise
         raise ValueError(f"{source} is not a {form.name} file: {problem}") from problem
 
 
 def _plain(name: str, value: Any) -> Any:
-    """An array in this process's memory; of one on a GPU a copy, by its own method."""
+    """A NumPy array with these values. An array on a GPU is copied by its own method."""
     array = np.asarray(value.get() if hasattr(value, "get") else value, order="C")
     if array.dtype.kind not in "biufc":
         raise TypeError(f"{name} is not an array of numbers: its dtype is {array.dtype}")
@@ -144,7 +144,7 @@ def _safetensors() -> Any:
 
 
 class Format(NamedTuple):
-    """How files of one suffix are written and read."""
+    """A file format: its name, and how its files are written and read."""
 
     name: str
     write: Callable[[BinaryIO, Arrays, str], None]

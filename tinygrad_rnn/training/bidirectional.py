@@ -1,4 +1,4 @@
-"""A layer of two directions: one cell reads the sequence forward, another one backward."""
+"""A bidirectional layer: one cell reads the sequence forward, and another one backward."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ from tinygrad_rnn.recurrent.truncation import Truncation
 
 
 class Bidirectional:
-    """Two cells over one sequence: o_t = [h_t, g_t], with h_t = forward(x_t, h_{t−1}) and
-    g_t = backward(x_t, g_{t+1}).
+    """Two cells over one sequence, in both directions, with their outputs side by side.
+
+        o_t = [h_t, g_t],   h_t = forward(x_t, h_{t−1}),   g_t = backward(x_t, g_{t+1})
 
     forward, backward: two cells.
-    run: `scan`, or `unroll` for a graph to look into.
-    Called as `outputs, last = layer(xs)`, with `state` (a pair, or None), `truncation`, `reset` and
-    `lengths` as for `scan`, it returns the outputs side by side, (T, batch, 2·hidden), and the
-    pair of the last states: that after the last step and that after the first one.
+    run: `scan`, or `unroll` to record every step in the graph.
+    Called as `outputs, last = layer(xs)`. It takes `state` (a pair, or None), `truncation`, `reset`
+    and `lengths` as `scan` does. It returns the outputs, (T, batch, 2·hidden), and the pair of the
+    last states. The last state of the backward cell is the one after the first step.
 
-    It is a layer and no cell, for it needs the whole sequence: several of them are called one
-    after the other.
+    It is a layer and not a cell, because it needs the whole sequence. To stack several layers, call
+    one after the other.
 
     Schuster & Paliwal (1997), "Bidirectional Recurrent Neural Networks".
 
@@ -56,7 +57,7 @@ class Bidirectional:
         return np.concatenate(outputs, axis=-1), (last, first)
 
     def parameters(self) -> dict[str, Tensor]:
-        """Those of both cells: "forward.W_hh", "backward.W_hh", ..."""
+        """The parameters of both cells: "forward.W_hh", "backward.W_hh", ..."""
         return parameters({"forward": self.forward, "backward": self.backward})
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""Backpropagation through time in one call: forward through a sequence, and back."""
+"""Backpropagation through time in one call: the forward and the reverse pass of a sequence."""
 
 from __future__ import annotations
 
@@ -48,38 +48,38 @@ from tinygrad_rnn.training.cell_with_loss import CellWithLoss
 
 
 class BPTT:
-    """Backpropagation through time: forward and back through a sequence in one call.
+    """Backpropagation through time: loss and gradient over a sequence in one call.
 
         L = 1/T Σ_t l_t,   l_t = loss(output_t, target_t),   output_t = cell.output(h_t)
 
     cell: any cell, as for `unroll`.
-    loss: a function of what the cell gives out and of the target at one step. It returns one
-        number, or one per sequence, (batch,), over which L is the mean as well. The output is h_t
-        for the built-in cells, and the whole state for a cell without a method `output`.
+    loss: a function of the cell's output and the target at one step. It returns one number, or one
+        per sequence, (batch,). In this case L is the mean over the sequences as well. The output is
+        h_t for the built-in cells, and the whole state for a cell without a method `output`.
     truncation: how far the gradient of each loss goes back; None is `Full()`.
-    backend: what runs the program: None or "numpy"; or "native", machine code by llvmlite.
-    threads: so many parts of the batch are gone through at the same time; see `scan`.
-    block: how many steps are gone through at once, as for `scan`.
+    backend: how the program is run: None or "numpy"; or "native", machine code by llvmlite.
+    threads: the number of parts of the batch that are computed in parallel; see `scan`.
+    block: the number of steps that are computed as one block, as for `scan`.
 
-    Called as `loss, state = bptt(xs, targets, state)`, it adds the gradient of L to the `.grad` of
-    every leaf that needs one, as `backward` does. Inside `no_grad` it only returns.
+    Called as `loss, state = bptt(xs, targets, state)`. It adds the gradient of L to the `.grad` of
+    every leaf that needs one, as `backward` does. Inside `no_grad` it computes no gradient.
 
     xs, targets: of all T steps, each an array (T, batch, ...), a list of T, or a dict of these.
-    state: the initial state, nested as the cell's own; None asks `cell.initial_state(batch)`.
+    state: the initial state, nested as the cell's own; None calls `cell.initial_state(batch)`.
     reset: as for `unroll`.
-    lengths: how many steps each sequence has, (batch,); or mask: booleans (T, batch), which ones.
-        The others change neither state nor loss nor gradient, whatever stands there. L is the mean
-        over the losses that count, of which there is to be one per sequence, such as
-        `cross_entropy(..., reduction="none")`.
-    Returns L and the last state, which goes in again where the sequence goes on. Its parts are
-    arrays, and None for outputs.
+    lengths: the number of steps of each sequence, (batch,); or mask: booleans (T, batch), the valid
+        steps. The inputs and targets of the other steps change neither state nor loss nor gradient.
+        L is the mean over the losses of the valid steps. The loss must be one number per sequence,
+        as `cross_entropy(..., reduction="none")` is.
+    Returns L and the last state, which is the initial state of the next part of the sequence. Its
+    parts are arrays, and None for outputs.
 
-    Inputs, initial state and captured Tensors may have been computed from others: the gradient
-    flows on through the graph that made them.
+    Inputs, initial state and captured Tensors may be computed from other Tensors. The gradient
+    then flows on through their graph.
 
-    These are the numbers of `record(xs, targets, state).backward()`, from a program compiled for
-    cell and loss together; no node is recorded. Each call checks that the model is unchanged. The
-    buffers are kept for the next call, so two threads need two of them.
+    The results are those of `record(xs, targets, state).backward()`. A program compiled for cell
+    and loss together computes them, and no node is recorded. Each call checks that the model is
+    unchanged. A `BPTT` keeps its buffers for the next call, so two threads need two of them.
 
     Raises TypeError for a loss that is neither one number nor one per sequence; ValueError for
     a sequence of no steps, or targets of another length.
@@ -134,7 +134,7 @@ class BPTT:
         return run(self, given, state, reset, valid)
 
     def __reduce__(self) -> Any:
-        """Pickled and copied as it was made: a copy has programs and buffers of its own."""
+        """Pickle and copy the arguments only: a copy has its own programs and buffers."""
         make = partial(type(self), block=self.block, threads=self.backend.threads)
         return make, (self.cell, self.loss, self._truncation, self.backend.name)
 
@@ -170,8 +170,9 @@ class BPTT:
         lengths: Any = None,
         mask: Any = None,
     ) -> Tensor:
-        """The same L as a recorded Tensor, one node per operation: for pictures, contributions
-        and higher derivatives.
+        """The same L as a recorded Tensor, with one node per operation.
+
+        Use it for pictures, contributions and higher derivatives.
 
         >>> import numpy as np, tinygrad_rnn as tg
         >>> cell = tg.RNNCell(3, 4, rng=0)
@@ -191,8 +192,10 @@ class BPTT:
         backend: str | None = None,
         llvm_ir: bool = False,
     ) -> str:
-        """The program that runs for these arguments, as Python source; backend: another one than
-        that of this object; llvm_ir: its machine code as LLVM writes it down. See `scan_source`."""
+        """The program that runs for these arguments, as Python source.
+
+        backend: a backend in place of that of this object. llvm_ir: return the LLVM IR of the
+        native program. See `scan_source`."""
         name = "native" if llvm_ir else backend
         chosen = self.backend if name is None else backends.checked(name)
         with contents_lock:
@@ -201,7 +204,7 @@ class BPTT:
         return program.llvm_ir() if llvm_ir else program.source
 
     def sequence(self, given: dict[str, Any], state: Any, reset: Any) -> Sequence:
-        """The arguments as those of a scan of cell and loss."""
+        """The arguments in the form that a scan of cell and loss takes."""
         state = None if state is None else (state, None)
         try:
             return prepared(self.model, given, state, self._truncation, reset, loss_alone=True)
@@ -212,7 +215,7 @@ class BPTT:
             raise
 
     def look(self) -> CellKey:
-        """What cell and loss read, as they are now; the same object, if nothing has changed."""
+        """The values that cell and loss read now; the same object as before if none has changed."""
         if not self.captured.unchanged():
             before, self.captured = self.captured, CellKey(self.model, watching=True)
             if self.captured.key != before.key:
@@ -220,7 +223,7 @@ class BPTT:
         return self.captured
 
     def ready_for(self, sequence: Sequence) -> PreparedRun:
-        """What serves a sequence of this form; made, if it is the first one."""
+        """The program and buffers for sequences of this form, made for the first of them."""
         self.look()
         key = sequence.key, sequence.steps
         ready = self.ready.get(key)
@@ -236,8 +239,8 @@ class BPTT:
     def arguments(
         self, given: dict[str, Any], state: Any, reset: Any, valid: Any
     ) -> tuple[PreparedRun, list[Any], int, tuple[Any, ...]]:
-        """What serves a call; the Tensors and arrays that the program is run on, and how many of
-        them are inputs; the lanes."""
+        """What a call needs: the prepared run, the Tensors and arrays that its program takes, the
+        number of inputs among them, and the lanes."""
         xs, targets, form = given["x"], given["y"], None
         if reset is None and valid is None and type(xs) is type(targets) is np.ndarray:
             form = xs.shape, xs.dtype, targets.shape, targets.dtype
@@ -259,12 +262,12 @@ class BPTT:
                 self.usual[form] = Usual(ready, entering, ready.program.nothing[-1], start)
         tensors = [*sequence.state_parts, *sequence.input_parts, *self.captured.arrays]
         windows, truncation = ready.windows, sequence.truncation
-        if windows and truncation is not self._truncation:  # somebody's own: asked anew
+        if windows and truncation is not self._truncation:  # a user's strategy: asked anew
             windows = schedule(truncation, sequence.steps)  # type: ignore[arg-type]
         return ready, tensors, len(sequence.input_parts), windows
 
     def forget(self) -> None:
-        """All programs are to go."""
+        """Drop all programs."""
         self.ready.clear()
         self.usual.clear()
 
@@ -290,11 +293,11 @@ class BPTT:
 
 
 class PreparedRun(NamedTuple):
-    """What serves all sequences of one form.
+    """The program and buffers that run all sequences of one form.
 
-    weights: ∂L/∂l_t. seeds: the gradients of all parts of the state, of which only the last is
-    given one. windows: the lanes. entering: whether the initial state has a gradient.
-    nested: brings the parts of a state into its form.
+    weights: ∂L/∂l_t. seeds: the gradients of all parts of the state; only the last part, the loss,
+    has one. windows: the lanes. entering: whether the initial state has a gradient.
+    nested: the function that brings the parts of a state into its form.
     """
 
     program: Program
@@ -307,10 +310,9 @@ class PreparedRun(NamedTuple):
 
 
 class Usual(NamedTuple):
-    """What serves plain arrays as inputs and targets, of shapes and dtypes that there were before:
-    the arguments need not be looked at any further.
+    """A shortcut for plain arrays whose shapes and dtypes an earlier call had: no further checks.
 
-    entering: the form of the state. loss: what stands for the loss before the first step.
+    entering: the form of the state. loss: the placeholder of the loss before the first step.
     start: the initial state, if it is always the same.
     """
 
@@ -320,7 +322,7 @@ class Usual(NamedTuple):
     start: Any
 
     def serves(self, state: Any, captured: CellKey) -> bool:
-        """Whether it does for this state, with the model as it is now."""
+        """Whether the shortcut is valid for this state, with the model as it is now."""
         return (
             form_of_arrays(state) == self.entering
             and captured.unchanged()
@@ -332,7 +334,7 @@ ALL: WeakSet[BPTT] = WeakSet()
 
 
 def forget() -> None:
-    """All programs are to go."""
+    """Drop the programs of every `BPTT`."""
     for bptt in ALL:
         bptt.forget()
 
@@ -343,10 +345,10 @@ ON_CLEAR.append(forget)
 def given_of(
     xs: Any, targets: Any, reset: Any, lengths: Any, mask: Any
 ) -> tuple[dict[str, Any], Any, Any]:
-    """Inputs and targets as a step of `CellWithLoss` takes them, the resets, and which steps each
-    sequence has; None, if it is all of them.
+    """The inputs and targets in the form of `CellWithLoss`, the resets, and the valid steps.
 
-    What stands at the others is never looked at: they get what stands at the last one before.
+    The valid steps are None if all steps are valid. Each invalid step gets the input and target of
+    the last valid step before it, so its own are never read.
     """
     if lengths is None and mask is None:
         return {"x": xs, "y": targets}, reset, None
@@ -365,7 +367,7 @@ def given_of(
 def propagated(
     bptt: BPTT, given: dict[str, Any], state: Any, reset: Any, valid: Any
 ) -> tuple[Any, Any]:
-    """Forward and back by the program."""
+    """Loss and last state by the compiled program; the gradients are added to the leaves."""
     with contents_lock:
         ready, tensors, inputs, windows = bptt.arguments(given, state, reset, valid)
         program, space, weights, seeds, _, entering, nested = ready
@@ -384,7 +386,7 @@ def propagated(
 
 
 def begins_alike(cell: Any) -> bool:
-    """Whether a cell's initial state depends on nothing but its attributes, which are watched."""
+    """Whether a cell's initial state depends only on its attributes, which are watched."""
     function = getattr(getattr(cell, "initial_state", None), "__func__", None)
     return isinstance(cell, Cell) and function in BEGINNINGS
 
@@ -393,7 +395,9 @@ BEGINNINGS = (Cell.initial_state, LSTMCell.initial_state)
 
 
 def form_of_arrays(state: Any) -> list[Any] | None:
-    """What of a state the program depends on, if it is one array or a tuple of arrays."""
+    """The properties of a state that the program depends on, for an array or a tuple of arrays.
+
+    For any other state the result is None."""
     parts = state if type(state) is tuple else (state,)
     form: list[Any] = [type(state) is tuple]
     for part in parts:
@@ -407,8 +411,9 @@ def form_of_arrays(state: Any) -> list[Any] | None:
 
 
 def hand_on(nodes: list[Any], found: tuple[Any, ...], wanted: list[int]) -> None:
-    """Add gradients to the leaves, and let those of computed values flow on to theirs: to all of
-    them, or, after an exception, to none."""
+    """Add gradients to the leaves. Those of computed values flow on through their graph.
+
+    After an exception no leaf is changed."""
     sums = []
     for node, i in zip(nodes, wanted):  # noqa: B905 (hot)
         gradient = found[i]
@@ -421,7 +426,7 @@ def hand_on(nodes: list[Any], found: tuple[Any, ...], wanted: list[int]) -> None
     own = [np.asarray(found[i]) for i in wanted]
     totals: dict[Leaf, Any] = {}
     for node, total in reverse_pass(nodes, own):
-        if isinstance(node, Leaf):  # and not a computed value that was cut off
+        if isinstance(node, Leaf):  # not a computed value that was cut off
             totals[node] = total
     add_gradients(list(totals), list(totals.values()))
 
@@ -462,7 +467,7 @@ def recorded(
 def propagated_in_a_graph(
     bptt: BPTT, given: dict[str, Any], state: Any, reset: Any, valid: Any
 ) -> tuple[Any, Any]:
-    """What `propagated` does, for whoever wants to look at every value and gradient."""
+    """The same as `propagated`, in a graph, where `anomaly` checks every value and gradient."""
     loss, last = recorded(bptt, given, state, reset, valid)
     if loss.requires_grad:
         loss.backward()
@@ -470,10 +475,10 @@ def propagated_in_a_graph(
 
 
 def mean_weights(shape: tuple[int, ...], dtype: Any, valid: Any) -> Any:
-    """∂L/∂l_t for all steps, and sequences if there is a loss for each.
+    """∂L/∂l_t for all steps, and for all sequences if each has a loss.
 
-    shape: of the loss at a step. valid: which losses count. Raises TypeError if one loss is to
-    count for some sequences and not for others.
+    shape: the shape of the loss at a step. valid: which losses count. Raises TypeError if one loss
+    for all sequences would count for some of them only.
     """
     if valid.ndim > 1 and not shape:
         if valid.ndim == for_all(valid).ndim:
@@ -489,7 +494,7 @@ def mean_weights(shape: tuple[int, ...], dtype: Any, valid: Any) -> Any:
 
 
 def nesting(form: Any) -> Callable[[list[Any]], Any]:
-    """What brings the parts of a state into its form, with None for outputs."""
+    """The function that brings the parts of a state into its form, with None for outputs."""
     if type(form) is Tensor:
         return lambda parts: parts[0]
     if type(form) is tuple and all(type(part) is Tensor for part in form):
@@ -507,7 +512,7 @@ def check_loss(shape: tuple[int, ...]) -> None:
 
 
 def check_steps(xs: Any, targets: Any) -> None:
-    """ValueError if inputs and targets do not have as many steps."""
+    """ValueError if inputs and targets differ in their number of steps."""
     if length(xs) != length(targets):
         raise ValueError(
             f"every step has an input and a target, but xs has {length(xs)} steps and targets "

@@ -10,10 +10,11 @@ from tinygrad_rnn.recurrent.names import templates
 
 
 class CellWithLoss:
-    """A cell that takes input and target, {"x": x_t, "y": y_t}, and has the pair of the cell's
-    state and the loss at the step as its state. The loss is an output, which no step reads: the
-    compiler takes output layer and loss out of the loop, and no truncation cuts them. Where the
-    sequences have different lengths, a step takes "valid", too: for whom the step counts.
+    """A cell with inputs {"x": x_t, "y": y_t} and the state (state of the cell, loss at the step).
+
+    The loss is an output, which no step reads. So the compiler moves output layer and loss out of
+    the loop, and no truncation cuts them. For sequences of different lengths a step also takes
+    "valid": the sequences that have this step.
 
     >>> import numpy as np, tinygrad_rnn as tg
     >>> from tinygrad_rnn.training.cell_with_loss import CellWithLoss
@@ -33,17 +34,17 @@ class CellWithLoss:
         return new, self.loss(self.output(new), given["y"])
 
     def output(self, state: Any) -> Any:
-        """What the loss sees of a state: what the cell says, or else all of it."""
+        """The argument of the loss: the cell's `output` of the state, or else the whole state."""
         output = getattr(self.cell, "output", None)
         return state if output is None else output(state)
 
     def state_names(self, state: Any) -> Any:
-        """Those of the cell for its state, and l_t."""
+        """The cell's own names for its state, and l_t for the loss."""
         named = getattr(self.cell, "state_names", None)
         return templates(state[0]) if named is None else named, "l_{t}"
 
     def initial_state(self, batch_size: int) -> Any:
-        """The cell's own, and None for the loss; TypeError for a cell that has none."""
+        """The cell's initial state, and None for the loss; TypeError if the cell has none."""
         make = getattr(self.cell, "initial_state", None)
         if make is None:
             raise TypeError(

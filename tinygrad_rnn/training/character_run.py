@@ -1,4 +1,4 @@
-"""The training of a character model on a file of text, which can be stopped and resumed."""
+"""A training run of a character model on a text file, which can be stopped and resumed."""
 
 from __future__ import annotations
 
@@ -23,12 +23,13 @@ MOST = 200
 
 @dataclass(frozen=True)
 class Options:
-    """The options of a run, beside the text.
+    """The options of a run, apart from the text.
 
-    cell: "rnn", "lstm" or "gru". layers, hidden_size: how many, how wide. dtype: "float32" or
-    "float64". steps: characters per update; the state is carried on, and no gradient. batch_size:
-    so many places of the text are read side by side. truncation: within the steps, written as a
-    call, `Window(8)`. validation: the part at the end of the text that is held out.
+    cell: "rnn", "lstm" or "gru". layers, hidden_size: number and width of the layers.
+    dtype: "float32" or "float64". steps: characters per update; the state is carried from one update to the next
+    without its gradient. batch_size: the number of places in the text that are read in parallel.
+    truncation: the strategy within the steps of an update, written as a call, `Window(8)`.
+    validation: the fraction at the end of the text that is held out.
     """
 
     cell: str = "lstm"
@@ -47,9 +48,9 @@ class Options:
 class CharacterRun:
     """A model, its optimizer, and the place in the text.
 
-    text: the path of a file, which is mapped and not read.
-    Raises FileNotFoundError or ValueError for a text that is not there or too short, and
-    ValueError for options that make no sense.
+    text: the path of a file. The file is memory-mapped and not read at once.
+    Raises FileNotFoundError for a missing text, ValueError for a text that is too short, and
+    ValueError for invalid options.
     """
 
     def __init__(self, text: str | os.PathLike[str], options: Options) -> None:
@@ -92,7 +93,7 @@ class CharacterRun:
             options.dtype,
         )
         truncation = strategy(options.truncation)
-        # A generator of its own would begin anew when the run is resumed.
+        # With a generator of its own, a random truncation would begin anew when the run is resumed.
         if hasattr(truncation, "rng"):
             truncation.rng = self.rng
         self.bptt = BPTT(self.model.cell, self.model.loss, truncation)
@@ -105,22 +106,22 @@ class CharacterRun:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Rows and steps of a chunk."""
+        """The shape of a chunk: rows and steps."""
         return self.options.batch_size, self.options.steps
 
     @property
     def opening(self) -> Any:
-        """The numbers of the first characters of the text, from which samples go on."""
+        """The numbers of the first characters of the text. Samples continue them."""
         return self.vocabulary.encode(self.bytes[:20])
 
     @property
     def rows_held_out(self) -> int:
-        """As many as in training, or fewer where the text is short."""
+        """The rows of a validation chunk: as many as in training, or fewer for a short text."""
         return max(1, min(self.options.batch_size, (len(self.held_out) - 1) // self.options.steps))
 
     @property
     def epoch(self) -> int:
-        """How often the text has been read to its end."""
+        """How many times the text has been read to its end."""
         return self.updates // self.updates_per_epoch
 
     def update(self) -> float:
@@ -137,7 +138,7 @@ class CharacterRun:
         return self.losses[-1]
 
     def validate(self) -> float:
-        """The perplexity, exp of the mean cross-entropy, of what was held out."""
+        """The perplexity, exp of the mean cross-entropy, of the held-out text."""
         state, losses = None, []
         rows, steps = self.rows_held_out, self.options.steps
         with no_grad():
@@ -152,12 +153,12 @@ class CharacterRun:
     def sample(self, length: int) -> str:
         """A sample that continues the first characters of the text.
 
-        Its draws are always the same, and the run's own generator is not used."""
+        Every call draws the same random numbers. It does not use the run's own generator."""
         numbers = self.model.sample(self.opening, length, rng=self.options.seed, temperature=0.7)
         return self.vocabulary.decode(list(numbers))
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Everything, in one file that is whole at every moment."""
+        """Save the whole run in one file. The file is complete at every moment."""
         save_run(
             path,
             model=self.model,
@@ -178,9 +179,9 @@ class CharacterRun:
     def resumed(
         cls, path: str | os.PathLike[str], text: str | os.PathLike[str], **changed: Any
     ) -> CharacterRun:
-        """A run as it was saved; ValueError if the text is another one.
+        """Resume a saved run; ValueError if the text is another one.
 
-        changed: options that are to be others from now on: the learning rate, the clip.
+        changed: new values of options, such as the learning rate and the clip.
         """
         saved = restore_run(path)
         if "alphabet" not in saved:
@@ -201,8 +202,9 @@ class CharacterRun:
 
 
 def saved_model(path: str | os.PathLike[str]) -> tuple[LanguageModel, ByteVocabulary, Any]:
-    """The model of a saved run, its alphabet, and the numbers that its text begins with; the text
-    itself is not needed. ValueError for another file."""
+    """The model of a saved run, its alphabet, and the numbers of the first characters of its text.
+
+    The text itself is not needed. ValueError for any other file."""
     saved = restore_run(path)
     if "alphabet" not in saved:
         raise ValueError(f"{path} is a saved run, but not one of a character model")

@@ -1,4 +1,4 @@
-"""Weights on disk, and whole runs: all that a run needs in order to go on with the same bits."""
+"""Weights and whole runs on disk. A restored run continues with bitwise equal results."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ Path = str | PathLike[str]
 def save(path: Path, parameters: Any) -> None:
     """Write parameters to a file, each under its name.
 
-    path: the file, whose suffix is the format: `.npz`, written by NumPy alone, or `.safetensors`.
-        What was there is replaced in one step when all is written.
+    path: the file. Its suffix is the format: `.npz`, written by NumPy alone, or `.safetensors`.
+        An existing file is replaced in one step, after everything is written.
     parameters: a cell or model, a dict or list of Tensors, or a dict of arrays by name.
-    Raises ValueError for another suffix; ImportError, with what to install, where the safetensors
+    Raises ValueError for another suffix; ImportError, with what to install, if the safetensors
     package is missing.
 
     >>> import tempfile, numpy as np, tinygrad_rnn as tg
@@ -42,10 +42,10 @@ def save(path: Path, parameters: Any) -> None:
 def load(path: Path, into: Any = None) -> dict[str, Any]:
     """Read what `save` wrote: a dict from name to array.
 
-    into: a cell or model, or a dict or list of Tensors, whose parameters become these arrays.
-    bfloat16 weights of a `.safetensors` file come as float32, which holds them exactly.
-    Raises FileNotFoundError or ValueError, with the path, if there is no such file, it is not of
-    its suffix's format, or its names and shapes are not those of `into`.
+    into: a cell or model, or a dict or list of Tensors. Its parameters are set to these arrays.
+    bfloat16 weights of a `.safetensors` file are returned as float32, which holds them exactly.
+    Raises FileNotFoundError, with the path, if there is no such file; ValueError, with the path,
+    if the file is not in the format of its suffix, or its names and shapes are not those of `into`.
     """
     arrays, _ = read_arrays(path)
     if into is not None:
@@ -54,14 +54,15 @@ def load(path: Path, into: Any = None) -> dict[str, Any]:
 
 
 def save_run(path: Path, **parts: Any) -> None:
-    """Write all that a run needs to go on: one call, one file, each part under a name.
+    """Write everything that a run needs to continue into one file, each part under a name.
 
-    path: a `.npz` or `.safetensors` file; killed at any moment, the last whole file is there.
-    parts: what `restore_run` is to bring back. A model, or any nesting of Tensors that need a
-        gradient: its parameters. An optimizer, or whatever has `state()` and `restore(state)`:
-        its state. A NumPy Generator: where it stands. Else a value: the carried state of a
-        network, the place in the data, numbers, texts, arrays, None, nested in any way.
-    Raises TypeError, naming the place, for a value that is none of these.
+    path: a `.npz` or `.safetensors` file. If the process is killed, the last complete file remains.
+    parts: what `restore_run` restores. Of a model, or any nesting of Tensors that need a gradient,
+        the parameters are saved. Of an optimizer, or any object with `state()` and
+        `restore(state)`, the state. Of a NumPy Generator, its position. Anything else is saved as a
+        value: numbers, texts, arrays and None in any nesting, such as the carried state of a
+        network or the position in the data.
+    Raises TypeError, naming the place, for any other value.
 
     >>> import tempfile, numpy as np, tinygrad_rnn as tg
     >>> def begin():
@@ -84,13 +85,13 @@ def save_run(path: Path, **parts: Any) -> None:
 
 
 def restore_run(path: Path, **parts: Any) -> dict[str, Any]:
-    """Bring back what `save_run` wrote.
+    """Restore what `save_run` wrote.
 
-    parts: the objects, made as they were when the run began: each is set in place to what was
-        saved under its name.
-    Returns the other parts of the file by name: values as they were, with plain arrays.
-    Raises ValueError if the file is no saved run, lacks a part, or a part does not fit it; then
-    all parts are as they were.
+    parts: the objects by name, made as at the beginning of the run. Each is set in place to what
+        was saved under its name.
+    Returns the other parts of the file by name, as values with plain arrays.
+    Raises ValueError if the file is not a saved run, lacks a part, or a part does not fit. Then
+    no part is changed.
     """
     arrays, text = read_arrays(path)
     if not text:
@@ -126,7 +127,7 @@ def restore_run(path: Path, **parts: Any) -> dict[str, Any]:
 
 
 def _set(part: Any, kind: str, value: Any) -> None:
-    """Bring a part back to a value that `_value_of` gave."""
+    """Set a part to a value from `_value_of`."""
     if kind == "state":
         part.restore(value)
     elif kind == "generator":
@@ -141,7 +142,7 @@ def _said(problem: Exception) -> str:
 
 
 def _value_of(part: Any) -> tuple[str, Any]:
-    """What kind of part it is, and the plain value that it is saved as."""
+    """The kind of a part, and the plain value that is saved for it."""
     if hasattr(part, "state") and hasattr(part, "restore"):
         return "state", part.state()
     if isinstance(part, np.random.Generator):
@@ -157,7 +158,7 @@ def _array(value: Any) -> Any:
 
 
 def _assign(parameters: Any, arrays: Mapping[str, Any], where: str) -> None:
-    """Set the parameters to arrays of their names, all or none of them."""
+    """Set the parameters to the arrays under their names: all of them, or none."""
     named = distinct(parameters)
     if named.keys() != arrays.keys():
         raise ValueError(
@@ -172,5 +173,5 @@ def _assign(parameters: Any, arrays: Mapping[str, Any], where: str) -> None:
                 f"it is {parameter.dtype} of shape {parameter.shape}"
             )
     for name, parameter in named.items():
-        # An array of the kind that the parameter has (NEP 35).
+        # An array of the same library as the parameter's (NEP 35).
         parameter.data = np.array(arrays[name], like=parameter.data)

@@ -1,6 +1,6 @@
-"""Clipping: gradients made shorter before a step is taken along them.
+"""Gradient clipping: limit the size of the gradients before the optimizer's step.
 
-Parameters come in any form that `distinct` takes; one without a gradient is left alone.
+Parameters come in any form that `distinct` takes. A parameter without a gradient is skipped.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from tinygrad_rnn.training.parameters import distinct
 def clip_grad_norm(parameters: Any, max_norm: float) -> float:
     """Scale all gradients down together until their global norm is at most `max_norm`.
 
-    g ← g · min(1, θ / ‖g‖), the norm over all entries of all parameters: the direction stays.
+    g ← g · min(1, θ / ‖g‖), where the norm is over all entries of all parameters. The direction
+    of the gradient is unchanged.
     parameters: a cell, a dict or list of Tensors, or a nesting; a Tensor counts once.
-    Returns the norm before clipping, in double precision; inf if it lies beyond its range.
-    Raises ValueError, naming the parameter, if a gradient is not finite: scaled, it would pass
-    on NaN in silence. Pascanu, Mikolov & Bengio (2013), "On the difficulty of training RNNs".
+    Returns the norm before clipping, in double precision; inf if it overflows.
+    Raises ValueError, naming the parameter, if a gradient is not finite: scaling would silently
+    spread the NaN. Pascanu, Mikolov & Bengio (2013), "On the difficulty of training RNNs".
 
     >>> import numpy as np, tinygrad_rnn as tg
     >>> w = tg.Tensor(np.array([3.0, 4.0]), requires_grad=True, name="w")
@@ -36,7 +37,7 @@ def clip_grad_norm(parameters: Any, max_norm: float) -> float:
     norm = largest * relative
     if norm > max_norm:
         for tensor, gradient in found:
-            # In two steps: the norm itself may lie beyond the range of its own entries.
+            # In two steps: the norm may overflow the dtype of the entries.
             tensor.grad = gradient / largest * (max_norm / relative)
     return norm
 
@@ -61,7 +62,7 @@ def clip_grad_value(parameters: Any, limit: float) -> None:
 
 
 def _with_gradient(parameters: Any) -> list[tuple[Tensor, Any]]:
-    """The parameters whose gradient is there, with it; ValueError if one is not finite."""
+    """The parameters that have a gradient; ValueError if a gradient is not finite."""
     found = []
     for name, tensor in distinct(parameters).items():
         if tensor.grad is None:
@@ -76,8 +77,9 @@ def _with_gradient(parameters: Any) -> list[tuple[Tensor, Any]]:
 
 
 def _norm(gradients: Iterable[Any]) -> tuple[float, float]:
-    """The largest entry, and the norm over all entries in units of it: squares of large or tiny
-    numbers would leave the range of a float."""
+    """The largest entry, and the norm over all entries divided by it.
+
+    The squares of large or tiny numbers would overflow or underflow."""
     gradients = [g for g in gradients if np.size(g)]
     largest = max((float(np.max(np.abs(g))) for g in gradients), default=0.0)
     if largest == 0:

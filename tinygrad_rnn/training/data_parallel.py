@@ -1,8 +1,8 @@
-"""One step of training over several shards of a batch, by the workers of any executor.
+"""Data-parallel training: one step over several shards of a batch, by the workers of an executor.
 
-A worker is sent the model without its weights, which it keeps, the weights, and a shard; it sends
-back the loss, the gradients and the last state. They are added up in the order of the shards, so
-the numbers are the same, bit for bit, for any number of workers.
+A worker receives the model without its weights, the weights, and a shard. It keeps the model. It
+returns the loss, the gradients and the last state. These are added up in the order of the shards,
+so the results are bitwise equal for any number of workers.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ Shard = Sequence[Any] | Mapping[str, Any] | Callable[[], Any]
 
 
 class Result(NamedTuple):
-    """What a worker sends back.
+    """The result of a worker.
 
-    loss: L of the shard. weight: how many steps of sequences it is the mean over. gradients: one
-    for each parameter, None where there is none. state: the last one.
+    loss: L of the shard. weight: the number of steps of all sequences, over which L is the mean.
+    gradients: one for each parameter, or None. state: the last state.
     """
 
     loss: float
@@ -47,25 +47,28 @@ class Result(NamedTuple):
 def data_parallel(
     bptt: BPTT, shards: Iterable[Shard], executor: Executor
 ) -> tuple[float, list[Any]]:
-    """Forward and back through the shards of a batch; as `bptt` on all of it, in other processes.
+    """Loss and gradient over the shards of a batch, computed in parallel by other processes.
 
-    bptt: the model. Its cell and loss are pickled, so they are classes and functions of modules;
-        where the cloudpickle package is installed, any.
-    shards: for each what `bptt` is called with, as a tuple or a dict; or a function without
-        arguments that returns it, and is called by the worker, such as one that reads a file.
+    The result is that of `bptt` on the whole batch.
+
+    bptt: the model. Its cell and loss are pickled, so they must be classes and functions of
+        modules. If the cloudpickle package is installed, they may be any.
+    shards: for each shard the arguments of `bptt`, as a tuple or a dict; or a function without
+        arguments that returns them. The worker calls this function, so it can read a file there.
     executor: any `concurrent.futures.Executor`: of processes, Dask's `client.get_executor()`,
         `mpi4py.futures.MPIPoolExecutor`. With a `ProcessPoolExecutor` on Linux, arrays go through
-        memory that the processes share, and a worker cannot write into its shard.
+        shared memory, and a worker cannot write into its shard.
 
-    Returns L, the mean over all steps of all sequences, and the list of the shards' last states;
-    adds the gradient of L to the `.grad` of the parameters. A shard counts by the steps of its
-    sequences, so the loss at a step is a mean over the batch, or one per sequence. Inside
-    `no_grad` it only returns. Random truncations draw here, shard after shard.
+    Returns L, the mean over all steps of all sequences, and the list of the shards' last states.
+    Adds the gradient of L to the `.grad` of the parameters. Inside `no_grad` it computes no
+    gradient. Each shard is weighted by the number of steps of its sequences, so the loss at a step
+    must be a mean over the batch, or one number per sequence. Random truncations are drawn in the
+    calling process, shard after shard.
 
-    Raises RuntimeError, naming the shard, if a worker dies (an executor that replaces its workers,
-    as Dask's does, has the shard computed again by another one); TypeError for a model that
-    cannot be pickled. What a shard itself raises is raised here. Gradients are added when all
-    shards are there, or not at all.
+    Raises RuntimeError, naming the shard, if a worker dies; an executor that replaces its workers,
+    as Dask's does, computes the shard again instead. Raises TypeError for a model that cannot be
+    pickled. An exception in a shard is raised here. Gradients are added only after all shards are
+    computed.
 
     >>> import numpy as np, tinygrad_rnn as tg
     >>> from concurrent.futures import ThreadPoolExecutor
@@ -97,8 +100,8 @@ def shard_gradients(
 ) -> Iterator[tuple[float, dict[str, Any], Any]]:
     """Each shard's own loss, gradients by name, and last state, in the order of the shards.
 
-    The arguments are those of `data_parallel`; nothing is added to any `.grad`. For whoever wants
-    the gradients apart: their variance, their angles.
+    The arguments are those of `data_parallel`. No `.grad` is changed. Use it to compare the
+    gradients of the shards, for example their variance or their angles.
     """
     tensors, results = _computed(bptt, shards, executor)
     names = {id(tensor): name for name, tensor in bptt.parameters().items()}
@@ -107,8 +110,7 @@ def shard_gradients(
 
 
 def split_batch(parts: int, xs: Any, targets: Any, state: Any = None) -> list[tuple[Any, ...]]:
-    """A batch in so many shards: views of the sequences, which lie along axis 1, and of the
-    states, along axis 0.
+    """Split a batch into shards: views of the sequences (axis 1) and of the states (axis 0).
 
     xs, targets: arrays (T, batch, ...), or nestings of them.
     Raises ValueError if there are fewer sequences than parts.
@@ -130,7 +132,7 @@ def split_batch(parts: int, xs: Any, targets: Any, state: Any = None) -> list[tu
     return list(zip(*columns, *([] if state is None else [split(state, 0)]), strict=True))
 
 
-# In the process that asks -----------------------------------------------------------------------
+# In the calling process -------------------------------------------------------------------------
 
 
 def _computed(
@@ -169,8 +171,10 @@ def _results(asked: Asked) -> Iterator[Result]:
 
 
 def _drawn(bptt: BPTT, shard: Shard) -> Any:
-    """The links of a random truncation for a shard: drawn here, since the workers' copies of its
-    generator would all draw the same."""
+    """The links of a random truncation for a shard.
+
+    They are drawn in the calling process: the workers' copies of the generator would all draw the
+    same links."""
     truncation = bptt.truncation
     if not isinstance(truncation, Links) or not _may_be_random(truncation):
         return None
@@ -187,7 +191,7 @@ def _may_be_random(truncation: Truncation) -> bool:
 
 
 def _arguments(shard: Any) -> dict[str, Any]:
-    """What `bptt` is called with, by name."""
+    """The arguments of `bptt` for a shard, by name."""
     if isinstance(shard, Mapping):
         return dict(shard)
     names = ("xs", "targets", "state", "reset", "lengths", "mask")
@@ -197,16 +201,16 @@ def _arguments(shard: Any) -> dict[str, Any]:
 
 
 def _steps(xs: Any) -> tuple[int, int]:
-    """T, and the number of sequences."""
+    """The number of steps T, and the number of sequences."""
     leaf = flatten(xs)[0]
     T, *rest = (len(xs), *np.shape(leaf)) if isinstance(xs, list) else np.shape(leaf)
     return T, rest[0] if rest else 1
 
 
 class Model(NamedTuple):
-    """Cell and loss, pickled with places where the parameters were, and these.
+    """Cell and loss, pickled with placeholders for the parameters, and the parameters.
 
-    seen: what was found in them; the same object is found as long as nothing has changed.
+    seen: what `BPTT.look` returned; it returns the same object as long as nothing has changed.
     """
 
     pickled: bytes
@@ -215,7 +219,7 @@ class Model(NamedTuple):
 
 
 _models: WeakKeyDictionary[BPTT, Model] = WeakKeyDictionary()
-"""Those pickled last."""
+"""The last pickled model of each `BPTT`."""
 
 
 def _without_weights(bptt: BPTT) -> Model:
@@ -227,7 +231,7 @@ def _without_weights(bptt: BPTT) -> Model:
 
 
 def _is_parameter(thing: Any) -> bool:
-    """The numbers of other arrays stand in the pickle, and may have changed since."""
+    """Whether this is a parameter. The values of other arrays are in the pickle and may change."""
     return type(thing) is Tensor and thing.requires_grad
 
 
@@ -263,14 +267,14 @@ def _pickled_options(bptt: BPTT) -> bytes:
 
 
 class _Kept(threading.local):
-    """The models of this worker, with their compiled programs and buffers; the last used last."""
+    """The models of this worker, with their compiled programs and buffers, in order of last use."""
 
     def __init__(self) -> None:
         self.models: OrderedDict[bytes, tuple[BPTT, list[Tensor]]] = OrderedDict()
 
 
 MOST = 8
-"""So many models are kept in a worker."""
+"""The largest number of models that a worker keeps."""
 
 _kept = _Kept()
 
@@ -302,7 +306,7 @@ def _work(common: tuple[bytes, bytes, list[Any], bool], one: tuple[Any, Any]) ->
         tensor.data, tensor.grad = array, None
     arguments = _arguments(shard() if callable(shard) else shard)
     if links is not None:
-        bptt._truncation = links  # of the same kind as before: its program stays
+        bptt._truncation = links  # of the same kind as before, so the program stays valid
     if back:
         loss, state = bptt(**arguments)
     else:
@@ -312,7 +316,7 @@ def _work(common: tuple[bytes, bytes, list[Any], bool], one: tuple[Any, Any]) ->
 
 
 def _weight(arguments: dict[str, Any]) -> int:
-    """How many steps of sequences the loss of a shard is the mean over."""
+    """The number of valid steps of all sequences, over which the loss of a shard is the mean."""
     T, batch = _steps(arguments["xs"])
     mask, lengths = arguments.get("mask"), arguments.get("lengths")
     if mask is not None:

@@ -1,4 +1,4 @@
-"""Files that are whole at every moment: written beside their place, and moved there in one step."""
+"""Atomic replacement of files: write a new file beside the old one, then rename it."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from typing import BinaryIO
 
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """A file to write into, which takes the place of what was at `path` when the block ends.
+    """Open a new file for writing. When the block ends, it replaces the file at `path`.
 
-    At every moment the path leads to what was there before or to all of the new content, also if
-    the process is killed, the disk is full or several processes write: the content goes into a
-    file of its own in the same folder, is brought to the disk (fsync), and is renamed (POSIX has
-    the rename replace a file in one step). If the block raises, that file is removed; a process
-    that is killed leaves it behind, as `.<random>.partial`.
-    A link stays a link, to the new content. A file that was there gives its mode to the new one;
-    otherwise the umask decides.
-    Raises FileNotFoundError without a folder to write into, IsADirectoryError for a folder.
+    At every moment the path has either the old content or all of the new content, also if the
+    process is killed, the disk is full or several processes write. The content is written to
+    another file in the same folder, flushed to the disk (fsync), and renamed; by POSIX, the rename
+    replaces a file in one step. If the block raises, the new file is removed. A process that is
+    killed leaves it behind, as `.<random>.partial`.
+    A symbolic link stays a link, to the new content. An existing file gives its mode to the new
+    one; otherwise the umask decides.
+    Raises FileNotFoundError if the folder is missing, IsADirectoryError if the path is a folder.
     """
     target = Path(os.path.realpath(path))
     if target.is_dir():
@@ -45,7 +45,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
 
 def _bring_to_disk(folder: Path) -> None:
-    """The folder's own entries as well, so that the rename outlasts a power cut."""
+    """Flush the entries of the folder to the disk, so that the rename survives a power failure."""
     if hasattr(os, "O_DIRECTORY"):
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:

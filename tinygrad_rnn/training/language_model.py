@@ -1,4 +1,4 @@
-"""A character model: recurrent layers that read a text and guess what comes next."""
+"""A character-level language model: recurrent layers that predict the next character."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ CELLS: dict[str, Any] = {"rnn": RNNCell, "lstm": LSTMCell, "gru": GRUCell}
 
 
 class LanguageModel:
-    """o_t = h_t W_hq + b_q, the guess at character t + 1; h_t is what the top layer gives out.
+    """o_t = h_t W_hq + b_q, the logits of character t + 1; h_t is the output of the top layer.
 
-    characters: how many there are. hidden_size: width of every layer.
-    kind: "rnn", "lstm" or "gru". layers: how many. rng, dtype: as for the cells.
+    characters: the size of the alphabet. hidden_size: the width of every layer.
+    kind: "rnn", "lstm" or "gru". layers: the number of layers. rng, dtype: as for the cells.
     Raises ValueError for another kind, or no layer.
 
     `BPTT(model.cell, model.loss)` trains it, on one-hot inputs and integer labels.
@@ -57,7 +57,7 @@ class LanguageModel:
         self.b_q = Tensor(np.zeros(characters, dtype), requires_grad=True, name="b_q")
 
     def parameters(self) -> dict[str, Tensor]:
-        """Those of all layers, W_hq and b_q."""
+        """The parameters of all layers, W_hq and b_q."""
         return {**self.cell.parameters(), "W_hq": self.W_hq, "b_q": self.b_q}
 
     def inputs(self, numbers: Any) -> Any:
@@ -65,11 +65,11 @@ class LanguageModel:
         return one_hot(numbers, self.characters, self.dtype)
 
     def logits(self, h: Any) -> Any:
-        """o_t."""
+        """The logits o_t."""
         return h @ self.W_hq + self.b_q
 
     def loss(self, h: Any, y: Any) -> Any:
-        """l_t, the cross-entropy of the guess at one step, the mean over the batch."""
+        """l_t, the cross-entropy of the prediction at one step, the mean over the batch."""
         return cross_entropy(self.logits(h), y)
 
     def sample(
@@ -79,9 +79,9 @@ class LanguageModel:
         rng: np.random.Generator | int | None = None,
         temperature: float = 1.0,
     ) -> Iterator[int]:
-        """Numbers of characters, each drawn from the model's own guess, after a prefix of some.
+        """The numbers of characters after a prefix, each drawn from the model's prediction.
 
-        temperature: the logits are divided by it: below 1 likely characters become likelier.
+        temperature: divides the logits. Below 1, likely characters become likelier.
         """
         if not len(prefix):
             raise ValueError("the model needs one character at least to go on from")

@@ -1,4 +1,4 @@
-"""Losses, as functions of what a network gives out and of its targets."""
+"""Losses: functions of the outputs of a network and of the targets."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ REDUCTIONS = "mean", "sum", "none"
 def cross_entropy(
     logits: Any, labels: Any, ignore_index: int | None = None, reduction: str = "mean"
 ) -> Any:
-    """−log softmax(logits)[label], the mean over all places.
+    """−log softmax(logits)[label], the mean over all positions.
 
     logits: (..., classes); labels: integers of shape (...).
-    ignore_index: places with this label, which may be any integer, do not count: their loss and
-        its gradient are 0, and the mean is over the others. It is 0 where there are none.
-    reduction: "mean", "sum", or "none" for the losses of the places, of shape (...).
+    ignore_index: a label, any integer, whose positions do not count. Their loss and its gradient
+        are 0, and the mean is over the other positions. If there are none, the mean is 0.
+    reduction: "mean", "sum", or "none" for the losses of all positions, of shape (...).
     Raises ValueError or TypeError, with the shapes, if the labels do not fit the logits.
-    Chapter "Backpropagation Through Time": L = 1/T Σ l(o_t, y_t); with the logits of all steps
-    stacked this is the whole L.
+    Chapter "Backpropagation Through Time": L = 1/T Σ l(o_t, y_t). For the stacked logits of all
+    steps the mean is L.
 
     >>> import numpy as np, tinygrad_rnn as tg
     >>> print(tg.cross_entropy(np.zeros((3, 4)), np.array([0, 1, 2])) - np.log(4))
@@ -60,7 +60,7 @@ def cross_entropy(
 def mse(prediction: Any, target: Any) -> Any:
     """The mean of the squared differences over all entries.
 
-    prediction, target: of one shape; the target may be one number for all.
+    prediction, target: arrays of the same shape. The target may also be a single number.
     Raises ValueError, with the shapes, if they differ.
 
     >>> import numpy as np, tinygrad_rnn as tg

@@ -1,4 +1,4 @@
-"""Nested values as JSON, with the arrays taken out and kept by name."""
+"""Nested values as JSON, with the arrays stored apart by name."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from tinygrad_rnn.engine.tensor import Tensor
 
 
 def encoded(value: Any, path: str, arrays: dict[str, Any]) -> Any:
-    """What JSON can hold; arrays go into `arrays`, under the path that leads to them.
+    """The value in a form that JSON can hold. Arrays go into `arrays`, under their path.
 
-    Lists, tuples and dicts of None, numbers, texts, arrays and Tensors without a gradient.
+    The value is a nesting of lists, tuples and dicts of None, numbers, texts, arrays and Tensors
+    that need no gradient.
     Raises TypeError, with the path, for anything else.
 
     >>> from tinygrad_rnn.training.nesting import decoded, encoded
@@ -47,7 +48,7 @@ def encoded(value: Any, path: str, arrays: dict[str, Any]) -> Any:
 
 
 def decoded(value: Any, arrays: dict[str, Any]) -> Any:
-    """The value again."""
+    """The value that `encoded` was given."""
     if isinstance(value, list):
         return [decoded(item, arrays) for item in value]
     if not isinstance(value, dict):

@@ -1,7 +1,7 @@
-"""Optimizers: the rules that take a step along the gradient.
+"""Optimizers: update rules that move the parameters along the gradient.
 
-Each is one equation. What it remembers of a parameter is a dict of arrays, kept in single
-precision at least: half precision loses small gradients' squares, and ε with them.
+Each rule is one equation. Its memory of a parameter is a dict of arrays, in single precision at
+least. In half precision, ε and the squares of small gradients would underflow.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ Rate = float | Callable[[int], float]
 
 
 class Optimizer:
-    """The common part of the rules: the parameters, the learning rate, and a memory of each.
+    """The base of all rules: the parameters, the learning rate, and the memory of each parameter.
 
-    parameters: a cell or model, a dict or list of Tensors, or a nesting; a Tensor that stands
-        there twice is one parameter. One without a gradient (absent, not zero) is left alone.
-    learning_rate: η, or a function from the number of steps taken so far to it.
-    Raises TypeError for what is no parameter, ValueError for a learning rate that is not positive.
+    parameters: a cell or model, a dict or list of Tensors, or a nesting. A Tensor that appears
+        twice is one parameter. A parameter without a gradient (absent, not zero) is not moved.
+    learning_rate: η, or a function from the number of steps taken so far to η.
+    Raises TypeError for anything that is not a parameter; ValueError for a learning rate that is
+    not positive.
     """
 
     def __init__(self, parameters: Any, learning_rate: Rate) -> None:
@@ -36,15 +37,15 @@ class Optimizer:
         self.steps = 0
 
     def zero_grad(self) -> None:
-        """Forget the gradients: they are absent afterwards, not zero."""
+        """Set every `.grad` to None: the gradients are absent afterwards, not zero."""
         for parameter in self.parameters.values():
             parameter.grad = None
 
     def step(self) -> None:
         """Move every parameter that has a gradient.
 
-        Its `.data` is a new array afterwards: what has been recorded with the old one, such as
-        the steps that a `stream` still looks back on, stays right.
+        Each `.data` becomes a new array. Steps recorded with the old array, such as those that a
+        `stream` has still to differentiate, keep their correct gradients.
         """
         rate = float(self.learning_rate(self.steps) if callable(self.learning_rate)
                      else self.learning_rate)  # fmt: skip
@@ -57,28 +58,28 @@ class Optimizer:
                 parameter.data = np.asarray(moved) if isinstance(moved, np.generic) else moved
 
     def direction(self, w: Any, g: Any, memory: dict[str, Any]) -> Any:
-        """What is subtracted from w, in units of the learning rate.
+        """The update direction: w ← w − η · direction.
 
-        w, g: a parameter and its gradient. memory: what is remembered of this parameter, empty at
-        its first step; arrays in it are replaced and never written into.
+        w, g: a parameter and its gradient. memory: the rule's memory of this parameter, empty at
+        its first step. The arrays in it are replaced and never written into.
         """
         raise NotImplementedError
 
     def state(self) -> dict[str, Any]:
-        """All that the next steps depend on, beside the parameters themselves: plain values.
+        """Everything that the next steps depend on, apart from the parameters, as plain values.
 
-        The arrays are the optimizer's own, which it replaces and never writes into, so what is
-        returned stays as it is. `restore` takes it; `tg.save_run` writes it to a file.
+        The optimizer replaces its arrays and never writes into them, so the returned state does
+        not change. `restore` takes it; `tg.save_run` writes it to a file.
         """
         rate = {} if callable(self.learning_rate) else {"learning_rate": self.learning_rate}
         memory = {name: dict(values) for name, values in self.memory.items() if values}
         return {"rule": type(self).__name__, "steps": self.steps, **rate, "memory": memory}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a `state()` of an optimizer of the same rule for the same parameters.
+        """Continue from a `state()` of an optimizer of the same rule for the same parameters.
 
-        A schedule is a function of the step and is not part of the state: the number of steps is.
-        Raises ValueError if the rule, a name or a shape is another one.
+        A schedule is a function of the step, so the state has the number of steps and not the
+        schedule. Raises ValueError if the rule, a name or a shape differs.
 
         >>> import numpy as np, tinygrad_rnn as tg
         >>> w = tg.Tensor([3.0], requires_grad=True, name="w")
@@ -124,7 +125,7 @@ class Optimizer:
 
 
 def _precise(x: Any) -> Any:
-    """In single precision at least."""
+    """The array in single precision at least."""
     return x.astype(np.float32) if x.dtype.itemsize < 4 else x
 
 
@@ -137,8 +138,8 @@ def _average(memory: dict[str, Any], key: str, value: Any, decay: float) -> Any:
 class SGD(Optimizer):
     """Stochastic gradient descent: w ← w − η g; with momentum, v ← μ v + g and w ← w − η v.
 
-    nesterov: look ahead, w ← w − η (g + μ v). Sutskever et al. (2013), "On the importance of
-        initialization and momentum in deep learning".
+    nesterov: Nesterov momentum, w ← w − η (g + μ v). Sutskever et al. (2013), "On the importance
+        of initialization and momentum in deep learning".
     Raises ValueError for nesterov without momentum.
 
     >>> import tinygrad_rnn as tg
@@ -219,8 +220,8 @@ class RMSProp(Optimizer):
 class Adam(Optimizer):
     """m ← β₁ m + (1−β₁) g, s ← β₂ s + (1−β₂) g², w ← w − η m̂ / (√ŝ + ε); Kingma & Ba (2015).
 
-    m̂ = m / (1 − β₁ᵗ) and ŝ = s / (1 − β₂ᵗ) undo the bias towards the zeros at the beginning; t
-    counts the gradients that this parameter has had.
+    m̂ = m / (1 − β₁ᵗ) and ŝ = s / (1 − β₂ᵗ) correct the bias towards the initial zeros. t counts
+    the gradients that this parameter has had.
 
     >>> import tinygrad_rnn as tg
     >>> w = tg.Tensor([3.0], requires_grad=True)
@@ -250,7 +251,7 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """Adam, and w ← w − η λ w beside it: decay that the gradient's scale does not touch.
+    """Adam with decoupled weight decay, w ← w − η λ w, independent of the gradient's scale.
 
     weight_decay: λ. Loshchilov & Hutter (2019), "Decoupled Weight Decay Regularization".
 

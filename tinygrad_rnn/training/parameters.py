@@ -1,4 +1,4 @@
-"""The parameters of a model, each once, by a name of its own."""
+"""The parameters of a model, each once, under a unique name."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from tinygrad_rnn.recurrent.parameters import parameters
 
 
 def distinct(model: Any) -> dict[str, Tensor]:
-    """The Tensors to be trained by name, each once, under the first of its names.
+    """The Tensors to train by name, each once, under the first of its names.
 
     model: a dict from name to Tensor, whose names are kept; an object with a method `parameters`,
     such as a cell or a `BPTT`, that returns such a dict or a list of Tensors; or anything in which
     `tg.parameters` finds some, such as a list of Tensors, cells and functions. A tied Tensor, which
-    is found twice, is one parameter: it has one gradient and takes one step.
+    is found twice, is one parameter.
     Raises TypeError for a Tensor that needs no gradient, and for a model without parameters.
     """
     if isinstance(model, ValuesView | Iterator):

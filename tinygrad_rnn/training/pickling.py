@@ -1,4 +1,4 @@
-"""Pickles in which some things stand by reference only."""
+"""Pickles in which some objects are replaced by references."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ from typing import Any
 def pickled(
     thing: Any, reference: Callable[[Any], Any], what: str, by_value: bool = False
 ) -> bytes:
-    """A thing as bytes, in which what has a reference stands by it; None says that it has none.
+    """Pickle an object, with some of its parts replaced by references.
 
-    Functions and classes stand by their names. Where that cannot be, or is not wanted (by_value:
-    those of a script), the cloudpickle package takes them whole, if it is installed.
-    Raises TypeError for what cannot be pickled; what: how the message calls it.
+    reference: from a part to its reference, or to None if the part is pickled itself.
+    what: the name of the object in messages.
+    by_value: pickle functions and classes by value, as those of a script need it.
+    Functions and classes are pickled by name. Where that fails, or with by_value, cloudpickle
+    pickles them by value, if it is installed.
+    Raises TypeError for an object that cannot be pickled.
     """
     if not by_value:
         try:
@@ -44,7 +47,7 @@ def _dumped(kind: Any, thing: Any, reference: Callable[[Any], Any]) -> bytes:
 
 
 def unpickled(data: bytes, referred: Callable[[Any], Any]) -> Any:
-    """The thing again; referred: from a reference to what it stands for."""
+    """The object that `pickled` was given. referred: from a reference to its object."""
     unpickler = pickle.Unpickler(io.BytesIO(data))
     unpickler.persistent_load = referred  # type: ignore[method-assign]
     return unpickler.load()

@@ -1,8 +1,8 @@
 """Learning-rate schedules: functions from the step, counted from 0, to the learning rate.
 
-An optimizer takes any function of the step as its learning rate; these are the usual ones, as
-values that can be compared, pickled and printed. A function of the step has nothing to be saved:
-the number of steps, which the optimizer keeps, is all that a run needs to go on.
+An optimizer takes any function of the step as its learning rate. The usual ones are here, as
+values that can be compared, pickled and printed. A schedule has no state to save: the optimizer
+saves the number of steps.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Exponential:
 
 @dataclass(frozen=True)
 class Stepwise:
-    """η_n = start · factor^⌊n / every⌋: constant, and lowered every so many steps.
+    """η_n = start · factor^⌊n / every⌋: piecewise constant.
 
     >>> from tinygrad_rnn.training import schedules
     >>> [schedules.Stepwise(1.0, every=2, factor=0.5)(n) for n in range(5)]
@@ -47,7 +47,7 @@ class Stepwise:
 
 @dataclass(frozen=True)
 class Cosine:
-    """Half a cosine from start to end over so many steps, and then end.
+    """Half a cosine from start to end over `steps` steps, then constant.
 
     η_n = end + ½ (start − end) (1 + cos(π n / steps)). Loshchilov & Hutter (2017), "SGDR".
 
@@ -67,7 +67,7 @@ class Cosine:
 
 @dataclass(frozen=True)
 class Warmup:
-    """Another schedule, or a constant rate, brought up linearly over its first steps.
+    """Another schedule, or a constant rate, with a linear warm-up over the first steps.
 
     η_n = min(1, (n + 1) / steps) · rate(n). Goyal et al. (2017), "Accurate, Large Minibatch SGD".
 

@@ -1,7 +1,7 @@
-"""Arrays that the processes of one machine share: they are sent by their place in memory.
+"""Arrays in memory that the processes of one machine share.
 
-Through a pipe an array is copied several times, by the one process from which all workers have
-theirs. In shared memory it is written once, and read where it lies.
+A pipe copies an array several times, and one process serves all workers. In shared memory an array
+is written once, and each worker reads it in place.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ SMALLEST = 1 << 12
 """Arrays of so many bytes are shared; smaller ones are sent."""
 
 ALIGNED = 64
-"""Arrays begin at multiples of so many bytes."""
+"""The alignment of arrays, in bytes."""
 
 MAPPED = 4
-"""So many blocks stay mapped in a worker."""
+"""The largest number of blocks that stay mapped in a worker."""
 
 
 class Asked(NamedTuple):
-    """Calls that workers are to make. read: from what a future brings to what the call returned.
-    close: to be called when nothing is to be read any more."""
+    """Calls submitted to workers. read: from the result of a future to the result of its call.
+    close: to be called after the last result is read."""
 
     futures: list[Future[Any]]
     read: Callable[[Any], Any]
@@ -43,11 +43,11 @@ class Asked(NamedTuple):
 
 
 def ask(executor: Executor, work: Callable[..., Any], common: Any, each: Iterable[Any]) -> Asked:
-    """Have the workers of an executor call work(common, one), for each one.
+    """Submit work(common, one) to an executor, for each `one` of `each`.
 
-    A pool of processes on this machine shares the arrays among the arguments: each is copied once,
-    however many workers read it, and none can write into it. There is room for as many in what a
-    call returns as `common` has. Other executors send arrays in their own way.
+    With a pool of processes on this machine, the arrays in the arguments are in shared memory. Each
+    is copied once for all workers, and no worker can write into it. The results of a call get as
+    much shared memory as `common`. Other executors send arrays in their own way.
     """
     if not isinstance(executor, ProcessPoolExecutor) or not AVAILABLE:
         return Asked([executor.submit(work, common, one) for one in each], _as_it_is, _nothing)
@@ -83,16 +83,16 @@ def _nothing() -> None:
 
 
 class Pickled(NamedTuple):
-    """A thing without its large arrays; and these, with their places in the block."""
+    """An object pickled without its large arrays, and these arrays with their offsets."""
 
     text: bytes
     arrays: list[tuple[int, Any]]
 
 
 class Layout:
-    """Where in a block each array is to lie. One that is met again lies there once.
+    """The offset of each array in a block. An array that occurs twice has one offset.
 
-    end: of what is laid out. limit: arrays that would go beyond it are not.
+    end: the end of the last array. limit: an array that would end after it is not placed.
     """
 
     def __init__(self, start: int = 0, limit: float = float("inf")) -> None:
@@ -117,14 +117,14 @@ class Layout:
 
 
 class Place(NamedTuple):
-    """Where another process finds a block. key: no other block has it."""
+    """The address of a block for another process. key: unique to the block."""
 
     path: str
     key: str
 
 
 class Block:
-    """Memory that other processes of this machine can map, too."""
+    """Memory that other processes of this machine can map as well."""
 
     def __init__(self, size: int) -> None:
         file = os.memfd_create("tinygrad_rnn")  # type: ignore[attr-defined, unused-ignore]
@@ -137,19 +137,19 @@ class Block:
         _write(self.memory, arrays)
 
     def read(self, text: bytes) -> Any:
-        """A thing that a worker has pickled, with copies of its arrays."""
+        """An object that a worker has pickled, with copies of its arrays."""
         return unpickled(text, lambda place: _array(self.memory, place).copy())
 
     def seen_by(self, future: Future[Any]) -> None:
-        """As a callback it keeps the block, and so its path, until the future is done."""
+        """A callback that does nothing. It keeps the block and its path until the future is done."""
 
 
 _free: weakref.WeakKeyDictionary[Executor, list[Block]] = weakref.WeakKeyDictionary()
-"""Of each executor the blocks that nobody reads any more."""
+"""For each executor, the blocks that are no longer in use."""
 
 
 def _block(free: list[Block], size: int) -> Block:
-    """One that is large enough: a free one, if it is, for its pages are there already."""
+    """A block of at least this size. A free one is preferred: its pages are already allocated."""
     block = free.pop() if free else None
     return block if block and len(block.memory) >= size else Block(max(size, 1))
 

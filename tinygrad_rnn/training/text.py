@@ -12,7 +12,7 @@ import numpy as np
 
 
 class Vocabulary:
-    """The characters of a text and their numbers, in the order of the alphabet.
+    """The characters of a text and their numbers, in sorted order.
 
     >>> from tinygrad_rnn.training.text import Vocabulary
     >>> vocabulary = Vocabulary("the time machine")
@@ -32,7 +32,7 @@ class Vocabulary:
         return len(self.characters)
 
     def encode(self, text: str) -> Any:
-        """The numbers of the characters, an integer array; KeyError names one that is unknown."""
+        """The numbers of the characters, an integer array; KeyError names unknown characters."""
         unknown = set(text) - self.numbers.keys()
         if unknown:
             raise KeyError(
@@ -41,16 +41,16 @@ class Vocabulary:
         return np.array([self.numbers[character] for character in text], dtype=np.intp)
 
     def decode(self, numbers: Any) -> str:
-        """The text again."""
+        """The text of these numbers."""
         return "".join(self.characters[n] for n in numbers)
 
 
 def chunks(numbers: Any, batch_size: int, steps: int) -> Iterator[tuple[Any, Any]]:
     """Cut a text into `batch_size` strips and yield them chunk by chunk, in reading order.
 
-    numbers: the text, (length,). Yields inputs and labels, each (steps, batch_size), the labels
-    one character ahead. Row b of a chunk goes on where row b of the chunk before it ended, so the
-    hidden state carries over: *sequential partitioning*, as `Subsequence(steps)` needs it.
+    numbers: the text, (length,). Yields inputs and labels, each (steps, batch_size). The labels are
+    one character ahead. Row b of a chunk continues row b of the chunk before it, so the hidden
+    state carries over: *sequential partitioning*, as `Subsequence(steps)` needs it.
     Raises ValueError if the text is too short for one chunk.
 
     >>> import numpy as np
@@ -65,7 +65,7 @@ def chunks(numbers: Any, batch_size: int, steps: int) -> Iterator[tuple[Any, Any
 
 
 def chunk_count(length: int, batch_size: int, steps: int) -> int:
-    """How many chunks there are; ValueError if there is not one."""
+    """The number of chunks; ValueError if there is none."""
     count = (length - 1) // batch_size // steps
     if count < 1:
         raise ValueError(
@@ -76,7 +76,7 @@ def chunk_count(length: int, batch_size: int, steps: int) -> int:
 
 
 def chunk(numbers: Any, batch_size: int, steps: int, n: int) -> tuple[Any, Any]:
-    """Chunk n of `chunks`, without those before it: where a run goes on."""
+    """Chunk n of `chunks`, without computing those before it, as a resumed run needs it."""
     numbers = np.asarray(numbers)
     length = chunk_count(len(numbers), batch_size, steps) * steps
     inputs = numbers[: length * batch_size].reshape(batch_size, length).T
@@ -89,9 +89,9 @@ BLOCK = 1 << 18
 
 
 def mapped(path: str | os.PathLike[str]) -> Any:
-    """The bytes of a file, (size,), as an array that is mapped and not read: a text of any length.
+    """The bytes of a file, (size,), as a memory-mapped array. The file may be of any length.
 
-    Raises FileNotFoundError for no file, ValueError for an empty one.
+    Raises FileNotFoundError for a missing file, ValueError for an empty one.
     """
     source = Path(path)
     if not source.is_file():
@@ -102,10 +102,10 @@ def mapped(path: str | os.PathLike[str]) -> Any:
 
 
 class ByteVocabulary:
-    """The bytes that occur in a text and their numbers: any file in any encoding.
+    """The bytes that occur in a text and their numbers, for files in any encoding.
 
-    text: bytes, or an array of them; it is looked at block by block.
-    In UTF-8 a letter outside ASCII is two bytes or more, which a model learns to put together.
+    text: bytes, or an array of them. It is read block by block.
+    In UTF-8 a letter outside ASCII is two bytes or more. The model has to learn these sequences.
 
     >>> from tinygrad_rnn.training.text import ByteVocabulary
     >>> vocabulary = ByteVocabulary("naïve".encode())
@@ -130,7 +130,7 @@ class ByteVocabulary:
         return len(self.bytes)
 
     def encode(self, text: Any) -> Any:
-        """The numbers of bytes, of the same shape; KeyError names those that are unknown."""
+        """The numbers of the bytes, of the same shape; KeyError names unknown bytes."""
         text = np.frombuffer(text, np.uint8) if isinstance(text, bytes) else np.asarray(text)
         numbers = self.numbers[text]
         if numbers.size and numbers.min() < 0:
@@ -139,5 +139,5 @@ class ByteVocabulary:
         return numbers
 
     def decode(self, numbers: Any) -> str:
-        """The text again, read as UTF-8; what is none is shown as \ufffd."""
+        """The text of these numbers, decoded as UTF-8. Invalid bytes are shown as \ufffd."""
         return codecs.decode(self.bytes[np.asarray(numbers, int)].tobytes(), errors="replace")

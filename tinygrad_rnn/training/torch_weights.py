@@ -1,8 +1,8 @@
-"""Weights from PyTorch and to it: of a recurrent layer or cell, or of a model that has some.
+"""Exchange weights with PyTorch: those of a recurrent layer or cell, or of a model with some.
 
-PyTorch keeps W_xhᵀ and W_hhᵀ, one matrix per layer and direction, and two biases where one would
-do (in all but the GRU's candidate): ours is their sum, and on the way back the second is zero.
-What travels is the state dict; a module's options are honoured, or it is refused.
+PyTorch has W_xhᵀ and W_hhᵀ, one matrix per layer and direction, and two biases. Except in the
+candidate of the GRU, our single bias is their sum; in the other direction the second bias is zero.
+The weights are exchanged as a state dict. A module with an option that cells lack is refused.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ def from_torch(source: Any, dtype: Any = None, nonlinearity: str = "tanh") -> An
     """A cell with the weights of a PyTorch layer, or a model with those of a PyTorch module.
 
     source: a `torch.nn.RNN`, `LSTM` or `GRU` of any number of layers, a `torch.nn.RNNCell`,
-        `LSTMCell` or `GRUCell`, another module, or the `state_dict()` of one. PyTorch itself is
-        not needed, only what the module offers.
-    dtype: of the parameters; None keeps that of the source.
-    nonlinearity: of an RNN whose state dict is given; a module says it itself.
-    Returns a cell, or a `Stacked` of the layers; for layers of two directions a `Bidirectional`, or
-    the list of them, to be called one after the other. For a module that has other parameters as
-    well, a dict as nested as its parts: cells, and Tensors under PyTorch's own names and in its
-    shapes (`h @ out["weight"].T + out["bias"]` is what a Linear called out computes).
+        `LSTMCell` or `GRUCell`, another module, or the `state_dict()` of one. This function does
+        not import PyTorch.
+    dtype: the dtype of the parameters; None keeps that of the source.
+    nonlinearity: that of an RNN given by its state dict; a module has its own.
+    Returns a cell, or a `Stacked` of the layers. Bidirectional layers become a `Bidirectional`, or
+    a list of them, to be called one after the other. A module with other parameters becomes a dict,
+    nested as its parts are. It holds cells, and Tensors under PyTorch's own names and in PyTorch's
+    shapes. For a Linear called out, `h @ out["weight"].T + out["bias"]` is its result.
     Raises TypeError for batch_first (sequences here are (T, batch, input)), dropout in training
-    and projections; for the weights alone, give the state dict.
+    and projections. To load the weights of such a module anyway, give its state dict.
 
     >>> import numpy as np, tinygrad_rnn as tg
     >>> cell = tg.from_torch({"weight_ih": np.ones((12, 2)), "weight_hh": np.ones((12, 3))})
@@ -84,14 +84,14 @@ def from_torch(source: Any, dtype: Any = None, nonlinearity: str = "tanh") -> An
 
 
 def to_torch(model: Any, module: Any = None) -> Any:
-    """The weights of a cell or model as PyTorch has them: the way back from `from_torch`.
+    """The weights of a cell or model in PyTorch's form: the inverse of `from_torch`.
 
     model: a built-in cell, a `Stacked` of them, a `Bidirectional` or a list of them, or a dict of
         these and Tensors, nested as the PyTorch module is.
-    module: the PyTorch layer, cell or module whose weights are to become these; it is returned.
-    Without one, returns the state dict, of NumPy arrays, in the names of layers.
+    module: the PyTorch layer, cell or module to load the weights into. It is returned.
+    Without a module, returns the state dict of NumPy arrays, with the names that a layer has.
     Raises TypeError for cells that PyTorch does not have (residual or identity cells, functions)
-    and for a module that would compute something else; PyTorch raises for other misfits.
+    and for a module that would compute something else. PyTorch raises for other mismatches.
 
     >>> import tinygrad_rnn as tg
     >>> {name: array.shape for name, array in tg.to_torch(tg.GRUCell(2, 3, bias=False)).items()}
@@ -105,7 +105,7 @@ def to_torch(model: Any, module: Any = None) -> Any:
     own = module.state_dict()
     single = {m["prefix"] for m in map(RECURRENT.fullmatch, own) if m and not m["layer"]}
     arrays = dict(_state_dict(model, "", kinds))
-    for prefix in single:  # cells are called as layers are, without the layer
+    for prefix in single:  # names of cells have no layer number
         arrays = {
             name.removesuffix("_l0") if name.startswith(prefix) else name: array
             for name, array in arrays.items()
@@ -116,8 +116,9 @@ def to_torch(model: Any, module: Any = None) -> Any:
 
 
 def _options(module: Any) -> Iterator[tuple[str, str]]:
-    """The nonlinearities of a module's recurrent parts by their prefix; TypeError for options that
-    would be ignored."""
+    """The nonlinearities of a module's recurrent parts, by prefix.
+
+    TypeError for options that would be ignored."""
     if not hasattr(module, "named_modules"):
         raise TypeError(
             f"weights are carried over from PyTorch modules and state dicts, not from "
@@ -142,7 +143,7 @@ def _options(module: Any) -> Iterator[tuple[str, str]]:
 
 
 def _array(value: Any, dtype: Any) -> Any:
-    """An array of its own, in plain floats."""
+    """A copy as a NumPy array of floats."""
     if hasattr(value, "detach"):
         value = value.detach().cpu()
         if str(value.dtype) == "torch.bfloat16":  # which NumPy does not have
@@ -153,7 +154,7 @@ def _array(value: Any, dtype: Any) -> Any:
 
 
 def _layers(weights: Arrays, nonlinearity: str) -> Any:
-    """The cell, or the layers, with these weights under their names within one module."""
+    """The cell or layers with these weights, which have their names within one module."""
     if any(name.startswith("weight_hr") for name in weights):
         raise TypeError("an LSTM with projections (proj_size) has no cell here")
     suffixes = [n.removeprefix("weight_hh") for n in weights if n.startswith("weight_hh")]
@@ -205,7 +206,7 @@ def _cell(weights: Arrays, suffix: str, nonlinearity: str) -> Cell:
 
 
 def _state_dict(model: Any, prefix: str, kinds: dict[str, str]) -> Iterator[tuple[str, Any]]:
-    """Names and arrays. kinds: the nonlinearity that a module has under a prefix."""
+    """The state dict of a model. kinds: the nonlinearity that a module has under a prefix."""
     if isinstance(model, Mapping):
         for name, part in model.items():
             yield from _state_dict(part, f"{prefix}{name}.", kinds)
@@ -224,7 +225,7 @@ def _state_dict(model: Any, prefix: str, kinds: dict[str, str]) -> Iterator[tupl
 def _weights(
     cell: Any, prefix: str, suffix: str, kinds: dict[str, str]
 ) -> Iterator[tuple[str, Any]]:
-    """Those of one cell, as PyTorch has them."""
+    """The weights of one cell, in PyTorch's form."""
     kind = getattr(cell, "nonlinearity", "tanh")
     known = type(cell) in KINDS.values() and not getattr(cell, "residual", False)
     if not known or kind not in ("tanh", "relu"):
