@@ -1,6 +1,6 @@
 """A mini reverse-mode autodiff engine on NumPy, whose subject is backpropagation through time.
 
-The engine is loaded with the package; everything else when its name is used for the first time.
+`import tinygrad_rnn` loads the engine. The rest is loaded when a name is used for the first time.
 """
 
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""What recurrence and truncation do to the gradient, in numbers, in words and in pictures."""
+"""The effect of recurrence and truncation on gradients, in numbers, words and pictures."""
 
 from typing import TYPE_CHECKING
 

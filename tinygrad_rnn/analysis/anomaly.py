@@ -1,7 +1,7 @@
-"""Where NaN and infinity come from: a look at every value as it is made, and at every gradient.
+"""Find the origin of NaN and infinity: check every value and every gradient when it is computed.
 
-A block writes a `Watch` on the mark under which the engine records (`engine/recording.py`). The
-engine shows it every value, and lets it go through the reverse pass.
+The block puts a `Watch` into the mark under which the engine records (`engine/recording.py`). The
+engine passes every value to the watch, and the watch runs the reverse pass.
 """
 
 from __future__ import annotations
@@ -33,19 +33,20 @@ from tinygrad_rnn.engine.trees import flatten
 
 @contextmanager
 def anomaly(infinite: bool = True) -> Iterator[None]:
-    """Inside, the first value or gradient that is not finite raises, and says where it was made.
+    """Inside this block, the first value or gradient that is not finite raises an error.
 
-    infinite: whether infinities count. With False only NaN does: for computations that mean their
+    infinite: whether infinities count. With False only NaN counts, for computations with intended
         infinities, such as masks of −inf before a softmax.
-    Raises FloatingPointError, with the function, the values that went in and their ranges, the
-    time step (counted from 0), the scope and the line of your code; for a gradient, with the
-    argument that it belongs to. If a NaN was given (as data, or in a parameter), it says that.
+    Raises FloatingPointError. The message has the function, its arguments and their ranges, the
+    time step (counted from 0), the scope and the line of your code. For a gradient it has the
+    argument that the gradient belongs to. It also says if the NaN was given as data or parameter.
 
-    Forward, whatever is computed from Tensors while recording is looked at; backward, every use's
-    contribution and every sum of them. So uses of a weight are summed one by one inside, and all
-    is slower; outside of a block it costs nothing. A `scan` is one value: if its states or its
-    gradients are not finite, it is run again with `unroll`, to find the step. NumPy's own warnings
-    of overflow and the like are silent inside. Blocks nest, and each thread has its own.
+    In the forward pass, every value computed from Tensors while recording is checked. In the
+    reverse pass, every contribution and every sum of contributions is checked. The uses of a weight
+    are then summed one by one, so computations are slower inside a block. Outside there is no cost.
+    A `scan` is one value: if its states or gradients are not finite, it is run again with `unroll`,
+    to find the step. NumPy's own warnings about overflow, division and invalid values are silent
+    inside. Blocks nest, and each thread has its own.
 
     >>> import numpy as np, tinygrad_rnn as tg
     >>> w = tg.Tensor([4.0, 0.0], requires_grad=True, name="w")
@@ -66,7 +67,7 @@ def anomaly(infinite: bool = True) -> Iterator[None]:
             yield
     finally:
         watch.is_open = False
-        np.seterr(**errors)  # once more: Ctrl-C may have kept errstate from it
+        np.seterr(**errors)  # again: Ctrl-C may have interrupted errstate
 
 
 def _not_finite(array: Array) -> Array:
@@ -74,15 +75,15 @@ def _not_finite(array: Array) -> Array:
 
 
 LINES: WeakKeyDictionary[Node, str] = WeakKeyDictionary()
-"""Where in the user's code nodes were recorded."""
+"""The line of the user's code that recorded a node."""
 
 
 class Watch:
-    """What a block looks for, and what the engine shows it.
+    """The observer of a block: it checks what the engine computes.
 
-    wrong: the function that finds it. is_open: until the block ends; nodes that were recorded
-    inside keep the watch on their marks. looks_at_values: not while pull-backs compute, for these
-    values are not the user's.
+    wrong: the function that finds wrong entries. is_open: True until the block ends; nodes that
+    were recorded inside keep the watch in their marks. looks_at_values: False while pull-backs
+    compute, because their values are not the user's.
     """
 
     def __init__(self, wrong: Callable[[Array], Array]) -> None:
@@ -98,7 +99,7 @@ class Watch:
             self.looks_at_values = before
 
     def finds(self, value: Any) -> bool:
-        """Whether there is anything wrong with the numbers in a value."""
+        """Whether some entry of a value is wrong."""
         return any(self.wrong(a).any() for a in diagnosis.numbers_in(value))
 
     # Forward ------------------------------------------------------------------------------
@@ -106,7 +107,7 @@ class Watch:
     def value(
         self, result: Any, function: Any, args: Sequence[Any], kwargs: dict[str, Any]
     ) -> None:
-        """Look at what a call returned."""
+        """Check the result of a call."""
         mark = current_mark()
         if not self.is_open or mark is None:
             return
@@ -128,7 +129,7 @@ class Watch:
         raise FloatingPointError(diagnosis.of_value(value, call))
 
     def _run_step_by_step(self, run: ScanRun) -> None:
-        """Run the steps of a scan one by one: what is not finite is found at its step."""
+        """Run the steps of a scan one by one, to find the step where a value is not finite."""
         mark = run.mark or current_mark()
         with self._looking_at_values(True), marked(mark and mark.watched_by(self)):
             rerun(run.sequence)
@@ -143,7 +144,7 @@ class Watch:
         create_graph: bool,
         pull: Pull | None,
     ) -> Iterator[tuple[Node, Array]]:
-        """The reverse pass, with a look at every contribution and at every sum of them."""
+        """The reverse pass, with a check of every contribution and of every sum."""
         for output, seed in pending.items():
             if self.finds(seed):
                 raise FloatingPointError(diagnosis.of_seed(output, seed))

@@ -1,4 +1,4 @@
-"""What `anomaly` says of a value or a gradient that is not finite: each in one sentence."""
+"""The messages of `anomaly` for a value or a gradient that is not finite, in one sentence each."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tinygrad_rnn.engine.trees import flatten
 
 
 class Call(NamedTuple):
-    """A call of the engine: what was computed, and where."""
+    """A call of a function by the engine, with its mark and its line in the user's code."""
 
     function: Callable[..., Any]
     args: Sequence[Any]
@@ -30,7 +30,7 @@ class Call(NamedTuple):
 
     @property
     def arguments(self) -> list[Any]:
-        """The arrays and numbers that went in."""
+        """The arrays and numbers among the arguments."""
         given = flatten([list(self.args), dict(self.kwargs)])
         numbers = (float, int) if isinstance(self.function, np.ufunc) else float
         return [x for x in given if isinstance(x, numbers) or hasattr(x, "dtype")]
@@ -40,7 +40,7 @@ class Call(NamedTuple):
 
 
 def of_value(value: Tensor, call: Call) -> str:
-    """A function made it of finite values."""
+    """Message: a function made the value from finite values."""
     arrays = unwrap(list(call.args)), unwrap(dict(call.kwargs))
     why = _why(lambda: call.function(*arrays[0], **arrays[1]), value.dtype, OF_VALUES)
     given = " and ".join(map(_measured, call.arguments))
@@ -51,7 +51,7 @@ def of_value(value: Tensor, call: Call) -> str:
 
 
 def of_argument(argument: Any, call: Call) -> str:
-    """It was not finite before."""
+    """Message: an argument was not finite before the call."""
     node = argument.node if isinstance(argument, Tensor) else None
     if isinstance(node, Leaf) and node.requires_grad:
         why = "the parameter was so before, from its last update or from the beginning"
@@ -69,7 +69,9 @@ def of_argument(argument: Any, call: Call) -> str:
 def of_contribution(
     node: Node, edge: Edge, gradient: Array, contribution: Array, forward: bool, line: str | None
 ) -> str:
-    """A pull-back made it of a finite gradient; `forward`, if what it keeps was not finite."""
+    """Message: a pull-back made the contribution from a finite gradient.
+
+    forward: whether the values that the pull-back keeps were not finite."""
     parent, argument, pullback, kept = edge
     name = name_of(node.function)
     name_of_argument = f"{argument[0]}[{argument[1]}]" if type(argument) is tuple else argument
@@ -89,7 +91,7 @@ def of_contribution(
 
 
 def of_sum(node: Node, gradient: Array, line: str | None) -> str:
-    """Finite contributions whose sum is not finite."""
+    """Message: the contributions are finite, but their sum is not."""
     return (
         f"the gradient of {_named(node)}{_place(node.mark, line)} has {_wrong_entries(gradient)}, "
         f"though what each of its uses contributes is finite: {OF_GRADIENTS['overflow']}"
@@ -97,11 +99,11 @@ def of_sum(node: Node, gradient: Array, line: str | None) -> str:
 
 
 def of_seed(output: Node, seed: Array) -> str:
-    """The gradient from above was not finite."""
+    """Message: the gradient from above was not finite."""
     return f"the gradient from above, for {_named(output)}, has {_wrong_entries(seed)}"
 
 
-# What went wrong, in IEEE 754's terms -----------------------------------------------------
+# The causes, in the terms of IEEE 754 -----------------------------------------------------
 
 OF_VALUES = {
     "overflow": "it overflowed, so keep inputs and weights smaller, for example by a smaller "
@@ -123,12 +125,12 @@ OF_GRADIENTS = {
 
 
 def _why(compute: Callable[[], Any], dtype: Any, causes: dict[str, str]) -> str:
-    """Compute it again, and read the floating-point errors that NumPy reports."""
+    """The cause: compute again, and read the floating-point errors that NumPy reports."""
     raised: list[str] = []
     with np.errstate(all="call", call=lambda kind, flag: raised.append(kind)):
         compute()
     cause = next((kind for kind in causes if kind in raised), None)
-    if cause is None:  # where others compute: threads, a lazy array, another device
+    if cause is None:  # computed elsewhere: threads, lazy arrays, other devices
         return "what went in is too large for it, or it is not defined there"
     wider = cause == "overflow" and np.dtype(dtype).itemsize < 8
     return causes[cause] + (", and float64 reaches further" if wider else "")
@@ -141,7 +143,7 @@ BOOL = np.dtype(bool)
 
 
 def numbers_in(value: Any) -> list[Array]:
-    """The arrays of floats that travel as one value, or as one gradient."""
+    """The arrays of floats in one value or one gradient."""
     value = unwrap(value)
     parts: Any = [value]
     if isinstance(value, Several):
@@ -164,7 +166,7 @@ def _wrong_entries(value: Any) -> str:
 
 
 def _named(value: Any) -> str:
-    """What it is called, or where it came from; and its shape."""
+    """The name of a value, or else its origin, with its shape."""
     node = value.node if isinstance(value, Tensor) else value
     if not isinstance(node, Node):
         return f"an array of shape {_shape(value)}" if np.ndim(value) else f"{value:g}"

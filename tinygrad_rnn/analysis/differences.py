@@ -1,4 +1,4 @@
-"""Central differences of a function, against which a gradient is checked."""
+"""Central differences of a function, to check a gradient against them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 EVERY_ENTRY = 64
-"""Up to this size each entry of an argument is varied by itself; beyond, random directions are."""
+"""Up to this size each entry of an argument is varied. Above, random directions are used."""
 
 DIRECTIONS = 8
 
@@ -23,11 +23,11 @@ def compare(
     tolerance: float,
     rng: np.random.Generator,
 ) -> None:
-    """AssertionError where `gradient` is not that of `value_at` at `point`.
+    """AssertionError if `gradient` is not the gradient of `value_at` at `point`.
 
-    label: says what is compared, from a text for the direction.
+    label: the function that describes the comparison, given a text for the direction.
     step: half of the difference's width, for entries of size 1. tolerance: the largest relative
-        difference (absolute, below 1), beside what rounding explains.
+        difference (absolute, below 1), in addition to the rounding error.
     """
     value = abs(value_at(point))
     for where, direction in directions(point, rng):
@@ -44,7 +44,7 @@ def compare(
 
 
 def directions(point: Any, rng: np.random.Generator) -> list[tuple[str, Any]]:
-    """Ways to move a point: along each entry, or, where these are many, along random lines."""
+    """Directions to move a point: along each entry, or random ones if there are many entries."""
     if point.size <= EVERY_ENTRY:
         entries = list(np.ndindex(point.shape))
         along = [np.zeros(point.shape) for _ in entries]
@@ -56,7 +56,7 @@ def directions(point: Any, rng: np.random.Generator) -> list[tuple[str, Any]]:
 
 
 def too_coarse(name: str, dtype: Any) -> TypeError:
-    """Below float64 the rounding of a difference hides what is to be seen."""
+    """The error for dtypes below float64, where rounding errors dominate the differences."""
     return TypeError(
         f"{name} is {dtype}, and differences of less than float64 are too coarse to check a "
         f"gradient; convert it with .astype(np.float64)"

@@ -1,4 +1,4 @@
-"""Checking derivatives against differences of the function itself."""
+"""Check derivatives against differences of the function itself."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def check_gradients(
 ) -> None:
     """Compare the derivatives of f at `args` with central differences, up to the given order.
 
-    f: any function of arrays (or of lists, tuples and dicts of them) that returns arrays. What is
-        compared is the gradient of its output along a random direction; order 2 compares the
-        gradient of that gradient along another one, and so on.
-    args: float64 arrays; anything that is not made of floats is held constant.
+    f: any function of arrays (or of lists, tuples and dicts of them) that returns arrays. Order 1
+        compares the gradient of the output along a random direction. Order 2 compares the gradient
+        of that gradient along another random direction, and so on.
+    args: float64 arrays; arguments of other kinds are held constant.
     step: half of the difference's width, for entries of size 1.
     tolerance: the largest relative difference (absolute, below 1).
-    Raises TypeError below float64, where differences say nothing; AssertionError with the order,
-    the argument, the entry and both numbers where they differ.
+    Raises TypeError below float64, where differences are too inaccurate; AssertionError, with the
+    order, the argument, the entry and both numbers, if they differ.
 
     >>> import numpy as np, tinygrad_rnn as tg
     >>> tg.check_gradients(np.tanh, np.array([0.5, -1.0]), order=3)

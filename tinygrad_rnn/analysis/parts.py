@@ -1,4 +1,4 @@
-"""The parts that a summed gradient hides: by step, and by pair of loss and step."""
+"""The parts of a summed gradient: by step, and by pair of loss and step."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from tinygrad_rnn.engine.trees import flatten
 def gradient_norms(loss: Tensor, states: Sequence[Any]) -> Array:
     """‖∂L/∂h_t‖ for every state, from the first to the last.
 
-    loss: one number. states: what `unroll` returned; the parts of a state count as one vector.
-    Returns (T,). Read backwards, it is the norm over the lag of a loss at the last step.
+    loss: one number. states: the states from `unroll`; the parts of a state count as one vector.
+    Returns (T,). For a loss at the last step, the reversed array is the norm over the lag.
 
     >>> import numpy as np, tinygrad_rnn as tg
     >>> w = tg.Tensor(0.5, requires_grad=True)
@@ -31,11 +31,11 @@ def gradient_norms(loss: Tensor, states: Sequence[Any]) -> Array:
 
 
 def step_contributions(loss: Tensor, tensor: Tensor, steps: int) -> Array:
-    """What every step adds to the gradient of a tied weight: dL/dW = Σ_s entry s.
+    """The contribution of every step to the gradient of a tied weight: dL/dW = Σ_s entry s.
 
-    loss: one number. tensor: the weight. steps: how many steps there were.
-    Returns (steps, *shape of the tensor); zeros where no gradient came. Uses outside any step (in
-    an output layer computed for all steps at once, say) are left out.
+    loss: one number. tensor: the weight. steps: the number of steps.
+    Returns (steps, *shape of the tensor); zeros for a step without a gradient. Uses outside any
+    step, for example in an output layer computed for all steps at once, are left out.
 
     >>> import numpy as np, tinygrad_rnn as tg
     >>> w = tg.Tensor(0.5, requires_grad=True)
@@ -51,11 +51,11 @@ def step_contributions(loss: Tensor, tensor: Tensor, steps: int) -> Array:
 
 
 def pair_contributions(losses: Sequence[Tensor], tensor: Tensor) -> Array:
-    """How much the loss at step t gets through step s: ‖∂L_t/∂W_s‖ for every pair.
+    """The norms ‖∂L_t/∂W_s‖ for every pair of the loss at step t and the use of W at step s.
 
     losses: the T losses, one per step. tensor: the tied weight W.
-    Returns (T, T), lower triangular, [t, s] being the norm for the loss at t and the use of W at
-    step s. With a truncation strategy it is zero where that strategy cuts: compare `weights`.
+    Returns (T, T), lower triangular, with the norm for the loss at t and step s in [t, s]. With a
+    truncation strategy it is zero for the pairs that the strategy cuts: compare `weights`.
 
     >>> import numpy as np, tinygrad_rnn as tg
     >>> w = tg.Tensor(0.5, requires_grad=True)

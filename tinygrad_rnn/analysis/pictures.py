@@ -1,8 +1,8 @@
-"""The pictures, by matplotlib.
+"""Plots with matplotlib.
 
-Series are told apart by colour and by marker. The colours are those of Okabe & Ito (2008), "Color
-Universal Design", which the colour-blind tell apart as well. Legends stand beside the axes, where
-they cover nothing.
+Series differ in colour and in marker. The colours are those of Okabe & Ito (2008), "Color Universal
+Design", which colour-blind readers can distinguish. Legends stand beside the axes and cover no
+curve.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from tinygrad_rnn.engine.graph import Array
 BLUE, GREY = "#0072B2", "#8a8a8a"
 COLOURS = (BLUE, "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = "osD^vPX*"
-FEW = 12  # marks on a curve, so that they do not hide it
+FEW = 12  # markers on a curve, few enough not to hide it
 
 
 def styles() -> Iterator[dict[str, Any]]:
-    """A colour and a marker for each series in turn, as keywords of matplotlib's `plot`.
+    """Yield a colour and a marker for each series in turn, as keywords of matplotlib's `plot`.
 
-    Without end: 7 colours and 8 markers make 56 pairs.
+    7 colours and 8 markers make 56 different pairs. Then the pairs repeat.
 
     >>> import tinygrad_rnn as tg
     >>> next(tg.analysis.styles())
@@ -43,13 +43,13 @@ def plot_lags(
     title: str = "How much of a state is left k steps on",
     ylabel: str = r"$\|\,\partial h_t \,/\, \partial h_{t-k} \|$",
 ) -> Any:
-    """Norms over the lag, on a logarithmic axis: a straight line is a constant rate.
+    """Plot norms over the lag, on a logarithmic axis: a straight line is a constant rate.
 
-    curves: a name for each, and its norms at lag 0, 1, ...: (K+1,), or (K+1, batch), of which
-        the geometric mean is drawn, and the range as a band.
-    bounds: what the recurrent weights allow, drawn dashed.
+    curves: by name, the norms at lag 0, 1, ...: (K+1,) or (K+1, batch). Of a batch, the geometric
+        mean is drawn as a curve, and the range as a band.
+    bounds: the `spectrum` of the recurrent weights; its bounds are drawn dashed.
     Returns a matplotlib Figure: `.savefig(path)`.
-    Raises ImportError, saying what to install, where there is no matplotlib.
+    Raises ImportError, with what to install, if matplotlib is missing.
 
     >>> import numpy as np, tinygrad_rnn as tg
     >>> figure = tg.analysis.plot_lags({"0.9^k": 0.9 ** np.arange(30)})
@@ -71,7 +71,7 @@ def plot_lags(
         every = max(1, len(lag) // FEW)
         axes.semilogy(lag, visible, **style, label=name, lw=1.6, ms=4, markevery=every)
     if bounds is not None:
-        axes.set_ylim(axes.get_ylim())  # that of the curves; the bounds may leave it
+        axes.set_ylim(axes.get_ylim())  # limits from the curves; bounds may lie outside
         lag = np.arange(longest)
         axes.semilogy(lag, bounds.upper(lag), "--", color=GREY, lw=1, label="σᵏ, upper bound")
         axes.semilogy(
@@ -88,10 +88,10 @@ def plot_steps(
     title: str = "What each step adds to the gradient",
     ylabel: str = r"$\|\,\partial L \,/\, \partial W_s \|$",
 ) -> Any:
-    """What each step adds to a gradient, on a logarithmic axis: where the signal comes from.
+    """Plot the contribution of each step to a gradient, on a logarithmic axis.
 
-    curves: a name for each, and the norms of the contributions of the steps 1, 2, ..., (T,); a
-        step that adds nothing, because the gradient does not get there, has no mark.
+    curves: by name, the norms of the contributions of the steps 1, 2, ..., (T,). A step without a
+        contribution, because no gradient reaches it, has no marker.
     Returns a matplotlib Figure.
 
     >>> import numpy as np, tinygrad_rnn as tg
@@ -111,11 +111,11 @@ def plot_steps(
 
 
 def plot_pairs(panels: Mapping[str, Any], title: str = "Which losses reach which steps") -> Any:
-    """The (loss, step) matrix: which losses reach which steps, and with what weight.
+    """Plot (loss, step) matrices: which losses reach which steps, and with which weight.
 
-    panels: a name for each, and a (T, T) matrix: a strategy's `weights(T)`, or
-        `pair_contributions`. Weights of 0 and 1 are drawn in one colour, other values on a scale
-        that is logarithmic where they span more than two orders of magnitude.
+    panels: by name, a (T, T) matrix: the `weights(T)` of a strategy, or `pair_contributions`.
+        A matrix of zeros and ones is drawn in one colour. Other values are drawn on a colour scale,
+        which is logarithmic if they span more than two orders of magnitude.
     Returns a matplotlib Figure.
 
     >>> import tinygrad_rnn as tg
@@ -140,7 +140,7 @@ def _draw_pairs(figure: Any, axes: Any, matrix: Array) -> None:
     from matplotlib.ticker import MaxNLocator
 
     T = len(matrix)
-    # The picture counts from 1, as the names in the graphs do.
+    # Steps are counted from 1, as in the names in graphs.
     extent = (0.5, T + 0.5, T + 0.5, 0.5)
     shown = np.ma.masked_equal(matrix, 0)
     values = shown.compressed()
@@ -159,12 +159,12 @@ def _draw_pairs(figure: Any, axes: Any, matrix: Array) -> None:
 
 
 def add_legend(figure: Any) -> None:
-    """A legend beside the axes: it covers no curve, however many there are."""
+    """Add a legend beside the axes, where it covers no curve."""
     figure.legend(loc="outside right center", edgecolor="none", fontsize=8)
 
 
 def new_figure(width: float, height: float, axes: bool = True) -> tuple[Any, Any]:
-    """A Figure that belongs to no window and no global state, and shows itself in a notebook."""
+    """A Figure without a window and without global state. It shows itself in a notebook."""
     try:
         from matplotlib.figure import Figure
     except ImportError as problem:
@@ -175,8 +175,9 @@ def new_figure(width: float, height: float, axes: bool = True) -> tuple[Any, Any
 
 @cache
 def _showing_itself(kind: Any) -> Any:
-    """matplotlib's Figure, with what a notebook asks for: pyplot registers this for its own, and
-    in a fresh kernel nobody has imported pyplot."""
+    """matplotlib's Figure with the method by which notebooks show an object.
+
+    pyplot registers one for its own figures, but a fresh kernel has not imported pyplot."""
 
     class Plot(kind):  # type: ignore[misc]
         def _repr_png_(self) -> bytes:

@@ -1,4 +1,4 @@
-"""Vanishing, exploding or neither: the verdict on a curve of norms over the lag."""
+"""Vanishing, exploding or neither: a report on the norms of gradients over the lag."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import Any
 import numpy as np
 
 TENFOLD = 10.0
-"""A gradient that stays within this factor of what it was is neither vanishing nor exploding."""
+"""A gradient that stays within this factor of its norm at lag 0 is neither of the two."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """What `report` found; `print` it for the sentences.
+    """The result of `report`; `print` it for a summary in words.
 
     kind: "vanishing", "exploding" or "neither".
     rate: the factor per step over the second half of the lags, by least squares on the logarithm.
-    lags: how many lags were looked at.
-    reach: the first lag at which the norm is tenfold down (vanishing) or up (exploding) for good;
-        None if it is neither.
-    peak, peak_lag: the largest norm relative to lag 0, and where it is.
+    lags: the number of lags.
+    reach: the first lag from which on the norm stays below a tenth (vanishing) or above ten times
+        (exploding) that at lag 0; None for neither.
+    peak, peak_lag: the largest norm relative to lag 0, and its lag.
     last: the norm at the last lag, relative to lag 0.
     """
 
@@ -52,10 +52,10 @@ class Report:
 
 
 def report(norms: Any) -> Report:
-    """Say in words and numbers what the norms over the lag do.
+    """Report in words and numbers whether the norms over the lag vanish or explode.
 
-    norms: (K+1,), the norm at lag 0, 1, ..., K; or (K+1, batch), of which the geometric mean is
-        taken. From `jacobian_norms` as it is; from `gradient_norms` backwards, `[::-1]`.
+    norms: (K+1,), the norm at lag 0, 1, ..., K; or (K+1, batch), whose geometric mean is used.
+        Take the result of `jacobian_norms`, or that of `gradient_norms` reversed, `[::-1]`.
     Raises ValueError for fewer than three lags, or a norm at lag 0 that is not positive.
 
     >>> import numpy as np, tinygrad_rnn as tg

@@ -1,4 +1,4 @@
-"""What the recurrent weights alone say about gradients."""
+"""Bounds on gradients from the recurrent weights alone."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tinygrad_rnn.engine.tensor import Tensor
 
 
 class Spectrum(NamedTuple):
-    """The numbers that bound the products of Jacobians.
+    """The spectral radius and the norm of W_hh, which bound the products of Jacobians.
 
     radius: ρ, the largest modulus of an eigenvalue. norm: σ, the largest singular value.
     """

@@ -18,10 +18,10 @@ from tinygrad_rnn.recurrent.unroll import unroll
 def jacobians(cell: Callable[[Any, Any], Any], xs: Any, state: Any = None) -> Array:
     """∂h_t/∂h_{t−1} for every step of a sequence.
 
-    cell, xs, state: as for `unroll`; each part of the state is to be (batch, width).
-    Returns (T, batch, n, n): entry [t, b, i, j] is ∂(h_t)_i/∂(h_{t−1})_j of sequence b, steps
-    counted from 0. A state of several parts counts as one vector, its parts one after the other:
-    for an LSTM, n is twice the hidden size.
+    cell, xs, state: as for `unroll`; each part of the state must be (batch, width).
+    Returns (T, batch, n, n): entry [t, b, i, j] is ∂(h_t)_i/∂(h_{t−1})_j of sequence b, with steps
+    counted from 0. The parts of a state are joined to one vector: for an LSTM, n is twice the
+    hidden size.
     Raises ValueError for parts of other shapes.
 
     Lecture "Back propagation through time", the factors of ∂h_t/∂h_{t−k}.
@@ -42,7 +42,7 @@ def jacobians(cell: Callable[[Any, Any], Any], xs: Any, state: Any = None) -> Ar
             f"each part of the state is to be of shape (batch, width), but they are {shapes}"
         )
     batch, n = shapes[0][0], sum(width for _, width in shapes)
-    # Row i of the Jacobian is the gradient of unit i: all of them at once, as a batch of copies.
+    # Row i of the Jacobian is the gradient of unit i. A batch of copies gives all rows at once.
     seed = np.tile(np.eye(n), (batch, 1))
     result = np.empty((len(states), batch, n, n))
 
@@ -62,7 +62,7 @@ def jacobian_products(J: Array, t: int = -1) -> Array:
     """∂h_t/∂h_{t−k} = ∏_{u=0}^{k−1} ∂h_{t−u}/∂h_{t−u−1}, for k = 0, 1, ... to the initial state.
 
     J: (T, ..., n, n), the Jacobians of the steps. t: the step to look back from.
-    Returns (t+2, ..., n, n), entry k being the product of k Jacobians; entry 0 is the identity.
+    Returns (t+2, ..., n, n). Entry k is the product of k Jacobians; entry 0 is the identity.
 
     >>> import numpy as np, tinygrad_rnn as tg
     >>> J = np.full((4, 1, 1), 0.5)
@@ -79,7 +79,7 @@ def jacobian_products(J: Array, t: int = -1) -> Array:
 def jacobian_norms(
     cell: Callable[[Any, Any], Any], xs: Any, state: Any = None, t: int = -1
 ) -> Array:
-    """‖∂h_t/∂h_{t−k}‖ for k = 0, 1, ...: how much of h_{t−k} is still felt at step t, at most.
+    """‖∂h_t/∂h_{t−k}‖ for k = 0, 1, ...: the largest effect of a change of h_{t−k} on h_t.
 
     cell, xs, state: as for `jacobians`. t: the step to look back from.
     Returns (t+2, batch): the largest singular value of each product.

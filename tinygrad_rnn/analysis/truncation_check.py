@@ -1,4 +1,4 @@
-"""Checking truncated gradients against differences, which needs the cut states held constant."""
+"""Check truncated gradients against differences, with the cut states held constant."""
 
 from __future__ import annotations
 
@@ -32,20 +32,19 @@ def check_truncated_gradients(
 ) -> None:
     """Compare the gradients of a truncated loss with central differences of it.
 
-    loss: from the list of states that `unroll` returns to one number.
+    loss: a function from the list of states that `unroll` returns to one number.
     cell, xs, state, truncation: as for `unroll`.
-    parameters: what to differentiate by, by name; None takes those that the cell
-        reaches.
+    parameters: the Tensors to differentiate by, by name; None takes those that the cell reaches.
     step: half of the difference's width, for entries of size 1.
     tolerance: the largest relative difference (absolute, below 1).
-    Raises TypeError below float64; AssertionError with the parameter, the entry and both numbers
-    where they differ.
+    Raises TypeError below float64; AssertionError, with the parameter, the entry and both numbers,
+    if they differ.
 
     A truncated gradient is not the gradient of the loss, so plain differences disagree with it.
-    But it is the gradient of *something*: of the loss in which a state h that goes through a link
-    ξ is h̄ + ξ (h − h̄), h̄ being its value at the point where one differentiates, held constant.
-    For ξ = 0 that is the cut state as a constant, for ξ = 1 the loss itself. Random links are
-    drawn once and kept.
+    But it is the gradient of another function: the loss in which h̄ + ξ (h − h̄) replaces each
+    state h that goes through a link ξ. Here h̄ is the value of h at the point of differentiation,
+    held constant. For ξ = 0 the cut state is a constant, and for ξ = 1 the function is the loss
+    itself. Random links are drawn once and kept.
 
     >>> import numpy as np, tinygrad_rnn as tg
     >>> cell = tg.RNNCell(2, 3, rng=0)

@@ -25,7 +25,7 @@ def _cumprod(g: Array, y: Array, a: Array, axis: int | None) -> Array:
         return _cumprod(g, y, a.reshape(-1), 0).reshape(a.shape)
     if certain(np.all((y != 0) & np.isfinite(y))):
         return np.flip(np.cumsum(np.flip(g * y, axis), axis), axis) / a
-    # As for prod: row i of the products is taken without factor i, and counts from there on.
+    # As for prod: row i holds the products without factor i, and contributes from entry i on.
     last, n = np.moveaxis(a, axis, -1), a.shape[axis]
     without = np.cumprod(np.where(np.eye(n, dtype=bool), 1, last[..., None, :]), axis=-1)
     from_i_on = np.triu(np.ones((n, n), g.dtype))
@@ -105,7 +105,7 @@ composed(np.ediff1d, _ediff1d)
 composed(np.trapezoid, _trapezoid)
 
 
-# Methods of ufuncs: what has a name of its own is called by it, the rest is done step by step.
+# Methods of ufuncs: those with a NumPy function of their own call it; the others go step by step.
 REDUCE: dict[np.ufunc, Callable[..., Array]] = {
     np.add: np.sum,
     np.multiply: np.prod,

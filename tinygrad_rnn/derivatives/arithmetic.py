@@ -24,7 +24,7 @@ convention("the gradient at 0 is 0", np.absolute, np.fabs)
 
 # Powers.
 def _power_base(g: Array, x1: Array, x2: Array) -> Array:
-    # x ** 0 is the constant 1, also where 0 * x ** -1 would be 0 * inf.
+    # x ** 0 is the constant 1. At x = 0 the formula 0 * x ** -1 would give 0 * inf.
     return g * x2 * np.power(x1, np.where(x2 == 0, 0, x2 - 1).astype(g.dtype))
 
 
@@ -41,7 +41,7 @@ convention(
 )
 
 
-# Extremes of two. Their pull-backs are indicator functions, and those have no derivative.
+# Maximum and minimum. Their pull-backs are indicator functions, which have no derivative.
 def _share(larger: Array, equal: Array, g: Array) -> Array:
     return np.where(equal, 0.5, larger).astype(g.dtype)
 
@@ -139,7 +139,7 @@ convention(
 )
 convention("the gradient at 0 is 0", np.copysign)
 
-# What is left over after division; at a multiple of the divisor it jumps.
+# Remainders. They are discontinuous at the multiples of the divisor.
 derivative(np.remainder, lambda g: g, lambda g, x1, x2: -g * np.floor_divide(x1, x2))
 derivative(np.fmod, lambda g: g, lambda g, y, x1, x2: -g * np.rint((x1 - y) / x2))
 

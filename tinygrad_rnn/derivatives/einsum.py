@@ -10,7 +10,7 @@ from tinygrad_rnn.engine.graph import Array
 from tinygrad_rnn.engine.table import derivative
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-"""NumPy's own order: an output that is not written has its indices sorted in it."""
+"""NumPy's order of indices: an implicit output has its indices sorted in this order."""
 
 
 def explicit(operands: tuple[Any, ...]) -> tuple[list[str], str, list[Array]]:
@@ -45,13 +45,13 @@ def _einsum(g: Array, i: int, operands: tuple[Any, ...]) -> Array:
     )
     result = ""
     for letter, length in zip(wanted, shape, strict=True):
-        if letter in result:  # on the diagonal only: times the identity matrix
+        if letter in result:  # on the diagonal only: multiply by the identity
             twin = next(unused)
             inputs.append(letter + twin)
             arrays.append(np.eye(length, dtype=g.dtype))
             result += twin
         else:
-            if letter not in "".join([*inputs, output]):  # summed alone: the same for all
+            if letter not in "".join([*inputs, output]):  # summed in this operand alone: broadcast
                 inputs.append(letter)
                 arrays.append(np.ones(length, dtype=g.dtype))
             result += letter

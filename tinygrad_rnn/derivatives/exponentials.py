@@ -1,12 +1,11 @@
-"""exp(x − shift), its sums, and what cross-entropy makes of them: into buffers, for NumPy's arrays.
+"""exp(x − shift), its sums, and the cross-entropy: written into buffers, for NumPy's arrays.
 
-Reductions along a short axis are slow in NumPy, so the exponentials take one shift for all rows, or
-none where there is no danger, and their sums are a product with ones. Where a row lies so far below
-the largest entry that digits would be lost, each row takes a shift of its own; so does half
-precision, which has few digits to lose.
+Reductions along a short axis are slow in NumPy. So the exponentials use one shift for all rows, or
+none if no overflow is possible, and their sums are a product with ones. If a row is so far below
+the largest entry that digits would be lost, each row has its own shift. In half precision, which
+has few digits, each row always has its own.
 
-A compiled program calls these functions, too, and brings their source with it: they need NumPy
-alone.
+Compiled programs contain the source of these functions, so the functions depend on NumPy alone.
 """
 
 from __future__ import annotations

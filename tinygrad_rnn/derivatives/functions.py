@@ -1,4 +1,4 @@
-"""Activations, and what losses are made of, that NumPy does not have: rows of the same table."""
+"""Activations and parts of losses that NumPy does not have, as entries of the same table."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ relu = derivative(_relu, lambda g, y: g * (y > 0))
 def _sigmoid(x: Array) -> Array:
     """1 / (1 + exp(-x)), elementwise, as (1 + tanh(x / 2)) / 2, which cannot overflow.
 
-    It is right to rounding next to 1; far below 0, where it is tiny, its own digits are lost
-    (from x = −15 on in float32): use `log_softmax` where its logarithm is wanted.
+    The absolute error is that of rounding near 1. So far below 0 (for x < −15 in float32) the tiny
+    values have no correct digits. Use `log_softmax` if you need the logarithm.
 
     >>> import numpy as np, tinygrad_rnn as tg
     >>> tg.sigmoid(np.array([0.0, 1000.0]))
@@ -47,7 +47,7 @@ sigmoid = derivative(_sigmoid, lambda g, y: g * (y - y * y))
 
 
 def as_floats(x: Array) -> Array:
-    """Numbers of which there are exponentials: integers and booleans as float64."""
+    """The array as floats: integers and booleans become float64."""
     if not hasattr(x, "dtype"):
         return np.asarray(x, np.float64)
     if x.dtype.kind in "iub":
@@ -56,8 +56,9 @@ def as_floats(x: Array) -> Array:
 
 
 def _exponentials(x: Array) -> tuple[Array, Array, Any]:
-    """exp(x − shift), its sum over the last axis, which stays, and the shift that keeps it from
-    overflowing."""
+    """exp(x − shift), its sum over the last axis (kept, with length 1), and the shift.
+
+    The shift prevents overflow."""
     x = as_floats(x)
     if not isinstance(x, np.ndarray) or not x.size:
         return of_any_kind(x)
@@ -69,8 +70,9 @@ def _exponentials(x: Array) -> tuple[Array, Array, Any]:
 
 
 def of_any_kind(x: Array) -> tuple[Array, Array, Array]:
-    """The same for arrays that cannot be looked at, or are not there yet: Dask's, CuPy's, those of
-    a cell that is being compiled."""
+    """`_exponentials` for arrays without readable values: Dask's, CuPy's, or symbolic ones.
+
+    The arrays of a cell that is being compiled are symbolic."""
     shift = np.max(x, axis=-1, keepdims=True)
     e = np.exp(x - shift)
     return e, np.sum(e, axis=-1, keepdims=True), shift
@@ -111,7 +113,7 @@ log_softmax = derivative(
 
 
 Found: TypeAlias = dict[str, Any]
-"""Where a value leaves what its gradient needs again."""
+"""Values from the forward computation that the gradient uses again."""
 
 
 def _cross_entropy(logits: Array, labels: Array, found: Found | None = None) -> Array:
@@ -119,13 +121,14 @@ def _cross_entropy(logits: Array, labels: Array, found: Found | None = None) -> 
     losses = _losses_at(logits, labels, found)
     if losses.size == 0:
         raise ValueError(f"the mean over no labels is not defined: logits have {logits.shape}")
-    # The mean adds half precision up in single, and takes longer.
+    # For half precision, mean adds in single precision. Otherwise sum is faster.
     return losses.sum() / losses.size if losses.dtype.itemsize > 2 else losses.mean()
 
 
 def _losses_at(logits: Array, labels: Array, found: Found | None = None) -> Array:
-    """−log softmax(logits)[label] at each place; what its gradient needs, too, is left in
-    `found`."""
+    """−log softmax(logits)[label] at each position.
+
+    The values that the gradient also needs are stored in `found`."""
     if not isinstance(logits, np.ndarray):
         return _losses_by_comparison(logits, labels)
     labels = np.asanyarray(labels)
@@ -141,8 +144,9 @@ def _losses_at(logits: Array, labels: Array, found: Found | None = None) -> Arra
 
 
 def _losses_by_comparison(logits: Array, labels: Array) -> Array:
-    """`_losses_at` for arrays that cannot be picked from by places, or looked at: Dask's, CuPy's.
-    A label that is no class gives NaN, where it cannot be looked at."""
+    """`_losses_at` for arrays without integer indexing or readable values: Dask's, CuPy's.
+
+    If the labels cannot be checked, a label that is not a class gives NaN."""
     _, s, shift = _exponentials(logits)
     hot = labels_as_booleans(logits, labels)
     at_labels = np.sum(np.where(hot, logits - shift, np.zeros_like(logits)), axis=-1)
@@ -159,7 +163,7 @@ def labels_as_booleans(logits: Array, labels: Array) -> Array:
 
 
 def check_places(logits: Array, labels: Array) -> None:
-    """TypeError or ValueError, unless there is an integer for each place."""
+    """TypeError or ValueError unless the labels have one integer for each position."""
     if labels.dtype.kind not in "iu":
         raise TypeError(f"the labels must be integers, but they are {labels.dtype}")
     if labels.shape != logits.shape[:-1]:
@@ -170,10 +174,10 @@ def check_places(logits: Array, labels: Array) -> None:
 
 
 def _residual(logits: Array, labels: Array, weight: Array, found: Found | None) -> Array:
-    """softmax(logits) minus the one-hot labels, times the weight: one number, or one per place.
+    """softmax(logits) minus the one-hot labels, times the weight.
 
-    found: what the value left. The result overwrites the exponentials in it; a second call computes
-    them again.
+    weight: one number, or one per position. found: the values that `_losses_at` stored. The result
+    overwrites the exponentials in it, and a second call computes them again.
     """
     if not isinstance(logits, np.ndarray):
         hot = labels_as_booleans(logits, labels)
@@ -196,7 +200,7 @@ def _residual_of_weight(g: Array, logits: Array, labels: Array, weight: Array) -
 
 
 def share_of(g: Array, labels: Array) -> Array:
-    """What each place gets of the gradient of the mean."""
+    """The gradient of the mean by the loss at one position."""
     places = math.prod(labels.shape)
     return g if places == 1 else g / places
 
@@ -212,7 +216,7 @@ losses_at = derivative(
 
 
 def one_hot(labels: Array, classes: int, dtype: Any = np.float64) -> Array:
-    """Rows of zeros with a 1 at the label's place.
+    """One-hot vectors: zeros with a 1 at the index of the label.
 
     labels: integers of shape (...), from 0 to classes − 1. Returns (..., classes).
     Raises TypeError for labels that are no integers, ValueError for one out of range.
@@ -236,7 +240,7 @@ constant(_one_hot)
 
 
 def check_labels(labels: Array, classes: int) -> None:
-    """TypeError or ValueError, unless each label is the number of a class."""
+    """TypeError or ValueError unless each label is the number of a class."""
     if labels.dtype.kind not in "iu":
         raise TypeError(f"the labels must be integers, but they are {labels.dtype}")
     if labels.size and (labels.min() < 0 or labels.max() >= classes):
@@ -247,7 +251,7 @@ def check_labels(labels: Array, classes: int) -> None:
 
 
 def _scale_gradient(x: Array, factor: Array) -> Array:
-    """The identity; backward, multiply by `factor`: 1 is nothing, 0 is detach.
+    """The identity, whose gradient is multiplied by `factor`. With factor 0 it is a detach.
 
     x: any shape; factor: a number, or an array that broadcasts to x, such as (batch, 1) for one
     factor per sequence.

@@ -1,4 +1,4 @@
-"""Indexing, and its adjoint: adding values up at the places an index names."""
+"""Indexing and its adjoint, which adds values at the positions of an index."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tinygrad_rnn.engine.table import (
 
 
 def is_basic(index: Any) -> bool:
-    """Whether the index names every place at most once: integers, slices, None and Ellipsis."""
+    """Whether the index is basic (integers, slices, None, Ellipsis): it repeats no position."""
     parts = index if isinstance(index, tuple) else (index,)
     return all(
         p is None
@@ -37,11 +37,11 @@ def is_basic(index: Any) -> bool:
 
 
 def _add_at(total: Array, index: Any, values: Array) -> Array:
-    """The total with the values added at the index; in place, where that can be."""
+    """The total with the values added at the index, in place if possible."""
     if type(index) is int or is_basic(index):
         total[index] += values
     elif isinstance(total, np.ndarray):
-        # NumPy has made an array of any other kind of index, too, when it took the values.
+        # NumPy converts other kinds of indices to arrays as well, in the forward pass.
         several = isinstance(index, tuple)
         parts = tuple(map(_of_numpy, index if several else (index,)))
         np.add.at(total, parts if several else parts[0], values)
@@ -58,8 +58,9 @@ def _of_numpy(index: Any) -> Any:
 
 
 def _added_up(values: Array, index: Any, shape: tuple[int, ...]) -> Array:
-    """`_scatter` for arrays that cannot be written into, such as Dask's: a weighted count of
-    places, which they know how to add up chunk by chunk."""
+    """`_scatter` for arrays that cannot be written into, such as Dask's.
+
+    It is a weighted count of positions (`bincount`), which such arrays add up chunk by chunk."""
     if hasattr(index, "__array_function__") and index.dtype.kind in "iu":
         inner = math.prod(shape[1:])
         rows = np.where(index < 0, index + shape[0], index)
@@ -74,7 +75,7 @@ def _added_up(values: Array, index: Any, shape: tuple[int, ...]) -> Array:
 
 
 def _scatter(values: Array, index: Any, shape: tuple[int, ...]) -> Array:
-    """Zeros of the given shape, with the values added at the index: what indexing's adjoint is."""
+    """The adjoint of indexing: zeros of the given shape, with the values added at the index."""
     return _add_at(np.zeros_like(values, shape=shape), index, values)
 
 
@@ -82,7 +83,7 @@ def _scatter_together(uses: list[tuple[Any, ...]]) -> Iterator[Array]:
     gradients, (shape, *_), indices = zip(*uses, strict=True)
     single = len(shape) > 1 and all(type(index) is int for index in indices)
     if single and list(indices) == list(range(shape[0] - 1, -1, -1)):
-        # The steps of a sequence, each taken once and the last one here first.
+        # The steps of a sequence: each is taken once, and the pass begins with the last.
         yield np.concatenate(gradients[::-1]).reshape(shape)
         return
     total = np.zeros_like(gradients[0], shape=shape)
@@ -98,7 +99,7 @@ derivative(
 )
 
 
-# Picking by places.
+# Selection by positions.
 def _take(a: Array, indices: Any, axis: int | None = None, mode: str = "raise") -> Array:
     if axis is None:
         a, axis = np.reshape(a, (-1,)), 0
@@ -127,7 +128,7 @@ def _choose(a: Any, choices: Any, mode: str = "raise") -> Array:
     elif mode == "wrap":
         places = places % len(choices)
     elif not known(places):
-        places = places.astype(np.uint32)  # -1 is no choice, but the last one
+        places = places.astype(np.uint32)  # -1 is not a choice; as an index it would be the last
     elif np.any((places < 0) | (places >= len(choices))):
         raise ValueError(f"choose among {len(choices)} arrays was asked for others by its places")
     shape = np.broadcast_shapes(np.shape(places), *map(np.shape, choices))
@@ -184,9 +185,9 @@ composed(np.trim_zeros, _trim_zeros)
 convention("of equal entries, the first gets the gradient", np.unique)
 
 
-# Functions of parts.
+# Piecewise functions.
 def _piecewise(x: Array, condlist: Any, funclist: Any, *args: Any) -> Array:
-    """Each function on the entries where its condition holds; where several do, the last."""
+    """Each function on the entries where its condition holds. The last true condition decides."""
     alone = np.ndim(condlist) < max(np.ndim(x) + 1, 1)
     conditions = [np.asarray(c, bool) for c in ([condlist] if alone else condlist)]
     if len(funclist) == len(conditions) + 1:
@@ -240,7 +241,7 @@ refused(
     *(np.intersect1d, np.setdiff1d, np.setxor1d, np.union1d),
     *(np.unique_all, np.unique_inverse, np.unique_values),
 )
-# What is printed, saved or compared in a test loses no gradient.
+# Printing, saving and test comparisons lose no gradient.
 constant(np.save, np.savez, np.savez_compressed, np.savetxt)
 
 composed(np.take, _take)
@@ -252,7 +253,7 @@ composed(np.extract, lambda condition, arr: _compress(np.ravel(condition), np.re
 composed(np.delete, _delete)
 
 
-# Sorting is picking by places that a first look finds.
+# Sorting is a selection by the positions from argsort.
 def _sort(a: Array, axis: int | None = -1) -> Array:
     if axis is None:
         a, axis = np.reshape(a, (-1,)), 0

@@ -28,7 +28,7 @@ def _part(g: Array, i: int, shape_of_arrays: Any, axis: int | None) -> Array:
 
 
 def _stack(arrays: Sequence[Array], axis: int = 0) -> Array:
-    # NumPy's own asks every array several questions; the states of a sequence are all alike.
+    # NumPy's own function checks every array. The states of a sequence are all alike.
     if axis == 0 and set(map(type, arrays)) == {np.ndarray}:
         shapes = {array.shape for array in arrays}
         if len(shapes) == 1 and shapes != {()}:
@@ -183,7 +183,7 @@ def _linspace(
     count = np.arange(num, dtype=np.result_type(plain(start), plain(stop), 1.0))
     count = np.reshape(count, (num, *(1,) * np.ndim(way)))
     step = way / parts if parts > 0 else np.nan
-    # NumPy's own order of operations, so that every value is NumPy's to the last digit.
+    # NumPy's own order of operations, so that every value is bitwise that of NumPy.
     if parts > 0 and certain(np.all(plain(step) != 0)):
         values = count * step + start
     else:
@@ -248,7 +248,7 @@ pad_constant = derivative(_pad_constant, _unpad)
 
 
 def _pad_with(array: Array, widths: Sequence[Any], values: Array) -> Array:
-    """One axis after the other, between blocks of the values: these may need a gradient, too."""
+    """Pad one axis after the other with blocks of the values, which may need a gradient."""
     for axis, pair in enumerate(widths):
         around = [
             np.broadcast_to(

@@ -1,4 +1,4 @@
-"""Linear algebra. Matrices stand in the last two axes; all others are stacks.
+"""Linear algebra. The last two axes are those of the matrices; all others are stacks.
 
 Formulas: M. Giles, "An extended collection of matrix derivative results for forward and reverse
 mode algorithmic differentiation" (2008); the pseudoinverse: Golub and Pereyra (1973); Cholesky:
@@ -91,7 +91,7 @@ composed(np.linalg.tensorsolve, _tensorsolve)
 
 # Determinants -----------------------------------------------------------------------------------
 def _cofactors(a: Array) -> Array:
-    """∂ det a / ∂a, which is there for singular matrices too."""
+    """∂ det a / ∂a, which exists for singular matrices too."""
     n = a.shape[-1]
     if n == 0 or certain(np.all(np.linalg.cond(plain(a)) < 1e8)):
         return _of_matrix(np.linalg.det(a)) * T(np.linalg.inv(a))
@@ -216,7 +216,7 @@ SVDResult = type(np.linalg.svd(np.eye(1)))
 
 
 def _completing(a: Array, n: int) -> Array:
-    """The rows that fill up the n-th result of the decomposition to a square matrix."""
+    """The rows that complete the n-th result of the decomposition to a square matrix."""
     u, s, vh = np.linalg.svd(a)
     return (T(u) if n == 0 else vh)[..., s.shape[-1] :, :]
 
@@ -281,7 +281,7 @@ def _qr(a: Array, mode: str = "reduced") -> Any:
             f"take mode='reduced' or 'r'"
         )
     q, r = parts(thin_qr(a[..., : min(rows, columns)]))
-    if rows < columns:  # what stands to the right is only turned
+    if rows < columns:  # the other columns are only rotated
         r = np.concatenate([r, T(q) @ a[..., rows:]], axis=-1)
     return r if mode == "r" else QRResult(q, r)
 

@@ -42,7 +42,7 @@ def _vector_norm(x: Array, ord: Any, axis: Any, keepdims: bool) -> Array:  # noq
         raise ValueError(f"ord={ord!r} is a norm of matrices, and the axis is {axis}")
     if ord > 0:
         return _power(np.sum(_power(size, ord), axis=axis, keepdims=keepdims), 1 / ord)
-    zero = plain(size) == 0  # a single 0 makes a norm of negative order 0
+    zero = plain(size) == 0  # a norm of negative order is 0 if an entry is 0
     total = np.sum(np.where(zero, 1, size) ** ord, axis=axis, keepdims=keepdims) ** (1 / ord)
     return np.where(np.any(zero, axis=axis, keepdims=keepdims), 0, total)
 

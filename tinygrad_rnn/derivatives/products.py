@@ -12,7 +12,7 @@ from tinygrad_rnn.engine.graph import Array
 from tinygrad_rnn.engine.table import RULES, derivative, together
 
 ROWS = 512
-"""From this many rows on a matrix product gains nothing from more of them."""
+"""From this many rows on, more rows do not make a matrix product more efficient."""
 
 
 def _transposed(x: Array) -> Array:
@@ -23,15 +23,17 @@ _ndarray = np.ndarray
 
 
 SMALL = 2**17
-"""Up to this size of a factor the method of two matrices takes less time than the ufunc, for
-small ones less than half. It fills its result with zeros first, which large ones feel."""
+"""Up to this size of a factor, the `dot` method of two matrices is faster than the ufunc.
+
+For small matrices it takes less than half the time. It fills its result with zeros first, which
+costs time for large ones."""
 
 
 def _matmul(x1: Array, x2: Array) -> Array:
     if type(x1) is _ndarray is type(x2) and x2.ndim == 2:
         if x1.ndim == 2:
             return x1.dot(x2) if x1.size <= SMALL else np.matmul(x1, x2)
-        # The ufunc makes a product for each matrix of a stack, also where one can serve all.
+        # The ufunc computes a product for each matrix of a stack, even where one product suffices.
         if x1.ndim > 2 and x1.size and x1.shape[-1] == len(x2):
             product = _matmul(x1.reshape(-1, x1.shape[-1]), x2)
             return product.reshape(*x1.shape[:-1], x2.shape[1])
@@ -49,7 +51,7 @@ def _matmul_left(g: Array, x2: Array) -> Array:
 
 
 def _in_few_products(uses: list[tuple[Any, ...]]) -> Iterator[Array]:
-    """Σ_t x_tᵀ g_t in few products: the rows of several uses stand under one another."""
+    """Σ_t x_tᵀ g_t in few products: the rows of several uses are stacked to one matrix."""
     matrices = len(uses[0][2]) == 2 and {use[0].ndim for use in uses} == {2}
     per_product = max(1, ROWS // max(1, len(uses[0][0]))) if matrices else 1
     for start in range(0, len(uses), per_product):

@@ -13,12 +13,12 @@ from tinygrad_rnn.engine.table import certain, composed, constant, convention, d
 
 
 def _restored(g: Array, axis: Any, keepdims: bool) -> Array:
-    """Give back the axes that the reduction removed, with length 1."""
+    """Restore the axes that the reduction removed, with length 1."""
     return g if axis is None or keepdims else np.expand_dims(g, axis)
 
 
 def _count(shape: tuple[int, ...], axis: Any) -> int:
-    """How many entries a reduction over the axes takes together."""
+    """The number of entries that a reduction over the axes combines."""
     return math.prod(shape if axis is None else (shape[i] for i in np.atleast_1d(axis)))
 
 
@@ -73,8 +73,8 @@ composed(
 convention("all entries equal to the extreme share its gradient equally", np.max, np.min, np.ptp)
 
 
-# Products. Where y is 0 or infinite, y / a says nothing: each product without one factor is taken
-# anew.
+# Products. If y is 0 or infinite, y / a is undefined: each product without one factor is computed
+# separately.
 def _prod(g: Array, y: Array, a: Array, axis: Any, keepdims: bool) -> Array:
     if certain(np.all((y != 0) & np.isfinite(y))):
         return _restored(g * y, axis, keepdims) / a
@@ -96,7 +96,7 @@ def _all_but_one(x: Array) -> Array:
 derivative(np.prod, _prod)
 
 
-# logsumexp, as NumPy spells it.
+# logsumexp, under NumPy's name.
 def _logsumexp(a: Array, axis: Any, keepdims: bool = False) -> Array:
     reduce: Any = np.logaddexp.reduce
     return reduce(a, axis=axis, keepdims=keepdims)
@@ -114,7 +114,7 @@ logsumexp = derivative(_logsumexp, _softmax)
 convention("equal infinities share the gradient equally", logsumexp)
 
 
-# A root that is flat at 0.
+# A root with derivative 0 at 0.
 def _root(x: Array) -> Array:
     return np.sqrt(x)
 

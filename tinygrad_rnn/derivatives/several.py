@@ -1,7 +1,7 @@
-"""Several arrays as one value of the graph: what `np.linalg.eigh` or `scan` returns.
+"""Several arrays as one value of the graph, for functions such as `np.linalg.eigh` and `scan`.
 
-The function makes one node, whose value is `Several`; each array taken out of it is a node of its
-own. A pull-back gets the gradients of all of them at once, as the formulas in the books do.
+The function makes one node, whose value is `Several`. Each array taken out of it is a node of its
+own. A pull-back gets the gradients of all arrays at once, as the textbook formulas do.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from tinygrad_rnn.engine.table import derivative, plain
 
 
 class Several:
-    """Several arrays as one value; or their gradients: those of the arrays that have one.
+    """Several arrays as one value, or the gradients of those arrays that have one.
 
-    parts: the arrays, by their places. The reverse pass takes it for one number.
+    parts: the arrays, by their places. For the reverse pass the value is a scalar.
     """
 
     __slots__ = ("__weakref__", "parts")
     shape: tuple[int, ...] = ()
     size = 1
-    dtype = np.dtype(np.float64)  # of the node; each part has its own
+    dtype = np.dtype(np.float64)  # shape of the node; each part has its own
 
     def __init__(self, parts: dict[int, Array]) -> None:
         self.parts = parts
@@ -36,7 +36,7 @@ class Several:
         return Several(merged)
 
     def first(self, count: int) -> list[Array | None]:
-        """The gradients of the first arrays, None where none has come."""
+        """The gradients of the first arrays; None for an array without a gradient."""
         return [self.parts.get(n) for n in range(count)]
 
 
@@ -56,7 +56,7 @@ PART = part.rule.arguments[0][1]  # type: ignore[attr-defined]
 
 
 def parts(several: Any) -> list[Array]:
-    """The arrays in it, each as a node of its own if it is a Tensor."""
+    """The arrays in a `Several`, each as a node of its own if the value is a Tensor."""
     if isinstance(several, Several):
         return list(several.parts.values())
     return [part(several, n) for n in plain(several).parts]

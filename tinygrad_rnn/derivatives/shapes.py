@@ -1,4 +1,4 @@
-"""Functions that only move numbers around: their pull-backs move them back."""
+"""Functions that only rearrange entries. Their pull-backs reverse the rearrangement."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def along(axis: int, part: slice | int) -> tuple[Any, ...]:
 
 
 def as_array(value: Any) -> Array:
-    """A list of Tensors or numbers, however nested, as one array; an array as it is."""
+    """A nested list of Tensors or numbers as one array; an array unchanged."""
     if not isinstance(value, list | tuple):
         return value
     parts = [as_array(part) for part in value]
@@ -28,7 +28,9 @@ def as_array(value: Any) -> Array:
 
 
 def in_dtype(values: Any, dtype: Any) -> Array:
-    """What is written into an array takes its dtype; TypeError where that would lose a gradient."""
+    """The values in the dtype of the array they are written into.
+
+    TypeError if that would lose a gradient."""
     if values is plain(values):
         return np.asarray(values, dtype)
     if np.dtype(dtype).kind != "f":
@@ -41,7 +43,7 @@ def in_dtype(values: Any, dtype: Any) -> Array:
 
 # Shape and order of the axes.
 def _inverse(axes: Sequence[int], ndim: int) -> tuple[int, ...]:
-    """The order that undoes an order of the axes."""
+    """The inverse of a permutation of the axes."""
     return tuple(np.argsort([axis % ndim for axis in axes]).tolist())
 
 
@@ -54,7 +56,7 @@ def _reshape(g: Array, shape_of_a: tuple[int, ...], order: str) -> Array:
 
 
 def _reshaped(a: Array, *shape: Any) -> Array:
-    # The method takes a tenth of the time of NumPy's function.
+    # The method is ten times as fast as NumPy's function.
     return a.reshape(*shape) if len(shape) == 1 and type(a) is np.ndarray else np.reshape(a, *shape)
 
 
@@ -127,7 +129,7 @@ composed(np.broadcast_arrays, _broadcast_arrays)
 composed(np.meshgrid, _meshgrid)
 
 
-# Turning.
+# Flips and rotations.
 def _unroll(g: Array, shift: Any, axis: Any) -> Array:
     return np.roll(g, -shift if np.ndim(shift) == 0 else tuple(-s for s in shift), axis)
 
@@ -153,7 +155,7 @@ def _diag(v: Array, k: int = 0) -> Array:
     if np.ndim(v) == 2:
         return _diagonal(v, k)
     n = np.shape(v)[0]
-    rows = np.concatenate([v, np.zeros(1, v.dtype)])  # the last place is what is off the diagonal
+    rows = np.concatenate([v, np.zeros(1, v.dtype)])  # the last entry is for places off it
     places = np.diag(np.arange(n) + 1, k) - 1
     return rows[places]
 
@@ -185,7 +187,7 @@ def _full_like(a: Array, fill_value: Any, dtype: Any = None, shape: Any = None) 
 
 
 composed(np.full_like, _full_like)
-# Of a real array it is the array itself.
+# For a real array, these return the array itself.
 composed(np.real_if_close, lambda a: a)
 
 constant(np.zeros_like, np.ones_like, np.empty_like)

@@ -63,7 +63,7 @@ def _interp(
 
 
 def _picked(values: Array, places: Array) -> Array:
-    """values[places], also where the places alone are not known."""
+    """values[places], also if only the places are unknown."""
     if known(places) or not known(values):
         return np.take(values, places)
     return places.__array_function__(np.take, (), (values, places), {})
@@ -180,7 +180,7 @@ def _modified_bessel(n: int, x: Array) -> Array:
 
 
 OVERFLOW = 710
-"""From about here on the exponential is infinite."""
+"""From about here on, the exponential overflows."""
 
 modified_bessel: Callable[[int, Array], Array] = derivative(
     _modified_bessel,

@@ -1,4 +1,4 @@
-"""Order statistics, weighted means, covariances, and what leaves NaNs out."""
+"""Order statistics, weighted means, covariances, and functions that skip NaNs."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def _average(
 
 
 _TURNS_A_ROW = np.cov([[0.0, 1.0]], rowvar=False, bias=True).ndim > 0
-"""Whether this NumPy turns a matrix of one row, as rowvar=False says. Older ones did not."""
+"""Whether this NumPy transposes a matrix of one row for rowvar=False. Older versions did not."""
 
 
 def _cov(
@@ -159,7 +159,7 @@ composed(np.cov, _cov)
 composed(np.corrcoef, _corrcoef)
 
 
-# Without the NaNs: each is replaced by what changes nothing.
+# Functions that skip NaNs: each NaN is replaced by a neutral value.
 def _without_nan(reduce: Callable[..., Array], neutral: float) -> Callable[..., Array]:
     def reduction(a: Array, axis: Any = None, keepdims: bool = False) -> Array:
         return reduce(np.where(np.isnan(a), neutral, a), axis=axis, keepdims=keepdims)

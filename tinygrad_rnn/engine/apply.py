@@ -1,7 +1,7 @@
-"""`apply`: what every operator, index and NumPy function on Tensors does.
+"""`apply`: the common path of all operators, indexing and NumPy functions on Tensors.
 
-It calls the function on the arrays inside and, where an argument needs a gradient, records a
-node. Ufuncs of one or two operands and plain indexing take a short way: `fast_path.py`.
+It calls the function on the arrays inside. If an argument needs a gradient, it records a node.
+Ufuncs of one or two operands and plain indexing take a faster path: `fast_path.py`.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from tinygrad_rnn.engine.tensor import Tensor, recorded, untracked
 from tinygrad_rnn.support.collector import without_collection
 
 PLAIN = frozenset({int, slice, type(None), type(Ellipsis)})
-"""What an index or a shape is made of that holds no array."""
+"""Types of the parts of an index or a shape that hold no array."""
 
 SEQUENCES = (list, tuple, deque)
-"""What an argument that is a sequence of arrays may come in."""
+"""Types of an argument that is a sequence of arrays."""
 
 MANY = 256
-"""So many edges are made with the collector at rest: each is a few tuples, and no cycle."""
+"""From this many edges on, the garbage collector is paused: edges are tuples without cycles."""
 
 
 def apply(
@@ -58,7 +58,7 @@ def apply(
 def _recorded(
     rule: Any, function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any] | None
 ) -> Any:
-    """`apply` for a function that is a row of the table."""
+    """`apply` for a function with a rule in the table."""
     values = args
     given = len(args)
     if not kwargs and given <= rule.positions and not rule.variadic:
@@ -73,7 +73,7 @@ def _recorded(
         values = rule.bind(args, kwargs)
 
     arrays: list[Any] = []  # what is inside the values
-    # What is a Tensor among them, each with its argument, and its place in a sequence.
+    # The Tensors among them, each with its argument, and its place in a sequence.
     tensors: list[tuple[Tensor, Any, int | None]] = []
     for value, argument in zip(values, rule.arguments):  # noqa: B905 (hot, and of one length)
         if type(value) is Tensor:
@@ -113,11 +113,11 @@ def _recorded(
 def _edges(
     function: Any, tensors: list[tuple[Tensor, Any, int | None]], arrays: list[Any], y: Any
 ) -> tuple[Edge, ...]:
-    """The edges of a call to its Tensors; none, where no gradient can flow."""
+    """The edges from a call to its Tensors; an empty tuple if no gradient can flow."""
     arrays += (y, None)
     flows = False
     edges: list[Edge] = []
-    shared: dict[str, tuple[Any, ...]] = {}  # what the elements of a sequence keep in common
+    shared: dict[str, tuple[Any, ...]] = {}  # values kept once for all elements of a sequence
     for tensor, (name, pullback), i in tensors:
         argument = name if i is None else (name, i)
         if not tensor._requires_grad or pullback is None:
@@ -137,8 +137,9 @@ def _edges(
 
 
 def not_of_floats(function: Callable[..., Any], y: Array) -> Array:
-    """Integers have no derivative and are returned as plain arrays. TypeError for complex values
-    and Python objects, which could have one."""
+    """Integers have no derivative and are returned as plain arrays.
+
+    TypeError for complex values and Python objects, which could have a derivative."""
     if y.dtype.kind == "c":
         raise complex_values(function, y.dtype)
     if y.dtype.kind == "O":
@@ -147,7 +148,7 @@ def not_of_floats(function: Callable[..., Any], y: Array) -> Array:
 
 
 def _without_rule(function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-    """Functions that are no row of their own: constant, composed of rows, or refused."""
+    """Functions without a rule of their own: constant, composed of others, or refused."""
     if function in CONSTANT:
         return function(*unwrap(args), **unwrap(kwargs))
     if not _is_tracked(args, kwargs):
@@ -164,8 +165,9 @@ def _has_its_own_way(kind: type) -> bool:
 
 
 has_its_own_way: Callable[[type], bool] = functools.cache(_has_its_own_way)
-"""Whether objects of a type answer ufuncs themselves and are no arrays that could be inside a
-Tensor, such as xarray's DataArray or a Series of pandas: they go first (NEP 13)."""
+"""Whether a type handles ufuncs itself and cannot be inside a Tensor.
+
+xarray's DataArray and a Series of pandas are such types. They take precedence (NEP 13)."""
 
 
 def _is_tracked(args: Sequence[Any], kwargs: dict[str, Any]) -> bool:
@@ -173,7 +175,7 @@ def _is_tracked(args: Sequence[Any], kwargs: dict[str, Any]) -> bool:
 
 
 def _untracked(function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-    """Compute where no gradient can be lost. An array given as `out=` is returned as it is."""
+    """Compute without recording, as no gradient can be lost. An `out=` array is returned itself."""
     refuse_writing(function, kwargs)
     result = function(*unwrap(args), **unwrap(kwargs))
     return result if kwargs.get("out") is not None else _wrapped(result)
@@ -183,7 +185,7 @@ def unwrap(value: Any) -> Any:
     """The arrays inside Tensors, also in lists, tuples and dicts of them."""
     if type(value) is Tensor:
         return value._data
-    if isinstance(value, SEQUENCES):  # plain ones: NumPy need not know the other kinds
+    if isinstance(value, SEQUENCES):  # plain sequences: NumPy may not know other kinds
         inside = [v._data if type(v) is Tensor else unwrap(v) for v in value]
         return tuple(inside) if isinstance(value, tuple) else inside
     if type(value) is dict:

@@ -1,7 +1,7 @@
 """The methods that Tensors share with arrays: `t.sum()` is `np.sum(t)`, and so on.
 
 Each method takes the arguments of the array's method. Methods that write into the array are left
-out: the graph would not see what they write.
+out, because the graph would not see the change.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def _astype(x: Array, dtype: Any) -> Array:
 astype = derivative(_astype, lambda g, dtype: g)  # the reverse pass gives each gradient its dtype
 
 
-if TYPE_CHECKING:  # NumPy's mixin says of each operator that it gives anything
+if TYPE_CHECKING:  # NumPy's mixin annotates each operator with Any
 
     class Operators:
         def __add__(self, other: Any) -> Self: ...
@@ -58,7 +58,7 @@ else:
 
 
 class ArrayMethods(Operators):
-    """The operators and methods of an array, for a class that speaks NumPy's protocols."""
+    """The operators and methods of an array, for a class with NumPy's protocols."""
 
     __slots__ = ()
 
@@ -154,7 +154,7 @@ class ArrayMethods(Operators):
     def conj(self) -> Self:
         return _call(np.conjugate, self)  # type: ignore[no-any-return]
 
-    # What has no derivative: plain arrays ---------------------------------------------------
+    # Without a derivative: plain arrays -----------------------------------------------------
 
     def argmax(self, axis: int | None = None, *, keepdims: bool = False) -> Array:
         return np.argmax(self, axis=axis, keepdims=keepdims)  # type: ignore[call-overload]
@@ -176,7 +176,7 @@ class ArrayMethods(Operators):
 
 
 def _call(function: Callable[..., Any], array: Any, *args: Any, **kwargs: Any) -> Any:
-    """Call the protocol's method directly. NumPy's own dispatch would end there as well."""
+    """Call the method of the protocol directly, as NumPy's own dispatch would."""
     if isinstance(function, np.ufunc):
         return array.__array_ufunc__(function, "__call__", array, *args, **kwargs)
     return array.__array_function__(function, (), (array, *args), kwargs)

@@ -1,9 +1,9 @@
 """The reverse pass: from an output back through its history, node by node.
 
-A node comes after all nodes computed from it, for its position on the tape is lower. By then its
-gradient has been summed over all of its uses: the multivariate chain rule.
-Everything that flows backwards is a reader of `reverse_pass`: `backward` here, `gradients` and
-`contributions` in `gradients.py`, the derivatives of functions in `transforms.py`.
+The pass goes down the tape, so a node is visited after all nodes computed from it. Its gradient
+has then been summed over all of its uses: the multivariate chain rule.
+All derivatives are computed with `reverse_pass`: `backward` here, `gradients` and `contributions`
+in `gradients.py`, the derivatives of functions in `transforms.py`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tinygrad_rnn.support.collector import without_collection
 from tinygrad_rnn.support.interrupts import all_of, setter
 
 Pull: TypeAlias = Callable[[Node, Edge, Array], Array]
-"""From a node, one of its edges and the node's gradient to the contribution to the parent's."""
+"""A function from a node, one of its edges and its gradient to the contribution to the parent."""
 
 
 def reverse_pass(
@@ -38,11 +38,11 @@ def reverse_pass(
 ) -> Iterator[tuple[Node, Array]]:
     """Yield every node that the seeds reach, latest first, with its complete gradient.
 
-    outputs, seeds: where the pass begins, and the gradients it begins with.
-    nodes: the only nodes that the gradient may flow through, in recorded order; all, if None.
-    create_graph: compute on Tensors, so that the pass is recorded itself.
-    pull: computes each use's contribution; None takes the rule of the table.
-    leaves_only: yield no more than the leaves, where that saves time.
+    outputs, seeds: the nodes where the pass begins, and their gradients.
+    nodes: the only nodes that the gradient may flow through, in recorded order; None allows all.
+    create_graph: compute on Tensors, so that the pass itself is recorded.
+    pull: the function that computes each use's contribution; None uses the rules of the table.
+    leaves_only: the leaves are enough; other nodes are left out if that saves time.
     """
     reach = None if nodes is None else frozenset(nodes)
     if nodes is None:
@@ -52,7 +52,7 @@ def reverse_pass(
         if create_graph and not isinstance(seed, Tensor):
             seed = Tensor(seed)
         elif type(seed) is np.ndarray:
-            seed = seed.view()  # what flows in a pass lives no longer than the pass
+            seed = seed.view()  # the values of a pass live no longer than the pass
         pending[node] = pending[node] + seed if node in pending else seed
 
     mark = current_mark() or (outputs[0].mark if outputs else None)
@@ -75,9 +75,9 @@ def plain_pass(
 ) -> Iterator[tuple[Node, Array]]:
     """The reverse pass itself.
 
-    pending: the gradient of each node as far as it has come; at first, that of the outputs.
-    reach: where the gradient may flow; None is everywhere.
-    during: opened around what is computed at a node.
+    pending: the gradient of each node, summed so far; at first, that of the outputs.
+    reach: the nodes that the gradient may flow through; None for all.
+    during: the context manager around the computations at a node.
     """
 
     def add(node: Node, contribution: Array) -> None:
@@ -113,22 +113,23 @@ def pull_on_arrays(node: Node, edge: Edge, gradient: Array) -> Array:
 
 
 def pull_on_tensors(node: Node, edge: Edge, gradient: Array) -> Array:
-    """The same on Tensors: what the edge keeps is part of the graph, wherever it depends on
-    something that needs a gradient."""
+    """The contribution by the rule of the table, on Tensors.
+
+    The kept values are part of the graph if they depend on a value that needs a gradient."""
     _, _, pullback, kept = edge
     return pullback.function(gradient, *remembered(node, pullback, kept))
 
 
 def under_mark_of(node: Node) -> AbstractContextManager[None]:
-    """What is recorded on the way back belongs to the step of the node that it is for."""
+    """Record the computations at a node under the mark of this node, with its time step."""
     return marked(node.mark.back_through(node))
 
 
 def remembered(node: Node, pullback: Any, kept: tuple[Any, ...]) -> tuple[Any, ...]:
-    """What an edge keeps, as Tensors wherever it depends on something that needs a gradient.
+    """The kept values of an edge, as Tensors if they depend on a value that needs a gradient.
 
-    They hold the arrays that were kept: a derivative of any order is that at the values with
-    which the function was computed, also if a parameter has been given other ones since.
+    The Tensors hold the arrays that were kept. So a derivative of any order is taken at the values
+    that the function was computed with, even if a parameter has been changed since.
     """
     origin = {argument: parent for parent, argument, needed, _ in node.edges if needed is not None}
     if pullback.output_is_y:
@@ -154,8 +155,8 @@ def backward(output: Tensor, gradient: Any = None) -> None:
     """Add the gradient of this value to the `.grad` of every leaf that needs one.
 
     gradient: the gradient from above, of this value's shape; may be left out for a scalar.
-    Raises TypeError if nothing was recorded, ValueError if the shapes do not fit. Then, and after
-    Ctrl-C, every `.grad` is what it was.
+    Raises TypeError if nothing was recorded, ValueError if the shapes do not fit. After an error
+    or Ctrl-C, every `.grad` is unchanged.
 
     >>> import tinygrad_rnn as tg
     >>> w = tg.Tensor(3.0, requires_grad=True)
@@ -178,7 +179,7 @@ Tensor.backward = backward  # type: ignore[method-assign,assignment]
 def _backward(output: Tensor, seed: Array) -> None:
     leaves, totals = [], []
     for node, total in reverse_pass([output.node], [seed], leaves_only=True):
-        if isinstance(node, Leaf):  # and not a computed value that was cut off
+        if isinstance(node, Leaf):  # not a computed value that was cut off
             leaves.append(node)
             totals.append(total)
     add_gradients(leaves, totals)
@@ -188,7 +189,7 @@ _set_grad = setter(Leaf, "grad")
 
 
 def add_gradients(leaves: Sequence[Leaf], totals: Sequence[Array]) -> None:
-    """Add to the `.grad` of leaves: of all of them, or, after an exception, of none."""
+    """Add to the `.grad` of all leaves. After an exception no leaf is changed."""
     with contents_lock:
         sums = []
         for leaf, total in zip(leaves, totals, strict=True):
@@ -200,7 +201,7 @@ def add_gradients(leaves: Sequence[Leaf], totals: Sequence[Array]) -> None:
 
 
 def seed_of(output: Tensor, gradient: Any) -> Array:
-    """The gradient to begin with: 1 for a scalar, otherwise what was given, if its shape fits."""
+    """The first gradient of the pass: the given one, or 1 for a scalar. Its shape is checked."""
     if gradient is None:
         if output.size != 1:
             raise ValueError(

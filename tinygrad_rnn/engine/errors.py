@@ -1,4 +1,4 @@
-"""Messages for calls that would lose a gradient or make it wrong: one sentence each."""
+"""Error messages for calls that would lose a gradient or make it wrong, one sentence each."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ Function = Callable[..., Any]
 
 
 def name_of(function: Function) -> str:
-    """How a user would write it: methods of ufuncs have a name of their own."""
+    """The name of a function as a user writes it; for a method of a ufunc, with the ufunc."""
     ufunc = getattr(function, "__self__", None)
     name = getattr(function, "__name__", str(function))
     return f"np.{ufunc.__name__}.{name}" if isinstance(ufunc, np.ufunc) else name
 
 
 def without_rule(function: Function) -> TypeError:
-    """A function that the table does not know, or knows to have no derivative."""
+    """The error for a function without a rule, or without a derivative."""
     name = name_of(function)
     if function in REFUSED:
         return TypeError(
@@ -34,7 +34,7 @@ def without_rule(function: Function) -> TypeError:
 
 
 def one_array(function: Function, argument: str) -> TypeError:
-    """A list of Tensors, where the pull-back does not tell its elements apart."""
+    """The error for a list of Tensors as one argument, if the pull-back does not take lists."""
     return TypeError(
         f"{name_of(function)} takes one array as its {argument}, not a list of Tensors that need a "
         f"gradient: np.stack makes one of them"
@@ -42,7 +42,7 @@ def one_array(function: Function, argument: str) -> TypeError:
 
 
 def complex_values(function: Function, dtype: Any) -> TypeError:
-    """Complex values would have a derivative that is not computed here."""
+    """The error for complex values, whose derivative is not computed here."""
     return TypeError(
         f"{name_of(function)} makes complex values ({dtype}) of a Tensor that needs a gradient, "
         f"and only real ones can be differentiated; compute with the real and the imaginary "
@@ -51,7 +51,7 @@ def complex_values(function: Function, dtype: Any) -> TypeError:
 
 
 def python_objects(function: Function) -> TypeError:
-    """Arrays of Python objects, such as Fractions, have no derivative."""
+    """The error for arrays of Python objects, such as Fractions, which have no derivative."""
     return TypeError(
         f"{name_of(function)} makes an array of Python objects of a Tensor that needs a gradient, "
         f"and only floats can be differentiated; convert the other argument first, for example "
@@ -60,7 +60,7 @@ def python_objects(function: Function) -> TypeError:
 
 
 def refuse_gradient_of(data: Any) -> None:
-    """TypeError if there is no derivative by data of this kind."""
+    """TypeError if data of this kind cannot have a gradient."""
     if data.dtype.kind != "f":
         raise TypeError(
             f"a gradient needs floats, but the data are {data.dtype} of shape {data.shape}; "
@@ -69,7 +69,7 @@ def refuse_gradient_of(data: Any) -> None:
 
 
 def refuse_writing(function: Function, kwargs: Mapping[str, Any]) -> None:
-    """TypeError for `out=` a Tensor."""
+    """TypeError if `out=` is a Tensor."""
     out = kwargs.get("out")
     if any(getattr(o, "_records", False) for o in (out if isinstance(out, tuple) else (out,))):
         raise TypeError(

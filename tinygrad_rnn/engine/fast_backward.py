@@ -1,7 +1,7 @@
-"""The reverse pass on plain arrays, made fast. It gives what `backward.plain_pass` gives.
+"""A fast reverse pass on plain arrays, with the same results as `backward.plain_pass`.
 
-It adds into arrays of its own, and computes the contributions of all uses of a tied weight at
-once, where the rule has a way for that (`table.together`).
+It adds in place, into its own arrays. The contributions of all uses of a tied weight are computed
+at once, if the rule allows it (`table.together`).
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from tinygrad_rnn.engine.fit import fit, fit_to
 from tinygrad_rnn.engine.graph import Array, Node
 
 LARGE = 2**16
-"""From so many numbers on, what broadcasting repeated is summed as it comes, and not only when all
-contributions are there: large arrays are not kept waiting."""
+"""From this size on, a contribution to a broadcast value is summed immediately.
+
+A smaller one is kept and summed after all contributions are added."""
 
 
 def fast_pass(
@@ -25,9 +26,9 @@ def fast_pass(
 ) -> Iterator[tuple[Node, Array]]:
     """`backward.plain_pass`, for arrays.
 
-    leaves_only: yield only what was given and not computed.
+    leaves_only: yield the leaves only.
     """
-    own: set[Node] = set()  # those whose pending array is ours to add into, and as precise
+    own: set[Node] = set()  # nodes whose pending array is our own and precise enough to add into
     tied: dict[Node, dict[Any, list[Any]]] = {}  # uses whose contributions are summed at once
 
     def add(node: Node, contribution: Array) -> None:

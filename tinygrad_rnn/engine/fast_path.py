@@ -1,7 +1,7 @@
-"""The short way through the engine, for ufuncs of one or two operands and for plain indexing.
+"""The fast path through the engine, for ufuncs of one or two operands and for plain indexing.
 
-It does what `apply` does, written out: no loop, no list, and the edges made by one compiled
-expression. A recurrent network of batch size 1 spends its time here and not in NumPy.
+It does the same as `apply`, without loops and lists. One compiled expression makes the edges. With
+batch size 1, a recurrent network spends more time here than in NumPy.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tinygrad_rnn.engine.rules import Rule
 from tinygrad_rnn.engine.tensor import Tensor
 
 FAST_PATHS: dict[Callable[..., Any], Callable[..., Any]] = {}
-"""Functions whose calls are written out. `operators.py` fills it from the table, and keeps it."""
+"""The functions with a fast path. `operators.py` fills it from the table, and keeps it current."""
 
 DOUBLE, SINGLE = np.dtype(np.float64), np.dtype(np.float32)
 
@@ -30,7 +30,7 @@ _new = object.__new__
 
 
 def fast_path(function: Any, rule: Rule) -> Callable[..., Any] | None:
-    """The short way for a function of the table, or None if it has none."""
+    """The fast path for a function of the table, or None if it has none."""
     if function is operator.getitem:
         return binary(rule)
     if not isinstance(function, np.ufunc) or function.nout != 1 or function.nin > 2:
@@ -70,7 +70,7 @@ def unary(rule: Rule) -> Callable[[Any], Tensor]:
 def binary(rule: Rule) -> Callable[[Any, Any], Any]:
     """`(x1, x2) -> function(x1, x2)`, recorded; either may be a plain array or number."""
     function, compute = rule.function, rule.compute
-    edges_of: list[Any] = [None] * 9  # by kind: 3 times that of x1 plus that of x2
+    edges_of: list[Any] = [None] * 9  # by 3 times the kind of x1 plus the kind of x2
 
     def compile_first(kind: int) -> Callable[..., Any]:
         def edges(*values: Any) -> Any:

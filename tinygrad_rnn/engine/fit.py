@@ -1,4 +1,4 @@
-"""Bring a gradient to the shape and the dtype of its value: undo what broadcasting did."""
+"""Bring a gradient to the shape and the dtype of its value: the inverse of broadcasting."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Readers of the reverse pass: gradients with respect to any Tensors, and the part of each use."""
+"""Gradients with respect to any Tensors, and the contribution of each use of a Tensor."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def gradients(
 
     seed: the gradient from above, of the output's shape; may be left out for a scalar.
     create_graph: return Tensors that can be differentiated again, instead of arrays.
-    Returns one gradient per input; zeros, where the output does not depend on the input.
+    Returns one gradient per input; zeros if the output does not depend on the input.
     Raises TypeError for an input that needs no gradient.
 
     >>> import tinygrad_rnn as tg
@@ -46,14 +46,14 @@ def gradients(
             with contents_lock:
                 gradient = np.zeros_like(tensor.data)
         elif not isinstance(gradient, Tensor):
-            gradient = gradient.copy()  # pull-backs hand the same array to several nodes
+            gradient = gradient.copy()  # pull-backs may return the same array to several nodes
         return Tensor(gradient) if create_graph and type(gradient) is not Tensor else gradient
 
     return [own(tensor, node) for tensor, node in zip(inputs, places, strict=True)]
 
 
 def of_nodes(wanted: set[Node], passed: Iterable[tuple[Node, Any]]) -> dict[Node, Any]:
-    """The gradients of these nodes, of all that a reverse pass yields."""
+    """The gradients of these nodes among those that a reverse pass yields."""
     return {node: gradient for node, gradient in passed if node in wanted}
 
 
@@ -67,10 +67,10 @@ def refuse_untracked(tensor: Tensor) -> None:
 
 
 def between(inputs: Sequence[Node], outputs: Sequence[Node]) -> tuple[list[Node], bool]:
-    """The nodes on the way from the inputs to the outputs, in recorded order; and whether the
-    outputs depend, besides, on something older that needs a gradient.
+    """The nodes on the paths from the inputs to the outputs, in recorded order.
 
-    Nodes older than the oldest input are skipped: they cannot depend on the inputs.
+    The second result says whether the outputs also depend on an older value that needs a
+    gradient. Nodes older than the oldest input are skipped: they cannot depend on the inputs.
     """
     oldest = min((node.position for node in inputs), default=0)
     reached = set(inputs)
@@ -98,7 +98,7 @@ def between(inputs: Sequence[Node], outputs: Sequence[Node]) -> tuple[list[Node]
 
 
 class Contribution(NamedTuple):
-    """What one use of a tensor adds to its gradient, and where that use stands."""
+    """The contribution of one use of a tensor to its gradient, and the place of this use."""
 
     step: int | None
     scope: tuple[str, ...]
@@ -108,8 +108,8 @@ class Contribution(NamedTuple):
 def contributions(output: Tensor, tensor: Tensor, seed: Any = None) -> list[Contribution]:
     """One entry per use of `tensor` in the history of `output`; they sum to the gradient.
 
-    The terms of dL/dW_hh = Σ_t δ_t h_{t−1}ᵀ (chapter "Backpropagation Through Time"), one by one,
-    in recorded order. A whole `scan` is one use; `unroll` shows its steps.
+    For W_hh these are the terms of dL/dW_hh = Σ_t δ_t h_{t−1}ᵀ (chapter "Backpropagation Through
+    Time"), in recorded order. A whole `scan` is one use; with `unroll` each step is one.
     Raises TypeError for a Tensor that needs no gradient.
 
     >>> import tinygrad_rnn as tg

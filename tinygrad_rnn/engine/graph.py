@@ -1,7 +1,7 @@
 """The graph: nodes, the edges between them, and the tape that lists them in recorded order.
 
-A node remembers which function made a value, and from which other nodes. This file depends on
-neither derivatives nor arrays.
+A node stores the function that computed a value, and the nodes of its arguments. This file depends
+neither on derivatives nor on arrays.
 """
 
 from __future__ import annotations
@@ -14,24 +14,24 @@ from typing import Any, TypeAlias
 from tinygrad_rnn.engine.recording import UNMARKED, Mark, current_mark
 
 Array: TypeAlias = Any
-"""Whatever speaks NumPy's protocols: an ndarray, a NumPy scalar, a Dask or a CuPy array."""
+"""Any array with NumPy's protocols: an ndarray, a NumPy scalar, a Dask or a CuPy array."""
 
 
 next_position = itertools.count().__next__
 
 
 class Node:
-    """One recorded value: the function that made it and the edges to what it was made from.
+    """One recorded value: the function that computed it, and the edges to its arguments.
 
-    An edge is the tuple `(parent, argument, pullback, kept)`: the node of a Tensor argument,
-    that argument's name (with its place, for an element of a sequence), the pull-back that turns
-    the gradient of this node into a contribution to the parent's, and the values which that
-    pull-back asked to be kept. An argument that needs no gradient has the pull-back None.
+    An edge is the tuple `(parent, argument, pullback, kept)`. `parent` is the node of a Tensor
+    argument. `argument` is its name, with its place for an element of a sequence. `pullback` turns
+    the gradient of this node into a contribution to that of the parent. `kept` has the values that
+    the pull-back needs. An argument that needs no gradient has the pull-back None.
 
-    The node holds nothing but what its pull-backs keep: arrays, and for a whole `scan` also its
-    cell and the Tensors that went in. None of it leads back to the node (unless the cell itself
-    stores the states), so there is no reference cycle: the node is freed with the last Tensor
-    that leads to it.
+    The node holds only what its pull-backs keep: arrays, and for a whole `scan` also its cell and
+    its Tensor arguments. None of these refers to the node (unless the cell itself stores the
+    states), so there is no reference cycle. The node is freed with the last Tensor that leads to
+    it.
     """
 
     __slots__ = (
@@ -60,12 +60,12 @@ class Node:
 
     @property
     def step(self) -> int | None:
-        """The time step under which it was recorded, counted from 0, or None."""
+        """The time step under which the node was recorded, counted from 0, or None."""
         return self.mark.step
 
     @property
     def scope(self) -> tuple[str, ...]:
-        """The scopes under which it was recorded, outermost first."""
+        """The scopes under which the node was recorded, outermost first."""
         return self.mark.scope
 
     @property
@@ -74,8 +74,9 @@ class Node:
         return tuple(edge[0] for edge in self.edges)
 
     def sever(self) -> None:
-        """Forget the history. Weak references to the parents stay, so that a picture which
-        still has them can show where the cut is."""
+        """Forget the history. Weak references to the parents remain.
+
+        A picture of parents that are still alive can thus show the cut."""
         self.severed = tuple(weakref.ref(edge[0]) for edge in self.edges)
         self.edges = ()
 
@@ -94,8 +95,8 @@ class Node:
 class Leaf(Node):
     """A value that was given and not computed: a parameter, an input, a constant.
 
-    given: of a parameter, its Tensor's array, and the position on the tape from which on it has
-        had this one: what was recorded before used another.
+    given: for a parameter, the array of its Tensor, and the tape position since which it has had
+        this array. Nodes recorded before used another array.
     """
 
     __slots__ = ("given", "grad", "requires_grad")
@@ -103,7 +104,7 @@ class Leaf(Node):
     def __init__(
         self, shape: tuple[int, ...], dtype: Any, requires_grad: bool, name: str | None
     ) -> None:
-        # Every input of every step is one of these: no call of Node.__init__.
+        # Every input of every step is a Leaf, so this does not call Node.__init__.
         self.function = None
         self.edges = self.severed = ()
         self.shape = shape
@@ -123,11 +124,11 @@ def history(*outputs: Node, differentiable: bool = False) -> list[Node]:
     """The nodes that the outputs depend on, themselves included, in recorded order.
 
     differentiable: follow only the edges along which a gradient can flow back.
-    Iterative, so that a chain may be as long as memory allows.
+    The search is iterative, so the length of a chain is limited by memory alone.
     """
     found = set(outputs)
     nodes = list(found)
-    for node in nodes:  # which grows on the way
+    for node in nodes:  # the list grows in the loop
         for parent, _, pullback, _ in node.edges:
             if parent not in found and not (differentiable and pullback is None):
                 found.add(parent)
@@ -137,4 +138,4 @@ def history(*outputs: Node, differentiable: bool = False) -> list[Node]:
 
 
 position = attrgetter("position")
-"""A node's place on the tape, as a key to sort by."""
+"""The position of a node on the tape, as a sort key."""

@@ -1,6 +1,7 @@
-"""How a Tensor answers Python's operators and NumPy's protocols: by `apply`, or by its short way.
+"""Python's operators and NumPy's protocols on Tensors, by `apply` or by the fast path.
 
-This is the last part of the class `Tensor`. It stands here because it needs all of the others.
+This is the last part of the class `Tensor`. It has a file of its own because it imports all the
+other parts.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from tinygrad_rnn.engine.tensor import Tensor
 
 
 def array_ufunc(self: Tensor, ufunc: np.ufunc, method: str, *args: Any, **kwargs: Any) -> Any:
-    """What NumPy asks for a ufunc (NEP 13)."""
+    """`__array_ufunc__`: NumPy calls it for ufuncs (NEP 13)."""
     if method == "__call__":
         call = None if kwargs else FAST_PATHS.get(ufunc)
         if call is not None:
@@ -36,12 +37,12 @@ def array_ufunc(self: Tensor, ufunc: np.ufunc, method: str, *args: Any, **kwargs
 def array_function(
     self: Tensor, function: Callable[..., Any], types: Any, args: Any, kwargs: Any
 ) -> Any:
-    """What NumPy asks for its other functions (NEP 18)."""
+    """`__array_function__`: NumPy calls it for its other functions (NEP 18)."""
     return apply(function, args, kwargs)
 
 
 def array(self: Tensor, dtype: Any = None, copy: bool | None = None) -> Array:
-    """What NumPy asks where it wants a plain array. TypeError if that would lose a gradient."""
+    """`__array__`: NumPy calls it for a plain array. TypeError if a gradient would be lost."""
     if self.requires_grad:
         raise TypeError(
             f"{self.name or 'a Tensor'} of shape {self.shape} needs a gradient, and a plain "
@@ -81,10 +82,10 @@ Tensor.__getitem__ = getitem  # type: ignore[method-assign]
 
 
 def take_short_way(function: Any, rule: Rule) -> None:
-    """Enter the short way for a function of the table, also as Python's operator.
+    """Enter the fast path for a function of the table, also as Python's operator.
 
-    NumPy's mixin, which supplies the other operators, goes through the ufunc's dispatch, half a
-    microsecond longer; and it takes `loss += x` for writing into `loss`, not for a new value.
+    NumPy's mixin, which supplies the other operators, uses the dispatch of the ufunc, which takes
+    half a microsecond more. It also treats `loss += x` as writing into `loss`, not as a new value.
     """
     call = fast_path(function, rule)
     if call is None:

@@ -1,4 +1,4 @@
-"""Whether this context records, and what the nodes recorded in it are marked with.
+"""The recording state of a context: whether it records, and the mark of its nodes.
 
 The state belongs to the context (`contextvars`): each thread and each asyncio task has its own.
 A generator has none: it runs in its caller's context. While it is suspended inside a block, the
@@ -15,13 +15,14 @@ from typing import Any
 
 
 class Mark:
-    """What the `with` statements around a computation write on the nodes recorded inside.
+    """The information of the surrounding `with` statements, stored on the nodes recorded inside.
 
     step: the time step, counted from 0. scope: the names of the scopes, outermost first.
     watch: None, or an observer of everything that is computed inside. While it `is_open`,
     `apply` calls its `value(result, function, args, kwargs)`, and the reverse pass its `passing`.
-    back: of what a reverse pass records, a weak reference to the node that it passes; or None.
-    A mark is never changed: nodes share it. (Slots are the fastest fields to read.)
+    back: None, or for nodes recorded by a reverse pass a weak reference to the node that it
+    passes.
+    A mark is immutable, because nodes share it. (Slots are the fastest fields to read.)
     """
 
     __slots__ = ("back", "scope", "step", "watch")
@@ -63,18 +64,18 @@ UNMARKED = Mark()
 _mark: ContextVar[Mark | None] = ContextVar("mark", default=UNMARKED)
 
 current_mark = _mark.get
-"""The mark of this context; None, where nothing is recorded. A built-in method, for speed."""
+"""The mark of this context; None if nothing is recorded. It is a built-in method, for speed."""
 
 set_mark = _mark.set
-"""Change the mark of this context. The caller restores it in a `finally` of its own."""
+"""Change the mark of this context. The caller restores the mark in its own `finally`."""
 
 
 depth: ContextVar[int] = ContextVar("depth", default=0)
-"""How many functions this context is differentiating at the moment, one within the other."""
+"""The number of nested functions that this context is differentiating."""
 
 
 class Block:
-    """An open `with` block: the mark before it, and the block around it."""
+    """An open `with` block: the mark before it, and the enclosing block."""
 
     __slots__ = ("around", "before", "is_closed")
 
@@ -87,14 +88,14 @@ _innermost: ContextVar[Block | None] = ContextVar("innermost", default=None)
 
 @contextmanager
 def marked(mark: Mark | None) -> Iterator[None]:
-    """Record under this mark; under None, do not record."""
+    """Record under this mark; with None, do not record."""
     with _changed(lambda _: mark):
         yield
 
 
 @contextmanager
 def _changed(change: Callable[[Mark | None], Mark | None]) -> Iterator[None]:
-    """Inside, the mark is `change` of what it was. (Order of the steps: `interrupts.py`.)"""
+    """Inside this block, the mark is `change(mark)`. (For the order, see `interrupts.py`.)"""
     before, around = current_mark(), _innermost.get()
     block = Block(before, around)
     goes_on = False  # an inner block, which restores the mark at its own end
@@ -114,7 +115,7 @@ def _changed(change: Callable[[Mark | None], Mark | None]) -> Iterator[None]:
 
 
 def still_open(inner: Block | None, block: Block) -> Block | None:
-    """The innermost block that has not ended, from `inner` out to `block`."""
+    """The innermost block that has not ended, from `inner` outwards to `block`."""
     while inner is not block and inner is not None and inner.is_closed:
         inner = inner.around
     return inner
@@ -123,7 +124,7 @@ def still_open(inner: Block | None, block: Block) -> Block | None:
 def before_all_closed(
     before: Mark | None, around: Block | None
 ) -> tuple[Mark | None, Block | None]:
-    """The mark before the blocks around that have ended already, and the block around these."""
+    """The mark before the enclosing blocks that have ended, and the block around these."""
     while around is not None and around.is_closed:
         before, around = around.before, around.around
     return before, around
@@ -131,9 +132,9 @@ def before_all_closed(
 
 @contextmanager
 def no_grad() -> Iterator[None]:
-    """Compute without recording: results of what is done inside need no gradient.
+    """Compute without recording: results computed inside need no gradient.
 
-    It holds for the current thread or asyncio task. A task that is started inside inherits it.
+    It applies to the current thread or asyncio task. A task started inside inherits it.
 
     >>> import tinygrad_rnn as tg
     >>> w = tg.Tensor(2.0, requires_grad=True)
@@ -147,7 +148,7 @@ def no_grad() -> Iterator[None]:
 
 @contextmanager
 def step(t: int) -> Iterator[None]:
-    """Mark what is recorded inside as belonging to time step `t`, counted from 0.
+    """Mark the nodes recorded inside as part of time step `t`, counted from 0.
 
     >>> import tinygrad_rnn as tg
     >>> w = tg.Tensor(2.0, requires_grad=True)
@@ -162,7 +163,7 @@ def step(t: int) -> Iterator[None]:
 
 @contextmanager
 def scope(name: str) -> Iterator[None]:
-    """Mark what is recorded inside as belonging to the part `name`; scopes nest.
+    """Mark the nodes recorded inside as part of the scope `name`; scopes nest.
 
     >>> import tinygrad_rnn as tg
     >>> w = tg.Tensor(2.0, requires_grad=True)

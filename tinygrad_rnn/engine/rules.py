@@ -1,4 +1,4 @@
-"""A row of the table: a function with its pull-backs, or what it is composed of."""
+"""A row of the table: a function with its pull-backs, or its composition of other functions."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from tinygrad_rnn.support.signatures import arguments
 _SHAPE = "shape_of_"
 
 SHAPES = "shape(a{0})", "a{0}.shape", "t{0}._node.shape"
-"""The shape of an argument, by its kind (see `edges_for`): a node has it already."""
+"""Expressions for the shape of an argument, by its kind (see `edges_for`). A node has its shape."""
 
 HARMLESS = frozenset({"dtype", "casting", "copy", "subok", "kind", "stable", "device", "optimize"})
 """Options that change how a function computes or stores its result, but not its derivative."""
 
 
 class Pullback:
-    """One argument's derivative: `function(g, *kept) -> contribution`, and what it keeps.
+    """The derivative by one argument: `function(g, *kept) -> contribution`, and the kept values.
 
-    keep: from the values `[*arguments, y, i]` to what is kept. of_element: from what all elements
-    of a sequence keep to what its element i does.
+    keep: from the values `[*arguments, y, i]` to the kept values. of_element: from the values kept
+    for all elements of a sequence to those kept for element i.
     """
 
     __slots__ = (
@@ -60,13 +60,13 @@ class Pullback:
                     f"{', '.join(names)}, each also as {_SHAPE}..."
                 )
         self.needs = tuple(needs)
-        self.output_is_y = "y" not in names  # else y is an argument of that name
+        self.output_is_y = "y" not in names  # otherwise y is the name of an argument
         self.takes_a_sequence = "i" in needs and "i" not in names
         self.places = tuple(known.index(need.removeprefix(_SHAPE)) for need in needs)
         self.count = len(known)
 
     def __getattr__(self, name: str) -> Any:
-        """`keep` and `of_element`, compiled when they are asked for: most never are."""
+        """`keep` and `of_element`, compiled at their first use: most are never used."""
         if name == "keep":
             values = [f"values[{n}]" for n in range(self.count)]
             self.keep = compiled("values", self.kept(values))
@@ -78,9 +78,9 @@ class Pullback:
         return getattr(self, name)
 
     def kept(self, values: Sequence[str], shapes: Sequence[str] | None = None) -> str:
-        """The tuple of what is needed, as an expression in those for `[*arguments, y, i]`.
+        """The kept tuple, as an expression in the expressions for `[*arguments, y, i]`.
 
-        shapes: expressions for the arguments' shapes, where something shorter will do.
+        shapes: shorter expressions for the shapes of arguments, where there are some.
         """
         shapes = shapes or [f"shape({value})" for value in values]
         items = [
@@ -91,7 +91,7 @@ class Pullback:
 
 
 def compiled(parameters: str, expression: str, **names: Any) -> Callable[..., Any]:
-    """A function written as text: what runs for every value ever recorded has no loop in it."""
+    """Compile a function from text. Code that runs for every recorded value then has no loop."""
     return eval(f"lambda {parameters}: {expression}", {"shape": _shapes, **names})  # type: ignore[no-any-return]
 
 
@@ -100,8 +100,10 @@ class Shapes(tuple[Any, ...]):
 
     @functools.cached_property
     def starts(self) -> dict[int | None, list[int]]:
-        """By axis, where each array begins if they are joined along it; as far as asked for: the
-        pull-backs of all arrays share it. Under None, where it begins among all the numbers."""
+        """For each axis used so far, where each array begins if they are joined along it.
+
+        Under None, where each array begins in the flattened result. The pull-backs of all arrays
+        share these numbers."""
         return {}
 
     def start(self, i: int, axis: int | None) -> int:
@@ -112,7 +114,7 @@ class Shapes(tuple[Any, ...]):
 
 
 def _shapes(value: Any) -> Any:
-    """The shape of an array; of a list or tuple of arrays, the shapes of these."""
+    """The shape of an array; for a list or tuple of arrays, their shapes."""
     if type(value) is list or type(value) is tuple:
         return Shapes(map(_shapes, value))
     return value.shape if hasattr(value, "shape") else np.shape(value)
@@ -143,7 +145,7 @@ class Rule:
         self.function = function
         self.names = tuple(given)
         self.defaults = [None if d is np._NoValue else d for d in given.values()]
-        # A call with just this many positional arguments needs no binding.
+        # A call with exactly this many positional arguments needs no binding.
         self.arity = -1 if self.variadic else len(self.names)
         pullbacks = dict(zip(self.names, positional, strict=False)) | named
         if len(positional) > len(self.names) or not pullbacks.keys() <= given.keys():
@@ -157,7 +159,7 @@ class Rule:
         )
 
         self.compute = function
-        # An option that no pull-back reads would be ignored by the derivative, so it is refused.
+        # The derivative would ignore an option that no pull-back reads, so the call is refused.
         read = {n.removeprefix(_SHAPE) for _, p in self.arguments if p for n in p.needs}
         read |= {name for name, p in self.arguments if p}
         self.understood = frozenset(self.names) - may_be_left_out | read | HARMLESS
@@ -170,7 +172,7 @@ class Rule:
     def edges_for(self, kinds: tuple[int, ...]) -> Callable[..., tuple[Edge, ...]]:
         """A compiled function `(*tensors, *arrays, y) -> edges` for calls of one kind.
 
-        kinds: for each argument 0 if it is no Tensor, 1 if it is one, 2 if it needs a gradient.
+        kinds: for each argument 0 if it is not a Tensor, 1 if it is, 2 if it also needs a gradient.
         """
         tensors = [f"t{n}" for n in range(len(kinds))]
         arrays = [f"a{n}" for n in range(len(kinds))]
@@ -187,7 +189,7 @@ class Rule:
         return compiled(", ".join([*tensors, *arrays, "y"]), f"({edges})", **pullbacks)
 
     def unread(self, args: Sequence[Any], kwargs: dict[str, Any]) -> str | None:
-        """An option that the call sets and the derivative does not take into account, or None."""
+        """An option that the call sets but the derivative ignores, or None."""
         if kwargs.keys() <= self.understood and (len(args) <= self.positions or self.variadic):
             return None
         defaults = dict(zip(self.names, self.defaults, strict=True))
@@ -209,7 +211,7 @@ class Rule:
 
 
 class Composition:
-    """A function that is differentiated by calling others: `call`, and the options it reads."""
+    """A function that is differentiated as a call of other functions: `call`, and its options."""
 
     __slots__ = ("call", "defaults", "function", "understood", "variadic")
 
@@ -218,8 +220,10 @@ class Composition:
         self.call = call
 
     def __getattr__(self, name: str) -> Any:
-        """The other fields, filled in when one is asked for: most compositions are never called,
-        and reading their signatures was half of what importing the table took."""
+        """The other fields, computed at their first use.
+
+        Most compositions are never called, and reading all signatures would double the time to
+        import the table."""
         if name not in self.__slots__:
             raise AttributeError(name)
         is_method = isinstance(getattr(self.function, "__self__", None), np.ufunc)
@@ -228,7 +232,7 @@ class Composition:
         return getattr(self, name)
 
     def unread(self, args: Sequence[Any], kwargs: dict[str, Any]) -> str | None:
-        """An option that the call sets and the composition does not read, or None."""
+        """An option that the call sets but the composition does not read, or None."""
         given = kwargs if self.variadic else dict(zip(self.defaults, args, strict=False)) | kwargs
         return _unread(given, self.understood, self.defaults)
 

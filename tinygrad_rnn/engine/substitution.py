@@ -1,8 +1,8 @@
-"""Temporarily replace what Tensors hold, so that a cell can be traced or run again.
+"""Temporarily replace the contents of Tensors, so that a cell can be traced or run again.
 
-A cell holds its Tensors, so others cannot be given to it as arguments. Their contents are replaced
-instead. Other threads must not see that: code that reads the node or the array of a Tensor that a
-cell may hold takes `contents_lock`. `scan` and the functions that give gradients do.
+A cell holds its Tensors and does not take them as arguments, so their contents are replaced. Other
+threads must not see this. Code that reads the node or the array of a Tensor that a cell may hold
+takes `contents_lock`, as `scan` and the functions that compute gradients do.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from tinygrad_rnn.engine.tensor import Tensor
 from tinygrad_rnn.support.interrupts import all_of, setter
 
 contents_lock = threading.RLock()
-"""Held by a thread that replaces what Tensors hold, or must not see it replaced. It is reentrant:
-a cell may itself run a scan."""
+"""A thread holds this lock while it replaces contents, or must not see them replaced.
+
+The lock is reentrant, because a cell may itself run a scan."""
 
 _set_data, _set_node = setter(Tensor, "_data"), setter(Tensor, "_node")
 _set_flag = setter(Tensor, "_requires_grad")
@@ -25,9 +26,9 @@ _set_flag = setter(Tensor, "_requires_grad")
 
 @contextmanager
 def substituted(tensors: Sequence[Tensor], others: Sequence[Tensor]) -> Iterator[None]:
-    """Inside the block each Tensor has the array, the node and the `requires_grad` of another.
+    """Inside the block each Tensor has the array, the node and the `requires_grad` of another one.
 
-    Its own history is not part of what is recorded inside: for the cell it is a leaf.
+    Its own history is not part of the recording inside: for the cell it is a leaf.
     """
     with contents_lock:
         restore = chain(

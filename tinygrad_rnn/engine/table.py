@@ -1,9 +1,9 @@
-"""How a derivative is written down: one line that pairs a function with its pull-backs.
+"""The table of derivatives: each entry is one line that pairs a function with its pull-backs.
 
     derivative(np.tanh, lambda g, y: g * (1 - y * y))
 
 A pull-back maps `g`, the gradient of the output, to a contribution to the gradient of one
-argument. Its own parameter names say what else it needs, and so what the graph keeps alive:
+argument. Its parameter names say which other values it needs. The graph keeps these values:
 
     g            the gradient from above (always first)
     y            the output
@@ -11,9 +11,9 @@ argument. Its own parameter names say what else it needs, and so what the graph 
     shape_of_a   the shape of the argument `a`; the array itself is not kept
     a, x1, axis  any argument of the function, under the function's own name for it
 
-Broadcasting is not its business: a contribution may have any shape that broadcasts to or from
-the argument's, and the sweep sums or repeats it. A pull-back is plain NumPy, so on Tensors it is
-itself recorded: every rule is its own second derivative.
+A pull-back need not undo broadcasting. Its contribution may have any shape that broadcasts to or
+from the argument's, and the reverse pass sums or repeats it. A pull-back is plain NumPy. On Tensors
+it is itself recorded, so derivatives of higher order need no rules of their own.
 """
 
 from __future__ import annotations
@@ -34,27 +34,29 @@ RULES: dict[Callable[..., Any], Rule] = {}
 """The table: the functions of NumPy and Python that can be differentiated."""
 
 _wrapped: WeakValueDictionary[int, Callable[..., Any]] = WeakValueDictionary()
-"""The other functions, in the order of their entry. Each holds its own rule, as `function.rule`,
-and is freed with it."""
+"""The other functions, in the order of their entry.
+
+Each holds its own rule, as `function.rule`, and both are freed together."""
 
 on_entry: list[Callable[[Callable[..., Any], Rule], None]] = []
 """Called with every function of NumPy or Python that is entered, and its rule."""
 
 on_rule_change: list[Callable[[Callable[..., Any], Rule], None]] = []
-"""Called, besides, if that function had another rule before. Caches built from rules register here
-to be invalidated."""
+"""Called as well if that function had another rule before.
+
+Caches built from rules register here to be invalidated."""
 
 COMPOSED: dict[Callable[..., Any], Composition] = {}
 """Functions that are differentiated as a composition of others."""
 
 CONSTANT: set[Callable[..., Any]] = set()
-"""Functions with no derivative to speak of (comparisons, argmax, shapes): plain arrays come out."""
+"""Functions without a useful derivative (comparisons, argmax, shapes). They return plain arrays."""
 
 REFUSED: dict[Callable[..., Any], str] = {}
 """Functions that are known not to be differentiable here, each with the reason."""
 
 CONVENTIONS: dict[Callable[..., Any], str] = {}
-"""What is said where a derivative does not exist, or is a matter of choice."""
+"""The conventions for points where a derivative does not exist, or is a matter of choice."""
 
 
 def derivative(
@@ -64,14 +66,15 @@ def derivative(
 ) -> Callable[..., Any]:
     """Enter `function` into the table; return the function to call on Tensors.
 
-    pullbacks: one per argument, in the function's order, None for one that has no derivative.
-        Each is `(g, ...) -> contribution`, its parameters named as the module's first lines say.
-    named: the same for later arguments, by their names.
-    A function that is in the table already gets these pull-backs instead of the ones it had.
-    Raises TypeError if a pull-back asks for a name that the function does not have.
+    pullbacks: one per argument, in the function's order; None for an argument without a derivative.
+        Each is `(g, ...) -> contribution`. A parameter is named `y` (the output), `i` (the place in
+        a sequence), `shape_of_a`, or after any argument of the function.
+    named: the pull-backs of later arguments, by their names.
+    A function that is already in the table gets these pull-backs in place of the old ones.
+    Raises TypeError if a pull-back has a parameter that is no argument of the function.
 
-    A NumPy function is returned as it is, for NumPy itself asks the Tensors among its arguments
-    (NEP 13 and 18). Any other function comes back wrapped, so that it asks them in the same way.
+    A NumPy function is returned unchanged, because NumPy itself dispatches to the Tensors among its
+    arguments (NEP 13 and 18). Any other function is returned wrapped, with the same dispatch.
 
     >>> import numpy as np, tinygrad_rnn as tg
     >>> def cube(x):
@@ -118,28 +121,28 @@ def constant(*functions: Callable[..., Any]) -> None:
 def composed(function: Callable[..., Any], composition: Callable[..., Any]) -> None:
     """Enter a function as a composition of functions that are in the table already.
 
-    composition: takes the same arguments under the same names; those that it leaves out are
-        refused when a call sets them.
+    composition: a function with the same argument names. A call that sets an argument which the
+        composition lacks is refused.
     """
     COMPOSED[function] = Composition(function, composition)
 
 
 def refused(reason: str, *functions: Callable[..., Any]) -> None:
-    """Say of functions why they cannot be differentiated here."""
+    """Declare why functions cannot be differentiated here."""
     REFUSED.update(dict.fromkeys(functions, reason))
 
 
 def convention(says: str, *functions: Callable[..., Any]) -> None:
-    """Say what holds for functions where the derivative is a matter of choice."""
+    """Declare the convention for functions where the derivative is a matter of choice."""
     CONVENTIONS.update(dict.fromkeys(functions, says))
 
 
 METHODS: dict[str, Callable[..., Any]] = {}
-"""What the methods of every ufunc are composed of: reduce, accumulate, outer."""
+"""The compositions for the methods of every ufunc: reduce, accumulate, outer."""
 
 
 def composition(function: Callable[..., Any]) -> Composition | None:
-    """How the table composes a function, or a method of a ufunc, of others; None if it does not."""
+    """The composition for a function, or for a method of a ufunc; None if there is none."""
     if function in COMPOSED:
         return COMPOSED[function]
     ufunc = getattr(function, "__self__", None)
@@ -149,23 +152,24 @@ def composition(function: Callable[..., Any]) -> Composition | None:
 
 
 def plain(x: Any) -> Array:
-    """The array inside a Tensor, where a rule has to decide something that has no derivative."""
+    """The array inside a Tensor, for a decision of a rule that has no derivative."""
     return x._data if getattr(x, "_records", False) else x
 
 
 def known(x: Any) -> bool:
-    """Whether the numbers of an array are known; not while a cell is compiled, for all steps."""
+    """Whether the values of an array are known. While a cell is compiled they are not."""
     return not getattr(plain(x), "_records", False)
 
 
 def certain(condition: Any) -> bool:
-    """Whether a condition on numbers is known to hold. A rule chooses by it between two ways that
-    are both right, or refuses what NumPy would let pass."""
+    """Whether a condition on values is known to hold.
+
+    A rule uses it to choose between two correct ways, or to refuse a call that NumPy allows."""
     return known(condition) and bool(plain(condition))
 
 
 def places_of(indices: Any) -> Array:
-    """Places in an array, as an array of integers."""
+    """Indices into an array, as an array of integers."""
     inside = plain(indices)
     return np.asarray(inside) if known(inside) else inside
 
@@ -175,7 +179,7 @@ def _is_builtin(function: Callable[..., Any]) -> bool:
 
 
 def overridable(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Let the arguments' own type take over the call, as NumPy's functions do (NEP 18)."""
+    """Let the types of the arguments handle the call, as NumPy's functions do (NEP 18)."""
 
     @functools.wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
@@ -186,7 +190,7 @@ def overridable(function: Callable[..., Any]) -> Callable[..., Any]:
                 return argument.__array_function__(wrapper, (type(argument),), args, kwargs)
         return function(*args, **kwargs)
 
-    # As messages and pictures call it, and as it is found in its module.
+    # The name for messages and pictures, and in the module.
     wrapper.__name__ = wrapper.__qualname__ = function.__name__.lstrip("_")
     return wrapper
 
@@ -194,10 +198,10 @@ def overridable(function: Callable[..., Any]) -> Callable[..., Any]:
 def together(
     combine: Callable[..., Iterator[Array]], below: float = math.inf
 ) -> Callable[[Callable[..., Array]], Callable[..., Array]]:
-    """Say that the contributions of many uses are cheaper to compute at once than one by one.
+    """Declare that the contributions of many uses are cheaper to compute at once.
 
     combine: from the list of uses, each `(g, *kept)`, to fewer contributions with the same sum.
-    below: the size of `g` from which on a use is not worth keeping for that.
+    below: the size of `g` from which on a use is computed alone.
     """
 
     def mark(pullback: Callable[..., Array]) -> Callable[..., Array]:

@@ -1,7 +1,7 @@
-"""The Tensor: an array that remembers how it was computed.
+"""The Tensor: an array with a record of how it was computed.
 
-This file has what a Tensor holds. `array_methods.py` has the methods that it shares with arrays,
-`operators.py` adds Python's operators and NumPy's protocols, and `backward.py` adds `backward`.
+This file has the contents of a Tensor. `array_methods.py` has the methods that it shares with
+arrays. `operators.py` adds Python's operators and NumPy's protocols, `backward.py` adds `backward`.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from tinygrad_rnn.engine.recording import Mark
 
 
 class Tensor(ArrayMethods):
-    """An array, whether it needs a gradient, and the node that says where it came from.
+    """An array, a flag whether it needs a gradient, and its node in the graph.
 
-    data: any array that speaks NumPy's protocols (shared, not copied), or numbers and lists.
-    requires_grad: ask for the gradient with respect to this value; floats only.
+    data: any array with NumPy's protocols (shared, not copied), or numbers and lists.
+    requires_grad: compute the gradient with respect to this value; floats only.
     name: the name in pictures and messages, such as `"W_hh"`.
-    Raises TypeError if a gradient is asked for and the data are not floats.
+    Raises TypeError if requires_grad is set and the data are not floats.
 
     >>> import numpy as np, tinygrad_rnn as tg
     >>> W = tg.Tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True, name="W")
@@ -42,7 +42,7 @@ class Tensor(ArrayMethods):
 
     _records = True
 
-    # Assigned where they are computed: in operators.py, and in backward.py.
+    # These are assigned in operators.py and in backward.py.
     if TYPE_CHECKING:
 
         def __array_ufunc__(self, ufunc: Any, method: str, *args: Any, **kwargs: Any) -> Any: ...
@@ -69,16 +69,16 @@ class Tensor(ArrayMethods):
             if requires_grad:
                 node.given = data, node.position
 
-    # What it is ---------------------------------------------------------------------------
+    # Its contents -------------------------------------------------------------------------
 
     @property
     def data(self) -> NDArray[Any]:
         """The array inside, read-only: the graph may keep it for a gradient.
 
-        To change a parameter, replace it: `w.data = w.data - 0.1 * w.grad`. What was computed
-        before keeps the old array, and its gradients are those at the old values.
-        Assigning raises ValueError for another shape; TypeError for data that are not floats, if
-        a gradient is asked for, and for a value that was computed.
+        To change a parameter, assign a new array: `w.data = w.data - 0.1 * w.grad`. Values
+        computed before keep the old array, and their gradients are those at the old values.
+        Assigning raises ValueError for another shape. It raises TypeError for a computed value, and
+        for data that are not floats if requires_grad is set.
 
         >>> import tinygrad_rnn as tg
         >>> w = tg.Tensor([1.0, 2.0], requires_grad=True)
@@ -89,8 +89,8 @@ class Tensor(ArrayMethods):
         >>> w
         Tensor([0., 1.], requires_grad=True)
 
-        The protection is that of this view. An array that was put into a Tensor is not copied, and
-        its owner can still write into it by its own name: `Tensor(array.copy())` is safe from it.
+        Only this view is read-only. The array given to a Tensor is not copied, so its owner can
+        still write into it. `Tensor(array.copy())` prevents this.
         """
         data = self._data
         if isinstance(data, np.ndarray) and data.flags.writeable:
@@ -124,7 +124,7 @@ class Tensor(ArrayMethods):
 
     @property
     def node(self) -> Node:
-        """Its node in the graph; a Leaf, if it was given and not computed."""
+        """The node in the graph; a Leaf if the value was given and not computed."""
         node = self._node
         if node is None:
             node = self._node = Leaf(np.shape(self._data), self._data.dtype, False, None)
@@ -132,8 +132,9 @@ class Tensor(ArrayMethods):
 
     @property
     def requires_grad(self) -> bool:
-        """Whether a gradient with respect to it is asked for; of a leaf it can be set, for
-        example to False for a weight that is to stay as it is."""
+        """Whether the gradient with respect to this value is computed.
+
+        For a leaf it can be set, for example to False for a weight that is frozen."""
         return self._requires_grad
 
     @requires_grad.setter
@@ -152,7 +153,7 @@ class Tensor(ArrayMethods):
 
     @property
     def grad(self) -> NDArray[Any] | None:
-        """The gradient that `backward` has added up, a plain array; None before the first."""
+        """The sum of the gradients from `backward`, a plain array; None before the first."""
         return getattr(self._node, "grad", None)
 
     @grad.setter
@@ -168,7 +169,7 @@ class Tensor(ArrayMethods):
 
     @property
     def name(self) -> str | None:
-        """Its name in pictures and messages."""
+        """The name in pictures and messages."""
         return None if self._node is None else self._node.name
 
     @name.setter
@@ -202,12 +203,12 @@ class Tensor(ArrayMethods):
         return math.prod(self.shape)
 
     def item(self) -> float:
-        """The one number inside, as a Python number."""
+        """The value of a Tensor with one element, as a Python number."""
         value = self._data
         return value.item() if hasattr(value, "item") else float(value)
 
     def tolist(self) -> Any:
-        """The numbers inside, as Python's own, in nested lists."""
+        """The values as Python numbers, in nested lists."""
         return self._data.tolist()
 
     def __repr__(self) -> str:
@@ -235,7 +236,7 @@ class Tensor(ArrayMethods):
         return detached
 
     def cut(self) -> Tensor:
-        """Detach in place: values computed from it *earlier* see the cut too.
+        """Detach in place: the cut also holds for values that were computed from it *earlier*.
 
         The history is freed as soon as nothing else leads to it. Returns the Tensor itself.
         Raises TypeError for a leaf, which has no history to forget.
@@ -259,8 +260,9 @@ class Tensor(ArrayMethods):
     # Copies -------------------------------------------------------------------------------
 
     def __reduce__(self) -> Any:
-        """A leaf is pickled with its numbers, name and gradient, and gets a node of its own where
-        it is read. A history stays in its process."""
+        """Pickle the values, name and gradient of a leaf. The copy gets a new node.
+
+        The history of a computed value is not pickled."""
         node = self._node
         if node is not None and node.edges:
             raise TypeError(
@@ -274,8 +276,10 @@ class Tensor(ArrayMethods):
         return self._copied(self._data, self.grad)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
-        """A copy of the numbers. That of a leaf is a leaf; that of a computed value has the same
-        history, so its gradient goes to the leaves that the original was computed from."""
+        """A copy of the values.
+
+        The copy of a leaf is a leaf. The copy of a computed value has the same history, so its
+        gradient flows to the leaves that the original was computed from."""
         return self._copied(copy.deepcopy(self._data, memo), copy.deepcopy(self.grad, memo))
 
     def _copied(self, data: Array, grad: Array | None) -> Tensor:
@@ -326,7 +330,7 @@ _new = object.__new__
 
 
 def untracked(data: Array) -> Tensor:
-    """`Tensor(data)` for an array, without the checks."""
+    """The same as `Tensor(data)` for an array, without the checks."""
     result = _new(Tensor)
     result._data = data
     result._requires_grad = False
@@ -335,7 +339,7 @@ def untracked(data: Array) -> Tensor:
 
 
 def recorded(data: Array, function: Any, edges: tuple[Edge, ...], mark: Mark) -> Tensor:
-    """A Tensor for what a function made, and its node in the graph."""
+    """A Tensor for the result of a function, with a new node in the graph."""
     result = _new(Tensor)
     result._data = data
     result._requires_grad = True
@@ -344,7 +348,7 @@ def recorded(data: Array, function: Any, edges: tuple[Edge, ...], mark: Mark) ->
 
 
 def tracked(data: Array, node: Node) -> Tensor:
-    """A Tensor for a value whose node exists already."""
+    """A Tensor for a value that already has a node."""
     result = _new(Tensor)
     result._data = data
     result._requires_grad = True

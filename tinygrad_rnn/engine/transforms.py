@@ -1,7 +1,7 @@
 """Derivatives of functions of arrays: gradients, products with Jacobians, Jacobians, Hessians.
 
-All of them are built on `vjp`. The arguments enter the function as fresh variables, each with a
-node of its own, so derivatives nest to any order without confusing their variables.
+All of them are built on `vjp`. The arguments enter the function as new variables, each with its
+own node. So derivatives nest to any order, and their variables stay separate.
 """
 
 from __future__ import annotations
@@ -25,12 +25,11 @@ Argnums: TypeAlias = int | str | Sequence[int | str]
 def grad(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Tree]:
     """The gradient of a function that returns one number, as a function of the same arguments.
 
-    argnums: which argument to differentiate by: its place, or its name if it is given by keyword;
-        a list or tuple of those gives a tuple of gradients. An argument may be an array or any
+    argnums: the argument to differentiate by: its place, or its name if it is given by keyword.
+        A list or tuple of these gives a tuple of gradients. An argument may be an array or any
         nesting of lists, tuples and dicts of arrays; its gradient has the same structure.
-    Returns plain arrays. Where an argument is a Tensor, or the call is made by a function that is
-    being differentiated itself, it returns Tensors if the gradient depends on anything that needs
-    one, so that derivatives nest.
+    Returns plain arrays. Derivatives nest: if an argument is a Tensor, or the calling function is
+    itself being differentiated, the gradient is a Tensor if it depends on a value that needs one.
     Raises ValueError if f does not return a single number, TypeError for arguments of integers.
 
     >>> import numpy as np, tinygrad_rnn as tg
@@ -72,8 +71,8 @@ def value_and_grad(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[...,
 def vjp(f: Callable[..., Tree], *args: Tree) -> tuple[Tree, Callable[[Tree], tuple[Tree, ...]]]:
     """The value f(*args), and the function g ↦ gᵀ J that pulls a gradient back to the arguments.
 
-    The pull-back takes a gradient of the output's structure and shapes, and returns a tuple with
-    one gradient for each argument; it may be called again and again.
+    The pull-back takes a gradient of the output's structure and shapes. It returns a tuple with
+    one gradient for each argument. It may be called any number of times.
 
     >>> import numpy as np, tinygrad_rnn as tg
     >>> value, pullback = tg.vjp(np.tanh, np.zeros(2))
@@ -116,7 +115,7 @@ def vjp(f: Callable[..., Tree], *args: Tree) -> tuple[Tree, Callable[[Tree], tup
 def jvp(
     f: Callable[..., Tree], args: Sequence[Tree], tangents: Sequence[Tree]
 ) -> tuple[Tree, Tree]:
-    """The value f(*args), and J v: how the value changes as the arguments move along `tangents`.
+    """The value f(*args), and J v, the derivative of the value along the direction `tangents`.
 
     args, tangents: sequences of the same structure and shapes, one entry per argument. A single
         argument and its tangent may be given without a sequence around them.
@@ -138,8 +137,8 @@ def jvp(
 def jacobian(f: Callable[..., Tree], argnums: Argnums = 0) -> Callable[..., Tree]:
     """All partial derivatives: an array of the output's shape followed by the argument's.
 
-    argnums: as in `grad`. Where the function returns lists, tuples or dicts of arrays, so does
-    the Jacobian, each entry with the structure of the arguments.
+    argnums: as in `grad`. If the function returns lists, tuples or dicts of arrays, so does the
+    Jacobian, and each entry has the structure of the arguments.
 
     >>> import numpy as np, tinygrad_rnn as tg
     >>> tg.jacobian(lambda x: x[0] * x)(np.array([2.0, 3.0]))
@@ -189,7 +188,7 @@ def hessian(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Tree]:
 def hvp(f: Callable[..., Any], x: Tree, v: Tree) -> Tree:
     """The Hessian of f at x times v, at the cost of a few gradients: ∇(∇f · v).
 
-    f: a function of x that returns one number; x, v: of the same structure and shapes.
+    f: a function of x that returns one number; x, v: arrays of the same structure and shapes.
 
     >>> import numpy as np, tinygrad_rnn as tg
     >>> tg.hvp(lambda x: np.sum(x ** 3), np.array([1.0, 2.0]), np.array([1.0, 0.0]))
@@ -209,8 +208,10 @@ alias = derivative(_same, lambda g: g)
 
 
 def _variable(value: Any) -> Tensor:
-    """A fresh variable. That of a Tensor which needs a gradient is a new node behind it, so that
-    what is computed from the variable still depends on the Tensor in a surrounding derivative."""
+    """A new variable for an argument.
+
+    For a Tensor that needs a gradient, the variable is a new node with the Tensor as its parent. In
+    a surrounding derivative, the results then still depend on the Tensor."""
     if isinstance(value, Tensor) and value.requires_grad:
         return alias(value)  # type: ignore[no-any-return]
     return Tensor(value, requires_grad=True)
@@ -227,7 +228,7 @@ def _seed(gradient: Any, output: Tensor) -> Any:
 
 
 def _own(gradient: Any, variable: Tensor) -> Any:
-    """The gradient as an array of the caller's own: pull-backs hand the same array to several."""
+    """A copy of the gradient for the caller: pull-backs may return the same array to several."""
     if gradient is None:
         return np.zeros_like(variable.data)
     return gradient if isinstance(gradient, Tensor) else gradient.copy()
@@ -236,8 +237,10 @@ def _own(gradient: Any, variable: Tensor) -> Any:
 def _by_argnums(
     f: Callable[..., Any], argnums: Argnums, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[Callable[..., Any], list[Any], Callable[[tuple[Any, ...]], Any]]:
-    """A function of the chosen arguments alone, those arguments, and what puts their gradients
-    in the order of argnums, which may name an argument more than once."""
+    """A function of the chosen arguments alone, these arguments, and the order of their gradients.
+
+    The third result brings the gradients into the order of argnums, which may name an argument
+    more than once."""
     is_several = isinstance(argnums, list | tuple)
     chosen: list[Any] = list(argnums) if isinstance(argnums, list | tuple) else [argnums]
     for which in chosen:

@@ -1,4 +1,4 @@
-"""Nestings of lists, tuples and dicts with arrays at their ends."""
+"""Nestings of lists, tuples and dicts with arrays as leaves."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Tree: TypeAlias = Any
 
 
 def flatten(tree: Tree) -> list[Any]:
-    """The arrays in a nesting of lists, tuples and dicts, in order; None is no array."""
+    """The arrays in a nesting of lists, tuples and dicts, in order; None is skipped."""
     if tree is None:
         return []
     if isinstance(tree, dict):
@@ -33,8 +33,7 @@ def unflatten(tree: Tree, values: Iterator[Any]) -> Tree:
 
 
 def flatten_like(pattern: Tree, tree: Tree) -> list[Any]:
-    """The arrays of a nesting in the order of another one; ValueError if they are nested in
-    different ways."""
+    """The arrays of a nesting in the order of another one; ValueError if the structures differ."""
     if isinstance(pattern, dict) and isinstance(tree, dict) and pattern.keys() == tree.keys():
         pairs = [(branch, tree[key]) for key, branch in pattern.items()]
     elif isinstance(pattern, (list, tuple)) and isinstance(tree, (list, tuple)):

@@ -38,18 +38,18 @@ class Cell:
     """The base of the built-in cells: the weights of all gates side by side, a state of zeros."""
 
     gates: int
-    """How many blocks of width hidden_size stand side by side in W_xh and W_hh."""
+    """The number of blocks of width hidden_size in W_xh and W_hh, side by side."""
 
     biases: ClassVar[dict[str, int]]
-    """The biases by name, and how many blocks each has."""
+    """The biases by name, each with its number of blocks."""
 
     b_h: Tensor | None
 
     gate_names: ClassVar[dict[str, tuple[str, ...]]] = {}
-    """What the blocks are called in pictures, by parameter."""
+    """The names of the blocks in pictures, by parameter."""
 
     state_names: Any = "h_{t}"
-    """What the parts of the state are called in pictures, nested like the state."""
+    """The names of the parts of the state in pictures, nested like the state."""
 
     def __init__(
         self,

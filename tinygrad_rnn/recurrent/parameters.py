@@ -185,4 +185,4 @@ def root_of(thing: Any) -> str:
 
 
 PACKAGE = os.path.dirname(os.path.dirname(__file__)) + os.sep
-"""Where the code of this package stands, whose variables are no part of a model either."""
+"""The folder of this package. The variables of its code are not part of a model either."""

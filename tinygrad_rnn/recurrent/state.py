@@ -25,7 +25,7 @@ def map_state(function: Callable[[Any], Any], state: Any) -> Any:
 
 
 OUTPUT: Any = "output"
-"""Stands for a part of an initial state that is None."""
+"""The placeholder for a part of an initial state that is None."""
 
 
 def form_of(state: Any) -> Any:

@@ -50,7 +50,7 @@ def stream(
     state: the initial state; None calls `cell.initial_state(batch)`.
     truncation: how far the gradient of each loss goes back; None is `Full()`. With `Full()` the
         memory grows with the sequence.
-    Raises ValueError or TypeError, with the shapes, where these do not fit.
+    Raises ValueError or TypeError, with the shapes, if the arguments do not fit.
 
     A stream has no `lengths`: all sequences of a batch are as long as the stream. For sequences of
     different lengths use `unroll` or `scan`.

@@ -37,7 +37,7 @@ class Truncation(ABC):
     k1: Any = None
     k2: Any = None
     given: Any = None
-    """The numbers themselves, where the strategy is nothing else."""
+    """The given numbers ξ or f, if the strategy consists of them; else None."""
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Truncation):

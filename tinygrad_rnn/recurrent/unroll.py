@@ -36,7 +36,7 @@ from tinygrad_rnn.support.collector import without_collection
 from tinygrad_rnn.support.memory import keep_freed_memory
 
 State = TypeVar("State")
-"""An array or a Tensor, or a nesting of them: what a cell takes and gives."""
+"""An array or a Tensor, or a nesting of them: the inputs and states of cells."""
 
 
 @overload

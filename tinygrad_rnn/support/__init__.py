@@ -1,2 +1,2 @@
-"""Tools below the engine, which know no Tensor: memory, garbage collection, Ctrl-C, what functions'
-arguments are called, fast sums, public names."""
+"""Tools that do not depend on Tensors: memory, garbage collection, Ctrl-C, the names of functions'
+arguments, fast sums, public names."""

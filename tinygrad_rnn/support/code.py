@@ -1,4 +1,4 @@
-"""What stands in the code of a function, and which slots a class has."""
+"""The names that the code of a function uses, and the slots of a class."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 
 def codes_in(code: types.CodeType) -> Iterator[types.CodeType]:
-    """The code of a function and of all that it defines."""
+    """The code objects of a function and of the functions that it defines."""
     yield code
     for part in code.co_consts:
         if isinstance(part, types.CodeType):
@@ -24,10 +24,10 @@ def variables_in(code: types.CodeType) -> tuple[str, ...]:
 
 @functools.lru_cache(256)
 def globals_in(code: types.CodeType) -> tuple[str, ...]:
-    """The names of the globals that the code of a function reads, and what it defines.
+    """The names of the globals that a function, and the functions that it defines, read.
 
-    `self.W` reads the attribute W, and not a variable of that name in the module. Names that no
-    source can contain, such as pytest's `@pytest_ar` in a rewritten assertion, are left out.
+    `self.W` reads the attribute W, not a variable W of the module. Names that no source can
+    contain, such as pytest's `@pytest_ar` in a rewritten assertion, are left out.
     """
     import dis  # takes as long to import as a part of this package
 
@@ -37,12 +37,12 @@ def globals_in(code: types.CodeType) -> tuple[str, ...]:
 
 
 READS_A_GLOBAL = ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS")
-"""What a read of a variable of the module is compiled to, in a function and in a class's body."""
+"""The opcodes that read a global variable, in a function and in the body of a class."""
 
 
 @functools.lru_cache(256)
 def slots_of(kind: type) -> tuple[str, ...]:
-    """The attributes that are no entries of an object's dictionary."""
+    """The names of the attributes in slots, which are not in an object's dictionary."""
     return tuple(
         name
         for base in kind.__mro__

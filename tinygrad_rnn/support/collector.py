@@ -1,7 +1,7 @@
-"""Python's garbage collector, at rest while a graph grows.
+"""Pause Python's garbage collector while a graph grows.
 
-It looks for reference cycles, of which the graph has none. On a long sequence it looks again and
-again, for half of the time that recording takes.
+The collector searches for reference cycles, and the graph has none. On a long sequence the
+repeated searches would take half of the recording time.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 AT_REST = 2**31 - 19
-"""So many new objects before the collector looks: never. A number that nobody else sets, so that
-what another thread sets meanwhile, or `gc.disable()`, is recognized and stays."""
+"""A threshold that is never reached: the number of new objects before the collector runs.
+
+The number is unusual. So a threshold that another thread has set meanwhile, or `gc.disable()`, is
+recognized and kept."""
 
 
 def without_collection(compute: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-    """Call a function while the collector rests, in all threads; then restore what was set."""
+    """Call a function with the collector paused, in all threads; then restore the threshold."""
     before = gc.get_threshold()
     current = (AT_REST, 0, 0)
     try:

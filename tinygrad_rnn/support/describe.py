@@ -1,4 +1,4 @@
-"""The call that makes an object, as text: what `repr` shows."""
+"""The `repr` of an object, as the call that makes it."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import numpy as np
 def as_typed(thing: Any, *given: str, **values: Any) -> str:
     """The call that makes such an object: `Name(3, 4, bias=False)`.
 
-    given: texts for the arguments that come first. values: those of options that are not
-    attributes of the object. Options are shown where they are not the default.
+    given: texts for the first arguments. values: the values of options that are not attributes of
+    the object. An option is shown if it differs from the default.
     """
     shown = list(given)
     options = list(inspect.signature(type(thing)).parameters.values())[len(given) :]

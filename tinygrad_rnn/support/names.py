@@ -1,4 +1,4 @@
-"""Public names that are loaded when they are used for the first time (PEP 562)."""
+"""Public names that are loaded at their first use (PEP 562)."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def on_demand(
 ) -> tuple[list[str], Callable[[str], Any], Callable[[], list[str]]]:
     """`__all__`, `__getattr__` and `__dir__` for a package.
 
-    homes: its public names, separated by blanks, by the module (within the package) that has them.
-        A module that is public itself stands by its own name.
+    homes: from each module within the package to its public names, separated by blanks. A module
+        that is itself public is listed under its own name.
     """
     home = {name: module for module, names in homes.items() for name in names.split()}
     public = sorted(home)
@@ -35,7 +35,7 @@ def on_demand(
 
 
 def instead_of(name: str, public: list[str]) -> str:
-    """What may have been meant by a name that there is not, as the end of a sentence.
+    """A suggestion for an unknown name, as the end of a sentence.
 
     >>> from tinygrad_rnn.support.names import instead_of
     >>> instead_of("tensor", ["Tensor", "unroll"]), instead_of("tanh", ["Tensor"])
@@ -43,7 +43,7 @@ def instead_of(name: str, public: list[str]) -> str:
     """
     if name.startswith("_"):
         return ""
-    import difflib  # for those who have mistyped a name
+    import difflib  # needed only after a mistyped name
 
     folded = {known.lower(): known for known in public}
     close = difflib.get_close_matches(name.lower(), folded, 3)

@@ -1,4 +1,4 @@
-"""The names of functions' arguments, also of those that an older NumPy does not tell."""
+"""The names of functions' arguments, including those that older versions of NumPy do not give."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import numpy as np
 if TYPE_CHECKING:
     from inspect import Signature
 
-# Written in C. NumPy says only since version 2.4 what the arguments are called, and Python takes
-# several milliseconds to read that.
+# Functions written in C. Only NumPy 2.4 and later give the names of their arguments, and Python
+# takes several milliseconds to read them.
 WRITTEN: dict[str, Callable[..., Any]] = {
     "concatenate": lambda arrays, axis=0, out=None, *, dtype=None, casting="same_kind": None,
     "dot": lambda a, b, out=None: None,
@@ -31,7 +31,7 @@ def signature(function: Callable[..., Any]) -> Signature:
     >>> list(signature(np.dot).parameters)
     ['a', 'b', 'out']
     """
-    import inspect  # takes as long to import as the table: for what is not written in Python
+    import inspect  # slow to import; only for functions not written in Python
 
     name = getattr(function, "__name__", str(function))
     if name in WRITTEN and not isinstance(function, FunctionType):
@@ -46,7 +46,7 @@ def signature(function: Callable[..., Any]) -> Signature:
 
 
 def newer(name: str) -> Callable[..., Any]:
-    """A function that an older NumPy may lack; a placeholder stands in for it there."""
+    """A function that an older NumPy may lack; a placeholder if it does."""
 
     def absent(*args: Any, **kwargs: Any) -> Any:
         raise AttributeError(f"NumPy {np.__version__} has no {name}")
@@ -58,8 +58,8 @@ def newer(name: str) -> Callable[..., Any]:
 class Arguments(NamedTuple):
     """The arguments of a function.
 
-    defaults: each with its default, None if it has none. optional: those that may be left out.
-    is_variadic: whether the function takes any number of them.
+    defaults: the default of each argument, None if it has none. optional: the arguments that may be
+    left out. is_variadic: whether the function takes any number of arguments.
     """
 
     defaults: dict[str, Any]
@@ -91,7 +91,7 @@ def arguments(function: Callable[..., Any]) -> Arguments:
 
 
 def _of_python(function: FunctionType) -> Arguments:
-    """The same from the function's code: a signature takes twenty times as long."""
+    """The arguments, read from the function's code: `signature` takes twenty times as long."""
     code = function.__code__
     positional, keywords = code.co_argcount, code.co_kwonlyargcount
     names = list(code.co_varnames[:positional])

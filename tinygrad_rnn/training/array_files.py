@@ -62,7 +62,7 @@ def _plain(name: str, value: Any) -> Any:
 # .npz: a zip archive of .npy files -------------------------------------------------------------
 
 TEXT = "structure.json"
-"""The archive's entry that is no array."""
+"""The name of the entry in the archive that is the text and not an array."""
 
 
 def _write_npz(file: BinaryIO, arrays: Arrays, text: str) -> None:

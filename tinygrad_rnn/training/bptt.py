@@ -96,7 +96,7 @@ class BPTT:
     """
 
     reached: ClassVar = ("model",)
-    """Of its attributes, what is part of a model that holds it."""
+    """The attributes that `parameters` searches in a `BPTT`."""
 
     def __init__(
         self,

@@ -18,7 +18,7 @@ from tinygrad_rnn.training.optimizers import Adam
 from tinygrad_rnn.training.text import ByteVocabulary, chunk, chunk_count, mapped
 
 MOST = 200
-"""A validation goes through so many chunks at most."""
+"""The largest number of chunks in a validation."""
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,9 @@ class Options:
     """The options of a run, apart from the text.
 
     cell: "rnn", "lstm" or "gru". layers, hidden_size: number and width of the layers.
-    dtype: "float32" or "float64". steps: characters per update; the state is carried from one update to the next
-    without its gradient. batch_size: the number of places in the text that are read in parallel.
-    truncation: the strategy within the steps of an update, written as a call, `Window(8)`.
+    dtype: "float32" or "float64". steps: characters per update; the state is carried from one
+    update to the next without its gradient. batch_size: the number of places of the text that are
+    read in parallel. truncation: the strategy within the steps of an update, written as a call, `Window(8)`.
     validation: the fraction at the end of the text that is held out.
     """
 

@@ -20,11 +20,11 @@ import numpy as np
 from tinygrad_rnn.training.pickling import pickled, unpickled
 
 AVAILABLE = hasattr(os, "memfd_create") and os.path.exists("/proc/self/fd")
-"""Linux has memory that is a file without a name. It is gone when no process uses it any more,
-however these ended."""
+"""Whether there are anonymous files in memory, as on Linux. The kernel frees such a file when no
+process uses it any more, also if processes were killed."""
 
 SMALLEST = 1 << 12
-"""Arrays of so many bytes are shared; smaller ones are sent."""
+"""The smallest size in bytes of an array that is shared. Smaller arrays are sent."""
 
 ALIGNED = 64
 """The alignment of arrays, in bytes."""
@@ -141,7 +141,7 @@ class Block:
         return unpickled(text, lambda place: _array(self.memory, place).copy())
 
     def seen_by(self, future: Future[Any]) -> None:
-        """A callback that does nothing. It keeps the block and its path until the future is done."""
+        """An empty callback. It keeps the block and its path alive until the future is done."""
 
 
 _free: weakref.WeakKeyDictionary[Executor, list[Block]] = weakref.WeakKeyDictionary()

@@ -85,7 +85,7 @@ def chunk(numbers: Any, batch_size: int, steps: int, n: int) -> tuple[Any, Any]:
 
 
 BLOCK = 1 << 18
-"""So many bytes of a file are looked at at once."""
+"""The number of bytes of a file that are read at once."""
 
 
 def mapped(path: str | os.PathLike[str]) -> Any:

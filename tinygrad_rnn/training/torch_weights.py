@@ -21,10 +21,10 @@ from tinygrad_rnn.training.bidirectional import Bidirectional
 Arrays = dict[str, Any]
 
 RECURRENT = re.compile(r"(?P<prefix>(?:.*\.)?)(?:weight|bias)_(?:ih|hh|hr)(?P<layer>_l\d+.*)?")
-"""What the parameters of recurrent layers, and of single cells, are called."""
+"""The names of the parameters of recurrent layers and of single cells."""
 
 KINDS: dict[int, Any] = {1: RNNCell, 3: GRUCell, 4: LSTMCell}
-"""The cells by their number of gates, which the shape of W_hh shows."""
+"""The cells by their number of gates, which follows from the shape of W_hh."""
 
 
 def from_torch(source: Any, dtype: Any = None, nonlinearity: str = "tanh") -> Any:
@@ -40,7 +40,7 @@ def from_torch(source: Any, dtype: Any = None, nonlinearity: str = "tanh") -> An
     nested as its parts are. It holds cells, and Tensors under PyTorch's own names and in PyTorch's
     shapes. For a Linear called out, `h @ out["weight"].T + out["bias"]` is its result.
     Raises TypeError for batch_first (sequences here are (T, batch, input)), dropout in training
-    and projections. To load the weights of such a module anyway, give its state dict.
+    and projections. For the weights of a module with batch_first or dropout, give its state dict.
 
     >>> import numpy as np, tinygrad_rnn as tg
     >>> cell = tg.from_torch({"weight_ih": np.ones((12, 2)), "weight_hh": np.ones((12, 3))})
