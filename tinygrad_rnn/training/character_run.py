@@ -28,7 +28,7 @@ class Options:
     cell: "rnn", "lstm" or "gru". layers, hidden_size: number and width of the layers.
     dtype: "float32" or "float64". steps: characters per update; the state is carried from one
     update to the next without its gradient. batch_size: the number of places of the text that are
-    read in parallel. truncation: the strategy within the steps of an update, written as a call, `Window(8)`.
+    read in parallel. truncation: the strategy within an update, written as a call, `Window(8)`.
     validation: the fraction at the end of the text that is held out.
     """
 
