@@ -224,7 +224,7 @@ def outputs_of(place: str) -> list[tg.Tensor]:
     if spec is None or spec.loader is None:
         raise UsageError(f"{file!r} is no Python file; its name must end in .py")
     module = importlib.util.module_from_spec(spec)
-    sys.path.insert(0, str(path.resolve().parent))  # so that it finds the modules beside it
+    sys.path.insert(0, str(path.resolve().parent))  # so that the file finds the modules beside it
     try:
         spec.loader.exec_module(module)
         function = getattr(module, name, None)

@@ -10,7 +10,7 @@ TITLE = 7.0
 
 
 def add_bands(scene: Scene) -> None:
-    """A band around each part, where no other shape is between its shapes."""
+    """Add a band around each part whose shapes have no other shape between them."""
     diagram = scene.diagram
     assert diagram is not None
     shapes = [box for box in scene.boxes if box.shape is not None]

@@ -1,8 +1,8 @@
-"""Bars beside a picture: what each loss adds to a tied parameter's gradient at each step.
+"""Bars beside a picture: the contribution of each loss to a tied parameter's gradient at each step.
 
-A bar is ⟨∂L_t/∂W_s, ĝ⟩, ĝ being the direction of the full gradient: what loss t adds at step s,
-seen along the gradient. So bars have signs, and all of them add up to the gradient's norm; norms
-themselves do not add.
+A bar is ⟨∂L_t/∂W_s, ĝ⟩, where ĝ is the direction of the full gradient. It is the contribution of
+loss t at step s, projected on the gradient. So bars have signs, and they add up to the gradient's
+norm. The norms of the contributions do not add up.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MOST_PARAMETERS = 6
 
 
 def add_bars(scene: Scene, rows: Sequence[float], edge: float, flows: Flows) -> None:
-    """For each tied parameter one bar per step, and their sum; a `margin.Painter`."""
+    """Add bars for each tied parameter, one per step, and their sum. This is a `margin.Painter`."""
     recording = flows.recording
     tied = {n: t for n, t in recording.tied.items() if len({row for _, row in t.along}) > 1}
     for number, (node, one) in enumerate(list(tied.items())[:MOST_PARAMETERS]):
@@ -46,7 +46,7 @@ def _bars_of(
     low = rows[0] - PITCH
     scene.paths.append(Path("faint", ([line((x, low - 10), (x, rows[-1] + 12))],), width=0.5))
     drawn = flows.diagram.drawn_rows
-    ends: dict[tuple[int, int], float] = {}  # how far the bars of a row reach, by sign
+    ends: dict[tuple[int, int], float] = {}  # the extent of the bars of a row, by sign
     for (source, row), along in sorted(tied.along.items()):
         if not flows.counts(source):
             continue
@@ -81,7 +81,8 @@ def _bars_of(
 
 
 def _angle(flows: Flows, tied: Tied) -> float | None:
-    """Between the truncated and the full gradient, in degrees; None where only norms were kept."""
+    """The angle between the truncated and the full gradient, in degrees; None where only norms were
+    kept."""
     if set(tied.uses) != set(tied.along):
         return None
     cut = sum(

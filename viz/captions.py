@@ -1,4 +1,4 @@
-"""What stands in a pill on a line: the ξ by which the gradient is multiplied there."""
+"""Captions: pills on lines, with the factor ξ that multiplies the gradient there."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ APART = 2.2  # from the shapes
 
 
 def captions(strokes: Sequence[Stroke], places: Sequence[Placed]) -> list[Box]:
-    """One pill for every link that is scaled or reset, on it, where it covers the least."""
+    """One pill for every link that is scaled or reset. It lies on the link, where it covers the
+    least."""
     scaled = [s for s in strokes if s.link.weight not in (0, 1) or s.link.says]
     if not scaled:
         return []
@@ -50,7 +51,7 @@ def _candidates(stroke: Stroke, line: labels.Line) -> Iterator[Box]:
 
 
 def _covered(pill: Box, taken: Sequence[tuple[float, ...]], lines: np.ndarray) -> int:
-    """How much lies under the pill: boxes weigh more than lines."""
+    """The amount that a pill covers. Boxes count more than lines."""
     boxes = sum(
         abs(pill.x - x) < pill.half_width + w + APART
         and abs(pill.y - y) < pill.half_height + h + APART

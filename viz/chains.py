@@ -1,4 +1,4 @@
-"""Chains of states: the roles that feed themselves through time, each with what is between."""
+"""Chains of states: the roles that feed themselves through time, with the roles in between."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from viz.diagram import Diagram
 
 
 def recurrent(diagram: Diagram) -> dict[str, int]:
-    """The number of its chain for every role on a way from a role back to itself: the strongly
+    """The number of the chain, for every role on a cycle of roles. Chains are the strongly
     connected components of the roles (Kosaraju's algorithm)."""
     if diagram.rows == 1:
         return {}
@@ -32,7 +32,7 @@ def recurrent(diagram: Diagram) -> dict[str, int]:
 
 
 def _finished(begin: str, after: Mapping[str, dict[str, None]], known: set[str]) -> Iterator[str]:
-    """What can be reached and is not known yet, each role after those behind it."""
+    """The roles that are reachable and not yet known, each after the roles behind it."""
     if begin in known:
         return
     known.add(begin)

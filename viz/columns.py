@@ -1,4 +1,4 @@
-"""In which column and which lane everything stands: by what it is computed from."""
+"""Columns and lanes: the horizontal order of the shapes, by what they are computed from."""
 
 from __future__ import annotations
 
@@ -11,10 +11,15 @@ from viz.diagram import Diagram, Shape
 
 @dataclass
 class Places:
-    """columns: of every shape, None for the lowest row; lanes: below the first of its row, for
-    those that share row and column; above: what stands above its circle or its first state;
-    boundaries: the rows at which a part begins above another one;
-    rising: the links, as (source, target), of values that several later rows use alike."""
+    """The places of the shapes.
+
+    columns: the column of every shape, None for the lowest row.
+    lanes: the lane of each shape that shares row and column with others, counted down from the
+        first lane of the row.
+    above: the shapes that stand above their circle or their first state.
+    boundaries: the rows at which a part begins above another part.
+    rising: the links, as (source, target), of values that several later rows use alike.
+    """
 
     columns: list[int | None]
     lanes: dict[int, float]
@@ -24,7 +29,7 @@ class Places:
 
 
 def assign(diagram: Diagram) -> Places:
-    """The column, and the lane, of every shape."""
+    """The column and the lane of every shape."""
     depths = _depths(diagram)
     above = _outputs_above(diagram, depths) | _beginnings_above(diagram, depths)
     _place_given(diagram, depths, above)
@@ -34,7 +39,7 @@ def assign(diagram: Diagram) -> Places:
 
 
 def is_forward(diagram: Diagram, source: int, target: int) -> bool:
-    """Whether a link leads to the right; one that comes from an earlier row leads upwards."""
+    """Whether a link leads to the right. A link from an earlier row leads upwards."""
     a, b = diagram.shapes[source], diagram.shapes[target]
     if a.rows is None or b.rows is None:
         return False
@@ -42,7 +47,8 @@ def is_forward(diagram: Diagram, source: int, target: int) -> bool:
 
 
 def _depths(diagram: Diagram) -> list[int | None]:
-    """The column of every shape in a row: the longest way to it, the same for all of a role."""
+    """The column of every shape in a row: the length of the longest path to it, the same for all
+    shapes of a role."""
     incoming: dict[int, list[int]] = defaultdict(list)
     for link in diagram.links:
         if is_forward(diagram, link.source, link.target):
@@ -65,13 +71,13 @@ def _depths(diagram: Diagram) -> list[int | None]:
         if reached == least:
             return _late(diagram, depths, incoming)
         least = reached
-    # Roles that stand behind one another have no common columns.
+    # Roles that lie behind one another share no columns.
     return _late(diagram, natural, incoming)
 
 
 def _beginnings(diagram: Diagram) -> list[int]:
-    """Before which column no circle of a chain stands: what stands in the same rows, be it parts
-    or chains of states, stands beside one another."""
+    """The first column for the circles of each chain. Parts and chains of states in the same rows
+    lie side by side."""
     chains = recurrent(diagram)
     chain = [shape.part or chains.get(shape.role, "") for shape in diagram.shapes]
     rows: dict[object, set[int]] = defaultdict(set)
@@ -89,7 +95,7 @@ def _beginnings(diagram: Diagram) -> list[int]:
 def _late(
     diagram: Diagram, depths: list[int | None], incoming: dict[int, list[int]]
 ) -> list[int | None]:
-    """What is computed only from earlier rows need not stand at the left: it moves to its use."""
+    """Move shapes that are computed only from earlier rows to the right, next to their use."""
     depths = list(depths)
     uses: dict[int, list[int]] = defaultdict(list)
     for target, sources in incoming.items():
@@ -107,7 +113,7 @@ def _late(
 
 
 def _outputs_above(diagram: Diagram, depths: list[int | None]) -> set[int]:
-    """Scalars in which everything ends stand above their circle, if nothing else stands there."""
+    """The scalar outputs. They stand above their circle, if nothing else stands there."""
     used = {link.source for link in diagram.links}
     above: set[int] = set()
     for link in diagram.links:
@@ -122,7 +128,8 @@ def _outputs_above(diagram: Diagram, depths: list[int | None]) -> set[int]:
 
 
 def _beginnings_above(diagram: Diagram, depths: list[int | None]) -> set[int]:
-    """The initial states of what runs downwards stand above the first one that they begin."""
+    """The initial states of chains that run downwards. They stand above the first state of their
+    chain."""
     column_of = {s.role: d for s, d in zip(diagram.shapes, depths, strict=True)}
     above = set()
     for i, shape in enumerate(diagram.shapes):
@@ -133,7 +140,8 @@ def _beginnings_above(diagram: Diagram, depths: list[int | None]) -> set[int]:
 
 
 def _place_given(diagram: Diagram, depths: list[int | None], above: set[int]) -> None:
-    """What is given stands left of its first circle, or right of it where the left is taken."""
+    """Place the given values: left of their first circle, or right of it where the left is
+    taken."""
     targets: dict[int, list[int]] = defaultdict(list)
     computed = set()
     for link in diagram.links:
@@ -173,7 +181,7 @@ def middle(shape: Shape) -> float:
 
 
 def _lanes(diagram: Diagram, depths: list[int | None], above: set[int]) -> dict[int, float]:
-    """Where several shapes of a row stand in one column, they take lanes under one another."""
+    """The lanes. Several shapes of a row in one column take lanes under one another."""
     taken: dict[tuple[int, float], set[int]] = defaultdict(set)
     before: dict[int, list[int]] = defaultdict(list)
     for link in diagram.links:
@@ -194,8 +202,8 @@ def _lanes(diagram: Diagram, depths: list[int | None], above: set[int]) -> dict[
 
 
 def _reach(diagram: Diagram, depths: list[int | None]) -> list[int]:
-    """How far to the right what is computed from a shape is used, its own box left aside: what
-    has the longest way takes the outermost lane."""
+    """The column of the first use of each shape's result, without the shape's own box. The shape
+    whose use is farthest to the right takes the outermost lane."""
     uses: list[list[int]] = [[] for _ in diagram.shapes]
     for link in diagram.links:
         if is_forward(diagram, link.source, link.target):
@@ -215,9 +223,9 @@ def _centred(
     lanes: dict[int, int],
     taken: dict[tuple[int, float], set[int]],
 ) -> dict[int, float]:
-    """Where there are three lanes or more, the shapes of every column in the middle of their row,
-    so that what comes from several lanes, or leads to them, is a fan. Of two, the first one is a
-    line that goes straight on."""
+    """Lanes centred in their row. With three lanes or more, the shapes of every column move to the
+    middle of their row, so that links from or to several lanes form a fan. With two lanes, the
+    first lane stays a straight line."""
     last = max(lanes.values(), default=0)
     if last < 2:
         return dict(lanes)
@@ -229,14 +237,14 @@ def _centred(
 
 
 def _outwards(wanted: int) -> list[int]:
-    """Lanes by their distance from the wanted one."""
+    """Lanes in the order of their distance from the wanted lane."""
     return sorted(range(wanted + 64), key=lambda n: (abs(n - wanted), n))
 
 
 def _apart_by_parameters(diagram: Diagram, depths: list[int | None]) -> list[int | None]:
-    """Circles fed by different parameters get columns of their own, so that the ways from below,
-    which run beside the columns, stay apart; except that those above one another can share a
-    column where the ways are rails."""
+    """Give circles fed by different parameters columns of their own. The links from below run
+    beside the columns, so they stay apart. Circles above one another can share a column where these
+    links are rails."""
     fed: dict[int, list[int]] = defaultdict(list)
     for link in diagram.links:
         if (below := diagram.shapes[link.source]).rows is None and below.beside is None:
@@ -259,8 +267,8 @@ def _apart_by_parameters(diagram: Diagram, depths: list[int | None]) -> list[int
 
 
 def _rising(diagram: Diagram, columns: list[int | None]) -> set[tuple[int, int]]:
-    """The links of a value into several circles of one column, all of later rows: they share a
-    rail, as those of a parameter do."""
+    """The links of a value into several circles of one column, all of later rows. They share a
+    rail, like the links of a parameter."""
     if not diagram.is_dense:
         return set()
     found: dict[tuple[int, int | None], list[int]] = defaultdict(list)
@@ -290,7 +298,7 @@ def _boundaries(diagram: Diagram) -> set[int]:
 def _numbered(
     groups: dict[tuple[int, ...], list[int]], may_share: bool
 ) -> dict[tuple[int, ...], int]:
-    """A column for each group of circles, by the rows that it is in."""
+    """A column for each group of circles, by the rows of the group."""
     columns: list[list[list[int]]] = []
     number = {}
     for group, rows in groups.items():
@@ -306,7 +314,7 @@ def _numbered(
 
 
 def _stories(diagram: Diagram) -> dict[str, int]:
-    """How many parts stand below each part; those that share rows are of one story."""
+    """The number of parts below each part. Parts that share rows are on one level."""
     rows: dict[str, list[int]] = defaultdict(list)
     for shape in diagram.shapes:
         if shape.part and shape.row is not None:

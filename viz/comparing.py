@@ -1,6 +1,6 @@
 """The same network under several strategies, side by side, with the matrix of each.
 
-Nothing is recorded again: a strategy is its matrix M, and the gradient Σ M[t, s] ∂L_t/∂W_s.
+Nothing is recorded again. A strategy is its matrix M, and its gradient is Σ M[t, s] ∂L_t/∂W_s.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ CELL = 10.0
 
 
 def weights_of(strategy: Truncation, steps: int) -> Array:
-    """M, of one sequence. Raises ValueError where the sequences of a batch differ."""
+    """The matrix M of one sequence. Raises ValueError where the sequences of a batch differ."""
     if not isinstance(strategy, Truncation):
         raise TypeError(
             f"compare is a list of truncations such as tg.Window(2), but {strategy!r} is none"
@@ -39,8 +39,8 @@ def weights_of(strategy: Truncation, steps: int) -> Array:
 
 
 def add_matrix(scene: Scene, rows: Sequence[float], edge: float, weights: Array) -> None:
-    """Which loss reaches which step: a column for each loss, a cell at the height of each step; a
-    `margin.Painter`."""
+    """Add the matrix that shows which loss reaches which step. It has a column for each loss, and a
+    cell at the height of each step. This is a `margin.Painter`."""
     count = len(weights)
     wide = min(CELL, 120 / count)
     high = min(0.6 * abs(rows[1] - rows[0]) if len(rows) > 1 else CELL, 16.0)
@@ -63,7 +63,7 @@ def add_matrix(scene: Scene, rows: Sequence[float], edge: float, weights: Array)
 
 
 def beside(scenes: Sequence[Scene], names: Sequence[str], title: str) -> Scene:
-    """The scenes in a row, each with its name above it."""
+    """The scenes side by side, each with its name above it."""
     made = Scene(title, f"under {', '.join(names)}: {scenes[0].description}")
     made.diagram = scenes[0].diagram
     x = 0.0

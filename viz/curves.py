@@ -1,6 +1,6 @@
-"""The shapes that a link can have: from outline to outline, up to its arrow's tip.
+"""Curves of links, from the outline of one shape to the outline of another, up to the arrow's tip.
 
-The shares and angles of the bent ones are those of the textbook's figure.
+The proportions and angles of the bent curves are those of the textbook's figure.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ COMB, COMB_STEP, MOST_TEETH = 20.0, 1.9, 6  # from a circle to its comb
 
 
 def leave(place: Placed, goal: Point) -> Point:
-    """The point of the outline on the way from the centre to the goal."""
+    """The point of the outline on the line from the centre to the goal."""
     return _on_outline(place, goal, 0.0)
 
 
 def reach(place: Placed, origin: Point) -> Point:
-    """Where an arrow's tip stops that comes straight from the origin."""
+    """The tip of an arrow that comes straight from the origin."""
     return _on_outline(place, origin, TIP)
 
 
 def alongside(source: Placed, target: Placed, aside: float) -> Cubic:
-    """A line beside the straight one: for a value that is used twice, once cut."""
+    """A line beside the straight line, for a value that is used twice, once cut."""
     long = distance(source.centre, target.centre)
     dx, dy = (target.x - source.x) / long, (target.y - source.y) / long
     t = np.linspace(0, 1, 400)[:, None]
@@ -41,7 +41,7 @@ def alongside(source: Placed, target: Placed, aside: float) -> Cubic:
 
 
 def within(place: Placed, points: Any, extra: float) -> Any:
-    """Which of the points are in the shape, enlarged by so much."""
+    """Which points are inside the shape, enlarged by a margin."""
     off = np.abs(points - np.array(place.centre))
     if place.kind == "circle":
         return np.hypot(*off.T) < place.half_width + extra
@@ -60,9 +60,9 @@ def _on_outline(place: Placed, other: Point, extra: float) -> Point:
 
 
 def bent_left(source: Placed, target: Placed, bend: int) -> Curve:
-    """Up along the left side of a column, as far out as there are nearer circles to pass.
+    """A curve up along the left side of a column. More nearer circles push it farther out.
 
-    The shares are those of the textbook's two curves.
+    The proportions are those of the textbook's two curves.
     """
     bend = max(bend, 1)
     out = target.x - BEND - BEND_STEP * (bend - 1)
@@ -99,7 +99,7 @@ def bent_left(source: Placed, target: Placed, bend: int) -> Curve:
 
 
 def sweep(source: Placed, target: Placed) -> Iterator[Curve]:
-    """Out sideways and in steeply: for the far ends of a fan."""
+    """A curve that leaves sideways and arrives steeply, for the far ends of a fan."""
     side = 1.0 if target.x > source.x else -1.0
     climb = 1.0 if target.y > source.y else -1.0
     start = source.x + side * source.half_width, source.y
@@ -123,11 +123,11 @@ def sweep(source: Placed, target: Placed) -> Iterator[Curve]:
 
 
 def rail(source: Placed, target: Placed, number: int, channel: float) -> Curve:
-    """Up a rail beside the column, which all links of a source share, and over a tap into the
-    circle.
+    """A line up a rail beside the column, and over a tap into the circle. All links of a source
+    share the rail.
 
-    number: of the rail, from the column outwards. channel: the height at which a rail that does
-    not stand over its source is reached.
+    number: the number of the rail, from the column outwards. channel: the height at which the line
+        enters a rail that is not above its source.
     """
     x = target.x - RAIL - RAIL_STEP * number
     tip, tap = _tap(target, -1.0, -1.0, 38.0, 30.0)
@@ -153,10 +153,10 @@ def rail(source: Placed, target: Placed, number: int, channel: float) -> Curve:
 
 
 def comb(source: Placed, target: Placed, rows: int) -> Curve:
-    """Sideways to the comb beside a circle, along it, and over a tap into the circle.
+    """A line sideways to the comb beside a circle, along the comb, and over a tap into the circle.
 
-    rows: how many rows away the source is; farther ones stand nearer to the circle, so that no
-    tooth crosses another.
+    rows: the distance of the source in rows. Farther sources have their tooth nearer to the circle,
+        so that no tooth crosses another.
     """
     side = 1.0 if source.x > target.x else -1.0
     climb = 1.0 if source.y > target.y else -1.0
@@ -171,7 +171,7 @@ def comb(source: Placed, target: Placed, rows: int) -> Curve:
 
 
 def _tap(target: Placed, side: float, climb: float, place: float, slope: float) -> tuple[Any, Any]:
-    """The tip at a circle, at an angle from its side, and where the last stretch begins."""
+    """The tip at a circle, at an angle from its side, and the beginning of the last segment."""
     angle, way = np.radians(place), target.half_width + TIP
     tip = target.x + side * way * np.cos(angle), target.y + climb * way * np.sin(angle)
     angle = np.radians(slope)

@@ -21,7 +21,7 @@ class Figure:
     """A picture of a graph. It shows itself in a notebook.
 
     scene: the shapes, links and texts with their positions, and the nodes of the tape behind each
-    shape and link.
+        shape and link.
     theme: the colours of the classes.
     """
 

@@ -1,1 +1,1 @@
-"""What flows back along the tape, every loss by itself: what pictures with gradients read."""
+"""The backward pass of each loss separately, recorded for pictures with gradients."""

@@ -1,4 +1,4 @@
-"""What flows back along the links of a picture."""
+"""Gradient flows along the links of a picture."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from viz.diagram import Diagram, Link
 
 
 def nodes_of(diagram: Diagram) -> list[list[Node]]:
-    """The nodes of every shape; of a circle its result last."""
+    """The nodes of every shape. The last node of a circle is its result."""
     return [[n for ref in shape.nodes if (n := ref()) is not None] for shape in diagram.shapes]
 
 
 def uses_of(link: Link) -> list[tuple[Node, Node]]:
-    """The edges of the tape that a link shows, as (user, used); none for the way from a circle to
-    the box of its result."""
+    """The edges of the tape that a link shows, as (user, used). A link from a circle to the box of
+    its result shows none."""
     found: dict[tuple[Node, Node], None] = {}
     for use in link.uses:
         user = use.node()
@@ -29,7 +29,7 @@ def uses_of(link: Link) -> list[tuple[Node, Node]]:
 
 
 def flow_of(link: Link, nodes: Sequence[Sequence[Node]], recording: Recording) -> dict[int, float]:
-    """The norm of what comes back along a link, by source."""
+    """The norm of the gradient that flows back along a link, by source."""
     if not link.uses:
         gradients = recording.gradients.get(nodes[link.target][0], {})
         return {source: float(np.linalg.norm(g)) for source, g in sorted(gradients.items())}
@@ -38,8 +38,8 @@ def flow_of(link: Link, nodes: Sequence[Sequence[Node]], recording: Recording) -
 
 
 def total(link: Link, recording: Recording, weight: Callable[[int], float | None]) -> float:
-    """The norm of what all sources together send back along a link with uses, each times its
-    weight: what flows to one value adds up, with its signs."""
+    """The norm of the weighted sum of all sources' gradients along a link with uses. Gradients that
+    flow to one value add up, with their signs."""
     sums: dict[Node, list[Array]] = {}
     for user, parent in uses_of(link):
         for source, part in recording.flows.get((user, parent), {}).items():
@@ -49,8 +49,8 @@ def total(link: Link, recording: Recording, weight: Callable[[int], float | None
 
 
 def _norm(node: Node, parts: Iterable[Array]) -> float:
-    """The norm of the sum; of parts whose norms alone are known, what it would be if they stood
-    at right angles."""
+    """The norm of the sum. Where only the norms of the parts are known, the parts count as
+    orthogonal."""
     parts = list(parts)
     if any(np.shape(part) != tuple(node.shape) for part in parts):
         return float(np.linalg.norm(parts))

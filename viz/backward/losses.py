@@ -1,8 +1,8 @@
-"""The losses one by one, also where only their sum is given.
+"""The separate losses, even where only their sum is given.
 
-The loss at step t is what enters row t from outside of the rows. So the gradient of the outputs
-is taken back through what several rows have in common (sums, means, a stack of all logits), and
-where it comes to a node of one row, it is a seed of that row's loss.
+The loss at step t is the gradient that enters row t from outside of the rows. So the gradient of
+the outputs is propagated back through the nodes that several rows share, such as sums, means or a
+stack of all logits. Where it reaches a node of one row, it is a seed of that row's loss.
 """
 
 from __future__ import annotations
@@ -20,16 +20,17 @@ from viz.backward.rows import Rows
 
 @dataclass
 class Loss:
-    """The loss of one row: the nodes where its gradient begins, each with the gradient there."""
+    """The loss of one row: the nodes where its backward pass begins, each with the gradient
+    there."""
 
     row: int
     seeds: dict[Node, Array] = field(default_factory=dict)
 
 
 def losses_of(outputs: Sequence[tg.Tensor], rows: Rows, visit: Visitor | None = None) -> list[Loss]:
-    """The losses by row, of those rows that have one.
+    """The losses by row, for the rows that have one.
 
-    visit: told of every use on the way from the outputs to the seeds.
+    visit: called for every use on the way from the outputs to the seeds.
     """
     losses: dict[int, Loss] = {}
     above: list[Node] = []
@@ -69,8 +70,8 @@ def losses_of(outputs: Sequence[tg.Tensor], rows: Rows, visit: Visitor | None = 
 
 
 def _running_sums(outputs: Iterable[Node], rows: Rows) -> set[Node]:
-    """Sums of scalars that were recorded under the last step they add: `loss = loss + l_t` inside
-    of `with step(t)` belongs to no step."""
+    """Sums of scalars that were recorded under the step of their last term. A sum `loss = loss +
+    l_t` inside of `with step(t)` belongs to no step."""
     found: set[Node] = set()
     waiting = list(outputs)
     while waiting:

@@ -1,7 +1,8 @@
-"""What flows back, for every loss separately: gradients, flows on the links, shares of parameters.
+"""The recording of the backward pass, for every loss separately: gradients, flows on the links, and
+contributions to parameters.
 
-A source is a loss, or, where truncation is more than a matrix, one strategy applied to all losses.
-Either way the page only ever weighs sources: Σ M[source, row] · what was recorded.
+A source is a loss. Where no matrix describes the truncation, a source is one strategy applied to
+all losses. In both cases the page only weights sources: Σ M[source, row] · recorded contribution.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from viz.backward.reverse import Visitor, Weight, reverse
 from viz.backward.rows import Rows, rows_of, why_no_chain
 
 EVERY_ROW = -1
-"""The row of a use that belongs to no step, and the source of what flows before losses part."""
+"""The row of a use that belongs to no step, and the source of gradients shared by all losses."""
 
 Cell = tuple[int, int]
 """A source and a row."""
@@ -30,10 +31,10 @@ Uses = tuple[Node, Node]
 
 @dataclass
 class Source:
-    """One pass: where it begins, and how its links are weighted.
+    """The source of one backward pass: its seeds, and the weights of its links.
 
-    loss: the row of its loss; None for all losses together.
-    links: ξ of the link into each row; None, where all are 1.
+    loss: the row of the loss; None for all losses together.
+    links: the weight ξ of the link into each row; None where all are 1.
     """
 
     label: str
@@ -44,10 +45,10 @@ class Source:
 
 @dataclass
 class Tied:
-    """What several steps share, and what each use adds to its gradient.
+    """A tied parameter, shared by several steps, and the contribution of each use to its gradient.
 
-    uses: by source and row; the arrays where they were kept (see `record`).
-    along: ⟨∂L_t/∂W_s, ĝ⟩, ĝ being the direction of the full gradient; these add up to its norm.
+    uses: the contributions by source and row, where the arrays were kept (see `record`).
+    along: ⟨∂L_t/∂W_s, ĝ⟩, where ĝ is the direction of the full gradient. These add up to its norm.
     """
 
     full: Array
@@ -60,11 +61,11 @@ class Tied:
 class Recording:
     """All passes of one tape.
 
-    gradients: of every node in the rows, by source; a node above the rows has one, under
-        EVERY_ROW.
-    flows: what uses contribute, by source; of parameters that are too large (see `record`) only
-        its norm.
-    no_chain: why the sources are strategies and not losses; None where they are losses.
+    gradients: the gradients of every node in the rows, by source. A node above the rows has one
+        gradient, under EVERY_ROW.
+    flows: the contributions of uses, by source. For parameters that are too large (see `record`),
+        only the norms.
+    no_chain: the reason why the sources are strategies and not losses; None where they are losses.
     """
 
     tape: list[Node]
@@ -77,11 +78,11 @@ class Recording:
 
 
 def record(outputs: Sequence[tg.Tensor], most: int = 400_000) -> Recording:
-    """Differentiate every loss on its own.
+    """Differentiate every loss separately.
 
-    outputs: the losses one by one, or their sum; the gradient is that of the sum of the outputs.
-    most: how many numbers are kept of what the uses of parameters contribute; larger parameters
-        keep norms and `along` alone.
+    outputs: the losses one by one, or their sum. The gradient is that of the sum of the outputs.
+    most: the most numbers that are kept of the contributions to parameters. Larger parameters keep
+        only norms and `along`.
 
     >>> import numpy as np, tinygrad_rnn as tg
     >>> from viz.models import recurrent_loss
@@ -124,7 +125,7 @@ def record(outputs: Sequence[tg.Tensor], most: int = 400_000) -> Recording:
 
 
 class _Pass(Visitor):
-    """One reverse pass, with the uses of what lies below the rows sorted by row."""
+    """One reverse pass, with the uses of values below the rows sorted by row."""
 
     def __init__(self, rows: Rows, number: int) -> None:
         self.rows, self.number = rows, number
@@ -151,7 +152,7 @@ class _Pass(Visitor):
         self.uses[node, row] = contribution if known is None else known + contribution
 
     def run(self, seeds: dict[Node, Array], weight: Weight | None = None) -> None:
-        """Back through the rows, and, row by row, through what all rows share."""
+        """Go back through the rows, and, row by row, through the values that all rows share."""
         nodes = history(*seeds, differentiable=True)
         above = [node for node in nodes if self.rows.spans[node] is not None]
         reverse(above, seeds, self, weight)
@@ -166,7 +167,7 @@ class _Pass(Visitor):
 
 
 class _Below(Visitor):
-    """The way from a shared value to the parameters that it was computed from."""
+    """The path from a shared value to the parameters from which it was computed."""
 
     def __init__(self, upper: _Pass, row: int) -> None:
         self.upper, self.row = upper, row
@@ -183,7 +184,7 @@ def _flow(found: Recording, number: int, flows: dict[Uses, Array], large: Set[No
 
 
 def _enter(found: Recording, losses: Iterable[Loss]) -> None:
-    """Split what enters the rows from above by loss."""
+    """Split the gradients that enter the rows from above by loss."""
     entered = {node: loss.row for loss in losses for node in loss.seeds}
     number = {source.loss: n for n, source in enumerate(found.sources)}
     for (_, parent), by_source in found.flows.items():
@@ -192,8 +193,8 @@ def _enter(found: Recording, losses: Iterable[Loss]) -> None:
 
 
 def _full_gradients(losses: Iterable[Loss], above: _Pass, rows: Rows) -> dict[Node, Array]:
-    """The gradient of the sum of all losses: of every parameter, and of every named value that
-    was computed from parameters alone."""
+    """The gradient of the sum of all losses with respect to every parameter, and to every named
+    value that was computed from parameters alone."""
     seeds = {node: gradient for loss in losses for node, gradient in loss.seeds.items()}
     whole = _Pass(rows, EVERY_ROW)
     whole.run(seeds)
@@ -226,7 +227,8 @@ KEEP = 0.65  # the probability with which a link survives there
 
 
 def _strategies(losses: Sequence[Loss], T: int) -> list[Source]:
-    """What truncates by links, each applied to all losses; for a tape that M does not describe."""
+    """The strategies that truncate by links, each applied to all losses, for a tape that no matrix
+    M describes."""
     seeds: dict[Node, Array] = {}
     for loss in losses:
         seeds |= loss.seeds

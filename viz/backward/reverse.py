@@ -1,7 +1,7 @@
 """The engine's reverse pass over a part of the tape, with weights on its links.
 
-A picture asks what no gradient needs: what each use contributes, also to what lies beyond the
-part, and what would flow if a link were cut or scaled.
+A picture needs more than a gradient. It needs the contribution of each use, also to values beyond
+the part. It needs the gradients under cut or scaled links.
 """
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ Weight = Callable[[Node, Node], float]
 
 
 class Visitor:
-    """Told of every complete gradient, and of what each use of a value adds to its gradient."""
+    """A visitor receives every complete gradient, and the contribution of each use of a value."""
 
     def gradient(self, node: Node, gradient: Array) -> None:
-        """The gradient of a node of the part, complete."""
+        """Receive the complete gradient of a node of the part."""
 
     def use(self, node: Node, parent: Node, contribution: Array) -> None:
-        """What the use of `parent` in `node` contributes; the parent may lie beyond the part."""
+        """Receive the contribution of the use of `parent` in `node`. The parent may lie beyond the
+        part."""
 
 
 def reverse(
@@ -35,8 +36,8 @@ def reverse(
 ) -> None:
     """Go back from the seeds through the nodes, latest first.
 
-    nodes: in recorded order; the gradient ends where it comes to any other node.
-    weight: from a node and its parent to the factor of that use; 1, if None.
+    nodes: the nodes of the part in recorded order. The pass ends at any other node.
+    weight: a function from a node and its parent to the factor of that use; None means 1.
     """
     part = frozenset(nodes)
     border = {parent for node in nodes for parent, _, pullback, _ in node.edges if pullback}

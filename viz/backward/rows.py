@@ -1,4 +1,4 @@
-"""Which step every node belongs to, and whether the links between steps form one chain."""
+"""Rows: the step of every node, and whether the links between steps form one chain."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ Span = tuple[int, int]
 
 @dataclass
 class Rows:
-    """The rows of a tape's nodes: the picture's, counted from 0.
+    """The rows of a tape's nodes. They are the rows of the picture, counted from 0.
 
-    spans: the first and the last row of what a node was computed from. A node that was recorded
-        under a step has that step's row; a node without one has the rows of its arguments, so the
-        loss at t stands in row t and the sum of losses in all rows. None is below all rows:
-        parameters, initial states, and what was computed from these alone.
+    spans: the first and the last row of each node. A node that was recorded under a step has that
+        step's row. A node without a step has the rows of its arguments, so the loss at t is in row
+        t and the sum of losses in all rows. None means below all rows: parameters, initial states,
+        and values computed from these alone.
     """
 
     count: int = 1
     numbers: list[int] | None = None
-    """What the steps are called, if not 1, 2, ...: T, ..., 2, 1 in a sequence that is read
+    """The numbers of the steps, if they are not 1, 2, ...: T, ..., 2, 1 in a sequence that is read
     backwards."""
     spans: dict[Node, Span | None] = field(default_factory=dict)
     far: set[Node] = field(default_factory=set)
@@ -39,22 +39,22 @@ class Rows:
         return span[0] if span and span[0] == span[1] else None
 
     def is_above(self, node: Node) -> bool:
-        """Whether a node is computed from several rows."""
+        """Whether a node was computed from several rows."""
         span = self.spans.get(node)
         return span is not None and span[0] != span[1]
 
     def link(self, user: Node, parent: Node) -> int | None:
-        """The step t, if this use is the link t−1 → t, or t → t−1 in a chain that runs backwards;
-        a node that looks farther back than one step, such as attention over kept states, does so
-        through no link."""
+        """The step t, if this use is the link t−1 → t, or t → t−1 in a chain that runs backwards. A
+        node that looks back farther than one step, such as attention over kept states, uses no
+        link."""
         row, before = self.of(user), self.of(parent)
         if row is None or before is None or abs(row - before) != 1 or user in self.far:
             return None
         return max(row, before)
 
     def mark_far(self) -> None:
-        """Find the nodes that look back farther than one step. The cell does the same in every
-        row, so that the nodes in the same place of another row are of that kind as well."""
+        """Find the nodes that look back farther than one step. The cell is the same in every row,
+        so the counterparts of these nodes in other rows count as well."""
         places: dict[int, int] = {}
         alike: dict[tuple[int, object], list[Node]] = {}
         found = set()
@@ -95,15 +95,15 @@ def rows_of(outputs: Sequence[tg.Tensor]) -> Rows:
         known = [span for parent in node.parents if (span := rows.spans[parent])]
         rows.spans[node] = (min(a for a, _ in known), max(b for _, b in known)) if known else None
     rows.numbers = _numbers(rows)
-    if not row_of:  # no time: everything that was computed is one row
+    if not row_of:  # no time: everything that was computed is in one row
         rows.spans = {node: None if isinstance(node, Leaf) else (0, 0) for node in tape}
     rows.mark_far()
     return rows
 
 
 def _numbers(rows: Rows) -> list[int] | None:
-    """The numbers in the names of the values of each row, if they count the steps in an order of
-    their own."""
+    """The numbers in the names of each row's values, if the names count the steps in another
+    order."""
     found: list[set[int]] = [set() for _ in range(rows.count)]
     for node in rows.spans:
         row, number = rows.of(node), Name.parse(node.name or "").step
@@ -115,10 +115,10 @@ def _numbers(rows: Rows) -> list[int] | None:
 
 
 def why_no_chain(rows: Rows) -> str | None:
-    """Why a strategy is more than its matrix M here, as a sentence; None where it is not.
+    """The reason why no matrix M describes a strategy here, as a sentence; None if M does.
 
-    M[t, s] describes the gradient of loss t through step s where every way from t to s takes all
-    of the links in between, that is, where steps are linked to the one before and no other.
+    M[t, s] weights the gradient of loss t at step s. This is valid where every path from t to s
+    takes all of the links in between, that is, where each step is linked only to the step before.
     """
     for node in rows.spans:
         if (row := rows.of(node)) is None:
@@ -137,7 +137,7 @@ def why_no_chain(rows: Rows) -> str | None:
 
 
 def truncated(outputs: Sequence[tg.Tensor]) -> str | None:
-    """How the tape itself is truncated, as a sentence; None where it is whole."""
+    """The truncation of the tape itself, as a sentence; None if there is none."""
     values = with_steps(snapshot(outputs))
     for value in values:
         if any(scope.startswith("window ") for scope in value.scope):

@@ -155,7 +155,7 @@ def scan_source(
     calls of machine code. Comments then say which instructions became which loops, and why the rest
     is left to NumPy.
     stages: whether to show the result of every earlier stage of the compiler as well, in the
-    notation of the chapter.
+        notation of the chapter.
     llvm_ir: whether to return the LLVM IR of the machine code in place of the source.
 
     >>> import numpy as np, tinygrad_rnn as tg
