@@ -1,9 +1,9 @@
-"""From values to what is drawn: boxes, circles, parameters, and the links between them.
+"""The diagram of the values: boxes, circles, parameters, and the links between them.
 
-One rule: a box is a value with a name, a circle is whatever was computed between the boxes, a
-shaded box is a parameter, and parameters that feed the same circles share a box. A circle has
-one result, so that the picture has no cycle if the tape has none: what several circles use is a
-circle of its own.
+A box is a value with a name. A circle is the computation between boxes. A shaded box is a
+parameter, and parameters that feed the same circles share a box. A circle has one result, and a
+value that several circles use has a circle of its own. So the picture has no cycle if the tape has
+none.
 """
 
 from __future__ import annotations
@@ -33,15 +33,16 @@ MANY_ROWS = 5
 class Shape:
     """A box, a circle, a box of parameters, or the dots that stand for folded rows.
 
-    rows: the first and the last row that it belongs to; None for what stands below the rows.
-    role: what it has in common with its counterparts in the other rows.
-    beside: for an initial state, the role of the state that it begins. It stands under the first
-        of these, or above it where these run downwards.
-    nodes: the nodes of the tape that it shows, in recorded order: of a box its value, of a circle
-        all that it computes, its result last, of a box of parameters each of them.
-    title, note: its name in full, and its shape and what else there is to say.
-    part: the scope that it belongs to, where there are several.
-    back_of: of what a reverse pass recorded, the role of what it goes back through.
+    rows: the first and the last row of the shape; None for a shape below the rows.
+    role: the name that the shape shares with its counterparts in the other rows.
+    beside: for an initial state, the role of the state that it begins. The shape stands under the
+        first of these states, or above it where they run downwards.
+    nodes: the nodes of the tape that the shape shows, in recorded order. A box shows its value, a
+        circle everything that it computes with its result last, and a box of parameters all of
+        them.
+    title, note: the full name of the value, and its shape and further remarks.
+    part: the scope of the shape, where there are several scopes.
+    back_of: for nodes recorded by a reverse pass, the role of the shape through which they go back.
     """
 
     kind: str
@@ -63,19 +64,19 @@ class Shape:
 
     @property
     def row(self) -> int | None:
-        """The row it stands in, if it stands in just one."""
+        """The row of the shape, if it is in just one row."""
         return self.rows[0] if self.rows and self.rows[0] == self.rows[1] else None
 
 
 @dataclass(frozen=True)
 class Link:
-    """From one shape to another, by their places; weight as in `Input`.
+    """A link from one shape to another, by their places. weight is as in `Input`.
 
-    says: what is written on it: reset.
-    uses: the edges of the tape that it shows. What flows back along an edge is multiplied by the
+    says: the text on the link: reset.
+    uses: the edges of the tape that the link shows. The gradient along an edge is multiplied by the
         weight before it reaches the source.
-    passing, cutting: where each loss has a reach of its own, the steps whose losses flow back
-        through this link, and those that are cut at it.
+    passing, cutting: where each loss has a reach of its own, the steps whose losses pass this link
+        backwards, and the steps whose losses are cut at it.
     """
 
     source: int
@@ -93,9 +94,9 @@ class Diagram:
     links: list[Link] = field(default_factory=list)
     rows: int = 1
     drawn_rows: list[int] = field(default_factory=list)
-    """In which row every step is drawn, where steps are folded."""
+    """The row in which every step is drawn, where steps are folded."""
     folds: dict[int, int] = field(default_factory=dict)
-    """The rows of dots, and how many rows each stands for."""
+    """The rows of dots, with the number of rows that each stands for."""
 
     def add(self, shape: Shape) -> int:
         self.shapes.append(shape)
@@ -103,8 +104,8 @@ class Diagram:
 
     @cached_property
     def is_dense(self) -> bool:
-        """Whether curves around each circle would be too many: parameters have rails then, many
-        rows lead into a comb, and lines that cross have casings."""
+        """Whether there are too many links for curves around each circle. Then parameters have
+        rails, links from many rows lead into a comb, and lines that cross have casings."""
         parts = {shape.part for shape in self.shapes if shape.part}
         return self.rows >= MANY_ROWS or len(parts) > 1 or any(s.back_of for s in self.shapes)
 
@@ -112,7 +113,7 @@ class Diagram:
 def group(values: Sequence[Value], detail: str, copies: bool = False) -> Diagram:
     """The diagram of the values; detail is "named" or "ops".
 
-    copies: draw every window's copy of a step.
+    copies: whether to draw every window's copy of a step.
     """
     values = with_steps(values)
     served = serves(values) if copies else {}
@@ -122,11 +123,11 @@ def group(values: Sequence[Value], detail: str, copies: bool = False) -> Diagram
 
 
 class _Grouping:
-    """From values to a diagram.
+    """The construction of a diagram from values.
 
-    place: where each value that others can use is drawn. circles: those of what was computed.
-    members: what each circle computes, under its result. alike: how values without names are
-        made, and their roles.
+    place: the shape of each value that others can use. circles: the circles of computed values.
+        members: the values that each circle computes, under its result. alike: the roles of values
+        without names, by how they are made.
     """
 
     def __init__(
@@ -171,7 +172,7 @@ class _Grouping:
         return f"{part}:" * bool(part) + Name.parse(self.names[i]).role
 
     def _add_given(self, i: int) -> None:
-        """What is given, but for parameters that are no initial states."""
+        """Add a given value. Parameters that are no initial states come later."""
         value, name = self.values[i], self.names[i]
         begins = self.timeline.begins(i)
         beside = self._role(begins) if begins in self.names else None
@@ -194,7 +195,8 @@ class _Grouping:
         )
 
     def _add_computed(self, i: int) -> None:
-        """The circle that computes a value, with all that is computed for it, and its box."""
+        """Add the circle that computes a value, with everything that is computed for it, and its
+        box."""
         value, members = self.values[i], self.members[i]
         rows = self.timeline.union(members)
         back_of, passed = self._back_of(i)
@@ -232,7 +234,8 @@ class _Grouping:
                 self.diagram.links.append(Link(self.circles[i], self.place[i]))
 
     def _back_of(self, i: int) -> tuple[str, str]:
-        """Of what a reverse pass recorded, the role and the title of what it goes back through."""
+        """For a value recorded by a reverse pass, the role and the title of the shape through which
+        it goes back."""
         if not self.halves.order[i]:
             return "", ""
         through = self.halves.behind[i]
@@ -259,14 +262,14 @@ class _Grouping:
         return self.alike.setdefault(made, f"unnamed {len(self.alike)}")
 
     def _role_beside(self, source: int, rows: Span) -> str | None:
-        """The role of an input from the same row; None for parameters and what comes from
-        before."""
+        """The role of an input from the same row; None for parameters and for inputs from earlier
+        rows."""
         shape = self.diagram.shapes[self.place[source]] if source in self.place else None
         return shape.role if shape and shape.rows == rows else None
 
     def _links_into(self, i: int) -> Iterator[Link]:
-        """The links into a circle. A value that one loss sees through a cut, and another one does
-        not, has one link that says so."""
+        """The links into a circle. A value may be cut off for one loss and not for another. It has
+        one link, which says so."""
         target, place = self.circles.get(i, self.place[i]), self.place
         inside = [u for m in self.members[i] for u in self.values[m].inputs]
         inputs = merged(
@@ -288,7 +291,7 @@ class _Grouping:
                 yield Link(u.source, target, u.weight, u.says, uses, u.losses, other.losses)
 
     def _add_parameters(self) -> None:
-        """Those that feed the same circles share a box."""
+        """Add the parameters. Those that feed the same circles share a box."""
         feeds: dict[int, dict[int, tuple[Use, ...]]] = {
             i: {} for i, v in enumerate(self.values) if v.parameter and i not in self.place
         }
@@ -326,7 +329,7 @@ def _nodes(value: Value) -> tuple[NodeRef, ...]:
 
 
 def _say_losses(diagram: Diagram, place: int, losses: Sequence[int]) -> None:
-    """Let a window's copy of a step say which losses it was made for."""
+    """Add a note to a window's copy of a step with the losses that it was made for."""
     shape = diagram.shapes[place]
     said = f"for loss{'es' * (len(losses) > 1)} {', '.join(str(t + 1) for t in losses)}"
     line = ((labels.Run(said, level=labels.SMALL),),) if shape.kind == "box" else ()
@@ -337,11 +340,11 @@ def _say_losses(diagram: Diagram, place: int, losses: Sequence[int]) -> None:
 def _sinks(
     values: Sequence[Value], halves: Halves, everything: bool
 ) -> tuple[dict[int, int], list[int]]:
-    """For each computed value, the one value that it is computed for; itself, if it has a name.
-    And what is drawn, each after what it is computed from.
+    """For each computed value, the value that it is computed for; the value itself if it has a
+    name. Also the values that are drawn, in topological order.
 
-    The way back through a circle is one circle, with all that it gives out, if the picture stays
-    without a cycle.
+    The backward pass through a circle is one circle, with all its results, if this makes no cycle
+    in the picture.
     """
     wanted_by: dict[int, set[int]] = defaultdict(set)
     sinks: dict[int, int] = {}
@@ -377,8 +380,8 @@ def _sinks(
 
 
 def _names(values: Sequence[Value]) -> dict[int, str]:
-    """The names of the boxes. Outputs without one are called L, where scalar, or y; values that
-    were given without one are shown by their shape."""
+    """The names of the boxes. An output without a name is called L if it is a scalar, else y. A
+    given value without a name is shown by its shape."""
     names = {i: value.name for i, value in enumerate(values) if value.name}
     for stem, scalar in (("L", True), ("y", False)):
         unnamed = [
@@ -397,7 +400,7 @@ def _names(values: Sequence[Value]) -> dict[int, str]:
 
 
 def _beginnings_named(values: Sequence[Value], timeline: Timeline) -> list[Value]:
-    """The values, with names for initial states that have none: s_0 begins s_1."""
+    """The values, with names for the initial states that have none: s_0 begins s_1."""
 
     def named(i: int, value: Value) -> Value:
         if value.name or not value.given:
@@ -414,11 +417,11 @@ def _dimensions(value: Value) -> str:
 
 
 def _functions(values: Sequence[Value], most: int = 6) -> str:
-    """What a circle computes, in order."""
+    """The functions that a circle computes, in order."""
     made = [value.function or "" for value in values]
     return ", ".join(made[:most]) + ", …" * (len(made) > most)
 
 
 def _plain(value: Value) -> Value:
-    """A value without a name is not set in bold: what is shown is its shape."""
+    """The label of a value without a name. It shows the shape and is not bold."""
     return value if value.name else replace(value, integer=True)

@@ -1,7 +1,7 @@
-"""The picture as DOT: every position is given, so Graphviz draws and arranges nothing.
+"""The picture as DOT. Every position is given, so Graphviz only draws and does no layout.
 
-`layout=nop2` says so in the file itself (it is what `neato -n2` runs). An edge's `pos` holds one
-curve per visible piece, then the strokes of its arrow, in the edge's own pen.
+`layout=nop2` in the file itself switches the layout off, like `neato -n2`. An edge's `pos` holds
+one curve per visible piece, then the strokes of its arrow, in the edge's own pen.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ MONOSPACE = "cmtt10,Courier New,Courier,Nimbus Mono PS,DejaVu Sans Mono,monospac
 
 
 def write(scene: Scene, theme: Theme) -> str:
-    """The DOT source; ids count the shapes from 0: n0, n1, ..., and what only explains: e0, ..."""
+    """The DOT source. The ids n0, n1, ... are the shapes; e0, e1, ... are all other nodes."""
     dot = new_graph()
     if any(path.filled for path in scene.paths):
-        dot.graph_attr["pad"] = "0.05"  # Graphviz's arrow heads count for nothing in its bounds
+        dot.graph_attr["pad"] = "0.05"  # Graphviz's arrow heads do not count in its bounds
     if theme["paper"] != TEXTBOOK["paper"]:
         dot.graph_attr["bgcolor"] = theme["paper"].fill
     explaining = 0
@@ -38,7 +38,7 @@ def write(scene: Scene, theme: Theme) -> str:
             explaining += 1
     for path in sorted(scene.paths, key=lambda path: path.link or 0):
         ends = path.ends
-        if not all(ends):  # a line of its own hangs on two points that are not seen
+        if not all(ends):  # a line without shapes needs two invisible end points
             ends = f"e{explaining}", f"e{explaining + 1}"
             explaining += 2
             for end, point in zip(
@@ -148,8 +148,8 @@ def _text(text: Text, theme: Theme) -> dict[str, str]:
 def markup(label: Label) -> str:
     """The label between < and >, in the middle of its box also where it has no subscript.
 
-    Graphviz sets a <B> or <I> where a subscript would have room below it, but a face of its own
-    in the middle.
+    Graphviz places a <B> or <I> so that a subscript has room below it, but places a separate
+    typeface in the middle.
     """
     if not label:
         return ""
@@ -172,7 +172,7 @@ def _line(line: Line) -> str:
         inside = "".join(map(_run, runs))
         if level == labels.SMALL:
             inside = f'<FONT POINT-SIZE="6.5">{inside}</FONT>'
-        elif level:  # as large as the book has it (Graphviz shrinks it too)
+        elif level:  # as large as in the book (Graphviz shrinks it too)
             tag = "SUB" if level < 0 else "SUP"
             inside = f'<FONT POINT-SIZE="{labels.SIZE * 0.9:g}"><{tag}>{inside}</{tag}></FONT>'
         parts.append(inside)

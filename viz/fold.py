@@ -1,7 +1,7 @@
-"""Long pictures: the first and the last rows, and dots for those in between.
+"""Folding of long pictures: the first and the last rows are drawn, and dots for those in between.
 
-What has no rows but is long folds along its depth: a chain of a thousand layers has a beginning, an
-end, and dots.
+A long picture without rows is folded along its depth. A chain of a thousand layers has a beginning,
+an end, and dots.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from viz.diagram import Diagram, Link, Shape, Span
 from viz.snapshot import Use
 
 DOTS = "⋮"
-DEEP, ENDS = 60, 12  # a picture without rows that is deeper than this keeps so much of either end
+DEEP, ENDS = 60, 12  # a picture without rows that is deeper than DEEP keeps ENDS at either end
 
 Fold = int | Callable[[int], bool] | None
 
@@ -23,11 +23,11 @@ Fold = int | Callable[[int], bool] | None
 def fold(diagram: Diagram, rule: Fold) -> Diagram:
     """The diagram with some of its rows folded into dots.
 
-    rule: the most rows that are drawn, one of them dots; or which steps are drawn, counted from 1;
-        None keeps all.
+    rule: the most rows that are drawn, one of them dots; or a function that chooses the drawn
+        steps, counted from 1; None keeps all rows.
 
-    Links between folded rows go with them; a link to or from what is folded goes to the dots of
-    its column.
+    Links between folded rows are dropped. A link to or from a folded shape leads to the dots of its
+    column.
     """
     if rule is None:
         return diagram
@@ -51,7 +51,7 @@ def _shown(rows: int, rule: int | Callable[[int], bool]) -> list[bool]:
 
 def _folded(diagram: Diagram, shown: list[bool]) -> Diagram:
     moved: list[int] = []
-    folds: dict[int, int] = {}  # how many rows each row of dots stands for
+    folds: dict[int, int] = {}  # the number of rows that each row of dots stands for
     count = 0
     for is_shown, run in groupby(shown):
         size = len(list(run))

@@ -1,4 +1,4 @@
-"""Points and Bézier curves: just what routing a line around boxes and circles takes."""
+"""Points and Bézier curves, as routing around boxes and circles needs them."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def distance(a: Point, b: Point) -> float:
 
 
 def is_straight(cubic: Cubic) -> bool:
-    """Whether it is the straight line between its ends, at even pace."""
+    """Whether the cubic is the straight line between its ends, at constant speed."""
     a, b, c, d = cubic
     return distance(between(a, d, 1 / 3), b) + distance(between(a, d, 2 / 3), c) < 1e-6
 
 
 def toward(a: Point, b: Point, length: float) -> Point:
-    """The point at this distance from a, on the way to b."""
+    """The point at this distance from a, in the direction of b."""
     total = distance(a, b)
     return between(a, b, length / total) if total else a
 
@@ -57,12 +57,12 @@ def polyline(points: Sequence[Point], radius: float = 9.0) -> Curve:
 
 
 def sample(curve: Curve) -> Any:
-    """Points on the curve, close enough that no box falls between two: an array (points, 2)."""
+    """Points on the curve, so close that no box fits between two of them: an array (points, 2)."""
     return _sample(curve)[0]
 
 
 def _sample(curve: Curve) -> tuple[Any, Any]:
-    """Points on the curve, and their places: the cubic's number plus its t."""
+    """Points on the curve, with their places. A place is the cubic's number plus its t."""
     points, places = [], []
     for number, (a, b, c, d) in enumerate(curve):
         long = distance(a, b) + distance(b, c) + distance(c, d)
@@ -75,13 +75,13 @@ def _sample(curve: Curve) -> tuple[Any, Any]:
 
 
 def mapped(curve: Curve, to: Callable[[Point], Point]) -> Curve:
-    """The curve with every point where the function puts it."""
+    """The curve with the function applied to every point."""
     return [(to(a), to(b), to(c), to(d)) for a, b, c, d in curve]
 
 
 @lru_cache(maxsize=1024)
 def _weights(count: int) -> tuple[Any, Any]:
-    """So many places on a cubic, its end left out, and how its four points count there."""
+    """A number of places on a cubic, without its end, and the weights of its four points there."""
     t = np.linspace(0, 1, count, endpoint=False)
     weights = np.stack([(1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t**2 * (1 - t), t**3])
     return t, weights.T
@@ -97,7 +97,7 @@ def split(cubic: Cubic, t: float) -> tuple[Cubic, Cubic]:
 
 
 def part(curve: Curve, start: float, stop: float) -> Curve:
-    """The stretch of the curve between two places; a place is the cubic's number plus its t."""
+    """The part of the curve between two places. A place is the cubic's number plus its t."""
     found: Curve = []
     for number, cubic in enumerate(curve):
         low, high = max(start - number, 0.0), min(stop - number, 1.0)
@@ -109,7 +109,7 @@ def part(curve: Curve, start: float, stop: float) -> Curve:
 
 
 def corners(curve: Curve) -> tuple[Any, Any]:
-    """Points between which the curve is straight enough to be measured, and their places."""
+    """Points between which the curve is nearly straight, with their places."""
     points, places = [], []
     for number, cubic in enumerate(curve):
         if is_straight(cubic):
@@ -137,7 +137,7 @@ class Measure:
 
     @property
     def dense(self) -> Any:
-        """Points so close that nothing falls between two."""
+        """Points so close that no obstacle fits between two of them."""
         return self._dense[0]
 
     @property
@@ -181,9 +181,10 @@ class Segments:
         self.right, self.top = self.high.T.copy()
 
     def crossings(self, i: int, skip: Any) -> Iterator[tuple[int, float, float]]:
-        """Where curve i crosses an earlier one: that one, the length along i and along it.
+        """The crossings of curve i with earlier curves: the other curve, and the lengths along
+        both.
 
-        skip: booleans, the curves that do not count.
+        skip: booleans that mark the curves to ignore.
         """
         before, own = slice(0, self.first[i]), slice(self.first[i], self.first[i + 1])
         if own.start == own.stop:
@@ -207,7 +208,8 @@ class Segments:
 
 
 def meeting(p: Any, p_end: Any, q: Any, q_end: Any) -> tuple[Any, Any, Any, Any]:
-    """Which pieces p cross which pieces q: their numbers, and the share of the way along each."""
+    """The crossings of the pieces p with the pieces q: their numbers, and the fraction of the
+    length along each."""
     r, s = p_end - p, q_end - q
     across = r[:, None, 0] * s[None, :, 1] - r[:, None, 1] * s[None, :, 0]
     offset = q[None] - p[:, None]

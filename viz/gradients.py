@@ -1,4 +1,4 @@
-"""What flows back, drawn into a picture: a strand on each link for every loss."""
+"""The backward pass in a picture: each link has a strand for every loss."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from viz.themes import loss_colour
 
 @dataclass
 class Flows:
-    """What a recording sends along the links of a diagram, every loss by itself.
+    """The gradient flows of a recording along the links of a diagram, for every loss separately.
 
-    weights: M, with which loss t counts at step s; None counts all of them once.
+    weights: the matrix M, the weight of loss t at step s. None gives every loss the weight 1.
     """
 
     diagram: Diagram
@@ -41,14 +41,14 @@ class Flows:
         return loss_colour(source, len(self.recording.sources))
 
     def weight(self, source: int, row: int | None) -> float:
-        """M[t, s]; 1 above all rows, and where there is no M."""
+        """M[t, s]; 1 above all rows, and without a matrix M."""
         loss = self.recording.sources[source].loss if source != EVERY_ROW else None
         if self.weights is None or loss is None or row is None:
             return 1.0
         return float(self.weights[loss, row])
 
     def strands(self, link: Link) -> list[Strand]:
-        """Unscaled: their sizes are norms."""
+        """The strands of a link, not yet scaled: their sizes are norms."""
         rows, uses = self.recording.rows, uses_of(link)
         later = {rows.of(user) for user, _ in uses} or {rows.of(self.nodes[link.target][-1])}
         earlier = {rows.of(parent) for _, parent in uses} or later
@@ -72,14 +72,15 @@ class Flows:
         return sorted(found, key=lambda strand: strand.loss or 0)
 
     def counts(self, source: int) -> bool:
-        """Whether it is a loss; else it may be another truncation of the same tape."""
+        """Whether the source is drawn. A source that is no loss may be another truncation of the
+        same tape."""
         return self.one_by_one or source in (EVERY_ROW, 0)
 
     def _counted(self, source: int, row: int | None) -> float:
         return self.weight(source, row) if self.counts(source) else 0.0
 
     def _cut_at(self, link: Link) -> Iterable[int]:
-        """The losses that come to a link which the tape itself has cut."""
+        """The losses that reach a link which the tape itself has cut."""
         sources = range(len(self.recording.sources))
         if link.weight == 0 and not link.cutting:
             return [n for n in sources if self._arriving(link.target, n)]
@@ -91,7 +92,7 @@ class Flows:
 
 
 def add_strands(scene: Scene, layout: Layout, lines: Sequence[Stroke], flows: Flows) -> None:
-    """Strands on the links along which a gradient flows; the links themselves become faint."""
+    """Add strands to the links along which a gradient flows. The links themselves become faint."""
     found = [flows.strands(stroke.link) for stroke in lines]
     largest = max((s.size for bunch in found for s in bunch), default=0.0) or 1.0
     place = {path.link: n for n, path in enumerate(scene.paths) if path.link is not None}
@@ -104,7 +105,7 @@ def add_strands(scene: Scene, layout: Layout, lines: Sequence[Stroke], flows: Fl
 
 
 def add_reach(scene: Scene, layout: Layout, lines: Sequence[Stroke], count: int) -> None:
-    """Which loss passes a link and which is cut at it, where each has a reach of its own."""
+    """Show which losses pass a link and which are cut at it, where each loss has its own reach."""
     diagram = scene.diagram
     assert diagram is not None
     place = {path.link: n for n, path in enumerate(scene.paths) if path.link is not None}

@@ -1,7 +1,7 @@
-"""The two halves of a tape that a reverse pass recorded itself: the way forward, and the way back.
+"""The two halves of a tape that a reverse pass has extended: the forward and the backward pass.
 
-With `create_graph=True` a gradient is a part of the graph. What was recorded on the way back says
-which node it passed, so that each computation and its way back are a pair.
+With `create_graph=True` a gradient is a part of the graph. A node recorded in the backward pass
+knows the node whose gradient it passed. So each computation and its backward pass form a pair.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from viz.snapshot import NodeRef, Value
 
 
 class Halves:
-    """order: how many times back each value was recorded, 0 on the way forward. behind: the value
-    whose gradient it passed, by its place; None on the way forward, and where that is not drawn."""
+    """The halves of the values. order: the order of differentiation of each value, 0 in the forward
+    pass. behind: the place of the value whose gradient it passed; None in the forward pass, and
+    where that value is not drawn."""
 
     def __init__(self, values: Sequence[Value]) -> None:
         place = {}
@@ -29,18 +30,18 @@ class Halves:
         self.differentiated = {behind for behind in self.behind if behind is not None}
 
     def orders(self) -> list[int]:
-        """Those that there are, 0 first."""
+        """The orders that occur, 0 first."""
         return sorted({0, *self.order})
 
     def passed(self, i: int, sinks: Mapping[int, int]) -> object:
-        """What a value is on the way back through: a circle, by its result, or a node that is not
+        """The circle whose backward pass a value belongs to, by its result; or a node that is not
         drawn."""
         behind = self.behind[i]
         return (id(self.nodes[i]), "node") if behind is None else sinks.get(behind, behind)
 
 
 def _order(back: NodeRef | None) -> int:
-    """How often a reverse pass went through what a reverse pass had recorded."""
+    """The number of nested reverse passes that recorded a value."""
     order = 0
     while back is not None:
         order, node = order + 1, back()
@@ -49,8 +50,8 @@ def _order(back: NodeRef | None) -> int:
 
 
 def in_order(values: Sequence[Value], sinks: Mapping[int, int]) -> list[int] | None:
-    """What is given and what stands for others, each after what it is computed from, and else as
-    recorded; None if there is a cycle."""
+    """The given values and the representatives in topological order, and otherwise in recorded
+    order; None if there is a cycle."""
     waits: dict[int, set[int]] = {i: set() for i in range(len(values)) if sinks.get(i, i) == i}
     for i, value in enumerate(values):
         own = sinks.get(i, i)

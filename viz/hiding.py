@@ -1,4 +1,4 @@
-"""What a picture leaves out: computed values lose their boxes, given ones go."""
+"""Hiding of values: computed values lose their boxes, given values disappear."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from viz.snapshot import Value
 
 
 def hidden(values: Sequence[Value], patterns: Sequence[str]) -> list[Value]:
-    """The values without those that a pattern fits.
+    """The values without those that match a pattern.
 
-    patterns: names, or what the names of all steps have in common, with * for anything: "o_2",
-        "o", "b_*". A computed value becomes part of the circles that use it; an output stays.
+    patterns: names, or the parts that the names of all steps share, with * as a wildcard: "o_2",
+        "o", "b_*". A computed value becomes part of the circles that use it. An output stays.
     """
     if not patterns:
         return list(values)

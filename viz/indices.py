@@ -1,4 +1,4 @@
-"""What an index takes, in words: `…, 5:10`, or the name of a gate."""
+"""Indices as text: `…, 5:10`, or the name of a gate."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from viz.values import options_of
 
 
 def index_of(node: Node) -> Any:
-    """The index of a node that takes a part of its parent; None where it is not kept."""
+    """The index of a node that takes a part of its parent; None where the tape does not keep it."""
     return options_of(node).get("b")
 
 
@@ -36,7 +36,7 @@ def index_text(index: Any) -> str:
 
 
 def gate_of(node: Node) -> str | None:
-    """The name of the block of its parent's last axis that a node takes: a gate of a cell."""
+    """The name of the gate that a node takes as a block of its parent's last axis."""
     if node.function is not operator.getitem:
         return None
     (parent, *_), index = node.edges[0], index_of(node)

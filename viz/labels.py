@@ -1,4 +1,4 @@
-"""How names are set in type: h_3 as a bold letter with a subscript.
+"""Labels: names are typeset, such as h_3 as a bold letter with a subscript.
 
 A name is a stem, a subscript and a layer: `W_hh`, `h_3`, `h_3^(2)`. As in print, arrays are bold
 and upright, scalars italic, integers (labels, indices) plain; in a subscript letters are italic
@@ -20,7 +20,7 @@ from viz.snapshot import Value
 FONT = "STIXGeneral,Times New Roman,Times,serif"
 SIZE = 9.0
 PER_LINE = 4  # names in a box, before the next line
-SUBSCRIPT = 0.73  # how wide a subscript's letters are set, against the stem's
+SUBSCRIPT = 0.73  # the width of a subscript's letters, relative to the stem's
 LONGEST_STEM, LONGEST_SCRIPT, LONGEST_TITLE = 14, 10, 200  # letters that are shown
 
 
@@ -47,7 +47,7 @@ END_OF_LINE = Run("\u2009,", bold=True)
 
 
 class Name(NamedTuple):
-    """A name taken apart: `h_3^(2)` is stem h, subscript 3, superscript (2)."""
+    """A parsed name: `h_3^(2)` has the stem h, the subscript 3 and the superscript (2)."""
 
     stem: str
     subscript: str = ""
@@ -63,12 +63,13 @@ class Name(NamedTuple):
 
     @property
     def role(self) -> str:
-        """What the values of all steps have in common: the name without the number of the step."""
+        """The part of the name that the values of all steps share: the name without the step's
+        number."""
         return f"{self.stem}^{self.superscript}" if self.subscript.isdigit() else str(self)
 
     @property
     def step(self) -> int | None:
-        """The number of the step in it, if there is one."""
+        """The number of the step in the name, if there is one."""
         return int(self.subscript) if self.subscript.isdigit() else None
 
     def at(self, step: int) -> str:
@@ -92,7 +93,7 @@ ACCENTS = {"hat": "\u0302", "tilde": "\u0303", "bar": "\u0304", "dot": "\u0307",
 
 
 def _from_latex(text: str) -> str:
-    """Greek letters, accents and primes as the letters that they stand for.
+    """A LaTeX name with Greek letters, accents and primes as Unicode letters.
 
     >>> from viz.labels import _from_latex
     >>> [_from_latex(name) for name in (r"\\theta_1", r"\\hat y", "h'", r"\\unknown")]
@@ -151,17 +152,17 @@ def plain(label: Label) -> str:
 
 
 def size(label: Label) -> tuple[float, float]:
-    """How wide a label is, in points, and how much higher than one line."""
+    """The width of a label in points, and its height beyond one line."""
     return max(map(width, label), default=0.0), sum(map(height, label[1:]))
 
 
 def height(line: Line) -> float:
-    """How high a line is."""
+    """The height of a line."""
     return SMALL_HEIGHT if line and all(run.level == SMALL for run in line) else LINE_HEIGHT
 
 
 def middles(label: Label) -> list[float]:
-    """How far below the label's middle each of its lines has its own."""
+    """The distance of each line's middle below the label's middle."""
     tops = [0.0]
     for line in label:
         tops.append(tops[-1] + height(line))
@@ -169,7 +170,7 @@ def middles(label: Label) -> list[float]:
 
 
 def width(line: Line, size: float = SIZE) -> float:
-    """How wide a line is in points, by the widths of Times' letters: about right is enough."""
+    """The approximate width of a line in points, from the widths of Times' letters."""
     total = sum(
         letter_width(letter) * (SUBSCRIPT if run.level else 1.0)
         for run in line
@@ -179,7 +180,7 @@ def width(line: Line, size: float = SIZE) -> float:
 
 
 def letter_width(letter: str) -> float:
-    """In units of the size of the type."""
+    """The width of a letter, in units of the font size."""
     if unicodedata.combining(letter):
         return 0.0
     if unicodedata.east_asian_width(letter) in "WF":
@@ -212,16 +213,16 @@ SYMBOLS = {
 
 
 def symbol(function: str) -> Label:
-    """What stands in the circle of one operation."""
+    """The symbol in the circle of one operation."""
     return text(SYMBOLS.get(function, function))
 
 
 def text(words: str) -> Label:
-    """A label that means itself."""
+    """A label of literal text."""
     return ((Run(words),),)
 
 
 def groups(line: Line) -> list[tuple[int, Line]]:
-    """The runs of a line by level: a writer sets each group at one height."""
+    """The runs of a line, grouped by level. A writer sets each group at one height."""
     cuts = [0, *(n + 1 for n, (a, b) in enumerate(pairwise(line)) if a.level != b.level), len(line)]
     return [(line[a].level, line[a:b]) for a, b in pairwise(cuts) if a < b]

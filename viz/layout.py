@@ -1,4 +1,4 @@
-"""Where everything stands: rows of time steps, columns by depth, parameters in a row below.
+"""The layout: rows of time steps, columns by depth, and parameters in a row below.
 
 The measures are those of the textbook's figure, in points; y grows upwards, as in Graphviz.
 """
@@ -19,14 +19,14 @@ BOX = 22.5
 CIRCLE = 24.5
 MARGIN = 19.0  # of the first column's and the lowest row's centre
 GAP_BEFORE_PARAMETERS = 51.0  # between columns, where the parameters' curves pass
-GAP_BEFORE_STATE = 47.0  # where links come back from the row below
+GAP_BEFORE_STATE = 47.0  # the room for links that come back from the row below
 GAP = 43.0
-BEND = 23.1  # how far the first bent curve stands from its column
+BEND = 23.1  # the distance of the first bent curve from its column
 BEND_STEP = 8.5  # and each further one from the one before
-MOST_BENDS = 6  # curves beyond share the outermost way
+MOST_BENDS = 6  # further curves share the outermost place
 RAIL_STEP = 5.0  # from rail to rail
 GAP_BEFORE_COMB = 56.0
-BETWEEN_PARTS = 16.0  # beside the pitch, between parts that stand above one another
+BETWEEN_PARTS = 16.0  # in addition to the pitch, between parts above one another
 BETWEEN_BOXES = 10.0  # of the lowest row
 
 
@@ -51,10 +51,10 @@ class Placed:
 
 @dataclass
 class Layout:
-    """Every shape's place, and the free channels between columns and between rows.
+    """The place of every shape, and the free channels between columns and between rows.
 
     pitch: from row to row.
-    boundaries: of the horizontal channels, those between rows, where no shape stands.
+    boundaries: the horizontal channels between rows, where no shape stands.
     rising: the links that share a rail, beside those from below the rows.
     """
 
@@ -69,7 +69,8 @@ class Layout:
 def arrange(diagram: Diagram, sideways: bool = False) -> Layout:
     """The place of every shape of the diagram, with time running upwards.
 
-    sideways: with the widths and heights of the shapes exchanged, to be turned afterwards.
+    sideways: whether to exchange the widths and heights of the shapes, for a layout that is turned
+        afterwards.
     """
     shapes = diagram.shapes
     assigned = assign(diagram)
@@ -118,7 +119,7 @@ def arrange(diagram: Diagram, sideways: bool = False) -> Layout:
 
 @dataclass(frozen=True)
 class Sizes:
-    """How large shapes are, with widths and heights exchanged where time will run sideways."""
+    """The sizes of shapes, with widths and heights exchanged where time will run sideways."""
 
     sideways: bool = False
 
@@ -129,7 +130,8 @@ class Sizes:
         return _half_width(shape) if self.sideways else _half_height(shape)
 
     def placed(self, shape: Shape, x: float, y: float, hanging: bool = False) -> Placed:
-        """At this height; in the lowest row, high boxes hang down from where usual ones begin."""
+        """The shape placed at this height. In the lowest row, tall boxes are aligned at the top
+        with ordinary boxes."""
         if hanging:
             y -= self.half_height(shape) - BOX / 2
         return Placed(shape.kind, x, y, self.half_width(shape), self.half_height(shape))
@@ -153,7 +155,7 @@ def _columns(
     pitch: float,
     sizes: Sizes,
 ) -> list[float]:
-    """The columns' centres; pitch is the distance from row to row."""
+    """The centres of the columns. pitch: the distance from row to row."""
     count = 1 + max((d for d in depths if d is not None), default=0)
     wide = [BOX / 2] * count
     for shape, depth in zip(diagram.shapes, depths, strict=True):
@@ -191,8 +193,8 @@ def _columns(
 
 
 def _below(diagram: Diagram, depths: list[int | None]) -> dict[int, int]:
-    """What stands in the lowest row, and under which column: parameters, initial states and what
-    all rows share stand under what they feed."""
+    """The shapes of the lowest row, with their columns. Parameters, initial states and values that
+    all rows share stand under the shapes that they feed."""
     column_of = {s.role: d for s, d in zip(diagram.shapes, depths, strict=True) if d is not None}
     fed: dict[int, list[int]] = defaultdict(list)
     for link in diagram.links:
@@ -207,7 +209,7 @@ def _below(diagram: Diagram, depths: list[int | None]) -> dict[int, int]:
 
 
 def _apart(diagram: Diagram, a: int, b: int, sizes: Sizes) -> float:
-    """How far from one another two neighbours' centres must be."""
+    """The least distance between the centres of two neighbours."""
     a_wide, b_wide = (sizes.half_width(diagram.shapes[i]) for i in (a, b))
     return a_wide + b_wide + BETWEEN_BOXES
 
@@ -231,7 +233,7 @@ def _lowest_row(
     """The x of everything in the lowest row."""
     x = {i: columns[column] for i, column in _below(diagram, depths).items()}
     order = list(x)
-    for _ in range(400):  # push apart what overlaps; initial states yield the least
+    for _ in range(400):  # push overlapping boxes apart; initial states move the least
         still = True
         for a, b in pairwise(order):
             overlap = x[a] + _apart(diagram, a, b, sizes) - x[b]

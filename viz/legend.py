@@ -1,4 +1,4 @@
-"""What the colours, the lines and the widths of a picture mean, in a row under it."""
+"""The legend: a row under the picture that explains its colours, lines and widths."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LINKS = {"cut": "no gradient passes", "scaled": "the gradient is multiplied by Î
 
 
 def add_classes(scene: Scene) -> None:
-    """The kinds of shapes and links that are in the picture."""
+    """Add the kinds of shapes and links that occur in the picture."""
     (left, low), _ = scene.bounds()
     x, y = left + 5, low - 8
     kinds = {box.kind for box in scene.boxes}
@@ -44,7 +44,7 @@ def _said(scene: Scene, x: float, y: float, text: str) -> float:
 
 
 def add_losses(scene: Scene, count: int, widths: bool) -> None:
-    """Which colour is which loss, and what the widths mean."""
+    """Add the colours of the losses, and the meaning of the widths."""
     (left, low), _ = scene.bounds()
     x, y = left + 4, low - 8
     if count > 1:

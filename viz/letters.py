@@ -1,4 +1,4 @@
-"""Text as files can hold it: names may have any letters, and files of markup may not."""
+"""Text for markup files. Names may have any characters, but markup files may not."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from html import escape as _escape
 
 REFUSED = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""What XML 1.0 has no place for, not even as an entity (section 2.2): control characters,
+"""Characters that XML 1.0 excludes, even as entities (section 2.2): control characters,
 noncharacters, halves of surrogate pairs."""
 
 
@@ -21,7 +21,7 @@ def writable(text: str) -> str:
 
 
 def escape(text: str) -> str:
-    """Text as it stands in XML, HTML and the labels of DOT, also inside an attribute.
+    """Text escaped for XML, HTML and the labels of DOT, also inside an attribute.
 
     >>> from viz.letters import escape
     >>> escape("a < 'b'")

@@ -1,9 +1,9 @@
-"""Time in a loop without names: what a tape does again and again, with the same parameters.
+"""Time steps in loops without names: parts of the tape that repeat with the same parameters.
 
-A loop is a stretch of the tape that repeats itself, uses a parameter each time round, and reads
-each time what the time before has computed: only then it is a recurrence. Each time round is a
-step. A loop that needs another one's results comes after it. One that does not runs beside it: and
-backwards in time, if a third loop pairs their results so.
+A loop is a part of the tape that repeats itself. Each iteration uses a parameter and reads results
+of the iteration before: only then is the loop a recurrence. Each iteration is a step. A loop that
+needs another loop's results comes after it. A loop that does not runs beside it. It runs backwards
+in time if a third loop pairs their results in that way.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from dataclasses import dataclass, field
 
 from viz.snapshot import SUMS, Value
 
-MOST = 64  # places at which a token comes again that are tried
+MOST = 64  # the most places of a repeated token that are tried
 
 
 @dataclass
 class Loop:
-    """Places in the list of what was computed: `count` times `period`, from `start` on.
+    """A loop in the list of computed values: `count` iterations of `period` values, from `start` on.
 
-    rows: the row of each time round.
+    rows: the row of each iteration.
     """
 
     start: int
@@ -30,13 +30,13 @@ class Loop:
     rows: list[int] = field(default_factory=list)
 
     def round(self, place: int) -> int | None:
-        """Which time round a place belongs to."""
+        """The iteration that a place belongs to."""
         number = (place - self.start) // self.period
         return number if 0 <= number < self.count else None
 
 
 def steps_of_loops(values: Sequence[Value]) -> dict[int, int]:
-    """The step of each value that a loop computes; none, where there is no recurrence."""
+    """The step of each value that a loop computes; none where there is no recurrence."""
     computed = [i for i, value in enumerate(values) if not value.given]
     place = {i: n for n, i in enumerate(computed)}
     inputs = [[place.get(use.source, -1) for use in values[i].inputs] for i in computed]
@@ -54,7 +54,7 @@ def steps_of_loops(values: Sequence[Value]) -> dict[int, int]:
 
 
 def _loops(values: Sequence[Value], computed: Sequence[int]) -> list[Loop]:
-    """The stretches that repeat themselves with a parameter, from the first to the last."""
+    """The loops that use a parameter, from the first to the last."""
     uses: dict[tuple[int, str | None], int] = defaultdict(int)
     for i in computed:
         for use in values[i].inputs:
@@ -92,7 +92,7 @@ def _loops(values: Sequence[Value], computed: Sequence[int]) -> list[Loop]:
 
 
 def _alike(tokens: Sequence[int], a: int, b: int) -> int:
-    """How many tokens from a on are those from b on."""
+    """The number of equal tokens from a on and from b on."""
     count = 0
     while b + count < len(tokens) and tokens[a + count] == tokens[b + count]:
         count += 1
@@ -100,8 +100,7 @@ def _alike(tokens: Sequence[int], a: int, b: int) -> int:
 
 
 def _recurs(loop: Loop, inputs: Sequence[Sequence[int]], made: Sequence[Value]) -> bool:
-    """Whether the second time round reads what the first one has computed, other than to add
-    it up."""
+    """Whether the second iteration reads results of the first one, other than to add them up."""
     for n in range(loop.start + loop.period, loop.start + 2 * loop.period):
         for source in inputs[n]:
             summed = source == n - loop.period and made[n].function in SUMS
@@ -111,7 +110,7 @@ def _recurs(loop: Loop, inputs: Sequence[Sequence[int]], made: Sequence[Value]) 
 
 
 def _give_rows(loops: Sequence[Loop], inputs: Sequence[Sequence[int]]) -> None:
-    """A loop that needs what another one has computed has its rows above it."""
+    """Give rows to the loops. A loop that needs another loop's results has its rows above it."""
     needs: list[set[int]] = [set() for _ in inputs]  # the loops before each place
     first = 0
     for number, loop in enumerate(loops):
@@ -129,8 +128,8 @@ def _give_rows(loops: Sequence[Loop], inputs: Sequence[Sequence[int]]) -> None:
 
 
 def _pair(loop: Loop, others: Sequence[Loop], inputs: Sequence[Sequence[int]]) -> None:
-    """A loop that reads one time round of each of two others, side by side, says which belong
-    together: the later of them gets the rows of the earlier one."""
+    """Pair two loops. A third loop that reads one iteration of each tells which iterations belong
+    together. The later loop gets the rows of the earlier one."""
     read: list[dict[int, set[int]]] = [defaultdict(set) for _ in range(loop.count)]
     for n in range(loop.period * loop.count):
         for source in inputs[loop.start + n]:

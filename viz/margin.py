@@ -1,7 +1,7 @@
-"""What stands beside a picture, at its rows: bars, matrices.
+"""The margin of a picture: bars and matrices beside its rows.
 
-It is laid out as if time ran upwards, to the right of the picture, and then takes the picture's
-direction.
+The margin is laid out to the right of the picture, as if time ran upwards. Then it is turned in the
+picture's direction.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from viz.scene import Scene, moved
 from viz.turning import turned
 
 Painter = Callable[[Scene, list[float], float], None]
-"""Adds to a scene, right of an x, what belongs at the heights of the rows."""
+"""A function that adds shapes to a scene, right of an x, at the heights of the rows."""
 
 
 class Margin:
-    """The rows of a picture, and what is to stand beside it.
+    """The rows of a picture, and the shapes beside it.
 
-    rows: their heights, growing with time.
+    rows: the heights of the rows, growing with time.
     """
 
     def __init__(self, diagram: Diagram, layout: Layout, direction: str) -> None:
@@ -33,12 +33,11 @@ class Margin:
         self.rows = _heights(diagram, places)
 
     def row(self, number: int) -> float:
-        """Where a row stands in the picture: its height, or how far to the right."""
+        """The position of a row in the picture: its height, or its distance to the right."""
         return -self.rows[number] if self.direction == "down" else self.rows[number]
 
     def add(self, scene: Scene, paint: Painter) -> None:
-        """Let something be painted beside the scene: to its right, or below it where time runs to
-        the right."""
+        """Paint beside the scene: to its right, or below it where time runs to the right."""
         (_, low), (right, _) = scene.bounds()
         sideways = self.direction == "right"
         made = Scene("", "")
@@ -58,7 +57,7 @@ class Margin:
         for text in made.texts:
             x, y = to((text.x, text.y))
             anchor = text.anchor
-            if sideways:  # what stood under the rows is now on their left
+            if sideways:  # the shapes that were under the rows are now on their left
                 below, above = text.y < self.rows[0], text.y > self.rows[-1]
                 anchor = "end" if below else "start" if above else "middle"
             scene.texts.append(replace(text, x=x, y=y, anchor=anchor))

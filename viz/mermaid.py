@@ -1,4 +1,4 @@
-"""The picture as Mermaid, which README pages draw themselves: what leads where, without places."""
+"""The picture as Mermaid, which README pages can render: the links, without positions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from viz.themes import Theme
 
 
 def write(scene: Scene, theme: Theme) -> str:
-    """The Mermaid source; time grows upwards. Raises ValueError for a picture that is no graph."""
+    """The Mermaid source. Time runs upwards. Raises ValueError for a picture that is no graph."""
     if scene.diagram is None:
         raise ValueError(
             "Mermaid draws graphs, and this picture is none; save it as .svg, .png, .pdf or .tex"
@@ -39,7 +39,7 @@ def _shape(shape: Shape) -> str:
 
 
 def _quoted(text: str) -> str:
-    """Characters that Mermaid would read as markup, as entities."""
+    """The text with characters that Mermaid would read as markup replaced by entities."""
     return "".join(c if c.isalnum() or c in " _,^()'." else f"#{ord(c)};" for c in text)
 
 

@@ -1,4 +1,4 @@
-"""Numbers in the boxes: the shape of every named value, and the value itself where it is small."""
+"""Numbers in the boxes: the shape of every named value, and its numbers where there are few."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from tinygrad_rnn.engine.graph import Array, Node
 from viz.diagram import Diagram
 from viz.labels import SMALL, Run
 
-FEW = 3  # numbers that are shown one by one
+FEW = 3  # the most numbers that are shown one by one
 NOT_KEPT = "not kept"
 
 
 def add_numbers(diagram: Diagram, values: Mapping[Node, Array]) -> None:
-    """A line with the shape under each name, and one with the numbers.
+    """Add a line with the shape under each name, and a line with the numbers.
 
-    values: what the tape keeps. It keeps what a derivative needs; what it does not keep is said
-        to be not kept. Of more than three numbers the norm is shown.
+    values: the values that the tape keeps, which are those that derivatives need. Other values are
+        marked "not kept". For more than three numbers the norm is shown.
     """
     for i, shape in enumerate(diagram.shapes):
         if shape.kind not in ("box", "parameters"):
@@ -34,7 +34,7 @@ def add_numbers(diagram: Diagram, values: Mapping[Node, Array]) -> None:
 
 
 def _together(texts: Sequence[str]) -> str:
-    """The texts of several parameters, the sign of a norm written once."""
+    """The texts of several parameters, with the sign of a norm written once."""
     norm = "‖·‖ = "
     if all(text.startswith(norm) for text in texts):
         return norm + ", ".join(text.removeprefix(norm) for text in texts)

@@ -1,4 +1,4 @@
-"""What stands in the circle of one operation: its sign, its constant operand, its index."""
+"""The label in the circle of one operation: its sign, its constant operand, its index."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ LONGEST = 7
 def operation(value: Value) -> Label:
     """The label of the circle.
 
-    An index says what it takes, or, where that is a gate of a cell, what the gate is called. The
-    constant of a sum or a product is shown where the tape keeps it, as c where it does not.
+    An index is shown as text, or by the name of the gate where it takes a gate of a cell. The
+    constant of a sum or a product is shown where the tape keeps it, otherwise as c.
     """
     node = value.node()
     if node is None:
@@ -37,7 +37,7 @@ def _index(node: Node) -> Label:
     index = index_of(node)
     if gate := gate_of(node):
         return ((Run(gate, italic=True),),)
-    if isinstance(index, tuple):  # whole axes before the one that is cut go without saying
+    if isinstance(index, tuple):  # whole axes before the sliced one are left out
         cut = [n for n, part in enumerate(index) if not _is_whole(part)]
         index = index[cut[0]] if len(cut) == 1 else index
     text = "" if index is None or isinstance(index, np.ndarray) else index_text(index)
@@ -49,7 +49,7 @@ def _is_whole(part: Any) -> bool:
 
 
 def _constant(node: Node, function: str) -> Label | None:
-    """The sign with the constant on its side, if one of the two operands is no Tensor."""
+    """The sign with the constant beside it, if one of the two operands is no Tensor."""
     given = {argument for _, argument, _, _ in node.edges}
     missing = {"x1", "x2"} - given
     if function not in BINARY or len(missing) != 1:
