@@ -19,7 +19,7 @@ MOST = 64  # the most places of a repeated token that are tried
 
 @dataclass
 class Loop:
-    """A loop in the list of computed values: `count` iterations of `period` values, from `start` on.
+    """A loop among the computed values: `count` iterations of `period` values, from `start` on.
 
     rows: the row of each iteration.
     """

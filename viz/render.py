@@ -1,4 +1,5 @@
-"""From DOT to svg, png and pdf: Graphviz in pygraphviz's wheel, or a `dot` on the PATH."""
+"""Rendering of DOT to svg, png and pdf, by Graphviz in pygraphviz's wheel or a `dot` on the
+PATH."""
 
 from __future__ import annotations
 
@@ -20,8 +21,8 @@ MISSING = (
 )
 
 
-# Run in a process of its own: Graphviz writes to the C library's stderr, and where its letters
-# come from is a matter of the environment.
+# Runs in a separate process: Graphviz writes to the C library's stderr, and the environment decides
+# where it finds typefaces.
 DRAW = """
 import sys, pygraphviz
 graph = pygraphviz.AGraph(string=sys.stdin.buffer.read().decode())
@@ -60,9 +61,9 @@ def render(source: str, kind: str, dpi: int) -> bytes:
 
 
 def _fonts(folder: Path) -> dict[str, str]:
-    """Let Graphviz find a face like Times on machines that have none: matplotlib carries STIX.
+    """Let Graphviz find a typeface like Times on machines that have none: matplotlib includes STIX.
 
-    One who has set FONTCONFIG_FILE is left alone.
+    A FONTCONFIG_FILE set by the user is respected.
     """
     if "FONTCONFIG_FILE" in os.environ or os.name == "nt":
         return {}

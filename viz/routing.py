@@ -1,10 +1,10 @@
-"""The way of every link: straight where it can be, else around whatever stands in between.
+"""Routing of links: straight where possible, otherwise around the shapes in between.
 
-For each link there are candidates, the plainest first; the first that passes no box and no
-circle is drawn. Parameters reach the farther rows by bending left around the nearer circles, as
-in the textbook. From five rows on they share a rail beside the column, and what leads from many
-rows into one circle goes along a comb. The last resort goes through the free channels between
-rows and columns.
+Each link has candidates, the simplest first. The first candidate that crosses no box and no circle
+is drawn. Links from parameters reach the farther rows by bending left around the nearer circles, as
+in the textbook. From five rows on these links share a rail beside the column, and links from many
+rows into one circle go along a comb. The last candidate goes through the free channels between rows
+and columns.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ from viz.geometry import Curve, Measure, Point, distance, line, polyline, sample
 from viz.layout import BEND, MOST_BENDS, Layout, Placed
 from viz.traffic import TRACK, Drawn
 
-CLEARANCE = 2.0  # between a line and what it passes
-SHORTEST = 4.0  # what an arrow's last stretch must measure
+CLEARANCE = 2.0  # between a line and the shapes that it passes
+SHORTEST = 4.0  # the least length of an arrow's last segment
 BESIDE = 6.0  # between two links with the same ends
-RADIUS = 9.0  # of a way's corners
-SLACK = 60.0  # by how much a way may be shorter than its detour
-BLOCK = 48  # ways that are tested at once
-CANDIDATES = 12  # ways through channels that are looked at closely
+RADIUS = 9.0  # of a path's corners
+SLACK = 60.0  # the most by which a path may be shorter than its estimate
+BLOCK = 48  # paths that are tested at once
+CANDIDATES = 12  # the paths through channels that are checked in full
 
 Ways = Callable[[Placed, Placed, float, float | None], Iterator[tuple[int, list[Point]]]]
-"""From one shape to another, beside the channel's middle by so much, along this channel between
-columns or along none: corners, with a number by which ways of one length are told apart."""
+"""A function from two shapes, an offset from the channel's middle, and a channel between columns or
+None, to paths. A path is its corners, with a number that orders paths of equal length."""
 
 
 def route(diagram: Diagram, layout: Layout) -> list[Curve]:
-    """One curve per link, in the order of the links, up to its arrow's tip."""
+    """One curve per link, in the order of the links, up to the arrow's tip."""
     router = _Router(diagram, layout)
     curves = {link: curve for link in diagram.links if (curve := router.plain(link))}
     for link in diagram.links:
@@ -72,7 +72,7 @@ class _Router:
         self.drawn = Drawn()
 
     def plain(self, link: Link) -> Curve | None:
-        """The first candidate without anything in its way."""
+        """The first candidate without an obstacle."""
         for curve in self._candidates(link):
             if self.is_clear(curve, link):
                 return self.draw(link, curve)
@@ -84,7 +84,7 @@ class _Router:
         return curve
 
     def is_clear(self, curve: Curve, link: Link) -> bool:
-        """Whether the curve passes every other shape at some distance, and its own ends too."""
+        """Whether the curve keeps a distance from every other shape, and from its own ends."""
         ends = [link.source, link.target]
         for cubic in curve:
             near = self._around(cubic)
@@ -133,7 +133,8 @@ class _Router:
         yield from sweep(source, target)
 
     def _from_below(self, link: Link) -> Iterator[Curve]:
-        """Straight up to the nearest circle; around the nearer ones to the others."""
+        """Candidates for a link from below: straight up to the nearest circle, and around it to the
+        others."""
         source, target = self.places[link.source], self.places[link.target]
         nearer = sum(source.top < y < target.y for y in self.columns[round(target.x)])
         aside = abs(target.x - source.x)
@@ -152,19 +153,20 @@ class _Router:
         return (link.source, link.target) in self.layout.rising
 
     def _rails_inside(self, link: Link) -> int:
-        """How many rails of others stand nearer to the column: parameters' come first."""
+        """The number of other rails nearer to the column. The rails of parameters come first."""
         shapes = self.diagram.shapes
         others = {other.source for other in self.links_into[round(self.places[link.target].x)]}
         order = sorted(others, key=lambda i: (shapes[i].kind != "parameters", i))
         return order.index(link.source)
 
     def _is_fan(self, link: Link) -> bool:
-        """Whether a value of one row leads, with others, into a circle of several."""
+        """Whether a value of one row leads, with others, into a circle of several rows."""
         source, target = self.diagram.shapes[link.source], self.diagram.shapes[link.target]
         return target.kind == "circle" and target.row is None and source.row is not None
 
     def _bends_inside(self, link: Link) -> int:
-        """How many ways of others from below run nearer to the column: parameters' come first."""
+        """The number of other links from below that run nearer to the column. Those of parameters
+        come first."""
         uses: dict[tuple[bool, int], int] = defaultdict(int)
         for other in self.links_into[round(self.places[link.target].x)]:
             uses[self.diagram.shapes[other.source].kind != "parameters", other.source] += 1
@@ -172,9 +174,10 @@ class _Router:
         return sum(min(n - 1, MOST_BENDS) for key, n in uses.items() if key < own)
 
     def through_channels(self, link: Link) -> Curve:
-        """Up or down into a channel between rows, along it, and, where the ends are in different
-        rows, along one between columns; where it crosses and grazes the least. Where shapes are
-        in the way of all of these, out sideways, and back sideways."""
+        """The path through channels that crosses and touches the fewest lines. It goes up or down
+        into a channel between rows and along it. Where the ends are in different rows, it also goes
+        along a channel between columns. Where shapes block all of these paths, it leaves and
+        returns sideways."""
         for ways in (self._ways, self._sideways):
             found = self._best(link, self._by_length(link, ways))
             if found is not None:
@@ -183,14 +186,14 @@ class _Router:
         return self.draw(link, polyline(shortest, RADIUS))
 
     def _by_length(self, link: Link, ways: Ways) -> Iterator[tuple[float, list[Point]]]:
-        """The ways that no shape stands on, with their lengths."""
+        """The paths without a shape on them, with their lengths."""
         found = self._nearest_first(link, ways)
         while block := list(islice(found, BLOCK)):
             free = self._free([points for _, points in block], link)
             yield from (one for one, is_free in zip(block, free, strict=True) if is_free)
 
     def _nearest_first(self, link: Link, ways: Ways) -> Iterator[tuple[float, list[Point]]]:
-        """Ways by their lengths. Those that go far aside are made when it is their turn."""
+        """Paths in the order of their lengths. Paths far to the side are made only when needed."""
         source, target = self.places[link.source], self.places[link.target]
         aside = sorted(
             (abs(x - source.x) + abs(x - target.x), n, x)
@@ -210,8 +213,8 @@ class _Router:
             yield cost, points
 
     def _free(self, ways: Sequence[Sequence[Point]], link: Link) -> Any:
-        """Which of the ways have no shape on the straight stretches between their rounded corners:
-        a quick test of many, before any is looked at closely."""
+        """Which of the paths have no shape on the straight segments between their rounded corners.
+        This is a quick test of many paths, before a full check of each."""
         inner = [
             (n, *a, *b)
             for n, points in enumerate(ways)
@@ -247,14 +250,14 @@ class _Router:
         )
         best, least = None, np.inf
         for cost, curve in islice(clear, CANDIDATES):
-            if cost >= least:  # the ones that follow are longer still
+            if cost >= least:  # all further paths are longer
                 break
             if (total := cost + self._trouble(curve, link)) < least:
                 best, least = curve, total
         return best
 
     def _trouble(self, curve: Curve, link: Link) -> float:
-        """What it costs to cross other lines, and to run along them."""
+        """The cost of crossing other lines, and of running along them."""
         own = Measure(curve)
         near, crossed = self.drawn.trouble(own, link)
         return 4.0 * near + 30.0 * crossed
@@ -267,7 +270,7 @@ class _Router:
         for number, (first, last) in enumerate(around):
             if (first == last) != (column is None):
                 continue
-            aside = max(-TRACK, min(offset, TRACK))  # farther would touch the shapes
+            aside = max(-TRACK, min(offset, TRACK))  # a larger offset would touch the shapes
             out, back = first + aside, last + aside
             ways = [(source.x, out), (target.x, back)]
             if column is not None:
@@ -303,7 +306,7 @@ def _around(rows: list[float], y: float) -> list[float]:
 
 
 def _joined(source: Placed, target: Placed, way: list[Point]) -> list[Point]:
-    """The way from outline to outline; it leaves and arrives aslant where there is room to."""
+    """The path from outline to outline. It leaves and arrives diagonally where there is room."""
     first, last = _shifted(way[0], way[1]), _shifted(way[-1], way[-2])
     return [leave(source, first), first, *way[1:-1], last, reach(target, last)]
 

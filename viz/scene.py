@@ -1,4 +1,4 @@
-"""The scene: what is drawn, as boxes, paths and texts with their places. Every writer starts here.
+"""The scene: boxes, paths and texts with their positions. Every writer starts from a scene.
 
 Measures are in points and y grows upwards. A class (`kind`) names the colours in a theme.
 """
@@ -16,19 +16,19 @@ from viz.layout import Layout
 from viz.strokes import Stroke, arrow_head
 
 PAD = 1.44  # around everything
-MONOSPACED = 0.6  # how wide a letter is, in units of the size of the type
-SYMBOL = 8.0  # the size of type in a circle, where there is room
+MONOSPACED = 0.6  # the width of a letter, in units of the font size
+SYMBOL = 8.0  # the font size in a circle, where there is room
 
 
 @dataclass(frozen=True)
 class Box:
     """A rectangle or a circle with a label in its middle.
 
-    round: whether it is a circle. corner: the radius of a rectangle's corners.
-    font: the size of the label's type.
-    shape: the place in `Diagram.shapes` of what it shows; None for what only explains.
-    colour: what fills it, where that is not its class's.
-    title, note: its name in full, and what else there is to say of it.
+    round: whether the box is a circle. corner: the radius of a rectangle's corners.
+    font: the font size of the label.
+    shape: the place of the shape in `Diagram.shapes`; None for boxes of legends and margins.
+    colour: the fill colour, where it is not that of the class.
+    title, note: the full name, and further remarks.
     """
 
     kind: str
@@ -48,14 +48,15 @@ class Box:
 
 @dataclass(frozen=True)
 class Path:
-    """A line: the curves that are in sight, and the strokes of its arrow.
+    """A line: its visible curves, and the strokes of its arrow.
 
-    rims: stretches of its casing, to be drawn before it in the colour of the paper.
-    gapped: what is in sight of it where a writer draws no casings; the curves, if there are none.
-    link: the place in `Diagram.links` of what it shows; None for what only explains.
-    ends: the ids of its ends in a DOT source: n4 is the shape in place 4.
+    rims: the parts of its casing, drawn before the line in the colour of the paper.
+    gapped: the visible curves for writers that draw no casings; the same as `curves` without
+        casings.
+    link: the place of the link in `Diagram.links`; None for lines of legends and margins.
+    ends: the ids of the ends in a DOT source: n4 is the shape in place 4.
     filled: whether the arrow is a filled triangle.
-    colour: its own, where that is not its class's.
+    colour: the colour, where it is not that of the class.
     """
 
     kind: str
@@ -71,7 +72,7 @@ class Path:
 
 
 def moved(path: Path, to: Callable[[Point], Point]) -> Path:
-    """The path with every point where the function puts it."""
+    """The path with the function applied to every point."""
 
     def of(curves: Iterable[Curve]) -> tuple[Curve, ...]:
         return tuple(mapped(curve, to) for curve in curves)
@@ -86,7 +87,7 @@ def moved(path: Path, to: Callable[[Point], Point]) -> Path:
 class Text:
     """A line of text on its own; (x, y) is the middle of its height, at its anchor.
 
-    id: what a DOT source calls it, where a path ends at it.
+    id: its id in a DOT source, where a path ends at the text.
     """
 
     kind: str
@@ -107,9 +108,9 @@ class Text:
 
 @dataclass
 class Scene:
-    """Everything in a picture, each kind from the bottom to the top: paths, then boxes, then texts.
+    """Everything in a picture. Paths are drawn first, then boxes, then texts.
 
-    diagram: what the shapes and links are, with the nodes of the tape behind them.
+    diagram: the shapes and links, with the nodes of the tape behind them.
     """
 
     title: str
@@ -120,7 +121,7 @@ class Scene:
     diagram: Diagram | None = None
 
     def bounds(self) -> tuple[Point, Point]:
-        """The lower left and the upper right corner, with a little room around."""
+        """The lower left and the upper right corner, with a margin."""
         xs: list[float] = []
         ys: list[float] = []
         for box in self.boxes:
@@ -142,7 +143,7 @@ class Scene:
 
 
 def compose(diagram: Diagram, layout: Layout, strokes: Sequence[Stroke], title: str) -> Scene:
-    """The scene of a diagram that has its places and its lines."""
+    """The scene of a diagram with its layout and its lines."""
     scene = Scene(title, describe(diagram), diagram=diagram)
     for i, (shape, place) in enumerate(zip(diagram.shapes, layout.places, strict=True)):
         font = labels.SIZE
@@ -184,7 +185,7 @@ def kind_of(weight: float | None) -> str:
 
 
 def describe(diagram: Diagram) -> str:
-    """The picture in words: for those who hear it read."""
+    """A description of the picture in words, for screen readers."""
 
     def count(number: int, what: str, several: str = "") -> str:
         return f"{number} {what if number == 1 else several or what + 's'}"

@@ -1,8 +1,8 @@
-"""Parts of a network that `tg.scope` names, and how their steps stand to one another.
+"""Parts of a network that `tg.scope` names, and the order of their steps.
 
-Two parts count their steps from 0 each. Where one is computed from the other, such as a decoder
-from its encoder, it comes later and stands above it. Where they are computed from the same inputs,
-such as the two chains of a bidirectional network, a step stands in the row of its input.
+Each part counts its steps from 0. A part that is computed from another part, such as a decoder from
+its encoder, comes later and stands above it. Parts that are computed from the same inputs, such as
+the two chains of a bidirectional network, have each step in the row of its input.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from viz.windows import WINDOW
 
 
 def part_of(value: Value) -> str | None:
-    """The outermost scope of a value that is not a truncation's own."""
+    """The outermost scope of a value, without the scopes that truncations make."""
     return next((name for name in value.scope if not name.startswith(WINDOW)), None)
 
 
 def parts_of(values: Sequence[Value]) -> list[str]:
-    """The parts that have steps, in the order in which they were recorded; none, if only one."""
+    """The parts that have steps, in recorded order; none if there is only one."""
     found = dict.fromkeys(
         part
         for value in values
@@ -32,7 +32,7 @@ def parts_of(values: Sequence[Value]) -> list[str]:
 
 
 def retimed(values: Sequence[Value]) -> list[Value]:
-    """The values with steps that tell their rows, where several parts have steps of their own."""
+    """The values with the rows as their steps, where several parts have steps of their own."""
     parts = parts_of(values)
     if not parts:
         return list(values)
@@ -54,7 +54,7 @@ def retimed(values: Sequence[Value]) -> list[Value]:
 
 
 def _offsets(values: Sequence[Value], parts: Sequence[str]) -> dict[str, int]:
-    """By how much the steps of each part are later than they were counted."""
+    """The offset from the counted steps of each part to its rows."""
     reached: list[set[str]] = []
     before: dict[str, set[str]] = defaultdict(set)
     last: dict[str, int] = defaultdict(int)

@@ -1,7 +1,7 @@
-"""The tape, as plain records: what a picture needs to know of each value, and no array.
+"""The snapshot of a tape: plain records of the values, without their arrays.
 
-The links that carry a value through unchanged (detach, `scale_gradient`) are values on the tape;
-here they become weights on the inputs of whatever uses them: 0 is a cut, ξ is a scaled link.
+Operations that pass a value on unchanged (detach, `scale_gradient`) are values on the tape. Here
+they become weights on the inputs of their users: 0 is a cut, ξ is a scaled link.
 
 Nodes are held by weak references: a picture keeps no graph alive.
 """
@@ -23,7 +23,7 @@ NodeRef: TypeAlias = "weakref.ref[Node]"
 
 
 class Use(NamedTuple):
-    """One edge of the tape: the node that uses a value, and as which of its arguments."""
+    """One edge of the tape: the node that uses a value, and the argument in which it does."""
 
     node: NodeRef
     argument: Any
@@ -31,14 +31,14 @@ class Use(NamedTuple):
 
 @dataclass(frozen=True)
 class Input:
-    """The uses of a value by another one: its place in the snapshot, and what the gradient is
-    multiplied by.
+    """The uses of a value by another value: its place in the snapshot, and the weight of the
+    gradient.
 
     weight: 1 for an ordinary use, 0 for a cut, ξ for a scaled one; None where ξ differs from
     sequence to sequence in the batch.
-    uses: the edges of the tape that this is.
-    losses: of a window's copy, the steps whose losses flow back here.
-    says: what happens to the value on its way, in a word: reset.
+    uses: the edges of the tape that this input represents.
+    losses: for a window's copy, the steps whose losses flow back here.
+    says: a word for the operation on the link: reset.
     """
 
     source: int
@@ -53,10 +53,11 @@ class Value:
     """One value of the tape.
 
     function: the name of the function that made it; None if it was given.
-    parameter: whether it was given and needs a gradient.
-    passes: whether it is its input unchanged (a detached or a scaled value).
-    node: a weak reference to what was recorded. copies: to those of a window's copies. back: of
-        what a reverse pass recorded, to the node whose gradient it passed back.
+    parameter: whether the value was given and needs a gradient.
+    passes: whether the value is its input unchanged (a detached or a scaled value).
+    node: a weak reference to the recorded node. copies: weak references to the nodes of a window's
+        copies. back: for a node recorded by a reverse pass, a weak reference to the node whose
+        gradient it passed back.
     """
 
     name: str | None
@@ -86,12 +87,12 @@ SUMS = ("add", "subtract")
 
 
 def snapshot(outputs: Sequence[tg.Tensor]) -> list[Value]:
-    """The values that the outputs depend on, in the order in which they were recorded."""
+    """The values that the outputs depend on, in recorded order."""
     wanted = {output.node for output in outputs}
     tape = tg.tape(*outputs)
     beyond = _cut_sources(tape)
     values: list[Value] = []
-    resolved: dict[Node, Input] = {}  # where each node ended up, and through which weight
+    resolved: dict[Node, Input] = {}  # the value of each node, and the weight in between
     for node in sorted({*tape, *beyond}, key=lambda node: node.position):
         passing = _passing(node)
         inputs = () if node in beyond else _inputs(node, resolved, _own_weight(node))
@@ -122,8 +123,8 @@ def snapshot(outputs: Sequence[tg.Tensor]) -> list[Value]:
 
 
 def _cut_sources(tape: Sequence[Node]) -> set[Node]:
-    """The named values beyond the tape from which its detached values were taken: they are drawn
-    without their own history."""
+    """The named values from which the tape's detached values were taken. They lie beyond the tape,
+    and are drawn without their own history."""
     known = set(tape)
     leaves = [node for node in tape if isinstance(node, Leaf)]
     sources = {parent for leaf in leaves for parent in _severed(leaf) if parent.name}
@@ -135,14 +136,14 @@ def _severed(node: Node) -> list[Node]:
 
 
 def _passing(node: Node) -> str | None:
-    """How the node passes its input on unchanged, if that is what it does."""
+    """The way in which a node passes its input on unchanged; None if it does not."""
     if node.function is tg.scale_gradient:
         return "scale_gradient"
     return "detach" if node.severed and isinstance(node, Leaf) else None
 
 
 def _own_weight(node: Node) -> float | None:
-    """What the node multiplies the gradient by, on its way to the inputs."""
+    """The factor by which the node multiplies the gradient on its way to the inputs."""
     if node.function is tg.scale_gradient and node.edges:
         return next(_number(kept[0]) for _, _, pullback, kept in node.edges if pullback)
     return 0.0 if node.severed else 1.0
@@ -155,7 +156,7 @@ def _number(factor: Any) -> float | None:
 
 def _inputs(node: Node, resolved: dict[Node, Input], weight: float | None) -> tuple[Input, ...]:
     here = weakref.ref(node)
-    if node.severed:  # of the links that were cut, those to what is in the picture can be shown
+    if node.severed:  # of the cut links, only those to values in the picture can be shown
         used = [(parent, None) for parent in _severed(node) if parent in resolved]
     elif node.function is tg.scale_gradient:
         used = [(parent, argument) for parent, argument, pullback, _ in node.edges if pullback]
@@ -169,7 +170,7 @@ def _inputs(node: Node, resolved: dict[Node, Input], weight: float | None) -> tu
 
 
 def merged(inputs: Iterable[Input]) -> tuple[Input, ...]:
-    """One input for all uses of a value with the same weight, in the order of the first ones."""
+    """One input for all uses of a value with the same weight, in the order of the first uses."""
     inputs = tuple(inputs)
     if len(inputs) < 2:
         return inputs
@@ -184,7 +185,7 @@ def merged(inputs: Iterable[Input]) -> tuple[Input, ...]:
 
 
 def product(a: float | None, b: float | None) -> float | None:
-    """The weight of two links in a row."""
+    """The weight of two consecutive links."""
     if a == 0 or b == 0:
         return 0.0
     return None if a is None or b is None else a * b

@@ -1,6 +1,6 @@
-"""States without names: what one step computes and a later one reads is worth a box.
+"""States without names: a value that one step computes and a later step reads gets a box.
 
-Its name is made up: s_1, s_2, ... What only adds up, such as a loss, is no state.
+Such a state gets a name: s_1, s_2, ... An accumulated sum, such as a loss, is no state.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ LETTERS = "srqpuvwz"
 
 
 def with_states(values: Sequence[Value]) -> list[Value]:
-    """The values, with names for the states that have none; two that take the same place in their
-    steps are called alike."""
+    """The values, with names for the states that have none. Two states in the same place of their
+    steps get the same name."""
     places = _places(values)
     users: dict[int, list[int]] = defaultdict(list)
     for i, value in enumerate(values):
@@ -45,7 +45,7 @@ def with_states(values: Sequence[Value]) -> list[Value]:
 
 
 def _places(values: Sequence[Value]) -> dict[int, object]:
-    """For everything computed in a step without a name: its part, its place among what the step
+    """For each unnamed value computed in a step: its part, its place among the values that the step
     computes there, and how it is made."""
     counts: dict[tuple[str | None, int], int] = defaultdict(int)
     places: dict[int, object] = {}

@@ -1,6 +1,6 @@
-"""Strands: what flows back along a link, one line for each loss, side by side.
+"""Strands: the gradients along a link, with one line for each loss, side by side.
 
-A strand that is cut comes from the later end and stops in a bar.
+A cut strand starts at the later end and stops at a bar.
 """
 
 from __future__ import annotations
@@ -15,18 +15,19 @@ from viz.layout import Placed
 from viz.scene import Path
 
 THINNEST, THICKEST = 0.5, 2.6
-DECADES = 4.0  # of norms between them
+DECADES = 4.0  # of norms between the narrowest and the widest
 APART = 0.5
-MOST = 13  # side by side; those of the earliest losses are drawn as one
-CUT_AT = 0.62  # of the way, where a cut strand ends
-BAR = 1.6  # how far a bar reaches out on either side
+MOST = 13  # the most strands side by side; those of the earliest losses are drawn as one
+CUT_AT = 0.62  # the fraction of the length at which a cut strand ends
+BAR = 1.6  # the extent of a bar on either side
 
 
 @dataclass(frozen=True)
 class Strand:
-    """What one loss sends along a link. size: its norm, as a share of the largest in the picture.
+    """The gradient of one loss along a link. size: its norm, relative to the largest in the
+    picture.
 
-    loss: the number of the loss; None for all of them together.
+    loss: the number of the loss; None for all losses together.
     """
 
     loss: int | None
@@ -40,7 +41,7 @@ class Strand:
 
 
 def width_of(size: float) -> float:
-    """How thick a strand is, on a logarithmic scale over four decades.
+    """The width of a strand, on a logarithmic scale over four decades.
 
     >>> from viz.strands import width_of
     >>> [round(width_of(10.0**-n), 2) for n in range(5)]
@@ -53,7 +54,7 @@ def width_of(size: float) -> float:
 
 
 def bundle(strands: Sequence[Strand]) -> list[Strand]:
-    """At most so many strands as can be told apart."""
+    """The strands of a link, reduced to as many as can be distinguished."""
     strands = list(strands)
     if len(strands) <= MOST:
         return strands
@@ -65,7 +66,7 @@ def bundle(strands: Sequence[Strand]) -> list[Strand]:
 def paths(curve: Curve, strands: Sequence[Strand], source: Placed, target: Placed) -> list[Path]:
     """The strands along a link's curve, from outline to outline.
 
-    The gradient comes in where the curve ends.
+    The gradient enters at the end of the curve.
     """
     strands = bundle(strands)
     whole = sum(strand.width for strand in strands) + APART * (len(strands) - 1)
@@ -87,7 +88,7 @@ def paths(curve: Curve, strands: Sequence[Strand], source: Placed, target: Place
 
 
 def _between(curve: Curve, source: Placed, target: Placed) -> Curve:
-    """The stretch of the curve outside of both shapes."""
+    """The part of the curve outside of both shapes."""
     measure = Measure(curve)
     outside = ~within(source, measure.dense, 0.5) & ~within(target, measure.dense, TIP - 0.2)
     places = measure.dense_places[outside]
@@ -95,7 +96,7 @@ def _between(curve: Curve, source: Placed, target: Placed) -> Curve:
 
 
 def offset(cubic: Cubic, aside: float) -> Cubic:
-    """The curve at this distance to the left, well enough for gentle curves."""
+    """The offset curve at this distance to the left, approximated for gentle curves."""
     a, b, c, d = cubic
     first, last = _normal(a, b, d), _normal(c, d, a)
     if distance(c, d) < 1e-9:

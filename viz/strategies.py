@@ -17,7 +17,7 @@ from viz.figure import Figure
 from viz.geometry import Point, line
 from viz.scene import Path, Scene, Text
 
-# The measures of the textbook's figure, in points.
+# The dimensions of the textbook's figure, in points.
 SIZE = 14.0
 ADVANCE = 8.4  # from letter to letter
 FIRST_ROW = 26.0  # below the middle of the text

@@ -1,8 +1,8 @@
-"""What of each line is drawn: its pieces between the gaps, its arrow, and the bars of a cut.
+"""Strokes: the visible pieces of each line, its arrow, and the bars of a cut.
 
-Where two lines cross, the one below is broken, as in the textbook. From five rows on it is not:
-there the one above has a casing, a rim in the colour of the paper. Writers that have no casings
-break the one below where a casing would cover it.
+Where two lines cross, the lower line is broken, as in the textbook. From five rows on the upper
+line has a casing instead, a rim in the colour of the paper. Writers without casings break the lower
+line where a casing would cover it.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from viz.geometry import Curve, Measure, Segments, distance, line, part
 ARROW = 4.0  # an arrow's length
 WING = 1.5  # half of its width
 GAP = 5.5  # half of the gap where a line is crossed
-CASING = 4.6  # how wide a casing is
+CASING = 4.6  # the width of a casing
 CASED = 3.4  # half of how long
-STUB = 4.0  # what is left to see of a line before its first gap
-CRUMB = 7.0  # what would be shorter between two gaps is left out
+STUB = 4.0  # the least visible part of a line before its first gap
+CRUMB = 7.0  # shorter pieces between two gaps are left out
 BAR = 4.0  # half of a bar across a cut
 BARS_APART = 4.0
 
@@ -30,10 +30,10 @@ BARS_APART = 4.0
 class Stroke:
     """A link as it is drawn.
 
-    pieces: the stretches between the gaps, the last ending at the arrow's tip.
-    cased: the stretches where other lines have casings instead: only a cut breaks them.
+    pieces: the parts between the gaps. The last part ends at the arrow's tip.
+    cased: the parts for writers with casings, where only a cut breaks the line.
     bars: short lines across a link that was cut.
-    rims: the stretches of its casing. rank: what lies lower is drawn first.
+    rims: the parts of the casing. rank: lines of lower rank are drawn first.
     """
 
     link: Link
@@ -46,8 +46,8 @@ class Stroke:
 
 
 def strokes(diagram: Diagram, curves: Sequence[Curve]) -> list[Stroke]:
-    """One stroke per link. Parameters' lines lie on top, below them the straight ones, and what
-    goes through channels lies at the bottom."""
+    """One stroke per link. The lines of parameters lie on top, straight lines below them, and lines
+    through channels at the bottom."""
     drawn = [Stroke(link, curve) for link, curve in zip(diagram.links, curves, strict=True)]
     measures = [Measure(r.curve) for r in drawn]
     gaps: list[list[float]] = [[] for _ in drawn]
@@ -84,13 +84,13 @@ def strokes(diagram: Diagram, curves: Sequence[Curve]) -> list[Stroke]:
 
 
 def _is_on_top(diagram: Diagram, r: Stroke) -> bool:
-    """Whether a line comes from what all rows share."""
+    """Whether a line comes from a shape that all rows share."""
     source = diagram.shapes[r.link.source]
     return source.rows is None and source.beside is None
 
 
 def _visible(curve: Curve, measure: Measure, hidden: list[tuple[float, float]]) -> list[Curve]:
-    """The pieces outside the gaps; a stub at the start and the arrow stay to be seen."""
+    """The pieces outside the gaps. A stub at the start and the arrow stay visible."""
     first, last = min(STUB, measure.total / 3), measure.total - ARROW - 0.25
     pieces: list[Curve] = []
     here = 0.0
@@ -106,7 +106,7 @@ def _visible(curve: Curve, measure: Measure, hidden: list[tuple[float, float]]) 
 
 
 def _cut(r: Stroke, measure: Measure, hidden: list[tuple[float, float]]) -> tuple[float, float]:
-    """A gap with a bar at either side, in the middle of the longest stretch in sight."""
+    """A gap with a bar at either side, in the middle of the longest visible piece."""
     free, here = [], 0.0
     for low, high in [*sorted(hidden), (measure.total - ARROW, measure.total)]:
         free.append((low - here, (low + here) / 2))

@@ -1,7 +1,7 @@
 """The picture as SVG: text as text, plain attributes, no ids, and one rule for dark pages.
 
-Colours stand on the elements, so that programs that know no style sheets show them too. The one
-rule names the theme's class, so two figures on one page do not disturb each other.
+Colours are attributes of the elements, so programs without style sheets show them, too. The one
+rule names the theme's class, so two figures on one page do not interfere.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Annotate = Callable[[Box | Path], str]
 def write(scene: Scene, theme: Theme, annotate: Annotate | None = None) -> str:
     """The SVG text.
 
-    annotate: asked for attributes of each box and path, such as 'data-shape="3"'.
+    annotate: a function that gives attributes of each box and path, such as 'data-shape="3"'.
     """
     writer = _Writer(scene, theme, annotate or (lambda item: ""))
     return "".join(writer.document())
@@ -38,8 +38,8 @@ def style_sheet(
 ) -> str:
     """The rule that turns a figure of this theme dark where the page is.
 
-    kinds: the classes that are in the figure; all, if None.
-    own: the colours that are no class's, each with what it colours: "fill" or "stroke".
+    kinds: the classes in the figure; None means all classes.
+    own: the colours that belong to no class, each with what it colours: "fill" or "stroke".
     """
     if theme.dark is None:
         return ""
@@ -160,8 +160,9 @@ class _Writer:
         return self._curves(curves)
 
     def _curves(self, curves: Iterable[Curve]) -> str:
-        """Path data with relative coordinates, which are short; in tenths of a point, and every
-        step from where the one before really ended, so that nothing drifts."""
+        """Path data with relative coordinates, which are short. They are rounded to tenths of a
+        point. Each step starts at the rounded end of the step before, so that errors do not
+        accumulate."""
         parts: list[str] = []
         here = (0, 0)
         for curve in curves:
@@ -191,7 +192,7 @@ def _minus(a: tuple[int, int], b: tuple[int, int]) -> tuple[int, int]:
 
 
 def _pairs(points: Sequence[tuple[int, int]]) -> str:
-    """Tenths as numbers, with as little between them as SVG needs."""
+    """Tenths as numbers, with the fewest separators that SVG allows."""
     text = ""
     for tenths in (n for point in points for n in point):
         written = f"{tenths / 10:g}"
@@ -224,5 +225,5 @@ def _typeset(line: Line, x: float, y: float, font: float, extra: str) -> str:
 
 
 def number(x: float) -> str:
-    """At most two decimals, and none that are not needed."""
+    """A number with at most two decimals, without trailing zeros."""
     return f"{round(x, 2) + 0.0:g}" if abs(x) < 1000 else f"{x:.1f}".removesuffix(".0")

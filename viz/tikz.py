@@ -1,5 +1,5 @@
-"""The picture as TikZ: a document of its own, whose tikzpicture can be copied into another one: its
-colours are in it.
+"""The picture as TikZ: a complete document. Its tikzpicture contains the colours, so it can be
+copied into another document.
 
 Needs the package tikz; names in scripts other than Latin and Greek need lualatex
 or xelatex.

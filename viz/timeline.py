@@ -1,4 +1,4 @@
-"""When each value belongs: the rows of the picture, read from the steps marked on the tape."""
+"""The timeline: the rows of the values, read from the steps marked on the tape."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ Span = tuple[int, int]
 class Timeline:
     """The rows of the values.
 
-    spans: per value, the first and the last row it belongs to; None for what belongs to no row.
-    What was recorded outside any step belongs to the rows of what it was computed from, so the
-    loss at t, computed after the unrolling, stands in row t, and the sum of them in all rows.
+    spans: the first and the last row of each value; None for a value without rows. A value recorded
+        outside any step belongs to the rows of the values from which it was computed. So the loss
+        at t, computed after the unrolling, is in row t, and the sum of the losses in all rows.
     """
 
     def __init__(self, values: Sequence[Value]) -> None:
@@ -48,8 +48,8 @@ class Timeline:
         return spans
 
     def _place_given(self) -> None:
-        """A given value stands beside what uses it first; below the rows, if many rows use it, and
-        a constant if two do: an input has the number of its step."""
+        """Place a given value beside its first use. It stands below the rows if many rows use it,
+        and a constant if two rows do. An input has the number of its step."""
         for i, value in enumerate(self._values):
             if value.parameter or not value.given:
                 continue
@@ -68,10 +68,9 @@ class Timeline:
         return _union(self.spans[i] for i in members) or (0, 0)
 
     def begins(self, i: int) -> int | None:
-        """The value of its first step that takes the place of value i later on, if i is an initial
-        state: where the next step reads what this one computed. A step is followed by the one
-        above it or, where a part runs backwards, below it. Of a single step, names tell: h_0
-        begins h_1."""
+        """The value of the first step that replaces value i later, if i is an initial state: the
+        next step reads it where the first step reads i. The next step is the one above or, where a
+        part runs backwards, the one below. For a single step the names decide: h_0 begins h_1."""
         value = self._values[i]
         spans = (self.spans[user] for user in self._users[i])
         rows = {span[0] for span in spans if span and span[0] == span[1]}
@@ -96,7 +95,7 @@ class Timeline:
 
     @cached_property
     def _first(self) -> list[int]:
-        """What the first step computed."""
+        """The values that the first step computed."""
         of_first = (found for (_, row), found in self._by_row.items() if row == 0)
         return sorted(i for found in of_first for i in found if self.spans[i] == (0, 0))
 

@@ -1,4 +1,4 @@
-"""What is drawn already, and how much a new line would run along it and cross it."""
+"""Traffic: the lines drawn already, and the conflicts of a new line with them."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from viz.diagram import Link
 from viz.geometry import Measure, meeting
 
 TRACK = 3.5  # between lines in one channel
-CELL = TRACK - 0.5  # lines that are nearer run along one another
+CELL = TRACK - 0.5  # nearer lines count as running along one another
 
 
 class Drawn:
-    """What is drawn already: the points of the lines, and their straight pieces, by columns."""
+    """The lines drawn already: their points, and their straight pieces, by columns."""
 
     def __init__(self) -> None:
         self.points = _Columns(5)  # x, y, the ends of their links, the number of their line
@@ -33,8 +33,8 @@ class Drawn:
         self.count += 1
 
     def trouble(self, own: Measure, link: Link) -> tuple[int, int]:
-        """At how many of its points it runs along other lines, and how often it crosses one; those
-        do not count that begin or end where the link does."""
+        """The number of a curve's points at which it runs along other lines, and the number of its
+        crossings. Lines that begin or end where the link does are not counted."""
         (left, low), (right, high) = own.low, own.high
         x, y, source, target, line = self.points.columns
         near = (x > left - CELL) & (x < right + CELL) & (y > low - CELL) & (y < high + CELL)
@@ -59,9 +59,10 @@ class Drawn:
 
 
 def _close(own: Any, others: Any, lines: Any) -> int:
-    """How many of its own points are close to another line's, counted for each of those lines.
+    """The number of own points that are close to another line's points, for each of those lines.
 
-    own: on a straight piece. others: what is in the box around it. lines: their numbers, sorted.
+    own: points on a straight piece. others: the points in the box around it. lines: the numbers of
+        their lines, sorted.
     """
     level = np.ptp(own, axis=0) < 1e-9
     if len(own) == 1 or not level.any():
@@ -74,21 +75,19 @@ def _close(own: Any, others: Any, lines: Any) -> int:
     others, lines = others[order], lines[order]
     first = np.searchsorted(own, others - CELL, "right")
     last = np.searchsorted(own, others + CELL, "left")
-    same = (
-        np.diff(lines, prepend=-1) == 0
-    )  # as the point before: what both are close to counts once
+    same = np.diff(lines, prepend=-1) == 0  # as the point before: what is close to both counts once
     reached = np.where(same, np.roll(last, 1), 0)
     return int(np.sum(np.maximum(last - np.maximum(first, reached), 0)))
 
 
 class _Columns:
-    """Columns of numbers that grow."""
+    """Growing columns of numbers."""
 
     def __init__(self, width: int) -> None:
         self.all, self.count = np.zeros((width, 256)), 0
 
     def add(self, *columns: Any) -> None:
-        """As many rows as there are; a single number stands in each of them."""
+        """Add rows. A single number is repeated in each of them."""
         more = len(columns[0])
         while self.count + more > self.all.shape[1]:
             self.all = np.concatenate([self.all, np.zeros_like(self.all)], axis=1)

@@ -13,15 +13,15 @@ DIRECTIONS = ("up", "right", "down")
 
 
 def turned(point: Point, direction: str) -> Point:
-    """Where a point comes to that was laid out with time running upwards; turned again, it is
-    back."""
+    """The turned position of a point that was laid out with time running upwards. Turning twice
+    gives the point back."""
     x, y = point
     return {"up": (x, y), "down": (x, -y), "right": (y, x)}[direction]
 
 
 def turn(layout: Layout, lines: Sequence[Stroke], direction: str) -> None:
-    """Turn everything that was laid out with time running upwards. A layout for "right" was made
-    with the widths and heights of its shapes exchanged."""
+    """Turn a layout in which time runs upwards. A layout for "right" was made with the widths and
+    heights of its shapes exchanged."""
     if direction == "up":
         return
 

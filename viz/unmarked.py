@@ -1,8 +1,8 @@
-"""Time in a loop that nobody marked: a map that comes again with the same parameters is a step.
+"""Time in unmarked loops: a computation that repeats with the same parameters is a step.
 
-Where the tape has no steps, values whose names differ in their number alone (h_1, h_2, ...), and
-that are computed with a parameter in common, are taken for the same value at different times.
-Where there are no such names, loops are looked for.
+A tape may have no marked steps. Then values whose names differ only in their number (h_1, h_2,
+...), and that share a parameter in their computation, count as the same value at different times.
+Without such names, loops are detected.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from viz.snapshot import Value
 
 
 def with_steps(values: Sequence[Value]) -> list[Value]:
-    """The values with a step each, as far as it can be told; as they are, if steps are marked."""
+    """The values with a step each, where it can be found; unchanged if steps are marked."""
     if any(value.step is not None for value in values):
         return list(values)
     alike: dict[str, dict[int, int]] = defaultdict(dict)
@@ -37,7 +37,7 @@ def with_steps(values: Sequence[Value]) -> list[Value]:
 
 
 def _parameters_used(values: Sequence[Value]) -> list[frozenset[int]]:
-    """For each value, the parameters between it and the named values it is computed from."""
+    """For each value, the parameters between it and the named values from which it is computed."""
     uses: list[frozenset[int]] = []
     for value in values:
         found: set[int] = set()
@@ -52,7 +52,8 @@ def _parameters_used(values: Sequence[Value]) -> list[frozenset[int]]:
 
 
 def _spread(values: Sequence[Value], steps: dict[int, int]) -> None:
-    """What has no name and is computed for values of one step belongs to that step."""
+    """Give steps to unnamed values: a value computed only for values of one step belongs to that
+    step."""
     wanted: dict[int, set[int | None]] = defaultdict(set)
     for i in reversed(range(len(values))):
         value = values[i]

@@ -1,8 +1,8 @@
-"""The values of the tape's nodes, as far as they can be known.
+"""The values of the tape's nodes, where they can be reconstructed.
 
-The tape keeps no value but those that a derivative needs; a parameter has the array of its Tensor,
-if that was not replaced since. From these the others are computed again with the functions that
-made them; what cannot be is not known.
+The tape keeps only the values that derivatives need. A parameter has the array of its Tensor, if
+the array was not replaced since. From these the other values are recomputed with the functions that
+made them. A value that cannot be recomputed is not known.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from tinygrad_rnn.support.signatures import arguments
 
 
 def values_of(tape: Sequence[Node], tensors: Iterable[tg.Tensor] = ()) -> dict[Node, Array]:
-    """The arrays of the nodes; a node that is missing is not known.
+    """The arrays of the nodes. The value of a missing node is not known.
 
     tape: in recorded order.
-    tensors: those that the caller holds, whose arrays are known.
+    tensors: the Tensors that the caller holds, whose arrays are known.
     """
     found = {tensor.node: np.asarray(tensor.data) for tensor in tensors}
     for node in tape:
@@ -48,7 +48,7 @@ def values_of(tape: Sequence[Node], tensors: Iterable[tg.Tensor] = ()) -> dict[N
 
 
 def _given(tape: Sequence[Node]) -> dict[Node, Array]:
-    """The arrays of the parameters that have had the same one since they were used first."""
+    """The arrays of the parameters whose arrays were not replaced since their first use."""
     first: dict[Node, int] = {}
     for node in tape:
         for parent in node.parents:
@@ -63,8 +63,8 @@ def _given(tape: Sequence[Node]) -> dict[Node, Array]:
 
 
 def _invert(node: Node, found: dict[Node, Array]) -> None:
-    """The one unknown term of a known sum, or the dividend of a known quotient: so a sum of losses
-    is known from the last one back."""
+    """The only unknown term of a known sum, or the dividend of a known quotient. So the terms of a
+    sum of losses are found from the last one back."""
     unknown = [(parent, at) for parent, at, _, _ in node.edges if parent not in found]
     if len(unknown) != 1 or unknown[0][0].shape != node.shape:
         return
@@ -80,7 +80,7 @@ def _invert(node: Node, found: dict[Node, Array]) -> None:
 
 
 def options_of(node: Node) -> dict[str, Any]:
-    """What the edges of a node keep of its arguments, by name."""
+    """The arguments that the edges of a node keep, by name."""
     known: dict[str, Any] = {}
     for _, _, pullback, values in node.edges:
         if pullback is not None:
@@ -93,7 +93,7 @@ def options_of(node: Node) -> dict[str, Any]:
 
 
 def _computed(node: Node, found: Mapping[Node, Array]) -> Array | None:
-    """The value, from those of its arguments; None where these are not all known."""
+    """The value of a node, computed from its arguments; None where an argument is not known."""
     rule = rule_of(node.function)
     if rule is None or rule.variadic or not node.edges:
         return None

@@ -1,9 +1,8 @@
 """Windows as one chain: the copies of a step that `unroll` makes for its windows, drawn once.
 
-For `Window` and `TBPTT` every loss has a reach of its own, so that the steps before it are run
-again for it. The copies of a step do the same with the same numbers; what differs is which loss
-flows back through them. So one of them is drawn, and its links say which losses pass and which
-are cut there.
+For `Window` and `TBPTT` every loss has a reach of its own, so the steps before it run again for it.
+The copies of a step compute the same numbers. They differ only in the losses that flow back through
+them. So one copy is drawn, and its links say which losses pass and which are cut there.
 """
 
 from __future__ import annotations
@@ -18,12 +17,13 @@ WINDOW = "window "
 
 
 def window_of(value: Value) -> str | None:
-    """The window that a value belongs to, if it is one of a truncation's."""
+    """The window that a value belongs to, if a truncation made one."""
     return next((name for name in value.scope if name.startswith(WINDOW)), None)
 
 
 def serves(values: Sequence[Value]) -> dict[str, tuple[int, ...]]:
-    """For each window the steps whose losses it serves: those that no earlier window has run."""
+    """For each window, the steps whose losses it serves: the steps that no earlier window has
+    run."""
     steps: dict[str, set[int]] = defaultdict(set)
     for value in values:
         if (window := window_of(value)) and value.step is not None:
@@ -37,14 +37,15 @@ def serves(values: Sequence[Value]) -> dict[str, tuple[int, ...]]:
 
 
 def one_chain(values: Sequence[Value]) -> list[Value]:
-    """The values with one copy of each step; inputs say for which losses they are cut.
+    """The values with one copy of each step. The inputs say for which losses they are cut.
 
-    The copies of a step are told apart by their place in it: the cell does the same in each.
+    The copies of a value are matched by their place in the step, because the cell is the same in
+    each.
     """
     served = serves(values)
     if not served:
         return list(values)
-    first: dict[tuple[int | None, int], int] = {}  # by step and place, the copy that is drawn
+    first: dict[tuple[int | None, int], int] = {}  # the drawn copy, by step and place
     counts: dict[tuple[str, int | None], int] = defaultdict(int)
     drawn: dict[int, int] = {}
     for i, value in enumerate(values):
@@ -80,5 +81,5 @@ def one_chain(values: Sequence[Value]) -> list[Value]:
 
 
 def behind(losses: tuple[int, ...], step: int | None) -> tuple[int, ...]:
-    """Those of the losses that come at this step or later: an earlier one does not reach it."""
+    """The losses at this step or later. An earlier loss does not reach the step."""
     return tuple(t for t in losses if step is None or t >= step)

@@ -1,1 +1,1 @@
-"""The player: a page in which a forward and a backward pass can be played."""
+"""The player: a page that plays a forward and a backward pass."""

@@ -29,7 +29,7 @@ from viz.strands import bundle
 from viz.strokes import strokes
 from viz.themes import THEMES
 
-MOVE, REST = 0.55, 2.4  # how long one move takes, and the end is shown, in seconds
+MOVE, REST = 0.55, 2.4  # the duration of one move, and of the final state, in seconds
 BACK, BACK_DARK = "#C05000", "#FF9D5C"
 
 

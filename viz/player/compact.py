@@ -1,15 +1,15 @@
-"""Scripts and style sheets without what only their readers need: comments and white space."""
+"""Compaction of scripts and style sheets: comments and needless white space are removed."""
 
 from __future__ import annotations
 
 import re
 
 BEFORE_REGEX = "(,=:[!&|?{};>"  # after these a slash begins a pattern; elsewhere it divides
-OPEN, CLOSED = "{([;,=:?&|+<>!", "})];,:?.=&|+<>"  # beside these a line break says nothing
+OPEN, CLOSED = "{([;,=:?&|+<>!", "})];,:?.=&|+<>"  # beside these a line break has no meaning
 
 
 def compact_script(text: str) -> str:
-    """JavaScript with the same tokens. Statements end in semicolons, or in a line's end.
+    """The JavaScript with the same tokens. Statements end at semicolons or at the end of a line.
 
     >>> from viz.player.compact import compact_script
     >>> compact_script("const a = 1; // one\\nlet b = `${a ? `x, y` : 'z'} + 1`;")
@@ -19,7 +19,7 @@ def compact_script(text: str) -> str:
 
 
 def compact_style(text: str) -> str:
-    """CSS with the same rules.
+    """The style sheet with the same rules.
 
     >>> from viz.player.compact import compact_style
     >>> compact_style("/* all */ a b { color: red; }")
@@ -32,7 +32,7 @@ def compact_style(text: str) -> str:
 
 
 def _code(text: str, at: int, end: str) -> tuple[str, int]:
-    """From a place up to the brace that closes it, or to the end of the text."""
+    """The code from a place up to its closing brace, or to the end of the text."""
     out: list[str] = []
     depth = 0
     while at < len(text):
@@ -66,14 +66,14 @@ def _code(text: str, at: int, end: str) -> tuple[str, int]:
 
 
 def _gap(text: str, at: int) -> tuple[str, int]:
-    """White space and comments from a place on, and where they end."""
+    """The white space and comments from a place on, and their end."""
     stop = re.compile(r"(?:\s+|//[^\n]*|/\*.*?\*/)+", re.DOTALL).match(text, at)
     assert stop is not None
     return stop.group(), stop.end()
 
 
 def _template(text: str, at: int) -> tuple[str, int]:
-    """A template literal, the code inside of its braces compacted, and where it ends."""
+    """A template literal with the code inside of its braces compacted, and its end."""
     out, at = ["`"], at + 1
     while text[at] != "`":
         if text.startswith("${", at):

@@ -1,6 +1,6 @@
-"""What the page holds: the figure, the numbers, the formulas, as JSON (see `page/data.js`).
+"""The data of the page as JSON: the figure, the numbers and the formulas (see `page/data.js`).
 
-Nothing in it is computed for one strategy: the page weighs what every loss sends back.
+No number depends on a strategy. The page itself weights the gradients of the losses.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from viz.player.stage import Stage, runs, stage
 from viz.snapshot import Value, snapshot
 from viz.values import values_of
 
-USUAL = {"box": BOX, "circle": CIRCLE, "parameters": BOX, "dots": BOX}  # the sizes of shapes
-SHOWN = 6, 8  # of an array, the rows and columns that are shown
-WHOLE = 48  # numbers; an array of so many is in the file as a whole
-ROOM = 100_000  # numbers for the gradients of values, all losses together
+USUAL = {"box": BOX, "circle": CIRCLE, "parameters": BOX, "dots": BOX}  # the usual sizes of shapes
+SHOWN = 6, 8  # the rows and columns of an array that are shown
+WHOLE = 48  # an array of up to this many numbers is in the file as a whole
+ROOM = 100_000  # the most numbers for the gradients of values, all losses together
 
 
 def page_data(outputs: Sequence[tg.Tensor], detail: str = "named") -> dict[str, Any]:
@@ -125,7 +125,7 @@ class _Writer:
         return [*made, self._gradients(node) if has_gradient else 0, *operations]
 
     def _operations(self, nodes: Sequence[Node]) -> int:
-        """The place of what a circle's operations are called, among all such lists."""
+        """The place of the names of a circle's operations among all such lists."""
         text = ", ".join(_function(node) for node in nodes[:12]) + ", …" * (len(nodes) > 12)
         return self.operations.setdefault(text, len(self.operations))
 
@@ -144,13 +144,14 @@ class _Writer:
         user, parent = uses[0]
         up = rows.of(user)
         row = up if rows.of(parent) is None else rows.of(parent)
-        # What else comes this way, such as a kept state, comes through when the link is cut.
+        # Other gradients along this line, such as those of a kept state, pass when the link is cut.
         steps = {t for use in uses if (t := rows.link(*use)) is not None}
         step = steps.pop() if len(steps) == 1 else None
         return [*made, row, up] if step is None else [*made, row, up, step]
 
     def _series(self, flow: dict[int, float]) -> list[int]:
-        """Numbers by source: the first source, how many there are, and the block's place."""
+        """A series of numbers by source: the first source, the number of sources, and the block's
+        place."""
         first, last = min(flow), max(flow)
         return [
             first,
@@ -161,7 +162,8 @@ class _Writer:
     # Numbers --------------------------------------------------------------------------------------
 
     def _how_much(self) -> int:
-        """How many numbers of each gradient fit: the whole of small ones, else a corner."""
+        """The number of entries of each gradient that fit: small gradients as a whole, else a
+        corner."""
         for most in (WHOLE, 16, 8):
             wanted = sum(
                 min(_size(node), most)
@@ -174,7 +176,7 @@ class _Writer:
         return 4
 
     def _corner(self, array: Array, most: int) -> Array:
-        """What is shown of an array: all of it, or its first rows and columns."""
+        """The shown part of an array: all of it, or its first rows and columns."""
         if array.size <= most:
             return array
         flat = array.reshape(-1, array.shape[-1] if array.ndim else 1)
@@ -182,7 +184,7 @@ class _Writer:
         return flat[: max(1, min(SHOWN[0], most // columns)), :columns]
 
     def _array(self, array: Array | None) -> Any:
-        """[place, rows, columns, norm]; 0 where it is not known."""
+        """An array as [place, rows, columns, norm]; 0 where it is not known."""
         if array is None:
             return 0
         numbers = np.asarray(array, np.float64)
@@ -233,8 +235,9 @@ class _Writer:
         return made
 
     def _uses(self, uses: dict[Cell, Array], order: list[Cell], shape: tuple[int, ...]) -> int:
-        """A block for each use; the place of the first. What rounding takes from one loss is given
-        to the next one in the same row, so that sums are as exact as a single block is."""
+        """Add a block for each use, and return the place of the first. The rounding error of one
+        loss is carried to the next loss in the same row, so that sums are as exact as a single
+        block."""
         begin, row_before = self.pack.length, None
         carry: Any = 0.0
         for source, row in order:
@@ -245,7 +248,7 @@ class _Writer:
         return begin
 
     def _by_row(self, numbers: dict[Cell, float], cells: list[list[int]]) -> int:
-        """One block for each row; the place of the first."""
+        """Add one block for each row, and return the place of the first."""
         places = [
             self.pack.add(
                 [numbers.get((source, row), 0.0) for source in range(first, first + count)]
@@ -257,7 +260,7 @@ class _Writer:
     # Words ----------------------------------------------------------------------------------------
 
     def _name(self, node: Node) -> int:
-        """The place of a value's name among all names, set in type."""
+        """The place of a value's typeset name among all names."""
         node = _seen(node, self.facts)
         value = self.facts.get(node)
         shapes, place = self.stage.diagram.shapes, self.shape_of.get(node)
@@ -282,7 +285,8 @@ class _Writer:
         return None if row is None or self.recording.rows.count == 1 else row + 1
 
     def _formulas(self) -> tuple[dict[int, list[Any]], list[Any]]:
-        """Per circle [template, names]; a template is [forward lines, backward lines, more]."""
+        """For each circle [template, names]. A template is [forward lines, backward lines,
+        more]."""
         templates: dict[str, int] = {}
         circles: dict[int, list[Any]] = {}
         results = {output.node for output in self.outputs}
@@ -304,7 +308,7 @@ class _Writer:
 
 
 class _Letters:
-    """Names for values that have none and are drawn all the same, such as an LSTM's gates."""
+    """Names for drawn values that have none, such as an LSTM's gates."""
 
     def __init__(self, values: Any) -> None:
         stems = {Name.parse(value.name).stem for value in values if value.name}
@@ -323,7 +327,8 @@ class _Letters:
 
 
 def _seen(node: Node, facts: Mapping[Node, Value]) -> Node:
-    """The value that is drawn for this one: a cut or scaled link is drawn as what it passes on."""
+    """The drawn value for this value. A cut or scaled link is drawn as the value that it passes
+    on."""
     while node not in facts:
         sources = [parent for ref in node.severed if (parent := ref()) is not None] or node.parents
         if not sources:
@@ -345,6 +350,6 @@ def _size(node: Node) -> int:
 
 
 def _as_table(array: Array) -> tuple[int, int]:
-    """How many rows and columns an array is shown as."""
+    """The number of rows and columns in which an array is shown."""
     columns = array.shape[-1] if array.ndim else 1
     return (array.size // columns if columns else 0), columns

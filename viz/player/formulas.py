@@ -1,9 +1,9 @@
-"""The formulas of a circle: what it computes, and what flows back through it.
+"""The formulas of a circle: its forward computation, and its backward pass.
 
-Both are read from the tape: forward by writing its functions down, backward by running the
-table's own pull-backs on symbols, over the nodes that the circle stands for. In a formula §0 is
-the circle's result and §1, §2, ... what leads to it; ∂§1 is the gradient of the losses there, and
-«u» a value inside of the circle that is used more than once.
+Both come from the tape, over the nodes that the circle stands for. The forward formulas write its
+functions down. The backward formulas run the table's own pull-backs on symbols. In a formula §0 is
+the circle's result, and §1, §2, ... are its inputs. ∂§1 is the gradient of the losses with respect
+to §1. «u» is a value inside of the circle that is used more than once.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ from viz.player.symbols import (
 from viz.values import options_of
 
 LETTERS = "uvwpqrsdeklmn"
-LONG = 12  # a longer text for a value that derivatives need gets a letter of its own
-MOST = 24  # lines; of more the first ones and their number tell enough
+LONG = 12  # a value that derivatives need gets a letter of its own if its text is longer
+MOST = 24  # the most lines; of more lines the first ones and their number are shown
 
 
 @dataclass(frozen=True)
 class Formulas:
     """The lines of one circle.
 
-    terms: the nodes that §0, §1, ... stand for, the result first.
+    terms: the nodes of §0, §1, ..., the result first.
     forward: pairs (left side, right side).
     backward: triples (left side, "=" or "+=", right side), in the order of the reverse pass.
     """
@@ -55,9 +55,9 @@ def formulas(
 ) -> Formulas:
     """The formulas of the circle that computes the last of the members.
 
-    members: its nodes, in recorded order. values: the arrays that are known.
-    taken: letters that name something else already.
-    output: whether the gradient of the last member is 1, where the pass begins.
+    members: the nodes of the circle, in recorded order. values: the known arrays.
+    taken: the letters that are names of other values already.
+    output: whether the pass begins at the last member, so that its gradient is 1.
     """
     sink, inside = members[-1], frozenset(members)
     order: dict[Node, None] = {sink: None}
@@ -88,7 +88,7 @@ def formulas(
 
 
 def _short(text: str) -> str:
-    """Of a sum that is too long the first terms and the last."""
+    """A sum that is too long, shortened to its first terms and the last."""
     if len(text) <= LONGEST:
         return text
     for depth in (0, 1):
@@ -99,7 +99,7 @@ def _short(text: str) -> str:
 
 
 def _terms(text: str, wanted: int) -> list[int]:
-    """Where the plus signs are that stand in so many parentheses."""
+    """The places of the plus signs at this depth of parentheses."""
     depth, found = 0, []
     for place, letter in enumerate(text):
         depth += (letter in "([") - (letter in ")]")
@@ -109,7 +109,7 @@ def _terms(text: str, wanted: int) -> list[int]:
 
 
 def _needed(members: Sequence[Node]) -> set[Node]:
-    """The nodes whose values some pull-back needs."""
+    """The nodes whose values a pull-back needs."""
     found = set()
     for node in members:
         for _, _, pullback, _ in node.edges:
@@ -121,13 +121,13 @@ def _needed(members: Sequence[Node]) -> set[Node]:
 
 
 def _data(node: Node, values: Mapping[Node, Array]) -> Array:
-    """The value, or as much of one as rules look at."""
+    """The value of a node; ones in its shape and dtype if it is not known."""
     known = values.get(node)
     return np.ones(node.shape, node.dtype) if known is None else known
 
 
 def _written(node: Node, symbols: Mapping[Node, Symbol], values: Mapping[Node, Array]) -> Symbol:
-    """The node's function, written down."""
+    """The formula of the node's function."""
     known = options_of(node)
     rule = rule_of(node.function)
     args: list[Any] = []
@@ -154,7 +154,8 @@ def _write(function: Any, args: list[Any]) -> Symbol:
 
 
 def _constant(node: Node, values: Mapping[Node, Array]) -> Any:
-    """The operand of a sum that the tape does not keep: it follows from the other values."""
+    """The constant operand of a sum. The tape does not keep it, so it is computed from the other
+    values."""
     ((parent, at, *_),) = node.edges
     if node in values and parent in values:
         if node.function is np.add:
@@ -198,7 +199,7 @@ def _backward(
             ]
             try:
                 contribution = as_symbol(pullback.function(total, *needs))
-            except Exception:  # a rule that does more than NumPy's functions on its arrays
+            except Exception:  # a rule that does more than call NumPy's functions on its arrays
                 contribution = Symbol(f"{total.at(SUM + 1)} · ∂{_name(node)}", 0.0)
             contribution = broadcast(contribution, tuple(parent.shape))
             (pending if parent not in text else arrived).setdefault(parent, []).append(contribution)
@@ -210,7 +211,7 @@ def _backward(
 def _lines(
     left: str, sign: str, parts: list[Symbol], total: Symbol
 ) -> Iterator[tuple[str, str, str]]:
-    """One line; of parts that go to places of their own, one for each place."""
+    """The line of a gradient; for parts that go to separate places, one line for each place."""
     if not all(part.placed for part in parts):
         yield left, sign, _short(total.text)
         return
@@ -232,7 +233,7 @@ def _name(node: Node) -> str:
 def _restored(
     need: str, value: Any, node: Node, pullback: Any, symbols: Mapping[Node, Symbol]
 ) -> Any:
-    """What an edge keeps, as the symbol of the value that it is."""
+    """An array that an edge keeps, as the symbol of its value."""
     if need == "y" and pullback.output_is_y:
         return symbols[node]
     for parent, at, _, _ in node.edges:

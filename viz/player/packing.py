@@ -1,4 +1,4 @@
-"""Arrays as text: sixteen bits a number, each block with a unit of its own, in base 64."""
+"""Arrays as text in base 64: sixteen bits a number, and a unit for each block."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 
 LARGEST = 32767
-TINY = 1e-140  # what is smaller is written as 0
-STEPS = 64  # of the exponent, in an octave
+TINY = 1e-140  # smaller numbers are written as 0
+STEPS = 64  # the steps of the exponent in an octave
 
 
 class Pack:
-    """A growing row of blocks; a block is known by where it begins.
+    """A growing sequence of blocks. The place of a block is its beginning.
 
-    A block is the exponent of its unit, in 64ths of an octave, and then its numbers in that unit:
-    right to 1.6e-5 of the largest, in 2.7 characters each.
+    A block is the exponent of its unit, in 64ths of an octave, and then its numbers in that unit.
+    They are exact to 1.6e-5 of the largest, and take 2.7 characters each.
 
     >>> import numpy as np
     >>> from viz.player.packing import Pack
@@ -29,10 +29,10 @@ class Pack:
     def __init__(self) -> None:
         self._blocks: list[Any] = []
         self.length = 0
-        self.last: Any = np.zeros(0)  # the block that was added last, as it will be read
+        self.last: Any = np.zeros(0)  # the last added block, as it will be read
 
     def add(self, array: Any) -> int:
-        """Append a block; return its place, counted in 16-bit numbers."""
+        """Append a block. Returns its place, counted in 16-bit numbers."""
         numbers = np.asarray(array, np.float64).ravel()
         largest = float(np.abs(numbers).max(initial=0.0))
         if not math.isfinite(largest):
@@ -48,6 +48,6 @@ class Pack:
         return place
 
     def text(self) -> str:
-        """Everything, in base 64."""
+        """All blocks, in base 64."""
         whole = np.concatenate([np.zeros(0), *self._blocks]).astype("<i2")
         return base64.b64encode(whole.tobytes()).decode()

@@ -1,4 +1,4 @@
-"""The page: its parts, which lie beside one another in `page/`, joined into one file."""
+"""The page: the parts in the folder `page/`, joined into one file."""
 
 from __future__ import annotations
 

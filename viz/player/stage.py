@@ -1,7 +1,7 @@
-"""The figure as the page draws it: places, ways and labels, each way written once.
+"""The figure for the page: places, paths and labels, with each path stored once.
 
-Rows are translations of one another, so a way is kept as a path relative to where it begins, and
-the hundred links of a hundred steps share one.
+Rows are translations of one another. So a path is stored relative to its beginning, and the hundred
+links of a hundred steps share one path.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ BOLD, ITALIC, SUBSCRIPT, SUPERSCRIPT = 1, 2, 4, 8
 
 @dataclass
 class Stage:
-    """Where everything stands; y grows downwards.
+    """The positions of the shapes and links. y grows downwards.
 
-    places: of every shape: x, y, width, height. ways: of every link, the place of its path among
-        `paths` and where it begins. paths: each a way, and after a second `m` its arrow's head.
+    places: x, y, width and height of every shape. ways: for every link, the place of its path among
+        `paths` and its beginning. paths: each a line and, after a second `m`, its arrow's head.
     """
 
     diagram: Diagram
@@ -41,7 +41,7 @@ class Stage:
 
 
 def stage(outputs: Sequence[tg.Tensor], detail: str) -> Stage:
-    """The textbook's figure of the outputs, with all of its rows; detail as for `draw`."""
+    """The textbook's figure of the outputs, with all rows. detail is as for `draw`."""
     diagram = group(snapshot(outputs), detail)
     layout = arrange(diagram)
     curves = route(diagram, layout)
@@ -82,7 +82,7 @@ def _bounds(layout: Layout, curves: Sequence[Curve]) -> tuple[float, float, floa
 
 
 def _relative(curve: Curve, begin: str) -> str:
-    """The curve as a path relative to where it begins: `l` for its straight parts, else `c`."""
+    """The curve as a path relative to its beginning: `l` for straight parts, else `c`."""
     parts = [begin]
     for a, b, c, d in curve:
         straight = all(
@@ -99,13 +99,14 @@ def _g(x: float) -> str:
 
 
 def _round(x: float) -> float:
-    """A tenth of a point is enough; a whole number is written as one."""
+    """A number rounded to tenths of a point. A whole number is written without decimals."""
     rounded = round(x, 1)
     return int(rounded) if rounded == int(rounded) else rounded
 
 
 def runs(line: Line) -> list[list[Any]]:
-    """A label's line as the page wants it: [letters, style], the style a sum of the four above."""
+    """A label's line for the page: [letters, style] for each run. The style is a sum of the four
+    above."""
     return [
         [
             run.text,

@@ -1,7 +1,7 @@
-"""Symbols: arrays that remember, as text, how they were computed.
+"""Symbols: arrays that carry the formula of their computation as text.
 
-A rule of the table is plain NumPy, so it runs on a symbol as it runs on an array; what comes out
-knows its formula. Nothing about derivatives is written here, only how functions are set in type.
+A rule of the table is plain NumPy, so it runs on a symbol as on an array. The result carries its
+formula. This module knows nothing about derivatives, only the notation of functions.
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ from tinygrad_rnn.engine.table import rule_of
 from viz.indices import index_text
 
 SUM, PRODUCT, UNARY, POWER, ATOM = range(5)
-"""How tightly a text is bound: what binds less than its place asks for stands in parentheses."""
+"""The precedence of a text. A text of lower precedence than its place requires is put in
+parentheses."""
 
-LONGEST = 200  # a longer formula says nothing
+LONGEST = 200  # a longer formula is not readable
 
 
 class Symbol(ArrayMethods):
-    """A text with an array of the right shape; functions of it are texts as well."""
+    """A text with an array of the right shape. Functions of a symbol are symbols as well."""
 
     _records = True  # functions outside of NumPy ask for `__array_function__`, as for Tensors
 
@@ -35,7 +36,7 @@ class Symbol(ArrayMethods):
         self.text = text
         self.data = np.asarray(data)
         self.binds = binds
-        self.scalar = False  # whether it is one number, whatever it was broadcast to
+        self.scalar = False  # whether it is one number, whatever shape it was broadcast to
         self.placed: tuple[str, str] | None = None  # of values put at an index: both as text
 
     _data = property(lambda self: self.data)
@@ -45,7 +46,7 @@ class Symbol(ArrayMethods):
     size = property(lambda self: self.data.size)
 
     def at(self, least: int) -> str:
-        """The text, in parentheses where it binds less than that."""
+        """The text, in parentheses where its precedence is lower than this."""
         return self.text if self.binds >= least else f"({self.text})"
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *args: Any, **options: Any) -> Any:
@@ -71,7 +72,8 @@ class Symbol(ArrayMethods):
 
 
 def apply(function: Callable[..., Any], args: Sequence[Any], options: dict[str, Any]) -> Symbol:
-    """The function of symbols and others: computed on the arrays, and written down."""
+    """Apply the function to symbols and other arguments: compute it on the arrays, and write it
+    down."""
     rule = rule_of(function)
     compute = function if rule is None or rule.variadic else rule.compute
     with np.errstate(all="ignore"), tg.no_grad():
@@ -107,7 +109,7 @@ def _data(value: Any) -> Any:
 
 
 def as_symbol(value: Any) -> Symbol:
-    """A number by its digits; a constant array, whose numbers say little, as c."""
+    """The symbol of a constant: equal numbers by their digits, any other array as c."""
     if isinstance(value, Symbol):
         return value
     if isinstance(value, list | tuple):
@@ -126,7 +128,7 @@ def as_symbol(value: Any) -> Symbol:
 
 
 def call(name: str, args: Sequence[Any]) -> Symbol:
-    """name(a, b), of those arguments that are no options."""
+    """name(a, b), without the arguments that are options."""
     shown = [a for a in args if isinstance(a, Symbol | np.ndarray | list | tuple)]
     return Symbol(f"{name}({', '.join(as_symbol(a).text for a in shown)})", 0.0)
 
@@ -210,7 +212,7 @@ def _transpose(a: Any, *axes: Any) -> Symbol:
 
 
 def _same(a: Any, *options: Any) -> Symbol:
-    """Only another shape or precision of the same numbers."""
+    """The same text, for functions that change only shape or precision."""
     symbol = as_symbol(a)
     return Symbol(symbol.text, 0.0, symbol.binds)
 
@@ -220,7 +222,7 @@ def _index(a: Any, index: Any) -> Symbol:
 
 
 def _written(index: Any) -> str:
-    """An index, in which there may be symbols."""
+    """The text of an index, which may contain symbols."""
 
     def named(part: Any) -> Any:
         return part.text if isinstance(part, Symbol) else part
