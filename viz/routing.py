@@ -68,7 +68,7 @@ class _Router:
         for p in self.places:
             if p.kind == "circle":
                 self.columns[round(p.x)].append(p.y)
-        self.ends: Counter[tuple[int, int]] = Counter()  # of what is drawn
+        self.ends: Counter[tuple[int, int]] = Counter()  # of the lines drawn so far
         self.drawn = Drawn()
 
     def plain(self, link: Link) -> Curve | None:

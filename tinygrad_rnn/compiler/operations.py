@@ -1,6 +1,7 @@
-"""The calls of a program that are none of NumPy's, and what is to be known of those that are.
+"""Operations: the calls of a program beyond NumPy's, and the properties of NumPy's functions.
 
-Each is a plain function that needs NumPy alone, for a program printed as source has it with it.
+Each operation is a plain function that needs NumPy alone, because printed programs include its
+source.
 """
 
 from __future__ import annotations
@@ -86,13 +87,13 @@ HELPERS = (
     *(placed, added_at, assembled, exponentials, places_of, cross_entropies),
     *(cross_entropy_gradient, add_at, with_end),
 )
-"""Those that a printed program brings with it, each after those that it needs."""
+"""The operations that a printed program includes, each after those that it needs."""
 
 OUT_LAST = (cross_entropies, cross_entropy_gradient)
-"""They take the array, or the arrays, to write to as last arguments."""
+"""The operations that take the arrays to write to as their last arguments."""
 
 OUT_ONLY = (copy, add_at)
-"""They return nothing else."""
+"""The operations that only write to `out` and return nothing else."""
 
 REDUCTIONS = (np.sum, np.mean, np.max, np.min, np.prod, np.std, np.var)
 JOINING = (np.concatenate, np.stack)
@@ -118,7 +119,8 @@ def called(instr_function: Callable[..., Any], args: Any, kwargs: Any, out: Any)
 
 
 def path_of(function: Any) -> str | None:
-    """Where NumPy has a function: np.tanh, np.linalg.norm, np.add.reduce; None if it has not."""
+    """The path of a function in NumPy, such as np.tanh, np.linalg.norm or np.add.reduce; None if it
+    is not NumPy's."""
     if any(function is helper for helper in HELPERS):
         return str(function.__name__)
     owner = getattr(function, "__self__", None)
@@ -141,7 +143,7 @@ def path_of(function: Any) -> str | None:
 
 
 KNOWN = (operator.getitem, astype, filled)
-"""Calls that are written in another way than by the name of a function."""
+"""The calls that are not written as the name of a function."""
 
 
 def can_be_written(function: Any) -> bool:

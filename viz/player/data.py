@@ -101,9 +101,10 @@ class _Writer:
     def _shape(self, i: int) -> list[Any]:
         """[kind, x, y, size, row, name, shape, value, gradient, operations, label]; 0 is none.
 
-        kind: its first letter. size: 0 for the usual one. row: −1 below the rows, the first and the
-        last of several. name: of parameters all. operations, label: of a circle, which has no name
-        where its result has a box. See `_array` and `_gradients` for the numbers.
+        kind: its first letter. size: 0 for the usual size. row: −1 below the rows; the first and
+            the last row if there are several. name: for parameters, all names. operations, label:
+            for a circle, which has no name where its result has a box. See `_array` and
+            `_gradients` for the numbers.
         """
         shape, nodes = self.stage.diagram.shapes[i], self.nodes[i]
         x, y, width, height = self.stage.places[i]

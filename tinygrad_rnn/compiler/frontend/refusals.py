@@ -20,9 +20,9 @@ NUMPY = os.path.dirname(np.__file__) + os.sep
 
 
 class TraceError(TypeError):
-    """A cell that cannot be compiled: no straight line of NumPy calls can stand for it.
+    """A cell cannot be compiled, because no straight-line sequence of NumPy calls represents it.
 
-    The sentence says where and why. `tg.scan(..., fallback=True)` runs such a cell with `unroll`.
+    The message says where and why. `tg.scan(..., fallback=True)` runs such a cell with `unroll`.
     """
 
 

@@ -1,4 +1,4 @@
-"""What a scan is run on: inputs, initial state and truncation, looked at and made ready."""
+"""The request of a scan: inputs, initial state and truncation, checked and prepared."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from tinygrad_rnn.recurrent.truncation import Full, Links, Truncation, Windows
 
 
 class Sequence:
-    """The arguments of a scan. `key` is what of them the program depends on.
+    """The arguments of a scan. `key` has the properties of them on which the program depends.
 
-    input_parts, state_parts: the arrays and Tensors in the inputs and in the state.
-    Where the state has None, for an output, state_parts has None until the program is found, which
-    knows what the cell returns there.
-    extras: what happens to the state between two steps, given to the cell of the program,
-    step_cell, as further inputs, and what these are called.
+    input_parts, state_parts: the arrays and Tensors in the inputs and in the state. Where the state
+        has None, for an output, state_parts has None until the program is found. The program knows
+        what the cell returns there.
+    extras: the operations on the state between two steps, as further inputs of the program's cell
+        `step_cell`, with their names.
     """
 
     __slots__ = (
@@ -58,7 +58,7 @@ class Sequence:
 
     @property
     def form(self) -> Any:
-        """The nesting of the state, with a leaf also where it has None."""
+        """The nesting of the state. A None in it is a leaf, too."""
         return form_of(self.state)
 
     @property
@@ -70,7 +70,7 @@ class Sequence:
         return (*names_of_inputs(self.xs), *self.extras)
 
     def sample_input(self) -> Any:
-        """One step's input, as the cell of the program takes it."""
+        """One step's input, in the form that the program's cell takes."""
         samples = [_first(x._data if type(x) is Tensor else x) for x in self.input_parts]
         following = iter(samples)
         x = map_state(lambda _: next(following), self.xs)
@@ -80,7 +80,7 @@ class Sequence:
         return map_state(lambda h: h._data, self.state)
 
     def for_trace(self, captured: CellKey) -> Step:
-        """One step of the cell of the program, to be traced."""
+        """One step of the program's cell, for tracing."""
         check_parts(self.cell, self.state)
         needs = [type(x) is Tensor and x.requires_grad for x in self.input_parts]
         names = self.input_names, [identifier(name) for name in self.state_names]
@@ -88,14 +88,14 @@ class Sequence:
         return Step(self.step_cell, *samples, captured, needs, *names)
 
     def steps_of(self, inputs: Iterator[Any]) -> Any:
-        """These arrays of all steps, in the form in which `unroll` takes them."""
+        """These arrays of all steps, in the form that `unroll` takes."""
         nested = unflatten(self.xs, inputs)
         if not isinstance(nested, tuple | list):
             return self._with_steps(nested)
         return [unflatten(nested, (part[t] for part in parts(nested))) for t in range(self.steps)]
 
     def _with_steps(self, xs: Any) -> Any:
-        """Inputs with a None for every step in the place of a None for all."""
+        """The inputs, with a None for every step in place of one None for all steps."""
         if isinstance(xs, dict):
             return {key: self._with_steps(part) for key, part in xs.items()}
         return [None] * self.steps if xs is None else xs
@@ -123,9 +123,9 @@ def prepared(
     reset: Any,
     loss_alone: bool = False,
 ) -> Sequence:
-    """Look at the arguments as `unroll` does, and bring them into one form.
+    """Check the arguments as `unroll` does, and bring them into one form.
 
-    loss_alone: whether only the last part of the state will be given a gradient.
+    loss_alone: whether only the last part of the state will get a gradient.
     """
     sequence = Sequence()
     sequence.loss_alone = loss_alone
@@ -180,19 +180,19 @@ def prepared(
 
 
 def no_inputs(xs: Any) -> None:
-    """None, for steps without an input; ValueError if some have one."""
+    """None, for steps without an input. Raises ValueError if only some steps have none."""
     given = [t for t, x in enumerate(xs) if x is not None]
     if given:
         raise ValueError(f"step 0 has no input, None, but step {given[0]} has one")
 
 
 def native(h: Any) -> Any:
-    """The same values in this machine's byte order, in which the cell returns the next ones."""
+    """The same values in this machine's byte order, which is that of the cell's results."""
     return h.astype(h.dtype.newbyteorder("="))
 
 
 def check_reach(truncation: Truncation | None, states: list[Any]) -> None:
-    """ValueError if windows reach differently far for other sequences than those of the batch."""
+    """Raise ValueError if windows have a reach for each sequence of another batch size."""
     reach = np.shape(truncation.earliest(0)) if isinstance(truncation, Windows) else ()
     for h in states:
         if reach and h is not None and h.ndim:
@@ -200,8 +200,8 @@ def check_reach(truncation: Truncation | None, states: list[Any]) -> None:
 
 
 def flatten(tree: Any, found: list[Any], structure: list[Any], outputs: bool = False) -> None:
-    """Add the arrays of a nesting to `found`, and to `structure` how they are nested; nothing, if
-    it is one array by itself. outputs: whether to add None, where there is one, like an array."""
+    """Add the arrays of a nesting to `found`, and the nesting to `structure`. A single array adds
+    nothing to `structure`. outputs: whether to add a None like an array."""
     if isinstance(tree, dict):
         structure += (type(tree), *tree)
         tree = tree.values()
@@ -221,7 +221,7 @@ def flatten(tree: Any, found: list[Any], structure: list[Any], outputs: bool = F
 
 
 def steps_in(cell: Any, xs: Any, inputs: list[Any], nested: bool) -> int:
-    """How many steps there are; ValueError or TypeError where these can be no inputs."""
+    """The number of steps. Raises ValueError or TypeError where the argument cannot be inputs."""
     if not nested:
         check_shape(cell, xs, np.shape(xs))
         return len(xs)
@@ -233,7 +233,7 @@ def steps_in(cell: Any, xs: Any, inputs: list[Any], nested: bool) -> int:
 
 
 def names_of_inputs(xs: Any) -> tuple[str, ...]:
-    """What the parts of the inputs are called."""
+    """The names of the parts of the inputs."""
     if isinstance(xs, np.ndarray | Tensor):
         return ("x",)
     if xs is None:
@@ -249,7 +249,7 @@ def stacked(xs: Any) -> Any:
     if isinstance(xs, dict):
         for part in xs.values():
             if type(part) is not np.ndarray:
-                length_of_each(xs)  # each is to be a sequence
+                length_of_each(xs)  # each must be a sequence
                 return {key: stacked(part) for key, part in xs.items()}
         return xs
     if not isinstance(xs, list | tuple):
@@ -276,15 +276,15 @@ def stacked(xs: Any) -> Any:
 
 
 def is_elsewhere(thing: Any) -> bool:
-    """Whether it is an array that speaks NumPy's protocols and is not NumPy's own: on a GPU, or
-    in chunks."""
+    """Whether an array supports NumPy's protocols but is not NumPy's own, such as an array on a GPU
+    or in chunks."""
     if type(thing) is Tensor:
         thing = thing._data
     return hasattr(thing, "__array_function__") and not isinstance(thing, np.ndarray | Tensor)
 
 
 def refuse_elsewhere(thing: Any) -> None:
-    """TypeError for an array that would silently become NumPy's."""
+    """Raise TypeError for an array that would silently become a NumPy array."""
     if is_elsewhere(thing):
         kind = type(thing._data if type(thing) is Tensor else thing)
         raise TypeError(
@@ -294,7 +294,7 @@ def refuse_elsewhere(thing: Any) -> None:
 
 
 def stack(arrays: Any, what: str) -> Any:
-    """The arrays of all steps as one; ValueError, with the shapes, if they differ."""
+    """The arrays of all steps as one array. Raises ValueError, with the shapes, if they differ."""
     shapes = dict.fromkeys(map(np.shape, arrays))
     if len(shapes) > 1:
         raise ValueError(
@@ -305,12 +305,12 @@ def stack(arrays: Any, what: str) -> Any:
 
 
 def described(step: Any) -> str:
-    """How a step is nested."""
+    """The nesting of a step, for a message."""
     return str(map_state(lambda _: "...", step)).replace("'...'", "...")
 
 
 def check_shape(cell: Any, xs: Any, shape: tuple[int, ...]) -> None:
-    """TypeError or ValueError if this cannot be a sequence of inputs of the cell."""
+    """Raise TypeError or ValueError if this cannot be a sequence of inputs of the cell."""
     if not shape:
         raise TypeError(
             f"xs is the sequence of inputs, of shape (T, batch, input), but a single "
@@ -328,7 +328,8 @@ FULL = Full()
 
 
 def _initial_state(cell: Any, state: Any, x: Any) -> Any:
-    """As `unroll` has it. Usual is one that the cell makes and names, and nothing is left to do."""
+    """The initial state, as in `unroll`. Usually the cell makes and names it, and nothing is left
+    to do."""
     if x is None:
         return initial_state(cell, state, [None])
     data = x._data if type(x) is Tensor else x
@@ -340,14 +341,14 @@ def _initial_state(cell: Any, state: Any, x: Any) -> Any:
 
 
 def _is_named(state: Any) -> bool:
-    """Whether all parts are Tensors with a name, or outputs."""
+    """Whether all parts of the state are Tensors with a name, or outputs."""
     if type(state) is tuple:
         return all(map(_is_named, state))
     return state is None or (type(state) is Tensor and state.name is not None)
 
 
 def _extras(sequence: Sequence, reset: Any) -> list[Any]:
-    """What else happens to the state between two steps, as further inputs of the cell."""
+    """The other operations on the state between two steps, as further inputs of the cell."""
     T, cell = sequence.steps, sequence.cell
     extras: list[str] = []
     further: list[Any] = []
@@ -390,15 +391,16 @@ def _extras(sequence: Sequence, reset: Any) -> list[Any]:
 
 
 def for_all(values: Any) -> Any:
-    """One value for each step, (T,), where those of its sequences, (T, batch), are all the same."""
+    """One value for each step, (T,), where the values of its sequences, (T, batch), are all
+    equal."""
     if values.ndim == 2 and values.shape[1] and (values == values[:, :1]).all():
         return values[:, 0]
     return values
 
 
 def changed(change: Callable[[Any, Any], Any], values: Any, state: Any) -> Any:
-    """The state with each part changed by one value for all, or by one per sequence; then a single
-    number, which belongs to no sequence, stays as it is."""
+    """The state with each part changed by one value for all sequences, or by one value per
+    sequence. In the second case a scalar, which belongs to no sequence, does not change."""
     if values.ndim == 0:
         return map_state(lambda h: change(h, values), state)
 

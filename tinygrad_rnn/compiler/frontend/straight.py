@@ -1,4 +1,4 @@
-"""Functions of the table whose code branches on numbers, written as straight lines for a trace."""
+"""Functions of the table whose code branches on numbers, rewritten without branches for a trace."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tinygrad_rnn.derivatives import functions
 
 @functools.cache
 def straight() -> dict[Any, Callable[..., Any]]:
-    """By function, what is traced in its place."""
+    """The replacements that are traced, by function."""
 
     def call(handle: Any, function: Any, *args: Any) -> Any:
         return handle.__array_function__(function, (), args, {})

@@ -105,8 +105,8 @@ def is_tracing() -> bool:
 def trace(step: Step) -> Trace:
     """Trace the cell: run it twice on sample numbers and record its calls.
 
-    Raises TraceError, with the place in the cell, where one straight line cannot stand for it; so
-    where the two runs differ.
+    Raises TraceError, with the place in the cell, where one straight-line sequence cannot represent
+    it, for example where the two runs differ.
     """
     before = random_states(step.captured)
     result = trace_once(step)
@@ -215,7 +215,7 @@ BOUNDARIES.add(trace_once.__code__)
 def with_outputs(
     states: list[Value], returned: Sequence[Any], places: Sequence[tuple[Any, str]]
 ) -> list[Value]:
-    """The states, and for each output a value like the one that the cell returned there."""
+    """The states, with a value like the cell's own result for each output."""
     known = iter(states)
     return [
         Value(zeros_like(part), name) if form is OUTPUT else next(known)

@@ -170,7 +170,7 @@ class Traced(Handle, NDArrayOperatorsMixin):
                     f"the cell writes into a reshaped or transposed view of an array{here()}: "
                     f"write into the array itself, or into a copy"
                 )
-            self.base = None  # it does not stand in its own way
+            self.base = None  # it does not shadow itself
             whole[index] = self
             self.base = whole, index
 
