@@ -1,7 +1,7 @@
-// Everything that can be pressed, moved, pointed at or typed.
+// Controls: buttons, sliders, pointer and keyboard.
 
 const still = matchMedia("(prefers-reduced-motion: reduce)");
-const PACE = { forward: 380, backward: 1050 }; // from move to move while playing, in ms
+const PACE = { forward: 380, backward: 1050 }; // time between moves while playing, in ms
 
 // Moves -------------------------------------------------------------------------------------------
 
@@ -74,7 +74,7 @@ function showSetting() {
   for (const input of $("setting").querySelectorAll("input")) input.value = input.parentElement.querySelector("output").textContent = state[input.id];
 }
 
-/** Cut a link, or mend it; what was cut already stays cut. */
+/** Cut a link, or restore it. In a chain, other cut links stay cut. */
 function cut(t) {
   if (state.kind !== "hand") state.cuts = new Set(BY_LINKS.includes(state.kind) ? strategy.links.flatMap((xi, s) => (xi === 0 ? [s] : [])) : []);
   if (state.cuts.has(t)) state.cuts.delete(t);
@@ -114,7 +114,7 @@ function press(target) {
 
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
-/** From one shape or link of the figure to the next one in a direction. */
+/** Go from one shape or link of the figure to the next one in a direction. */
 function walk(from, [dx, dy]) {
   const middle = (element) => { const b = element.getBoundingClientRect(); return [b.x + b.width / 2, b.y + b.height / 2]; };
   const [x, y] = middle(from);

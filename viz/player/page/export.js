@@ -1,4 +1,4 @@
-// "Save as SVG": what is seen, with the colours that it has now, as one figure.
+// "Save as SVG": the visible parts of the page, with their current colours, as one figure.
 
 function savedSVG() {
   const below = $("stage").classList.contains("stacked");
@@ -24,7 +24,7 @@ function savedSVG() {
   return resolved(new XMLSerializer().serializeToString(saved).replaceAll("fresh", ""));
 }
 
-/** Variables as the colours that they stand for, since other programs know none. */
+/** CSS variables replaced by their colours, because other programs do not support variables. */
 function resolved(text) {
   const style = getComputedStyle(root);
   return text.replace(/var\((--[\w-]+)\)/g, (_, name) => style.getPropertyValue(name).trim().replaceAll('"', "'"));

@@ -1,13 +1,13 @@
-// The figure: shapes and links once, and above them what flows back, as far as it is in view.
+// The figure: shapes and links are drawn once. The gradients above them are drawn where in view.
 
-const WIDEST = 12; // of all strands of a link together, in points
-const MOST = 9; // strands of a link that are drawn one by one; older losses share a band
+const WIDEST = 12; // the width of all strands of a link together, in points
+const MOST = 9; // the most strands of a link drawn one by one; older losses share a band
 
 const [WIDTH, HEIGHT] = D.size;
 const svg = el("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "group", "aria-label": "computational graph" });
 const layers = Object.fromEntries(["ways", "strands", "shapes", "marks", "hits"].map((name) => [name, el("g", {}, svg)]));
 
-/** The middle of every row, and of what stands below the rows. */
+/** The middle of every row, and of the shapes below the rows. */
 const rowY = Array.from({ length: T }, (_, row) => {
   const found = D.order.find((c) => shapes[c].r === row) ?? shapes.findIndex((s) => s.r === row);
   return shapes[found]?.at[1] ?? HEIGHT / 2;
@@ -17,13 +17,13 @@ const bottomY = Math.max(...shapes.map((s) => s.at[1]));
 /** A path without its arrow's head, which begins at the second m. */
 const wayOf = (path) => D.paths[path].slice(0, D.paths[path].indexOf("m", 1));
 
-// What is drawn is what can be seen: of a tall figure the part in view, and a little more.
+// Of a tall figure only the part in view is drawn, and a little more.
 
 const tall = HEIGHT > 700;
 let view = [-Infinity, Infinity]; // from and to, in points
 const inView = ([top, end]) => end > view[0] && top < view[1];
 
-/** Elements by number, made when they are wanted, and taken away when they are not. */
+/** Elements by number, made when they are needed, and removed when they are not. */
 function keep(elements, n, wanted, make) {
   if (wanted) {
     if (!elements.has(n)) elements.set(n, make(n));
@@ -39,10 +39,10 @@ function forget(elements) {
   elements.clear();
 }
 
-// Ways ------------------------------------------------------------------------------------------
+// Paths -----------------------------------------------------------------------------------------
 
 // Lines that share a trunk, from a parameter or into a loss, are one bundle. The paper-coloured rim
-// of a bundle lies below all of its lines, so that it parts what it crosses and not itself.
+// of a bundle lies below all of its lines, so it separates the bundle from other lines only.
 const isWide = (n) => Array.isArray(shapes[n].r);
 const bundleOf = ({ e: [from, to] }) => (shapes[from].k === "p" ? `p${from}` : isWide(to) ? `l${to}` : "");
 const bundles = {};
@@ -52,8 +52,8 @@ const middleOf = (n) => shapes[n].at[1];
 for (const link of links) for (const n of link.e) bundles[bundleOf(link)].stops.add(middleOf(n));
 for (const bundle of Object.values(bundles)) bundle.stops = [...bundle.stops].sort((a, b) => a - b);
 
-/** From where to where a line is needed. Those of a bundle lie on one another from where the next
- *  one joins it, so that one of them is enough there. */
+/** The range in which a line is drawn. Lines of a bundle coincide from where the next one joins,
+ *  so one of them is enough there. */
 function extentOf(link) {
   const name = bundleOf(link), [from, to] = link.e.map(middleOf);
   if (!name) return [Math.min(from, to) - 20, Math.max(from, to) + 20];
@@ -71,8 +71,8 @@ function drawPath(i, name, parent, d = wayOf(links[i].w[0]), more = {}) {
   return el("path", { class: name, d, transform: `translate(${x} ${y})`, ...more }, parent);
 }
 
-// From five uses on a parameter's ways share a trunk, its rail. What comes back is drawn by loss where
-// it joins the rail; the rail itself is drawn once.
+// From five uses on, a parameter's lines share a trunk, its rail. The gradients are drawn by loss where
+// they join the rail. The rail itself is drawn once.
 const RAIL = 5, TAP = 13;
 const rails = new Map();
 links.forEach((link, i) => {
@@ -101,7 +101,7 @@ function points(n) {
   return (pointsOf[n] = found);
 }
 
-/** A link's way, moved aside and backwards: from where the gradient comes to where it goes. */
+/** A link's path, moved aside and reversed, in the direction of the gradient. */
 function aside(link, by, from = 0) {
   const [path, x0, y0] = link.w;
   let way = points(path);
@@ -118,7 +118,7 @@ function aside(link, by, from = 0) {
 const lengths = (way) => way.slice(1).map(([x, y], i) => Math.hypot(x - way[i][0], y - way[i][1]));
 const lengthOf = (way) => lengths(way).reduce((a, b) => a + b, 0);
 
-/** The part of a way behind a share of its length. */
+/** The part of a path behind a fraction of its length. */
 function lastPart(way, share) {
   const long = lengths(way);
   let left = share * lengthOf(way), i = 0;
@@ -174,7 +174,7 @@ function drawHit(i) {
 const level = (v) => Math.max(0, 1 + Math.log10(v / largestFlow) / 4);
 const strandEls = new Map();
 
-/** The strands of a link: [source, weight, width], and those that end here. */
+/** The strands of a link, [source, weight, width], and the strands that end here. */
 function strandsOf(link) {
   const found = [], { first, norms } = link.flow;
   let older = 0, ended = 0;
@@ -210,7 +210,7 @@ function drawStrands(i, fresh) {
   return g;
 }
 
-/** A bar where strands end: across the link, at six tenths of its way. */
+/** A bar where strands end: across the link, at six tenths of its length. */
 function barAcross(link, [from, to], parent) {
   const [path, x0, y0] = link.w;
   const way = lastPart(points(path), 0.6), [[ax, ay], [bx, by]] = way;
@@ -220,7 +220,7 @@ function barAcross(link, [from, to], parent) {
   el("line", { class: "bar", x1: a.x, y1: a.y, x2: b.x, y2: b.y }, parent);
 }
 
-/** ξ on a link that is scaled, two bars on one that is cut. */
+/** ξ on a scaled link, two bars on a cut link. */
 const markEls = new Map();
 function drawMark(i) {
   const link = links[i], xi = strategy.links[link.t], g = el("g", {}, layers.marks);
@@ -239,13 +239,13 @@ function drawMark(i) {
 
 // After every move --------------------------------------------------------------------------------
 
-/** Only what differs is told to the browser. */
+/** Update only the attributes that differ. */
 function setClass(element, ...names) {
   const value = names.filter(Boolean).join(" ");
   if (element.kind !== value) element.setAttribute("class", (element.kind = value));
 }
 
-/** What is in view, as it is after the move. */
+/** Draw the part in view in its state after the move. */
 function drawFigure(animated = false) {
   const { move } = state, circle = circleAt(move), back = isBackward(move);
   shapes.forEach((shape, n) => {

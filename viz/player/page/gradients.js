@@ -1,6 +1,6 @@
-// Σ M[t, s] · what loss t sends through step s: all that a strategy changes.
+// Σ M[t, s] · the contribution of loss t at step s. A strategy changes only these sums.
 
-/** A sum of blocks that lie behind one another, the n-th times the weight of the n-th. */
+/** A weighted sum of consecutive blocks. */
 function weighed(size, place, count, weight, total = new Float64Array(size)) {
   for (let n = 0; n < count; n++) {
     const w = weight(n);
@@ -19,7 +19,7 @@ function gradientOf(shape) {
 /** The weight of a source without a strategy. */
 const inFull = (source) => +(chain || source <= 0);
 
-/** The gradient of a parameter, of the rows that it `has`; null where its arrays are not in the file. */
+/** The gradient of a parameter, from the rows that it `has`; null where its arrays are not in the file. */
 function parameterGradient(p, has = () => true, weigh = weightOf) {
   if (p.uses == null) return null;
   const total = new Float64Array(p.size);
@@ -32,7 +32,7 @@ const sumOf = (numbers) => numbers.reduce((sum, x) => sum + x, 0);
 const dot = (a, b) => a.reduce((sum, x, i) => sum + x * b[i], 0);
 const norm = (a) => Math.sqrt(dot(a, a));
 
-/** Between the gradient under the strategy and the full one, in degrees; null where not known. */
+/** The angle between the strategy's gradient and the full one, in degrees; null where not known. */
 function angle(p) {
   p.whole ??= parameterGradient(p, undefined, inFull);
   const mine = p.whole && parameterGradient(p);
@@ -41,8 +41,8 @@ function angle(p) {
   return lengths ? (Math.acos(Math.max(-1, Math.min(1, dot(mine, p.whole) / lengths))) * 180) / Math.PI : null;
 }
 
-/** What one row adds to a parameter, along the full gradient, by source. */
+/** The contribution of one row to a parameter, along the full gradient, by source. */
 const partsOf = ({ row, first, along }, weigh = weightOf) => along.map((x, n) => x * weigh(first + n, row));
 
-/** What a parameter has so far, along the full gradient. */
+/** The sum of a parameter's contributions so far, along the full gradient. */
 const soFar = (p) => sumOf(p.rows.map(({ row, sum }) => (p.has(row) ? sum : 0)));

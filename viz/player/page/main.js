@@ -1,10 +1,10 @@
-// Put together: the page is laid out, and drawn anew after every move and every choice.
+// The page: its layout, and its update after every move and every choice.
 
-/** What scrolls: both parts together, or, one above the other, the figure alone. It is measured when
- *  the page is laid out and when it is scrolled, and never in between, for measuring costs a layout. */
+/** The scrolled element: figure and side together or, if they are stacked, the figure alone. It is
+ *  measured only when the page is laid out or scrolled, because measuring costs a layout. */
 const scroll = { frame: $("stage"), scale: 1, beside: 1, at: [0, 0], seen: [0, 0], most: [0, 0] };
 
-/** As large as there is room for: beside one another, or, where that is too small to read, stacked. */
+/** Fit figure and side to the window: side by side or, where that is too small to read, stacked. */
 function arrange() {
   const room = $("stage").parentElement.clientWidth - 14;
   const together = WIDTH + sideWidth + 12;
@@ -12,7 +12,7 @@ function arrange() {
   $("stage").classList.toggle("stacked", stacked);
   $("stage").classList.toggle("tall", tall);
   const least = stacked ? 0.9 : 0.8;
-  const fitting = Math.max(tall ? 1.3 : 1.1, (0.62 * innerHeight) / (HEIGHT + HEAD)); // all of it in view, if that can be read
+  const fitting = Math.max(tall ? 1.3 : 1.1, (0.62 * innerHeight) / (HEIGHT + HEAD)); // the whole figure in view, if it stays readable
   const scale = Math.max(least, Math.min(1.75, fitting, room / (stacked ? WIDTH : together)));
   size(svg, WIDTH, HEIGHT, scale);
   const beside = stacked ? Math.max(0.9, Math.min(1.5, room / sideWidth)) : scale;
@@ -33,7 +33,7 @@ function size(picture, width, height, scale) {
   picture.style.height = `${height * scale}px`;
 }
 
-/** Bring the circle of the move into view. */
+/** Scroll to the circle of the move. */
 function follow(animated) {
   const { frame, scale, seen, most, at } = scroll, circle = circleAt(state.move);
   const middle = circle === undefined ? [0, state.move ? rowY[T - 1] : bottomY] : shapes[circle].at;
@@ -47,7 +47,7 @@ function follow(animated) {
   if (!smooth) lookAt([left, top]);
 }
 
-/** The part of the figure that can be seen, and a little more. */
+/** The visible part of the figure, and a little more. */
 function lookAt(at) {
   scroll.at = at;
   if (!tall) return;
@@ -74,7 +74,7 @@ function show(animated) {
   show.later = setTimeout(writeAddress, 120);
 }
 
-/** After another strategy: everything that M weighs. */
+/** After a change of strategy: update everything that depends on M. */
 function renew() {
   renewStrategy();
   [strandEls, markEls, rowEls].forEach(forget);
@@ -111,6 +111,6 @@ for (const frame of [$("stage"), $("figure"), window])
 on(window, "resize", () => { arrange(); lookAt(scroll.at); show(false); });
 on(window, "hashchange", (event) => { readAddress(event.newURL); choose(state.kind); });
 
-/** For whoever looks in from outside, such as the tests. */
+/** An interface for other programs, such as the tests. */
 window.player = { D, state, strategy, choose, cut, savedSVG, parameterGradient, soFar, last: LAST, go: (move) => step(move, false) };
 document.body.dataset.ready = LAST;

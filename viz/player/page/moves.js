@@ -1,4 +1,4 @@
-// Moves: forward in the order of the tape, and back against it. Move 0 is before, the last after.
+// Moves: forward in the order of the tape, then backward. Move 0 is the initial state, the last move the final one.
 
 const N = D.order.length;
 const LAST = 2 * N + 1;
@@ -8,13 +8,13 @@ D.order.forEach((circle, n) => {
   backwardAt[circle] = 2 * N - n;
 });
 
-/** The circle whose turn it is; undefined at either end. */
+/** The circle of the current move; undefined at either end. */
 function circleAt(move) {
   return move <= N ? D.order[move - 1] : D.order[2 * N - move];
 }
 const isBackward = (move) => move > N;
 
-/** The circle that a link belongs to: what it computes with, or else what it comes from. */
+/** The circle of a link: the one that it leads into, or else the one that it comes from. */
 const circleOf = (link) => (shapes[link.e[1]].k === "c" ? link.e[1] : link.e[0]);
 
 /** The box of a circle's result, if it has one. */
@@ -25,16 +25,16 @@ for (const circle of D.order) {
   if (box !== undefined) madeBy[box] = circle;
 }
 
-/** Whether a shape's value is there after the move. */
+/** Whether a shape's value is known after the move. */
 const isMade = (n, move) => move >= (forwardAt[n] ?? forwardAt[madeBy[n]] ?? 0);
 
-/** Whether anything comes through a link under the strategy. */
+/** Whether a gradient passes a link under the strategy. */
 const isFlowing = ({ flow, r }) => flow?.norms.some((v, n) => v && weightOf(flow.first + n, r));
 
-/** The moves after which a shape has got what its uses send back under the strategy. */
+/** The moves after which a shape has received the gradients of its uses under the strategy. */
 const arrivalsAt = (n) => outOf[n].filter((i) => isFlowing(links[i])).map((i) => backwardAt[circleOf(links[i])]);
 
-/** The move after which the gradient of a shape's value is complete; a parameter's begins then. */
+/** The move after which the gradient of a shape's value is complete. A parameter's begins then. */
 function reachedAt(n) {
   if (shapes[n].k === "p") return Math.min(...arrivalsAt(n));
   if (shapes[n].g && !outOf[n].length) return N + 1;
@@ -42,7 +42,7 @@ function reachedAt(n) {
   return shapes[n].g && arrivals.length ? Math.max(...arrivals) : Infinity;
 }
 
-// When a parameter has what its uses in a row contribute.
+// The move after which a parameter has the contributions of its uses in a row.
 for (const p of D.tied) {
   const at = {};
   for (const i of outOf[p.box] ?? []) {

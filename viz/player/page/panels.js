@@ -1,4 +1,4 @@
-// The panels below: what happens in this move, and the numbers of what is pointed at.
+// The panels below the figure: the current move, and the numbers of the selected shape.
 
 const [now, numbers, live] = ["now", "numbers", "live"].map($);
 
@@ -32,7 +32,7 @@ function tell() {
   live.textContent = `${title}: ${told}.`;
 }
 
-/** Beside a line: the share of a parameter's gradient, or what the strategy does to the link. */
+/** The remark beside a line: the contribution to a parameter's gradient, or the strategy's effect on the link. */
 function howMuch(circle, to, names) {
   const [, n] = to.match(/§(\d+)/) ?? [];
   if (n === undefined) return [];
@@ -72,7 +72,7 @@ function tellEnd() {
 
 // Numbers -----------------------------------------------------------------------------------------
 
-/** The shape that the panel is about: pointed at, picked, or what the move makes. */
+/** The shape of the panel: the one pointed at, the selected one, or the result of the move. */
 function subject() {
   const circle = circleAt(state.move);
   return state.pointed ?? state.picked ?? (circle === undefined ? null : boxOf(circle) ?? circle);

@@ -1,4 +1,4 @@
-// Beside the figure, in the same rows: which loss reaches which step, and what each step adds.
+// The side of the figure, in the same rows: which loss reaches which step, and each step's contribution.
 
 const narrow = innerWidth < 600;
 const LEFT = 20, CELL = 17; // the space before the first column; the height of a row's bars
@@ -9,7 +9,7 @@ const GAP = narrow ? 14 : 22;
 const sideWidth = T > 1 ? LEFT + (matrixWidth ? matrixWidth + GAP : 0) + columns.length * (barWidth + GAP) : 190;
 const HEAD = 26, FOOT = 44;
 
-/** The parameters that have a column: all, or of many those with the largest gradients. */
+/** The parameters that have a column: all of them, or those with the largest gradients if there are many. */
 function chooseColumns() {
   const most = T > 1 ? 6 : 10;
   if (D.tied.length <= most) return D.tied;
@@ -24,7 +24,7 @@ const head = el("svg", { class: "side-head", viewBox: `0 0 ${sideWidth} ${HEAD}`
 const foot = el("svg", { class: "side-foot", viewBox: `0 0 ${sideWidth} ${FOOT}`, role: "img", "aria-label": "the sums of the bars" });
 const rowEls = new Map();
 
-/** The least and the greatest that a column's bars can come to, with every strategy's in mind. */
+/** The range of a column's bars under all strategies. */
 for (const p of columns) {
   let low = 0, high = p.norm, sum = 0, left = 0, right = 1e-30;
   for (const cell of [...p.rows].reverse()) {
@@ -35,7 +35,7 @@ for (const p of columns) {
     left = Math.min(left, sumOf(parts.map((x) => Math.min(x, 0))));
     right = Math.max(right, sumOf(parts.map((x) => Math.max(x, 0))));
   }
-  // Of many steps each adds little: it is drawn larger, which stands above.
+  // With many steps each contribution is small. It is drawn enlarged; a text above says so.
   p.zoom = T > 1 ? [50, 20, 10, 5].find((zoom) => zoom * (right - left) < high - low) ?? 1 : 1;
   low = Math.min(low, left * p.zoom);
   high = Math.max(high, right * p.zoom);
@@ -43,8 +43,8 @@ for (const p of columns) {
   p.zero = -low * p.scale;
 }
 
-// The size of what a loss sends to the cell's weights in a row, for the shading of the matrix. The
-// cell's are those that most losses reach in most rows.
+// The size of a loss's contribution to the cell's weights in a row, for the shading of the matrix.
+// The cell's weights are those that most losses reach in most rows.
 const reach = (p) => p.rows.reduce((n, cell) => n + cell.along.length, 0);
 const cellParameter = D.tied.reduce((a, b) => (reach(b) > reach(a) ? b : a), D.tied[0]);
 const cellNorms = Array.from({ length: T }, () => []);
@@ -133,7 +133,7 @@ function drawRow(s) {
     partsOf(cell).forEach((x, i, parts) => {
       pending += x;
       const width = Math.abs(pending) * scale;
-      if (width < 0.5 && i < parts.length - 1) return; // too thin to be seen alone
+      if (width < 0.5 && i < parts.length - 1) return; // too thin to be visible alone
       const from = pending > 0 ? right : left + pending;
       pending > 0 ? (right += pending) : (left += pending);
       rect(width > 2 ? "part" : "", (zero + from * scale).toFixed(2), y, width.toFixed(2), CELL, g, { fill: colourOf(cell.first + i) });
@@ -146,7 +146,7 @@ function drawRow(s) {
 function drawCells(g, s, y) {
   const done = cellParameter.has(s);
   rect("blank", cellX(s), y, (T - s) * cellWidth(), CELL, g);
-  const every = Math.ceil(1.6 / cellWidth()); // of very many losses some stand for their neighbours
+  const every = Math.ceil(1.6 / cellWidth()); // with very many losses, some represent their neighbours
   D.sources.forEach(({ row: t }, source) => {
     if (t < s || source % every) return;
     const weight = weightOf(source, s), v = (cellNorms[s][source] ?? 0) * weight;
@@ -159,7 +159,7 @@ function drawCells(g, s, y) {
   });
 }
 
-/** The rows in view, anew when more has come to their parameters. */
+/** Draw the rows in view, again whenever their parameters have received more. */
 function drawSide() {
   if (T < 2) return;
   rowY.forEach((y, s) => {

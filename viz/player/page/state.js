@@ -1,4 +1,4 @@
-// What the page is in: kept in its address, so that a link shows what you see.
+// The state of the page. Its address holds the state, so a link shows the same view.
 
 const state = {
   kind: "full", k: 2, k2: 3, keep: 0.65, seed: 0, cuts: new Set(),

@@ -1,4 +1,4 @@
-// Strategies: each is its matrix M, or, where M says too little, one of the recorded sources.
+// Strategies: each is its matrix M or, where no M describes it, one of the recorded sources.
 
 const LABELS = { full: "Full", subsequence: "Subsequence", window: "Window", tbptt: "TBPTT", randomized: "Randomized", hand: "By hand" };
 const KINDS = Object.keys(LABELS);
@@ -6,7 +6,7 @@ const BY_LINKS = ["full", "subsequence", "randomized", "hand"], BY_LENGTH = ["su
 const offered = (kind) => T > 1 && kind in LABELS && (chain || BY_LINKS.includes(kind));
 const least = (kind) => (kind === "window" ? 0 : 1), most = (kind) => (kind === "window" || !chain ? T - 1 : T); // of k
 
-/** The strategy in force: M, ξ of the link into each row, and the source where M does not apply. */
+/** The current strategy: M, ξ of the link into each row, and the source where M does not apply. */
 const strategy = { M: [], links: [], source: 0 };
 
 /** A generator of numbers in [0, 1), the same for the same seed (Mulberry32). */
@@ -52,7 +52,7 @@ function renewStrategy() {
   }
 }
 
-/** Without M, every strategy was recorded: the one that the controls say. */
+/** Without M, every strategy was recorded. This is the one chosen by the controls. */
 function chooseSource(kind) {
   const named = (label) => D.sources.findIndex((source) => source.label === label);
   const draws = D.sources.flatMap((s, i) => (s.label?.startsWith("R") ? [i] : []));
@@ -67,7 +67,7 @@ function chooseSource(kind) {
   strategy.links = D.sources[strategy.source].links ?? Array(T).fill(1);
 }
 
-/** What the strategy is called in a program. */
+/** The strategy's expression in a program. */
 function called() {
   return {
     full: "Full()",
@@ -79,7 +79,7 @@ function called() {
   }[state.kind];
 }
 
-/** And in words. */
+/** The strategy in words. */
 function inWords() {
   const steps = (n) => `${n} ${n === 1 ? "step" : "steps"}`;
   const only = chain ? "" : ` No Window or TBPTT: ${D.why}, so no matrix over losses and steps describes these.`;

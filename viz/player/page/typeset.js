@@ -1,4 +1,4 @@
-// Names, formulas and numbers in type: in HTML and in SVG.
+// Typesetting of names, formulas and numbers, in HTML and in SVG.
 
 const SVG = "http://www.w3.org/2000/svg";
 function el(name, attributes = {}, parent = null) {
@@ -23,7 +23,7 @@ function nameHTML(runs) {
 }
 const nameText = (runs) => runs.map(([text]) => text).join("");
 
-/** Names in SVG, in the middle of (x, y). */
+/** Names in SVG, centred at (x, y). */
 function nameSVG(lines, x, y, size, parent, attributes = {}) {
   lines.forEach((runs, n) => {
     const middle = y + (n - (lines.length - 1) / 2) * size * 1.45;
@@ -57,7 +57,7 @@ function formulaHTML(text, names) {
     .replace(/\^\{([^}]*)\}/g, "<sup>$1</sup>");
 }
 
-/** A number in few digits. */
+/** A number with few digits. */
 function short(v) {
   if (v === 0) return "0";
   const size = Math.abs(v);
@@ -69,7 +69,7 @@ function short(v) {
   return String(+v.toPrecision(size >= 100 ? 3 : 2)).replace("-", "−");
 }
 
-/** An array as a table whose colours are its numbers: orange above zero, blue below. */
+/** An array as a table coloured by its numbers: orange above zero, blue below. */
 function heatHTML(numbers, rows, columns, largest = Math.max(1e-30, ...numbers.map(Math.abs))) {
   const cell = (v) => {
     const share = Math.min(1, Math.abs(v) / largest);
