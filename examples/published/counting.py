@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 import tinygrad_rnn as tg
+from examples.published import lstm
 
 SYMBOLS = "Sab"
 """S is the beginning, and the end."""
@@ -33,22 +34,17 @@ def opened(units: int) -> Any:
     return np.repeat([0.0, 1.0, 0.0, 0.0], units)
 
 
-class Ours:
-    """An LSTM and an output layer, and a step of training, by this library.
+RATE, BETAS = 0.02, (0.9, 0.9)
+"""Adam's average of g² is short, so the steps stay large where the gradient has become tiny. So the
+gates go on to saturate. Only then does an a count exactly as much as a b."""
 
-    Adam's average of g² is short, so that the steps stay large where the gradient has become
-    tiny: the gates go on to saturate, and only then is an a worth exactly what a b is.
-    """
+
+class Ours(lstm.Ours):
+    """The network by this library."""
 
     def __init__(self, seed: int, units: int = 3) -> None:
-        rng = np.random.default_rng(seed)
-        self.cell = tg.LSTMCell(len(SYMBOLS), units, rng=rng)
+        super().__init__(len(SYMBOLS), units, seed, RATE, BETAS)
         self.cell.b_h.data = opened(units)
-        bound = 1 / np.sqrt(units)
-        self.W_hq = tg.Tensor(rng.uniform(-bound, bound, (units, len(SYMBOLS))), True, "W_hq")
-        self.b_q = tg.Tensor(np.zeros(len(SYMBOLS)), True, "b_q")
-        self.bptt = tg.BPTT(self.cell, self.loss)
-        self.optimizer = tg.Adam(self.bptt, 0.02, betas=(0.9, 0.9))
 
     def loss(self, h: Any, y: Any) -> Any:
         """The cross-entropy of each symbol's being allowed, summed over them, for each string:
@@ -58,54 +54,23 @@ class Ours:
 
     def train(self, xs: Any, may_follow: Any, lengths: Any) -> float:
         """One step of Adam."""
-        self.optimizer.zero_grad()
-        loss, _ = self.bptt(xs, may_follow, lengths=lengths)
-        tg.clip_grad_norm(self.optimizer, 1.0)
-        self.optimizer.step()
-        return float(loss)
-
-    def scores(self, xs: Any) -> Any:
-        """o_t at every step: above zero where a symbol may follow."""
-        with tg.no_grad():
-            (states, _), _ = tg.scan(self.cell, xs)
-        return states.data @ self.W_hq.data + self.b_q.data
+        return self.update(xs, may_follow, lengths)
 
 
-class Theirs:
-    """The same by PyTorch: `nn.LSTM`, `nn.Linear` and a mask, from the same first weights."""
+class Theirs(lstm.Theirs):
+    """The same by PyTorch, with a mask."""
 
     def __init__(self, seed: int, units: int = 3) -> None:
-        import torch
-
-        self.torch, ours = torch, Ours(seed, units)
-        self.layer = tg.to_torch(ours.cell, torch.nn.LSTM(len(SYMBOLS), units).double())
-        self.linear = torch.nn.Linear(units, len(SYMBOLS)).double()
-        with torch.no_grad():
-            self.linear.weight.copy_(torch.from_numpy(ours.W_hq.data.T.copy()))
-            self.linear.bias.zero_()
-        self.weights = [*self.layer.parameters(), *self.linear.parameters()]
-        self.optimizer = torch.optim.Adam(self.weights, 0.02, (0.9, 0.9))
+        super().__init__(Ours(seed, units), RATE, BETAS)
 
     def train(self, xs: Any, may_follow: Any, lengths: Any) -> float:
         """One step of Adam."""
         torch = self.torch
         valid = torch.from_numpy(np.arange(len(xs))[:, None] < lengths)
-        self.optimizer.zero_grad()
-        states, _ = self.layer(torch.from_numpy(xs))
         losses = torch.nn.functional.binary_cross_entropy_with_logits(
-            self.linear(states), torch.from_numpy(may_follow), reduction="none"
+            self.outputs(torch.from_numpy(xs)), torch.from_numpy(may_follow), reduction="none"
         )
-        loss = losses.sum(-1)[valid].mean()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.weights, 1.0)
-        self.optimizer.step()
-        return float(loss.detach())
-
-    def scores(self, xs: Any) -> Any:
-        """o_t at every step."""
-        with self.torch.no_grad():
-            states, _ = self.layer(self.torch.from_numpy(xs))
-            return self.linear(states).numpy()
+        return self.descend(losses.sum(-1)[valid].mean())
 
 
 def right_up_to(network: Any, most: int) -> int:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 import tinygrad_rnn as tg
+from examples.published import lstm
 
 LETTERS = "BTSXPVE"
 
@@ -47,20 +48,15 @@ def numbers(letters: str) -> Any:
     return np.array([LETTERS.index(letter) for letter in letters])
 
 
-class Ours:
-    """An LSTM and an output layer, and a step of training, by this library.
+RATE = 0.01
+"""Adam's learning rate."""
 
-    seed: of the first weights.
-    """
+
+class Ours(lstm.Ours):
+    """The network by this library."""
 
     def __init__(self, seed: int, units: int = 16) -> None:
-        rng = np.random.default_rng(seed)
-        self.cell = tg.LSTMCell(len(LETTERS), units, rng=rng)
-        bound = 1 / np.sqrt(units)
-        self.W_hq = tg.Tensor(rng.uniform(-bound, bound, (units, len(LETTERS))), True, "W_hq")
-        self.b_q = tg.Tensor(np.zeros(len(LETTERS)), True, "b_q")
-        self.bptt = tg.BPTT(self.cell, self.loss)
-        self.optimizer = tg.Adam(self.bptt, 0.01)
+        super().__init__(len(LETTERS), units, seed, RATE)
 
     def loss(self, h: Any, y: Any) -> Any:
         """The cross-entropy of the next letter, one for each sequence."""
@@ -68,53 +64,21 @@ class Ours:
 
     def train(self, letters: str) -> float:
         """One step of Adam, for one string."""
-        xs, labels, lengths = padded([letters])
-        self.optimizer.zero_grad()
-        loss, _ = self.bptt(xs, labels, lengths=lengths)
-        tg.clip_grad_norm(self.optimizer, 1.0)
-        self.optimizer.step()
-        return float(loss)
-
-    def scores(self, xs: Any) -> Any:
-        """Of the letters, at every step of strings side by side."""
-        with tg.no_grad():
-            (states, _), _ = tg.scan(self.cell, xs)
-        return states.data @ self.W_hq.data + self.b_q.data
+        return self.update(*padded([letters]))
 
 
-class Theirs:
-    """The same by PyTorch: `nn.LSTM` and `nn.Linear`, from the same first weights."""
+class Theirs(lstm.Theirs):
+    """The same by PyTorch."""
 
     def __init__(self, seed: int, units: int = 16) -> None:
-        import torch
-
-        self.torch, ours = torch, Ours(seed, units)
-        self.layer = tg.to_torch(ours.cell, torch.nn.LSTM(len(LETTERS), units).double())
-        self.linear = torch.nn.Linear(units, len(LETTERS)).double()
-        with torch.no_grad():
-            self.linear.weight.copy_(torch.from_numpy(ours.W_hq.data.T.copy()))
-            self.linear.bias.zero_()
-        self.weights = [*self.layer.parameters(), *self.linear.parameters()]
-        self.optimizer = torch.optim.Adam(self.weights, 0.01)
+        super().__init__(Ours(seed, units), RATE)
 
     def train(self, letters: str) -> float:
         """One step of Adam, for one string."""
         functional = self.torch.nn.functional
         places = self.torch.from_numpy(numbers(letters))
         xs = functional.one_hot(places[:-1, None], len(LETTERS)).double()
-        self.optimizer.zero_grad()
-        states, _ = self.layer(xs)
-        loss = functional.cross_entropy(self.linear(states[:, 0]), places[1:])
-        loss.backward()
-        self.torch.nn.utils.clip_grad_norm_(self.weights, 1.0)
-        self.optimizer.step()
-        return float(loss.detach())
-
-    def scores(self, xs: Any) -> Any:
-        """Of the letters, at every step of strings side by side."""
-        with self.torch.no_grad():
-            states, _ = self.layer(self.torch.from_numpy(xs))
-            return self.linear(states).numpy()
+        return self.descend(functional.cross_entropy(self.outputs(xs)[:, 0], places[1:]))
 
 
 def padded(strings: list[str]) -> tuple[Any, Any, Any]:
