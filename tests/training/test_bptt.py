@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import os
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -639,3 +640,19 @@ def test_an_initial_state_that_is_drawn() -> None:
         loss, _ = bptt(*task(3))
         expected, _ = same(*task(3), generator.standard_normal((3, H)))
         assert loss == pytest.approx(float(expected), rel=1e-14)
+
+
+def test_a_program_renewed_by_a_list_serves_arrays_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lists go the long way and arrays a shorter one, to the same program."""
+    monkeypatch.setenv("FACTOR", "1")
+
+    def cell(x: Any, h: Any) -> Any:
+        return np.tanh(x * float(os.environ["FACTOR"]) + h)
+
+    xs, targets, state = np.ones((3, 2, 4)), np.zeros((3, 2, 4)), np.zeros((2, 4))
+    bptt = tg.BPTT(cell, tg.mse)
+    bptt(xs, targets, state)
+    monkeypatch.setenv("FACTOR", "2")
+    with pytest.warns(tg.StaleProgramWarning):
+        right, _ = bptt(list(xs), targets, state)
+    assert bptt(xs, targets, state)[0] == right == bptt.record(xs, targets, state).data
