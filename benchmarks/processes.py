@@ -21,10 +21,9 @@ os.environ.pop("OPENBLAS_L2_SIZE", None)
 
 import argparse
 import itertools
-import multiprocessing
 import statistics
 import time
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -103,11 +102,7 @@ def measure(
     row: tuple[str, str, str], workers: int, rounds: int, seconds: float, progress: Any
 ) -> dict[str, float]:
     """Seconds of a step in one process, by threads, by processes, and of a worker's part."""
-    context = multiprocessing.get_context("spawn")
-    with (
-        ProcessPoolExecutor(workers, context) as processes,
-        ThreadPoolExecutor(workers) as threads,
-    ):
+    with tg.process_pool(workers) as processes, ThreadPoolExecutor(workers) as threads:
         taking = {
             "one process": Training(*row),
             "threads": Training(*row, threads, workers),

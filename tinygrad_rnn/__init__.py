@@ -98,6 +98,7 @@ if TYPE_CHECKING:
         AdamW as AdamW,
         RMSProp as RMSProp,
     )
+    from tinygrad_rnn.training.process_pool import process_pool as process_pool
     from tinygrad_rnn.training.torch_weights import from_torch as from_torch, to_torch as to_torch
 
 __version__ = "0.1.0"
@@ -136,6 +137,7 @@ __all__, __getattr__, __dir__ = on_demand(
         "training.clipping": "clip_grad_norm clip_grad_value",
         "training.data_parallel": "data_parallel shard_gradients split_batch",
         "training.losses": "cross_entropy mse",
+        "training.process_pool": "process_pool",
         "training.optimizers": "Adagrad Adam AdamW RMSProp SGD",
     },
 )
