@@ -57,10 +57,11 @@ def ask(executor: Executor, work: Callable[..., Any], common: Any, each: Iterabl
     others = [layout.pickled(one, "a shard") for one in each]
     free = _free.setdefault(executor, [])
     block = _block(free, layout.end + room * len(others))
-    futures = []
-    block.write(first.arrays)
-    for n, one in enumerate(others):
+    # All is written before the first call: a worker that computes may keep this process waiting.
+    for one in [first, *others]:
         block.write(one.arrays)
+    futures = []
+    for n, one in enumerate(others):
         start = layout.end + n * room
         texts = first.text, one.text
         future = executor.submit(_with_shared, block.place, (start, start + room), work, texts)
