@@ -225,3 +225,20 @@ def test_a_derivative_inside_of_a_cell(truncation: Any) -> None:
         return np.tanh(pulled - tg.grad(lambda q: np.sum(np.sin(q @ W) ** 2))(h) + x)
 
     agree(cell, RNG.normal(size=(T, B, N)), h, [W, h], truncation)
+
+
+@pytest.mark.parametrize("truncation", TRUNCATIONS[:-1], ids=repr)
+@pytest.mark.parametrize(
+    "cell",
+    [
+        lambda x, h, V, U: np.tanh(h + x @ U),
+        lambda x, h, V, U: np.tanh(h + h @ V @ U),
+        lambda x, h, V, U: np.tanh(np.tanh(h @ V) @ U + h),
+        lambda x, h, V, U: np.tanh(h + np.sum(np.dot(V, U)) + V @ x.T),
+    ],
+)
+def test_parameters_with_an_empty_axis(cell: Any, truncation: Any) -> None:
+    """Rows without entries under one another cannot be counted: the program failed when it ran."""
+    V, U = weight(B, 0), weight(0, B)
+    h = tg.Tensor(RNG.normal(size=(B, B)), requires_grad=True)
+    agree(lambda x, h: cell(x, h, V, U), np.ones((T, B, 0)), h, [V, U, h], truncation)

@@ -95,7 +95,7 @@ def _matmul(value: Value, varies: Varies) -> AtOnce | None:
         return None
     a, b = Operand(left), Operand(right)
     if varies(left) and not varies(right):
-        if (left.ndim, right.ndim) == (2, 2):
+        if (left.ndim, right.ndim) == (2, 2) and 0 not in right.shape:
             # The shorter call fills its result with zeros first.
             function = np.matmul if value.size >= LARGE else np.dot
             inner, outer = left.shape[1], right.shape[1]

@@ -58,7 +58,7 @@ def outside(value: Value, known: Dependence, joint: Joint) -> TimeSum | None:
     pair = factors(value)
     if pair is not None and pair in joint:
         return TimeSum("joint", value, values=(joint[pair][0], pair[1]))
-    if function is np.matmul:
+    if function is np.matmul and 0 not in value.shape:
         left, right = value.args
         if isinstance(left, Value) and isinstance(right, Value) and known.varies(right):
             if known.varies(left):
@@ -87,8 +87,10 @@ def of_terms(
 
 
 def factors(value: Value) -> Factors | None:
-    """The factors a and b of a product aᵀ b of one step. a is None for ones."""
-    if value.function is not np.matmul:
+    """The factors a and b of a product aᵀ b of one step. a is None for ones.
+
+    An empty product has none: rows without entries cannot be counted."""
+    if value.function is not np.matmul or 0 in value.shape:
         return None
     left, right = value.args
     if not isinstance(left, Value) or not isinstance(right, Value) or right.ndim != 2:
