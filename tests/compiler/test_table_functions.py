@@ -72,6 +72,24 @@ def test_constants_without_entries() -> None:
     assert states.shape == (2, 0, 4) and gradient.shape == W.shape and not gradient.any()
 
 
+@pytest.mark.parametrize("reduction", ["sum", "none", "mean"])
+def test_the_loss_of_no_sequence(reduction: str) -> None:
+    loss = lambda h, y: np.sum(tg.cross_entropy(h @ W, y, reduction=reduction))  # noqa: E731
+    bptt = tg.BPTT(lambda x, h: np.tanh(x + h), loss)
+    given = np.ones((2, 0, 4)), np.zeros((2, 0), int), np.ones((0, 4))
+    W.grad = None
+    if reduction == "mean":
+        for run in (bptt, bptt.record):
+            with pytest.raises(ValueError, match=r'no labels .* \(0, 4\): reduction="sum" gives 0'):
+                run(*given)
+        return
+    total, _ = bptt(*given)
+    assert total == 0 and W.grad.shape == W.shape and not W.grad.any()  # type: ignore[attr-defined]
+    bptt.record(*given).backward()
+    assert not W.grad.any()  # type: ignore[attr-defined]
+    W.grad = None
+
+
 def test_what_no_program_may_let_pass() -> None:
     """Where `unroll` refuses by the numbers, a program refuses, too, or shows it by NaN."""
     place = {"y": np.array([[0], [2]]), "x": np.ones((2, 1))}

@@ -21,7 +21,7 @@ def exponentials(x: Any, ones: Any, e: Any, sums: Any) -> Any:
 
     x, e: (rows, classes). ones: as many as there are classes.
     """
-    shift: Any = float(np.maximum.reduce(x, axis=None))
+    shift: Any = float(np.maximum.reduce(x, axis=None, initial=-np.inf))
     together = e.dtype.itemsize > 2 and abs(shift) < np.inf
     if together:
         shift = 0 if 0 <= shift <= 16 else shift
@@ -51,7 +51,8 @@ def cross_entropies(
         losses, s = np.empty(labels.shape, e.dtype), np.empty(labels.shape, e.dtype)
     classes, chosen = logits.shape[-1], labels.reshape(-1)
     o, sums = logits.reshape(-1, classes), s.reshape(-1)
-    if np.maximum.reduce(chosen.view(chosen.dtype.str.replace("i", "u"))) >= classes:  # as does −1
+    unsigned = chosen.view(chosen.dtype.str.replace("i", "u"))  # −1 is the largest number
+    if np.maximum.reduce(unsigned, initial=0) >= classes:
         raise ValueError(
             f"the labels must lie in 0..{classes - 1}, for the logits have {classes} classes, "
             f"but they range over {chosen.min()}..{chosen.max()}"

@@ -119,10 +119,18 @@ Found: TypeAlias = dict[str, Any]
 def _cross_entropy(logits: Array, labels: Array, found: Found | None = None) -> Array:
     """The mean of `losses_at`."""
     losses = _losses_at(logits, labels, found)
-    if losses.size == 0:
-        raise ValueError(f"the mean over no labels is not defined: logits have {logits.shape}")
+    check_any(losses, logits)
     # For half precision, mean adds in single precision. Otherwise sum is faster.
     return losses.sum() / losses.size if losses.dtype.itemsize > 2 else losses.mean()
+
+
+def check_any(losses: Array, logits: Array) -> None:
+    """ValueError for the mean of no losses."""
+    if losses.size == 0:
+        raise ValueError(
+            f"the mean over no labels is not defined, but the logits have the shape {logits.shape}"
+            f': reduction="sum" gives 0'
+        )
 
 
 def _losses_at(logits: Array, labels: Array, found: Found | None = None) -> Array:
@@ -134,8 +142,6 @@ def _losses_at(logits: Array, labels: Array, found: Found | None = None) -> Arra
     labels = np.asanyarray(labels)
     check_places(logits, labels)
     logits = as_floats(logits)
-    if not labels.size:
-        return np.empty(labels.shape, logits.dtype)
     ones = fast_sums.ones(logits.shape[-1], logits.dtype)
     losses, e, s = cross_entropies(logits, labels, ones)
     if found is not None:

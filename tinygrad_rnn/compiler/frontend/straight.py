@@ -42,6 +42,7 @@ def straight() -> dict[Any, Callable[..., Any]]:
 
     def cross_entropy(logits: Any, labels: Any, found: Any = None) -> Any:
         losses = losses_at(logits, labels, found)
+        functions.check_any(losses, logits)
         if losses.size == 1:
             return np.reshape(losses, ())
         return np.sum(losses) / losses.size if logits.dtype.itemsize > 2 else np.mean(losses)
