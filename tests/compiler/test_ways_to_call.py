@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pytest
 
 import tinygrad_rnn as tg
 from tests.compiler.test_scan import parameter
@@ -162,3 +163,32 @@ def test_a_new_derivative_leaves_the_programs_alone() -> None:
     ((_, pullback),) = RULES[np.tanh].arguments
     tg.derivative(np.tanh, pullback.function)  # entered anew: old programs have the old
     assert not cache.PROGRAMS
+
+
+class Given(tg.RNNCell):
+    """A cell that only begins where it is told to."""
+
+    def initial_state(self, batch_size: int) -> Any:
+        raise AssertionError("a state was given")
+
+
+def test_a_given_state_is_the_only_one() -> None:
+    one, h = Given(D, H, rng=0), np.ones((B, H))
+    stack = tg.Stacked([one, Given(H, H, rng=1)])
+    loss = lambda h, y: np.sum(h * y, axis=-1)  # noqa: E731
+    for cell, state in ((one, h), (stack, (h, h))):
+        for truncation in (None, tg.Subsequence(2), tg.Window(1)):
+            tg.unroll(cell, XS, state, truncation)
+            tg.scan(cell, XS, state, truncation, reset=rows)
+            tg.scan(cell, XS, state, truncation, lengths=[2, 4], reverse=True)
+            tg.scan(cell, XS, state, outputs="last")
+            assert len(list(tg.stream(cell, XS, state, truncation))) == T
+            bptt = tg.BPTT(cell, loss, truncation)
+            bptt(XS, XS, state)
+            bptt(XS, XS, state, lengths=[2, 4])
+            bptt.record(XS, XS, state)
+            assert "def forward" in bptt.source(XS, XS, state)
+        assert "def forward" in tg.scan_source(cell, XS, state)
+        tg.analysis.jacobians(cell, XS, state)
+        with pytest.raises(AssertionError, match="a state was given"):
+            tg.scan(cell, XS)
