@@ -155,6 +155,34 @@ def test_a_function_can_be_a_layer():
     assert last[1].shape == (B, H) and last[1].name == "h_4^(2)"
 
 
+class Layer:
+    """A cell of one's own that begins with a plain array."""
+
+    def __call__(self, x, h):
+        return np.tanh(x + h)
+
+    def initial_state(self, batch_size):
+        return np.zeros((batch_size, D))
+
+
+class NamedLayer(Layer):
+    state_names = "v_{t}"
+
+
+def test_names_in_layers_of_ones_own():
+    xs = np.ones((2, B, D))
+    for layers, names in {
+        (Layer(), Layer()): ["h_2^(1)", "h_2^(2)"],
+        (Layer(), tg.LSTMCell(D, H, rng=0)): ["h_2^(1)", "h_2^(2)", "c_2^(2)"],
+        (NamedLayer(), Layer()): ["v_2^(1)", "h_2^(2)"],
+    }.items():
+        stack = tg.Stacked(layers)
+        begun = [part.name for part in flatten(stack.initial_state(B))]
+        assert begun == [name.replace("2", "0", 1) for name in names]
+        for last in (tg.unroll(stack, xs)[1], list(tg.stream(stack, xs))[-1]):
+            assert [part.name for part in flatten(last)] == names
+
+
 def test_layers_that_do_not_fit():
     with pytest.raises(ValueError, match="layer 1 gives outputs of width 4, but layer 2 takes"):
         tg.Stacked([tg.RNNCell(D, H), tg.RNNCell(D, H)])

@@ -8,14 +8,13 @@ from typing import Any
 
 from tinygrad_rnn.engine.tensor import Tensor
 from tinygrad_rnn.engine.trees import flatten
-from tinygrad_rnn.recurrent.stacked import Stacked
 
 
 def names_of(cell: Any, state: Any) -> list[tuple[str, ...]]:
     """For each part of a state, the texts before and after the step number in its name."""
     named = declared(cell, state)
     if named is None or len(flatten(named)) != len(flatten(state)):
-        return by_place(list(state) if isinstance(cell, Stacked) else state)
+        return by_place(state)
     return split(named)
 
 

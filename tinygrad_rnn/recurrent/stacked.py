@@ -7,6 +7,8 @@ from typing import Any
 
 from tinygrad_rnn.engine.tensor import Tensor
 from tinygrad_rnn.engine.trees import flatten, unflatten
+from tinygrad_rnn.recurrent.names import declared, names_of, templates
+from tinygrad_rnn.recurrent.state import map_state, tensor
 
 
 class Stacked:
@@ -40,16 +42,21 @@ class Stacked:
         for name, parameter in self.parameters().items():
             parameter.named(name)
 
-    @property
-    def state_names(self) -> Any:
-        """h_{t}^(1), ...: the layers' own names, each with the number of its layer."""
-        names = [getattr(cell, "state_names", None) for cell in self.cells]
-        if None in names:
-            return None
-        return tuple(
-            unflatten(nested, (f"{name}^({n})" for name in flatten(nested)))
-            for n, nested in enumerate(names, 1)
-        )
+    def state_names(self, states: Any) -> Any:
+        """h_{t}^(1), ...: the layers' own names, or names by place, with the number of the layer.
+        None where a layer has no names and the states are not one for each layer."""
+        each = isinstance(states, tuple | list) and len(states) == len(self.cells)
+        parts = states if each else [None] * len(self.cells)
+        names: list[Any] = []
+        for n, (cell, state) in enumerate(zip(self.cells, parts, strict=True), 1):
+            own = declared(cell, state)
+            if own is not None:
+                names.append(unflatten(own, (f"{name}^({n})" for name in flatten(own))))
+            elif each:
+                names.append(templates(state, place=(str(n),)))
+            else:
+                return None
+        return tuple(names)
 
     def __call__(self, x: Any, states: Any) -> Any:
         new = []
@@ -69,9 +76,9 @@ class Stacked:
 
     def initial_state(self, batch_size: int) -> Any:
         """The tuple of the layers' initial states."""
-        states = tuple(cell.initial_state(batch_size) for cell in self.cells)
-        for part, name in zip(flatten(states), flatten(self.state_names), strict=False):
-            part.named(name.replace("{t}", "0"))
+        states = tuple(map_state(tensor, cell.initial_state(batch_size)) for cell in self.cells)
+        for part, (before, after) in zip(flatten(states), names_of(self, states), strict=True):
+            part.named(f"{before}0{after}")
         return states
 
     def output(self, state: Any) -> Any:

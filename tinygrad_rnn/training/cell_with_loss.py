@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tinygrad_rnn.recurrent.lengths import frozen
-from tinygrad_rnn.recurrent.names import templates
+from tinygrad_rnn.recurrent.names import declared, templates
 
 
 class CellWithLoss:
@@ -40,7 +40,7 @@ class CellWithLoss:
 
     def state_names(self, state: Any) -> Any:
         """The cell's own names for its state, and l_t for the loss."""
-        named = getattr(self.cell, "state_names", None)
+        named = declared(self.cell, state[0])
         return templates(state[0]) if named is None else named, "l_{t}"
 
     def initial_state(self, batch_size: int) -> Any:
