@@ -21,7 +21,16 @@ import pytest
 from tests.mutants.groups import GROUPS, ROOT
 from tests.mutants.mutations import Mutant, mutants
 from tests.mutants.report import read, write
-from tests.mutants.running import QUICK, SURVIVED, UNREACHED, Loop, forked, prepare, run_cold
+from tests.mutants.running import (
+    KILLED,
+    QUICK,
+    SURVIVED,
+    UNFINISHED,
+    Loop,
+    forked,
+    prepare,
+    run_cold,
+)
 
 
 def main() -> int:
@@ -61,7 +70,7 @@ def chosen(paths: Sequence[str], options: argparse.Namespace) -> list[Mutant]:
     # whether a mutant is drawn depends on its own name alone
     drawn = [m for m in every if random.Random(m.name).random() < options.share]
     if options.again:
-        return [m for m in drawn if known.get(m.name, {}).get("result") in (SURVIVED, UNREACHED)]
+        return [m for m in drawn if known.get(m.name, {}).get("result", KILLED) != KILLED]
     return [m for m in drawn if m.name not in known]
 
 
@@ -91,17 +100,18 @@ def run(group: str, options: argparse.Namespace) -> None:
             ROOT, paths, found, judged, options.log.with_name(f"{group.replace(' ', '-')}.json")
         )
         status = pytest.main([*QUICK, *tests], plugins=[plugin])
-        waiting.write_text(json.dumps([[found.index(m), names] for m, names in plugin.cold]))
+        waiting.write_text(json.dumps([(found.index(m), *rest) for m, *rest in plugin.cold]))
         return int(status)
 
-    if forked(loop, 0) != 0:
+    if forked(loop) != 0:
         raise SystemExit(f"the tests of {group} could not be run; MUTANTS_LOUD=1 shows why")
     cold = [] if options.in_place else json.loads(waiting.read_text())
     waiting.unlink()
     print(f"{group}: {len(cold)} of them are imported anew", flush=True)
-    for number, names in cold:
+    for number, durations, is_part in cold:
         start = time.monotonic()
-        result = run_cold(found[number], names, ROOT, 600) if names else UNREACHED
+        result = run_cold(found[number], durations, ROOT)
+        result = UNFINISHED if is_part and result == SURVIVED else result
         judged(found[number], result, time.monotonic() - start)
 
 

@@ -150,11 +150,17 @@ def changes(statement: Any, text: str) -> Iterator[str]:
 
 
 def meaning_of(text: str) -> str:
-    """The syntax tree without annotations, places, and checks that zip's lengths are equal."""
+    """The syntax tree without annotations, places, and checks that zip's lengths are equal. The
+    length that reshape finds out is written as any negative number."""
     tree = ast.parse(text)
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
             node.keywords = [k for k in node.keywords if k.arg != "strict"]
+            if ast.unparse(node.func).endswith("reshape"):
+                for shape in node.args:
+                    for length in shape.elts if isinstance(shape, ast.Tuple) else [shape]:
+                        if isinstance(length, ast.UnaryOp) and ast.unparse(length) == "-2":
+                            length.operand = ast.Constant(1)
         elif isinstance(node, ast.arg):
             node.annotation = None
         elif isinstance(node, ast.FunctionDef):

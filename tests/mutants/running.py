@@ -1,9 +1,10 @@
 """One process that has collected the tests, and a fork of it for each mutant.
 
-In the fork the code of the mutated functions is exchanged, wherever they are held. Then the tests
-run that reach the changed lines, quickest first, until one fails. Of what a module does when it is
-imported, a call (such as a row of the table) is made again, and a constant is exchanged wherever
-it is known by its name. For the rest the module is imported anew, which takes a process of its own.
+In the fork the code of the mutated functions and their defaults are exchanged, wherever they are
+held. Then the tests run that reach the changed lines, until one fails: first those that noticed
+other mutants of the function, then the quickest. Of what a module does when it is imported, a call
+(such as a row of the table) is made again, and a constant is exchanged wherever it is known by its
+name. What no test notices then, and the rest, is imported anew, in a process of its own.
 """
 
 from __future__ import annotations
@@ -14,11 +15,14 @@ import hashlib
 import importlib.abc
 import importlib.util
 import json
+import mmap
 import os
+import re
 import resource
 import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
@@ -31,10 +35,16 @@ from hypothesis import HealthCheck, Phase, settings
 
 from tests.mutants.mutations import Mutant
 
-KILLED, SURVIVED, UNREACHED = "killed", "survived", "unreached"
+KILLED, SURVIVED, UNREACHED, UNFINISHED = "killed", "survived", "unreached", "unfinished"
 NOT_EXCHANGED = 3
 LONGEST = 2.0
 """Seconds, while it is watched, that a test may take to be asked."""
+
+LIMIT = 60.0
+"""Seconds that the tests of a mutant may take together; what is above them is not asked."""
+
+LONG = 1000
+"""Bytes of the name of a test."""
 
 MEMORY = 6 << 30
 """Bytes of address space that a mutant may take."""
@@ -42,9 +52,14 @@ MEMORY = 6 << 30
 QUICK = ["-p", "no:cacheprovider", "-p", "no:xdist", "--tb=native", "--assert=plain", "-q"]
 
 
-def forked(work: Callable[[], int], seconds: float) -> int | None:
-    """What work returns in a fork of this process; None if it is ended from outside, as it is
-    after so many seconds of computing, or sixty times as many of waiting (0: never)."""
+def limit(seconds: float) -> None:
+    """End this process after so many seconds of computing, or sixty times as many of waiting."""
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    signal.setitimer(signal.ITIMER_REAL, 60 * seconds)
+
+
+def forked(work: Callable[[], int]) -> int | None:
+    """What work returns in a fork of this process; None if it is ended from outside."""
     sys.stdout.flush()
     child = os.fork()
     if not child:
@@ -55,8 +70,6 @@ def forked(work: Callable[[], int], seconds: float) -> int | None:
             if not os.environ.get("MUTANTS_LOUD"):
                 os.dup2(quiet, 2)
             signal.signal(signal.SIGALRM, signal.SIG_DFL)
-            signal.setitimer(signal.ITIMER_PROF, seconds)
-            signal.setitimer(signal.ITIMER_REAL, 60 * seconds)
             resource.setrlimit(resource.RLIMIT_AS, (MEMORY, resource.RLIM_INFINITY))
             resource.setrlimit(resource.RLIMIT_CORE, (0, resource.RLIM_INFINITY))
             status = work()
@@ -104,6 +117,28 @@ def exchanged(old: CodeType, new: CodeType) -> dict[tuple[Any, ...], CodeType] |
     except LookupError:
         return None
     return found
+
+
+def exchange_defaults(statement: str, functions: Sequence[FunctionType], module: Any) -> None:
+    """Give a function the defaults that its changed definition has; LookupError if it is more than
+    a function of the module that has no decorators."""
+    tree = ast.parse(statement).body[0]
+    if not isinstance(tree, ast.FunctionDef) or tree.decorator_list:
+        raise LookupError
+    made: dict[str, Any] = {}
+    exec(statement, dict(vars(module)), made)
+    new = made[tree.name]
+    old = [
+        f
+        for f in functions
+        if f.__module__ == module.__name__
+        and (f.__code__.co_qualname, f.__code__.co_code)
+        == (new.__code__.co_qualname, new.__code__.co_code)
+    ]
+    if not old:
+        raise LookupError
+    for function in old:
+        function.__defaults__, function.__kwdefaults__ = new.__defaults__, new.__kwdefaults__
 
 
 def exchange(codes: dict[tuple[Any, ...], CodeType], functions: Sequence[FunctionType]) -> None:
@@ -196,8 +231,13 @@ class Loop:
     ) -> None:
         self.root, self.files, self.mutants = root, files, mutants
         self.judged, self.kept = judged, kept
-        self.cold: list[tuple[Mutant, list[str]]] = []
+        self.cold: list[tuple[Mutant, dict[str, float], bool]] = []
+        """What is to be imported anew: each with its tests, how long they take, and whether there
+        are others that take too long."""
         self.durations: dict[str, float] = {}
+        self.killers: dict[tuple[str, str], Counter[str]] = {}
+        self.asking = mmap.mmap(-1, LONG)
+        """The name of the test that runs in the fork."""
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         if session.testsfailed:
@@ -217,39 +257,53 @@ class Loop:
         for mutant in self.mutants:
             new = compile(mutant.source, str(self.root / mutant.path), "exec", dont_inherit=True)
             swapped = exchanged(codes[mutant.path], new)
-            lines = range(mutant.lines[0], mutant.lines[1] + 1)
-            tests = {t for line in lines for t in reached.get((mutant.path, line), ())}
-            renewable = swapped is None and is_renewable(mutant.statement)
-            if swapped is None:
-                tests = tests or {
-                    t for (path, _), ts in reached.items() if path == mutant.path for t in ts
-                }
-                if not renewable:
-                    self.cold.append((mutant, self.ordered(tests)))
-                    continue
-            if not tests:
+            names, rest = self.asked(mutant, reached, swapped is None)
+            if not names:
                 self.judged(mutant, UNREACHED, 0)
                 continue
-            names = self.ordered(tests)
-            items = [by_name[name] for name in names]
+            module = sys.modules[mutant.module]
+            if swapped is not None:
+                change = partial(exchange, swapped, functions)
+            elif is_renewable(mutant.statement):
+                change = partial(renew, mutant.statement, module)
+            else:
+                change = partial(exchange_defaults, mutant.statement, functions, module)
             start = time.monotonic()
-            change = (
-                partial(renew, mutant.statement, sys.modules[mutant.module])
-                if swapped is None
-                else partial(exchange, swapped, functions)
-            )
-            status = forked(
-                partial(self.child, session, items, change),
-                5 + 10 * sum(self.durations[name] for name in names),
-            )
-            if status == NOT_EXCHANGED:
-                self.cold.append((mutant, names))
+            status = forked(partial(self.child, session, [by_name[n] for n in names], change))
+            if status == NOT_EXCHANGED or (swapped is None and status == 0):
+                times = {name: self.durations[name] for name in names}
+                self.cold.append((mutant, times, bool(rest)))
                 continue
-            self.judged(mutant, SURVIVED if status == 0 else KILLED, time.monotonic() - start)
+            if status != 0:
+                self.note(mutant)
+            result = KILLED if status else UNFINISHED if rest else SURVIVED
+            self.judged(mutant, result, time.monotonic() - start)
         return True
 
-    def ordered(self, tests: Iterable[str]) -> list[str]:
-        return sorted(tests, key=lambda name: (self.durations[name], name))
+    def asked(self, mutant: Mutant, reached: Reach, on_import: bool) -> tuple[list[str], list[str]]:
+        """The tests that are asked about a mutant, in their order, and those that take too long."""
+        lines = range(mutant.lines[0], mutant.lines[1] + 1)
+        tests = {t for line in lines for t in reached.get((mutant.path, line), ())}
+        if on_import and not tests:
+            tests = {t for (path, _), ts in reached.items() if path == mutant.path for t in ts}
+        killers = self.killers.get((mutant.path, mutant.function), {})
+        rows = re.findall(r"np\.(?:\w+\.)*(\w+)", mutant.change)
+
+        def order(name: str) -> tuple[Any, ...]:
+            is_row = any(f"[{row}-" in name for row in rows)
+            return -killers.get(name, 0), not is_row, self.durations[name], name
+
+        names, total = sorted(tests, key=order), 0.0
+        for place, name in enumerate(names):
+            total += self.durations[name]
+            if total > LIMIT:
+                return names[:place], names[place:]
+        return names, []
+
+    def note(self, mutant: Mutant) -> None:
+        """Which test noticed it."""
+        counts = self.killers.setdefault((mutant.path, mutant.function), Counter())
+        counts[self.asking[:].rstrip(b"\0").decode()] += 1
 
     def child(self, session: Any, items: Any, change: Callable[[], None]) -> int:
         try:
@@ -259,6 +313,8 @@ class Loop:
         except Exception:  # it could not even be imported
             return 1
         for item, after in zip(items, [*items[1:], None], strict=True):
+            self.asking[:] = item.nodeid.encode()[:LONG].ljust(LONG, b"\0")
+            limit(2 + 10 * self.durations[item.nodeid])
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=after)
             if session.testsfailed:
                 return 1
@@ -274,7 +330,7 @@ class Loop:
         items = [item for item in session.items if item.nodeid not in known["durations"]]
         if items:
             measured = self.kept.with_suffix(".new")
-            if forked(partial(self.measure, session, items, list(texts), measured), 0) != 0:
+            if forked(partial(self.measure, session, items, list(texts), measured)) != 0:
                 raise session.Interrupted("the tests could not be measured")
             new = json.loads(measured.read_text())
             measured.unlink()
@@ -325,11 +381,22 @@ def prepare() -> None:
     settings.load_profile("mutants")
 
 
-def run_cold(mutant: Mutant, names: Sequence[str], root: Path, seconds: float) -> str:
-    """A mutant whose module must be imported anew."""
+class Limits:
+    """The pytest plugin that ends the process if a test takes far longer than it did."""
+
+    def __init__(self, durations: dict[str, float]) -> None:
+        self.durations = durations
+
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        limit(2 + 10 * self.durations.get(item.nodeid, LONGEST))
+
+
+def run_cold(mutant: Mutant, durations: dict[str, float], root: Path) -> str:
+    """A mutant whose module must be imported anew. durations: its tests, and how long they take."""
 
     def work() -> int:
+        limit(60)
         sys.meta_path.insert(0, Changed(mutant, root))
-        return int(pytest.main([*QUICK, "-x", *names]))
+        return int(pytest.main([*QUICK, "-x", *durations], plugins=[Limits(durations)]))
 
-    return SURVIVED if forked(work, seconds) == 0 else KILLED
+    return SURVIVED if forked(work) == 0 else KILLED

@@ -27,6 +27,9 @@ def adder(y):
 
 add_two = adder(2)
 
+def power(x, n=2):
+    return x**n
+
 def unused(x):
     return -x
 
@@ -45,6 +48,7 @@ import pytest
 
 def test_it():
     assert program.rises(2) == [3, 4] and program.add_two(3) == 5 and entered == {"a": [1]}
+    assert program.power(3) == 9
     with pytest.raises(ValueError):
         program.rises(12)
 """
@@ -64,17 +68,17 @@ def loop():
     made = list(mutants("program.py", root))
     plugin = Loop(root, ["program.py"], made, judge, root / "kept.json")
     status = pytest.main([*QUICK, "-c", str(root / "none.ini"), str(root)], plugins=[plugin])
-    for mutant, names in plugin.cold:
-        found[mutant.change] = [str(root / name) for name in names]
+    for mutant, times, is_part in plugin.cold:
+        found[mutant.change] = {str(root / name): seconds for name, seconds in times.items()}
     (root / "found.json").write_text(json.dumps(found))
     return status
-assert forked(loop, 0) == 0
+assert forked(loop) == 0
 found = json.loads((root / "found.json").read_text())
 for mutant in mutants("program.py", root):
     names = found[mutant.change]
-    if isinstance(names, list):
-        names = ["-c", str(root / "none.ini"), *names]
-        found[mutant.change] = "again " + run_cold(mutant, names, root, 60)
+    if isinstance(names, dict):
+        names = {"-c": 0, str(root / "none.ini"): 0} | names
+        found[mutant.change] = "again " + run_cold(mutant, names, root)
 print(json.dumps(found))
 """
 
@@ -96,8 +100,10 @@ def test_mutants_are_killed_by_the_tests_that_reach_them(tmp_path: Path) -> None
         "return lambda x: x + y * 1 → return lambda x: x + y / 1": "survived",
         "return -x → return x": "unreached",
         'enter("a", 1) → enter("a", 2)': "killed",
-        "LIMIT = 10 → LIMIT = 11": "survived",
-        "LIMIT = 10 → LIMIT = 9": "survived",
+        "LIMIT = 10 → LIMIT = 11": "again survived",
+        "LIMIT = 10 → LIMIT = 9": "again survived",
+        "def power(x, n=2): → def power(x, n= 3):": "killed",
+        "def power(x, n=2): → def power(x, n= 1):": "killed",
         "add_two = adder(2) → add_two = adder( 3)": "again killed",
     }
     assert {change: found.get(change) for change in expected} == expected

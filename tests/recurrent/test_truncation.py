@@ -120,6 +120,8 @@ def test_a_link_takes_one_random_number(make):
     strategy, uniform = make(np.random.default_rng(4)), np.random.default_rng(4)
     strategy.links(T)
     uniform.random((T - 1, strategy.batch or 1))
+    if not getattr(strategy, "keep", np.array(0)).ndim:
+        strategy.links(1)  # there is no link, so there is no number
     assert strategy.rng.random() == uniform.random()
 
 
@@ -139,6 +141,8 @@ def test_short_sequences(strategy, short):
     M = strategy.weights(short)
     assert M.shape == (short, short)
     np.testing.assert_array_equal(np.diag(M), np.ones(short))
+    if isinstance(strategy, Links):
+        np.testing.assert_array_equal(strategy.links(short)[:1], np.ones(min(short, 1)))
 
 
 def test_a_k_for_each_sequence():
@@ -148,6 +152,28 @@ def test_a_k_for_each_sequence():
         assert together.shape == (T, T, 3)
         for row, one in enumerate(k):
             np.testing.assert_array_equal(together[..., row], strategy(int(one)).weights(T))
+        each = [[strategy(int(one)).earliest(t) for one in k] for t in range(T)]
+        np.testing.assert_array_equal([strategy(k).earliest(t) for t in range(T)], each)
+
+
+def test_a_reach_for_all_sequences_is_a_plain_number():
+    for strategy in (tg.Windows([0, 1, 1]), tg.Window(1), tg.TBPTT(1, 2), tg.Subsequence(2)):
+        assert type(strategy.earliest(2)) is int
+
+
+def test_what_draws_is_drawn_once_for_a_run():
+    """A built-in strategy is the same at every call; a subclass of it need not be."""
+
+    class Drawn(tg.Window):
+        def earliest(self, t):
+            return int(np.random.default_rng().integers(t + 1))
+
+    strategy = Drawn(1)
+    fixed = strategy.fixed(50)
+    assert fixed is not strategy
+    assert [fixed.earliest(t) for t in range(50)] == [fixed.earliest(t) for t in range(50)]
+    for strategy in (tg.Full(), tg.Subsequence(2), tg.Window(2), tg.TBPTT(1, 2)):
+        assert strategy.fixed(50) is strategy
 
 
 def test_a_link_is_one_on_average():
@@ -180,6 +206,7 @@ def test_given_links_may_have_one_for_the_initial_state():
     without = tg.Randomized.from_links(xi)
     np.testing.assert_array_equal(without.links(4), [1, 0, 2, 0.5])
     np.testing.assert_array_equal(tg.Randomized.from_links([7.0, *xi]).links(4), [1, 0, 2, 0.5])
+    np.testing.assert_array_equal(tg.Randomized.from_links([7.0]).links(1), [1])
     assert [without.earliest(t) for t in range(4)] == [0, 1, 1, 1]
     for_each = tg.Randomized.from_links([[0.0, 1.0], [2.0, 0.0], [0.5, 3.0]])
     assert [list(for_each.earliest(t)) for t in range(4)] == [[0, 0], [1, 0], [1, 2], [1, 2]]
@@ -217,6 +244,13 @@ def test_values_compare():
     assert tg.Window(2) == tg.Window(2) != tg.Window(3)
     assert tg.Subsequence([2, 3]) == tg.Subsequence(np.array([2, 3]))
     assert tg.Randomized.from_links([1.0]) == tg.Randomized.from_links([1])
+    assert tg.Randomized.from_links([1.0]) != tg.Randomized.from_links([2.0])
+    assert tg.Randomized.from_links([1.0]) != tg.Window(1)
+    assert tg.Links([1, 2]) == tg.Links([1.0, 2.0]) != tg.Links([1, 3])
+    assert tg.Windows([0, 1]) == tg.Windows([0, 1]) != tg.Windows([0, 0])
+    assert tg.Links([1, 1]) != tg.Links([1])
+    own = Fading()
+    assert own == own and own != Fading()
     assert isinstance(tg.Window(1), Windows) and not isinstance(tg.Window(1), Links)
     for random in (tg.Randomized.from_links([1.0]), tg.Randomized.scheduled(6, 16)):
         assert isinstance(random, tg.Randomized) and isinstance(random, Links)
@@ -245,14 +279,26 @@ def test_values_compare():
         (lambda: tg.Randomized([0.5, 0.5]).links(7), "there are 6 links, but 2"),
         (lambda: tg.Randomized.scheduled(1, 4), "alpha > 1"),
         (lambda: tg.Randomized.scheduled(2, 1), "mean_length > 1"),
-        (lambda: tg.Randomized.from_links([1.0, np.inf]), "finite"),
-        (lambda: tg.Randomized.from_links(1.0), "shape"),
+        (lambda: tg.Randomized.from_links([1.0, np.inf]), r"\(2,\) and are not all finite$"),
+        (lambda: tg.Randomized.from_links(1.0), r"but these have the shape \(\)$"),
+        (lambda: tg.Randomized([0.5, 0.5]).links(0), "between 0 steps there are 0 links, but 2"),
+        (lambda: tg.Randomized([0.5, 0.5]).ended(0), "there are 0 links, but 2"),
         (lambda: tg.Randomized.from_links([1.0, 2.0]).weights(5), "there are 4 links, but 2"),
     ],
 )
 def test_values_that_make_no_sense(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_any_schedule_above_one_is_taken():
+    assert tg.Randomized.scheduled(1.5, 1.5).mean_length == 1.5
+
+
+def test_a_truncation_has_weights_and_can_be_fixed():
+    for names in ([], ["weights"], ["fixed"]):
+        with pytest.raises(TypeError, match="abstract"):
+            type("Half", (tg.Truncation,), dict.fromkeys(names, lambda self, T: self))()
 
 
 def test_one_strategy_by_two_names():

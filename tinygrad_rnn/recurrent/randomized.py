@@ -193,7 +193,7 @@ def fitted(values: Array, T: int, what: str) -> Array:
             f"between {T} steps there are {max(T - 1, 0)} links, "
             f"but {len(values)} {what} were given"
         )
-    return values[len(values) - max(T - 1, 0) :]
+    return values[1:] if len(values) == T else values
 
 
 def exactly(values: Array, T: int, what: str) -> None:

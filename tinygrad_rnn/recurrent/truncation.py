@@ -216,8 +216,6 @@ class Windows(Truncation):
         return fixed
 
     def weights(self, T: int) -> Array:
-        if T == 0:
-            return np.zeros((0, 0))
         steps, fixed = np.arange(T), self.fixed(T)
         f = np.array([fixed.earliest(t) for t in range(T)])
         t, s = steps[:, None], steps[None, :]

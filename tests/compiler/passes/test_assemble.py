@@ -8,10 +8,10 @@ import numpy as np
 
 from tests.compiler.programs import B, D, H, functions_of, graph_of, inputs, state, weight
 from tinygrad_rnn.compiler.ir import Value
-from tinygrad_rnn.compiler.operations import assembled
-from tinygrad_rnn.compiler.passes.assemble import assemble, covers, disjoint
+from tinygrad_rnn.compiler.operations import added_at, assembled, filled
+from tinygrad_rnn.compiler.passes.assemble import assemble, covers, disjoint, is_sum_at
 from tinygrad_rnn.compiler.passes.cse import cse
-from tinygrad_rnn.compiler.passes.rewrite import ordered
+from tinygrad_rnn.compiler.passes.rewrite import call, ordered
 
 
 def test_parts_of_a_gradient_are_put_together() -> None:
@@ -48,3 +48,11 @@ def test_overlapping_parts_are_added() -> None:
     graph = assemble(cse(graph_of(cell, inputs(), state(B, H))))
     (gradient,) = (g for g in graph.parameter_gradients if g is not None)
     assert sum(v.function is assembled for v in ordered([gradient])) == 2
+
+
+def test_a_sum_at_indices_is_added_to_zeros() -> None:
+    zeros, rows = call(filled, (4,), 0, np.dtype(float)), Value((2,), np.dtype(float))
+    index = np.array([0, 0])
+    assert is_sum_at(call(added_at, zeros, index, rows))
+    assert not is_sum_at(call(added_at, Value((4,), np.dtype(float)), index, rows))
+    assert not is_sum_at(call(np.sin, zeros))

@@ -11,8 +11,10 @@ import tinygrad_rnn as tg
 from tests.compiler.passes.test_split_outputs import with_loss
 from tests.compiler.programs import D, H, graph_of, inputs, state, weight
 from tinygrad_rnn.compiler.ir import Value
-from tinygrad_rnn.compiler.passes.carry import carry
+from tinygrad_rnn.compiler.passes.assemble import assemble
+from tinygrad_rnn.compiler.passes.carry import carry, terms_of
 from tinygrad_rnn.compiler.passes.cse import cse
+from tinygrad_rnn.compiler.passes.fuse_products import PRODUCT
 from tinygrad_rnn.compiler.passes.rewrite import substituted
 from tinygrad_rnn.compiler.passes.split_outputs import split_outputs
 
@@ -68,3 +70,46 @@ def test_what_was_joined_follows_an_exchange() -> None:
         other = Value(old.shape, old.dtype, "other")
         found = substituted(graph, {old: other}).fused_adjoints[0]
         assert found == replace(fused, **{name: other})
+
+
+def carried(cell: Any, *states: tg.Tensor, width: int = H) -> dict[int, Any]:
+    given = states[0] if len(states) == 1 else states
+    return dict(carry(assemble(cse(graph_of(cell, inputs(1, width), given)))).fused_adjoints)
+
+
+def test_only_a_state_through_which_a_gradient_flows_on_is_carried() -> None:
+    U, count = weight(H, H), tg.Tensor(np.zeros((1, H), int))
+    given = (state(1, H), state(1, H))
+    ends = carried(lambda x, s: (x, np.tanh(x + s[1] @ U + s[0] @ U)), *given)
+    assert list(ends) == [1]  # the gradient of the first is a product, but no step made it
+    counted = carried(lambda x, s: (s[0] + 1, np.tanh(x + s[1] @ U)), count, state(1, H))
+    assert list(counted) == [1]
+
+
+def test_the_first_product_is_carried_and_the_others_stay() -> None:
+    U, V = weight(H, H), weight(H, H)
+    graph = cse(graph_of(lambda x, h: np.tanh(h @ U) + np.sin(h @ V), inputs(1, H), state(1, H)))
+    (gradient,) = graph.state_gradients
+    assert gradient is not None
+    first, second = terms_of(gradient)
+    found = carry(graph)
+    assert found.state_gradients == (second,) and found.fused_adjoints[0].row is first.args[0]
+
+
+def test_a_row_that_is_a_part_of_another_array_stays() -> None:
+    A, B, U, W = weight(H, 2), weight(H, 2), weight(H, H), weight(H, 2 * H)
+    view = carried(lambda x, h: np.concatenate([h @ A, x @ B], axis=1), state(1, H))
+    assert not view  # its row is a view of the gradient from above
+
+    def piece(x: Any, h: Any) -> Any:
+        z = x @ W
+        return np.tanh(z[:, :H] + h @ U) * z[:, H:]
+
+    assert not carried(piece, state(1, H))  # its row is written into the gradient of z
+
+
+def test_a_large_product_of_the_loss_is_not_joined() -> None:
+    found = carry(split_outputs(with_loss(alone=True, batch=1, classes=PRODUCT // (8 * H))))
+    assert found.fused_adjoints[0].is_complete
+    found = carry(split_outputs(with_loss(alone=True, batch=1, classes=PRODUCT // (8 * H) + 1)))
+    assert not found.fused_adjoints[0].is_complete

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 import tinygrad_rnn as tg
-from tests.compiler.programs import D, H, functions_of, graph_of, inputs, state, weight
+from tests.compiler.programs import B, D, H, functions_of, graph_of, inputs, state, weight
 from tinygrad_rnn.compiler.ir import Value
 from tinygrad_rnn.compiler.passes.cse import cse
-from tinygrad_rnn.compiler.passes.fuse_products import is_row, row_of_parts
+from tinygrad_rnn.compiler.passes.fuse_products import fused, is_row, row_of_parts
 from tinygrad_rnn.compiler.passes.hoist_sums import hoist_sums
 from tinygrad_rnn.compiler.passes.rewrite import call, ordered
 
@@ -57,6 +57,8 @@ def test_which_products_are_joined() -> None:
     assert rows(lambda x, h: np.tanh(h @ single + h @ U), row) == [None, None]
     assert rows(lambda x, h: np.tanh(h @ b + h @ U), row) == [None, None]
     assert rows(lambda x, h: np.tanh((z := h @ U) + h @ V) * z, row) == [None, None]
+    # not what the state is no part of
+    assert rows(lambda x, h: np.tanh(x @ W + b + h * 0.5), row) == [None]
 
 
 def test_a_bias_keeps_its_name() -> None:
@@ -91,3 +93,30 @@ def test_a_row_of_parts_is_joined_along_its_last_axis() -> None:
     assert row_of_parts(call(np.concatenate, (one, np.ones((2, 3))), -1)) is None
     assert row_of_parts(call(np.concatenate, (one, other), -1, dtype=np.float64)) is None
     assert row_of_parts(call(np.concatenate, one, -1)) is None
+    assert row_of_parts(call(np.concatenate, (one, other), -1, None)) is None
+
+
+def test_a_row_is_not_joined_for_a_sum_of_several() -> None:
+    row, matrix = given(1, H), given(H, H)
+    terms = [call(np.matmul, row, matrix), call(np.matmul, row, matrix)]
+
+    def joined(value: Value) -> Any:
+        return fused(value, terms, [], lambda v: v is matrix, lambda v: True, {})
+
+    assert joined(given(1, H)) is not None and joined(given(B, H)) is None
+
+
+def test_what_is_not_joined_stays_in_the_sum() -> None:
+    U, V, row = weight(H, H), weight(H, H), state(1, H)
+    graph = cse(graph_of(lambda x, h: np.tanh(h @ U + h @ V + np.sum(x)), inputs(1, H), row))
+    found = functions_of(hoist_sums(graph).results)
+    assert found.count("matmul") == 1 and "sum" in found
+
+
+def test_a_bias_of_one_row_is_joined_as_it_is() -> None:
+    U, b, row = weight(H, H), weight(1, H, name="b"), state(1, H)
+    assert rows(lambda x, h: np.tanh(h @ U + b), row) == [[H, 1]]
+    graph = hoist_sums(cse(graph_of(lambda x, h: np.tanh(h @ U + b), inputs(1, H), row)))
+    assert "reshape" not in functions_of(graph.results)
+    several = weight(2, H)
+    assert rows(lambda x, h: np.tanh(h[:1] @ U + several), state(2, H), xs=inputs(2, H)) == [None]

@@ -13,6 +13,7 @@ from tinygrad_rnn.compiler.passes.rewrite import (
     ordered,
     reached,
     recurring,
+    rewritten,
     total,
     unread,
 )
@@ -51,3 +52,10 @@ def test_what_depends_on_what() -> None:
     assert set(graph.results) <= reached(values, graph.states) & reached(values, graph.inputs)
     assert not reached(values, [None])
     assert not unread(graph) and set(recurring(graph)) == set(values)
+
+
+def test_operands_are_exchanged_among_keywords_as_well() -> None:
+    x, y = Value((2,), np.dtype(float), "x"), Value((2,), np.dtype(float), "y")
+    value = Value((2,), x.dtype, "z", np.clip, (x,), {"a_min": x, "a_max": 2.0})
+    found = rewritten(value, {x: y})
+    assert found.args == (y,) and found.kwargs == {"a_min": y, "a_max": 2.0}

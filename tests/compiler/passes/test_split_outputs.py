@@ -13,8 +13,8 @@ from tinygrad_rnn.compiler.passes.split_outputs import split_outputs
 from tinygrad_rnn.training.cell_with_loss import CellWithLoss
 
 
-def with_loss(alone: bool = False, batch: int = B) -> StepGraph:
-    W = weight(H, 5)
+def with_loss(alone: bool = False, batch: int = B, classes: int = 5) -> StepGraph:
+    W = weight(H, classes)
     model = CellWithLoss(tg.RNNCell(D, H, rng=0), lambda h, y: tg.cross_entropy(h @ W, y))
     xs = {"x": inputs(batch), "y": np.zeros((6, batch), int)}
     return cse(graph_of(model, xs, loss_alone=alone))

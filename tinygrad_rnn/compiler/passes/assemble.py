@@ -11,6 +11,7 @@ from tinygrad_rnn.compiler.ir import StepGraph, Value
 from tinygrad_rnn.compiler.operations import added_at, assembled, filled, placed
 from tinygrad_rnn.compiler.passes.rewrite import ordered, rewritten, substituted
 from tinygrad_rnn.derivatives.indexing import is_basic
+from tinygrad_rnn.engine.graph import Array
 
 
 def assemble(graph: StepGraph) -> StepGraph:
@@ -69,18 +70,18 @@ def is_sum_at(value: Value) -> bool:
 
 
 def disjoint(left: Value, right: Value) -> bool:
-    """Whether no place is in both indices. The places are counted, because slices can overlap in
+    """Whether no place is in both assemblies. The places are marked, because slices can overlap in
     many ways."""
-    counts = np.zeros(left.shape, np.int8)
-    for value in (left, right):
-        for index in value.args[2]:
-            counts[index] += 1
-    return bool(counts.max(initial=0) <= 1)
+    return not np.any(filled_places(left) & filled_places(right))
 
 
 def covers(value: Value) -> bool:
     """Whether the parts of an assembly fill all of its places."""
-    counts = np.zeros(value.shape, np.int8)
+    return bool(np.all(filled_places(value)))
+
+
+def filled_places(value: Value) -> Array:
+    places = np.zeros(value.shape, bool)
     for index in value.args[2]:
-        counts[index] += 1
-    return bool(counts.min(initial=1) >= 1)
+        places[index] = True
+    return places

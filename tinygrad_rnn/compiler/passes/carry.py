@@ -42,7 +42,7 @@ def carry(graph: StepGraph) -> StepGraph:
     output_grads = dict(graph.output_grads)
     for n, gradient in enumerate(graph.state_gradients):
         adjoint = graph.adjoints[n]
-        if gradient is None or adjoint is None or not is_row(gradient):
+        if adjoint is None or not is_row(gradient):
             continue
         terms = terms_of(gradient)
         for term in terms:

@@ -9,7 +9,7 @@ The cost is more arithmetic in the loop. So only single rows and small matrices 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -27,7 +27,7 @@ IDENTITY = 16384
 16 kB 0.74 and 0.81, with 32 kB 1.13 and 0.93."""
 
 
-def is_row(value: Any) -> bool:
+def is_row(value: Any) -> TypeGuard[Value]:
     """Whether a value has one axis, or a first axis of length one."""
     return isinstance(value, Value) and (
         value.ndim == 1 or (value.ndim == 2 and value.shape[0] == 1)
