@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
+from tinygrad_rnn.engine.backward import reverse_pass
 from tinygrad_rnn.engine.operators import take_short_way
 from tinygrad_rnn.engine.recording import current_mark
 from tinygrad_rnn.engine.table import RULES
@@ -230,6 +231,19 @@ def test_every_reader_of_the_sweep_is_watched():
     for read in [tg.grad, tg.value_and_grad, tg.jacobian]:
         with pytest.raises(FloatingPointError, match=r"sqrt .* argument x, "), tg.anomaly():
             read(lambda x: np.sum(np.sqrt(x)))(np.array([1.0, 0.0]))
+
+
+def test_a_pass_that_is_not_recorded_is_watched():
+    w = tg.Tensor([0.0], requires_grad=True)
+    outside = np.sum(w * 2)
+    with tg.anomaly():
+        inside = np.sum(np.sqrt(w))
+        with tg.no_grad():
+            with pytest.raises(FloatingPointError, match="sqrt"):
+                inside.backward()
+            passed = reverse_pass([inside.node, outside.node], [np.array(1.0), np.array(1.0)])
+            with pytest.raises(FloatingPointError, match="sqrt"):
+                list(passed)
 
 
 def test_a_block_that_has_ended_looks_at_nothing():

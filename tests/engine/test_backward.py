@@ -44,6 +44,8 @@ def test_a_seed_gradient():
     seed = np.arange(6.0).reshape(2, 3)
     (W * 2).backward(seed)
     np.testing.assert_array_equal(W.grad, 2 * seed)
+    (W * 2).backward([[1, 2, 3], [4, 5, 6]])
+    np.testing.assert_array_equal(W.grad, 4 * seed + 2)
     with pytest.raises(ValueError, match=r"shape \(2, 3\).*not \(3,\)"):
         (W * 2).backward(np.ones(3))
     with pytest.raises(ValueError, match=r"\(2, 3\).*np\.sum"):
@@ -359,6 +361,16 @@ def test_single_precision_on_the_way_costs_no_more_than_its_own_digits(rows):
     coarse = [np.sum(w.astype(np.float32) * np.ones(shape, np.float32)) for shape in ((1,), rows)]
     (fine + coarse[0] + coarse[1]).backward()
     np.testing.assert_allclose(w.grad, 1 + rows[0] + 1e-9, rtol=0, atol=1e-15)
+
+
+def test_a_coarse_rule_costs_no_more_than_its_own_digits():
+    """Its contributions are summed in float32, and what is added to them is not."""
+    coarse = tg.derivative(
+        lambda x, n: x * 1, lambda g, n: np.broadcast_to(g / n, (n, 3)).astype(np.float32)
+    )
+    w = tg.Tensor(np.ones(3), requires_grad=True)
+    np.sum(w * 1e-9 + coarse(w, 2) + coarse(w, 4)).backward()
+    np.testing.assert_allclose(w.grad, 2 + 1e-9, rtol=0, atol=1e-15)
 
 
 def test_a_single_number_used_in_many_ways():
