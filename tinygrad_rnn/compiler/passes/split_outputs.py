@@ -22,8 +22,6 @@ def split_outputs(graph: StepGraph) -> StepGraph:
     enters the step is then the sum of the caller's gradient and E_t.
     """
     known = Dependence(graph)
-    if graph.windows or not known.unread:
-        return graph
     uses: Counter[Value] = known.uses
     new: dict[Value, Value] = {}
     adjoints, output_grads = list(graph.adjoints), dict(graph.output_grads)
