@@ -63,50 +63,66 @@ def scaled(h: Any, factor: Any) -> Any:
 
 
 def states_and_gradients(
-    source: str, given: dict[str, Any], leaves: list[tg.Tensor], loss: Callable[..., Any]
+    source: str, given: dict[str, Any], leaves: list[tg.Tensor], weigh: Callable[..., Any]
 ) -> list[Any]:
     """The parts of the states of all steps, and the gradients by the leaves, in a PyTorch run.
 
-    given: what the source made in NumPy. loss: of the last state and these parts.
+    They are the definition, Σ M[t, s] ∂L_t/∂W_s: each step computes with copies of the leaves.
+    given: what the source made in NumPy. weigh: the loss's weights for parts of these shapes.
     """
-    known = {id(leaf): torch.tensor(np.array(leaf.data), requires_grad=True) for leaf in leaves}
+    T, code = given["T"], source[source.index("class Layer") : source.index("\nxs = ")]
+    code = compile(code.replace("[:, ::-1]", ".flip(1)"), "<torch>", "exec")
+    arrays = [np.array(leaf.data) for leaf in leaves]
+    copies = [[torch.tensor(a, requires_grad=True) for a in arrays] for _ in range(T)]
+    states: list[Any] = []
+    for t, own in enumerate(copies):
+        known = {id(leaf): copy for leaf, copy in zip(leaves, own, strict=True)}
+        names = module(code, given, known)
+        xs = nested(names["of"], given["xs"])
+        x = {key: part[t] for key, part in xs.items()} if isinstance(xs, dict) else xs[t]
+        state = states[-1] if t else nested(names["of"], given["state"])
+        if given["reset"] is not None:
+            state = nested(lambda h, rows=given["reset"][t]: without(h, rows), state)
+        states.append(names["cell"](x, state))
+    parts = [torch.stack(part) for part in zip(*map(ordered, states), strict=True)]
+    weights = weigh([part.shape for part in parts])
+    weighed = [p * torch.tensor(w, dtype=p.dtype) for p, w in zip(parts, weights, strict=True)]
+    losses = [sum(torch.sum(part[t]) for part in weighed) for t in range(T)]
+    losses[-1] = losses[-1] + sum(torch.sum(torch.sin(h)) for h in ordered(states[-1]))
+    found = [torch.zeros_like(leaf) for leaf in copies[0]]
+    for loss, row in zip(losses, given["truncation"].fixed(T).weights(T), strict=True):
+        for own, weight in zip(copies, row, strict=True):
+            if loss.requires_grad and weight:
+                each = torch.autograd.grad(loss, own, retain_graph=True, allow_unused=True)
+                found = [
+                    sums if g is None else sums + float(weight) * g
+                    for sums, g in zip(found, each, strict=True)
+                ]
+    return [part.detach().numpy() for part in (*parts, *found)]
+
+
+def module(code: Any, given: dict[str, Any], known: dict[int, Any]) -> dict[str, Any]:
+    """The names of the source, run by PyTorch; "of": the PyTorch tensor for an array or Tensor.
+
+    known: the tensors for those that are given a gradient.
+    """
 
     def of(thing: Any) -> Any:
         if isinstance(thing, tg.Tensor):
             return known[id(thing)] if id(thing) in known else torch.tensor(np.array(thing.data))
         return torch.tensor(np.array(thing)) if isinstance(thing, np.ndarray) else thing
 
-    def nested(function: Callable[[Any], Any], tree: Any) -> Any:
-        return unflatten(tree, map(function, flatten(tree)))
-
     dtype = torch.float64 if given["dtype"] is np.float64 else torch.float32
     names = {name: of(thing) for name, thing in given.items()}
-    names |= {"np": stands_for_numpy(dtype), "tg": stands_for_us(dtype), "dtype": float}
+    names |= {"np": stands_for_numpy(dtype), "tg": stands_for_us(dtype), "dtype": float, "of": of}
     names |= {"tied": names["W"].T * 0.5, "settings": types.SimpleNamespace(scale=0.5)}
     names["settings"].mask = of(given["settings"].mask)
-    code = source[source.index("class Layer") : source.index("\nxs = ")]
-    exec(compile(code.replace("[:, ::-1]", ".flip(1)"), "<torch>", "exec"), names)
-    state, xs, reset = nested(of, given["state"]), nested(of, given["xs"]), given["reset"]
-    links = given["truncation"].fixed(given["T"]).links(given["T"])
-    states = []
-    for t in range(given["T"]):
-        if t and links[t] != 1:
-            state = nested(lambda h, factor=links[t]: scaled(h, factor), state)
-        if reset is not None:
-            state = nested(lambda h, rows=reset[t]: without(h, rows), state)
-        x = {key: part[t] for key, part in xs.items()} if isinstance(xs, dict) else xs[t]
-        state = names["cell"](x, state)
-        states.append(state)
-    parts = [torch.stack(part) for part in zip(*map(ordered, states), strict=True)]
-    value = loss(ordered(states[-1]), parts, torch)
-    if not value.requires_grad:
-        value = value + 0 * sum(torch.sum(t) for t in known.values())
-    gradients = torch.autograd.grad(value, list(known.values()), allow_unused=True)
-    found = [
-        torch.zeros_like(t) if g is None else g
-        for g, t in zip(gradients, known.values(), strict=True)
-    ]
-    return [part.detach().numpy() for part in (*parts, *found)]
+    exec(code, names)
+    return names
+
+
+def nested(function: Callable[[Any], Any], tree: Any) -> Any:
+    return unflatten(tree, map(function, flatten(tree)))
 
 
 def without(h: Any, rows: Any) -> Any:
