@@ -119,6 +119,8 @@ def test_dir_lists_the_public_names():
             assert value is getattr(package, name)  # the second time without loading
         with pytest.raises(AttributeError, match=r"has no attribute 'tensor_of'"):
             _ = package.tensor_of
+        with pytest.raises(AttributeError, match=r"has no attribute '_tensor'$"):
+            _ = package._tensor
 
 
 def test_type_checkers_see_the_same_names():

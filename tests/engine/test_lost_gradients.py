@@ -2,7 +2,10 @@
 
 import math
 import operator
+import os
 import statistics
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -45,6 +48,22 @@ def test_what_says_that_it_is_meant():
     assert float(loss) == loss.item() == 4.0 and complex(loss) == 4.0
     assert f"{loss:.1f}" == "4.0" and bool(loss) and int(loss) == 4
     assert exec_without_source("result = float(t)", t) == 2.0
+
+
+def test_without_columns_the_line_says_it(tmp_path):
+    """Python may be started so that code knows its lines alone."""
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import math, warnings, tinygrad_rnn as tg\n"
+        "warnings.simplefilter('error')\n"
+        "t = tg.Tensor(4.0, requires_grad=True)\n"
+        "print(float(t))\n"
+        "math.sqrt(t)\n"
+    )
+    command = [sys.executable, "-X", "no_debug_ranges", str(program)]
+    places = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    ran = subprocess.run(command, capture_output=True, text=True, env=places, check=False)
+    assert ran.stdout == "4.0\n" and "GradientLostWarning: a Tensor of shape ()" in ran.stderr
 
 
 def exec_without_source(code, t):
@@ -128,3 +147,5 @@ def test_arrays_with_a_way_of_their_own_go_first():
     assert w + Private() == "mine" and w @ Private() == "mine"
     with pytest.raises(TypeError, match="unsupported operand"):
         w - Private()
+    with pytest.raises(TypeError, match="unsupported operand"):
+        labelled + w  # it knows no sum, and no Tensor decides for it

@@ -21,6 +21,11 @@ def cube():
     return tg.derivative(lambda x: x * x * x, lambda g, x: 3 * g * x * x)
 
 
+def test_a_pullback_has_no_further_attributes():
+    (_, pullback), *_ = rule_of(np.tanh).arguments
+    assert callable(pullback.keep) and not hasattr(pullback, "kept_by_nobody")
+
+
 def test_a_function_that_nobody_has_is_forgotten():
     f = cube()
     assert f in differentiable() and rule_of(f).names == ("x",) and f not in RULES

@@ -60,6 +60,7 @@ RANDOM = [
     lambda seed: tg.Randomized(0.7, seed),
     lambda seed: tg.Randomized(0.7, seed, batch=3),
     lambda seed: tg.Randomized(np.linspace(0.2, 1, T - 1), seed),
+    lambda seed: tg.Randomized(np.linspace(0.2, 1, T - 1), seed, batch=3),
     lambda seed: tg.Randomized(np.full((T - 1, 2), 0.5), seed),
     lambda seed: tg.Randomized.scheduled(6, 16, seed),
     lambda seed: tg.Randomized.scheduled(2, 3, seed, batch=3),
@@ -82,6 +83,7 @@ def test_two_names_for_one_strategy(k):
     np.testing.assert_array_equal(tg.TBPTT(1, k + 1).weights(T), tg.Window(k).weights(T))
     window = tg.Window(k)
     assert tg.TBPTT(window.k1, window.k2).weights(T).tolist() == window.weights(T).tolist()
+    assert tg.TBPTT(k, k) == tg.Subsequence(k) != k and tg.TBPTT(1, k + 1) == window
 
 
 @pytest.mark.parametrize("strategy", [s for s in EARLIEST if isinstance(s, Links)], ids=repr)

@@ -462,6 +462,11 @@ def test_sequences_of_one_length_less() -> None:
     assert found[0] == pytest.approx(expected[0], rel=1e-14)
     for mine, theirs in zip(found[2], expected[2], strict=True):
         np.testing.assert_allclose(mine, theirs, rtol=0, atol=1e-14)
+    whole = gradients(lambda: bptt(xs, labels, lengths=[7, 7, 7]), parameters_of(bptt))
+    for mine, theirs in zip(
+        whole[2], gradients(lambda: bptt(xs, labels), parameters_of(bptt))[2], strict=True
+    ):
+        np.testing.assert_array_equal(mine, theirs)
     with pytest.raises(TypeError, match=r'one number for each sequence.*reduction="none"'):
         bptt(xs, labels, lengths=[5, 5, 4])
 

@@ -96,6 +96,42 @@ def test_a_parameter_called_metadata(path):
     assert len(list(path.parent.iterdir())) == (path.suffix == ".npz")
 
 
+def test_names_and_numbers_that_a_file_cannot_hold(path):
+    if path.suffix == ".npz":
+        with pytest.raises(ValueError, match=r"cannot hold an array called 'a\\x00b'"):
+            tg.save(path, {"a\0b": np.ones(2)})
+    else:
+        with pytest.raises(TypeError, match="cannot hold a: its dtype is complex128"):
+            tg.save(path, {"a": np.ones(2, complex)})
+    assert not list(path.parent.iterdir())
+
+
+def test_safetensors_are_read_by_a_package(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "safetensors.numpy", None)
+    path = tmp_path / "a.safetensors"
+    path.touch()
+    for act in (lambda: tg.save(path, {"a": np.ones(2)}), lambda: tg.load(path)):
+        with pytest.raises(ImportError, match="pip install"):
+            act()
+
+
+def test_a_disk_that_fails_is_not_a_wrong_file(tmp_path, monkeypatch):
+    def fail(path):
+        raise PermissionError(13, "Permission denied")
+
+    tg.save(tmp_path / "a.npz", {"a": np.ones(2)})
+    monkeypatch.setattr(zipfile, "ZipFile", fail)
+    with pytest.raises(PermissionError):
+        tg.load(tmp_path / "a.npz")
+
+
+def test_what_others_put_beside_the_arrays_is_left_alone(tmp_path):
+    tg.save(tmp_path / "a.npz", {"a": np.ones(2)})
+    with zipfile.ZipFile(tmp_path / "a.npz", "a") as archive:
+        archive.writestr("README.txt", "what this is")
+    assert list(tg.load(tmp_path / "a.npz")) == ["a"]
+
+
 def test_half_of_a_float32(tmp_path):
     torch = pytest.importorskip("torch")
     library = pytest.importorskip("safetensors.torch")
@@ -353,6 +389,15 @@ def test_a_run_that_does_not_fit(path):
         tg.restore_run(path, optimizer=run.rng)
     with pytest.raises(ValueError, match="place is a value and cannot be set in place"):
         tg.restore_run(path, place=3)
+    other = tg.RNNCell(2, 3, rng=1)
+    rng, W = np.random.default_rng(1), other.W_hh.data.copy()
+    drawn = rng.bit_generator.state
+    with pytest.raises(ValueError, match="does not fit model"):
+        tg.restore_run(path, rng=rng, model=other)
+    assert rng.bit_generator.state == drawn
+    np.testing.assert_array_equal(other.W_hh.data, W)
+    with pytest.raises(ValueError, match="does not fit rng: "):
+        tg.restore_run(path, rng=np.random.Generator(np.random.MT19937(0)))
     tg.save(path, run.cell)
     with pytest.raises(ValueError, match="holds weights and no run"):
         tg.restore_run(path)

@@ -6,6 +6,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -99,6 +100,7 @@ def test_it_learns_and_writes(text, capsys):
             "text.txt is too short: of its 528 bytes 475 are to train on, and 4 places with 5000",
         ),
         ("train text.txt --validation 0.01", "528 bytes 5 are held out, and 1 places with 5 steps"),
+        ("train text.txt --seed -1", "seed is a number from 0 on, not -1"),
         ("train text.txt --steps 0", "numbers from 1 on, not 0 and 4"),
         ("train text.txt --batch-size -2", "numbers from 1 on, not 5 and -2"),
         ("train text.txt --clip 0", "clip, the largest norm, is positive, and not 0.0"),
@@ -114,6 +116,10 @@ def test_it_learns_and_writes(text, capsys):
         ("train text.txt --out no/run.npz", "there is no folder"),
         ("train text.txt --out run.npz", "run.npz is there already: --resume it, or choose"),
         ("train text.txt --resume missing.npz", "there is no file of weights at missing.npz"),
+        ("sample run.npz --length -1", "so many characters cannot be written: -1"),
+        ("sample run.npz --prefix=", "the model needs one character at least to go on from"),
+        ("sample other.npz", "other.npz is a saved run, but not one of a character model"),
+        ("train text.txt --resume other.npz", "other.npz is a saved run, but not one of a charac"),
         ("sample weights.npz", "weights.npz holds weights and no run"),
         ("sample run.npz --prefix ZZ", "of 21 bytes, does not have b'Z'"),
         ("sample run.npz --temperature 0", "temperature must be positive"),
@@ -125,6 +131,7 @@ def test_mistakes_are_one_sentence(text, capsys, arguments, says):
     (text.parent / "empty.txt").touch()
     (text.parent / "other.txt").write_bytes(text.read_bytes()[:-1])
     tg.save("weights.npz", tg.RNNCell(2, 2))
+    tg.save_run("other.npz", model=tg.RNNCell(2, 2))
     assert main(["train", str(text), *SMALL, "--epochs", "0", "--out", "run.npz"]) == 0
     capsys.readouterr()
     command, *rest = arguments.split()
@@ -157,6 +164,23 @@ def test_without_a_progress_bar(text, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "tqdm", None)
     assert main(["train", str(text), *SMALL, "--epochs", "1"]) == 0
     assert "epoch 1: perplexity" in capsys.readouterr().out
+
+
+def test_every_few_seconds(text, monkeypatch, capsys):
+    """Without a bar there is a line, and the run is saved, when time has passed."""
+    monkeypatch.setitem(sys.modules, "tqdm", None)
+    clock = iter(range(10**6))
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    saved = []
+    monkeypatch.setattr(CharacterRun, "save", lambda run, path: saved.append(run.updates))
+    options = "--validation 0 --plot --epochs 0.5 --save-every 10"
+    assert main(["train", str(text), *SMALL, *options.split()]) == 0
+    updates = re.findall(
+        r"^(\d+) of (\d+) updates, perplexity [\d.]+$", capsys.readouterr().out, re.M
+    )
+    total = int(updates[0][1])
+    assert 1 < len(updates) < total and 1 < len(saved) < total and saved[-1] == total
+    assert (text.parent / "text.png").stat().st_size > 1000  # without a curve of what is held out
 
 
 MAPPED = """

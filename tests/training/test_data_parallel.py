@@ -137,6 +137,22 @@ def test_lengths_and_masks_count_what_is_valid():
         np.testing.assert_allclose(sums["W_hh"], expected["W_hh"], rtol=0, atol=1e-13)
 
 
+class Detached(Guess):
+    """A loss that reads its weights without a gradient."""
+
+    def __call__(self, h, y):
+        return tg.mse(h @ tg.detach(self.W_hq), y)
+
+
+def test_weights_without_a_gradient_get_none():
+    model = tg.BPTT(tg.RNNCell(D, H, rng=0), Detached())
+    with ThreadPoolExecutor(1) as thread:
+        _, found = gradients(
+            model, lambda: tg.data_parallel(model, tg.split_batch(2, *given()), thread)
+        )
+    assert found["W_hq"] is None and found["W_hh"].any()
+
+
 def test_inside_no_grad_it_only_returns():
     model, arguments = bptt(), given()
     with ThreadPoolExecutor(2) as threads, tg.no_grad():

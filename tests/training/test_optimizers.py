@@ -288,6 +288,10 @@ def test_what_cannot_be_restored_is_said():
         tg.Adam({"u": w}).restore(optimizer.state())
     with pytest.raises(ValueError, match=r"m of w has the shape \(2,\), but .* has \(3,\)"):
         tg.Adam({"w": u}).restore(optimizer.state())
+    with pytest.raises(ValueError, match=r"but it has 'one' steps at 0\.1"):
+        tg.Adam(w).restore(optimizer.state() | {"steps": "one", "learning_rate": 0.1})
+    with pytest.raises(ValueError, match=r"learning rate must be positive, not 0\.0"):
+        tg.SGD(w, 0.0)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
 import numpy as np
@@ -19,6 +20,11 @@ LARGE = SMALLEST // 8 + 3
 
 def doubled(common, one):
     return {"both": [common * 2, one * 2], "sum": float(np.sum(np.ascontiguousarray(one)))}
+
+
+def slowly_doubled(common, one):
+    time.sleep(0.1)
+    return doubled(common, one)
 
 
 def is_shared(common, one):
@@ -77,13 +83,25 @@ def test_what_came_back_stays_when_the_block_is_used_again(pool):
 
 
 def test_a_block_that_a_worker_may_still_read_is_not_used_again(pool):
-    found = ask(pool, doubled, np.ones(LARGE), [np.ones(LARGE)] * 8)
+    found = ask(pool, slowly_doubled, np.ones(LARGE), [np.ones(LARGE)] * 8)
     found.close()
     again = ask(pool, doubled, np.zeros(LARGE), [np.zeros(LARGE)] * 8)
     for asks, value in ((found, 2.0), (again, 0.0)):
         for future in asks.futures:
             np.testing.assert_array_equal(asks.read(future.result())["both"][0], value)
     again.close()
+
+
+def test_a_worker_keeps_the_blocks_that_it_used_last():
+    blocks = [shared_memory.Block(8) for _ in range(shared_memory.MAPPED + 2)]
+    for block in blocks:
+        block.write([(0, np.array(len(shared_memory._mapped)))])
+        shared_memory._memory(block.place)
+    kept = [block.place.key for block in blocks[2:]]
+    assert list(shared_memory._mapped) == kept
+    assert shared_memory._memory(blocks[0].place)[:1] == blocks[0].memory[:1]
+    assert list(shared_memory._mapped) == [*kept[1:], blocks[0].place.key]
+    shared_memory._mapped.clear()
 
 
 def test_nothing_is_left():

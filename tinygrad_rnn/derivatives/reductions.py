@@ -61,9 +61,9 @@ def _extreme(g: Array, y: Array, a: Array, axis: Any, keepdims: bool) -> Array:
 
 derivative(np.max, _extreme)
 derivative(np.min, _extreme)
-if np.amax is not np.max:  # functions of their own since NumPy 2
-    composed(np.amax, lambda a, axis=None, keepdims=False: np.max(a, axis=axis, keepdims=keepdims))
-    composed(np.amin, lambda a, axis=None, keepdims=False: np.min(a, axis=axis, keepdims=keepdims))
+# Functions of their own since NumPy 2.
+composed(np.amax, lambda a, axis=None, keepdims=False: np.max(a, axis=axis, keepdims=keepdims))
+composed(np.amin, lambda a, axis=None, keepdims=False: np.min(a, axis=axis, keepdims=keepdims))
 composed(
     np.ptp,
     lambda a, axis=None, keepdims=False: (

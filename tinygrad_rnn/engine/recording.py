@@ -55,9 +55,6 @@ class Mark:
         """The same mark for what the reverse pass computes at a node."""
         return Mark(self.step, self.scope, self.watch, weakref.ref(node))
 
-    def __repr__(self) -> str:
-        return f"Mark(step={self.step}, scope={self.scope})"
-
 
 UNMARKED = Mark()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -45,8 +46,8 @@ class Randomized(Links):
             self.batch = self.keep.shape[1]
 
     def factors(self) -> Iterator[Any]:
-        for pi in given(self.keep) if self.keep.ndim else forever(self.keep):
-            yield self._drawn(pi, ())
+        all_of_them = given(self.keep) if self.keep.ndim else repeat(self.keep)
+        yield from (self._drawn(pi, ()) for pi in all_of_them)
 
     def links(self, T: int) -> Array:
         pi = fitted(self.keep, T, "probabilities") if self.keep.ndim else self.keep
@@ -218,11 +219,6 @@ def given(values: Array) -> Iterator[Any]:
     raise ValueError(
         f"{len(values)} links were given, for {len(values) + 1} steps, but the sequence goes on"
     )
-
-
-def forever(value: Array) -> Iterator[Array]:
-    while True:
-        yield value
 
 
 def options(seed: Any, batch: int | None) -> str:

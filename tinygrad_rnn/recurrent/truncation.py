@@ -137,8 +137,9 @@ class Links(Truncation):
         if self.given is not None:
             yield from self.given[1:]
             raise ValueError(f"{self!r} is for {len(self.given)} steps, but the sequence goes on")
-        for t in count(1):
-            yield checked_links(self.links(t + 1), t + 1, f"{self!r}.links({t + 1})")[t]
+        yield from (
+            checked_links(self.links(t + 1), t + 1, f"{self!r}.links({t + 1})")[t] for t in count(1)
+        )
 
     def ended(self, T: int) -> None:
         """Check at the end of a stream of T steps; ValueError if links were given for more."""

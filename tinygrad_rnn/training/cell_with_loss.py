@@ -52,6 +52,3 @@ class CellWithLoss:
                 f"it needs the state to begin with: bptt(xs, targets, state)"
             )
         return make(batch_size), None
-
-    def __repr__(self) -> str:
-        return f"CellWithLoss({self.cell!r}, {getattr(self.loss, '__name__', self.loss)})"
