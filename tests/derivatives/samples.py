@@ -143,7 +143,11 @@ SAMPLES |= {
         case(np.zeros((0, 1), bool), real(2), real(1)),
     ],
     arithmetic.numbers: [case(real(3), 0, None, None), case(np.array([1.0, np.nan]), 2, 0, 0)],
-    np.nan_to_num: [*unary(), case(real(2, 2), nan=3.0)],
+    np.nan_to_num: [
+        *unary(),
+        case(real(2, 2), nan=3.0),
+        case(np.array([np.nan, np.inf, -np.inf, 1.0]), nan=2.0, posinf=3.0, neginf=-4.0),
+    ],
     np.conjugate: unary(),
     np.imag: unary(),
     np.angle: unary(),
@@ -310,10 +314,12 @@ running = [
 for f in (np.cumsum, np.cumprod, np.nancumsum, np.nancumprod):
     SAMPLES[f] = list(running)
 SAMPLES[np.cumprod] += [case(with_zeros), case(with_zeros, axis=0), case(with_zeros, axis=1)]
+SAMPLES[np.cumprod] += [case(np.array([0.0, 2.0, 3.0]))]
 SAMPLES[np.nancumsum] += [case(with_nan), case(with_nan, axis=0)]
 SAMPLES[np.nancumprod] += [case(with_nan), case(with_nan, axis=1)]
 for f in (np.cumulative_sum, np.cumulative_prod):
     SAMPLES[f] = [case(real(4)), case(real(2, 3), axis=1, include_initial=True)]
+    SAMPLES[f] += [case(real(3), include_initial=True)]
 SAMPLES |= {
     np.diff: [
         case(real(4)),
@@ -321,16 +327,23 @@ SAMPLES |= {
         case(real(3, 2), 1, 0),
         case(real(2, 3), prepend=0.5, append=1.0),
         case(real(3), 1, -1, real(2), real(1)),
+        case(real(3), prepend=1.0),
         case(real(3), 0, prepend=1.0),
         case(real(1)),
     ],
-    np.ediff1d: [case(real(4)), case(real(2, 3), real(2), real(1))],
+    np.ediff1d: [
+        case(real(4)),
+        case(real(2, 3), real(2), real(1)),
+        case(real(3), to_begin=real(2)),
+    ],
     np.trapezoid: [
         case(real(4)),
         case(real(2, 4), dx=0.5),
         case(real(4, 2), axis=0),
         case(real(4), positive(4)),
         case(real(2, 3), positive(2, 3)),
+        case(real(2, 3), positive(2, 3), axis=0),
+        case(real(2, 3, 2), positive(3), axis=1),
     ],
 }
 
@@ -605,16 +618,20 @@ SAMPLES |= {
         case(real(2), real(3, 2, 1)),
         case(real(2, 2, 3), real(3, 1)),
         case(real(2, 1, 3), real(3)),
+        case(real(2, 1, 3), real(2, 3, 2)),
     ],
     np.inner: [
         case(real(3), real(3)),
         case(real(2, 3), real(4, 3)),
         case(real(), real(2)),
+        case(real(2), real()),
         case(real(2, 1, 3), real(3)),
+        case(real(2), real(3, 1, 2)),
     ],
     np.vdot: [case(real(3), real(3)), case(real(2, 3), real(2, 3))],
     np.vecdot: [case(real(3), real(3)), case(real(2, 3), real(4, 1, 3))],
-    np.linalg.vecdot: [case(real(2, 3), real(3)), case(real(3, 2), real(3, 1), axis=0)],
+    np.linalg.vecdot: [case(real(2, 3), real(3)), case(real(3, 2), real(3, 1), axis=0)]
+    + [case(real(2, 3, 4), real(2, 3, 4), axis=0)],
     np.matvec: [case(real(2, 3), real(3)), case(real(2, 2, 3), real(2, 3))],
     np.vecmat: [case(real(3), real(3, 2)), case(real(2, 3), real(2, 3, 4))],
     np.outer: [case(real(2), real(3)), case(real(2, 2), real()), case(real(0), real(2))],
@@ -632,6 +649,7 @@ SAMPLES |= {
         case(real(2), real(3)),
         case(real(2, 3), real(2, 1)),
         case(real(2), real(2, 2)),
+        case(real(2, 2), real(3)),
         case(real(), real(2)),
     ],
     np.cross: [
@@ -646,7 +664,7 @@ SAMPLES |= {
         case([real(3), real(3, 2), real(2)]),
     ],
     np.linalg.matrix_power: [case(real(2, 2) + 3 * np.eye(2), n) for n in (0, 1, 2, 3, 5, -1, -2)]
-    + [case(real(2, 3, 3), 4)],
+    + [case(real(2, 3, 3), 4), case(np.zeros((1, 3, 2, 2)), 0)],
     np.einsum: [
         case("ij,jk->ik", real(2, 3), real(3, 2)),
         case("ij,jk", real(2, 3), real(3, 2)),

@@ -19,6 +19,7 @@ def gradient(f, *args, of=0):
 
 KINKS = [
     (np.abs, ([0.0, -0.0, -2.0],), [0, 0, -1]),
+    (np.fabs, ([0.0, -2.0],), [0, -1]),
     (np.max, ([1.0, 3.0, 3.0],), [0, 0.5, 0.5]),
     (np.min, ([inf, inf],), [0.5, 0.5]),
     (lambda x: np.max(x, axis=(0, 1)), (np.ones((2, 2)),), np.full((2, 2), 0.25)),
@@ -26,6 +27,9 @@ KINKS = [
     (np.maximum, ([1.0, 2.0, inf], [1.0, 0.0, inf]), [0.5, 1, 0.5]),
     (np.fmax, ([nan, 1.0, 2.0], [1.0, nan, 2.0]), [0, 1, 0.5]),
     (lambda x: np.clip(x, 0, 1), ([0.0, 0.5, 1.0, 2.0],), [1, 1, 1, 0]),
+    (lambda low: np.clip([0.0, 0.0, 0.5], low, [1.0, 0.5, 0.5]), ([0.0, 0.5, 0.5],), [0, 1, 0]),
+    (lambda high: np.clip([1.0, 0.0, 2.0], 0.0, high), ([1.0, 0.0, 1.0],), [0, 0, 1]),
+    (lambda half: np.heaviside([0.0, 1.0, -1.0], half), ([0.5, 0.5, 0.5],), [1, 0, 0]),
     (tg.relu, ([0.0, -1.0, 2.0],), [0, 0, 1]),
     (np.sign, ([0.0, 2.0],), [0, 0]),
     (np.floor, ([0.0, 2.5],), [0, 0]),
@@ -42,6 +46,7 @@ POWERS = [
     (lambda x: x**-1, ([2.0],), [-0.25]),
     (np.float_power, ([0.0, -2.0], [2.0, 3.0]), [0, 12]),
     (lambda n: np.power(np.zeros(3), n), ([0.0, 1.0, 2.0],), [0, 0, 0]),
+    (lambda n: np.power([0.0, 1.0], n), ([2.0, 3.0],), [0, 0]),
     (lambda n: np.power(2.0, n), ([-inf, 0.0],), [0, np.log(2)]),
 ]
 
@@ -122,6 +127,7 @@ def test_higher_derivatives_where_the_first_is_special():
         ),
         (lambda a: np.linalg.qr(a, "complete")[0], np.ones((3, 2)), TypeError, "mode='reduced'"),
         (lambda a: np.cross(a, a[::-1]), np.ones((2, 2)), ValueError, r"length 3.*\(2, 2\)"),
+        (lambda a: np.cross(a, np.ones((2, 3))), np.ones((2, 2)), ValueError, "length 3"),
         (np.median, [nan, 1.0], ValueError, "NaN"),
         (lambda x: np.quantile(x, 0.5, method="hazen"), [1.0, 2.0], TypeError, "hazen"),
         (lambda x: np.average(x, weights=[0, 0]), [1.0, 2.0], ZeroDivisionError, "sum to 0"),

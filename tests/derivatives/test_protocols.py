@@ -128,6 +128,7 @@ def test_ufunc_methods():
         lambda x: np.add.accumulate(x, axis=1),
         lambda x: np.multiply.accumulate(x),
         lambda x: np.maximum.accumulate(x, axis=1),
+        lambda x: np.maximum.accumulate(x, axis=-1),
         lambda x: np.logaddexp.accumulate(x, axis=1),
         lambda x: np.multiply.outer(x, x[0]),
         lambda x: np.hypot.outer(x[0], x),

@@ -122,6 +122,29 @@ def test_value_is_numpys_and_float32_stays_float32(function, case):
     assert [v.dtype for v in values32] == [y.dtype for y in plain32 if _is_float(y)]
 
 
+def arrays_of(case):
+    return [n for n, arg in enumerate(case.args) if _is_float(arg) and np.size(arg)]
+
+
+@pytest.mark.parametrize(
+    ("function", "case"),
+    [c for c in CASES if isinstance(c.values[0], np.ufunc) and len(arrays_of(c.values[1])) > 1],
+)
+def test_lists_of_numbers_are_arrays(function, case):
+    places = arrays_of(case)
+
+    def gradient(place, convert):
+        args = [convert(a) if n in places and n != place else a for n, a in enumerate(case.args)]
+        args[place] = tg.Tensor(args[place], requires_grad=True)
+        with np.errstate(all="ignore"):
+            y = function(*args, **case.kwargs)
+            return tg.gradients(np.sum(np.sin(y)), [args[place]])[0]
+
+    for place in places:
+        expected = gradient(place, np.asarray)
+        np.testing.assert_array_equal(gradient(place, np.ndarray.tolist), expected)
+
+
 def test_a_row_without_samples_is_found():
     with pytest.raises(AssertionError, match="has no sample inputs"):
         test_every_row_has_samples(tg.derivative(lambda x: x, lambda g: g))

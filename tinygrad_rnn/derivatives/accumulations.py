@@ -79,12 +79,9 @@ def _diff(a: Array, n: int = 1, axis: int = -1, prepend: Any = None, append: Any
 
 def _ediff1d(ary: Array, to_end: Any = None, to_begin: Any = None) -> Array:
     flat = np.reshape(ary, (-1,))
-    parts = [flat[1:] - flat[:-1]]
-    if to_begin is not None:
-        parts.insert(0, np.reshape(to_begin, (-1,)))
-    if to_end is not None:
-        parts.append(np.reshape(to_end, (-1,)))
-    return np.concatenate(parts) if len(parts) > 1 else parts[0]
+    parts = to_begin, flat[1:] - flat[:-1], to_end
+    joined = [np.reshape(part, (-1,)) for part in parts if part is not None]
+    return np.concatenate(joined, dtype=flat.dtype)
 
 
 def _trapezoid(y: Array, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Array:
@@ -92,7 +89,7 @@ def _trapezoid(y: Array, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Array:
     if x is not None:
         if np.ndim(x) == 1:
             shape = [1] * np.ndim(y)
-            shape[axis] = np.shape(x)[0] - 1
+            shape[axis] = -1
             dx = np.reshape(x[1:] - x[:-1], shape)
         else:
             dx = _diff(x, axis=axis)

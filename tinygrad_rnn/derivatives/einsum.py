@@ -20,7 +20,7 @@ def explicit(operands: tuple[Any, ...]) -> tuple[list[str], str, list[Array]]:
         left, arrow, output = written.partition("->")
         inputs = left.split(",")
     else:  # einsum(a, [0, 1], b, [1, 2], [0, 2])
-        lists = operands[1::2] if len(operands) % 2 == 0 else [*operands[1:-1:2], operands[-1]]
+        lists = [*operands[1:-1:2], operands[-1]]
         letters = ["".join("..." if i is Ellipsis else LETTERS[i] for i in one) for one in lists]
         arrays = list(operands[0 : 2 * (len(operands) // 2) : 2])
         inputs, arrow = letters[: len(arrays)], "->" if len(operands) % 2 else ""

@@ -67,9 +67,15 @@ def unary(rule: Rule) -> Callable[[Any], Tensor]:
     return call
 
 
+def numbers_of(operand: Any) -> Any:
+    """A list of numbers as the array that NumPy reads it as: a rule computes with it."""
+    return np.asarray(operand) if isinstance(operand, list | tuple) else operand
+
+
 def binary(rule: Rule) -> Callable[[Any, Any], Any]:
     """`(x1, x2) -> function(x1, x2)`, recorded; either may be a plain array or number."""
     function, compute = rule.function, rule.compute
+    is_ufunc = isinstance(function, np.ufunc)
     edges_of: list[Any] = [None] * 9  # by 3 times the kind of x1 plus the kind of x2
 
     def compile_first(kind: int) -> Callable[..., Any]:
@@ -89,13 +95,18 @@ def binary(rule: Rule) -> Callable[[Any, Any], Any]:
         if type(x1) is Tensor:
             a1 = x1._data
             kind = 6 if x1._requires_grad else 3
-        elif type(x1) not in USUAL and has_its_own_way(type(x1)):
-            return NotImplemented
+        elif type(x1) not in USUAL:
+            if has_its_own_way(type(x1)):
+                return NotImplemented
+            a1 = x1 = numbers_of(x1)
         if type(x2) is Tensor:
             a2 = x2._data
             kind += 2 if x2._requires_grad else 1
-        elif type(x2) not in USUAL and has_its_own_way(type(x2)):
-            return NotImplemented
+        elif type(x2) not in USUAL:
+            if has_its_own_way(type(x2)):
+                return NotImplemented
+            if is_ufunc:  # not an index
+                a2 = x2 = numbers_of(x2)
         result = _new(Tensor)
         y = result._data = compute(a1, a2)
         mark = current_mark()

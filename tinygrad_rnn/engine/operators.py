@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_rnn.engine.apply import PLAIN, apply, has_its_own_way
-from tinygrad_rnn.engine.fast_path import FAST_PATHS, fast_path
+from tinygrad_rnn.engine.fast_path import FAST_PATHS, fast_path, numbers_of
 from tinygrad_rnn.engine.graph import Array
 from tinygrad_rnn.engine.rules import Rule
 from tinygrad_rnn.engine.table import on_entry
@@ -28,6 +28,7 @@ def array_ufunc(self: Tensor, ufunc: np.ufunc, method: str, *args: Any, **kwargs
         call = None if kwargs else FAST_PATHS.get(ufunc)
         if call is not None:
             return call(*args)
+        args = tuple(map(numbers_of, args))
     if any(has_its_own_way(type(x)) for x in (*args, *kwargs.values())):
         return NotImplemented
     function = ufunc if method == "__call__" else getattr(ufunc, method)
