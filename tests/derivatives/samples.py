@@ -630,8 +630,11 @@ SAMPLES |= {
     ],
     np.vdot: [case(real(3), real(3)), case(real(2, 3), real(2, 3))],
     np.vecdot: [case(real(3), real(3)), case(real(2, 3), real(4, 1, 3))],
-    np.linalg.vecdot: [case(real(2, 3), real(3)), case(real(3, 2), real(3, 1), axis=0)]
-    + [case(real(2, 3, 4), real(2, 3, 4), axis=0)],
+    np.linalg.vecdot: [
+        case(real(2, 3), real(3)),
+        case(real(3, 2), real(3, 1), axis=0),
+        case(real(2, 3, 4), real(2, 3, 4), axis=0),
+    ],
     np.matvec: [case(real(2, 3), real(3)), case(real(2, 2, 3), real(2, 3))],
     np.vecmat: [case(real(3), real(3, 2)), case(real(2, 3), real(2, 3, 4))],
     np.outer: [case(real(2), real(3)), case(real(2, 2), real()), case(real(0), real(2))],
