@@ -363,6 +363,17 @@ def test_single_precision_on_the_way_costs_no_more_than_its_own_digits(rows):
     np.testing.assert_allclose(w.grad, 1 + rows[0] + 1e-9, rtol=0, atol=1e-15)
 
 
+def test_what_was_summed_before_it_was_broadcast_is_not_written_into():
+    x, w = leaf(3), np.array([1.0, 2.0, 3.0])
+    last = np.sum(x * w)  # recorded first
+    np.sum(last + np.sum(x) + 2 * np.sum(x)).backward()
+    np.testing.assert_array_equal(x.grad, 3 + w)
+
+
+def test_gradients_by_nothing():
+    assert tg.gradients(np.sum(leaf(2)), []) == []
+
+
 def test_a_coarse_rule_costs_no_more_than_its_own_digits():
     """Its contributions are summed in float32, and what is added to them is not."""
     coarse = tg.derivative(

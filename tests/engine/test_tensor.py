@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
+from tinygrad_rnn.engine.substitution import substituted
 
 
 def leaf(*shape, name=None, dtype=np.float64, seed=0):
@@ -267,3 +268,10 @@ def test_a_node_says_what_it_is():
     assert re.fullmatch(r"<Node \d+: leaf 'w', shape \(2,\)>", repr(w.node))
     assert re.fullmatch(r"<Node \d+: tanh, shape \(2,\) at step 3>", repr(h.node))
     assert h.node.parents == (w.node,)
+
+
+def test_a_substituted_tensor_needs_a_gradient_if_the_other_does():
+    fixed, free = tg.Tensor([1.0]), tg.Tensor([2.0], requires_grad=True)
+    with substituted([fixed], [free]):
+        assert fixed.requires_grad and fixed.data == 2.0
+    assert not fixed.requires_grad and fixed.data == 1.0

@@ -36,7 +36,7 @@ from tests.mutants.running import (
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
     parser.add_argument("--group", action="append", choices=list(GROUPS), help="which; or all")
-    parser.add_argument("--file", default="", help="only files whose path has this in it")
+    parser.add_argument("--file", action="append", help="only files whose path has this in it")
     parser.add_argument("--share", type=float, default=1.0, help="of the mutants, drawn at random")
     parser.add_argument("--again", action="store_true", help="only what was not killed before")
     parser.add_argument(
@@ -62,7 +62,7 @@ def chosen(paths: Sequence[str], options: argparse.Namespace) -> list[Mutant]:
     known = read(options.log)
     every = []
     for path in paths:
-        if options.file in path:
+        if any(part in path for part in options.file or [""]):
             made = list(mutants(path, ROOT))
             every += made
             with options.log.open("a", encoding="utf-8") as out:
