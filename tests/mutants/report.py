@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.mutants.groups import GROUPS, ROOT
-from tests.mutants.running import KILLED
+from tests.mutants.running import KILLED, UNFINISHED
 
 EXPLAINED = Path(__file__).with_name("explained.toml")
 PAGE = ROOT / "docs" / "explanation" / "mutants.md"
@@ -69,9 +69,11 @@ def write(log: Path) -> list[str]:
     text = page(rows, explained)
     if open_ones:
         text += "\nOpen, until a test notices them or a reason is found:\n\n"
-        for path, function, change in map(parts, open_ones):
+        for name in open_ones:
+            path, function, change = parts(name)
             old, new = change.split(" → ")
-            where = f"`{path}`, {function or 'the module'}"
+            part = known[name]["result"] == UNFINISHED
+            where = f"`{path}`, {function or 'the module'}" + ", not all tests were asked" * part
             text += f"- {where}: {code(old)} → {code(new)}\n"
     PAGE.write_text(text, encoding="utf-8")
     return open_ones

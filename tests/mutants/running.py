@@ -35,7 +35,7 @@ from hypothesis import HealthCheck, Phase, settings
 
 from tests.mutants.mutations import Mutant
 
-KILLED, SURVIVED, UNREACHED, UNFINISHED = "killed", "survived", "unreached", "unfinished"
+KILLED, SURVIVED, UNFINISHED = "killed", "survived", "unfinished"
 NOT_EXCHANGED = 3
 LONGEST = 2.0
 """Seconds, while it is watched, that a test may take to be asked."""
@@ -257,11 +257,15 @@ class Loop:
         for mutant in self.mutants:
             new = compile(mutant.source, str(self.root / mutant.path), "exec", dont_inherit=True)
             swapped = exchanged(codes[mutant.path], new)
-            names, rest = self.asked(mutant, reached, swapped is None)
-            if not names:
-                self.judged(mutant, UNREACHED, 0)
-                continue
+            lines = range(mutant.lines[0], mutant.lines[1] + 1)
+            reaching = {t for line in lines for t in reached.get((mutant.path, line), ())}
+            everyone = {t for (path, _), ts in reached.items() if path == mutant.path for t in ts}
+            names, rest = self.asked(mutant, reaching or everyone)
+            times = {name: self.durations[name] for name in names}
             module = sys.modules[mutant.module]
+            if swapped is not None and not reaching:  # run on import, or never
+                self.cold.append((mutant, times, bool(rest)))
+                continue
             if swapped is not None:
                 change = partial(exchange, swapped, functions)
             elif is_renewable(mutant.statement):
@@ -271,7 +275,6 @@ class Loop:
             start = time.monotonic()
             status = forked(partial(self.child, session, [by_name[n] for n in names], change))
             if status == NOT_EXCHANGED or (swapped is None and status == 0):
-                times = {name: self.durations[name] for name in names}
                 self.cold.append((mutant, times, bool(rest)))
                 continue
             if status != 0:
@@ -280,12 +283,8 @@ class Loop:
             self.judged(mutant, result, time.monotonic() - start)
         return True
 
-    def asked(self, mutant: Mutant, reached: Reach, on_import: bool) -> tuple[list[str], list[str]]:
+    def asked(self, mutant: Mutant, tests: Iterable[str]) -> tuple[list[str], list[str]]:
         """The tests that are asked about a mutant, in their order, and those that take too long."""
-        lines = range(mutant.lines[0], mutant.lines[1] + 1)
-        tests = {t for line in lines for t in reached.get((mutant.path, line), ())}
-        if on_import and not tests:
-            tests = {t for (path, _), ts in reached.items() if path == mutant.path for t in ts}
         killers = self.killers.get((mutant.path, mutant.function), {})
         rows = re.findall(r"np\.(?:\w+\.)*(\w+)", mutant.change)
 
