@@ -71,6 +71,7 @@ LIMITS = [
     (np.logaddexp.reduce, ([-inf, 0.0, 0.0],), [0, 0.5, 0.5]),
     (np.logaddexp.reduce, ([-inf, -inf],), [0.5, 0.5]),
     (np.logaddexp.reduce, ([inf, 3.0],), [1, 0]),
+    (lambda x: np.logaddexp.reduce(x, axis=1), ([[inf, inf], [0, -inf]],), [[0.5, 0.5], [1, 0]]),
     (np.true_divide, ([1.0, 0.0], [inf, 2.0]), [0, 0.5]),
 ]
 
@@ -85,6 +86,7 @@ ZEROS = [
     (np.linalg.norm, (np.zeros((2, 3)),), np.zeros((2, 3))),
     *((lambda x, p=p: np.linalg.norm(x, p), ([0.0, 0.0],), [0, 0]) for p in (1, 2, 3, inf, 0.5)),
     (lambda x: np.linalg.norm(x, 3), ([0.0, 1.0],), [0, 1]),
+    (lambda x: np.linalg.norm(x, -2), ([0.0, 1.0],), [0, 0]),
     (lambda x: np.linalg.norm(x, axis=1), ([[0.0, 0.0], [3.0, 4.0]],), [[0, 0], [0.6, 0.8]]),
     (np.linalg.det, ([[1.0, 2.0], [2.0, 4.0]],), [[4, -2], [-2, 1]]),
     (np.linalg.det, (np.zeros((3, 3)),), np.zeros((3, 3))),
@@ -208,6 +210,7 @@ def test_trimmed_zeros_get_no_gradient():
         0,
     ]
     assert gradient(lambda x: np.trim_zeros(x, "b"), [0.0, 1.5, 0.0]).tolist() == [1, 1, 0]
+    assert gradient(lambda x: np.trim_zeros(x, "F"), [0.0, 1.5, 0.0]).tolist() == [0, 1, 1]
     assert gradient(np.trim_zeros, [0.0, 0.0]).tolist() == [0, 0]
 
 
