@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from viz.chains import recurrent
 from viz.diagram import Diagram, Shape
+from viz.order import in_order
 
 
 @dataclass
@@ -56,13 +57,16 @@ def _depths(diagram: Diagram) -> list[int | None]:
     least: dict[str, int] = {}
     natural: list[int | None] = []
     begins = _beginnings(diagram)
+    order = in_order([incoming[i] for i in range(len(diagram.shapes))])
+    order += sorted(set(range(len(diagram.shapes))) - set(order))  # what folding put on a cycle
     for _ in range(6):
-        depths: list[int | None] = []
-        for i, shape in enumerate(diagram.shapes):
+        depths: list[int | None] = [None] * len(diagram.shapes)
+        for i in order:
+            shape = diagram.shapes[i]
             before = [d for source in incoming[i] if (d := depths[source]) is not None]
             own = 1 + begins[i] if shape.kind == "circle" else 0
             depth = max([own, least.get(shape.role, 0), *(d + 1 for d in before)])
-            depths.append(None if shape.rows is None else depth)
+            depths[i] = None if shape.rows is None else depth
         natural = natural or depths
         reached: dict[str, int] = {}
         for shape, found in zip(diagram.shapes, depths, strict=True):

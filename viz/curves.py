@@ -5,6 +5,7 @@ The proportions and angles of the bent curves are those of the textbook's figure
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -46,6 +47,24 @@ def within(place: Placed, points: Any, extra: float) -> Any:
     if place.kind == "circle":
         return np.hypot(*off.T) < place.half_width + extra
     return np.all(off < (place.half_width + extra, place.half_height + extra), axis=1)
+
+
+def meets(place: Placed, a: Point, b: Point, extra: float) -> bool:
+    """Whether the straight line from a to b is inside the shape somewhere, enlarged by a margin."""
+    (x, y), (dx, dy) = (a[0] - place.x, a[1] - place.y), (b[0] - a[0], b[1] - a[1])
+    if place.kind == "circle":
+        long = dx * dx + dy * dy
+        t = min(max(-(x * dx + y * dy) / long, 0.0), 1.0) if long else 0.0
+        return math.hypot(x + t * dx, y + t * dy) < place.half_width + extra
+    first, last = 0.0, 1.0  # the part of the line between the edges
+    for at, way, half in ((x, dx, place.half_width), (y, dy, place.half_height)):
+        if abs(way) < 1e-12:
+            if abs(at) >= half + extra:
+                return False
+            continue
+        enter, leave = sorted(((-half - extra - at) / way, (half + extra - at) / way))
+        first, last = max(first, enter), min(last, leave)
+    return first < last
 
 
 def _on_outline(place: Placed, other: Point, extra: float) -> Point:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from viz import labels
-from viz.halves import Halves, in_order
+from viz.halves import Halves, ordered
 from viz.labels import Label, Name
 from viz.operations import operation
 from viz.scopes import part_of, parts_of, retimed
@@ -273,7 +273,7 @@ class _Grouping:
         target, place = self.circles.get(i, self.place[i]), self.place
         inside = [u for m in self.members[i] for u in self.values[m].inputs]
         inputs = merged(
-            replace(u, source=place[u.source])
+            u._replace(source=place[u.source])
             for u in inside
             if self.sinks.get(u.source) != i and u.source in place
         )
@@ -375,7 +375,7 @@ def _sinks(
     for i in reversed(range(len(values))):
         if halves.order[i] and not (values[i].name or values[i].output):
             together[i] = last.setdefault((halves.order[i], halves.passed(i, sinks)), i)
-    order_of = in_order(values, together)
+    order_of = ordered(values, together)
     return (sinks, drawn) if order_of is None else (together, order_of)
 
 

@@ -9,6 +9,7 @@ from functools import partial
 import tinygrad_rnn as tg
 from tinygrad_rnn.engine.graph import Array
 from tinygrad_rnn.recurrent.truncation import Truncation
+from tinygrad_rnn.support.collector import without_collection
 from viz import comparing
 from viz.backward.recording import Recording, record
 from viz.backward.rows import truncated
@@ -94,8 +95,8 @@ def draw(
     """
     _check(outputs, detail, fold, direction)
     colours = theme_of(theme)
-    taken = hidden(snapshot(outputs), [hide] if isinstance(hide, str) else hide)
-    diagram = folded(group(taken, detail, copies), fold)
+    hide = [hide] if isinstance(hide, str) else hide
+    diagram = without_collection(_diagram, outputs, hide, detail, copies, fold)
     if values:
         add_numbers(diagram, values_of(tg.tape(*outputs), outputs))
     layout = arrange(diagram, sideways=direction == "right")
@@ -121,6 +122,12 @@ def draw(
             Text("text", (left + right) / 2, top + 9, (Run(shortened(title, LONGEST_TITLE)),), 11.0)
         )
     return Figure(scene, colours)
+
+
+def _diagram(
+    outputs: Sequence[tg.Tensor], hide: Sequence[str], detail: str, copies: bool, fold: Fold
+) -> Diagram:
+    return folded(group(hidden(snapshot(outputs), hide), detail, copies), fold)
 
 
 @dataclass

@@ -12,7 +12,7 @@ from itertools import groupby
 
 from viz import labels
 from viz.diagram import Diagram, Link, Shape, Span
-from viz.snapshot import Use
+from viz.order import in_order
 
 DOTS = "⋮"
 DEEP, ENDS = 60, 12  # a picture without rows that is deeper than DEEP keeps ENDS at either end
@@ -81,16 +81,24 @@ def _folded(diagram: Diagram, shown: list[bool]) -> Diagram:
 
 
 def _moved(diagram: Diagram, folded: Diagram, place: dict[int, int]) -> list[Link]:
-    links: dict[Link, tuple[Use, ...]] = {}
+    links: dict[tuple[object, ...], list[Link]] = {}  # those that become one, by its ends
     for link in diagram.links:
         if link.source not in place or link.target not in place:
             continue
-        new = replace(link, source=place[link.source], target=place[link.target])
-        source, target = folded.shapes[new.source], folded.shapes[new.target]
+        ends = place[link.source], place[link.target]
+        source, target = (folded.shapes[end] for end in ends)
         hidden = source.kind == "dots" and target.kind == "dots" and source.rows == target.rows
         if not hidden and not (source.kind == "parameters" and target.kind == "dots"):
-            links[new] = links.get(new, ()) + new.uses
-    return [replace(link, uses=uses) for link, uses in links.items()]
+            links.setdefault((*ends, link.weight, link.says), []).append(link)
+    return [
+        replace(
+            same[0],
+            source=place[same[0].source],
+            target=place[same[0].target],
+            uses=tuple(use for link in same for use in link.uses),
+        )
+        for same in links.values()
+    ]
 
 
 def _shallower(diagram: Diagram) -> Diagram:
@@ -100,7 +108,7 @@ def _shallower(diagram: Diagram) -> Diagram:
     into: list[list[int]] = [[] for _ in diagram.shapes]
     for link in diagram.links:
         into[link.target].append(link.source)
-    for i in _in_order(into):
+    for i in in_order(into):
         depth[i] = max((depth[source] + 1 for source in into[i]), default=0)
     deepest = max(depth, default=0)
     if deepest <= DEEP:
@@ -128,19 +136,3 @@ def _shallower(diagram: Diagram) -> Diagram:
             place[i] = dots
     folded.links = _moved(diagram, folded, place)
     return folded
-
-
-def _in_order(into: list[list[int]]) -> list[int]:
-    """The shapes, each after those that lead into it."""
-    waiting = [len(sources) for sources in into]
-    out: list[list[int]] = [[] for _ in into]
-    for target, sources in enumerate(into):
-        for source in sources:
-            out[source].append(target)
-    ready = [i for i, count in enumerate(waiting) if not count]
-    for i in ready:  # which grows on the way
-        for target in out[i]:
-            waiting[target] -= 1
-            if not waiting[target]:
-                ready.append(target)
-    return ready

@@ -15,6 +15,7 @@ Cubic: TypeAlias = tuple[Point, Point, Point, Point]
 Curve: TypeAlias = list[Cubic]
 
 SPACING = 3.0  # between the samples of a curve, in points
+EXTREMES = np.minimum, np.maximum
 
 
 def line(a: Point, b: Point) -> Cubic:
@@ -210,12 +211,14 @@ class Segments:
 def meeting(p: Any, p_end: Any, q: Any, q_end: Any) -> tuple[Any, Any, Any, Any]:
     """The crossings of the pieces p with the pieces q: their numbers, and the fraction of the
     length along each."""
-    r, s = p_end - p, q_end - q
-    across = r[:, None, 0] * s[None, :, 1] - r[:, None, 1] * s[None, :, 0]
-    offset = q[None] - p[:, None]
+    low, high, left, right = (f(a, b) for a, b in ((p, p_end), (q, q_end)) for f in EXTREMES)
+    near = (low[:, None, 0] <= right[:, 0]) & (high[:, None, 0] >= left[:, 0])
+    near &= (low[:, None, 1] <= right[:, 1]) & (high[:, None, 1] >= left[:, 1])
+    k, m = np.nonzero(near)
+    r, s, offset = (p_end - p)[k], (q_end - q)[m], q[m] - p[k]
+    across = r[:, 0] * s[:, 1] - r[:, 1] * s[:, 0]
     with np.errstate(divide="ignore", invalid="ignore"):
-        t = (offset[..., 0] * s[None, :, 1] - offset[..., 1] * s[None, :, 0]) / across
-        u = (offset[..., 0] * r[:, None, 1] - offset[..., 1] * r[:, None, 0]) / across
+        t = (offset[:, 0] * s[:, 1] - offset[:, 1] * s[:, 0]) / across
+        u = (offset[:, 0] * r[:, 1] - offset[:, 1] * r[:, 0]) / across
     meet = (np.abs(across) > 1e-12) & (t >= 0) & (t < 1) & (u >= 0) & (u < 1)
-    k, m = np.nonzero(meet)
-    return k, m, t[k, m], u[k, m]
+    return k[meet], m[meet], t[meet], u[meet]

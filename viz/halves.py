@@ -7,8 +7,8 @@ knows the node whose gradient it passed. So each computation and its backward pa
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from heapq import heappop, heappush
 
+from viz.order import in_order
 from viz.snapshot import NodeRef, Value
 
 
@@ -49,25 +49,12 @@ def _order(back: NodeRef | None) -> int:
     return order
 
 
-def in_order(values: Sequence[Value], sinks: Mapping[int, int]) -> list[int] | None:
+def ordered(values: Sequence[Value], sinks: Mapping[int, int]) -> list[int] | None:
     """The given values and the representatives in topological order, and otherwise in recorded
     order; None if there is a cycle."""
-    waits: dict[int, set[int]] = {i: set() for i in range(len(values)) if sinks.get(i, i) == i}
+    into: list[set[int]] = [set() for _ in values]
     for i, value in enumerate(values):
         own = sinks.get(i, i)
-        waits[own] |= {sinks.get(use.source, use.source) for use in value.inputs} - {own}
-    users: dict[int, list[int]] = {i: [] for i in waits}
-    for i, sources in waits.items():
-        for source in sources:
-            users[source].append(i)
-    left = {i: len(sources) for i, sources in waits.items()}
-    ready = [i for i, count in left.items() if not count]
-    order = []
-    while ready:
-        i = heappop(ready)
-        order.append(i)
-        for user in users[i]:
-            left[user] -= 1
-            if not left[user]:
-                heappush(ready, user)
-    return order if len(order) == len(waits) else None
+        into[own] |= {sinks.get(use.source, use.source) for use in value.inputs} - {own}
+    order = in_order(into)
+    return [i for i in order if sinks.get(i, i) == i] if len(order) == len(values) else None

@@ -32,7 +32,7 @@ def hidden(values: Sequence[Value], patterns: Sequence[str]) -> list[Value]:
             values[i],
             name=None if fits(values[i]) else values[i].name,
             inputs=tuple(
-                replace(use, source=moved[use.source])
+                use._replace(source=moved[use.source])
                 for use in values[i].inputs
                 if use.source in moved
             ),

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple, TypeAlias
 
@@ -54,6 +55,7 @@ class Name(NamedTuple):
     superscript: str = ""
 
     @classmethod
+    @lru_cache(maxsize=4096)
     def parse(cls, text: str) -> Name:
         match = re.fullmatch(r"([^_^]+)(?:_([^\^]+))?(?:\^(.+))?", _from_latex(text))
         if not match:

@@ -11,30 +11,31 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from heapq import heappop, heappush
-from itertools import islice, pairwise, product
-from typing import Any
+from itertools import count, islice, pairwise, product
+from operator import itemgetter
 
 import numpy as np
 
-from viz.curves import TIP, alongside, bent_left, comb, leave, rail, reach, sweep, within
+from viz.curves import TIP, alongside, bent_left, comb, leave, meets, rail, reach, sweep, within
 from viz.diagram import Diagram, Link
-from viz.geometry import Curve, Measure, Point, distance, line, polyline, sample
-from viz.layout import BEND, MOST_BENDS, Layout, Placed
+from viz.geometry import Curve, Point, distance, is_straight, line, polyline, sample
+from viz.layout import BEND, MOST_BENDS, Layout
 from viz.traffic import TRACK, Drawn
 
-CLEARANCE = 2.0  # between a line and the shapes that it passes
+CELL = 60.0  # of the squares in which shapes are found
+CLEARANCE = 1.4  # between a line and the shapes that it passes
 SHORTEST = 4.0  # the least length of an arrow's last segment
 BESIDE = 6.0  # between two links with the same ends
 RADIUS = 9.0  # of a path's corners
+AHEAD = 14.0  # how far a path's first corner is towards the next one
 SLACK = 60.0  # the most by which a path may be shorter than its estimate
-BLOCK = 48  # paths that are tested at once
-CANDIDATES = 12  # the paths through channels that are checked in full
+BETTER = 8.0  # a longer path must be better by this much
+UNLIKE = 60.0  # the cost of a form that differs from the one in another row
+CANDIDATES = 8  # the paths through channels that are checked in full
 
-Ways = Callable[[Placed, Placed, float, float | None], Iterator[tuple[int, list[Point]]]]
-"""A function from two shapes, an offset from the channel's middle, and a channel between columns or
-None, to paths. A path is its corners, with a number that orders paths of equal length."""
+OFFSETS = (0.0, TRACK, -TRACK, 2 * TRACK, -2 * TRACK)  # from a channel's middle
 
 
 def route(diagram: Diagram, layout: Layout) -> list[Curve]:
@@ -52,12 +53,15 @@ class _Router:
         self.diagram = diagram
         self.layout = layout
         self.places = layout.places
-        self.low = np.array([(p.x - p.half_width, p.y - p.half_height) for p in self.places])
-        self.high = np.array([(p.x + p.half_width, p.y + p.half_height) for p in self.places])
-        self.edges = *self.low.T.copy(), *self.high.T.copy()
         self.round = np.array([p.kind == "circle" for p in self.places])
         self.centre = np.array([p.centre for p in self.places])
-        self.radius = np.array([p.half_width for p in self.places])
+        self.half = np.array([(p.half_width, p.half_height) for p in self.places])
+        self.cells: dict[tuple[int, ...], list[int]] = defaultdict(list)  # the shapes in a square
+        first = ((self.centre - self.half) // CELL).astype(int).tolist()
+        last = ((self.centre + self.half) // CELL).astype(int).tolist()
+        for i, (low, high) in enumerate(zip(first, last, strict=True)):
+            for cell in product(*(range(a, b + 1) for a, b in zip(low, high, strict=True))):
+                self.cells[cell].append(i)
         self.links_into: dict[int, list[Link]] = defaultdict(list)  # from below, by column
         for link in diagram.links:
             below = diagram.shapes[link.source]
@@ -69,6 +73,8 @@ class _Router:
             if p.kind == "circle":
                 self.columns[round(p.x)].append(p.y)
         self.ends: Counter[tuple[int, int]] = Counter()  # of the lines drawn so far
+        self.standing: dict[tuple[int, float], list[tuple[float, float, int]]] = {}
+        self.forms: dict[tuple[str, str], tuple[tuple[int, int], ...]] = {}  # of paths, by roles
         self.drawn = Drawn()
 
     def plain(self, link: Link) -> Curve | None:
@@ -80,37 +86,42 @@ class _Router:
 
     def draw(self, link: Link, curve: Curve) -> Curve:
         self.ends[link.source, link.target] += 1
-        self.drawn.add(link, Measure(curve))
+        self.drawn.add(link, curve)
         return curve
 
     def is_clear(self, curve: Curve, link: Link) -> bool:
         """Whether the curve keeps a distance from every other shape, and from its own ends."""
-        ends = [link.source, link.target]
         for cubic in curve:
             near = self._around(cubic)
-            if not near.size:
-                continue
-            points = sample([cubic])
-            for i in near.tolist():
-                if i in ends:
-                    if np.any(within(self.places[i], points, -0.1)):
+            straight = is_straight(cubic)
+            points = sample([cubic]) if near and not straight else ()
+            for i in near:
+                margin = -0.1 if i in (link.source, link.target) else CLEARANCE
+                if straight:
+                    if meets(self.places[i], cubic[0], cubic[3], margin):
                         return False
-                    continue
-                if self.round[i]:
-                    off = np.hypot(*(points - self.centre[i]).T) - self.radius[i]
-                else:
-                    off = np.maximum(self.low[i] - points, points - self.high[i]).max(axis=1)
-                if off.min() < CLEARANCE:
+                elif np.any(within(self.places[i], points, margin)):
                     return False
         return True
 
-    def _around(self, points: Sequence[Point]) -> Any:
+    def _around(self, points: Sequence[Point]) -> list[int]:
         """The shapes that are near the corners of these points."""
-        left, low, right, high = self.edges
         xs, ys = zip(*points, strict=True)
-        near = (left < max(xs) + CLEARANCE) & (right > min(xs) - CLEARANCE)
-        near &= (low < max(ys) + CLEARANCE) & (high > min(ys) - CLEARANCE)
-        return np.flatnonzero(near)
+        left, right = min(xs) - CLEARANCE, max(xs) + CLEARANCE
+        low, high = min(ys) - CLEARANCE, max(ys) + CLEARANCE
+        found: set[int] = set()
+        for column in range(int(left // CELL), int(right // CELL) + 1):
+            for row in range(int(low // CELL), int(high // CELL) + 1):
+                found.update(self.cells.get((column, row), ()))
+        return [
+            i
+            for i in found
+            for p in (self.places[i],)
+            if left < p.x + p.half_width
+            and p.x - p.half_width < right
+            and low < p.y + p.half_height
+            and p.y - p.half_height < high
+        ]
 
     def _candidates(self, link: Link) -> Iterator[Curve]:
         source, target = self.places[link.source], self.places[link.target]
@@ -178,119 +189,136 @@ class _Router:
         into a channel between rows and along it. Where the ends are in different rows, it also goes
         along a channel between columns. Where shapes block all of these paths, it leaves and
         returns sideways."""
-        for ways in (self._ways, self._sideways):
-            found = self._best(link, self._by_length(link, ways))
-            if found is not None:
-                return self.draw(link, found)
-        _, shortest = next(self._nearest_first(link, self._ways))
-        return self.draw(link, polyline(shortest, RADIUS))
+        found = self._best(link, self._ways(link)) or self._best(link, self._sideways(link))
+        if found is None:
+            source, target = self.places[link.source], self.places[link.target]
+            found = [line(leave(source, target.centre), reach(target, source.centre))]
+        return self.draw(link, found)
 
-    def _by_length(self, link: Link, ways: Ways) -> Iterator[tuple[float, list[Point]]]:
-        """The paths without a shape on them, with their lengths."""
-        found = self._nearest_first(link, ways)
-        while block := list(islice(found, BLOCK)):
-            free = self._free([points for _, points in block], link)
-            yield from (one for one, is_free in zip(block, free, strict=True) if is_free)
-
-    def _nearest_first(self, link: Link, ways: Ways) -> Iterator[tuple[float, list[Point]]]:
-        """Paths in the order of their lengths. Paths far to the side are made only when needed."""
+    def _ways(self, link: Link) -> Iterator[list[Point]]:
+        """The paths that go up or down, the shortest first. Paths far to the side are made only
+        when needed."""
         source, target = self.places[link.source], self.places[link.target]
-        aside = sorted(
-            (abs(x - source.x) + abs(x - target.x), n, x)
-            for n, x in enumerate(self.layout.vertical)
-        )
-        waiting: list[tuple[float, int, int, int, list[Point]]] = []
-        for least, n, column in [(0.0, -1, None), *aside]:
-            while waiting and waiting[0][0] < least - SLACK:
-                cost, *_, points = heappop(waiting)
-                yield cost, points
-            for k, offset in enumerate((0.0, TRACK, -TRACK, 2 * TRACK, -2 * TRACK)):
-                for number, points in ways(source, target, offset, column):
-                    cost = _length(points) + 2 * abs(offset)
-                    heappush(waiting, (cost, k, number, n, points))
+        rows = self.layout.horizontal
+        around = list(product(_around(rows, source.y), _around(rows, target.y)))
+        waiting: list[tuple[float, int, list[Point]]] = []
+        number = count()
+
+        def add(offset: float, out: float, back: float, x: float | None) -> None:
+            start = _shifted(source.x, target.x if x is None else x)
+            end = _shifted(target.x, source.x if x is None else x)
+            way = [(start, out), *([] if x is None else [(x, out), (x, back)]), (end, back)]
+            points = [leave(source, way[0]), *way, reach(target, way[-1])]
+            heappush(waiting, (_length(points) + 2 * abs(offset), next(number), points))
+
+        turns = []
+        for offset in OFFSETS:
+            aside = max(-TRACK, min(offset, TRACK))  # a larger offset would touch the shapes
+            for first, last in around:
+                out, back = first + aside, last + aside
+                left, right = self._stretch(out, source.x, link)
+                if first == last:
+                    if left <= target.x <= right:
+                        add(offset, out, back, None)
+                    continue
+                low, high = self._stretch(back, target.x, link)
+                turns.append((offset, out, back, max(left, low), min(right, high)))
+        for column in sorted(
+            self.layout.vertical, key=lambda x: abs(x - source.x) + abs(x - target.x)
+        ):
+            least = abs(column - source.x) + abs(column - target.x) - SLACK
+            while waiting and waiting[0][0] < least:
+                yield heappop(waiting)[-1]
+            for offset, out, back, left, right in turns:
+                x = column + offset
+                if left <= x <= right and self._is_open(0, x, out, back, link):
+                    add(offset, out, back, x)
         while waiting:
-            cost, *_, points = heappop(waiting)
-            yield cost, points
+            yield heappop(waiting)[-1]
 
-    def _free(self, ways: Sequence[Sequence[Point]], link: Link) -> Any:
-        """Which of the paths have no shape on the straight segments between their rounded corners.
-        This is a quick test of many paths, before a full check of each."""
-        inner = [
-            (n, *a, *b)
-            for n, points in enumerate(ways)
-            for a, b in pairwise(points[1:-1])
-            if abs(a[0] - b[0]) + abs(a[1] - b[1]) > 2 * RADIUS
-        ]
-        free = np.ones(len(ways), bool)
-        if not inner:
-            return free
-        number, x, y, x_end, y_end = np.array(inner).T
-        flat = y == y_end
-        left = np.minimum(x, x_end) + RADIUS * flat
-        right = np.maximum(x, x_end) - RADIUS * flat
-        low, high = np.minimum(y, y_end) + RADIUS * ~flat, np.maximum(y, y_end) - RADIUS * ~flat
-        others = np.ones(len(self.places), bool)
-        others[[link.source, link.target]] = False
-        edges = [edge[others] for edge in self.edges]
-        aside = np.maximum(edges[0] - right[:, None], left[:, None] - edges[2])
-        above = np.maximum(edges[1] - high[:, None], low[:, None] - edges[3])
-        off = np.maximum(aside, above)
-        radius = self.radius[others]
-        far = np.hypot(np.maximum(aside + radius, 0), np.maximum(above + radius, 0)) - radius
-        off = np.where(self.round[others], far, off)
-        free[number[np.any(off < CLEARANCE, axis=1)].astype(int)] = False
-        return free
+    def _sideways(self, link: Link) -> Iterator[list[Point]]:
+        """The paths that leave and return sideways, the shortest first."""
+        source, target = self.places[link.source], self.places[link.target]
+        rows, columns = self.layout.boundaries, self.layout.vertical
+        levels = sorted({*_around(rows, source.y), *_around(rows, target.y)})
+        around = product(_around(columns, source.x), _around(columns, target.x), levels)
+        found = []
+        for offset, (first, last, row) in product(OFFSETS, around):
+            aside = max(-TRACK, min(offset, TRACK))
+            x, y, back = first + aside, row + offset, last + aside
+            if (
+                self._is_open(0, x, source.y, y, link)
+                and self._is_open(1, y, x, back, link)
+                and self._is_open(0, back, y, target.y, link)
+            ):
+                way = [(x, source.y), (x, y), (back, y), (back, target.y)]
+                points = [leave(source, way[0]), *way, reach(target, way[-1])]
+                found.append((_length(points) + 2 * abs(offset), points))
+        yield from (points for _, points in sorted(found, key=itemgetter(0)))
 
-    def _best(self, link: Link, ways: Iterator[tuple[float, list[Point]]]) -> Curve | None:
+    def _stretch(self, y: float, x: float, link: Link) -> tuple[float, float]:
+        """How far to the left and to the right a level line can go from its first corner."""
+        left, right = -math.inf, math.inf
+        for low, high, i in self._standing(1, y):
+            if i not in (link.source, link.target):
+                if high > x + AHEAD + RADIUS:
+                    right = min(right, max(low, x + AHEAD + RADIUS) + RADIUS)
+                if low < x - AHEAD - RADIUS:
+                    left = max(left, min(high, x - AHEAD - RADIUS) - RADIUS)
+        return left, right
+
+    def _is_open(self, axis: int, at: float, start: float, stop: float, link: Link) -> bool:
+        """Whether no shape stands on a straight line between its rounded corners.
+
+        axis: 0 for a vertical line at x = at, 1 for a level one at y = at.
+        """
+        low, high = min(start, stop) + RADIUS, max(start, stop) - RADIUS
+        return low >= high or not any(
+            first < high and low < last and i != link.source and i != link.target
+            for first, last, i in self._standing(axis, at)
+        )
+
+    def _standing(self, axis: int, at: float) -> list[tuple[float, float, int]]:
+        """The shapes on a line, each with the stretch of the line that it takes."""
+        if (axis, at) in self.standing:
+            return self.standing[axis, at]
+        off = np.abs(self.centre[:, axis] - at)
+        half = self.half + CLEARANCE
+        found = np.flatnonzero(off < half[:, axis])
+        across, along = half[found, axis], half[found, 1 - axis]
+        chord = np.sqrt(np.maximum(across**2 - off[found] ** 2, 0))
+        along = np.where(self.round[found], chord, along)
+        middle = self.centre[found, 1 - axis]
+        stretches = (middle - along).tolist(), (middle + along).tolist(), found.tolist()
+        self.standing[axis, at] = list(zip(*stretches, strict=True))
+        return self.standing[axis, at]
+
+    def _best(self, link: Link, ways: Iterator[list[Point]]) -> Curve | None:
+        shapes, y = self.diagram.shapes, self.places[link.source].y
         clear = (
-            (cost, curve)
-            for cost, points in ways
+            (_length(points), points, curve)
+            for points in ways
             if distance(points[-2], points[-1]) > SHORTEST
             and self.is_clear(curve := polyline(points, RADIUS), link)
         )
-        best, least = None, np.inf
-        for cost, curve in islice(clear, CANDIDATES):
+        best, least = None, math.inf
+        own: tuple[tuple[int, int], ...] = ()
+        known = shapes[link.source].role, shapes[link.target].role
+        for cost, points, curve in islice(clear, CANDIDATES):
             if cost >= least:  # all further paths are longer
                 break
-            if (total := cost + self._trouble(curve, link)) < least:
-                best, least = curve, total
+            form = tuple((round(a), round(b - y)) for a, b in points)
+            cost += self._trouble(curve, link) + UNLIKE * (self.forms.get(known, form) != form)
+            if cost < least - BETTER:
+                best, least, own = curve, cost, form
+        if best:
+            self.forms.setdefault(known, own)
         return best
 
     def _trouble(self, curve: Curve, link: Link) -> float:
         """The cost of crossing other lines, and of running along them."""
-        own = Measure(curve)
-        near, crossed = self.drawn.trouble(own, link)
+        near, crossed = self.drawn.trouble(curve, link)
         return 4.0 * near + 30.0 * crossed
-
-    def _ways(
-        self, source: Placed, target: Placed, offset: float, column: float | None
-    ) -> Iterator[tuple[int, list[Point]]]:
-        rows = self.layout.horizontal
-        around = product(_around(rows, source.y), _around(rows, target.y))
-        for number, (first, last) in enumerate(around):
-            if (first == last) != (column is None):
-                continue
-            aside = max(-TRACK, min(offset, TRACK))  # a larger offset would touch the shapes
-            out, back = first + aside, last + aside
-            ways = [(source.x, out), (target.x, back)]
-            if column is not None:
-                x = column + offset
-                ways[1:1] = [(x, out), (x, back)]
-            yield number, _joined(source, target, ways)
-
-    def _sideways(
-        self, source: Placed, target: Placed, offset: float, column: float | None
-    ) -> Iterator[tuple[int, list[Point]]]:
-        if column is not None:
-            return
-        rows, columns = self.layout.boundaries, self.layout.vertical
-        aside = max(-TRACK, min(offset, TRACK))
-        levels = sorted({*_around(rows, source.y), *_around(rows, target.y)})
-        around = product(_around(columns, source.x), _around(columns, target.x), levels)
-        for number, (first, last, row) in enumerate(around):
-            x, y, back = first + aside, row + offset, last + aside
-            way = [(x, source.y), (x, y), (back, y), (back, target.y)]
-            yield number, [leave(source, way[0]), *way, reach(target, way[-1])]
 
 
 def _length(points: Sequence[Point]) -> float:
@@ -305,12 +333,6 @@ def _around(rows: list[float], y: float) -> list[float]:
     ]
 
 
-def _joined(source: Placed, target: Placed, way: list[Point]) -> list[Point]:
-    """The path from outline to outline. It leaves and arrives diagonally where there is room."""
-    first, last = _shifted(way[0], way[1]), _shifted(way[-1], way[-2])
-    return [leave(source, first), first, *way[1:-1], last, reach(target, last)]
-
-
-def _shifted(corner: Point, neighbour: Point) -> Point:
-    run = neighbour[0] - corner[0]
-    return corner[0] + max(-14.0, min(run / 2, 14.0)), corner[1]
+def _shifted(corner: float, neighbour: float) -> float:
+    """The corner moved towards its neighbour, so that a path leaves and arrives diagonally."""
+    return corner + max(-AHEAD, min((neighbour - corner) / 2, AHEAD))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -29,8 +29,7 @@ class Use(NamedTuple):
     argument: Any
 
 
-@dataclass(frozen=True)
-class Input:
+class Input(NamedTuple):
     """The uses of a value by another value: its place in the snapshot, and the weight of the
     gradient.
 
@@ -44,8 +43,8 @@ class Input:
     source: int
     weight: float | None = 1.0
     says: str = ""
-    uses: tuple[Use, ...] = field(default=(), compare=False)
-    losses: tuple[int, ...] = field(default=(), compare=False)
+    uses: tuple[Use, ...] = ()
+    losses: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -101,7 +100,7 @@ def snapshot(outputs: Sequence[tg.Tensor]) -> list[Value]:
                 resolved[node] = inputs[0]
                 continue
             if node.function is zero_rows:  # some sequences begin anew on this link
-                resolved[node] = replace(inputs[0], says="reset")
+                resolved[node] = inputs[0]._replace(says="reset")
                 continue
         resolved[node] = Input(len(values))
         values.append(
@@ -171,17 +170,19 @@ def _inputs(node: Node, resolved: dict[Node, Input], weight: float | None) -> tu
 
 def merged(inputs: Iterable[Input]) -> tuple[Input, ...]:
     """One input for all uses of a value with the same weight, in the order of the first uses."""
-    inputs = tuple(inputs)
-    if len(inputs) < 2:
-        return inputs
-    found: dict[Input, Input] = {}
+    found: dict[tuple[object, ...], list[Input]] = {}
     for one in inputs:
-        if (known := found.get(one)) is None:
-            found[one] = one
-        else:
-            losses = tuple(sorted({*known.losses, *one.losses}))
-            found[one] = replace(known, uses=known.uses + one.uses, losses=losses)
-    return tuple(found.values())
+        found.setdefault(one[:3], []).append(one)
+    return tuple(
+        one
+        if len(same) == 1
+        else one._replace(
+            uses=tuple(use for other in same for use in other.uses),
+            losses=tuple(sorted({loss for other in same for loss in other.losses})),
+        )
+        for same in found.values()
+        for one in same[:1]
+    )
 
 
 def product(a: float | None, b: float | None) -> float | None:

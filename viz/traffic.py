@@ -2,99 +2,64 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from viz.diagram import Link
-from viz.geometry import Measure, meeting
+from viz.geometry import SPACING, Curve, distance, is_straight, meeting, sample
 
 TRACK = 3.5  # between lines in one channel
-CELL = TRACK - 0.5  # nearer lines count as running along one another
+NEAR = TRACK - 0.5  # nearer lines count as running along one another
+CORNER = 15.0  # shorter curves are corners
 
 
 class Drawn:
-    """The lines drawn already: their points, and their straight pieces, by columns."""
+    """The lines drawn already, as straight pieces."""
 
     def __init__(self) -> None:
-        self.points = _Columns(5)  # x, y, the ends of their links, the number of their line
-        self.pieces = _Columns(6)  # the corners around them, low and high, and the ends
-        self.starts = _Columns(4)  # where they start and stop
+        self.pieces = np.zeros((10, 256))  # left, low, right, high; start, stop; source, target
         self.count = 0
 
-    def add(self, link: Link, measure: Measure) -> None:
-        x, y = measure.dense.T
-        self.points.add(x, y, link.source, link.target, self.count)
-        start, stop = measure.points[:-1].T, measure.points[1:].T
-        self.starts.add(*start, *stop)
-        low, high = np.minimum(start, stop), np.maximum(start, stop)
-        self.pieces.add(*low, *high, link.source, link.target)
-        self.count += 1
+    def add(self, link: Link, curve: Curve) -> None:
+        start, stop = _pieces(curve)
+        count = self.count + start.shape[1]
+        while count > self.pieces.shape[1]:
+            self.pieces = np.concatenate([self.pieces, np.zeros_like(self.pieces)], axis=1)
+        new = self.pieces[:, self.count : count]
+        new[:4] = *np.minimum(start, stop), *np.maximum(start, stop)
+        new[4:8] = *start, *stop
+        new[8:] = [[link.source], [link.target]]
+        self.count = count
 
-    def trouble(self, own: Measure, link: Link) -> tuple[int, int]:
-        """The number of a curve's points at which it runs along other lines, and the number of its
-        crossings. Lines that begin or end where the link does are not counted."""
-        (left, low), (right, high) = own.low, own.high
-        x, y, source, target, line = self.points.columns
-        near = (x > left - CELL) & (x < right + CELL) & (y > low - CELL) & (y < high + CELL)
-        near &= (source != link.source) & (target != link.target)
-        places = np.flatnonzero(near)
-        x, y, line = x[places], y[places], line[places]
-        along = 0
-        starts = np.searchsorted(own.dense_places, own.places)
-        starts[-1] += 1
-        for (a, b), (first, last) in zip(pairwise(own.points), pairwise(starts), strict=True):
-            (left_, low_), (right_, high_) = np.minimum(a, b) - CELL, np.maximum(a, b) + CELL
-            beside = np.flatnonzero((x > left_) & (x < right_) & (y > low_) & (y < high_))
-            if len(beside):
-                others = np.stack([x[beside], y[beside]], axis=1)
-                along += _close(own.dense[first:last], others, line[beside])
-        x, y, x_end, y_end, source, target = self.pieces.columns
-        met = (x <= right) & (y <= high) & (x_end >= left) & (y_end >= low)
+    def trouble(self, curve: Curve, link: Link) -> tuple[float, int]:
+        """How far a curve runs along other lines, in samples, and the number of its crossings.
+        Lines that begin or end where the link does are not counted."""
+        left, low, right, high, *_, source, target = self.pieces[:, : self.count]
+        start, stop = _pieces(curve)
+        lowest, highest = np.minimum(start, stop), np.maximum(start, stop)
+        (begin, bottom), (end, top) = lowest.min(1) - NEAR, highest.max(1) + NEAR
+        met = (left < end) & (right > begin) & (low < top) & (high > bottom)
         met &= (source != link.source) & (target != link.target)
-        crossed = self.starts.columns[:, np.flatnonzero(met)].T
-        pieces = own.points[:-1], own.points[1:]
-        return along, len(meeting(*pieces, crossed[:, :2], crossed[:, 2:])[0])
+        others = self.pieces[:, np.flatnonzero(met)]
+        crossed = len(meeting(start.T, stop.T, others[4:6].T, others[6:8].T)[0])
+        along = 0.0
+        for axis in (0, 1):  # the pieces that run along this axis
+            across = 1 - axis
+            mine = np.flatnonzero(highest[across] - lowest[across] < 1e-9)
+            beside = others[:, others[2 + across] - others[across] < 1e-9]
+            off = np.abs(lowest[across, mine, None] - beside[across])
+            shared = np.minimum(highest[axis, mine, None], beside[2 + axis])
+            shared -= np.maximum(lowest[axis, mine, None], beside[axis])
+            along += float(np.sum(np.maximum(shared, 0) * (off < NEAR)))
+        return along / SPACING, crossed
 
 
-def _close(own: Any, others: Any, lines: Any) -> int:
-    """The number of own points that are close to another line's points, for each of those lines.
-
-    own: points on a straight piece. others: the points in the box around it. lines: the numbers of
-        their lines, sorted.
-    """
-    level = np.ptp(own, axis=0) < 1e-9
-    if len(own) == 1 or not level.any():
-        near = np.abs(own[:, None] - others).max(-1) < CELL
-        begins = np.flatnonzero(np.diff(lines, prepend=-1))
-        return int(np.sum(np.logical_or.reduceat(near, begins, axis=1)))
-    axis = int(level[0])  # along which the piece runs
-    own, others = np.sort(own[:, axis]), others[:, axis]
-    order = np.lexsort((others, lines))
-    others, lines = others[order], lines[order]
-    first = np.searchsorted(own, others - CELL, "right")
-    last = np.searchsorted(own, others + CELL, "left")
-    same = np.diff(lines, prepend=-1) == 0  # as the point before: what is close to both counts once
-    reached = np.where(same, np.roll(last, 1), 0)
-    return int(np.sum(np.maximum(last - np.maximum(first, reached), 0)))
-
-
-class _Columns:
-    """Growing columns of numbers."""
-
-    def __init__(self, width: int) -> None:
-        self.all, self.count = np.zeros((width, 256)), 0
-
-    def add(self, *columns: Any) -> None:
-        """Add rows. A single number is repeated in each of them."""
-        more = len(columns[0])
-        while self.count + more > self.all.shape[1]:
-            self.all = np.concatenate([self.all, np.zeros_like(self.all)], axis=1)
-        for own, column in zip(self.all, columns, strict=True):
-            own[self.count : self.count + more] = column
-        self.count += more
-
-    @property
-    def columns(self) -> Any:
-        return self.all[:, : self.count]
+def _pieces(curve: Curve) -> tuple[Any, Any]:
+    """The ends of the straight pieces of a curve. A rounded corner is one piece."""
+    points = [curve[0][:1]]
+    for cubic in curve:
+        short = is_straight(cubic) or distance(cubic[0], cubic[3]) < CORNER
+        points.append(cubic[3:] if short else sample([cubic])[1:])
+    ends = np.concatenate(points).T
+    return ends[:, :-1], ends[:, 1:]

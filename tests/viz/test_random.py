@@ -58,3 +58,13 @@ def test_pictures_are_sound(seed: int, detail: str) -> None:
         for line in lines:
             points = line.points()
             assert not [box for box in outlined if inside(box, points)], line
+
+
+def test_a_deep_tangle_is_folded_soundly() -> None:
+    """Values that the dots need may be recorded after values that the dots lead to."""
+    draw = random.Random(0)
+    known: list[Any] = [parameter(f"W_{k}", 2) for k in range(10)]
+    for _ in range(600):
+        known.append(draw.choice(OPERATIONS)(*draw.choices(known[-12:], k=2)))
+    for detail in ("named", "ops"):
+        check(viz.draw(np.sum(known[-1] + known[-2]), detail=detail))
