@@ -159,6 +159,10 @@ class Memory:
         )
         return view[:, rows]
 
+    def at_step(self, place: Place, step: int) -> Any:
+        """The part of `seen` that belongs to one step."""
+        return self.seen(place, STEPS)[step if place.step >= 0 else STEPS - 1 - step]
+
     def overlap(self, a: Place, b: Place, count: int = STEPS) -> bool:
         """Whether any step of one place overlaps any step of the other."""
         if a.root is not b.root:
@@ -179,10 +183,20 @@ class Memory:
     def aligned(self, a: Work, b: Work) -> bool:
         """Whether the works of one step touch nothing of any other step of the other."""
         return all(
-            (p == q and p.step != 0) or not self.overlap(p, q)
+            (p == q and p.step != 0) or not self.crosses(p, q)
             for (p, written), (q, also) in itertools.product(a.places(), b.places())
             if written or also
         )
+
+    def crosses(self, p: Place, q: Place) -> bool:
+        """Whether a step of one place overlaps another step of the other."""
+        key = p, q
+        if key not in self.known:
+            pairs = itertools.permutations(range(STEPS), 2)
+            self.known[key] = self.overlap(p, q) and any(
+                shares(self.at_step(p, i), self.at_step(q, j)) for i, j in pairs
+            )
+        return self.known[key]
 
     def apart(self, a: Work, b: Work, rows: int) -> bool:
         """Whether the first rows of one do not overlap the later rows of the other."""

@@ -157,6 +157,7 @@ class Translation:
         works = ordered(nest.works, self.memory)
         works = retargeted(works, self.memory, read_elsewhere)
         works = accumulated(works, self.memory, read_elsewhere)
+        works = ordered(tuple(works), self.memory)  # the additions no longer stand between
         return grouped(works, self.memory, read_elsewhere)
 
     # The program ----------------------------------------------------------------------------------
