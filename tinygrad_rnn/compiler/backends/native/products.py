@@ -6,7 +6,7 @@ A panel stays in the L1 cache while all rows pass, tile by tile.
 from __future__ import annotations
 
 from tinygrad_rnn.compiler.backends.native.objects import Machine
-from tinygrad_rnn.compiler.backends.native.packing import panels
+from tinygrad_rnn.compiler.backends.native.packing import packed_size, panels
 from tinygrad_rnn.compiler.backends.native.text import (
     INDEX,
     POINTER,
@@ -14,7 +14,7 @@ from tinygrad_rnn.compiler.backends.native.text import (
     Value,
     constant,
 )
-from tinygrad_rnn.compiler.backends.native.tiles import in_tiles, tile
+from tinygrad_rnn.compiler.backends.native.tiles import LINE, in_tiles, tile
 
 LARGEST = 1 << 19
 """The most entries of the matrix in a product for all steps at once that is done here. Such a
@@ -27,6 +27,11 @@ PANELS_OF_A_ROW = 4
 
 NEAREST = 1 << 15
 """The size of the L1 cache in bytes. Panels are taken together if they fit into it."""
+
+FAR = 1 << 19
+"""The size in bytes from which on a packed matrix does not stay in the L2 cache. While the tiles of
+a panel are computed, the following panels are fetched. Without this, 32 rows times a matrix of 512
+by 2048 reach 145 GFLOP/s of 180, with it 165."""
 
 
 def product(
@@ -53,6 +58,8 @@ def product(
     groups = panels(columns, lanes)
     full = sum(sum(group) == 2 * lanes for group in groups)
 
+    far = not single and packed_size(depth, columns, lanes) * machine.bytes // lanes > FAR
+
     def panel(at: Value | int, group: list[int], together: int = 1) -> None:
         """Emit the product of all rows with one panel, or with several."""
         column = f.binary("mul", at, 2 * lanes) if isinstance(at, Value) else at * 2 * lanes
@@ -60,7 +67,7 @@ def product(
         here = f.at(packed, start, kind)
 
         def rows_of(row: Value, count: int) -> None:
-            inner = tile(module, kind, lanes, count, group, adds, panels=together)
+            inner = tile(module, kind, lanes, count, group, adds, panels=together, ahead=far)
             c = f.at(f.at(out, f.binary("mul", row, out_stride), kind), column, kind)
             b = added
             if adds:
@@ -69,6 +76,10 @@ def product(
             width = constant(INDEX, lanes * len(group))
             given = [a, left_stride, constant(INDEX, 1), here, width, c, out_stride]
             given += [b, added_stride, constant(INDEX, depth)]
+            if far:  # each tile fetches its part of the following panels
+                following = f.at(here, lanes * len(group) * depth, kind)
+                lines = f.binary("mul", f.binary("udiv", row, machine.rows), depth)
+                given.append(f.at(following, f.binary("mul", lines, LINE), "i8"))
             f.do(f"call void @{inner}({', '.join(map(str, given))})")
 
         if single:

@@ -24,6 +24,10 @@ CHAINS = 8
 """The fewest sums that run in parallel: two units, each with a latency of four cycles."""
 
 
+LINE = 64
+"""The size of a cache line in bytes."""
+
+
 def tile(
     module: Module,
     kind: str,
@@ -33,6 +37,7 @@ def tile(
     adds: bool = True,
     padded: bool = True,
     panels: int = 1,
+    ahead: bool = False,
 ) -> str:
     """A function (left, its strides, right, its stride, result, its stride, addend, its stride,
     depth) for a number of rows and one panel, or several.
@@ -42,15 +47,19 @@ def tile(
 
     group: the number of columns in each vector of a panel. adds: whether there is an addend.
         padded: whether the right factor has entries behind the last column. panels: the number of
-        panels, which lie one after the other.
+        panels, which lie one after the other. ahead: whether there is one more parameter, the
+        address of data that is needed later. Each k fetches a cache line of it.
     """
     shape = f"{rows}_{'_'.join(map(str, group))}_{panels}"
-    name = f"tile_{kind}_{shape}{'_add' * adds}{'_padded' * padded}"
+    name = f"tile_{kind}_{shape}{'_add' * adds}{'_padded' * padded}{'_ahead' * ahead}"
     if name in module.functions:
         return name
     types = [POINTER, INDEX, INDEX, POINTER, INDEX, POINTER, INDEX, POINTER, INDEX, INDEX]
+    types += [POINTER] * ahead
     f = module.function(name, types, apart=rows > 1)
-    left, down, across, right, stride, out, out_stride, added, added_stride, depth = f.parameters
+    left, down, across, right, stride, out, out_stride, added, added_stride, depth, *later = (
+        f.parameters
+    )
     vector, width = Vector(kind, lanes), lanes * len(group)
     starts = [f.at(left, f.binary("mul", down, r), kind) for r in range(rows)]
     ends = [f.at(right, f.binary("mul", depth, n * width), kind) for n in range(panels)]
@@ -71,6 +80,8 @@ def tile(
             for end, j, count in columns
         ]
         found = list(sums)
+        if ahead:
+            f.prefetch(f.at(later[0], f.binary("mul nsw", k, LINE), "i8"))
         for r in range(rows):
             factor = f.spread(f.load(f.at(starts[r], a, kind), Vector(kind)), lanes)
             for n, other in enumerate(vectors):
