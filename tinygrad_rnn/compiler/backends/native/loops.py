@@ -224,6 +224,7 @@ class Emitter:
         f, (left, right), (out,) = self.f, work.reads(), work.outs
         kind = KINDS[out.dtype]
         name = time_sums.time_sum(self.module, kind, self.machine, out.rows, out.columns)
+        memory = self.packed.setdefault(out, Packed(out.dtype, time_sums.BLOCK * out.rows))
         first, stop = self.rows_of_part(out.rows)
         starts = {p: f.at(self.base(p.root), self.span(p.offset), kind) for p in (left, right, out)}
         given = [
@@ -235,5 +236,6 @@ class Emitter:
             constant(INDEX, out.strides[0]),
             f.binary("mul nsw", self.span(count), left.rows),
             f.binary("sub nsw", stop, first),
+            f.at(self.base(memory), f.binary("mul nsw", first, time_sums.BLOCK), kind),
         ]
         f.do(f"call void @{name}({', '.join(map(str, given))})")

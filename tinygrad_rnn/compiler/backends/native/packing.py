@@ -19,14 +19,14 @@ from tinygrad_rnn.compiler.backends.native.text import (
 )
 
 
-def panels(columns: int, lanes: int) -> list[list[int]]:
+def panels(columns: int, lanes: int, vectors: int = 2) -> list[list[int]]:
     """For each panel, the number of columns in each of its vectors.
 
     >>> panels(70, 16)
     [[16, 16], [16, 16], [6]]
     """
     widths = [min(lanes, columns - start) for start in range(0, columns, lanes)]
-    return [widths[n : n + 2] for n in range(0, len(widths), 2)]
+    return [widths[n : n + vectors] for n in range(0, len(widths), vectors)]
 
 
 def packed_size(depth: int, columns: int, lanes: int) -> int:

@@ -16,7 +16,6 @@ from tinygrad_rnn.compiler import operations
 from tinygrad_rnn.compiler.backends.native.nests import Memory, Nest, Place, Span, Work, fused
 from tinygrad_rnn.compiler.backends.native.products import LARGEST
 from tinygrad_rnn.compiler.backends.native.reader import ONCE, UnknownError, nest_of, work
-from tinygrad_rnn.compiler.backends.native.time_sums import LARGEST as LARGEST_SUM
 from tinygrad_rnn.compiler.ir import Buffer, Instr, Program, Ref, Sections, Storage, When, mapped
 
 WAYS = ("forward", "backward")
@@ -142,8 +141,6 @@ class Arrangement:
             assert isinstance(work.args[1], Place)
             if work.args[1].rows * work.columns > LARGEST or nest.count == ONCE:
                 raise UnknownError("a product with a large matrix, or not for all steps")
-        if work.kind == "time_sum" and max(work.rows, work.columns) > LARGEST_SUM:
-            raise UnknownError("a sum over the steps that is a large matrix")
 
     def loop(self, way: str, loop: tuple[Instr, ...]) -> list[Item]:
         """A loop as one item, or as the parts of a loop in Python."""
