@@ -135,6 +135,11 @@ def test_contributions_of_the_steps_sum_to_the_gradient(xs, truncation):
     cell = tg.RNNCell(D, H, rng=0)
     states, _ = tg.unroll(cell, xs, truncation=truncation)
     loss = sum(np.sum(h * h) for h in states)
+    beside = loss + np.sum(np.square(cell.W_hh))  # a use in no step
+    np.testing.assert_array_equal(
+        analysis.step_contributions(beside, cell.W_hh, T),
+        analysis.step_contributions(loss, cell.W_hh, T),
+    )
     parts = analysis.step_contributions(loss, cell.W_hh, T)
     assert parts.shape == (T, H, H)
     whole = tg.gradients(loss, [cell.W_hh])[0]

@@ -48,8 +48,13 @@ def _everything_is_put_back():
          r"entry of 1 before concatenate at step 2 .* uses it: it came in so"),
         (lambda p: (p * 2)[np.array([0, 1])] ** -1, r"power .* from what getitem at step 2"),
         (lambda p: np.multiply.reduce(p + 1e200), r"prod .* 1 infinite entry of 1 .* overflowed"),
+        (lambda p: np.mean(p[:0]), r"mean .* 1 NaN entry .* of shape \(0,\) without entries: it"),
+        (lambda p: tg.grad(lambda v: np.sum(np.log(v)))(p), r"log .* from p of shape \(3,\) with"),
+        (lambda p: np.linalg.eigh(np.full((4, 4), 1e308) + p[0]), r"eigh .* 1 infinite entry of 20 "
+         r"in a value of shape \(\(4,\), \(4, 4\)\) from what add at step 2"),
     ],
 )  # fmt: skip
+@pytest.mark.filterwarnings("ignore:Mean of empty slice:RuntimeWarning")
 def test_a_value_is_found_where_it_is_made(compute, sentence):
     p = leaf(0.0, 1.0, 2.0, name="p")
     with (
@@ -119,6 +124,17 @@ def test_what_was_made_outside_of_the_block():
     )
     with pytest.raises(FloatingPointError, match=sentence), tg.anomaly():
         np.sum(value)
+
+
+def test_a_scan_whose_weights_are_others_by_now():
+    """Run step by step, it is finite: it cannot be opened any more."""
+    w, h = leaf(1e200, name="w"), leaf(1e200)
+    with np.errstate(over="ignore"):
+        states, _ = tg.scan(lambda x, h: h * w + x, np.ones((4, 1)), h)
+    w.data = np.ones(1)
+    sentence = r"^h of shape \(4, 1\) has 4 infinite entries .* before sum .*a scan is one value"
+    with pytest.raises(FloatingPointError, match=sentence), tg.anomaly():
+        np.sum(states)
 
 
 def test_arrays_of_another_kind():

@@ -33,8 +33,8 @@ def styles() -> Iterator[dict[str, Any]]:
     >>> next(tg.analysis.styles())
     {'color': '#0072B2', 'marker': 'o'}
     """
-    for colour, marker in zip(cycle(COLOURS), cycle(MARKERS), strict=False):
-        yield {"color": colour, "marker": marker}
+    pairs = zip(cycle(COLOURS), cycle(MARKERS), strict=False)
+    return ({"color": colour, "marker": marker} for colour, marker in pairs)
 
 
 def plot_lags(
