@@ -22,6 +22,12 @@ NEEDS = {
 collect_ignore = [file for name, files in NEEDS.items() if not find_spec(name) for file in files]
 
 
+@pytest.fixture
+def source_of_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For a test that reads the text of a program: NumPy's, whatever back end the others use."""
+    monkeypatch.setattr(backends, "DEFAULT", "numpy")
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--overwrite-golden",

@@ -385,11 +385,13 @@ def test_a_stale_program_is_renewed_with_one_warning(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("SOME_LEVEL", "1.5")
     with pytest.warns(tg.StaleProgramWarning, match=r"0\.5, and then with 1\.5 \(test_judge.py, l"):
         new = tg.scan(of_the_environment, XS, H_0)[0].data.copy()  # the second call
-    np.testing.assert_array_equal(new, np.stack(tg.unroll(of_the_environment, XS, H_0)[0]).data)
+    expected = np.stack(tg.unroll(of_the_environment, XS, H_0)[0]).data
+    np.testing.assert_allclose(new, expected, rtol=1e-13)
     assert np.abs(new - old).max() > 0.01
     monkeypatch.setenv("SOME_LEVEL", "2.5")
     again = tg.scan(of_the_environment, XS, H_0)[0].data  # warned of already
-    np.testing.assert_array_equal(again, np.stack(tg.unroll(of_the_environment, XS, H_0)[0]).data)
+    expected = np.stack(tg.unroll(of_the_environment, XS, H_0)[0]).data
+    np.testing.assert_allclose(again, expected, rtol=1e-13)
 
 
 def test_every_call_is_verified_if_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -405,7 +407,7 @@ def test_every_call_is_verified_if_asked_for(monkeypatch: pytest.MonkeyPatch) ->
         else:
             found = tg.scan(of_the_environment, XS, H_0, verify=True)[0]
         expected = np.stack(tg.unroll(of_the_environment, XS, H_0)[0])
-        np.testing.assert_array_equal(found.data, expected.data)
+        np.testing.assert_allclose(found.data, expected.data, rtol=1e-13)
 
 
 def test_training_renews_its_program_too(monkeypatch: pytest.MonkeyPatch) -> None:

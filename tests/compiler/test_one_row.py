@@ -85,6 +85,7 @@ def test_users_cells(name: str) -> None:
     compare(cell, parameter(1, H, seed=7), parameters, parameter(T, 1, D, seed=9))
 
 
+@pytest.mark.usefixtures("source_of_numpy")
 def test_an_embedding_is_joined_by_an_identity() -> None:
     def cell(x: Any, h: Any) -> Any:
         return np.tanh(embedding[x] + h @ U)
@@ -95,6 +96,7 @@ def test_an_embedding_is_joined_by_an_identity() -> None:
     assert (len(ahead), len(back)) == (2, 2)
 
 
+@pytest.mark.usefixtures("source_of_numpy")
 def test_vectors() -> None:
     def cell(x: Any, h: Any) -> Any:
         return np.tanh(x @ W + h @ U + b)
@@ -104,6 +106,7 @@ def test_vectors() -> None:
     assert "h_x_1_t.dot(W_joined, " in tg.scan_source(cell, xs, state)
 
 
+@pytest.mark.usefixtures("source_of_numpy")
 @pytest.mark.parametrize(
     ("cell", "forward", "backward"),
     [
@@ -118,6 +121,7 @@ def test_one_call_less_each_way(cell: Any, forward: int, backward: int) -> None:
     assert (len(ahead), len(back)) == (forward, backward)
 
 
+@pytest.mark.usefixtures("source_of_numpy")
 def test_only_small_matrices_are_joined() -> None:
     lengths = []
     for width in (32, 512):
@@ -128,6 +132,7 @@ def test_only_small_matrices_are_joined() -> None:
     assert lengths == [[2, 3], [3, 3]]  # the identity for 64 numbers of 8 bytes is too large
 
 
+@pytest.mark.usefixtures("source_of_numpy")
 def test_source_runs_by_itself() -> None:
     cell = tg.RNNCell(D, H, rng=0)
     xs = parameter(T, 1, D, seed=2)

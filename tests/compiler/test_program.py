@@ -11,6 +11,7 @@ import pytest
 import tinygrad_rnn as tg
 from tinygrad_rnn.compiler.frontend.captures import CellKey
 
+pytestmark = pytest.mark.usefixtures("source_of_numpy")
 B, D, H = 2, 3, 4
 CELLS: dict[str, Any] = {
     "rnn": tg.RNNCell(D, H, rng=0),

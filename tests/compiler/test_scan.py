@@ -420,6 +420,7 @@ def test_no_steps() -> None:
     assert all(np.array_equal(a.data, b.data) for a, b in zip(last, state, strict=True))
 
 
+@pytest.mark.usefixtures("source_of_numpy")
 def test_source_runs_by_itself() -> None:
     cell = tg.LSTMCell(D, H, rng=0)
     xs = parameter(T, B, D, seed=2)
@@ -439,6 +440,7 @@ def test_source_runs_by_itself() -> None:
         np.testing.assert_allclose(mine, theirs, rtol=1e-13, atol=1e-14)
 
 
+@pytest.mark.usefixtures("source_of_numpy")
 def test_source_of_the_chapters_linear_network() -> None:
     source = tg.scan_source(tg.RNNCell(D, H, "identity", bias=False), np.ones((T, B, D)))
     for line in (

@@ -284,6 +284,13 @@ def test_a_matrix_of_the_loop_is_not_packed_beforehand():
     compiled.check(interpreter.maker(Translation(compiled.program).result())(compiled.steps))
 
 
+@pytest.mark.parametrize("name", ["tied_weights", "masked"])
+def test_a_program_is_written_in_one_way(name):
+    case = CASES[name]()
+    given = case.cell, case.xs, case.state, case.truncation, case.reset
+    assert len({tg.scan_source(*given, backend="native") for _ in range(4)}) == 1
+
+
 @pytest.mark.parametrize("name", ["wide_float32", "wide_loss_float32", "of_functions"])
 def test_threads_have_the_numbers_of_one(name):
     compiled = Compiled(MORE[name]())

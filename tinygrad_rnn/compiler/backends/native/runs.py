@@ -84,9 +84,11 @@ class Arrangement:
         self.lists = {way: self.arranged(way, self.items_of(way)) for way in WAYS}
         self.runs = [r for found in self.lists.values() for r in found if isinstance(r, Run)]
         self.seen_by_numpy = self.not_ours()
-        results = {b for run in self.runs for b in run.writes() if b.storage is Storage.RESULT}
+        ours = {b for run in self.runs for b in run.writes()} - self.seen_by_numpy
         self.results = {
-            b: replace(b, storage=Storage.SCRATCH) for b in results - self.seen_by_numpy
+            b: replace(b, storage=Storage.SCRATCH)
+            for b in program.buffers
+            if b in ours and b.storage is Storage.RESULT
         }
 
     def not_ours(self) -> set[Buffer]:
