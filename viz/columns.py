@@ -40,11 +40,9 @@ def assign(diagram: Diagram) -> Places:
 
 
 def is_forward(diagram: Diagram, source: int, target: int) -> bool:
-    """Whether a link leads to the right. A link from an earlier row leads upwards."""
-    a, b = diagram.shapes[source], diagram.shapes[target]
-    if a.rows is None or b.rows is None:
-        return False
-    return a.row is None or b.row is None or a.row == b.row
+    """Whether a link leads to the right. A link between different rows leads up or down."""
+    a, b = diagram.shapes[source].rows, diagram.shapes[target].rows
+    return a is not None and b is not None and a[0] <= b[1] and b[0] <= a[1]
 
 
 def _depths(diagram: Diagram) -> list[int | None]:

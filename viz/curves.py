@@ -16,6 +16,7 @@ from viz.layout import BEND, BEND_STEP, RAIL_STEP, Placed
 
 TIP = 1.9  # between an arrow's tip and what it points at
 RAIL = 23.0  # from a column to its first rail
+AHEAD = 14.0  # how far the first corner of a path in a channel is towards the next one
 COMB, COMB_STEP, MOST_TEETH = 20.0, 1.9, 6  # from a circle to its comb
 
 
@@ -171,20 +172,29 @@ def rail(source: Placed, target: Placed, number: int, channel: float) -> Curve:
     return curve
 
 
-def comb(source: Placed, target: Placed, rows: int) -> Curve:
+def comb(source: Placed, target: Placed, rows: int, level: float | None = None) -> Curve:
     """A line sideways to the comb beside a circle, along the comb, and over a tap into the circle.
 
     rows: the distance of the source in rows. Farther sources have their tooth nearer to the circle,
-        so that no tooth crosses another.
+        so that no tooth crosses another. level: the height of the channel in which the line passes
+        what stands between; None where nothing does.
     """
     side = 1.0 if source.x > target.x else -1.0
     climb = 1.0 if source.y > target.y else -1.0
+    start = [(source.x - side * source.half_width, source.y)]
+    if level is not None:
+        first = source.x - side * AHEAD, level
+        start = [leave(source, first), first]
+    height = start[-1][1]
+    off = height - target.y
+    if level is not None and abs(off) < target.half_width / 2:  # straight into the circle
+        way = target.half_width + TIP
+        return polyline([*start, (target.x + side * math.sqrt(way**2 - off**2), height)])
     x = target.x + side * (COMB + COMB_STEP * (MOST_TEETH - min(rows, MOST_TEETH)))
     tip, tap = _tap(target, side, climb, 48.0, 40.0)
-    start = source.x - side * source.half_width, source.y
     aside = abs(x - tap[0])
     end = x, tap[1] + climb * max(7.0, 0.95 * aside)
-    curve = polyline([start, (x, source.y), end], 6.0)
+    curve = polyline([*start, (x, height), end], 6.0)
     bent = end, (x, end[1] - climb * 4), (tap[0] + side * 4, tap[1] + climb * 3.3), tap
     return [*curve, bent, line(tap, tip)]
 

@@ -8,13 +8,14 @@ none.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from viz import labels
 from viz.halves import Halves, ordered
+from viz.indices import activated_gate
 from viz.labels import Label, Name
 from viz.operations import operation
 from viz.scopes import part_of, parts_of, retimed
@@ -43,6 +44,7 @@ class Shape:
     title, note: the full name of the value, and its shape and further remarks.
     part: the scope of the shape, where there are several scopes.
     back_of: for nodes recorded by a reverse pass, the role of the shape through which they go back.
+    caption: the name of a cell's gate, for the circle that computes its value.
     """
 
     kind: str
@@ -56,6 +58,7 @@ class Shape:
     note: str = ""
     part: str = ""
     back_of: str = ""
+    caption: str = ""
 
     @property
     def look(self) -> str:
@@ -107,7 +110,18 @@ class Diagram:
         """Whether there are too many links for curves around each circle. Then parameters have
         rails, links from many rows lead into a comb, and lines that cross have casings."""
         parts = {shape.part for shape in self.shapes if shape.part}
-        return self.rows >= MANY_ROWS or len(parts) > 1 or any(s.back_of for s in self.shapes)
+        computed = {link.target for link in self.links}
+        fans: dict[int, Counter[str]] = defaultdict(Counter)  # into circles of several rows
+        for link in self.links:
+            source, target = self.shapes[link.source], self.shapes[link.target]
+            if link.source in computed and source.row is not None and target.row is None:
+                fans[link.target][source.role] += 1
+        return (
+            self.rows >= MANY_ROWS
+            or len(parts) > 1
+            or any(shape.back_of for shape in self.shapes)
+            or any(sum(n > 1 for n in fan.values()) > 1 for fan in fans.values())
+        )
 
 
 def group(values: Sequence[Value], detail: str, copies: bool = False) -> Diagram:
@@ -176,6 +190,8 @@ class _Grouping:
         value, name = self.values[i], self.names[i]
         begins = self.timeline.begins(i)
         beside = self._role(begins) if begins in self.names else None
+        if self.detail == "ops" and self.timeline.count == 1 and not value.parameter:
+            beside = None  # an operation of the only step reads it, as it reads the input
         if value.parameter and beside is None:
             return
         first = begins is not None and self.timeline.spans[begins]
@@ -204,6 +220,8 @@ class _Grouping:
         if not all(self.values[m].passes for m in members):
             label = labels.text("∂") if back_of else ()
             functions = _functions([self.values[m] for m in members])
+            node = value.node()
+            gate = activated_gate(node) if node is not None and self.detail == "ops" else None
             circle = Shape(
                 "circle",
                 operation(value) if self.detail == "ops" else label,
@@ -214,6 +232,7 @@ class _Grouping:
                 note=_dimensions(value),
                 part=self._part(i),
                 back_of=back_of,
+                caption=gate or "",
             )
             self.circles[i] = self.diagram.add(circle)
             self.place |= dict.fromkeys(members, self.circles[i])
@@ -256,7 +275,7 @@ class _Grouping:
         made = (
             value.function,
             self._part(i),
-            *(self._role_beside(use.source, rows) for use in value.inputs),
+            *filter(None, (self._role_beside(use.source, rows) for use in value.inputs)),
             *(use.source for use in value.inputs if self.values[use.source].parameter),
         )
         return self.alike.setdefault(made, f"unnamed {len(self.alike)}")

@@ -15,7 +15,7 @@ from viz.backward.recording import Recording, record
 from viz.backward.rows import truncated
 from viz.bands import add_bands
 from viz.bars import add_bars
-from viz.captions import captions
+from viz.captions import captions, gates
 from viz.diagram import Diagram, group
 from viz.figure import Figure
 from viz.fold import DOTS, Fold, fold as folded
@@ -143,6 +143,7 @@ class _Drawing:
     def scene(self) -> Scene:
         scene = compose(self.diagram, self.layout, self.lines, self.title)
         scene.boxes += captions(self.lines, self.layout.places)
+        scene.texts += gates(self.diagram, self.lines, self.layout.places)
         add_bands(scene)
         (left, low), _ = scene.bounds()
         for row, count in self.diagram.folds.items():

@@ -15,6 +15,7 @@ Cubic: TypeAlias = tuple[Point, Point, Point, Point]
 Curve: TypeAlias = list[Cubic]
 
 SPACING = 3.0  # between the samples of a curve, in points
+ROUNDNESS = 0.55  # of the way to a corner: the inner points of its cubic
 EXTREMES = np.minimum, np.maximum
 
 
@@ -51,7 +52,9 @@ def polyline(points: Sequence[Point], radius: float = 9.0) -> Curve:
         reach = min(radius, distance(here, corner) / 2, distance(corner, following) / 2)
         begin, end = toward(corner, here, reach), toward(corner, following, reach)
         curve.append(line(here, begin))
-        curve.append((begin, between(begin, corner, 0.55), between(end, corner, 0.55), end))
+        curve.append(
+            (begin, between(begin, corner, ROUNDNESS), between(end, corner, ROUNDNESS), end)
+        )
         here = end
     curve.append(line(here, points[-1]))
     return [cubic for cubic in curve if distance(cubic[0], cubic[3]) > 1e-9]

@@ -7,9 +7,12 @@ from typing import Any
 
 import numpy as np
 
+import tinygrad_rnn as tg
 from tinygrad_rnn.engine.graph import Node
 from tinygrad_rnn.recurrent.gates import block_names
 from viz.values import options_of
+
+SQUASHING = np.tanh, tg.sigmoid
 
 
 def index_of(node: Node) -> Any:
@@ -49,3 +52,17 @@ def gate_of(node: Node) -> str | None:
     if part.stop is None or part.stop - start != width or start // width >= len(names):
         return None
     return names[start // width].replace("'", "′")
+
+
+def activated_gate(node: Node) -> str | None:
+    """The name of the gate whose value a sigmoid or a tanh computes from the gate's blocks."""
+    if node.function not in SQUASHING:
+        return None
+    waiting, found = list(node.parents), set()
+    for parent in waiting:  # which grows on the way, as far as values without a name
+        if gate := gate_of(parent):
+            found.add(gate)
+        elif parent.name is None and parent.function in (np.add, np.multiply):
+            waiting += parent.parents
+    plain = {gate for gate in found if not gate.endswith("′")} or found
+    return plain.pop() if len(plain) == 1 else None

@@ -194,18 +194,22 @@ def _columns(
 
 def _below(diagram: Diagram, depths: list[int | None]) -> dict[int, int]:
     """The shapes of the lowest row, with their columns. Parameters, initial states and values that
-    all rows share stand under the shapes that they feed."""
+    all rows share stand under the shapes that they feed. In one column, what feeds higher rows
+    stands farther left, like its rail."""
     column_of = {s.role: d for s, d in zip(diagram.shapes, depths, strict=True) if d is not None}
     fed: dict[int, list[int]] = defaultdict(list)
+    first: dict[int, int] = {}  # the first row that each shape feeds
     for link in diagram.links:
-        if (depth := depths[link.target]) is not None:
+        rows = diagram.shapes[link.target].rows
+        if (depth := depths[link.target]) is not None and rows:
             fed[link.source].append(depth)
+            first[link.source] = min(rows[0], first.get(link.source, rows[0]))
     below: dict[int, int] = {}
     for i, shape in enumerate(diagram.shapes):
         if shape.rows is None:
             under = column_of.get(shape.beside) if shape.beside else None
             below[i] = under if under is not None else min(fed[i], default=0)
-    return dict(sorted(below.items(), key=lambda item: (item[1], item[0])))
+    return dict(sorted(below.items(), key=lambda item: (item[1], -first.get(item[0], 0), item[0])))
 
 
 def _apart(diagram: Diagram, a: int, b: int, sizes: Sizes) -> float:

@@ -18,7 +18,19 @@ from operator import itemgetter
 
 import numpy as np
 
-from viz.curves import TIP, alongside, bent_left, comb, leave, meets, rail, reach, sweep, within
+from viz.curves import (
+    AHEAD,
+    TIP,
+    alongside,
+    bent_left,
+    comb,
+    leave,
+    meets,
+    rail,
+    reach,
+    sweep,
+    within,
+)
 from viz.diagram import Diagram, Link
 from viz.geometry import Curve, Point, distance, is_straight, line, polyline, sample
 from viz.layout import BEND, MOST_BENDS, Layout
@@ -29,7 +41,7 @@ CLEARANCE = 1.4  # between a line and the shapes that it passes
 SHORTEST = 4.0  # the least length of an arrow's last segment
 BESIDE = 6.0  # between two links with the same ends
 RADIUS = 9.0  # of a path's corners
-AHEAD = 14.0  # how far a path's first corner is towards the next one
+BENEATH = 24.0  # the least room between a channel and the circle above it
 SLACK = 60.0  # the most by which a path may be shorter than its estimate
 BETTER = 8.0  # a longer path must be better by this much
 UNLIKE = 60.0  # the cost of a form that differs from the one in another row
@@ -131,7 +143,8 @@ class _Router:
         if below:
             yield from self._from_below(link)
         rows = abs(source.y - target.y) / self.layout.pitch
-        if self.many and not below and rows > 1.1 and self._is_fan(link):
+        is_fan = self.many and not below and self._is_fan(link)
+        if is_fan and rows > 1.1:
             yield comb(source, target, round(rows))
         yield [line(leave(source, target.centre), reach(target, source.centre))]
         if source.kind != "circle" and abs(source.y - target.y) > source.half_height:
@@ -142,6 +155,10 @@ class _Router:
             )
             yield [line(corner, reach(target, corner))]
         yield from sweep(source, target)
+        if is_fan:
+            levels = _around(self.layout.horizontal, source.y)
+            for level in sorted(levels, key=lambda y: abs(y - target.y)):
+                yield comb(source, target, round(rows), level)
 
     def _from_below(self, link: Link) -> Iterator[Curve]:
         """Candidates for a link from below: straight up to the nearest circle, and around it to the
@@ -152,8 +169,15 @@ class _Router:
         state = self.diagram.shapes[link.source].beside is not None
         if (nearer or self._rises(link)) and self.many and not state:
             number = self._rails_inside(link)
-            channel = min(y for y in self.layout.horizontal if y > source.top)
-            yield from (rail(source, target, number + more, channel) for more in range(3))
+            channels = [y for y in self.layout.horizontal if y > source.top]
+            if self._rises(link):  # the highest channel under all of the circles comes first
+                column = self.links_into[round(target.x)]
+                tops = [self.places[k.target].y for k in column if k.source == link.source]
+                channels = (
+                    sorted((y for y in channels if y < min(tops) - 24), reverse=True) or channels
+                )
+            for channel in dict.fromkeys((channels[0], channels[-1])):
+                yield from (rail(source, target, number + more, channel) for more in range(3))
         if not nearer and aside < source.half_width - 3:
             yield [line((target.x, source.top), (target.x, target.y - target.half_height - TIP))]
         if nearer and aside < source.half_width + BEND:
@@ -164,10 +188,11 @@ class _Router:
         return (link.source, link.target) in self.layout.rising
 
     def _rails_inside(self, link: Link) -> int:
-        """The number of other rails nearer to the column. The rails of parameters come first."""
+        """The number of other rails nearer to the column. The rails of parameters come first, and
+        those of boxes farther to the right."""
         shapes = self.diagram.shapes
         others = {other.source for other in self.links_into[round(self.places[link.target].x)]}
-        order = sorted(others, key=lambda i: (shapes[i].kind != "parameters", i))
+        order = sorted(others, key=lambda i: (shapes[i].kind != "parameters", -self.places[i].x, i))
         return order.index(link.source)
 
     def _is_fan(self, link: Link) -> bool:
@@ -318,7 +343,7 @@ class _Router:
     def _trouble(self, curve: Curve, link: Link) -> float:
         """The cost of crossing other lines, and of running along them."""
         near, crossed = self.drawn.trouble(curve, link)
-        return 4.0 * near + 30.0 * crossed
+        return 12.0 * near + 30.0 * crossed
 
 
 def _length(points: Sequence[Point]) -> float:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from viz.diagram import Link
-from viz.geometry import SPACING, Curve, distance, is_straight, meeting, sample
+from viz.geometry import ROUNDNESS, SPACING, Curve, between, distance, is_straight, meeting, sample
 
 TRACK = 3.5  # between lines in one channel
 NEAR = TRACK - 0.5  # nearer lines count as running along one another
@@ -56,10 +56,14 @@ class Drawn:
 
 
 def _pieces(curve: Curve) -> tuple[Any, Any]:
-    """The ends of the straight pieces of a curve. A rounded corner is one piece."""
+    """The ends of the straight pieces of a curve, with the corners that are rounded."""
     points = [curve[0][:1]]
     for cubic in curve:
-        short = is_straight(cubic) or distance(cubic[0], cubic[3]) < CORNER
-        points.append(cubic[3:] if short else sample([cubic])[1:])
+        if is_straight(cubic):
+            points.append(cubic[3:])
+        elif distance(cubic[0], cubic[3]) < CORNER:
+            points.append((between(cubic[0], cubic[1], 1 / ROUNDNESS), cubic[3]))
+        else:
+            points.append(sample([cubic])[1:])
     ends = np.concatenate(points).T
     return ends[:, :-1], ends[:, 1:]

@@ -1,11 +1,14 @@
 """The gallery: every picture is sound, and the parts of networks stand as textbooks have them."""
 
+import numpy as np
 import pytest
 
+import tinygrad_rnn as tg
 import viz
 from examples.gallery import (
     PICTURES,
     Picture,
+    attention,
     bidirectional,
     encoder_decoder,
     pendulum,
@@ -54,6 +57,34 @@ def test_a_bidirectional_network_is_two_chains_over_one_column_of_inputs() -> No
             columns[shapes[box.shape].part].add(round(box.x))
     assert all(len(found) == 1 for found in columns.values())
     assert columns["forwards"] != columns["backwards"]
+
+
+def test_a_decoder_with_attention_stands_above_its_encoder_not_beside_it() -> None:
+    figure = attention()
+    x = {box.title: box.x for box in figure.scene.boxes if box.shape is not None}
+    assert x["a_1"] == x["h_1"] and x["s_1"] == x["keys"]
+    diagram = diagram_of(figure)
+    keys = next(i for i, shape in enumerate(diagram.shapes) if shape.title == "keys")
+    (top,) = (b.y + b.half_height for b in figure.scene.boxes if b.title == "the part encoder")
+    for path in figure.scene.paths:  # the rails of the keys pass between the parts
+        if path.link is not None and diagram.links[path.link].source == keys:
+            corners = [cubic for curve in path.curves for cubic in curve]
+            level = [a[1] for a, *_, b in corners if a[1] == b[1] and abs(a[0] - b[0]) > 30]
+            assert level and min(level) > top
+
+
+def test_the_gates_of_a_cell_have_names_beside_their_circles() -> None:
+    for cell, names in ((tg.GRUCell, "rzn"), (tg.LSTMCell, "ifgo")):
+        _, state = tg.unroll(cell(4, 3, rng=0), np.ones((2, 1, 4)))
+        figure = viz.draw(*(state if isinstance(state, tuple) else (state,)), detail="ops")
+        said = [text for text in figure.scene.texts if text.line[0].text in names]
+        assert sorted(t.line[0].text for t in said) == sorted(2 * names)
+        for text in said:
+            near = min(
+                (b for b in figure.scene.boxes if b.round),
+                key=lambda b: np.hypot(b.x - text.x, b.y - text.y),
+            )
+            assert near.label[0][0].text in ("σ", "tanh")
 
 
 def test_the_halves_of_a_second_derivative_are_paired_and_told_apart() -> None:

@@ -11,6 +11,7 @@ import viz
 from tests.viz.soundness import check
 from viz.backward.recording import record
 from viz.diagram import Diagram
+from viz.geometry import sample
 from viz.player.data import page_data
 from viz.snapshot import snapshot
 from viz.unmarked import with_steps
@@ -130,6 +131,23 @@ def test_two_chains_are_paired_by_what_joins_them() -> None:
     for t in (1, 2, 3):
         assert (f"s_{t}", at[f"s_{t + 1}"]) in links  # upwards
         assert (f"r_{t + 1}", at[f"r_{t}"]) in links  # downwards
+
+
+def test_links_of_two_chains_into_one_circle_share_a_comb() -> None:
+    figure = viz.draw(bidirectional())
+    shapes = diagram_of(figure).shapes
+    boxes = {box.shape: box for box in figure.scene.boxes}
+    links = [
+        (diagram_of(figure).links[p.link], p) for p in figure.scene.paths if p.link is not None
+    ]
+    fan = [(k, p) for k, p in links if shapes[k.target].rows == (0, 3) and shapes[k.source].rows]
+    assert len(fan) == 8
+    for link, path in fan:
+        source, circle = boxes[link.source], boxes[link.target]
+        points = np.concatenate([sample(curve) for curve in path.curves])
+        assert np.all(points[:, 0] < circle.x)  # it does not go around the circle
+        low, high = sorted((source.y, circle.y))
+        assert np.all((points[:, 1] > low - 19) & (points[:, 1] < high + 19))
 
 
 def test_rows_of_a_recording_are_those_of_the_picture() -> None:
