@@ -135,12 +135,14 @@ def test_two_chains_are_paired_by_what_joins_them() -> None:
 
 def test_links_of_two_chains_into_one_circle_share_a_comb() -> None:
     figure = viz.draw(bidirectional())
-    shapes = diagram_of(figure).shapes
+    diagram = diagram_of(figure)
     boxes = {box.shape: box for box in figure.scene.boxes}
-    links = [
-        (diagram_of(figure).links[p.link], p) for p in figure.scene.paths if p.link is not None
-    ]
-    fan = [(k, p) for k, p in links if shapes[k.target].rows == (0, 3) and shapes[k.source].rows]
+    fan = []
+    for path in figure.scene.paths:
+        link = diagram.links[path.link or 0]
+        source, target = diagram.shapes[link.source], diagram.shapes[link.target]
+        if target.kind == "circle" and target.row is None and source.row is not None:
+            fan.append((link, path))
     assert len(fan) == 8
     for link, path in fan:
         source, circle = boxes[link.source], boxes[link.target]
