@@ -57,7 +57,7 @@ class Drawn:
 
 def _pieces(curve: Curve) -> tuple[Any, Any]:
     """The ends of the straight pieces of a curve, with the corners that are rounded."""
-    points = [curve[0][:1]]
+    points: list[Any] = [curve[0][:1]]
     for cubic in curve:
         if is_straight(cubic):
             points.append(cubic[3:])

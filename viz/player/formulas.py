@@ -17,7 +17,7 @@ import numpy as np
 
 from tinygrad_rnn.engine.graph import Array, Node
 from tinygrad_rnn.engine.table import rule_of
-from viz.indices import gate_of
+from viz.indices import activated_gate
 from viz.player.symbols import (
     LONGEST,
     SUM,
@@ -66,17 +66,18 @@ def formulas(
     text = {node: f"§{n}" for n, node in enumerate(order)}
     uses = Counter(p for node in members for p in node.parents if p in inside)
     needed = _needed(members)
-    letters = iter([c for c in LETTERS if c not in taken] + [f"u{n}" for n in range(1, 99)])
+    gates = {node: gate for node in members if (gate := activated_gate(node))}
+    free = [c for c in LETTERS if c not in taken and c not in gates.values()]
+    letters = iter(free + [f"u{n}" for n in range(1, 99)])
     symbols = {node: Symbol(text[node], _data(node, values)) for node in order}
     forward: list[tuple[str, str]] = []
     locals_: dict[Node, str] = {}
     for node in members:
         written = _written(node, symbols, values)
-        hint = gate_of(node)
         if node is sink:
             forward.insert(0, (text[sink], _short(written.text)))
-        elif hint or uses[node] > 1 or (node in needed and len(written.text) > LONG):
-            locals_[node] = f"«{hint or next(letters)}»"
+        elif node in gates or uses[node] > 1 or (node in needed and len(written.text) > LONG):
+            locals_[node] = f"«{gates.get(node) or next(letters)}»"
             forward.append((locals_[node], _short(written.text)))
             symbols[node] = Symbol(locals_[node], written.data)
         else:
