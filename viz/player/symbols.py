@@ -89,7 +89,7 @@ def apply(function: Callable[..., Any], args: Sequence[Any], options: dict[str, 
 def with_data(symbol: Symbol, data: Any) -> Symbol:
     """The same text with another array."""
     same = Symbol(symbol.text, data, symbol.binds)
-    same.scalar, same.placed = same.data.shape == (), symbol.placed
+    same.scalar, same.placed = symbol.scalar or same.data.shape == (), symbol.placed
     return same
 
 
@@ -162,16 +162,39 @@ def _negative(a: Any) -> Symbol:
 
 def _times(a: Any, b: Any) -> Symbol:
     a, b = as_symbol(a), as_symbol(b)
+    product = _product(a, b)
+    product.scalar = a.scalar and b.scalar
+    return product
+
+
+def _product(a: Symbol, b: Symbol) -> Symbol:
     if "1" in (a.text, b.text):
         one = b if a.text == "1" else a
         return Symbol(one.text, 0.0, one.binds)
     if a.text == b.text:
         return _square(a)
-    if b.scalar and not a.scalar:  # a number stands before the array
+    if b.scalar and (not a.scalar or b.text == "2"):  # a number stands before the array
         a, b = b, a
+    top, below = _fraction(b)
+    if a.text == "2" and below.startswith("(2 "):
+        return Symbol(f"{top} / {below[3:-1]}", 0.0, PRODUCT)
+    top, below = _fraction(a)
+    if a.scalar and top == "1" and below:
+        return Symbol(f"{b.at(PRODUCT)} / {below}", 0.0, PRODUCT)
     if a.scalar:
-        return Symbol(f"{a.at(PRODUCT)} {b.at(PRODUCT)}", 0.0, PRODUCT)
+        number = f"({a.text})" if below else a.at(PRODUCT)
+        return Symbol(f"{number} {b.at(PRODUCT)}", 0.0, PRODUCT)
     return Symbol(f"{a.at(PRODUCT)} ⊙ {b.at(PRODUCT)}", 0.0, PRODUCT)
+
+
+def _fraction(a: Symbol) -> tuple[str, str]:
+    """What is above and below the line of a text that is one fraction; otherwise empty texts."""
+    top, _, below = a.text.partition(" / ")
+    depth, alone = 0, True
+    for letter in below:
+        depth += (letter == "(") - (letter == ")")
+        alone &= depth > 0 or letter != " "
+    return (top, below) if alone and not depth else ("", "")
 
 
 def _over(a: Any, b: Any) -> Symbol:
@@ -214,11 +237,22 @@ def _transpose(a: Any, *axes: Any) -> Symbol:
 def _same(a: Any, *options: Any) -> Symbol:
     """The same text, for functions that change only shape or precision."""
     symbol = as_symbol(a)
-    return Symbol(symbol.text, 0.0, symbol.binds)
+    same = Symbol(symbol.text, 0.0, symbol.binds)
+    same.scalar = symbol.scalar
+    return same
 
 
 def _index(a: Any, index: Any) -> Symbol:
     return Symbol(f"{as_symbol(a).at(ATOM)}[{_written(index)}]", 0.0)
+
+
+def _where(condition: Any, *branches: Any) -> Symbol:
+    """A choice. Where it only guards against a division by zero, and there is none, it is left
+    out."""
+    guards = isinstance(condition, Symbol) and condition.text.endswith("= 0]")
+    if guards and len(branches) == 2 and not np.any(condition.data):
+        return as_symbol(branches[1])
+    return call("where", [condition, *branches])
 
 
 def _written(index: Any) -> str:
@@ -260,6 +294,7 @@ WRITTEN: dict[Any, Callable[..., Symbol]] = {
     np.square: _square,
     np.power: _power,
     np.float_power: _power,
+    np.where: _where,
     np.transpose: _transpose,
     np.swapaxes: _transpose,
     np.sum: lambda a, *options: Symbol(f"Σ {as_symbol(a).at(PRODUCT)}", 0.0, PRODUCT),

@@ -92,6 +92,8 @@ x, w, b = value("x", 2, 3), parameter("w", 2, 3), parameter("b", 3)
         (lambda: w[:, 1:], "w[:, 1:]", {"∂w[:, 1:]": "∂y"}),
         (lambda: np.sum(w, axis=0), "Σ w", {"∂w": "∂y"}),
         (lambda: np.sin(w), "sin(w)", {"∂w": "∂y ⊙ cos(w)"}),
+        (lambda: np.sqrt(np.sum(w**2)), "√(Σ w²)", {"∂w": "(∂y / y) w"}),
+        (lambda: np.linalg.norm(w), "√(Σ w²)", {"∂w": "(∂y / y) w"}),
         (lambda: (w + b).T, "(w + b)ᵀ", {"∂w": "∂yᵀ", "∂b": "∂yᵀ"}),
     ],
 )
