@@ -107,6 +107,11 @@ NONE: dict[str, Callable[[], Value]] = {
     "unlike ranks": lambda: call(np.matmul, each(5, 2, 3), each(3, 4)),
     "all axes": lambda: call(np.concatenate, (each(2, 3), each(2, 4)), None),
     "a constant among the parts": lambda: call(np.concatenate, (each(2, 3), given(2, 4)), -1),
+    "parts in one array": lambda: call(np.concatenate, each(2, 3, 4)),
+    "a sum of several": lambda: call(np.sum, (each(2), each(2)), axis=0),
+    "a list": lambda: Value((2,), np.dtype(float), "", np.add, ([1.0, 2.0], each(2))),
+    "another order": lambda: call(np.reshape, each(2, 4), (8,), "F"),
+    "vector times vector": lambda: call(np.matmul, given(3), each(3)),
     "by a mask": lambda: Value(
         (1,), np.dtype(float), "", operator.getitem, (given(7), each(7, dtype=bool))
     ),

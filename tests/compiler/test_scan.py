@@ -500,3 +500,19 @@ def test_a_cell_with_an_assertion() -> None:
         return np.tanh(x @ W + h @ U)
 
     compare(cell, parameter(B, H, seed=3), [W, U])
+
+
+def test_the_last_state_of_no_steps() -> None:
+    state = tg.Tensor(np.ones((B, H)))
+    states, last = tg.scan(tg.RNNCell(D, H, rng=0), np.ones((0, B, D)), state, outputs="last")
+    assert states is None and last is state
+
+
+def test_a_scan_of_no_steps_within_a_cell() -> None:
+    inner = tg.RNNCell(D, H, rng=0)
+
+    def cell(x: Any, h: Any) -> Any:
+        states, h = tg.scan(inner, np.ones((0, B, D)), h)
+        return np.tanh(h + np.sum(states) + x)
+
+    compare(cell, parameter(B, H), [], np.ones((3, B, H)))

@@ -74,8 +74,6 @@ def rows(width: int) -> tuple[View, ...]:
 def _elementwise(value: Value, varies: Varies) -> AtOnce | None:
     if any(isinstance(part, list | tuple) for part in value.args):
         return None
-    if value.function is np.where and len(value.args) != 3:
-        return None
 
     def operand(leaf: Any) -> Any:
         if not isinstance(leaf, Value):
@@ -118,8 +116,6 @@ def _matmul(value: Value, varies: Varies) -> AtOnce | None:
 
 def _indexed(value: Value, varies: Varies) -> AtOnce | None:
     array, index = value.args
-    if isinstance(array, Value) and array.results is not None:
-        return None
     if isinstance(array, Value) and varies(array):
         return None
     if isinstance(index, Value) and varies(index) and index.dtype.kind != "b":

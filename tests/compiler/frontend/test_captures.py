@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import functools
+import sys
 import types
 import weakref
 from collections.abc import Callable
@@ -223,6 +224,47 @@ def test_what_else_is_seen_to_change(asked: int) -> None:
 
 
 W = parameter(4, 4, seed=2)
+
+
+class WithEveryKindOfMember:
+    def __init__(self) -> None:
+        self.table = {"k": 0.5}
+        self.ask = self.table.get
+
+    @staticmethod
+    def bent(a: Any) -> Any:
+        return np.tanh(a * factor)
+
+    @classmethod
+    def wider(cls, a: Any) -> Any:
+        return a * factor
+
+    @functools.cached_property
+    def weight(self) -> Any:
+        return parameter(4, 4, seed=3)
+
+    def __call__(self, x: Any, h: Any) -> Any:
+        import this_is_no_module_that_was_imported as nothing  # noqa: F401
+
+        return self.bent(self.wider(h @ self.weight) + x * self.ask("k"))
+
+
+@ASKED
+def test_members_of_every_kind(asked: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "this_is_no_module_that_was_imported"
+    cell = WithEveryKindOfMember()
+    looked_at(cell, asked)  # before the import
+    monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+    cell(XS[0], H_0)
+    look = looked_at(cell, asked)
+    monkeypatch.setitem(globals(), "factor", 0.25)  # which the method of the class reads alone
+    assert not look.unchanged()
+    look = looked_at(cell, asked)
+    cell.table["k"] = 0.1
+    assert not look.unchanged()
+    np.testing.assert_allclose(
+        tg.scan(cell, XS, H_0)[1].data, tg.unroll(cell, XS, H_0)[1].data, rtol=1e-13
+    )
 
 
 def test_an_attribute_is_not_the_global_of_its_name() -> None:

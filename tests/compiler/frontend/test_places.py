@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import types
 from collections import deque
 from typing import Any
 
@@ -11,7 +12,13 @@ import pytest
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.compiler.frontend.captures import CellKey
-from tinygrad_rnn.compiler.frontend.places import Contents, in_place
+from tinygrad_rnn.compiler.frontend.places import (
+    Contents,
+    Instead,
+    in_place,
+    is_traced,
+    places_of,
+)
 from tinygrad_rnn.compiler.frontend.tracer import handle_of
 from tinygrad_rnn.compiler.frontend.values import Value
 
@@ -57,6 +64,42 @@ def test_a_traced_value_must_not_stay() -> None:
     ):
         cell.slot = handle_of(Value(ARRAY))  # type: ignore[assignment]
     assert cell.slot is ARRAY
+
+
+def test_traced_values_in_sequences_and_in_bound_methods() -> None:
+    handle, other = handle_of(Value(ARRAY)), np.zeros(2)
+    assert is_traced([1, (handle,)]) and not is_traced([ARRAY, (1,)])
+    instead = Instead({id(ARRAY): other})
+    bound = types.MethodType(tuple.count, (ARRAY, 1))
+    assert instead(bound).__self__[0] is other
+
+
+def test_slots_and_variables_without_a_value() -> None:
+    cell = Holder()
+    del cell.slot
+    assert "slot" not in {key for _, key, _ in places_of(cell)}
+
+    def function() -> Any:
+        return later
+
+    before = Contents([function])
+    later = 1
+    assert before.restore(lambda _: True) == ["nonlocal later"]
+    with pytest.raises(NameError):
+        function()
+
+
+def test_a_default_that_is_gone_stays_so() -> None:
+    def function(x: Any, h: Any = ARRAY) -> Any:
+        return h
+
+    before = Contents([function])
+    function.__defaults__ = None
+    before.restore_all()
+    assert function.__defaults__ is None
+    before = Contents([function])
+    function.__defaults__ = (ARRAY,)
+    assert before.restore(lambda _: True) == ["__defaults__"] and function(1) is ARRAY
 
 
 def test_contents_are_restored() -> None:

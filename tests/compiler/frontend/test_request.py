@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from typing import Any
 
 import numpy as np
@@ -63,6 +64,27 @@ def test_steps_are_stacked_whatever_they_are_given_as() -> None:
         stacked([np.ones(2), np.ones(3)])
     with pytest.raises(ValueError, match="nested in one way"):
         stacked([(XS[0],), (XS[0], XS[0])])
+
+
+def test_any_sequence_of_numbers_is_an_array() -> None:
+    assert stacked(array("d", [1.0, 2.0])).tolist() == [1.0, 2.0]
+    for run in (tg.unroll, tg.scan):
+        with pytest.raises(TypeError, match="but a single ndarray was given"):
+            run(lambda x, h: h + x, np.array(3.0), np.zeros(2))  # type: ignore[operator]
+
+
+def test_inputs_of_no_steps_have_their_shape() -> None:
+    x = prepared(CELL, XS[:0], CELL.initial_state(B), None, None).sample_input()
+    assert x.shape == (B, D) and "def forward" in tg.scan_source(
+        CELL, XS[:0], CELL.initial_state(B)
+    )
+
+
+def test_steps_of_several_parts_as_unroll_takes_them() -> None:
+    nested = [(x, {"a": 2 * x}) for x in XS]
+    found = prepared(lambda x, h: h, nested, np.zeros((B, D)), None, None)
+    for step, expected in zip(found.steps_of(iter(found.input_parts)), nested, strict=True):
+        np.testing.assert_equal(step, expected)
 
 
 def test_one_value_for_a_whole_step() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import operator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -39,6 +41,22 @@ def test_ufuncs_functions_and_methods_are_written_down() -> None:
         assert made.value.function == function and made.value.operands == [x.value]
 
 
+def test_other_forms_and_copies() -> None:
+    x = traced(2, 3)
+    for made, shape in (
+        (x.transpose(), (3, 2)),
+        (x.transpose(1, 0), (3, 2)),
+        (x.ravel(), (6,)),
+        (x.flatten(), (6,)),
+        (x.view(), (2, 3)),
+        (x[[fixed(1), fixed(0)]], (2, 3)),
+    ):
+        assert isinstance(made, Traced) and made.shape == shape
+    assert x.copy().value is x.value and len(x) == 2
+    with pytest.raises(TypeError, match="unsized"):
+        len(traced())
+
+
 def test_every_method_is_a_function_of_numpy() -> None:
     assert all(hasattr(np.ndarray, name) and callable(getattr(np, name)) for name in METHODS)
 
@@ -61,6 +79,10 @@ def test_numbers_of_plain_arrays_are_given_and_pinned() -> None:
     twice = 2 * x
     assert twice.value.fixed == {x.value} and not x.value.pinned
     assert float(twice[1]) == 4.0 and x.value.pinned
+    assert np.array(x).tolist() == [1.0, 2.0] and x.nbytes == 16 and x.flags.writeable
+    assert repr(x) == "array([1., 2.])" and copy.copy(x).value is copy.deepcopy(x).value is x.value
+    assert np.array_equal(x, x) is True and not hasattr(x, "__array_of_nobody__")
+    assert np.dot(fixed(2.0), x).value.function is np.multiply  # a product for all steps
     assert isinstance(np.unique(x), np.ndarray) and not isinstance(2 * traced(2), np.ndarray)
 
 
@@ -70,6 +92,19 @@ def test_shapes_that_depend_on_numbers_are_refused() -> None:
         x[x > 0]
     with pytest.raises(tg.TraceError, match="no NumPy function"):
         record(len, (x,))
+
+
+def test_what_no_program_can_do_is_said(tmp_path: Path) -> None:
+    x, f = traced(2, 3), fixed([1.0, 2.0])
+    for call, says in (
+        (lambda: np.subtract.at(x, 0, 1.0), "np.subtract.at cannot be compiled"),
+        (lambda: np.add(x, 1, out=np.zeros((2, 3))), "written into a plain array"),
+        (lambda: np.nan_to_num(x * 1.0, copy=False), "nan_to_num writes into its argument"),
+        (lambda: np.save(tmp_path / "f.npy", f), "np.save returns nothing .*outside of the cell"),
+        (lambda: x.__setitem__(traced(2).astype(int), 1.0), "known only when it runs"),
+    ):
+        with pytest.raises(tg.TraceError, match=says):
+            call()  # type: ignore[no-untyped-call]
 
 
 def test_what_it_is_made_of_may_not_be_written_into() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import re
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from tinygrad_rnn.compiler.frontend.tracer import handle_of
 from tinygrad_rnn.compiler.frontend.values import Value
-from tinygrad_rnn.compiler.frontend.witness import Witness, witness_of
+from tinygrad_rnn.compiler.frontend.witness import Witness, name_of, witness_of
 from tinygrad_rnn.compiler.passes.rewrite import ordered
 
 
@@ -52,3 +53,8 @@ def test_pinned_arrays_hold_their_numbers() -> None:
     w.pinned = True
     found = witness_of([w], [w], [w])
     assert found.holds_for([np.arange(3.0)]) and not found.holds_for([np.ones(3)])
+
+
+def test_functions_are_called_as_a_user_writes_them() -> None:
+    assert name_of(np.add.reduce) == "np.add.reduce" and name_of(np.tanh) == "np.tanh"
+    assert name_of(operator.getitem) == "an index"

@@ -3,6 +3,7 @@
 import ctypes
 import os
 import sys
+import types
 
 import numpy as np
 import pytest
@@ -59,6 +60,42 @@ def test_a_damaged_file_is_compiled_again(place, damage):
     file.write_bytes(damage(good))
     assert twice(objects.library("a program", module)) == 42
     assert file.read_bytes() == good
+
+
+def test_a_function_that_is_not_there(place):
+    with pytest.raises(KeyError, match="no function thrice"):
+        objects.library("a program", module).function("thrice")
+
+
+class Features(dict):
+    def flatten(self):
+        return ",".join(self)
+
+
+@pytest.mark.parametrize(
+    ("features", "register"), [(["avx512f", "avx512vl", "avx"], 64), (["avx"], 32), ([], 16)]
+)
+def test_registers_of_other_processors(features, register, monkeypatch):
+    llvm = types.SimpleNamespace(
+        get_host_cpu_name=lambda: "some",
+        get_host_cpu_features=lambda: Features.fromkeys(features, 1),
+    )
+    monkeypatch.setattr(objects, "initialized", lambda: llvm)
+    found = objects.machine.__wrapped__()
+    assert found.name == "some" and register in found
+    assert found.features.startswith(",".join(features))
+    assert ("-prefer-256-bit" in found.features) == (register == 64)
+
+
+def test_the_folders_of_other_systems(monkeypatch, tmp_path):
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert objects.user_cache().parts[-2:] == ("Library", "Caches")
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setenv("LOCALAPPDATA", str(tmp_path))
+    assert objects.user_cache() == tmp_path and objects.is_own(tmp_path / "missing")
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert objects.user_cache() == tmp_path
 
 
 @pytest.mark.parametrize("word", ["off", "0", ""])

@@ -113,9 +113,7 @@ class Page:
         if buffer not in self.written:  # the same in all blocks of steps
             made = f"{name} = empty({shape}, {dtype})"
             return [made, f"{name}[...] = {literal(buffer.fill)}"]
-        special = {0: "zeros", 1: "ones"}.get(buffer.fill)
-        if special is None:
-            return [f"{name} = np.full({shape}, {literal(buffer.fill)}, {dtype})"]
+        special = {0: "zeros", 1: "ones"}[buffer.fill]
         return [f"{name} = np.{special}({shape}, {dtype})"]
 
     # Instructions -------------------------------------------------------------------------------

@@ -415,7 +415,10 @@ def record(function: Any, args: Any, kwargs: Any = None) -> Any:
             raise
         raise _writes(function) from None
     if result is None:
-        raise _writes(function)
+        raise TraceError(
+            f"np.{function.__name__} returns nothing{here()}, and a program has calls alone whose "
+            f"results it uses: call it outside of the cell, or use tg.unroll"
+        )
     place = user_frame()
     several = isinstance(result, tuple | list) and result
     if several and all(isinstance(part, np.ndarray | np.generic) for part in result):

@@ -61,8 +61,6 @@ def schedule(n: int, slots: int) -> Iterator[Advance | Reverse]:
     waiting = [(0, n, slots)]  # stretches still to go back through, the next one last
     while waiting:
         start, stop, free = waiting.pop()
-        if stop - start <= 0:
-            continue
         if stop - start == 1 or free == 1:
             for unit in reversed(range(start, stop)):
                 yield Reverse(unit)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
 from typing import NamedTuple
 
 from tinygrad_rnn.compiler.frontend.request import Sequence
@@ -40,12 +41,9 @@ class Plan(NamedTuple):
 
     def first_kept(self) -> list[int]:
         """The blocks whose entering states are kept in the first forward pass."""
-        kept = [0]
-        for action in schedule(self.blocks, self.slots or 1):
-            if not isinstance(action, Advance):
-                break
-            kept.append(action.stop)
-        return kept
+        actions = schedule(self.blocks, self.slots or 1)
+        ahead = takewhile(lambda action: isinstance(action, Advance), actions)
+        return [0, *(action[-1] for action in ahead)]  # where each run stops
 
 
 ROWS, STEPS = 768, 48

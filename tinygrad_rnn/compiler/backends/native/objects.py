@@ -122,10 +122,7 @@ def library(program: str, module: Any) -> Library:
     if place is not None:
         data = read(place)
         if data is not None:
-            try:
-                return Library(data)
-            except Exception:  # a damaged file, whatever LLVM's error: compile again
-                pass
+            return Library(data)
     data = compiled(str(module()))
     if place is not None:
         write(place, data)

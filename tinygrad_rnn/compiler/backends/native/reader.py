@@ -344,24 +344,3 @@ def nest_of(instr: Instr, text: str, memory: Memory, copies: Copies) -> Nest:
     if count != ONCE and not free and done.kind != "time_sum":
         raise UnknownError("steps that depend on one another")
     return Nest(count, (done,), free)
-
-
-def loop_of(instrs: tuple[Instr, ...], texts: list[str], backward: bool, copies: Copies) -> Nest:
-    """The loop over the steps."""
-    works = []
-    for instr, text in zip(instrs, texts, strict=True):
-        done, count = work(instr, text, copies)
-        if count != ONCE:
-            raise UnknownError("all steps within one step")
-        works.append(done)
-    matrices = [w.args[1] for w in works if w.kind == "product"]
-    if any(
-        m.root is out.root
-        for m in matrices
-        if isinstance(m, Place)
-        for w in works
-        for out in w.outs
-    ):
-        raise UnknownError("a product with a matrix that changes from step to step")
-    nest = Nest(Span(1, 0), tuple(works), False)
-    return nest.backwards() if backward else nest

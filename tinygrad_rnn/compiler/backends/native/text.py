@@ -235,16 +235,6 @@ class Function:
         self.jump(head)
         self.begin(end)
 
-    @contextmanager
-    def when(self, truth: Value) -> Iterator[None]:
-        """A block that runs only if the condition is true."""
-        body, end = self.fresh("then"), self.fresh("end")
-        self.branch(truth, body, end)
-        self.begin(body)
-        yield
-        self.jump(end)
-        self.begin(end)
-
 
 class Module:
     """The functions of a module, and the declarations of the intrinsics that they call."""
