@@ -11,7 +11,8 @@ from typing import Any
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.recurrent.strategy import strategy
-from viz.drawing import DETAILS, draw
+from viz.checks import DETAILS
+from viz.drawing import draw
 from viz.figure import SUFFIXES, Figure
 from viz.models import CELLS, recurrent_loss
 from viz.player.play import play

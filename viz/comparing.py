@@ -9,10 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
-import numpy as np
-
 from tinygrad_rnn.engine.graph import Array
-from tinygrad_rnn.recurrent.truncation import Truncation
 from viz import labels
 from viz.geometry import Point
 from viz.labels import Run
@@ -21,21 +18,6 @@ from viz.themes import loss_colour
 
 BETWEEN = 36.0
 CELL = 10.0
-
-
-def weights_of(strategy: Truncation, steps: int) -> Array:
-    """The matrix M of one sequence. Raises ValueError where the sequences of a batch differ."""
-    if not isinstance(strategy, Truncation):
-        raise TypeError(
-            f"compare is a list of truncations such as tg.Window(2), but {strategy!r} is none"
-        )
-    weights = np.asarray(strategy.weights(steps))
-    if weights.ndim != 2:
-        raise ValueError(
-            f"the sequences of a batch differ under {strategy!r} (weights of shape "
-            f"{weights.shape}); compare strategies of one sequence"
-        )
-    return weights
 
 
 def add_matrix(scene: Scene, rows: Sequence[float], edge: float, weights: Array) -> None:

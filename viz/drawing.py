@@ -10,7 +10,7 @@ import tinygrad_rnn as tg
 from tinygrad_rnn.engine.graph import Array
 from tinygrad_rnn.recurrent.truncation import Truncation
 from tinygrad_rnn.support.collector import without_collection
-from viz import comparing
+from viz import checks, comparing
 from viz.backward.recording import Recording, record
 from viz.backward.rows import truncated
 from viz.bands import add_bands
@@ -31,10 +31,9 @@ from viz.scene import Scene, Text, compose
 from viz.snapshot import snapshot
 from viz.strokes import Stroke, strokes
 from viz.themes import theme_of
-from viz.turning import DIRECTIONS, turn
+from viz.turning import turn
 from viz.values import values_of
 
-DETAILS = ("named", "ops")
 UNTITLED = "computational graph"
 
 
@@ -80,8 +79,9 @@ def draw(
         classes to colours, laid over the textbook's: `{"parameters": "gold"}`.
     Returns a `Figure`. It shows itself in a notebook, and its method `save` writes svg, png, pdf,
     gv, html, tex and mmd.
-    Raises TypeError for what is not a Tensor, ValueError for an unknown detail, direction or
-    theme, for a fold below 3, and where the tape is truncated already and is to be compared.
+    Raises TypeError for what is not a Tensor and for options of another type, ValueError for an
+    unknown detail, direction or theme, for a fold below 3, and where the tape is truncated already
+    and is to be compared.
 
     Names are typeset: `"W_hh"` is a bold W with an italic subscript, and `"h_3^(2)"` is h_3 of
     layer 2. Scalars are italic, integers plain. Each row is a step marked by `tg.step` or
@@ -93,9 +93,14 @@ def draw(
     >>> figure.source.count(" -> ")
     3
     """
-    _check(outputs, detail, fold, direction)
+    checks.tensors("draw", outputs)
+    checks.one_of("detail", detail, checks.DETAILS)
+    checks.one_of("direction", direction, checks.DIRECTIONS)
+    checks.fold(fold)
+    checks.text("title", title)
+    hide = checks.names("hide", hide)
+    compare = checks.truncations("compare", compare)
     colours = theme_of(theme)
-    hide = [hide] if isinstance(hide, str) else hide
     diagram = without_collection(_diagram, outputs, hide, detail, copies, fold)
     if values:
         add_numbers(diagram, values_of(tg.tape(*outputs), outputs))
@@ -189,23 +194,8 @@ def _compared(
         )
     scenes = [
         drawing.with_gradients(
-            recording, comparing.weights_of(s, recording.rows.count), bars, explained=None
+            recording, checks.weights_of(s, recording.rows.count), bars, explained=None
         )
         for s in strategies
     ]
     return comparing.beside(scenes, [repr(s) for s in strategies], drawing.title)
-
-
-def _check(outputs: Sequence[tg.Tensor], detail: str, fold: Fold, direction: str) -> None:
-    if detail not in DETAILS:
-        raise ValueError(f"detail is {' or '.join(map(repr, DETAILS))}, not {detail!r}")
-    if direction not in DIRECTIONS:
-        known = ", ".join(map(repr, DIRECTIONS))
-        raise ValueError(f"direction is one of {known}, not {direction!r}")
-    if isinstance(fold, int) and fold < 3:
-        raise ValueError(f"fold is at least 3, a first row, dots and a last row, not {fold}")
-    if not outputs:
-        raise TypeError("draw needs a Tensor to draw, usually the loss: viz.draw(loss)")
-    for output in outputs:
-        if not isinstance(output, tg.Tensor):
-            raise TypeError(f"draw needs Tensors, not a {type(output).__name__}")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from viz import dot, mermaid, svg, tikz
+from viz import checks, dot, mermaid, svg, tikz
 from viz.letters import escape
 from viz.render import render
 from viz.scene import Scene
@@ -62,13 +62,9 @@ class Figure:
         ...     viz.draw(np.sum(w * w)).save(os.path.join(folder, "square.svg")).name
         'square.svg'
         """
-        path = Path(path)
-        kind = path.suffix.lower().removeprefix(".")
-        if kind not in SUFFIXES:
-            raise ValueError(
-                f"{path.name!r} does not say what to write; its name must end in one of "
-                f"{', '.join('.' + s for s in SUFFIXES)}"
-            )
+        kind, path = checks.suffix(path, *SUFFIXES), Path(path)
+        if type(dpi) is not int or dpi < 1:
+            raise ValueError(f"dpi is a whole number of dots per inch from 1 on, not {dpi!r}")
         if kind == "svg":
             data = self.svg(outlines).encode()
         elif kind == "gv":

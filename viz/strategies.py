@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from tinygrad_rnn.recurrent.truncation import Truncation
-from viz import labels
+from viz import checks, labels
 from viz.figure import Figure
 from viz.geometry import Point, line
 from viz.scene import Path, Scene, Text
@@ -44,8 +44,12 @@ def draw_truncations(
     >>> figure.source.count(" -> ")
     5
     """
+    checks.text("text", text)
     if not text:
         raise ValueError("there is no text to draw the strategies under")
+    known = strategies.values() if isinstance(strategies, Mapping) else strategies
+    if not checks.truncations("strategies", known):
+        raise ValueError("there are no strategies to draw")
     rows = strategies if isinstance(strategies, Mapping) else dict(enumerate(strategies))
     scene = Scene("truncation strategies", "")
     for t, letter in enumerate(text):
@@ -76,12 +80,7 @@ def reaches(strategy: Truncation, steps: int) -> list[tuple[int, int]]:
     >>> reaches(tg.Subsequence(3), 8)
     [(0, 2), (3, 5), (6, 7)]
     """
-    weights = np.asarray(strategy.weights(steps))
-    if weights.ndim != 2:
-        raise ValueError(
-            f"the sequences of a batch differ here (weights of shape {weights.shape}); "
-            f"draw a strategy of one sequence"
-        )
+    weights = checks.weights_of(strategy, steps, "draw")
     found: list[tuple[int, int]] = []
     for t in reversed(range(steps)):
         first = int(np.flatnonzero(weights[t])[0])

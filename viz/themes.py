@@ -149,11 +149,17 @@ def theme_of(theme: str | Mapping[str, str | tuple[str, ...]]) -> Theme:
                 f"not {theme!r}"
             )
         return THEMES[theme]
+    if not isinstance(theme, Mapping):
+        raise TypeError(f"theme is a name or a table of colours, not {theme!r}")
     table = dict(TEXTBOOK)
     for kind, colours in theme.items():
         if kind not in table:
             raise ValueError(f"a theme has colours for {', '.join(table)}, but not for {kind!r}")
         known = table[kind]
+        if not isinstance(colours, str) and not (isinstance(colours, tuple) and len(colours) <= 3):
+            raise TypeError(
+                f"a colour is a str or a tuple (fill, stroke, text), but {kind} has {colours!r}"
+            )
         for colour in [colours] if isinstance(colours, str) else colours:
             if not COLOUR.fullmatch(colour):
                 raise ValueError(

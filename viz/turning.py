@@ -9,8 +9,6 @@ from viz.geometry import Point, mapped
 from viz.layout import Layout
 from viz.strokes import Stroke
 
-DIRECTIONS = ("up", "right", "down")
-
 
 def turned(point: Point, direction: str) -> Point:
     """The turned position of a point that was laid out with time running upwards. Turning twice

@@ -1,5 +1,9 @@
 """What `draw` can be asked for: numbers, comparisons, folding, hiding, directions, legends."""
 
+import re
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -69,6 +73,43 @@ def test_strategies_side_by_side() -> None:
     shares = [text for text in texts(figure) if "% of" in text]
     assert len(shares) == 9 and sum(text.startswith("100%") for text in shares) >= 3 + 2
     assert any("° off" in text for text in shares)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"fold": "8"}, "fold is a number of rows"),
+        ({"fold": 3.5}, "fold is a number of rows"),
+        ({"title": 3}, "title is a str, not 3"),
+        ({"hide": 3}, "hide is a name or a list of names"),
+        ({"hide": ["y", 3]}, "hide is a name or a list of names"),
+        ({"compare": tg.Full()}, "compare is a list such as"),
+        ({"compare": ["Full"]}, "but 'Full' is none"),
+        ({"theme": 3}, "theme is a name or a table"),
+        ({"theme": {"box": 3}}, "box has 3"),
+        ({"theme": {"box": ("red",) * 4}}, "box has"),
+    ],
+)
+def test_options_of_another_type(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(TypeError, match=re.escape(message)):
+        viz.draw(recurrent_loss(), **options)
+
+
+def test_files_of_another_kind(tmp_path: Path) -> None:
+    loss = recurrent_loss()
+    for save in (viz.play(loss).save, viz.animate(loss).save, viz.draw(loss).save):
+        with pytest.raises(ValueError, match=r"'x.txt' does not say what to write"):
+            save(tmp_path / "x.txt")
+        with pytest.raises(TypeError, match="a path is a str or a Path, not 3"):
+            save(3)  # type: ignore[arg-type]
+    for dpi in (0, "a"):
+        with pytest.raises(ValueError, match="dpi is a whole number"):
+            viz.draw(loss).save(tmp_path / "x.png", dpi=dpi)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="play needs Tensors, not a NoneType"):
+        viz.play(None)  # type: ignore[arg-type]
+    for strategies in (tg.Full(), "Full"):
+        with pytest.raises(TypeError, match="strategies is a list"):
+            viz.draw_truncations("abc", strategies)  # type: ignore[arg-type]
 
 
 def test_what_cannot_be_compared() -> None:

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 import tinygrad_rnn as tg
-from viz import svg
+from viz import checks, svg
 from viz.backward.flows import nodes_of, uses_of
 from viz.backward.recording import Recording, record
 from viz.bars import COLUMN, ROOM, add_bars
@@ -42,6 +42,7 @@ class Animation:
 
     def save(self, path: str | Path) -> Path:
         """Write it to an .svg file; return the path."""
+        checks.suffix(path, "svg")
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(self.svg, encoding="utf-8")
@@ -75,6 +76,7 @@ def animate(
     from viz.player.play import checked
 
     outputs = checked(losses, detail)
+    checks.text("title", title)
     animation = Animation(title, _Sweep(outputs, title, detail).text())
     if path is not None:
         animation.save(path)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import tinygrad_rnn as tg
+from viz import checks
 from viz.backward.rows import rows_of, truncated
 from viz.letters import escape
 from viz.player.animation import animate
@@ -29,6 +31,7 @@ class Player:
 
     def save(self, path: str | Path) -> Path:
         """Write the page to an .html file; return the path."""
+        checks.suffix(path, "html", "htm")
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(self.html, encoding="utf-8")
@@ -74,33 +77,26 @@ def play(
     <Player: Backpropagation through time, 3 steps, ... kB>
     """
     outputs = checked(losses, detail)
-    kind = "" if path is None else Path(path).suffix.lower()
-    if kind not in ("", ".html", ".svg") or (path is not None and not kind):
-        raise ValueError(
-            f"{Path(path or '').name!r} does not say what to write; its name must end in .html "
-            f"(the player) or .svg (a backward sweep)"
-        )
+    kind = "" if path is None else checks.suffix(path, "html", "svg")
     steps = rows_of(outputs).count
-    if title is None:
+    if title is not None:
+        checks.text("title", title)
+    else:
         title = "Backpropagation" + (f" through time, {steps} steps" if steps > 1 else "")
-    if kind == ".svg":
+    if kind == "svg":
         animate(outputs, path, title, detail)
     player = Player(title, page(title, as_json(page_data(outputs, detail))))
-    if path is not None and kind == ".html":
+    if path is not None and kind == "html":
         player.save(path)
     return player
 
 
 def checked(losses: tg.Tensor | Iterable[tg.Tensor], detail: str) -> list[tg.Tensor]:
     """The losses as a list, checked for `play`. The errors are those of `play`."""
-    outputs = [losses] if isinstance(losses, tg.Tensor) else list(losses)
-    if detail not in ("named", "ops"):
-        raise ValueError(f"detail is 'named' or 'ops', not {detail!r}")
-    if not outputs:
-        raise TypeError("play needs a loss, or the losses of all steps: viz.play(loss)")
-    for output in outputs:
-        if not isinstance(output, tg.Tensor):
-            raise TypeError(f"play needs Tensors, not a {type(output).__name__}")
+    is_one = isinstance(losses, tg.Tensor) or not isinstance(losses, Iterable)
+    outputs: list[Any] = [losses] if is_one else list(losses)
+    checks.one_of("detail", detail, checks.DETAILS)
+    checks.tensors("play", outputs)
     if not any(output.requires_grad for output in outputs):
         raise TypeError(
             "there is nothing to play: no loss was computed from a Tensor with requires_grad=True"
