@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from viz import checks, dot, mermaid, svg, tikz
+from viz import checks, dot, labels, mermaid, svg, tikz
+from viz.legend import explained
 from viz.letters import escape
 from viz.render import render
 from viz.scene import Scene
@@ -92,13 +93,26 @@ class Figure:
         return f"<Figure {self.scene.title!r}: {what}{right - left:.0f}×{high - low:.0f} pt>"
 
     def _page(self) -> str:
-        """A self-contained HTML page with the picture."""
+        """A self-contained HTML page with the picture and a caption, light or dark like the
+        picture."""
         (left, _), (right, _) = self.scene.bounds()
+        tables = [table for table in (self.theme.light, self.theme.dark) if table is not None]
+        body, *dark = (
+            f"body {{ background: {t['paper'].fill}; color: {t['text'].text} }}" for t in tables
+        )
+        rules = [
+            body,
+            *(f"@media (prefers-color-scheme: dark) {{ {rule} }}" for rule in dark),
+            f"body {{ margin: 2rem; text-align: center; font: 1rem {labels.FONT} }}",
+            "figure { margin: 0 } figcaption { margin: 1.5rem auto; max-width: 40em }",
+            "svg { max-width: 100%; height: auto; "
+            f"width: {svg.number(MAGNIFIED * (right - left))}pt }}",
+        ]
         return (
             f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-            f"<title>{escape(self.scene.title)}</title>\n"
-            f"<style>:root {{ color-scheme: light dark }} "
-            f"body {{ margin: 2rem; text-align: center }} svg {{ max-width: 100%; height: auto; "
-            f"width: {svg.number(MAGNIFIED * (right - left))}pt }}</style>\n</head>\n"
-            f"<body>\n{self.svg()}</body>\n</html>\n"
+            f'<meta name="viewport" content="width=device-width">\n'
+            f"<title>{escape(self.scene.title)}</title>\n<style>{' '.join(rules)}</style>\n"
+            f"</head>\n<body>\n<figure>\n{self.svg()}"
+            f"<figcaption>{escape(explained(self.scene))}</figcaption>\n"
+            f"</figure>\n</body>\n</html>\n"
         )

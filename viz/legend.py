@@ -20,6 +20,26 @@ CLASSES = {
 LINKS = {"cut": "no gradient passes", "scaled": "the gradient is multiplied by ξ"}
 
 
+SENTENCES = {
+    "box": "A box is a value with a name",
+    "circle": "a circle is what is computed between them",
+    "backward": "an orange circle is the way back",
+    "parameters": "a shaded box is a parameter",
+    "dots": "dots stand for steps that are left out",
+    "cut": "no gradient passes a grey link with a gap",
+    "scaled": "the gradient is multiplied by ξ on an orange link",
+    "strand": "a coloured line is the gradient of one loss",
+}
+
+
+def explained(scene: Scene) -> str:
+    """The kinds of shapes and links that occur in the picture, in words."""
+    kinds = {box.kind for box in scene.boxes} | {path.kind for path in scene.paths}
+    said = "; ".join(words for kind, words in SENTENCES.items() if kind in kinds)
+    said = said or scene.description
+    return f"{said[:1].upper()}{said[1:]}." if said else ""
+
+
 def add_classes(scene: Scene) -> None:
     """Add the kinds of shapes and links that occur in the picture."""
     (left, low), _ = scene.bounds()

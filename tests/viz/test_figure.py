@@ -12,6 +12,7 @@ import pytest
 import tinygrad_rnn as tg
 import viz
 from tests.viz.models import MODELS, outputs
+from viz.models import recurrent_loss
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +50,21 @@ def test_pdf_gv_and_html(figure: viz.Figure, tmp_path: Path) -> None:
     page = figure.save(tmp_path / "f.html").read_text()
     assert page.startswith("<!DOCTYPE html>") and page.count("<svg") == 1
     assert "<?xml" not in page and "<title>" in page
+
+
+def test_a_page_says_what_is_seen_and_is_dark_where_its_picture_is(tmp_path: Path) -> None:
+    loss = recurrent_loss(steps=4, truncation=tg.Subsequence(2))
+    page = viz.draw(loss, title="Chunks").save(tmp_path / "f.html").read_text()
+    assert "<title>Chunks</title>" in page
+    caption = page.partition("<figcaption>")[2].partition("</figcaption>")[0]
+    assert caption.startswith("A box is a value with a name; a circle is") and "gap" in caption
+    assert "orange" not in caption and "⋮" not in caption  # only what occurs
+    assert page.count("prefers-color-scheme") == 2  # the page, and its picture
+    for theme, paper in (("print", "#FFF"), ("dark", "#14171A")):
+        page = viz.draw(loss, theme=theme).save(tmp_path / "f.html").read_text()
+        assert f"body {{ background: {paper}" in page and "prefers-color-scheme" not in page
+    page = viz.draw_truncations("abc", [tg.Full()]).save(tmp_path / "f.html").read_text()
+    assert "<figcaption>How far back each loss reaches" in page
 
 
 def test_a_page_shows_small_and_large_pictures_at_one_size(tmp_path: Path) -> None:
