@@ -242,3 +242,46 @@ def test_parameters_with_an_empty_axis(cell: Any, truncation: Any) -> None:
     V, U = weight(B, 0), weight(0, B)
     h = tg.Tensor(RNG.normal(size=(B, B)), requires_grad=True)
     agree(lambda x, h: cell(x, h, V, U), np.ones((T, B, 0)), h, [V, U, h], truncation)
+
+
+def of_each_entry(number: float) -> Callable[[Any], Any]:
+    """The identity, with a derivative that does not ask what comes from above."""
+    return tg.derivative(lambda a: a * 1.0, lambda g, a: np.full_like(a, number))
+
+
+@pytest.mark.parametrize("number", [0.0, 0.5])
+def test_derivatives_that_are_the_same_at_every_step(number: float) -> None:
+    same = of_each_entry(number)
+    W, w, v = weight(N, N), weight(N), weight(B, N)
+    xs = tg.Tensor(RNG.normal(size=(T, B, N)), requires_grad=True)
+    h = tg.Tensor(RNG.normal(size=(B, N)), requires_grad=True)
+    cells: list[Callable[[Any, Any], Any]] = [
+        lambda x, h: np.tanh(h @ W + same(w) + x),
+        lambda x, h: np.tanh(h @ W + same(v) * w + v * x),
+        lambda x, h: np.tanh(h @ W + same(x)),
+        lambda x, h: np.tanh(same(h) @ W + x),
+    ]
+    for cell in cells:
+        agree(cell, xs, h, [W, w, v, xs, h])
+    text = tg.scan_source(cells[0], xs, h, stages=True)
+    assert "∂L/∂w = T · " in text
+
+
+def test_arrays_of_ones_and_zeros_that_are_made_like_a_number() -> None:
+    s, W, h = weight(), weight(N, N), tg.Tensor(RNG.normal(size=(B, N)), requires_grad=True)
+
+    def cell(x: Any, h: Any) -> Any:
+        half, one = np.full_like(s, 0.5), np.ones_like(s)
+        rows = np.zeros_like(h)
+        rows[:, 0] = 1.0
+        return np.maximum(np.tanh(h * half * rows), one * x) @ W - h
+
+    agree(cell, RNG.normal(size=(T, B, N)), h, [W, h])
+    assert "0.5" in tg.scan_source(cell, np.ones((T, B, N)), h, stages=True)
+
+
+@pytest.mark.parametrize("truncation", TRUNCATIONS[:-1], ids=repr)
+def test_a_parameter_of_the_full_shape_that_is_taken_away(truncation: Any) -> None:
+    v, w, A = weight(B, N), weight(N), RNG.normal(size=(B, B))
+    h = tg.Tensor(RNG.normal(size=(B, N)), requires_grad=True)
+    agree(lambda x, h: np.tanh(h - v) + A @ v * w, np.ones((T, B, N)), h, [v, w, h], truncation)

@@ -291,9 +291,6 @@ T = Steps()
 class Step:
     """The current step of the loop, t, as an argument of an instruction."""
 
-    def __repr__(self) -> str:
-        return "t"
-
 
 STEP = Step()
 
