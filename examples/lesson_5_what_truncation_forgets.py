@@ -168,8 +168,10 @@ def picture(shares: Any, tau: int, adding: Any) -> Any:
         right.semilogy(updates, errors, **style, ms=3, markevery=(0.0, 0.1), label=f"k = {k}")
     for level, name in ((1 / 6, "always 1"), (1 / 12, "second number only")):
         right.axhline(level, color="0.5", ls="--", lw=1)
-        right.annotate(name, (100, level), xytext=(2, 2), textcoords="offset points", fontsize=8)
+        right.annotate(name, (1, level), (-3, 2), ("axes fraction", "data"), "offset points",
+                       ha="right", fontsize=8)  # fmt: skip
     right.set(xlabel="updates", ylabel="mean squared error", title="The adding problem")
+    right.set_ylim(top=0.3)  # above the curves: room for a name
     right.legend(**below)
     return figure
 

@@ -5,9 +5,10 @@ Nothing is recorded again. A strategy is its matrix M, and its gradient is Σ M[
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import TypeVar
 
 from tinygrad_rnn.engine.graph import Array
 from viz import labels
@@ -18,6 +19,8 @@ from viz.themes import loss_colour
 
 BETWEEN = 36.0
 CELL = 10.0
+WIDEST = 1500.0  # of a row
+Item = TypeVar("Item", Box, Text)
 
 
 def add_matrix(scene: Scene, rows: Sequence[float], edge: float, weights: Array) -> None:
@@ -45,21 +48,32 @@ def add_matrix(scene: Scene, rows: Sequence[float], edge: float, weights: Array)
 
 
 def beside(scenes: Sequence[Scene], names: Sequence[str], title: str) -> Scene:
-    """The scenes side by side, each with its name above it."""
+    """The scenes side by side, each with its name above it. What does not fit into the width of a
+    page goes into another row."""
     made = Scene(title, f"under {', '.join(names)}: {scenes[0].description}")
     made.diagram = scenes[0].diagram
-    x = 0.0
-    top = max(scene.bounds()[1][1] for scene in scenes)
-    for scene, name in zip(scenes, names, strict=True):
-        (left, _), (right, _) = scene.bounds()
-        by = x - left
-        made.boxes += [replace(box, x=box.x + by) for box in scene.boxes]
-        made.texts += [replace(text, x=text.x + by) for text in scene.texts]
-        made.paths += [moved(path, partial(_aside, by)) for path in scene.paths]
-        made.texts.append(Text("text", x, top + 10, (Run(name),), labels.SIZE + 1, "start"))
-        x += right - left + BETWEEN
+    bounds = [scene.bounds() for scene in scenes]
+    wide = max(right - left for (left, _), (right, _) in bounds) + BETWEEN
+    high = max(top - low for (_, low), (_, top) in bounds) + BETWEEN
+    columns = max(1, int((WIDEST + BETWEEN) // wide))
+    for n, (scene, name, (corner, top)) in enumerate(
+        zip(scenes, names, ((low[0], high[1]) for low, high in bounds), strict=True)
+    ):
+        row, column = divmod(n, columns)
+        by = partial(_aside, (wide * column - corner, -high * row - top))
+        made.boxes += [_moved(box, by) for box in scene.boxes]
+        made.texts += [_moved(text, by) for text in scene.texts]
+        made.paths += [moved(path, by) for path in scene.paths]
+        line = (Run(name),)
+        above = Text("text", wide * column, 10 - high * row, line, labels.SIZE + 1, "start")
+        made.texts.append(above)
     return made
 
 
-def _aside(by: float, point: Point) -> Point:
-    return point[0] + by, point[1]
+def _aside(by: Point, point: Point) -> Point:
+    return point[0] + by[0], point[1] + by[1]
+
+
+def _moved(item: Item, by: Callable[[Point], Point]) -> Item:
+    x, y = by((item.x, item.y))
+    return replace(item, x=x, y=y)

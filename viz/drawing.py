@@ -109,7 +109,7 @@ def draw(
     turn(layout, lines, direction)
     drawing = _Drawing(diagram, layout, lines, direction, title or UNTITLED)
     if compare:
-        scene = _compared(drawing, outputs, compare, gradients)
+        scene = _compared(drawing, outputs, compare, gradients, legend)
     elif gradients:
         scene = drawing.with_gradients(record(outputs), None, bars=True, explained=legend)
     else:
@@ -180,7 +180,11 @@ class _Drawing:
 
 
 def _compared(
-    drawing: _Drawing, outputs: Sequence[tg.Tensor], strategies: Sequence[Truncation], bars: bool
+    drawing: _Drawing,
+    outputs: Sequence[tg.Tensor],
+    strategies: Sequence[Truncation],
+    bars: bool,
+    explained: bool | None,
 ) -> Scene:
     if why := truncated(outputs):
         raise ValueError(
@@ -192,10 +196,11 @@ def _compared(
             f"{recording.no_chain}, so that a truncation is more than its matrix here, and there "
             f"is nothing to compare by"
         )
-    scenes = [
-        drawing.with_gradients(
-            recording, checks.weights_of(s, recording.rows.count), bars, explained=None
-        )
-        for s in strategies
-    ]
-    return comparing.beside(scenes, [repr(s) for s in strategies], drawing.title)
+    scenes = []
+    for strategy in strategies:
+        weights = checks.weights_of(strategy, recording.rows.count)
+        scenes.append(drawing.with_gradients(recording, weights, bars, explained=False))
+    made = comparing.beside(scenes, [repr(s) for s in strategies], drawing.title)
+    if explained is not False:
+        add_losses(made, len(recording.sources), widths=True)
+    return made

@@ -8,7 +8,7 @@ from viz.labels import Run
 from viz.scene import Box, Path, Scene, Text
 from viz.themes import loss_colour
 
-SMALL = 6.4
+SMALL = 7.6
 MOST_SWATCHES = 12
 ALL = "#C05000"  # the colour of all losses together
 CLASSES = {

@@ -204,3 +204,15 @@ def test_legends_and_titles() -> None:
 def test_mistakes_in_options() -> None:
     with pytest.raises(ValueError, match="direction is one of 'up', 'right', 'down', not 'left'"):
         viz.draw(*outputs("network"), direction="left")
+
+
+def test_what_is_compared_fits_into_the_width_of_a_page() -> None:
+    strategies = [tg.Full(), tg.Window(1), tg.Subsequence(2)]
+    figure = viz.draw(recurrent_loss(4), compare=strategies, gradients=True)
+    (left, low), (right, top) = figure.scene.bounds()
+    assert right - left < 1520 and top - low > 350
+    said = [t for t in figure.scene.texts if t.line[0].text in map(repr, strategies)]
+    places = [(t.x, t.y) for t in said]
+    assert places[0][1] == places[1][1] > places[2][1] and places[2][0] == places[0][0]
+    legends = [t for t in figure.scene.texts if t.line[0].text.startswith("width")]
+    assert len(legends) == 1
