@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+from tinygrad_rnn.engine.graph import Array, Node
 from viz import labels
 from viz.halves import Halves, ordered
 from viz.indices import activated_gate
@@ -124,16 +125,22 @@ class Diagram:
         )
 
 
-def group(values: Sequence[Value], detail: str, copies: bool = False) -> Diagram:
+def group(
+    values: Sequence[Value],
+    detail: str,
+    copies: bool = False,
+    arrays: Mapping[Node, Array] | None = None,
+) -> Diagram:
     """The diagram of the values; detail is "named" or "ops".
 
-    copies: whether to draw every window's copy of a step.
+    copies: whether to draw every window's copy of a step. arrays: the known arrays, from which
+        constants follow that the tape does not keep.
     """
     values = with_steps(values)
     served = serves(values) if copies else {}
     if not copies:
         values = one_chain(values)
-    return _Grouping(values, detail, served).diagram
+    return _Grouping(values, detail, served, arrays or {}).diagram
 
 
 class _Grouping:
@@ -145,9 +152,13 @@ class _Grouping:
     """
 
     def __init__(
-        self, values: Sequence[Value], detail: str, served: Mapping[str, tuple[int, ...]]
+        self,
+        values: Sequence[Value],
+        detail: str,
+        served: Mapping[str, tuple[int, ...]],
+        arrays: Mapping[Node, Array],
     ) -> None:
-        self.detail, self.parts = detail, parts_of(values)
+        self.detail, self.parts, self.arrays = detail, parts_of(values), arrays
         values = with_states(retimed(values))
         self.timeline = Timeline(values)
         self.values = values = _beginnings_named(values, self.timeline)
@@ -224,7 +235,7 @@ class _Grouping:
             gate = activated_gate(node) if node is not None and self.detail == "ops" else None
             circle = Shape(
                 "circle",
-                operation(value) if self.detail == "ops" else label,
+                operation(value, self.arrays) if self.detail == "ops" else label,
                 rows,
                 f"circle of {role}",
                 nodes=tuple(node for m in members for node in _nodes(self.values[m])),

@@ -35,6 +35,7 @@ from viz.turning import turn
 from viz.values import values_of
 
 UNTITLED = "computational graph"
+MOST_COMPUTED = 5000  # the nodes of a tape whose values are computed again for constants
 
 
 def draw(
@@ -132,7 +133,10 @@ def draw(
 def _diagram(
     outputs: Sequence[tg.Tensor], hide: Sequence[str], detail: str, copies: bool, fold: Fold
 ) -> Diagram:
-    return folded(group(hidden(snapshot(outputs), hide), detail, copies), fold)
+    tape = tg.tape(*outputs)
+    known = detail == "ops" and len(tape) <= MOST_COMPUTED
+    arrays = values_of(tape, outputs) if known else None
+    return folded(group(hidden(snapshot(outputs), hide), detail, copies, arrays), fold)
 
 
 @dataclass

@@ -1,8 +1,8 @@
 """Strokes: the visible pieces of each line, its arrow, and the bars of a cut.
 
-Where two lines cross, the lower line is broken, as in the textbook. From five rows on the upper
-line has a casing instead, a rim in the colour of the paper. Writers without casings break the lower
-line where a casing would cover it.
+Where two lines cross, the lower line is broken, as in the textbook. In large figures, and where
+many lines cross, the upper line has a casing instead, a rim in the colour of the paper. Writers
+without casings break the lower line where a casing would cover it.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ STUB = 4.0  # the least visible part of a line before its first gap
 CRUMB = 7.0  # shorter pieces between two gaps are left out
 BAR = 4.0  # half of a bar across a cut
 BARS_APART = 4.0
+MANY = 0.4  # crossings for each link, from which on lines have casings
 
 
 @dataclass
@@ -66,7 +67,7 @@ def strokes(diagram: Diagram, curves: Sequence[Curve]) -> list[Stroke]:
             gaps[below].append(under)
             x, y = measures[above].at(at)
             rims.setdefault((round(x), round(y)), (above, at))
-    cased = diagram.is_dense
+    cased = diagram.is_dense or sum(map(len, gaps)) > MANY * len(drawn)
     for above, at in rims.values() if cased else ():
         m = measures[above]
         stop = min(at + CASED, m.total - ARROW)

@@ -79,6 +79,21 @@ def _invert(node: Node, found: dict[Node, Array]) -> None:
             found[parent] = value + other if at == "x1" else other - value
 
 
+def constant_of(node: Node, values: Mapping[Node, Array]) -> Array | None:
+    """The constant operand of a sum. The tape does not keep it, so it is computed from the other
+    values; None where they are not known."""
+    ((parent, at, *_),) = node.edges
+    if node not in values or parent not in values:
+        return None
+    if node.function is np.add:
+        constant = values[node] - values[parent]
+    elif node.function is np.subtract:
+        constant = (1 if at == "x2" else -1) * values[node] + values[parent]
+    else:
+        return None
+    return np.asarray(np.round(constant, 12) + 0.0)
+
+
 def options_of(node: Node) -> dict[str, Any]:
     """The arguments that the edges of a node keep, by name."""
     known: dict[str, Any] = {}

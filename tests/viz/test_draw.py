@@ -213,3 +213,11 @@ def test_operations_say_their_constants_their_indices_and_the_gates() -> None:
     assert {"i", "f", "g", "o"} <= set(texts(h, detail="ops"))
     _, h = tg.unroll(tg.GRUCell(2, 3, rng=0), np.ones((1, 2, 2)))
     assert {"r", "z"} <= set(texts(h, detail="ops"))
+
+
+def test_constants_that_the_tape_does_not_keep_follow_from_its_values() -> None:
+    _, h = tg.unroll(tg.GRUCell(4, 3, rng=0), np.ones((1, 2, 4)))
+    assert "1 −" in texts(h, detail="ops")  # of (1 − z) ⊙ n
+    w = parameter("w", 3)
+    assert "+ 0.5" in texts(np.sum((w + 0.5) ** 2), detail="ops")
+    assert "+ c" in texts(np.sum((w + np.arange(3.0)) ** 2), detail="ops")

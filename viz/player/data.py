@@ -48,8 +48,8 @@ class _Writer:
     def __init__(self, outputs: Sequence[tg.Tensor], detail: str) -> None:
         self.outputs = outputs
         self.recording: Recording = record(outputs)
-        self.stage: Stage = stage(outputs, detail)
         self.values = values_of(self.recording.tape, outputs)
+        self.stage: Stage = stage(outputs, detail, self.values)
         self.pack = Pack()
         self.names: dict[str, int] = {}
         self.operations: dict[str, int] = {}

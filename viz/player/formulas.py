@@ -29,7 +29,7 @@ from viz.player.symbols import (
     call,
     with_data,
 )
-from viz.values import options_of
+from viz.values import constant_of, options_of
 
 LETTERS = "uvwpqrsdeklmn"
 LONG = 12  # a value that derivatives need gets a letter of its own if its text is longer
@@ -141,7 +141,11 @@ def _written(node: Node, symbols: Mapping[Node, Symbol], values: Mapping[Node, A
             if name in places or elements:
                 args.append(places.get(name, elements))
             elif isinstance(node.function, np.ufunc):
-                args.append(known[name] if name in known else _constant(node, values))
+                if name in known:
+                    args.append(known[name])
+                else:
+                    constant = constant_of(node, values)
+                    args.append(Symbol("c", 0.0) if constant is None else constant)
             else:
                 args.append(known.get(name))
     return with_data(_write(node.function, args), _data(node, values))
@@ -152,23 +156,6 @@ def _write(function: Any, args: list[Any]) -> Symbol:
     if write is not None:
         return write(*args)
     return call(getattr(function, "__name__", str(function)).lstrip("_"), args)
-
-
-def _constant(node: Node, values: Mapping[Node, Array]) -> Any:
-    """The constant operand of a sum. The tape does not keep it, so it is computed from the other
-    values."""
-    ((parent, at, *_),) = node.edges
-    if node in values and parent in values:
-        if node.function is np.add:
-            return _rounded(values[node] - values[parent])
-        if node.function is np.subtract:
-            sign = 1 if at == "x2" else -1
-            return _rounded(sign * values[node] + values[parent])
-    return Symbol("c", 0.0)
-
-
-def _rounded(array: Array) -> Any:
-    return np.round(array, 12) + 0.0
 
 
 def _backward(

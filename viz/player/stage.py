@@ -6,11 +6,12 @@ links of a hundred steps share one path.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import tinygrad_rnn as tg
+from tinygrad_rnn.engine.graph import Array, Node
 from viz.diagram import Diagram, group
 from viz.geometry import Curve
 from viz.labels import Line
@@ -40,9 +41,12 @@ class Stage:
     paths: list[str] = field(default_factory=list)
 
 
-def stage(outputs: Sequence[tg.Tensor], detail: str) -> Stage:
-    """The textbook's figure of the outputs, with all rows. detail is as for `draw`."""
-    diagram = group(snapshot(outputs), detail)
+def stage(outputs: Sequence[tg.Tensor], detail: str, arrays: Mapping[Node, Array]) -> Stage:
+    """The textbook's figure of the outputs, with all rows. detail is as for `draw`.
+
+    arrays: the known arrays.
+    """
+    diagram = group(snapshot(outputs), detail, arrays=arrays)
     layout = arrange(diagram)
     curves = route(diagram, layout)
     left, right, low, top = _bounds(layout, curves)
