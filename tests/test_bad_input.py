@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
+import viz
 
 XS, H_0 = np.ones((5, 2, 3)), np.zeros((2, 4))
+LABELS = np.zeros((5, 2), int)
+W = tg.Tensor(np.ones((4, 4)), requires_grad=True, name="W")
 LSTM, RNN = tg.LSTMCell(3, 4, rng=0), tg.RNNCell(3, 4, rng=0)
 RUNS = (tg.unroll, tg.scan, lambda *a: list(tg.stream(*a)))
 
@@ -109,3 +112,132 @@ def test_a_run_inside_of_a_cell(run: Any) -> None:
         found.append((last.data, tg.gradients(np.sum(last * last), [inner.W_hh])[0]))
     for mine, theirs in zip(*found, strict=True):
         np.testing.assert_allclose(mine, theirs, rtol=1e-12)
+
+
+def bptt(loss: Any = lambda h, y: tg.cross_entropy(h @ W, y), **options: Any) -> Any:
+    return tg.BPTT(RNN, loss, **options)
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_what_is_no_cell(run: Any) -> None:
+    for cell, says in (
+        (None, "the cell must be a function .* but its type is NoneType; the order"),
+        (XS, "but its type is ndarray; the order of the arguments is"),
+        (tg.RNNCell, r"the cell is the class RNNCell: make one, RNNCell\(...\)"),
+        (lambda x, h: None, "the cell returned None: it must return the new state"),
+    ):
+        with pytest.raises(TypeError, match=says):
+            run(cell, XS, H_0)
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_inputs_and_states_of_another_kind(run: Any) -> None:
+    for xs, says in (
+        (XS.astype(str), "takes arrays of floats, but x has the dtype <U"),
+        (XS.astype(complex), "takes arrays of floats, but x has the dtype complex128"),
+        (XS.astype(object), "takes arrays of floats, but x has the dtype object"),
+        ({"a": XS}, "takes one array as x, but the type of x is dict"),
+    ):
+        with pytest.raises(TypeError, match=says):
+            run(RNN, xs)
+    with pytest.raises(TypeError, match="reads x and every part of its state, so none may be None"):
+        run(LSTM, XS, (H_0, None))
+    with pytest.raises(ValueError, match=r"nested as \[.*\] and returned one nested as \(\("):
+        run(LSTM, XS, [H_0, H_0])
+
+
+@pytest.mark.parametrize("run", RUNS[:2])
+def test_lists_of_numbers_of_different_lengths(run: Any) -> None:
+    with pytest.raises(ValueError, match="lists of numbers of different lengths"):
+        run(lambda x, h: h, [[1, 2], [1]], H_0)
+    with pytest.raises(ValueError, match="no steps"):
+        run(RNN, [])
+
+
+def test_targets_and_losses() -> None:
+    for call, says in (
+        (lambda: bptt()(XS, None), "^targets must be a sequence"),
+        (lambda: bptt()(XS, tuple(LABELS)), "^targets is a tuple of 5"),
+        (lambda: bptt(None), r"the loss must be a function loss\(output, target\)"),
+        (lambda: bptt(lambda h, y: None)(XS, LABELS), "the loss must return .* returned None"),
+        (lambda: bptt(lambda h, y: 3.0)(XS, LABELS), "the loss must return .* returned 3.0"),
+        (lambda: bptt()(XS, LABELS * 1.0), r"integers, but they are float64.*\.astype\(int\)"),
+    ):
+        with pytest.raises(TypeError, match=says):
+            call()
+    with pytest.raises(ValueError, match="xs has 5 and targets has 6"):
+        bptt()(XS, np.zeros((6, 2), int))
+    with pytest.raises(ValueError, match=r"class numbers of shape \(2,\).*np\.argmax"):
+        bptt()(XS, np.eye(4)[LABELS])
+    with pytest.raises(ValueError, match="an axis of classes"):
+        tg.cross_entropy(1.0, 0)
+    with pytest.raises(tg.TraceError, match=r"number of an array.*use bptt\.record\(...\)"):
+        bptt(lambda h, y: np.sum(h) * float(np.sum(h)))(XS, LABELS)
+
+
+def test_the_sizes_of_a_cell() -> None:
+    for sizes in ((0, 4), (3.0, 4), ("3", 4)):
+        with pytest.raises(ValueError, match="input_size must be a whole number of at least 1"):
+            tg.RNNCell(*sizes)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"hidden_size must be .* not -1"):
+        tg.GRUCell(3, -1)
+    with pytest.raises(TypeError, match="must be one of floats, not int64"):
+        tg.RNNCell(3, 4, dtype=np.int64)
+
+
+def test_gradients_of_what_is_no_tensor() -> None:
+    """The rows of one Tensor were once taken for a list of inputs, with gradients of zeros."""
+    loss = np.sum(W * W)
+    for inputs, says in ((W, "its type is Tensor"), ([np.ones(3)], "list of ndarray")):
+        with pytest.raises(
+            TypeError, match=rf"a list of Tensors, such as \[w\], but {says}|{says}"
+        ):
+            tg.gradients(loss, inputs)  # type: ignore[arg-type]
+    for call in (lambda: tg.gradients(3.0, [W]), lambda: tg.contributions(3.0, W)):  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match="the output must be a Tensor, but its type is float"):
+            call()
+    with pytest.raises(TypeError, match="tensor must be a Tensor, but its type is ndarray"):
+        tg.contributions(loss, np.ones(3))  # type: ignore[arg-type]
+
+
+def test_directions_of_another_shape() -> None:
+    with pytest.raises(ValueError, match=r"tangents must have the shape of .* \(3,\), not \(2,\)"):
+        tg.jvp(np.tanh, (np.ones(3),), (np.ones(2),))
+    with pytest.raises(ValueError, match=r"v must have the shape of x, \(3,\), not \(2,\)"):
+        tg.hvp(lambda x: np.sum(x**3), np.ones(3), np.ones(2))
+    with pytest.raises(TypeError, match="the function returned no floats"):
+        tg.check_gradients(lambda x: None, np.ones(3))
+
+
+def test_numbers_of_the_optimizers() -> None:
+    with pytest.raises(ValueError, match=r"betas must be .* not \(1\.5, 2\)"):
+        tg.Adam([W], betas=(1.5, 2))
+    for rate in ("a", -1, np.inf):
+        with pytest.raises(ValueError, match=f"learning_rate must be a positive number.*{rate}"):
+            tg.SGD([W], rate)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="max_norm must be a positive number, but its type is list"):
+        tg.clip_grad_norm(1.0, [W])  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"limit must be a positive number, not 0"):
+        tg.clip_grad_value([W], 0)
+
+
+def test_save_with_its_arguments_in_the_wrong_order() -> None:
+    with pytest.raises(TypeError, match="path must be the name of a file, but its type is dict"):
+        tg.save(RNN.parameters(), "w.npz")  # type: ignore[arg-type]
+
+
+def test_pictures_of_what_is_no_truncation() -> None:
+    for strategies in ([], tg.Full(), "Full"):
+        with pytest.raises(TypeError, match="strategies must be a list or dict of truncations"):
+            viz.draw_truncations("text", strategies)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"a strategy must be a truncation .* not 'Full'"):
+        viz.draw_truncations("text", ["Full"])  # type: ignore[list-item]
+    with pytest.raises(TypeError, match=r"takes Tensors.*not list.*viz\.draw\(\*losses\)"):
+        viz.draw([np.sum(W)])  # type: ignore[arg-type]
+
+
+def test_threads_of_numpy() -> None:
+    with pytest.raises(ValueError, match="threads must be at least 1, not 0"):
+        tg.scan(RNN, XS, threads=0)
+    with pytest.raises(ValueError, match='threads=2 needs backend="native"'):
+        tg.scan(RNN, XS, threads=2)

@@ -114,7 +114,7 @@ def _train(options: argparse.Namespace) -> int:
     for name in ("epochs", "save_every", "sample"):
         value = getattr(options, name)
         if not 0 <= value < float("inf"):
-            raise ValueError(f"--{name.replace('_', '-')} is a number from 0 on, not {value:g}")
+            raise ValueError(f"--{name.replace('_', '-')} must be at least 0, not {value:g}")
     names = {field.name for field in fields(Options)}
     given = {n: v for n, v in vars(options).items() if n in names and v is not None}
     if options.resume:
@@ -123,13 +123,16 @@ def _train(options: argparse.Namespace) -> int:
         run = CharacterRun(options.text, Options(**given))
     path = options.out or options.resume or Path(Path(options.text).with_suffix(".npz").name)
     if path.exists() and path != options.resume:
-        raise ValueError(f"{path} is there already: --resume it, or choose another --out")
+        raise ValueError(
+            f"{path} exists already: continue it with --resume, or choose another --out"
+        )
     run.save(path)  # what is wrong with the path shows now, and not after hours
     total = round(options.epochs * run.updates_per_epoch)
     if run.updates > total:
         raise ValueError(
-            f"{options.resume} has been through the text {run.updates / run.updates_per_epoch:.3g} "
-            f"times already, and --epochs {options.epochs:g} is less"
+            f"{options.resume} has already trained for "
+            f"{run.updates / run.updates_per_epoch:.3g} epochs: give more than that as --epochs, "
+            f"not {options.epochs:g}"
         )
     _introduce(run, total)
     with _interrupts() as interrupted, _bar(run, total) as bar:
@@ -155,8 +158,8 @@ def _resumed(options: argparse.Namespace, given: dict[str, Any]) -> CharacterRun
         was = getattr(run.options, name)
         if name in given and given[name] != was:
             raise ValueError(
-                f"{options.resume} was begun with --{name.replace('_', '-')} {was}, which cannot "
-                f"become {given[name]}; begin a new run for that"
+                f"{options.resume} was started with --{name.replace('_', '-')} {was}, which cannot "
+                f"be changed to {given[name]}: omit the option, or start a new run"
             )
     return run
 
@@ -187,8 +190,8 @@ def _until(
         loss = run.update()
         if not loss < 700:  # exp of it, the perplexity, is beyond all numbers
             raise ValueError(
-                f"the loss is {loss:g} at update {run.updates}: try a smaller --learning-rate; "
-                f"what was saved before is untouched"
+                f"the loss is {loss:g} at update {run.updates}: try a smaller --learning-rate; the "
+                f"run that was saved before is unchanged"
             )
         bar(f"{np.exp(np.mean(run.losses[-50:])):.2f}")
         if run.updates % run.updates_per_epoch == 0 or run.updates == total:
@@ -299,7 +302,7 @@ def _plot(run: CharacterRun, path: Path) -> None:
 
 def _sample(options: argparse.Namespace) -> int:
     if options.length < 0:
-        raise ValueError(f"so many characters cannot be written: {options.length}")
+        raise ValueError(f"--length must be at least 0, not {options.length}")
     model, vocabulary, opening = saved_model(options.model)
     prefix = opening if options.prefix is None else vocabulary.encode(options.prefix.encode())
     numbers = model.sample(prefix, options.length, options.seed, options.temperature)

@@ -7,6 +7,7 @@ import importlib.util
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from traceback import extract_tb
 from typing import Any
 
 import tinygrad_rnn as tg
@@ -28,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         made = options.command(options)
         path = made.save(options.output, dpi=options.dpi) if isinstance(made, Figure) else made
-    except (UsageError, ValueError, TypeError, RuntimeError, ImportError, OSError) as problem:
+    except (UsageError, *USUAL) as problem:
         print(f"python -m viz: {problem}", file=sys.stderr)
         return 2
     print(path)
@@ -37,6 +38,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 class UsageError(Exception):
     """An error that the user can correct. Its text says how."""
+
+
+USUAL = ValueError, TypeError, RuntimeError, ImportError, OSError
+"""The errors of wrong arguments, of which the user is shown the text alone."""
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -217,13 +222,13 @@ def outputs_of(place: str) -> list[tg.Tensor]:
     """
     file, colon, name = place.rpartition(":")
     if not colon or not name.isidentifier():
-        raise UsageError(f"{place!r} names no function; write it as my_model.py:build")
+        raise UsageError(f"{place!r} does not name a function; write it as my_model.py:build")
     path = Path(file)
     if not path.is_file():
         raise UsageError(f"there is no file {file!r}")
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None:
-        raise UsageError(f"{file!r} is no Python file; its name must end in .py")
+        raise UsageError(f"{file!r} is not a Python file: its name must end in .py")
     module = importlib.util.module_from_spec(spec)
     sys.path.insert(0, str(path.resolve().parent))  # so that the file finds the modules beside it
     try:
@@ -238,14 +243,18 @@ def outputs_of(place: str) -> list[tg.Tensor]:
         result = function()
     except SyntaxError as problem:
         raise UsageError(
-            f"{file} is no valid Python: line {problem.lineno}: {problem.msg}"
+            f"{file}, line {problem.lineno}, is not valid Python: {problem.msg}"
         ) from None
+    except USUAL as problem:  # in the user's own code, so say where
+        frames = [f for f in extract_tb(problem.__traceback__) if f.filename == str(path)]
+        line = f", line {frames[-1].lineno}" if frames else ""
+        raise UsageError(f"{file}{line}: {type(problem).__name__}: {problem}") from problem
     finally:
         sys.path.pop(0)
     outputs = list(result) if isinstance(result, tuple | list) else [result]
     if not outputs or not all(isinstance(output, tg.Tensor) for output in outputs):
         kinds = ", ".join(type(output).__name__ for output in outputs) or "nothing"
-        raise UsageError(f"{name} must return a Tensor, or several, but it returned {kinds}")
+        raise UsageError(f"{name} must return a Tensor or several Tensors, but it returned {kinds}")
     return outputs
 
 

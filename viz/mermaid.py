@@ -12,7 +12,8 @@ def write(scene: Scene, theme: Theme) -> str:
     """The Mermaid source. Time runs upwards. Raises ValueError for a picture that is no graph."""
     if scene.diagram is None:
         raise ValueError(
-            "Mermaid draws graphs, and this picture is none; save it as .svg, .png, .pdf or .tex"
+            "Mermaid draws only graphs, which this picture is not: save it as .svg, .png, .pdf or "
+            ".tex"
         )
     lines = ["flowchart BT"]
     for i, shape in enumerate(scene.diagram.shapes):

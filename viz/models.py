@@ -33,7 +33,7 @@ def recurrent_loss(
     """
     for name, number in (("steps", steps), ("hidden", hidden), ("layers", layers)):
         if number < 1:
-            raise ValueError(f"there must be at least one of {name}, not {number}")
+            raise ValueError(f"{name} must be at least 1, not {number}")
     rng = np.random.default_rng(0)
     kinds = [
         CELLS[cell](INPUTS if layer == 0 else hidden, hidden, bias=bias, rng=rng)

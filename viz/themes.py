@@ -145,8 +145,8 @@ def theme_of(theme: str | Mapping[str, str | tuple[str, ...]]) -> Theme:
     if isinstance(theme, str):
         if theme not in THEMES:
             raise ValueError(
-                f"theme is one of {', '.join(map(repr, THEMES))}, or a table of colours, "
-                f"not {theme!r}"
+                f"theme must be one of {', '.join(map(repr, THEMES))} or a table of colours, not "
+                f"{theme!r}"
             )
         return THEMES[theme]
     if not isinstance(theme, Mapping):
@@ -154,7 +154,7 @@ def theme_of(theme: str | Mapping[str, str | tuple[str, ...]]) -> Theme:
     table = dict(TEXTBOOK)
     for kind, colours in theme.items():
         if kind not in table:
-            raise ValueError(f"a theme has colours for {', '.join(table)}, but not for {kind!r}")
+            raise ValueError(f"a theme has the colours {', '.join(table)}, but no {kind!r}")
         known = table[kind]
         if not isinstance(colours, str) and not (isinstance(colours, tuple) and len(colours) <= 3):
             raise TypeError(
@@ -163,7 +163,8 @@ def theme_of(theme: str | Mapping[str, str | tuple[str, ...]]) -> Theme:
         for colour in [colours] if isinstance(colours, str) else colours:
             if not COLOUR.fullmatch(colour):
                 raise ValueError(
-                    f"a colour is a name, #RGB, #RRGGBB or rgb(...), but {kind} has {colour!r}"
+                    f"the colour of {kind} must be a name, #RGB, #RRGGBB or rgb(...), not "
+                    f"{colour!r}"
                 )
         if not isinstance(colours, str):
             table[kind] = Colours(*colours)

@@ -118,7 +118,7 @@ def main() -> int:
     entries = published(options.text)
     unknown = set(options.only or ()) - entries.keys()
     if unknown:
-        parser.error(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(entries)}")
+        parser.error(f"unknown: {', '.join(sorted(unknown))}; choose from {', '.join(entries)}")
     has_torch = importlib.util.find_spec("torch") is not None
     good = True
     for name, entry in entries.items():

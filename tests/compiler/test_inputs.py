@@ -47,7 +47,7 @@ def test_steps_are_paired_by_their_keys() -> None:
     steps[1] = {"z": steps[1]["z"], "x": steps[1]["x"]}
     compare(cell, np.zeros((B, H)), [W, V, U], steps)
     steps[2] = {"x": steps[2]["x"], "y": steps[2]["z"]}
-    with pytest.raises(ValueError, match=r"nested in one way.* {'x': ..., 'z': ...}, .* 'y'"):
+    with pytest.raises(ValueError, match=r"nested alike.* {'x': ..., 'z': ...}, .* 'y'"):
         tg.scan(cell, steps, np.zeros((B, H)))
     with pytest.raises(ValueError, match=r"must have one shape, but they have \(2, 3\), \(1, 3\)"):
         tg.scan(cell, [{"x": x, "z": x} for x in (X.data[0], X.data[0][:1])], np.zeros((B, H)))
@@ -146,7 +146,7 @@ def test_steps_without_an_input_and_states_without_parts() -> None:
     with pytest.raises(ValueError, match="step 0 has no input, None, but step 1 has one"):
         tg.scan(lambda x, h: h, [None, X.data[0]], np.ones((B, H)))
     for run in (tg.unroll, tg.scan):
-        with pytest.raises(TypeError, match="no batch size: give the initial state"):
+        with pytest.raises(TypeError, match="batch size is unknown: pass the initial state"):
             run(tg.RNNCell(D, H, rng=0), [None] * T)
         states, last = run(lambda x, state: (), X, ())
         assert last == () and states in ((), [()] * T)
@@ -190,7 +190,7 @@ def test_a_budget_may_be_any_number() -> None:
     cell = tg.RNNCell(D, H, rng=0)
     tg.scan(cell, X, checkpoint="auto", budget=1e9)
     tg.scan(cell, X, checkpoint="auto", budget=np.inf)
-    with pytest.raises(ValueError, match="budget is a number of bytes"):
+    with pytest.raises(ValueError, match="budget must be a positive number of bytes"):
         tg.scan(cell, X, checkpoint="auto", budget=0)
 
 

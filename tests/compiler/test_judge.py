@@ -266,7 +266,7 @@ def test_only_what_the_code_reads_is_compiled_for(monkeypatch: pytest.MonkeyPatc
     assert len(compiled) == 2
 
 
-# A cell that is no function ----------------------------------------------------------------------
+# A cell that is not a pure function ---------------------------------------------------------
 
 
 class Counting:
@@ -322,7 +322,9 @@ def drawing() -> dict[str, Callable[[Any, Any], Any]]:
 @pytest.mark.parametrize("name", drawing())
 def test_a_cell_that_is_no_function(name: str) -> None:
     cell = drawing()[name]
-    with pytest.raises(tg.TraceError, match=r"draws random numbers|is no function .*test_judge.py"):
+    with pytest.raises(
+        tg.TraceError, match=r"draws random numbers|is not a pure function .*test_judge.py"
+    ):
         tg.scan(cell, XS, H_0)
     assert tg.scan(cell, XS, H_0, fallback=True)[0].shape == XS.shape
 
@@ -331,7 +333,7 @@ def test_a_cell_that_is_no_function(name: str) -> None:
 def test_a_cell_that_changes_itself(kind: type) -> None:
     cell = kind()
     with pytest.raises(
-        tg.TraceError, match=r"is no function|changes what it carries|keeps a value"
+        tg.TraceError, match=r"is not a pure function|changes a value that it holds|stores a value"
     ):
         tg.scan(cell, XS, H_0)
     cell = kind()

@@ -298,8 +298,8 @@ def with_another_reader(a: Any) -> None:
     [
         (through_a_transpose, "reshaped or transposed view"),
         (under_a_view, "another view"),
-        (lambda a: a.sort(), "asks a value of the step for .sort"),
-        (lambda a: a.__setitem__(np.argmax(a, 1), 0.0), "known only when it runs"),
+        (lambda a: a.sort(), "uses .sort of a value of the step"),
+        (lambda a: a.__setitem__(np.argmax(a, 1), 0.0), "that depend on the numbers"),
     ],
 )
 def test_writes_that_cannot_be_compiled(write: Any, message: str) -> None:
@@ -320,12 +320,12 @@ def test_nothing_is_written_into_what_a_cell_is_given() -> None:
         np.tanh(x.data, out=buffer)
         return h + buffer
 
-    for cell, message in ((into_its_own, "that it was given or carries"), (into_a_buffer, "given")):
+    for cell, message in ((into_its_own, "that it was given or holds"), (into_a_buffer, "given")):
         with pytest.raises(tg.TraceError, match=message):
             tg.scan(cell, XS, H_0)
     overwrite = tg.derivative(lambda a: a.__imul__(2.0), lambda g: 2 * g)
     for cell in (lambda x, h: overwrite(x) + h, lambda x, h: h @ overwrite(W)):
-        with pytest.raises(tg.TraceError, match="that it was given or carries"):
+        with pytest.raises(tg.TraceError, match="that it was given or holds"):
             tg.scan(cell, XS, H_0)
     assert (v == 1).all() and not buffer.any() and np.array_equal(XS[0], XS[0])
 

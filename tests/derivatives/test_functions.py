@@ -147,7 +147,7 @@ def test_what_cross_entropy_refuses():
     with pytest.raises(ValueError, match="no labels"):
         tg.cross_entropy(np.zeros((0, 3)), np.zeros(0, int))
     step = tg.Tensor(np.zeros((2, 3)), requires_grad=True)
-    with pytest.raises(TypeError, match=r"not a list of 2: np.stack joins"):
+    with pytest.raises(TypeError, match=r"not a list of 2: join"):
         tg.cross_entropy([step, step], np.zeros((2, 2), int))
 
 

@@ -42,7 +42,7 @@ def test_an_option_and_its_derivative(f, args):
         (lambda a: np.unique(a, axis=0), "unique with axis= has no derivative here"),
         (lambda a: np.choose([0, 2], list(a)), "choose among 2 arrays was asked for others"),
         (lambda a: np.poly(a[:, :2]), "poly of a matrix has no derivative here"),
-        (lambda a: np.linalg.svd(a, full_matrices=True)[2] @ np.ones(4), "svd adds to fill up"),
+        (lambda a: np.linalg.svd(a, full_matrices=True)[2] @ np.ones(4), "svd adds to make"),
     ],
 )
 def test_an_option_without_a_derivative(f, message):

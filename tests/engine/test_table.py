@@ -94,7 +94,7 @@ def identity(x):
     [
         (
             lambda: tg.derivative(identity, lambda x: x),
-            "first parameter of a pull-back is g, .* 'x'",
+            "first parameter of a pull-back must be g, .* 'x'",
         ),
         (
             lambda: tg.derivative(identity, lambda g, z: z),

@@ -277,7 +277,7 @@ def test_a_cell_looks_as_one_would_type_it(text):
 
 def test_a_cell_has_an_input_and_a_unit():
     for sizes in ((0, 3), (3, 0)):
-        with pytest.raises(ValueError, match="at least one input and one unit"):
+        with pytest.raises(ValueError, match="whole number of at least 1"):
             tg.GRUCell(*sizes)
 
 

@@ -208,7 +208,7 @@ def test_messages():
         list(tg.stream(cell, [np.ones((B, D)), np.ones((B, 1))]))
     with pytest.raises(ValueError, match="2 links were given, for 3 steps"):
         list(tg.stream(cell, np.ones((5, B, D)), truncation=tg.Randomized.from_links([1, 0])))
-    with pytest.raises(TypeError, match="needs the state"):
+    with pytest.raises(TypeError, match="pass the initial state"):
         list(tg.stream(lambda x, h: h, np.ones((5, B, D))))
     with pytest.raises(TypeError, match=r"tg\.Window"):
         tg.stream(cell, [], truncation="full")

@@ -273,18 +273,18 @@ def test_values_compare():
         (lambda: tg.TBPTT(1, 0), "the k2 of TBPTT is a number of steps: .* at least 1"),
         (lambda: tg.TBPTT(3, 2), "k2 must be at least k1"),
         (lambda: tg.TBPTT(3, [3, 2]), "k2 must be at least k1"),
-        (lambda: tg.Randomized(0), "0 < π ≤ 1"),
-        (lambda: tg.Randomized(1.1), "0 < π ≤ 1"),
-        (lambda: tg.Randomized([0.5, -0.1]), "0 < π ≤ 1"),
-        (lambda: tg.Randomized(float("nan")), "0 < π ≤ 1"),
-        (lambda: tg.Randomized(np.full((2, 2, 2), 0.5)), "0 < π ≤ 1"),
+        (lambda: tg.Randomized(0), "above 0 and at most 1"),
+        (lambda: tg.Randomized(1.1), "above 0 and at most 1"),
+        (lambda: tg.Randomized([0.5, -0.1]), "above 0 and at most 1"),
+        (lambda: tg.Randomized(float("nan")), "above 0 and at most 1"),
+        (lambda: tg.Randomized(np.full((2, 2, 2), 0.5)), "above 0 and at most 1"),
         (lambda: tg.Randomized([0.5, 0.5]).links(7), "there are 6 links, but 2"),
-        (lambda: tg.Randomized.scheduled(1, 4), "alpha > 1"),
-        (lambda: tg.Randomized.scheduled(2, 1), "mean_length > 1"),
+        (lambda: tg.Randomized.scheduled(1, 4), "alpha and mean_length must be above 1"),
+        (lambda: tg.Randomized.scheduled(2, 1), "mean_length must be above 1"),
         (lambda: tg.Randomized.from_links([1.0, np.inf]), r"\(2,\) and are not all finite$"),
-        (lambda: tg.Randomized.from_links(1.0), r"but these have the shape \(\)$"),
+        (lambda: tg.Randomized.from_links(1.0), r"but they have the shape \(\)$"),
         (lambda: tg.Randomized([0.5, 0.5]).links(0), "between 0 steps there are 0 links, but 2"),
-        (lambda: tg.Randomized([0.5, 0.5]).ended(0), "there are 0 links, but 2"),
+        (lambda: tg.Randomized([0.5, 0.5]).ended(0), "0 links between them, but 2"),
         (lambda: tg.Randomized.from_links([1.0, 2.0]).weights(5), "there are 4 links, but 2"),
     ],
 )
@@ -391,9 +391,13 @@ def test_what_is_no_link_and_no_reach():
     with pytest.raises(ValueError, match=r"but Says\(\)\.links\(2\) have the shape \(3,\)"):
         next(Says(np.ones(3)).factors())
     sometimes = type("Sometimes", (tg.Windows,), {"earliest": lambda _, t: [0, 0] if t else 0})
-    with pytest.raises(ValueError, match=r"Sometimes\(\) gives one number for some steps and"):
+    with pytest.raises(
+        ValueError, match=r"Sometimes\(\)\.earliest\(t\) must have one shape for all steps"
+    ):
         sometimes().fixed(2)
-    with pytest.raises(ValueError, match=r"reaches step 0 from step 2 again"):
+    with pytest.raises(
+        ValueError, match=r"steps before 2, but .* reaches back to step 0 from step 2"
+    ):
         list(tg.stream(cell, xs, truncation=tg.Windows([0, 1, 0, 0])))
     with pytest.raises(ValueError, match="for 3 steps, but the sequence goes on"):
         list(tg.stream(cell, xs, truncation=tg.Links([1, 0, 1])))

@@ -216,7 +216,7 @@ def test_messages_for_wrong_inputs(cell, xs):
 
 
 def test_messages_for_wrong_states(cell, xs):
-    assert "needs the state to begin with" in refused(lambda x, h: h, xs)
+    assert "pass the initial state" in refused(lambda x, h: h, xs)
     for shape in (2, 5), (3, 4):
         message = refused(cell, xs, np.zeros(shape))
         assert "a state of shape (batch, 4)" in message and str(shape) in message
@@ -279,7 +279,7 @@ def test_inputs_of_several_parts_without_recording(run):
 def test_no_steps_stacked_and_no_state_to_begin_with(cell):
     states, last = tg.unroll(cell, np.zeros((0, 2, 3)), np.ones((2, 4)), stacked=True)
     assert states.shape == (0, 2, 4) and last.shape == (2, 4)
-    with pytest.raises(ValueError, match="a sequence of no steps has no batch size"):
+    with pytest.raises(ValueError, match="xs has no steps, so the batch size is unknown"):
         tg.unroll(cell, [])
 
 
@@ -293,7 +293,7 @@ def test_bytes_in_another_order_are_the_same_dtype():
 
 @pytest.mark.parametrize("run", [tg.unroll, tg.scan, lambda *a: list(tg.stream(*a))])
 def test_a_state_with_outputs_that_comes_back_otherwise(run):
-    with pytest.raises(ValueError, match="has None, but the cell returned"):
+    with pytest.raises(ValueError, match="for an output, but it returned"):
         run(lambda x, s: (s[0], s[0], s[0]), np.ones((3, 2, 4)), (np.ones((2, 4)), None))
 
 

@@ -20,7 +20,7 @@ def test_the_names_are_numpys_own(name):
 
 
 def test_arguments_without_names():
-    with pytest.raises(TypeError, match=r"names of .*'s arguments are not known; wrap it"):
+    with pytest.raises(TypeError, match=r"names of .*'s arguments cannot be found out; wrap it"):
         signature(max)
 
 

@@ -216,7 +216,7 @@ def test_what_is_refused() -> None:
     for loss in (lambda h, y: h @ W_hq, lambda h, y: np.ones((3, 2))):
         with pytest.raises(TypeError, match=r"one number, or one for each sequence.*shape \(3, "):
             tg.BPTT(cell, loss)(xs, labels)
-    with pytest.raises(ValueError, match="no losses is not defined"):
+    with pytest.raises(ValueError, match="there is no mean loss"):
         tg.BPTT(cell, entropy)(xs[:0], labels[:0], np.zeros((3, H)))
     with pytest.raises(ValueError, match="xs has 7 steps and targets has 6"):
         tg.BPTT(cell, entropy)(xs, labels[1:])

@@ -92,7 +92,7 @@ def test_programs_are_not_for_arrays_elsewhere():
     """They would become NumPy's without a word, as Dask's do."""
     cell, xs, state = tg.RNNCell(D, H, rng=0), np.ones((T, B, D)), np.zeros((B, H))
     there = DeviceArray(xs)
-    says = r"NumPy's arrays, but a tests.elsewhere.DeviceArray was given: tg.unroll computes"
+    says = r"need NumPy arrays, but a tests.elsewhere.DeviceArray was given: convert it, or use"
     for given in ((there, state), ([*there], state), (tg.Tensor(there), state),
                   (xs, DeviceArray(state)), ({"x": there}, state)):  # fmt: skip
         with pytest.raises(TypeError, match=says):

@@ -215,7 +215,7 @@ def test_what_is_no_cell_says_so():
         ({"weight_ih": np.ones((11, 2))}, r"weight_ih \(11, 2\)"),
         ({"bias_hh": None}, "bias_hh missing"),
         ({"bias_ih": np.ones(3)}, r"bias_ih \(3,\)"),
-        ({"weight_hh": np.ones((12, 3), int)}, "has floats of the shapes"),
+        ({"weight_hh": np.ones((12, 3), int)}, "needs float weights of the shapes"),
     ]:
         weights = {n: a for n, a in (good | biases | change).items() if a is not None}
         with pytest.raises(TypeError, match=sentence):

@@ -160,7 +160,7 @@ def test_mistakes_are_one_sentence() -> None:
         viz.draw(np.ones(2))  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"viz.draw\(loss\)"):
         viz.draw()
-    with pytest.raises(ValueError, match="fold is at least 3"):
+    with pytest.raises(ValueError, match="fold must be at least 3"):
         viz.draw(w, fold=2)
 
 

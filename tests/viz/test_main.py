@@ -79,11 +79,11 @@ def test_script(script: Path, tmp_path: Path) -> None:
     ("function", "sentence"),
     [
         ("missing.py:build", "there is no file"),
-        ("{script}", "names no function; write it as my_model.py:build"),
+        ("{script}", "does not name a function; write it as my_model.py:build"),
         ("{script}:buidl", "has no function 'buidl'; it has array, build, nothing"),
         ("{script}:constant", "has no function 'constant'"),
-        ("{script}:array", "must return a Tensor, or several, but it returned ndarray"),
-        ("{script}:nothing", "must return a Tensor, or several, but it returned nothing"),
+        ("{script}:array", "must return a Tensor or several Tensors, but it returned ndarray"),
+        ("{script}:nothing", "must return a Tensor or several Tensors, but it returned nothing"),
     ],
 )
 def test_mistakes_in_a_script(
@@ -97,14 +97,14 @@ def test_mistakes_in_a_script(
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["rnn", "--truncation", "Foo(2)", "-o", "f.gv"], "is no truncation strategy"),
-        (["rnn", "--truncation", "Subsequence(", "-o", "f.gv"], "is no truncation strategy"),
+        (["rnn", "--truncation", "Foo(2)", "-o", "f.gv"], "is not a truncation"),
+        (["rnn", "--truncation", "Subsequence(", "-o", "f.gv"], "is not a truncation"),
         (["rnn", "--truncation", "Subsequence(0)", "-o", "f.gv"], "at least 1"),
         (["rnn", "--truncation", "Subsequence(1, 2)", "-o", "f.gv"], "Subsequence(1, 2)"),
-        (["rnn", "--steps", "0", "-o", "f.gv"], "at least one of steps, not 0"),
-        (["rnn", "--fold", "1", "-o", "f.gv"], "fold is at least 3"),
+        (["rnn", "--steps", "0", "-o", "f.gv"], "steps must be at least 1, not 0"),
+        (["rnn", "--fold", "1", "-o", "f.gv"], "fold must be at least 3"),
         (["rnn", "-o", "figure.jpeg"], "must end in one of"),
-        (["truncation", "--text", "", "-o", "f.gv"], "no text"),
+        (["truncation", "--text", "", "-o", "f.gv"], "text is empty"),
     ],
 )
 def test_mistakes_on_the_command_line(

@@ -113,7 +113,7 @@ def test_files_of_another_kind(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_compared() -> None:
-    with pytest.raises(ValueError, match="unroll without a truncation"):
+    with pytest.raises(ValueError, match="without a truncation"):
         viz.draw(recurrent_loss(4, truncation=tg.Subsequence(2)), compare=[tg.Full()])
     with pytest.raises(TypeError, match=r"such as tg.Window\(2\), but 3 is none"):
         viz.draw(recurrent_loss(3), compare=[3])  # type: ignore[list-item]

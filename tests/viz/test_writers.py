@@ -78,5 +78,5 @@ def test_mermaid(tmp_path: Path) -> None:
     assert sum(":::" in line for line in lines) == len(diagram.shapes)
     w = parameter('a"[x]', 2)
     assert "a#34;#91;x#93;" in viz.draw(np.sum(w * w)).save(tmp_path / "g.mmd").read_text()
-    with pytest.raises(ValueError, match="Mermaid draws graphs"):
+    with pytest.raises(ValueError, match="Mermaid draws only graphs"):
         viz.draw_truncations("abc", [tg.Full()]).save(tmp_path / "t.mmd")

@@ -58,6 +58,6 @@ def directions(point: Any, rng: np.random.Generator) -> list[tuple[str, Any]]:
 def too_coarse(name: str, dtype: Any) -> TypeError:
     """The error for dtypes below float64, where rounding errors dominate the differences."""
     return TypeError(
-        f"{name} is {dtype}, and differences of less than float64 are too coarse to check a "
-        f"gradient; convert it with .astype(np.float64)"
+        f"{name} is {dtype}, but only float64 is precise enough to check a gradient by "
+        f"differences; convert it with .astype(np.float64)"
     )

@@ -72,6 +72,8 @@ def _check(
 
     def projected(*values: Any) -> Any:
         outputs = [y for y in flatten(f(*values)) if _is_float(y)]
+        if not outputs:
+            raise TypeError("there is nothing to check: the function returned no floats")
         if not weights:
             weights.extend(rng.uniform(0.5, 1.5, np.shape(y)) for y in outputs)
         return sum((np.sum(w * y) for w, y in zip(weights, outputs, strict=True)), np.float64(0))

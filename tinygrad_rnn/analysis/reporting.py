@@ -67,7 +67,7 @@ def report(norms: Any) -> Report:
     if len(norms) < 3 or not (norms[0] > 0).all():
         raise ValueError(
             f"a report needs the norms of at least three lags, the first one positive, "
-            f"but was given {norms.shape} of them"
+            f"but the norms have the shape {norms.shape}"
         )
     with np.errstate(divide="ignore"):
         logs = np.log(norms) - np.log(norms[0])

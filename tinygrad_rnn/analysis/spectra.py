@@ -57,8 +57,8 @@ def spectrum(W_hh: Any) -> Spectrum:
     W = W_hh._data if isinstance(W_hh, Tensor) else np.asarray(W_hh)
     if W.ndim != 2 or W.shape[0] != W.shape[1]:
         raise ValueError(
-            f"the spectrum is that of a square matrix, but this one has the shape {W.shape}; of a "
-            f"gated cell, take the block of one gate"
+            f"the spectrum needs a square matrix, but this one has the shape {W.shape}; for a "
+            f"gated cell, pass the block of one gate"
         )
     radius = float(np.max(np.abs(np.linalg.eigvals(W))))
     return Spectrum(radius, float(np.linalg.norm(W, ord=2)))

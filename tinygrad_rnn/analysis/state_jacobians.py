@@ -34,12 +34,13 @@ def jacobians(cell: Callable[[Any, Any], Any], xs: Any, state: Any = None) -> Ar
     """
     states, _ = unroll(cell, xs, state)
     if not states:
-        raise ValueError("a sequence of no steps has no Jacobians")
+        raise ValueError("xs has no steps, so there are no Jacobians")
     first = state if state is not None else cell.initial_state(len(flatten(states[0])[0]))  # type: ignore[attr-defined]
     shapes = [np.shape(part) for part in flatten(states[0])]
     if any(len(shape) != 2 for shape in shapes):
         raise ValueError(
-            f"each part of the state is to be of shape (batch, width), but they are {shapes}"
+            f"each part of the state must have the shape (batch, width), but the shapes are "
+            f"{shapes}"
         )
     batch, n = shapes[0][0], sum(width for _, width in shapes)
     # Row i of the Jacobian is the gradient of unit i. A batch of copies gives all rows at once.

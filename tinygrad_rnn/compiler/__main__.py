@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     file, colon, name = given.cell.rpartition(":")
     if not colon:
-        parser.error(f"{given.cell!r} names no cell: write it as {given.cell}:cell")
+        parser.error(f"{given.cell!r} does not name a cell: write it as {given.cell}:cell")
     try:
         found = runpy.run_path(file)
     except OSError as problem:
@@ -46,8 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         xs = inputs_for(cell)
     if xs is None:
         parser.error(
-            f"{name} has no input_size that says how wide its inputs are: write xs = ... in "
-            f"{file}, an array (T, batch, input), or name one with --xs"
+            f"the width of the inputs is unknown, because {name} has no input_size: define "
+            f"xs = ..., an array (T, batch, input), in {file}, or name one with --xs"
         )
     sys.stdout.write(scan_source(cell, xs, state, stages=not given.source))
 

@@ -59,7 +59,7 @@ composed(np.nancumprod, lambda a, axis=None: np.cumprod(np.where(np.isnan(a), 1,
 # Differences and integrals.
 def _diff(a: Array, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None) -> Array:
     if n < 0:
-        raise ValueError(f"differences are taken n times with n >= 0, not n={n}")
+        raise ValueError(f"n must be at least 0, not {n}")
     if n == 0:
         return a
     axis %= np.ndim(a)

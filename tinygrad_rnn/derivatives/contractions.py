@@ -68,7 +68,7 @@ def _cross(
     a, b = np.moveaxis(a, axisa, -1), np.moveaxis(b, axisb, -1)
     if np.shape(a)[-1] != 3 or np.shape(b)[-1] != 3:
         raise ValueError(
-            f"a cross product is differentiated for vectors of length 3, but the shapes are "
+            f"the derivative of a cross product needs vectors of length 3, but the shapes are "
             f"{np.shape(a)} and {np.shape(b)}"
         )
     signs = LEVI_CIVITA.astype(np.result_type(_dtype(a), _dtype(b)))

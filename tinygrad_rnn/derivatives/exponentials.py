@@ -54,7 +54,7 @@ def cross_entropies(
     unsigned = chosen.view(chosen.dtype.str.replace("i", "u"))  # −1 is the largest number
     if np.maximum.reduce(unsigned, initial=0) >= classes:
         raise ValueError(
-            f"the labels must lie in 0..{classes - 1}, for the logits have {classes} classes, "
+            f"the labels must lie in 0..{classes - 1}, because the logits have {classes} classes, "
             f"but they range over {chosen.min()}..{chosen.max()}"
         )
     shift = exponentials(o, ones, e.reshape(-1, classes), sums)

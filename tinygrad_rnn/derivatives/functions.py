@@ -170,8 +170,16 @@ def labels_as_booleans(logits: Array, labels: Array) -> Array:
 
 def check_places(logits: Array, labels: Array) -> None:
     """TypeError or ValueError unless the labels have one integer for each position."""
+    if labels.shape == logits.shape and logits.ndim > 1:
+        raise ValueError(
+            f"the labels must be class numbers of shape {logits.shape[:-1]}, but they have the "
+            f"shape {labels.shape} of the logits: for one-hot rows, pass np.argmax(labels, axis=-1)"
+        )
     if labels.dtype.kind not in "iu":
-        raise TypeError(f"the labels must be integers, but they are {labels.dtype}")
+        raise TypeError(
+            f"the labels must be integers, but they are {labels.dtype}: convert them with "
+            f".astype(int)"
+        )
     if labels.shape != logits.shape[:-1]:
         raise ValueError(
             f"logits of shape {logits.shape} need labels of shape {logits.shape[:-1]}, "
@@ -248,10 +256,13 @@ constant(_one_hot)
 def check_labels(labels: Array, classes: int) -> None:
     """TypeError or ValueError unless each label is the number of a class."""
     if labels.dtype.kind not in "iu":
-        raise TypeError(f"the labels must be integers, but they are {labels.dtype}")
+        raise TypeError(
+            f"the labels must be integers, but they are {labels.dtype}: convert them with "
+            f".astype(int)"
+        )
     if labels.size and (labels.min() < 0 or labels.max() >= classes):
         raise ValueError(
-            f"the labels must lie in 0..{classes - 1}, for there are {classes} classes, "
+            f"the labels must lie in 0..{classes - 1}, because there are {classes} classes, "
             f"but they range over {labels.min()}..{labels.max()}"
         )
 

@@ -130,7 +130,10 @@ def _choose(a: Any, choices: Any, mode: str = "raise") -> Array:
     elif not known(places):
         places = places.astype(np.uint32)  # -1 is not a choice; as an index it would be the last
     elif np.any((places < 0) | (places >= len(choices))):
-        raise ValueError(f"choose among {len(choices)} arrays was asked for others by its places")
+        raise ValueError(
+            f"np.choose has {len(choices)} choices, so its indices must lie in "
+            f"0..{len(choices) - 1}, but they range over {np.min(places)}..{np.max(places)}"
+        )
     shape = np.broadcast_shapes(np.shape(places), *map(np.shape, choices))
     stacked = np.stack([np.broadcast_to(c, shape) for c in choices])
     return _take_along_axis(stacked, np.broadcast_to(places, shape)[None], 0)[0]
@@ -154,7 +157,9 @@ def _delete(arr: Array, obj: Any, axis: int | None = None) -> Array:
 
 def _unique(ar: Array, axis: int | None = None) -> Array:
     if axis is not None:
-        raise TypeError("unique with axis= has no derivative here; pass .data to do without")
+        raise TypeError(
+            "np.unique with axis= has no derivative here; pass .data to compute without a gradient"
+        )
     _, first = np.unique(plain(ar), return_index=True)
     return np.reshape(ar, (-1,))[first]
 
@@ -194,8 +199,8 @@ def _piecewise(x: Array, condlist: Any, funclist: Any, *args: Any) -> Array:
         conditions.append(~np.any(conditions, axis=0))
     elif len(funclist) != len(conditions):
         raise ValueError(
-            f"piecewise with {len(conditions)} conditions takes as many functions, or one more for "
-            f"what is left, not {len(funclist)}"
+            f"np.piecewise with {len(conditions)} conditions takes as many functions, or one more "
+            f"for all other values, not {len(funclist)}"
         )
     result = np.zeros_like(plain(x))
     for condition, function in zip(conditions, funclist, strict=True):

@@ -124,7 +124,7 @@ def _split(ary: Array, indices_or_sections: Any, axis: int = 0) -> list[Array]:
     if np.ndim(indices_or_sections) == 0 and np.shape(ary)[axis] % indices_or_sections:
         raise ValueError(
             f"the axis {axis} of shape {np.shape(ary)} cannot be split into "
-            f"{indices_or_sections} equal parts; array_split makes unequal ones"
+            f"{indices_or_sections} equal parts; np.array_split makes unequal ones"
         )
     return _array_split(ary, indices_or_sections, axis)
 
@@ -177,7 +177,7 @@ def _linspace(
 ) -> Any:
     """From start to stop in equal steps, the steps along the axis."""
     if num < 0:
-        raise ValueError(f"the number of values, {num}, must not be negative")
+        raise ValueError(f"num must be at least 0, not {num}")
     start, stop = as_array(start), as_array(stop)
     way, parts = stop - start, num - 1 if endpoint else num
     count = np.arange(num, dtype=np.result_type(plain(start), plain(stop), 1.0))
@@ -217,7 +217,9 @@ def _geomspace(
     start, stop = (in_dtype(as_array(x), np.float64) for x in (start, stop))
     sign = np.sign(plain(start))
     if np.any(sign * np.sign(plain(stop)) <= 0):
-        raise ValueError("a geometric sequence runs between two numbers of one sign, neither 0")
+        raise ValueError(
+            "np.geomspace needs a start and a stop of the same sign, neither of them 0"
+        )
     logs = _linspace(np.log10(start * sign), np.log10(stop * sign), num, endpoint)
     values = np.power(10.0, logs) * sign
     inside = values[1:-1] if endpoint else values[1:]
@@ -282,8 +284,9 @@ def _pad(
         return _pad_with(array, widths, np.broadcast_to(constant_values, (n, 2)))
     if mode not in ("edge", "reflect", "symmetric", "wrap") or reflect_type != "even":
         raise TypeError(
-            f"pad with mode={mode!r} and reflect_type={reflect_type!r} has no derivative in the "
-            f"table; there are constant, edge, reflect, symmetric and wrap, with 'even'"
+            f"np.pad with mode={mode!r} and reflect_type={reflect_type!r} has no derivative in the "
+            f"table; the modes constant, edge, reflect, symmetric and wrap have one, with "
+            f"reflect_type='even'"
         )
     for axis, (before, after) in enumerate(widths):
         if before or after:

@@ -145,7 +145,7 @@ def _reciprocal_gaps(x: Array, vectors: str) -> Array:
     size = np.max(np.abs(plain(x)), initial=0)
     if np.any(np.abs(plain(gaps)) + one * size <= 4 * np.finfo(x.dtype).eps * size):
         raise ValueError(
-            f"{vectors} are differentiable where their values are distinct, and here some are "
+            f"{vectors} are differentiable where their values are distinct, but here some are "
             f"equal: {plain(x)}"
         )
     return (1 - one) / (gaps + one)
@@ -156,7 +156,8 @@ def _refuse_low_rank(x: Array, factors: str) -> None:
     smallest = 4 * x.shape[-1] * np.finfo(x.dtype).eps * np.max(size, initial=0, axis=-1)
     if np.any(size <= smallest[..., None]):
         raise ValueError(
-            f"{factors} are differentiable where the matrix has full rank, and here it has not"
+            f"{factors} are differentiable only where the matrix has full rank, and this one "
+            f"does not"
         )
 
 
@@ -224,8 +225,8 @@ def _completing(a: Array, n: int) -> Array:
 def _refuse_completing(g: Array, shape_of_a: tuple[int, ...], n: int) -> Array:
     if np.any(plain(g)):
         raise TypeError(
-            "the vectors that svd adds to fill up a square matrix have no derivative; "
-            "take full_matrices=False"
+            "the vectors that np.linalg.svd adds to make its factors square have no derivative; "
+            "pass full_matrices=False"
         )
     return np.zeros(shape_of_a, g.dtype)
 
@@ -277,8 +278,8 @@ def _qr(a: Array, mode: str = "reduced") -> Any:
     rows, columns = np.shape(a)[-2:]
     if mode not in ("reduced", "r") and not (mode == "complete" and rows <= columns):
         raise TypeError(
-            f"qr with mode={mode!r} of the shape {np.shape(a)} has no derivative; "
-            f"take mode='reduced' or 'r'"
+            f"np.linalg.qr with mode={mode!r} of the shape {np.shape(a)} has no derivative; "
+            f"pass mode='reduced' or 'r'"
         )
     q, r = parts(thin_qr(a[..., : min(rows, columns)]))
     if rows < columns:  # the other columns are only rotated

@@ -20,8 +20,8 @@ def _norm(x: Array, ord: Any = None, axis: Any = None, keepdims: bool = False) -
         return _vector_norm(x, ord, axes[0], keepdims)
     if len(axes) != 2:
         raise ValueError(
-            f"a norm with ord={ord} is taken over one axis or two, not over {len(axes)}; give "
-            f"axis=, or leave ord= away for the root of the sum of all squares"
+            f"a norm with ord={ord} is taken over one axis or two, not over {len(axes)}; pass "
+            f"axis=, or omit ord= for the root of the sum of all squares"
         )
     return _matrix_norm(x, ord, axes, keepdims)
 
@@ -39,7 +39,7 @@ def _vector_norm(x: Array, ord: Any, axis: Any, keepdims: bool) -> Array:  # noq
     if ord == 1:
         return np.sum(size, axis=axis, keepdims=keepdims)
     if isinstance(ord, str):
-        raise ValueError(f"ord={ord!r} is a norm of matrices, and the axis is {axis}")
+        raise ValueError(f"ord={ord!r} is a matrix norm and needs two axes, but axis is {axis}")
     if ord > 0:
         return _power(np.sum(_power(size, ord), axis=axis, keepdims=keepdims), 1 / ord)
     zero = plain(size) == 0  # a norm of negative order is 0 if an entry is 0
@@ -65,7 +65,7 @@ def _matrix_norm(x: Array, ord: Any, axes: tuple[int, ...], keepdims: bool) -> A
         sums = np.sum(np.abs(matrices), axis=-2 if abs(ord) == 1 else -1)
         result = np.max(sums, axis=-1) if ord > 0 else np.min(sums, axis=-1)
     else:
-        raise ValueError(f"there is no norm of matrices with ord={ord!r}")
+        raise ValueError(f"there is no matrix norm with ord={ord!r}")
     return np.expand_dims(result, axes) if keepdims else result
 
 

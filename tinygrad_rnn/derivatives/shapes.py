@@ -35,8 +35,8 @@ def in_dtype(values: Any, dtype: Any) -> Array:
         return np.asarray(values, dtype)
     if np.dtype(dtype).kind != "f":
         raise TypeError(
-            f"a Tensor that needs a gradient would be rounded to the array's dtype {dtype}; make "
-            f"the array one of floats first, for example with .astype(np.float64)"
+            f"a Tensor that needs a gradient would be rounded to the array's dtype {dtype}; "
+            f"convert the array to floats first, for example with .astype(np.float64)"
         )
     return astype(values, dtype)
 
@@ -52,7 +52,7 @@ def _reshape(g: Array, shape_of_a: tuple[int, ...], order: str) -> Array:
         return g.reshape(shape_of_a)
     if order == "F":
         return np.reshape(g, shape_of_a, order="F")
-    raise TypeError(f"reshape with order={order!r} has no derivative; use 'C' or 'F'")
+    raise TypeError(f"np.reshape with order={order!r} has no derivative; pass order='C' or 'F'")
 
 
 def _reshaped(a: Array, *shape: Any) -> Array:
@@ -78,7 +78,7 @@ derivative(np.copy, lambda g, order: g)
 
 def _ravel(a: Array, order: str = "C") -> Array:
     if order not in ("C", "F"):
-        raise TypeError(f"ravel with order={order!r} has no derivative; use 'C' or 'F'")
+        raise TypeError(f"np.ravel with order={order!r} has no derivative; pass order='C' or 'F'")
     return np.reshape(a if order == "C" else np.transpose(a), -1)
 
 

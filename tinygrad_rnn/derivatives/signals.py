@@ -27,7 +27,9 @@ def _slope(f: Array, h: Any, axis: int, edge_order: int) -> Array:
     f = np.moveaxis(f, axis, -1)
     n = np.shape(f)[-1]
     if n < edge_order + 1:
-        raise ValueError(f"a slope needs {edge_order + 1} values along the axis, and there are {n}")
+        raise ValueError(
+            f"np.gradient needs at least {edge_order + 1} values along the axis, but there are {n}"
+        )
     widths = h * np.ones(n - 1) if np.ndim(h) == 0 else h[1:] - h[:-1]
     rises = (f[..., 1:] - f[..., :-1]) / widths
     before, after = widths[:-1], widths[1:]
@@ -144,7 +146,7 @@ def _fit_polynomial(x: Array, y: Array, deg: int, rcond: Any = None, w: Any = No
 def _polynomial_of_roots(seq_of_zeros: Array) -> Array:
     roots = as_array(seq_of_zeros)
     if np.ndim(roots) != 1:
-        raise TypeError("poly of a matrix has no derivative here; give its eigenvalues")
+        raise TypeError("np.poly of a matrix has no derivative here; pass its eigenvalues")
     p = np.ones(1, roots.dtype)
     for i in range(np.shape(roots)[0]):
         p = np.pad(p, (0, 1)) - roots[i] * np.pad(p, (1, 0))

@@ -21,9 +21,9 @@ def _order_statistic(
     a: Array, q: Any, axis: Any, method: str, keepdims: bool, skip_nan: bool
 ) -> Array:
     if method not in METHODS:
-        raise TypeError(f"method={method!r} has no derivative; there are {', '.join(METHODS)}")
+        raise TypeError(f"method={method!r} has no derivative; choose from {', '.join(METHODS)}")
     if not skip_nan and certain(np.any(np.isnan(plain(a)))):
-        raise ValueError("an order statistic of values with NaN has no derivative")
+        raise ValueError("medians and quantiles have no derivative where a value is NaN")
     n = np.ndim(a)
     axes = tuple(range(n)) if axis is None else tuple(i % n for i in np.atleast_1d(axis).tolist())
     kept = [i for i in range(n) if i not in axes]
@@ -112,7 +112,7 @@ def _average(
         weights = np.broadcast_to(weights, np.shape(a))
     total = np.sum(weights, axis=axis, keepdims=keepdims)
     if certain(np.any(plain(total) == 0)):
-        raise ZeroDivisionError("the weights of an average sum to 0")
+        raise ZeroDivisionError("the weights of np.average sum to 0")
     mean = np.sum(np.multiply(a, weights), axis=axis, keepdims=keepdims) / total
     return (mean, total) if returned else mean
 

@@ -206,7 +206,7 @@ def seed_of(output: Tensor, gradient: Any) -> Array:
         if output.size != 1:
             raise ValueError(
                 f"the output has the shape {output.shape}, and only a scalar has a gradient: "
-                f"reduce it, for example with np.sum, or give the gradient from above"
+                f"reduce it, for example with np.sum, or pass the gradient of the output"
             )
         data = output._data
         return type(data)(1) if isinstance(data, np.floating) else np.ones_like(data)
@@ -214,7 +214,6 @@ def seed_of(output: Tensor, gradient: Any) -> Array:
         gradient = np.asarray(gradient, output.dtype)
     if gradient.shape != output.shape:
         raise ValueError(
-            f"the gradient from above must have the output's shape {output.shape}, "
-            f"not {gradient.shape}"
+            f"the gradient of the output must have its shape {output.shape}, not {gradient.shape}"
         )
     return gradient

@@ -25,11 +25,12 @@ def without_rule(function: Function) -> TypeError:
     if function in REFUSED:
         return TypeError(
             f"{name} {REFUSED[function]}, and an argument needs a gradient; "
-            f"pass .data to do without"
+            f"pass .data to compute without a gradient"
         )
     return TypeError(
         f"{name} has no rule in the table of derivatives, and an argument needs a gradient; "
-        f"add one with tg.derivative({name}, lambda g, ...: ...), or pass .data to do without"
+        f"add one with tg.derivative({name}, lambda g, ...: ...), or pass .data to compute without "
+        f"a gradient"
     )
 
 
@@ -37,7 +38,7 @@ def one_array(function: Function, argument: str) -> TypeError:
     """The error for a list of Tensors as one argument, if the pull-back does not take lists."""
     return TypeError(
         f"{name_of(function)} takes one array as its {argument}, not a list of Tensors that need a "
-        f"gradient: np.stack makes one of them"
+        f"gradient: join them with np.stack"
     )
 
 
@@ -45,8 +46,8 @@ def complex_values(function: Function, dtype: Any) -> TypeError:
     """The error for complex values, whose derivative is not computed here."""
     return TypeError(
         f"{name_of(function)} makes complex values ({dtype}) of a Tensor that needs a gradient, "
-        f"and only real ones can be differentiated; compute with the real and the imaginary "
-        f"part, or pass .data to do without"
+        f"and only real values can be differentiated; compute with the real and the imaginary "
+        f"part separately, or pass .data to compute without a gradient"
     )
 
 
@@ -73,8 +74,8 @@ def refuse_writing(function: Function, kwargs: Mapping[str, Any]) -> None:
     out = kwargs.get("out")
     if any(getattr(o, "_records", False) for o in (out if isinstance(out, tuple) else (out,))):
         raise TypeError(
-            f"{name_of(function)} cannot write into a Tensor, for the graph would not see it; "
-            f"leave out= away and use what it returns"
+            f"{name_of(function)} cannot write into a Tensor, because the graph would not see it; "
+            f"omit out= and use the result"
         )
 
 
@@ -87,10 +88,10 @@ def refuse_unread(
     if kwargs.get("out") is not None:
         raise TypeError(
             f"{name_of(function)} would write a Tensor that needs a gradient into a plain array, "
-            f"which loses the gradient; write x = x + t for x += t, and leave out= away"
+            f"which loses the gradient; write x = x + t instead of x += t, and omit out="
         )
     if option is not None:
         raise TypeError(
-            f"{name_of(function)} with {option}= has no derivative in the table; leave {option}= "
-            f"away, or pass .data to do without a gradient"
+            f"{name_of(function)} with {option}= has no derivative in the table; omit {option}=, "
+            f"or pass .data to compute without a gradient"
         )

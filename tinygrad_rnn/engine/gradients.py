@@ -33,6 +33,12 @@ def gradients(
     >>> print(*tg.gradients(h * h, [h, w]))
     18.0 108.0
     """
+    if isinstance(inputs, Tensor) or not all(isinstance(tensor, Tensor) for tensor in inputs):
+        raise TypeError(
+            f"inputs must be a list of Tensors, such as [w], but its type is "
+            f"{type(inputs).__name__}{_of_kinds(inputs)}"
+        )
+    _check_output(output)
     with contents_lock:
         places = [tensor.node for tensor in inputs]
     nodes, _ = between(places, [output.node])
@@ -52,6 +58,17 @@ def gradients(
     return [own(tensor, node) for tensor, node in zip(inputs, places, strict=True)]
 
 
+def _of_kinds(inputs: Any) -> str:
+    if isinstance(inputs, Tensor):
+        return ""
+    return f" of {' and '.join(sorted({type(x).__name__ for x in inputs}))}"
+
+
+def _check_output(output: Any) -> None:
+    if not isinstance(output, Tensor):
+        raise TypeError(f"the output must be a Tensor, but its type is {type(output).__name__}")
+
+
 def of_nodes(wanted: set[Node], passed: Iterable[tuple[Node, Any]]) -> dict[Node, Any]:
     """The gradients of these nodes among those that a reverse pass yields."""
     return {node: gradient for node, gradient in passed if node in wanted}
@@ -59,6 +76,8 @@ def of_nodes(wanted: set[Node], passed: Iterable[tuple[Node, Any]]) -> dict[Node
 
 def refuse_untracked(tensor: Tensor) -> None:
     """TypeError for a Tensor whose uses were not recorded."""
+    if not isinstance(tensor, Tensor):
+        raise TypeError(f"tensor must be a Tensor, but its type is {type(tensor).__name__}")
     if not tensor.requires_grad:
         raise TypeError(
             f"{tensor.name or 'a Tensor'} of shape {tensor.shape} needs no gradient, so nothing "
@@ -123,6 +142,7 @@ def contributions(output: Tensor, tensor: Tensor, seed: Any = None) -> list[Cont
     0 6.0
     1 6.0
     """
+    _check_output(output)
     refuse_untracked(tensor)
     with contents_lock:
         place, shape, dtype = tensor.node, tensor.shape, tensor.dtype

@@ -37,9 +37,10 @@ def warn_of_lost_gradient(tensor: Any) -> None:
     if depth.get() == 0 and is_written_out(sys._getframe(2)):
         return
     warnings.warn(
-        f"{tensor.name or 'a Tensor'} of shape {tensor.shape} needs a gradient, and was asked for "
-        f"a plain number, which has none: use NumPy's function instead of math's, and np.stack "
-        f"or np.where instead of writing into an array; or write .item(), if that is meant",
+        f"{tensor.name or 'a Tensor'} of shape {tensor.shape} needs a gradient, but was turned "
+        f"into a plain number, which has none: use NumPy's functions instead of math's, and "
+        f"np.stack or np.where instead of writing into an array, or write .item() if you want "
+        f"the number",
         GradientLostWarning,
         stacklevel=3,
     )

@@ -47,8 +47,8 @@ def array(self: Tensor, dtype: Any = None, copy: bool | None = None) -> Array:
     if self.requires_grad:
         raise TypeError(
             f"{self.name or 'a Tensor'} of shape {self.shape} needs a gradient, and a plain "
-            f"array would lose it: use np.stack for a list of Tensors, or write .data if "
-            f"losing it is what you want"
+            f"array would lose it: use np.stack for a list of Tensors, or write .data if you "
+            f"want the array without its gradient"
         )
     return np.array(self.data, dtype=dtype, copy=copy)
 

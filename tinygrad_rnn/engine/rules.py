@@ -51,13 +51,13 @@ class Pullback:
         self.together_below: float = getattr(function, "together_below", 0)
         gradient, *needs = arguments(function).defaults
         if gradient != "g":
-            raise TypeError(f"the first parameter of a pull-back is g, here it is {gradient!r}")
+            raise TypeError(f"the first parameter of a pull-back must be g, not {gradient!r}")
         known = [*names, "y", "i"]
         for need in needs:
             if need.removeprefix(_SHAPE) not in known:
                 raise TypeError(
-                    f"the pull-back for {argument!r} asks for {need!r}; it can have g, y, i and "
-                    f"{', '.join(names)}, each also as {_SHAPE}..."
+                    f"the pull-back for {argument!r} has the unknown parameter {need!r}; it can "
+                    f"have g, y, i and {', '.join(names)}, each also with the prefix {_SHAPE}"
                 )
         self.needs = tuple(needs)
         self.output_is_y = "y" not in names  # otherwise y is the name of an argument
@@ -150,8 +150,8 @@ class Rule:
         pullbacks = dict(zip(self.names, positional, strict=False)) | named
         if len(positional) > len(self.names) or not pullbacks.keys() <= given.keys():
             raise TypeError(
-                f"{function.__name__} has the arguments {', '.join(self.names)}; a pull-back was "
-                f"given for {', '.join(pullbacks)}"
+                f"{function.__name__} has the arguments {', '.join(self.names)}, but pull-backs "
+                f"were given for {', '.join(pullbacks)}"
             )
         self.arguments = tuple(
             (name, None if (f := pullbacks.get(name)) is None else Pullback(f, name, self.names))

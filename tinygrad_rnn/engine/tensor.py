@@ -52,7 +52,9 @@ class Tensor(ArrayMethods):
         def backward(self, gradient: Any = None) -> None: ...
 
     def __init_subclass__(cls) -> None:
-        raise TypeError("Tensor cannot be subclassed: hold one, or put your array type inside one")
+        raise TypeError(
+            "Tensor cannot be subclassed: hold a Tensor, or put your array type inside one"
+        )
 
     def __init__(self, data: Any, requires_grad: bool = False, name: str | None = None) -> None:
         if isinstance(data, Tensor):
@@ -108,13 +110,13 @@ class Tensor(ArrayMethods):
         if node is not None:
             if not isinstance(node, Leaf):
                 raise TypeError(
-                    f"{self.name or 'this Tensor'} was computed by {node.function.__name__}, and "
-                    f"another array would not fit its gradient; use .detach() for a constant"
+                    f"{self.name or 'this Tensor'} was computed by {node.function.__name__}, so "
+                    f"its data cannot be replaced; use .detach() for a constant"
                 )
             if value.shape != node.shape:
                 raise ValueError(
-                    f"the new data have the shape {value.shape}, {self.name or 'the Tensor'} "
-                    f"has {node.shape}; they must be equal"
+                    f"the new data have the shape {value.shape}, but {self.name or 'the Tensor'} "
+                    f"has {node.shape}; the shapes must be equal"
                 )
             if self._requires_grad:
                 refuse_gradient_of(value)
@@ -163,7 +165,7 @@ class Tensor(ArrayMethods):
         if value is not None and np.shape(value) != np.shape(self._data):
             raise ValueError(
                 f"the gradient has the shape {np.shape(value)}, "
-                f"the Tensor {np.shape(self._data)}; they must be equal"
+                f"but the Tensor has {np.shape(self._data)}; the shapes must be equal"
             )
         self._node.grad = value
 
@@ -292,7 +294,7 @@ class Tensor(ArrayMethods):
 
     def __setitem__(self, index: Any, value: Any) -> None:
         raise TypeError(
-            "a Tensor cannot be written into, for the graph would not see it; build the value "
+            "a Tensor cannot be written into, because the graph would not see it; build the value "
             "with np.where, np.concatenate or np.stack, or replace all of it: t.data = array"
         )
 

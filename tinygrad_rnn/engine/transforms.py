@@ -59,8 +59,8 @@ def value_and_grad(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[...,
         value, pullback = vjp(of_chosen, *chosen)
         if np.size(plain(value)) != 1:
             raise ValueError(
-                f"the gradient is that of one number, but the function returned the shape "
-                f"{np.shape(plain(value))}; sum it, or use jacobian or vjp"
+                f"the function must return one number to have a gradient, but it returned the "
+                f"shape {np.shape(plain(value))}; sum the result, or use tg.jacobian or tg.vjp"
             )
         gradients = pullback(np.ones_like(plain(value)))
         return value, order(gradients)
@@ -102,7 +102,9 @@ def vjp(f: Callable[..., Tree], *args: Tree) -> tuple[Tree, Callable[[Tree], tup
     is_open = is_open and enclosed and ambient is not None
 
     def pullback(gradient: Tree) -> tuple[Tree, ...]:
-        seeds = [_seed(g, y) for g, y in zip(flatten(gradient), results, strict=True)]
+        given = flatten(gradient)
+        _check_shapes("the gradient of the output", given, "the output", results)
+        seeds = [_seed(g, y) for g, y in zip(given, results, strict=True)]
         flowing = [seed for seed, y in zip(seeds, results, strict=True) if y.requires_grad]
         with marked(current_mark() or Mark()):
             passed = reverse_pass([t.node for t in tracked], flowing, nodes, create_graph=is_open)
@@ -128,6 +130,7 @@ def jvp(
     array([1., 2.])
     """
     args, tangents = (x if isinstance(x, tuple | list) else (x,) for x in (args, tangents))
+    _check_shapes("tangents", flatten(tangents), "the arguments", flatten(args))
     value, pullback = vjp(f, *args)
     zeros = unflatten(value, (np.zeros_like(plain(leaf)) for leaf in flatten(value)))
     _, transposed = vjp(pullback, zeros)
@@ -194,6 +197,7 @@ def hvp(f: Callable[..., Any], x: Tree, v: Tree) -> Tree:
     >>> tg.hvp(lambda x: np.sum(x ** 3), np.array([1.0, 2.0]), np.array([1.0, 0.0]))
     array([6., 0.])
     """
+    _check_shapes("v", flatten(v), "x", flatten(x))
     return vjp(grad(f), x)[1](v)[0]
 
 
@@ -220,11 +224,20 @@ def _variable(value: Any) -> Tensor:
 def _seed(gradient: Any, output: Tensor) -> Any:
     if not hasattr(gradient, "__array_function__"):
         gradient = np.asarray(gradient, output.dtype)
-    if gradient.shape != output.shape:
-        raise ValueError(
-            f"the gradient from above has the shape {gradient.shape}, but the output {output.shape}"
-        )
     return gradient
+
+
+def _check_shapes(what: str, given: list[Any], whose: str, arrays: list[Any]) -> None:
+    """ValueError if these arrays have not the shapes of those."""
+    found, wanted = ([np.shape(plain(x)) for x in xs] for xs in (given, arrays))
+    if found != wanted:
+        raise ValueError(
+            f"{what} must have the shape of {whose}, {_joined(wanted)}, not {_joined(found)}"
+        )
+
+
+def _joined(shapes: list[tuple[int, ...]]) -> str:
+    return " and ".join(map(str, shapes)) or "none"
 
 
 def _own(gradient: Any, variable: Tensor) -> Any:
@@ -247,8 +260,9 @@ def _by_argnums(
         given = which in kwargs if isinstance(which, str) else -len(args) <= which < len(args)
         if not given:
             raise ValueError(
-                f"argnums asks for the argument {which!r}, but the call has {len(args)} positional "
-                f"arguments and the keywords {', '.join(kwargs) or 'none'}"
+                f"argnums names the argument {which!r}, but the call has {len(args)} positional "
+                f"{'argument' if len(args) == 1 else 'arguments'} and the keywords "
+                f"{', '.join(kwargs) or 'none'}"
             )
     keys = [which if isinstance(which, str) else which % len(args) for which in chosen]
     each = list(dict.fromkeys(keys))

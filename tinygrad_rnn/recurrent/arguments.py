@@ -22,33 +22,44 @@ def checked(truncation: Truncation | None) -> Truncation:
         return Full()
     if not isinstance(truncation, Links | Windows):
         raise TypeError(
-            f"the truncation is a strategy such as tg.Subsequence(20) or tg.Window(20), or one of "
-            f"your own, a tg.Links or tg.Windows, not {truncation!r}"
+            f"truncation must be a strategy such as tg.Subsequence(20) or tg.Window(20), or a "
+            f"tg.Links or tg.Windows of your own, not {truncation!r}"
         )
     return truncation
 
 
-def length(xs: Any) -> int:
-    """The number of steps; TypeError if `xs` is not a sequence."""
+def length(xs: Any, name: str = "xs", shape: str = "(T, batch, input)") -> int:
+    """The number of steps; TypeError if `xs` is not a sequence.
+
+    name, shape: of the argument, for the message."""
     if isinstance(xs, dict):
         return length_of_each(xs)
     if isinstance(xs, tuple):
         raise TypeError(
-            f"xs is a tuple of {len(xs)}, which may be meant as steps or as parts of each step: "
-            f"give the steps as a list or an array; where a step takes several things, xs is a "
-            f"dict of sequences"
+            f"{name} is a tuple of {len(xs)}, which could mean steps or parts of each step: pass "
+            f"the steps as a list or an array, or several parts as a dict of sequences"
         )
-    if xs is None:
+    if xs is None and name == "xs":
         raise TypeError(
-            "xs is the sequence of inputs, of shape (T, batch, input), but it is None: for a "
-            "system without inputs say how many steps it takes, steps=T"
+            f"xs must be the sequence of inputs, of shape {shape}, but it is None: for a system "
+            f"without inputs, pass the number of steps, steps=T"
         )
     if not is_list(xs) and np.ndim(xs) == 0:
         raise TypeError(
-            f"xs is the sequence of inputs, of shape (T, batch, input), but a single "
-            f"{type(xs).__name__} was given"
+            f"{name} must be a sequence, of shape {shape}, but it is a single {type(xs).__name__}"
         )
     return len(xs)
+
+
+def check_cell(cell: Any) -> None:
+    """TypeError if this is no cell."""
+    if isinstance(cell, type):
+        raise TypeError(f"the cell is the class {cell.__name__}: make one, {cell.__name__}(...)")
+    if not callable(cell):
+        raise TypeError(
+            f"the cell must be a function (x, state) -> state, but its type is "
+            f"{type(cell).__name__}; the order of the arguments is (cell, xs, state)"
+        )
 
 
 def length_of_each(xs: dict[Any, Any]) -> int:
@@ -56,13 +67,13 @@ def length_of_each(xs: dict[Any, Any]) -> int:
     for key, sequence in xs.items():
         if not isinstance(sequence, (dict, list, tuple)) and np.ndim(sequence) == 0:
             raise TypeError(
-                f"every part of a dict is a sequence, of shape (T, ...), but {key} is a single "
-                f"{type(sequence).__name__}"
+                f"every part of a dict must be a sequence, of shape (T, ...), but {key} is a "
+                f"single {type(sequence).__name__}"
             )
     lengths = {key: length(sequence) for key, sequence in xs.items()}
     if len(set(lengths.values())) != 1:
         raise ValueError(
-            f"the sequences of a dict have one length T, but these have "
+            f"the sequences of a dict must have one length T, but these have "
             f"{', '.join(f'{n} ({key})' for key, n in lengths.items()) or 'none: it is empty'}"
         )
     return next(iter(lengths.values()))
@@ -116,9 +127,8 @@ def check_rows_of_step(first: list[tuple[int, ...]], x: Any, t: int) -> None:
             and 1 in (shape[0], before[0])
         ):
             raise ValueError(
-                f"the inputs of all steps are for one batch: that of step 0 has the shape "
-                f"{before}, but that of step {t} has the shape {shape}, and one row would be used "
-                f"for all"
+                f"all steps must have one batch size, but the input of step 0 has the shape "
+                f"{before} and that of step {t} has {shape}"
             )
 
 
@@ -126,7 +136,12 @@ def of_numbers(xs: Any) -> Any:
     """Nested lists of numbers as an array; anything else unchanged."""
     nested = type(xs) is list and xs and isinstance(xs[0], list)
     if nested and all(isinstance(part, numbers.Number) for part in flatten(xs[0])):
-        return np.asarray(xs)
+        try:
+            return np.asarray(xs)
+        except ValueError:
+            raise ValueError(
+                "the steps must have one shape, but they are lists of numbers of different lengths"
+            ) from None
     return xs
 
 
@@ -156,9 +171,9 @@ def check_width(cell: Any, x: Any, t: int) -> None:
     if width is None or shape is None or (len(shape) == 2 and shape[1] == width):
         return
     raise ValueError(
-        f"the cell takes inputs of shape (batch, {width}), so all of them together have the shape "
-        f"(T, batch, {width}), but the one of step {t} has the shape {shape}"
-        + (" (a batch of one sequence is xs[:, None, :])" if len(shape) == 1 else "")
+        f"the cell takes inputs of shape (batch, {width}), so xs must have the shape "
+        f"(T, batch, {width}), but the input of step {t} has the shape {shape}"
+        + ("; for a batch of one sequence, pass xs[:, None, :]" if len(shape) == 1 else "")
     )
 
 
@@ -169,12 +184,16 @@ def initial_state(cell: Any, state: Any, inputs: list[Any]) -> Any:
         if make is None:
             raise TypeError(
                 f"{getattr(cell, '__name__', type(cell).__name__)} has no initial_state(batch_size)"
-                f", so it needs the state to begin with: unroll(cell, xs, state)"
+                f", so pass the initial state: unroll(cell, xs, state)"
             )
         if not inputs:
-            raise ValueError("a sequence of no steps has no batch size: give the initial state")
+            raise ValueError(
+                "xs has no steps, so the batch size is unknown: pass the initial state"
+            )
         if not flatten(inputs[0]):
-            raise TypeError("steps without an input have no batch size: give the initial state")
+            raise TypeError(
+                "the steps have no input, so the batch size is unknown: pass the initial state"
+            )
         state = make(len(flatten(inputs[0])[0]))
     else:
         check_parts(cell, state)
@@ -199,7 +218,7 @@ def check_parts(cell: Any, state: Any) -> None:
             had = f"one array of shape {shapes[0]} was"
         raise TypeError(
             f"the state of {type(cell).__name__} has {len(wanted)} part{'s'[: len(wanted) - 1]} "
-            f"({', '.join(map(str, wanted))}), as initial_state(batch_size) gives them, but "
+            f"({', '.join(map(str, wanted))}), as initial_state(batch_size) returns them, but "
             f"{had} given"
         )
 
@@ -213,8 +232,8 @@ def restarts_of(reset: Any, inputs: list[Any]) -> Any:
     batch = np.shape(parts[0])[:1] if parts else rows.shape[1:2]
     if rows.dtype != bool or rows.shape not in [(len(inputs),), (len(inputs), *batch)]:
         raise ValueError(
-            f"reset says for every step and sequence whether it begins anew: booleans of shape "
-            f"{(len(inputs), *batch)}, but it has the shape {rows.shape} and holds {rows.dtype}"
+            f"reset must be booleans of shape {(len(inputs), *batch)}, True where a sequence "
+            f"starts anew, but it has the shape {rows.shape} and the dtype {rows.dtype}"
         )
     return rows
 
@@ -223,12 +242,23 @@ def compare(entered: Any, state: Any, t: int) -> None:
     """ValueError if the state that the cell returned differs in shape from the one it was given."""
     given, returned = shapes(entered), shapes(state)
     if given != returned:
-        raise ValueError(
-            f"at step {t} the cell was given a state of shape {given} and returned one of shape "
-            f"{returned}; they must be equal, so the initial state must have the shape {returned}, "
-            f"or the cell is wrong"
-        )
+        raise misshapen(f"at step {t} ", given, state)
     check_dtypes(entered, state)
+
+
+def misshapen(where: str, given: Any, returned: Any) -> Exception:
+    """The error for a cell that returned a state of another shape than it was given."""
+    if returned is None:
+        return TypeError("the cell returned None: it must return the new state")
+    if flatten(given) == flatten(shapes(returned)):
+        return ValueError(
+            f"{where}the cell was given a state nested as {given} and returned one nested as "
+            f"{shapes(returned)}: nest the initial state as the cell does"
+        )
+    return ValueError(
+        f"{where}the cell was given a state of shape {given} and returned one of shape "
+        f"{shapes(returned)}: both must be the same, so change the initial state or the cell"
+    )
 
 
 def check_dtypes(entered: Any, state: Any) -> None:
@@ -243,8 +273,9 @@ def check_dtypes(entered: Any, state: Any) -> None:
             continue
         if old.newbyteorder("=") != new.newbyteorder("="):
             raise TypeError(
-                f"the cell was given a state of {old} and returned one of {new}: let inputs, "
-                f"parameters and initial state have one dtype, for example by xs.astype(...)"
+                f"the cell was given a state of {old} and returned one of {new}: inputs, "
+                f"parameters and initial state must have one dtype, so convert them with "
+                f".astype(...)"
             )
 
 

@@ -60,10 +60,11 @@ class Cell:
         dtype: Any = np.float64,
         recurrent_weights: str = "uniform",
     ) -> None:
-        if input_size < 1 or hidden_size < 1:
-            raise ValueError(
-                f"a cell has at least one input and one unit, not {input_size} and {hidden_size}"
-            )
+        for argument, size in (("input_size", input_size), ("hidden_size", hidden_size)):
+            if not isinstance(size, int | np.integer) or size < 1:
+                raise ValueError(f"{argument} must be a whole number of at least 1, not {size!r}")
+        if np.dtype(dtype).kind != "f":
+            raise TypeError(f"the dtype of a cell must be one of floats, not {np.dtype(dtype)}")
         rng = np.random.default_rng(rng)
         self.input_size, self.hidden_size = input_size, hidden_size
         shape = (input_size, self.gates * hidden_size)
@@ -80,7 +81,7 @@ class Cell:
     def __call__(self, x: Any, state: Any) -> Any:
         try:
             return self.step(self._product(x), state)
-        except ValueError as problem:
+        except (TypeError, ValueError) as problem:
             raise explained(problem, self, x, state) from None
 
     def step(self, a: Any, state: Any) -> Any:
@@ -156,7 +157,7 @@ class Recurrence:
     def __call__(self, a: Any, state: Any) -> Any:
         try:
             return self.cell.step(a, state)
-        except ValueError as problem:
+        except (TypeError, ValueError) as problem:
             raise explained(problem, self, a, state) from None
 
     def initial_state(self, batch_size: int) -> Any:
@@ -171,8 +172,18 @@ class Recurrence:
         return f"{self.cell!r}.advance"
 
 
-def explained(problem: ValueError, cell: Cell | Recurrence, x: Any, state: Any) -> ValueError:
-    """Turn an error from shapes that do not fit into one sentence."""
+def explained(problem: Exception, cell: Cell | Recurrence, x: Any, state: Any) -> Exception:
+    """Turn an error from arguments that do not fit into one sentence."""
+    if isinstance(x, dict | list | tuple):
+        return TypeError(f"{cell} takes one array as x, but the type of x is {type(x).__name__}")
+    nested = isinstance(state, tuple | list)
+    if any(part is None for part in (x, *(state if nested else (state,)))):
+        return TypeError(f"{cell} reads x and every part of its state, so none may be None")
+    for what, part in (("x", x), *(("the state", part) for part in flatten(state))):
+        if (kind := getattr(part, "dtype", np.dtype(float))).kind not in "biuf":
+            return TypeError(f"{cell} takes arrays of floats, but {what} has the dtype {kind}")
+    if isinstance(problem, TypeError):
+        return problem
     widths = [np.shape(part)[-1:] for part in (x, *flatten(state))]
     if widths == [(cell.input_size,)] + [(cell.hidden_size,)] * (len(widths) - 1) and (
         len({np.shape(part)[:-1] for part in (x, *flatten(state))}) == 1
@@ -227,8 +238,8 @@ class RNNCell(Cell):
     ) -> None:
         if nonlinearity not in NONLINEARITIES:
             raise ValueError(
-                f"the nonlinearity {nonlinearity!r} is unknown; "
-                f"there are {', '.join(NONLINEARITIES)}, and a cell can be any function of yours"
+                f"nonlinearity must be one of {', '.join(map(repr, NONLINEARITIES))}, not "
+                f"{nonlinearity!r}; for another one, write the cell as a function of your own"
             )
         super().__init__(input_size, hidden_size, bias, rng, dtype, recurrent_weights)
         self.nonlinearity, self.residual = nonlinearity, residual
@@ -274,7 +285,7 @@ class LSTMCell(Cell):
     def step(self, a: Any, state: Any) -> Any:
         if not isinstance(state, tuple | list):
             raise TypeError(
-                f"the state of an LSTMCell is a pair (h, c), as initial_state(batch_size) gives "
+                f"the state of an LSTMCell is a pair (h, c), as initial_state(batch_size) returns "
                 f"it, but one {type(state).__name__} of shape {np.shape(state)} was given"
             )
         h, c = state

@@ -31,8 +31,8 @@ def recurrent(
         return uniform(rng, (size, gates * size), size, dtype, name)
     if kind not in ("orthogonal", "identity"):
         raise ValueError(
-            f"W_hh begins as 'uniform', 'orthogonal' or 'identity', not as {kind!r}; "
-            f"any other matrix can be assigned: cell.W_hh.data = W"
+            f"recurrent_weights must be 'uniform', 'orthogonal' or 'identity', not {kind!r}; "
+            f"to start from another matrix, assign it: cell.W_hh.data = W"
         )
     blocks = [orthogonal(rng, size) if kind == "orthogonal" else np.eye(size) for _ in range(gates)]
     W = np.concatenate(blocks, axis=1)

@@ -22,7 +22,7 @@ def embedding(W: Any, indices: Any) -> Any:
     if not hasattr(indices, "dtype"):
         indices = np.asarray(indices)
     if indices.dtype.kind not in "iu":
-        raise TypeError(f"rows are looked up by whole numbers, but these are {indices.dtype}")
+        raise TypeError(f"the indices of an embedding must be integers, not {indices.dtype}")
     return W[indices]
 
 
@@ -68,7 +68,9 @@ def dropout_mask(
     (3, 1, 4)
     """
     if not 0 <= p < 1:
-        raise ValueError(f"what is dropped has a probability from 0 to below 1, not {p!r}")
+        raise ValueError(
+            f"the probability p of a dropped entry must be at least 0 and below 1, not {p!r}"
+        )
     kept = np.random.default_rng(rng).random(shape) >= p
     mask = (kept / (1 - p)).astype(dtype)
     return mask if steps is None else np.broadcast_to(mask, (steps, *shape))

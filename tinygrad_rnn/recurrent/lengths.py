@@ -20,27 +20,27 @@ def valid_steps(lengths: Any, mask: Any, T: int, batch: int | None) -> Array | N
     Raises TypeError or ValueError, with the shapes, where they do not fit.
     """
     if lengths is not None and mask is not None:
-        raise ValueError("the steps of the sequences are given by lengths or by a mask, not both")
+        raise ValueError("pass either lengths or a mask, not both")
     if batch is None:
         batch = np.size(lengths) if mask is None else (*np.shape(mask), 0, 0)[1]
     if mask is not None:
         valid = np.asarray(mask)
         if valid.dtype != bool or valid.shape != (T, batch):
             raise ValueError(
-                f"the mask says for every step and sequence whether it counts: booleans of shape "
-                f"{(T, batch)}, but it has the shape {valid.shape} and holds {valid.dtype}"
+                f"mask must be booleans of shape {(T, batch)}, True for the steps that count, but "
+                f"it has the shape {valid.shape} and the dtype {valid.dtype}"
             )
     elif lengths is not None:
         ends = np.asarray(lengths)
         if ends.dtype.kind not in "iu" or ends.shape != (batch,):
             raise ValueError(
-                f"lengths has one whole number for each sequence, of shape {(batch,)}, but it has "
-                f"the shape {ends.shape} and holds {ends.dtype}"
+                f"lengths must be one whole number for each sequence, of shape {(batch,)}, but it "
+                f"has the shape {ends.shape} and the dtype {ends.dtype}"
             )
         if ends.size and (ends.min() < 0 or ends.max() > T):
             raise ValueError(
-                f"a sequence of the batch has from 0 to {T} steps, as many as xs has, but the "
-                f"lengths range over {ends.min()}..{ends.max()}"
+                f"lengths must lie in 0..{T}, because xs has {T} steps, but they range over "
+                f"{ends.min()}..{ends.max()}"
             )
         valid = np.arange(T)[:, None] < ends
     else:
@@ -58,8 +58,8 @@ def batch_of(xs: Any) -> int | None:
     shape = np.shape(flatten(xs)[0])[0 if one_by_one else 1 :]
     if not shape:
         raise ValueError(
-            f"sequences of different lengths stand in xs of shape (T, batch, ...), but it has the "
-            f"shape {np.shape(flatten(xs)[0])}"
+            f"lengths and mask need xs of shape (T, batch, ...), but xs has the shape "
+            f"{np.shape(flatten(xs)[0])}"
         )
     return int(shape[0])
 

@@ -41,11 +41,11 @@ class Order:
         if steps is not None:
             if xs is not None or state is None:
                 raise TypeError(
-                    "steps=T is for a system without inputs: xs is None, and the state to begin "
-                    "with is given, which says how many sequences there are"
+                    "steps=T is for a system without inputs: pass None as xs, and the initial "
+                    "state, which says how many sequences there are"
                 )
             if operator.index(steps) < 0:
-                raise ValueError(f"steps is the number of steps, so it cannot be {steps}")
+                raise ValueError(f"steps must be at least 0, not {steps}")
             cell, xs = Without(cell), np.zeros((steps, 0))
         T = count(xs)
         batch = None if lengths is None or steps is not None else batch_of(xs)
@@ -97,8 +97,8 @@ class Order:
             return states, last
         if states is None:
             raise ValueError(
-                'outputs="last" has no state at the end of each sequence to look at, which lengths '
-                "need under truncation, and where the state has outputs"
+                'outputs="last" does not work with lengths where there is a truncation or the '
+                'state has outputs: use outputs="all"'
             )
         if not stacked:
             stacks = [np.stack(parts) for parts in zip(*map(flatten, states), strict=True)]

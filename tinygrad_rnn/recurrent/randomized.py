@@ -39,8 +39,8 @@ class Randomized(Links):
         self.rng = np.random.default_rng(rng)
         if self.keep.ndim > 2 or not ((self.keep > 0) & (self.keep <= 1)).all():
             raise ValueError(
-                f"a link survives with a probability π with 0 < π ≤ 1 (at 0 nothing could make up "
-                f"for the cut), one for all links or one per link, but it was given as {keep!r}"
+                f"keep must be a probability above 0 and at most 1, one for all links or one per "
+                f"link, not {keep!r}"
             )
         if self.keep.ndim == 2:
             self.batch = self.keep.shape[1]
@@ -121,8 +121,7 @@ class Scheduled(Randomized):
     ) -> None:
         if not (alpha > 1 and mean_length > 1 and np.isfinite(alpha) and np.isfinite(mean_length)):
             raise ValueError(
-                f"the schedule needs alpha > 1 and mean_length > 1, "
-                f"but they are {alpha!r} and {mean_length!r}"
+                f"alpha and mean_length must be above 1, but they are {alpha!r} and {mean_length!r}"
             )
         self.alpha, self.mean_length, self.batch = alpha, mean_length, batch
         self.seed = rng
@@ -158,8 +157,8 @@ class Given(Randomized):
         self.xi: Array = np.array(xi, np.float64)
         if self.xi.ndim not in (1, 2) or not np.isfinite(self.xi).all():
             raise ValueError(
-                f"the links are finite numbers of shape (T−1,) or (T−1, batch), "
-                f"but these have the shape {self.xi.shape}"
+                f"the links must be finite numbers of shape (T−1,) or (T−1, batch), but they have "
+                f"the shape {self.xi.shape}"
                 + ("" if np.isfinite(self.xi).all() else " and are not all finite")
             )
 
@@ -203,8 +202,8 @@ def exactly(values: Array, T: int, what: str) -> None:
     A stream does not know T in advance, so it took the first value for the first link."""
     if len(values) > T - 1:
         raise ValueError(
-            f"the stream ended after {T} steps, between which there are {max(T - 1, 0)} links, but "
-            f"{len(values)} {what} were given, and the first of them was taken for the first link"
+            f"the stream ended after {T} steps, which have {max(T - 1, 0)} links between them, but "
+            f"{len(values)} {what} were given"
         )
 
 
@@ -217,7 +216,8 @@ def given(values: Array) -> Iterator[Any]:
     """The values one by one. Raises ValueError if the sequence is longer than they are."""
     yield from values
     raise ValueError(
-        f"{len(values)} links were given, for {len(values) + 1} steps, but the sequence goes on"
+        f"the sequence has more than {len(values) + 1} steps, but only {len(values)} links were "
+        f"given"
     )
 
 

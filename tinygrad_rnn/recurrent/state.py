@@ -65,11 +65,15 @@ def as_returned(form: Any, state: Any) -> Any:
         pairs = list(zip(flatten(form), flatten_like(form, state), strict=True))
     except ValueError:
         raise ValueError(
-            f"the initial state is {map_state(lambda _: '...', form)} with one array for each "
-            f"part, also for an output, whose place has None, but the cell returned "
-            f"{map_state(lambda _: '...', state)}"
+            f"the cell must return a state nested like the initial state, {described(form)}, where "
+            f"None stands for an output, but it returned {described(state)}"
         ) from None
     return unflatten(form, (new if part is OUTPUT else part for part, new in pairs))
+
+
+def described(nested: Any) -> str:
+    """The nesting of a state or an input, for a message."""
+    return str(map_state(lambda _: "...", nested)).replace("'...'", "...")
 
 
 def tensor(x: Any) -> Tensor:
@@ -110,7 +114,8 @@ def check_rows(count: int, shape: tuple[int, ...]) -> None:
     """ValueError if a part of a state has no row for each sequence."""
     if shape[:1] != (count,):
         raise ValueError(
-            f"there is one value for each of {count} sequences, but the state has the shape {shape}"
+            f"one value was given for each of {count} sequences, but the state has the shape "
+            f"{shape}"
         )
 
 

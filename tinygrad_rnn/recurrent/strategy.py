@@ -32,8 +32,8 @@ def strategy(text: str) -> Truncation:
         named = {str(k.arg): ast.literal_eval(k.value) for k in call.keywords}
     except (SyntaxError, KeyError, ValueError, MemoryError, RecursionError):
         raise ValueError(
-            f"{text!r} is no truncation strategy; write one of {', '.join(sorted(KINDS))} as a "
-            f'call with its numbers, such as "Subsequence(2)"'
+            f"{text!r} is not a truncation; choose one of {', '.join(sorted(KINDS))} and write it "
+            f'as a call, such as "Subsequence(2)"'
         ) from None
     try:
         return kind(*values, **named)

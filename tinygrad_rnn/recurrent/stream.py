@@ -13,6 +13,7 @@ from tinygrad_rnn.engine.tensor import Tensor
 from tinygrad_rnn.engine.trees import flatten, flatten_like
 from tinygrad_rnn.recurrent.arguments import (
     at_step,
+    check_cell,
     check_rows_of_step,
     check_width,
     checked,
@@ -29,6 +30,7 @@ from tinygrad_rnn.recurrent.state import (
     as_returned,
     by_rows,
     form_of,
+    has_outputs,
     link,
     map_state,
     scaled,
@@ -72,6 +74,7 @@ def stream(
     >>> h.name, len(tg.tape(h))
     ('h_100', 22)
     """
+    check_cell(cell)
     truncation = checked(truncation)
     if isinstance(truncation, Links):
         return _run(cell, xs, state, Linked(truncation))
@@ -102,7 +105,9 @@ def _run(cell: Any, xs: Iterable[Any], state: Any, enter: Linked | Sliding) -> I
                 entered = enter(as_entered(form, state), t)
             state = fresh(cell(x, entered), entered)
             if t == 0:
-                compare(as_returned(form_of(entered), state), state, t)
+                given = as_returned(form_of(entered), state) if has_outputs(form) else entered
+                compare(given, state, t)
+                del given
             if before is not None:
                 name(flatten_like(form, state), names, t + 1)
         finally:
@@ -152,8 +157,9 @@ class Sliding:
         reach = checked_reach(self.truncation.earliest(t), t, self.truncation)
         if np.any(reach < self.reach):
             raise ValueError(
-                f"a stream frees what it cannot reach any more, but {self.truncation!r} reaches "
-                f"step {np.min(reach)} from step {t} again: use tg.unroll or tg.scan"
+                f"a stream has freed the steps before {np.max(self.reach)}, but "
+                f"{self.truncation!r} reaches back to step {np.min(reach)} from step {t}: use "
+                f"tg.unroll or tg.scan"
             )
         self.reach = reach
         entry = Entry(state, rows=np.shape(reach))

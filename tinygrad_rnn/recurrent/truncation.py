@@ -123,9 +123,7 @@ class Links(Truncation):
         if self.given is not None:
             return checked_links(self.given, T, repr(self))
         if type(self).factors is Links.factors:
-            raise TypeError(
-                f"{type(self).__name__} says nothing: give the links, or override links(T)"
-            )
+            raise TypeError(f"{type(self).__name__} has no links: pass them, or override links(T)")
         drawn = list(islice(self.factors(), max(T - 1, 0)))
         first = np.ones_like(drawn[0]) if drawn else 1.0
         return np.array([first, *drawn][:T], np.float64)
@@ -136,7 +134,7 @@ class Links(Truncation):
         A random strategy draws new ones at every call."""
         if self.given is not None:
             yield from self.given[1:]
-            raise ValueError(f"{self!r} is for {len(self.given)} steps, but the sequence goes on")
+            raise ValueError(f"{self!r} is for {len(self.given)} steps, but the sequence has more")
         yield from (
             checked_links(self.links(t + 1), t + 1, f"{self!r}.links({t + 1})")[t] for t in count(1)
         )
@@ -193,25 +191,26 @@ class Windows(Truncation):
             return
         self.given = np.array(f)
         if self.given.ndim not in (1, 2):
-            raise ValueError(
-                f"f has the shape (T,) or (T, batch), but it was given as {self.given.shape}"
-            )
+            raise ValueError(f"f must have the shape (T,) or (T, batch), not {self.given.shape}")
         self.fixed(len(self.given))
 
     def earliest(self, t: int) -> Any:
         """f(t); an array (batch,) if the sequences of a batch differ."""
         if self.given is None:
             raise TypeError(
-                f"{type(self).__name__} says nothing: give the reaches, or override earliest(t)"
+                f"{type(self).__name__} has no reaches: pass them, or override earliest(t)"
             )
         return self.given[t] if self.given.ndim > 1 else int(self.given[t])
 
     def fixed(self, T: int) -> Windows:
         if self.given is not None and len(self.given) != T:
-            raise ValueError(f"{self!r} is for {len(self.given)} steps, but there are {T}")
+            raise ValueError(f"{self!r} is for {len(self.given)} steps, but the sequence has {T}")
         reach = [checked_reach(self.earliest(t), t, self) for t in range(T)]
         if len(set(map(np.shape, reach))) > 1:
-            raise ValueError(f"{self!r} gives one number for some steps and several for others")
+            raise ValueError(
+                f"{self!r}.earliest(t) must have one shape for all steps, () or (batch,), but it "
+                f"has several"
+            )
         fixed = Windows.__new__(Windows)
         fixed.given = np.array(reach, np.intp)
         return fixed
@@ -231,12 +230,11 @@ def checked_links(xi: Any, T: int | None, whose: str) -> Array:
     expected = "(T,) or (T, batch)" if T is None else f"({T},) or ({T}, batch)"
     if values.ndim not in (1, 2) or (T is not None and len(values) != T):
         raise ValueError(
-            f"the links of a run are numbers of shape {expected}, but {whose} have the shape "
-            f"{values.shape}"
+            f"the links must have the shape {expected}, but {whose} have the shape {values.shape}"
         )
     values[:1] = 1
     if not np.isfinite(values).all():
-        raise ValueError(f"the links of a run are finite numbers, but {whose} are not")
+        raise ValueError(f"the links must be finite numbers, but {whose} are not")
     return values
 
 
@@ -245,8 +243,8 @@ def checked_reach(f: Any, t: int, whose: Windows) -> Any:
     reach = np.asarray(f)
     if reach.dtype.kind not in "iu" or reach.ndim > 1 or np.any(reach < 0) or np.any(reach > t):
         raise ValueError(
-            f"the loss at step {t} reaches one of the steps 0..{t}, or one for each sequence, "
-            f"(batch,), but {whose!r}.earliest({t}) is {f!r}"
+            f"{whose!r}.earliest({t}) must be a whole number in 0..{t}, or one for each sequence, "
+            f"(batch,), not {f!r}"
         )
     return reach if reach.ndim else int(reach)
 
@@ -379,7 +377,7 @@ class TBPTT(Itself, Windows):
         object.__setattr__(self, "k2", steps(self.k2, "TBPTT", "k2", 1))
         if np.any(spread(self.k2) < spread(self.k1)):
             raise ValueError(
-                f"TBPTT goes back k2 steps for the k1 newest losses, so k2 must be at least k1, "
+                f"TBPTT goes back k2 steps for the newest k1 losses, so k2 must be at least k1, "
                 f"but k1 is {self.k1} and k2 is {self.k2}"
             )
 
@@ -397,8 +395,8 @@ def steps(value: Any, strategy: str, name: str, least: int) -> Steps:
         whole = []
     if not whole or min(whole) < least:
         raise ValueError(
-            f"the {name} of {strategy} is a number of steps: a whole number of at least {least}, "
-            f"or one for each sequence of the batch; {value!r} is not"
+            f"the {name} of {strategy} must be a whole number of at least {least}, or one for each "
+            f"sequence of the batch, not {value!r}"
         )
     return tuple(whole) if np.ndim(value) else whole[0]
 

@@ -11,6 +11,7 @@ from tinygrad_rnn.engine.recording import Mark, current_mark, scope, set_mark
 from tinygrad_rnn.engine.tensor import Tensor
 from tinygrad_rnn.engine.trees import flatten, flatten_like, unflatten
 from tinygrad_rnn.recurrent.arguments import (
+    check_cell,
     checked,
     compare,
     initial_state,
@@ -164,6 +165,7 @@ class Unroller:
         link: Callable[[Any, Any], Any] = link,
         turned: bool = False,
     ) -> None:
+        check_cell(cell)
         self.cell, self.link = cell, link
         xs = of_numbers(xs)
         T = length(xs)

@@ -40,8 +40,8 @@ def signature(function: Callable[..., Any]) -> Signature:
         return inspect.signature(function)
     except ValueError:
         raise TypeError(
-            f"the names of {name}'s arguments are not known; wrap it in a Python function "
-            f"whose arguments have names, and give that a derivative"
+            f"the names of {name}'s arguments cannot be found out; wrap it in a Python function "
+            f"with named arguments, and give that function a derivative"
         ) from None
 
 

@@ -25,7 +25,7 @@ def write_arrays(path: str | os.PathLike[str], arrays: Mapping[str, Any], text: 
     Raises ValueError for another suffix or a name that the format cannot hold; TypeError for an
     array that is not of numbers; ImportError if the safetensors package is missing.
     """
-    form = _format(path)
+    form = format_of(path)
     plain = {name: _plain(name, value) for name, value in arrays.items()}
     with replacing(path) as file:
         form.write(file, plain, text)
@@ -37,9 +37,9 @@ def read_arrays(path: str | os.PathLike[str]) -> tuple[Arrays, str]:
     Raises FileNotFoundError, with the path, if there is no such file; ValueError, with the path,
     if the file is not in the format of its suffix.
     """
-    form, source = _format(path), Path(path)
+    form, source = format_of(path), Path(path)
     if not source.is_file():
-        raise FileNotFoundError(f"there is no file of weights at {source}")
+        raise FileNotFoundError(f"there is no file {source}")
     try:
         return form.read(source)
     except ImportError:
@@ -55,7 +55,9 @@ def _plain(name: str, value: Any) -> Any:
     """A NumPy array with these values. An array on a GPU is copied by its own method."""
     array = np.asarray(value.get() if hasattr(value, "get") else value, order="C")
     if array.dtype.kind not in "biufc":
-        raise TypeError(f"{name} is not an array of numbers: its dtype is {array.dtype}")
+        raise TypeError(
+            f"{name} must be an array of numbers to be saved, but its dtype is {array.dtype}"
+        )
     return array
 
 
@@ -108,7 +110,9 @@ def _write_safetensors(file: BinaryIO, arrays: Arrays, text: str) -> None:
         if name == "__metadata__":
             raise ValueError("a .safetensors file cannot hold an array called '__metadata__'")
         if array.dtype.newbyteorder("<") not in map(np.dtype, DTYPES.values()):
-            raise TypeError(f"a .safetensors file cannot hold {name}: its dtype is {array.dtype}")
+            raise TypeError(
+                f"a .safetensors file cannot hold {name}, whose dtype is {array.dtype}: use .npz"
+            )
     metadata = {"structure": text} if text else None
     file.write(_safetensors().numpy.save(arrays, metadata))
 
@@ -128,7 +132,9 @@ def _array(name: str, shape: list[int], dtype: str, data: bytes) -> Any:
         wide = np.frombuffer(data, "<u2").astype(np.uint32) << 16
         return wide.view(np.float32).reshape(shape)
     if dtype not in DTYPES:
-        raise ValueError(f"{name} is of {dtype}, which NumPy does not have; convert it to float32")
+        raise ValueError(
+            f"{name} has the dtype {dtype}, which NumPy does not have; convert it to float32"
+        )
     return np.frombuffer(data, DTYPES[dtype]).reshape(shape)
 
 
@@ -137,8 +143,7 @@ def _safetensors() -> Any:
         import safetensors.numpy
     except ImportError as missing:
         raise ImportError(
-            ".safetensors files are written and read by the safetensors package: pip install "
-            "safetensors, or use .npz"
+            ".safetensors files need the safetensors package: pip install safetensors, or use .npz"
         ) from missing
     return safetensors
 
@@ -157,11 +162,14 @@ FORMATS = {
 }
 
 
-def _format(path: str | os.PathLike[str]) -> Format:
+def format_of(path: str | os.PathLike[str]) -> Format:
+    """The format of a file, by its suffix. Raises ValueError for another suffix."""
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(f"path must be the name of a file, but its type is {type(path).__name__}")
     suffix = Path(path).suffix
     if suffix not in FORMATS:
         raise ValueError(
-            f"the suffix of a file of arrays is its format, {' or '.join(FORMATS)}, but {path} "
-            f"has {f'the suffix {suffix}' if suffix else 'none'}"
+            f"the name of the file must end in {' or '.join(FORMATS)}, which sets its format, but "
+            f"{path} does not"
         )
     return FORMATS[suffix]

@@ -11,6 +11,7 @@ import numpy as np
 
 from tinygrad_rnn.compiler import backends
 from tinygrad_rnn.compiler.frontend.captures import CellKey
+from tinygrad_rnn.compiler.frontend.refusals import TraceError
 from tinygrad_rnn.compiler.frontend.request import (
     FULL,
     Sequence,
@@ -274,7 +275,11 @@ class BPTT:
     def _made_ready(self, sequence: Sequence) -> PreparedRun:
         T, truncation = sequence.steps, sequence.truncation
         refuse_no_steps(T)
-        program = program_for(sequence, self.captured, self.backend)
+        try:
+            program = program_for(sequence, self.captured, self.backend)
+        except TraceError as problem:
+            advice = str(problem).replace("tg.unroll", "bptt.record(...).backward()")
+            raise TraceError(advice) from problem
         shape, dtype = program.states[-1]
         check_loss(shape)
         plan = program.plan(sequence, None, 0, self.block, "all")
@@ -483,13 +488,13 @@ def mean_weights(shape: tuple[int, ...], dtype: Any, valid: Any) -> Any:
     if valid.ndim > 1 and not shape:
         if valid.ndim == for_all(valid).ndim:
             raise TypeError(
-                "where the sequences have different lengths, the loss at a step is one number for "
-                'each sequence, (batch,), as tg.cross_entropy(..., reduction="none") gives it, but '
-                "it is one number for all of them"
+                "with lengths or a mask, the loss at a step must be one number for each sequence, "
+                '(batch,), as of tg.cross_entropy(..., reduction="none"), but it is one number'
+                " for all sequences"
             )
         valid = for_all(valid)
     if not valid.any():
-        raise ValueError("the mean of no losses is not defined: no sequence has a step")
+        raise ValueError("no sequence has a step that counts, so there is no mean loss")
     return (valid / np.sum(valid)).astype(dtype)
 
 
@@ -506,20 +511,21 @@ def check_loss(shape: tuple[int, ...]) -> None:
     """TypeError if a loss is neither one number nor one per sequence."""
     if len(shape) > 1:
         raise TypeError(
-            f"the loss at a step is one number, or one for each sequence, (batch,), but it has "
-            f"the shape {shape}: take the mean over the other axes"
+            f"the loss at a step must be one number, or one for each sequence, (batch,), but it "
+            f"has the shape {shape}: take the mean over the other axes"
         )
 
 
 def check_steps(xs: Any, targets: Any) -> None:
     """ValueError if inputs and targets differ in their number of steps."""
-    if length(xs) != length(targets):
+    steps, given = length(xs), length(targets, "targets", "(T, batch, ...)")
+    if steps != given:
         raise ValueError(
-            f"every step has an input and a target, but xs has {length(xs)} steps and targets "
-            f"has {length(targets)}"
+            f"xs and targets must have the same number of steps, but xs has {steps} and targets "
+            f"has {given}"
         )
 
 
 def refuse_no_steps(T: int) -> None:
     if T == 0:
-        raise ValueError("the mean of no losses is not defined: the sequence has no steps")
+        raise ValueError("xs has no steps, so there is no mean loss")

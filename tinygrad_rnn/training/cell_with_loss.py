@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from tinygrad_rnn.recurrent.arguments import check_cell
 from tinygrad_rnn.recurrent.lengths import frozen
 from tinygrad_rnn.recurrent.names import declared, templates
 
@@ -25,13 +26,25 @@ class CellWithLoss:
     """
 
     def __init__(self, cell: Callable[[Any, Any], Any], loss: Callable[[Any, Any], Any]) -> None:
+        check_cell(cell)
+        if not callable(loss):
+            raise TypeError(
+                f"the loss must be a function loss(output, target), but its type is "
+                f"{type(loss).__name__}"
+            )
         self.cell, self.loss = cell, loss
 
     def __call__(self, given: Any, state: Any) -> Any:
         new = self.cell(given["x"], state[0])
         if "valid" in given:
             new = frozen(given["valid"], new, state[0])
-        return new, self.loss(self.output(new), given["y"])
+        loss = self.loss(self.output(new), given["y"])
+        if not hasattr(loss, "dtype"):
+            raise TypeError(
+                f"the loss must return one number, or one for each sequence, computed from the "
+                f"output by NumPy's functions, but it returned {loss!r}"
+            )
+        return new, loss
 
     def output(self, state: Any) -> Any:
         """The argument of the loss: the cell's `output` of the state, or else the whole state."""
@@ -49,6 +62,6 @@ class CellWithLoss:
         if make is None:
             raise TypeError(
                 f"{getattr(self.cell, '__name__', self.cell)} has no initial_state(batch_size), so "
-                f"it needs the state to begin with: bptt(xs, targets, state)"
+                f"pass the initial state: bptt(xs, targets, state)"
             )
         return make(batch_size), None

@@ -56,17 +56,20 @@ class CharacterRun:
     def __init__(self, text: str | os.PathLike[str], options: Options) -> None:
         if options.steps < 1 or options.batch_size < 1:
             raise ValueError(
-                f"steps and batch_size are numbers from 1 on, not {options.steps} and "
+                f"steps and batch_size must be at least 1, not {options.steps} and "
                 f"{options.batch_size}"
             )
         if options.seed < 0:
-            raise ValueError(f"seed is a number from 0 on, not {options.seed}")
+            raise ValueError(f"seed must be at least 0, not {options.seed}")
         if not options.clip > 0:
-            raise ValueError(f"clip, the largest norm, is positive, and not {options.clip}")
+            raise ValueError(f"clip, the largest norm, must be positive, not {options.clip}")
         if not 0 <= options.validation < 1:
-            raise ValueError(f"a part from 0 to 1 can be held out, not {options.validation}")
+            raise ValueError(
+                f"validation, the part of the text to hold out, must be at least 0 and below 1, "
+                f"not {options.validation}"
+            )
         if options.dtype not in ("float32", "float64"):
-            raise ValueError(f"the dtype is float32 or float64, not {options.dtype}")
+            raise ValueError(f"dtype must be float32 or float64, not {options.dtype}")
         self.options, self.bytes = options, mapped(text)
         held_out = round(len(self.bytes) * options.validation)
         self.training = self.bytes[: len(self.bytes) - held_out]
@@ -77,9 +80,9 @@ class CharacterRun:
         for what, part, rows in parts:
             if len(part) <= rows * options.steps:
                 raise ValueError(
-                    f"{text} is too short: of its {len(self.bytes):,} bytes {len(part):,} are "
-                    f"{what}, and {rows} places with {options.steps} steps each take "
-                    f"{rows * options.steps + 1:,}; choose a smaller batch_size or fewer steps"
+                    f"{text} is too short: {len(part):,} of its {len(self.bytes):,} bytes are "
+                    f"{what}, but {rows} sequences of {options.steps} steps need "
+                    f"{rows * options.steps + 1:,}; choose a smaller batch size or fewer steps"
                 )
         self.updates_per_epoch = chunk_count(len(self.training), *self.shape)
         self.vocabulary = ByteVocabulary(self.bytes)
@@ -189,9 +192,9 @@ class CharacterRun:
         run = cls(text, Options(**{**saved["options"], **changed}))
         if len(run.bytes) != saved["size"] or list(run.vocabulary.bytes) != list(saved["alphabet"]):
             raise ValueError(
-                f"{path} was trained on another text than {text}: that one had {saved['size']} "
-                f"bytes, {len(saved['alphabet'])} different ones, and this one has "
-                f"{len(run.bytes)}, {len(run.vocabulary)} different ones"
+                f"{path} was trained on another text than {text}: that text had {saved['size']} "
+                f"bytes, {len(saved['alphabet'])} of them different, and this one has "
+                f"{len(run.bytes)}, {len(run.vocabulary)} of them different"
             )
         restore_run(path, model=run.model, optimizer=run.optimizer, rng=run.rng)
         run.optimizer.learning_rate = run.options.learning_rate

@@ -11,7 +11,7 @@ import numpy as np
 
 from tinygrad_rnn.engine.tensor import Tensor
 from tinygrad_rnn.engine.trees import flatten
-from tinygrad_rnn.training.array_files import read_arrays, write_arrays
+from tinygrad_rnn.training.array_files import format_of, read_arrays, write_arrays
 from tinygrad_rnn.training.nesting import decoded, encoded
 from tinygrad_rnn.training.parameters import distinct
 
@@ -35,6 +35,7 @@ def save(path: Path, parameters: Any) -> None:
     >>> sorted(loaded), np.array_equal(loaded["W_hh"], cell.W_hh.data)
     (['W_hh', 'W_xh', 'b_h'], True)
     """
+    format_of(path)  # a wrong path is refused before the parameters are
     named = parameters if isinstance(parameters, Mapping) else distinct(parameters)
     write_arrays(path, {name: _array(value) for name, value in named.items()})
 
@@ -95,12 +96,12 @@ def restore_run(path: Path, **parts: Any) -> dict[str, Any]:
     """
     arrays, text = read_arrays(path)
     if not text:
-        raise ValueError(f"{path} holds weights and no run: read it with tg.load")
+        raise ValueError(f"{path} holds weights, not a run: read it with tg.load")
     try:
         structure = json.loads(text).items()
         saved = {name: (kind, decoded(value, arrays)) for name, (kind, value) in structure}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as problem:
-        raise ValueError(f"{path} is no run that tg.save_run has written: {problem}") from problem
+        raise ValueError(f"{path} was not written by tg.save_run: {problem}") from problem
     before = {name: _value_of(part) for name, part in parts.items()}
     for name, (kind, _) in before.items():
         if saved.get(name, (None,))[0] != kind:
@@ -110,7 +111,7 @@ def restore_run(path: Path, **parts: Any) -> dict[str, Any]:
             )
         if kind == "value":
             raise ValueError(
-                f"{name} is a value and cannot be set in place: leave it away, it is returned"
+                f"{name} is a plain value, which is returned and not set: omit it from the call"
             )
     begun: list[str] = []
     try:
@@ -169,8 +170,8 @@ def _assign(parameters: Any, arrays: Mapping[str, Any], where: str) -> None:
         array = arrays[name]
         if (array.shape, array.dtype) != (parameter.shape, parameter.dtype):
             raise ValueError(
-                f"{where} has {name} as {array.dtype} of shape {array.shape}, but in the model "
-                f"it is {parameter.dtype} of shape {parameter.shape}"
+                f"{name} is {array.dtype} of shape {array.shape} in {where}, but "
+                f"{parameter.dtype} of shape {parameter.shape} in the model"
             )
     for name, parameter in named.items():
         # An array of the same library as the parameter's (NEP 35).

@@ -6,6 +6,7 @@ Parameters come in any form that `distinct` takes. A parameter without a gradien
 from __future__ import annotations
 
 from collections.abc import Iterable
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -30,8 +31,7 @@ def clip_grad_norm(parameters: Any, max_norm: float) -> float:
     >>> tg.clip_grad_norm({"w": w}, 1.0), w.grad
     (5.0, array([0.6, 0.8]))
     """
-    if not max_norm > 0:
-        raise ValueError(f"the norm can be clipped at a positive number only, not at {max_norm}")
+    check_positive("max_norm", max_norm)
     found = _with_gradient(parameters)
     largest, relative = _norm([gradient for _, gradient in found])
     norm = largest * relative
@@ -55,8 +55,7 @@ def clip_grad_value(parameters: Any, limit: float) -> None:
     >>> w.grad
     array([ 1. , -0.5])
     """
-    if not limit > 0:
-        raise ValueError(f"gradients can be clipped at a positive number only, not at {limit}")
+    check_positive("limit", limit)
     for tensor, gradient in _with_gradient(parameters):
         tensor.grad = np.clip(gradient, -limit, limit)
 
@@ -69,8 +68,9 @@ def _with_gradient(parameters: Any) -> list[tuple[Tensor, Any]]:
             continue
         if not np.all(np.isfinite(tensor.grad)):
             raise ValueError(
-                f"the gradient of {name}, of shape {tensor.shape}, is not finite; "
-                f"clipping cannot mend that: a smaller learning rate or a shorter truncation may"
+                f"the gradient of {name}, of shape {tensor.shape}, is not finite, so it cannot be "
+                f"clipped: try a smaller learning rate or a shorter truncation, or find the cause "
+                f"with tg.anomaly()"
             )
         found.append((tensor, tensor.grad))
     return found
@@ -86,3 +86,11 @@ def _norm(gradients: Iterable[Any]) -> tuple[float, float]:
         return 0.0, 0.0
     squares = (float(np.sum(np.square(g / largest, dtype=np.float64))) for g in gradients)
     return largest, float(np.sqrt(sum(squares)))
+
+
+def check_positive(name: str, value: Any) -> None:
+    """ValueError unless the argument of this name is a positive number."""
+    if not isinstance(value, Real):
+        raise TypeError(f"{name} must be a positive number, but its type is {type(value).__name__}")
+    if not value > 0:
+        raise ValueError(f"{name} must be a positive number, not {value}")

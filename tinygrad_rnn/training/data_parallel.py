@@ -82,7 +82,7 @@ def data_parallel(
     tensors, results = _computed(bptt, shards, executor)
     found = list(results)
     if not found:
-        raise ValueError("the mean over no shards is not defined: give one or more")
+        raise ValueError("shards is empty: pass at least one shard")
     total = sum(result.weight for result in found)
     loss = sum(result.loss * (result.weight / total) for result in found)
     if current_mark() is not None:
@@ -121,7 +121,9 @@ def split_batch(parts: int, xs: Any, targets: Any, state: Any = None) -> list[tu
     """
     batch = np.shape(flatten(xs)[0])[1]
     if not 1 <= parts <= batch:
-        raise ValueError(f"a batch of {batch} sequences cannot be split into {parts} parts")
+        raise ValueError(
+            f"parts must lie in 1..{batch}, because the batch has {batch} sequences, not {parts}"
+        )
     edges = np.linspace(0, batch, parts + 1).round().astype(int)[1:-1]
 
     def split(tree: Any, axis: int) -> list[Any]:
@@ -146,7 +148,7 @@ def _computed(
         return tensors, _results(ask(executor, _work, common, each))
     except BrokenExecutor as problem:
         raise RuntimeError(
-            f"a worker died before, and with it its executor ({problem}): make a new one"
+            f"a worker died earlier, so the executor is broken ({problem}): make a new executor"
         ) from problem
 
 
@@ -158,8 +160,8 @@ def _results(asked: Asked) -> Iterator[Result]:
                 yield asked.read(future.result())
             except BrokenExecutor as problem:
                 raise RuntimeError(
-                    f"a worker died before shard {n} of {len(futures)} was there ({problem}), and "
-                    f"no gradient was added: make a new executor and call again"
+                    f"a worker died before shard {n} of {len(futures)} was done ({problem}); no "
+                    f"gradient was added: make a new executor and call again"
                 ) from problem
             except Exception as problem:
                 problem.add_note(f"in shard {n} of {len(futures)}")
@@ -180,8 +182,8 @@ def _drawn(bptt: BPTT, shard: Shard) -> Any:
         return None
     if callable(shard):
         raise TypeError(
-            f"the links of {truncation} are drawn before a worker has the shard, so its number of "
-            f"steps must be known: give the shard itself and no function"
+            f"the links of {truncation} are drawn before a worker has the shard, so the number of "
+            f"steps must be known: pass the shard itself, not a function that makes it"
         )
     return Randomized.from_links(truncation.links(_steps(_arguments(shard)["xs"])[0])[1:])
 
@@ -196,7 +198,9 @@ def _arguments(shard: Any) -> dict[str, Any]:
         return dict(shard)
     names = ("xs", "targets", "state", "reset", "lengths", "mask")
     if len(shard) > len(names):
-        raise TypeError(f"a shard is {', '.join(names)}, and has no {len(shard)} parts")
+        raise TypeError(
+            f"a shard has at most the parts {', '.join(names)}, but this one has {len(shard)}"
+        )
     return dict(zip(names, shard, strict=False))
 
 
@@ -244,7 +248,7 @@ def _pickled_without_weights(bptt: BPTT) -> tuple[bytes, list[Tensor]]:
         if not isinstance(thing.node, Leaf):
             raise TypeError(
                 f"{thing.name or 'a Tensor'} of shape {thing.shape} was computed from others, "
-                f"and its gradient cannot flow on from another process"
+                f"and a gradient cannot flow on from another process: pass .detach()"
             )
         n, _ = tensors.setdefault(id(thing), (len(tensors), thing))
         return n, thing.shape, str(thing.dtype), thing.name

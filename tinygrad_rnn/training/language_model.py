@@ -45,8 +45,7 @@ class LanguageModel:
     ) -> None:
         if kind not in CELLS or layers < 1:
             raise ValueError(
-                f"there are layers of {', '.join(CELLS)}, one or more, but {layers} of {kind!r} "
-                f"were asked for"
+                f"a model has one or more layers of {', '.join(CELLS)}, not {layers} of {kind!r}"
             )
         rng = np.random.default_rng(rng)
         widths = [characters] + [hidden_size] * layers
@@ -84,7 +83,7 @@ class LanguageModel:
         temperature: divides the logits. Below 1, likely characters become likelier.
         """
         if not len(prefix):
-            raise ValueError("the model needs one character at least to go on from")
+            raise ValueError("prefix must have at least one character, from which the text goes on")
         if not temperature > 0:
             raise ValueError(f"the temperature must be positive, not {temperature}")
         rng = np.random.default_rng(rng)

@@ -33,14 +33,15 @@ def cross_entropy(
     """
     if reduction not in REDUCTIONS:
         raise ValueError(
-            f"the reduction is {', '.join(map(repr, REDUCTIONS))}, but it was given as "
-            f"{reduction!r}"
+            f"reduction must be one of {', '.join(map(repr, REDUCTIONS))}, not {reduction!r}"
         )
     if isinstance(logits, list | tuple):
         raise TypeError(
-            f"the logits are one array of shape (..., classes), not a {type(logits).__name__} of "
-            f"{len(logits)}: np.stack joins those of several steps"
+            f"the logits must be one array of shape (..., classes), not a {type(logits).__name__} "
+            f"of {len(logits)}: join those of several steps with np.stack"
         )
+    if not np.ndim(logits):
+        raise ValueError("the logits must have an axis of classes, but they are a single number")
     if ignore_index is None:
         if reduction == "mean":
             return mean_loss(logits, labels, {})
@@ -69,7 +70,7 @@ def mse(prediction: Any, target: Any) -> Any:
     """
     if np.shape(target) not in [np.shape(prediction), ()]:
         raise ValueError(
-            f"prediction and target must have one shape, but they have {np.shape(prediction)} "
+            f"prediction and target must have the same shape, but they have {np.shape(prediction)} "
             f"and {np.shape(target)}"
         )
     return np.mean(np.square(prediction - target))

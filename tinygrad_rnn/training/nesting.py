@@ -42,8 +42,8 @@ def encoded(value: Any, path: str, arrays: dict[str, Any]) -> Any:
         arrays[path] = value
         return {"number" if isinstance(value, np.generic) else "array": path}
     raise TypeError(
-        f"{path} is a {type(value).__name__}; what can be saved are numbers, texts, arrays and "
-        f"None, and lists, tuples and dicts of them"
+        f"{path} has the type {type(value).__name__}, which cannot be saved: use numbers, texts, "
+        f"arrays, None, and lists, tuples and dicts of them"
     )
 
 

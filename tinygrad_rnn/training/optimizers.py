@@ -7,6 +7,7 @@ least. In half precision, ε and the squares of small gradients would underflow.
 from __future__ import annotations
 
 from collections.abc import Callable
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -29,8 +30,12 @@ class Optimizer:
     """
 
     def __init__(self, parameters: Any, learning_rate: Rate) -> None:
-        if not callable(learning_rate) and not learning_rate > 0:
-            raise ValueError(f"the learning rate must be positive, not {learning_rate}")
+        if not callable(learning_rate) and not (
+            isinstance(learning_rate, Real) and 0 < learning_rate < float("inf")
+        ):
+            raise ValueError(
+                f"learning_rate must be a positive number or a function, not {learning_rate!r}"
+            )
         self.parameters = distinct(parameters)
         self.learning_rate = learning_rate
         self.memory: dict[str, dict[str, Any]] = {name: {} for name in self.parameters}
@@ -92,27 +97,27 @@ class Optimizer:
         """
         if state["rule"] != type(self).__name__:
             raise ValueError(
-                f"the state is that of {state['rule']} and cannot be taken over by "
-                f"{type(self).__name__}: make the optimizer that was saved"
+                f"the saved state is that of {state['rule']}, but this optimizer is "
+                f"{type(self).__name__}: make a {state['rule']} to continue"
             )
         steps, rate = state["steps"], state.get("learning_rate", self.learning_rate)
         if not isinstance(steps, int) or not (callable(rate) or isinstance(rate, float | int)):
             raise ValueError(
-                f"the state is of a number of steps at a learning rate, but it has {steps!r} steps "
-                f"at {rate!r}"
+                f"the saved state must have a number of steps and a learning rate, but it has "
+                f"{steps!r} and {rate!r}"
             )
         memory: dict[str, dict[str, Any]] = {name: {} for name in self.parameters}
         for name, values in state["memory"].items():
             if name not in memory:
                 raise ValueError(
-                    f"the state remembers a parameter {name}, but the optimizer has "
+                    f"the saved state has the parameter {name}, but the optimizer has "
                     f"{', '.join(memory) or 'none'}"
                 )
             shape = self.parameters[name].shape
             for key, value in values.items():
                 if np.shape(value) not in [shape, ()]:
                     raise ValueError(
-                        f"the state's {key} of {name} has the shape {np.shape(value)}, but the "
+                        f"the saved {key} of {name} has the shape {np.shape(value)}, but the "
                         f"parameter has {shape}"
                     )
             memory[name] = dict(values)
@@ -160,7 +165,7 @@ class SGD(Optimizer):
     ) -> None:
         super().__init__(parameters, learning_rate)
         if nesterov and not momentum:
-            raise ValueError("nesterov looks ahead along the momentum, and there is none: set it")
+            raise ValueError("nesterov=True needs a momentum: pass momentum=0.9, for example")
         self.momentum, self.nesterov = momentum, nesterov
 
     def direction(self, w: Any, g: Any, memory: dict[str, Any]) -> Any:
@@ -240,6 +245,8 @@ class Adam(Optimizer):
         epsilon: float = 1e-8,
     ) -> None:
         super().__init__(parameters, learning_rate)
+        if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
+            raise ValueError(f"betas must be two numbers from 0 to below 1, not {betas!r}")
         self.betas, self.epsilon = betas, epsilon
 
     def direction(self, w: Any, g: Any, memory: dict[str, Any]) -> Any:

@@ -30,8 +30,9 @@ def distinct(model: Any) -> dict[str, Tensor]:
         for part in flatten(model):
             if not isinstance(part, Tensor) and not parameters(part):
                 raise TypeError(
-                    f"a {type(part).__name__} among the parameters reaches no Tensor with "
-                    f"requires_grad=True"
+                    f"the parameters must be Tensors with requires_grad=True, or cells and "
+                    f"functions that use some, but one of them is a {type(part).__name__} that "
+                    f"uses none"
                 )
             _check(getattr(part, "name", None) or "one of the Tensors", part)
         named = parameters(model)
@@ -48,6 +49,6 @@ def distinct(model: Any) -> dict[str, Tensor]:
 def _check(name: str, tensor: Any) -> None:
     if isinstance(tensor, Tensor) and not tensor.requires_grad:
         raise TypeError(
-            f"parameters are Tensors with requires_grad=True, but {name}, of shape "
-            f"{tensor.shape}, has it not: set it, or leave the Tensor away"
+            f"the parameters must be Tensors with requires_grad=True, but {name}, of shape "
+            f"{tensor.shape}, has requires_grad=False: set it, or omit this Tensor"
         )

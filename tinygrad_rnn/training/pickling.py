@@ -33,8 +33,8 @@ def pickled(
         return _dumped(Pickler, thing, reference)
     except (pickle.PicklingError, AttributeError) as problem:
         raise TypeError(
-            f"{what} goes to other processes, and cannot be pickled ({problem}): let its classes "
-            f"and functions be those of a module, or install cloudpickle"
+            f"{what} cannot be pickled for other processes ({problem}): define its classes and "
+            f"functions in a module, or install cloudpickle"
         ) from problem
 
 

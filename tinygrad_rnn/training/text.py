@@ -36,7 +36,7 @@ class Vocabulary:
         unknown = set(text) - self.numbers.keys()
         if unknown:
             raise KeyError(
-                f"the vocabulary, of {len(self)} characters, does not have {sorted(unknown)}"
+                f"the vocabulary of {len(self)} characters does not contain {sorted(unknown)}"
             )
         return np.array([self.numbers[character] for character in text], dtype=np.intp)
 
@@ -70,7 +70,7 @@ def chunk_count(length: int, batch_size: int, steps: int) -> int:
     if count < 1:
         raise ValueError(
             f"a text of {length} characters is too short for {batch_size} sequences of "
-            f"{steps} steps: it takes {batch_size * steps + 1}"
+            f"{steps} steps, which need {batch_size * steps + 1}"
         )
     return count
 
@@ -135,7 +135,7 @@ class ByteVocabulary:
         numbers = self.numbers[text]
         if numbers.size and numbers.min() < 0:
             unknown = bytes(np.unique(text[numbers < 0]).tolist())
-            raise KeyError(f"the vocabulary, of {len(self)} bytes, does not have {unknown!r}")
+            raise KeyError(f"the vocabulary of {len(self)} bytes does not contain {unknown!r}")
         return numbers
 
     def decode(self, numbers: Any) -> str:

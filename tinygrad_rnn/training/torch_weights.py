@@ -59,8 +59,8 @@ def from_torch(source: Any, dtype: Any = None, nonlinearity: str = "tanh") -> An
         parts.setdefault(prefix, {})[name.removeprefix(prefix)] = array
     if not any(map(RECURRENT.fullmatch, arrays)):
         raise TypeError(
-            f"weights are carried over from recurrent layers, cells and modules with some, but "
-            f"there is none among {', '.join(arrays) or 'no parameters'}"
+            f"the module or state dict must have a recurrent layer or cell, but its parameters are "
+            f"{', '.join(arrays) or 'none'}"
         )
     model: dict[str, Any] = {}
     for prefix, weights in parts.items():
@@ -121,7 +121,7 @@ def _options(module: Any) -> Iterator[tuple[str, str]]:
     TypeError for options that would be ignored."""
     if not hasattr(module, "named_modules"):
         raise TypeError(
-            f"weights are carried over from PyTorch modules and state dicts, not from "
+            f"the argument must be a PyTorch module or its state dict, but its type is "
             f"{type(module).__name__}"
         )
     for path, part in module.named_modules():
@@ -136,8 +136,8 @@ def _options(module: Any) -> Iterator[tuple[str, str]]:
             )
         if getattr(part, "dropout", 0) and part.training:
             raise TypeError(
-                f"{where} dropout={part.dropout} in training, which cells do not have: call "
-                f".eval() if it is to compute, or {weights}"
+                f"{where} dropout={part.dropout} in training mode, which cells do not have: call "
+                f".eval() first, or {weights}"
             )
         yield f"{path}." if path else "", getattr(part, "nonlinearity", "tanh")
 
@@ -156,7 +156,9 @@ def _array(value: Any, dtype: Any) -> Any:
 def _layers(weights: Arrays, nonlinearity: str) -> Any:
     """The cell or layers with these weights, which have their names within one module."""
     if any(name.startswith("weight_hr") for name in weights):
-        raise TypeError("an LSTM with projections (proj_size) has no cell here")
+        raise TypeError(
+            "an LSTM with projections (proj_size) cannot be converted, because no cell has them"
+        )
     suffixes = [n.removeprefix("weight_hh") for n in weights if n.startswith("weight_hh")]
     cells = {suffix: _cell(weights, suffix, nonlinearity) for suffix in suffixes}
     if not any(suffix.endswith("_reverse") for suffix in suffixes):
@@ -181,9 +183,9 @@ def _check_shapes(weights: Arrays, suffix: str, bias: bool) -> None:
     fits = fits and all(shapes[name] == (rows,) for name in kinds[2:])
     if not fits or any(a is None or a.dtype.kind != "f" for a in found.values()):
         raise TypeError(
-            "a layer of H hidden and D input values has floats of the shapes weight_hh (G·H, H), "
-            "weight_ih (G·H, D), and (G·H,) for both biases or none, with G = 1 for an RNN, 3 for "
-            "a GRU and 4 for an LSTM, but here are "
+            "a recurrent layer needs float weights of the shapes weight_hh (G·H, H) and weight_ih "
+            "(G·H, D), and both biases (G·H,) or neither, with G = 1 for an RNN, 3 for a GRU and 4 "
+            "for an LSTM, but these are "
             + ", ".join(f"{name}{suffix} {shape or 'missing'}" for name, shape in shapes.items())
         )
 
@@ -229,7 +231,7 @@ def _weights(
     kind = getattr(cell, "nonlinearity", "tanh")
     known = type(cell) in KINDS.values() and not getattr(cell, "residual", False)
     if not known or kind not in ("tanh", "relu"):
-        raise TypeError(f"PyTorch has no layer that computes what {cell!r} computes")
+        raise TypeError(f"PyTorch has no layer that computes the same as {cell!r}")
     if kinds.get(prefix, kind) != kind:
         raise TypeError(f"{cell!r} cannot be a PyTorch RNN of {kinds[prefix]}")
     yield f"{prefix}weight_ih{suffix}", cell.W_xh.data.T

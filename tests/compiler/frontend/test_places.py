@@ -59,7 +59,7 @@ def test_a_traced_value_must_not_stay() -> None:
     cell = Holder()
     containers = CellKey(cell, watching=True).containers
     with (
-        pytest.raises(tg.TraceError, match=r"keeps a value of the step \(slot\)"),
+        pytest.raises(tg.TraceError, match=r"stores a value of the step \(slot\)"),
         in_place(containers, {}),
     ):
         cell.slot = handle_of(Value(ARRAY))  # type: ignore[assignment]

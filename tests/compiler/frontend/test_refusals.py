@@ -30,7 +30,7 @@ def test_a_rule_of_the_table_that_asks_is_not_the_cell() -> None:
     def cell(x: Any, h: Any) -> Any:
         return np.geomspace(x + 2.0, h + 3.0, 2)[0]
 
-    with pytest.raises(tg.TraceError, match="or its derivative, asks for the numbers"):
+    with pytest.raises(tg.TraceError, match="or its derivative, needs the numbers"):
         tg.scan(cell, np.ones((3, 2, 4)), tg.Tensor(np.zeros((2, 4)), requires_grad=True))
 
 

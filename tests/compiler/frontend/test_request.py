@@ -62,7 +62,7 @@ def test_steps_are_stacked_whatever_they_are_given_as() -> None:
     assert stacked([[1.0, 2.0], [3.0, 4.0]]).shape == (2, 2)
     with pytest.raises(ValueError, match="must have one shape"):
         stacked([np.ones(2), np.ones(3)])
-    with pytest.raises(ValueError, match="nested in one way"):
+    with pytest.raises(ValueError, match="nested alike"):
         stacked([(XS[0],), (XS[0], XS[0])])
 
 

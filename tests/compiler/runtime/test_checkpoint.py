@@ -137,8 +137,8 @@ def test_a_budget_is_kept_or_refused() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"checkpoint": 0}, "at least one state"),
-        ({"checkpoint": "some"}, "checkpoint is a number"),
+        ({"checkpoint": 0}, "at least 1 state"),
+        ({"checkpoint": "some"}, "checkpoint must be a number"),
         ({"outputs": "first"}, "outputs is"),
         ({"block": 0}, "at least one step"),
         ({"checkpoint": 3, "truncation": tg.Window(2)}, "all states are kept"),

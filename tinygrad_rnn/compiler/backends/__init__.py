@@ -49,17 +49,17 @@ def checked(name: str | None, threads: int = 1) -> Backend:
     if name == "numpy" and threads == 1:
         return NUMPY
     if name not in NAMES:
-        raise ValueError(
-            f"the back end {name!r} is unknown: there are {' and '.join(map(repr, NAMES))}"
-        )
+        raise ValueError(f"backend must be {' or '.join(map(repr, NAMES))}, not {name!r}")
     if name == "native":
         from tinygrad_rnn.compiler.backends.native.objects import binding
 
         binding()
-    if threads < 1 or (threads > 1 and name != "native"):
+    if threads < 1:
+        raise ValueError(f"threads must be at least 1, not {threads}")
+    if threads > 1 and name != "native":
         raise ValueError(
-            f'threads is {threads}, but it is 1, or more with backend="native"; how many NumPy '
-            f"takes for its products is set by the environment, as by OPENBLAS_NUM_THREADS"
+            f'threads={threads} needs backend="native"; the threads of NumPy itself are set by '
+            f"environment variables such as OPENBLAS_NUM_THREADS"
         )
     return Backend(name, threads)
 

@@ -34,8 +34,8 @@ def frozen(trace: Trace, loss_alone: bool = False, windows: bool = False) -> Ste
             several = tuple((np.shape(part), np.asarray(part).dtype) for part in value.sample)
         if value.function is not None and not can_be_written(value.function):
             raise TraceError(
-                f"{getattr(value.function, '__name__', value.function)} is no NumPy function, and "
-                f"cannot stand in a program of NumPy calls: write it in NumPy, or use tg.unroll"
+                f"{getattr(value.function, '__name__', value.function)} is not a NumPy function, "
+                f"so it cannot be compiled: write it in NumPy, or use tg.unroll"
             )
         args, kwargs = mapped((tuple(value.args), dict(value.kwargs)), of)
         shape, dtype = (value.shape, value.dtype) if several is None else several[0]

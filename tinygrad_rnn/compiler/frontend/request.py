@@ -14,15 +14,24 @@ from tinygrad_rnn.derivatives.functions import scale_gradient
 from tinygrad_rnn.engine.tensor import Tensor
 from tinygrad_rnn.engine.trees import flatten as parts, flatten_like, unflatten
 from tinygrad_rnn.recurrent.arguments import (
+    check_cell,
     check_parts,
     checked,
     initial_state,
     length,
     length_of_each,
+    of_numbers,
     restarts_of,
 )
 from tinygrad_rnn.recurrent.names import by_place, identifier, names_of, without_step
-from tinygrad_rnn.recurrent.state import check_rows, form_of, has_numbers, map_state, zero_rows
+from tinygrad_rnn.recurrent.state import (
+    check_rows,
+    described,
+    form_of,
+    has_numbers,
+    map_state,
+    zero_rows,
+)
 from tinygrad_rnn.recurrent.truncation import Full, Links, Truncation, Windows
 
 
@@ -127,6 +136,7 @@ def prepared(
 
     loss_alone: whether only the last part of the state will get a gradient.
     """
+    check_cell(cell)
     sequence = Sequence()
     sequence.loss_alone = loss_alone
     sequence.cell = sequence.step_cell = cell
@@ -183,7 +193,9 @@ def no_inputs(xs: Any) -> None:
     """None, for steps without an input. Raises ValueError if only some steps have none."""
     given = [t for t, x in enumerate(xs) if x is not None]
     if given:
-        raise ValueError(f"step 0 has no input, None, but step {given[0]} has one")
+        raise ValueError(
+            f"xs[0] is None, but xs[{given[0]}] is not: pass an input for every step or for none"
+        )
 
 
 def native(h: Any) -> Any:
@@ -264,13 +276,13 @@ def stacked(xs: Any) -> Any:
         refuse_elsewhere(first)
         return stack(xs, "the steps")
     if all(isinstance(part, numbers.Number) for part in parts(first)):
-        return np.asarray(xs)
+        return of_numbers(xs)
     try:
         steps = zip(*[flatten_like(first, step) for step in xs], strict=True)
     except ValueError:
         raise ValueError(
-            f"all steps are nested in one way, but some are not: the first is {described(first)}, "
-            f"others are {', '.join(dict.fromkeys(map(described, xs[1:])))}"
+            f"the inputs of all steps must be nested alike, but the first is {described(first)} "
+            f"and others are {', '.join(dict.fromkeys(map(described, xs[1:])))}"
         ) from None
     return unflatten(first, (stack(part, "a part of the steps") for part in steps))
 
@@ -288,8 +300,8 @@ def refuse_elsewhere(thing: Any) -> None:
     if is_elsewhere(thing):
         kind = type(thing._data if type(thing) is Tensor else thing)
         raise TypeError(
-            f"scan and BPTT run programs on NumPy's arrays, but a {kind.__module__}."
-            f"{kind.__name__} was given: tg.unroll computes with it where it is"
+            f"scan and BPTT need NumPy arrays, but a {kind.__module__}.{kind.__name__} was given: "
+            f"convert it, or use tg.unroll, which computes with it as it is"
         )
 
 
@@ -298,29 +310,25 @@ def stack(arrays: Any, what: str) -> Any:
     shapes = dict.fromkeys(map(np.shape, arrays))
     if len(shapes) > 1:
         raise ValueError(
-            f"{what} must have one shape, but they have {', '.join(map(str, shapes))}; where a "
-            f"step takes several things, xs is a dict of sequences"
+            f"{what} must have one shape, but they have {', '.join(map(str, shapes))}; if a step "
+            f"takes several inputs, pass a dict of sequences"
         )
     return np.stack(arrays)
-
-
-def described(step: Any) -> str:
-    """The nesting of a step, for a message."""
-    return str(map_state(lambda _: "...", step)).replace("'...'", "...")
 
 
 def check_shape(cell: Any, xs: Any, shape: tuple[int, ...]) -> None:
     """Raise TypeError or ValueError if this cannot be a sequence of inputs of the cell."""
     if not shape:
         raise TypeError(
-            f"xs is the sequence of inputs, of shape (T, batch, input), but a single "
-            f"{type(xs).__name__} was given"
+            f"xs must be a sequence, of shape (T, batch, input), but it is a single "
+            f"{type(xs).__name__}"
         )
     width = getattr(cell, "input_size", None)
     if width is not None and (len(shape) != 3 or shape[2] != width):
         raise ValueError(
-            f"xs is to have the shape (T, batch, {width}), but it has the shape {shape}"
-            + (" (a batch of one sequence is xs[:, None, :])" if len(shape) == 2 else "")
+            f"xs must have the shape (T, batch, {width}), but it has "
+            f"{shape if shape != (0,) else 'no steps'}"
+            + ("; for a batch of one sequence, pass xs[:, None, :]" if len(shape) == 2 else "")
         )
 
 

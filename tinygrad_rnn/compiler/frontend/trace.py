@@ -34,7 +34,7 @@ from tinygrad_rnn.engine.recording import Mark, marked
 from tinygrad_rnn.engine.substitution import substituted
 from tinygrad_rnn.engine.tensor import Tensor
 from tinygrad_rnn.engine.trees import flatten as parts, flatten_like
-from tinygrad_rnn.recurrent.arguments import check_dtypes
+from tinygrad_rnn.recurrent.arguments import check_dtypes, misshapen
 from tinygrad_rnn.recurrent.state import OUTPUT, as_returned, form_of, has_outputs, map_state
 
 
@@ -123,14 +123,12 @@ def not_a_function(drawn: bool, change: str | None) -> TraceError:
     if drawn:
         seen = "" if change is None else f"; in two runs on the same numbers {change}"
         return TraceError(
-            f"the cell draws random numbers, and a program would draw them once for all steps: "
-            f"draw them before and give them to the cell in xs, or use tg.unroll{seen}"
+            f"the cell draws random numbers, which a program would draw once for all steps: draw "
+            f"them before and pass them in xs, or use tg.unroll{seen}"
         )
     return TraceError(
-        f"the cell is no function of its arguments: in two runs on the same numbers {change}. A "
-        f"program is written once for all steps: if the cell draws random numbers, draw them "
-        f"before and give them in xs; if it counts, let the count be a part of the state; or use "
-        f"tg.unroll"
+        f"the cell is not a pure function: in two runs on the same numbers {change}; pass random "
+        f"numbers in xs and keep counts in the state, or use tg.unroll"
     )
 
 
@@ -271,13 +269,9 @@ def _backward(
     tensors: list[tuple[Tensor, Value]],
     frames: LocalNames,
 ) -> None:
-    given, returned = map_state(np.shape, state), map_state(np.shape, new)
-    if given != returned:
-        raise ValueError(
-            f"the cell was given a state of shape {given} and returned one of shape {returned}; "
-            f"they must be equal, so the initial state must have the shape {returned}, or the "
-            f"cell is wrong"
-        )
+    given = map_state(np.shape, state)
+    if given != map_state(np.shape, new):
+        raise misshapen("", given, new)
     check_dtypes(state, new)
     pairs = zip(parts(state), flatten_like(state, new), strict=True)  # keys may be in any order
     outputs = [
@@ -301,8 +295,8 @@ def _backward(
     nodes, others = between([t.node for t in wanted], [h.node for h, _ in flowing])
     if others:
         raise TraceError(
-            "the cell uses a Tensor that needs a gradient and cannot be found from the cell: hold "
-            "it as an attribute of the cell, or as a variable that the function closes over"
+            "the cell uses a Tensor that needs a gradient but cannot be found from the cell: hold "
+            "it as an attribute of the cell, or as a variable that the function uses by name"
         )
     found: dict[Node, Traced] = {}
     seeds = [Traced(v) for _, v in flowing]

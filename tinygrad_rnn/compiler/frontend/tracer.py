@@ -75,7 +75,9 @@ class Traced(Handle, NDArrayOperatorsMixin):
         if method == "at":
             target, *rest = args
             if ufunc is not np.add or not isinstance(target, Traced):
-                raise TraceError(f"np.{ufunc.__name__}.at cannot be compiled{here()}")
+                raise TraceError(
+                    f"np.{ufunc.__name__}.at cannot be compiled{here()}: use tg.unroll"
+                )
             target.becomes(record(added_at, (target, *rest)).value, None)
             return None
         function = ufunc if method == "__call__" else getattr(ufunc, method)
@@ -84,8 +86,8 @@ class Traced(Handle, NDArrayOperatorsMixin):
             (target,) = out
             if not isinstance(target, Traced):
                 raise TraceError(
-                    f"a value of the step is written into a plain array{here()}, which a program "
-                    f"for all steps does not have: use what the call returns"
+                    f"the cell writes a value of the step into a plain array{here()}, which cannot "
+                    f"be compiled: use the result of the call"
                 )
             target.becomes(cast(result, target.dtype).value, None)
             return target
@@ -148,8 +150,8 @@ class Traced(Handle, NDArrayOperatorsMixin):
         """
         if self.given:
             raise TraceError(
-                f"the cell writes into an array that it was given or carries{here()}: a program "
-                f"would write once for all steps, so compute a new array, or use tg.unroll"
+                f"the cell writes into an array that it was given or holds{here()}, which cannot "
+                f"be compiled: compute a new array, or use tg.unroll"
             )
         touched = np.zeros(self.shape, bool)
         touched[() if where is None else where] = True
@@ -159,7 +161,7 @@ class Traced(Handle, NDArrayOperatorsMixin):
                 seen = function(touched, *args, **kwargs)
                 if np.any(seen):
                     raise TraceError(
-                        f"the cell writes into an array that another view is looking into{here()}: "
+                        f"the cell writes into an array that another view shares{here()}: "
                         f"write into copies, or build the array with np.where or np.concatenate"
                     )
         self.value = value
@@ -250,9 +252,9 @@ class Traced(Handle, NDArrayOperatorsMixin):
         function = asking_function()
         if function is not None:
             why = (
-                f"{function}, or its derivative, asks for the numbers of a value of the step"
-                f"{here()}, and a program is written before they are known: write it in other "
-                f"NumPy functions, or use tg.unroll"
+                f"{function}, or its derivative, needs the numbers of a value of the step{here()}, "
+                f"but a program is written before they are known: use other NumPy functions, or "
+                f"tg.unroll"
             )
         raise TraceError(why)
 
@@ -308,8 +310,8 @@ class Traced(Handle, NDArrayOperatorsMixin):
 def asked_for(name: str) -> TraceError:
     """An attribute that an array has, but a traced value does not."""
     return TraceError(
-        f"the cell asks a value of the step for .{name}{here()}, and no NumPy function stands for "
-        f"that in a program: write it in NumPy's functions, or use tg.unroll"
+        f"the cell uses .{name} of a value of the step{here()}, which cannot be compiled: use "
+        f"NumPy functions instead, or tg.unroll"
     )
 
 
@@ -387,8 +389,8 @@ def record(function: Any, args: Any, kwargs: Any = None) -> Any:
         if function is operator.getitem:
             what = "an index of booleans"
         raise TraceError(
-            f"the shape of what {what} makes depends on the numbers{here()}, and a program has "
-            f"one for all steps: multiply by the mask, choose with np.where, or use tg.unroll"
+            f"the shape of the result of {what} depends on the numbers{here()}, but a program has "
+            f"one shape for all steps: multiply by a mask, choose with np.where, or use tg.unroll"
         )
     if fixed is not None and not keeps_form(function, args):
         args, kwargs = mapped((args, kwargs), plain_of)  # what Python computes, once
@@ -397,13 +399,13 @@ def record(function: Any, args: Any, kwargs: Any = None) -> Any:
         args, kwargs = without_options(function, args, kwargs)
     if not callable_by_name(function):
         raise TraceError(
-            f"{getattr(function, '__name__', function)} is no NumPy function{here()}, and a "
-            f"program has NumPy calls alone: write it in NumPy, or use tg.unroll"
+            f"{getattr(function, '__name__', function)} is not a NumPy function{here()}, so "
+            f"it cannot be compiled: write it in NumPy, or use tg.unroll"
         )
     if any(callable(leaf) and not isinstance(leaf, type) for leaf in plain_leaves(args)):
         raise TraceError(
-            f"np.{function.__name__} calls a function of its own for parts of an array{here()}, "
-            f"and a program has NumPy calls alone: write it with np.where, or use tg.unroll"
+            f"np.{function.__name__} calls a Python function on parts of an array{here()}, so it "
+            f"cannot be compiled: write it with np.where, or use tg.unroll"
         )
     if function is np.dot and any(np.ndim(sample_in(part)) == 0 for part in args):
         function = np.multiply  # which it is, if one of them is a number
@@ -436,9 +438,9 @@ def record(function: Any, args: Any, kwargs: Any = None) -> Any:
                 pinned(value)
             return result
         raise TraceError(
-            f"np.{function.__name__} makes a {type(result).__name__} of an array{here()}, and in a "
-            f"program it would be the same at all steps: write it with NumPy functions that "
-            f"return arrays, or use tg.unroll"
+            f"np.{function.__name__} returns a {type(result).__name__}{here()}, which would be the "
+            f"same at all steps of a program: use NumPy functions that return arrays, or "
+            f"tg.unroll"
         )
     if function is np.reshape and args[0].shape == result.shape and not kwargs:
         handle = handle_of(args[0])
@@ -473,7 +475,7 @@ def made(
 def _writes(function: Any) -> TraceError:
     name = getattr(function, "__name__", function)
     return TraceError(
-        f"{name} writes into its argument{here()}, and a program would not: use a function that "
+        f"{name} writes into its argument{here()}, which cannot be compiled: use a function that "
         f"returns a new array, or tg.unroll"
     )
 
@@ -484,8 +486,8 @@ def _constant(
     fill = CONSTANT_LIKE[function] if function in CONSTANT_LIKE else rest[0]
     if isinstance(fill, Traced):
         raise TraceError(
-            f"np.full_like with a computed value has no program{here()}: multiply np.ones_like by "
-            f"it, or use tg.unroll"
+            f"np.full_like with a computed value cannot be compiled{here()}: multiply np.ones_like "
+            f"by it, or use tg.unroll"
         )
     shape = like.shape if shape is None else (shape,) if isinstance(shape, int) else tuple(shape)
     args = (shape, fill, np.dtype(dtype or like.dtype))

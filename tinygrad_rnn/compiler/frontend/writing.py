@@ -37,8 +37,8 @@ def chosen(target: Any, where: Any, values: Any) -> None:
     """The same for a mask that is known only when the program runs."""
     if where.dtype != bool or np.shape(values) not in ((), target.shape):
         raise TraceError(
-            f"the cell writes to places that are known only when it runs{here()}: build the array "
-            f"with np.where, or use tg.unroll"
+            f"the cell writes to places that depend on the numbers{here()}, which cannot be "
+            f"compiled: build the array with np.where, or use tg.unroll"
         )
     mask = np.reshape(where, where.shape + (1,) * (target.ndim - where.ndim))
     target.becomes(cast(np.where(mask, values, target.copy()), target.dtype).value, None)
@@ -84,8 +84,8 @@ def _writable(target: Any) -> Any:
     if is_handle(target):
         return target
     raise TraceError(
-        f"a value of the step is written into a plain array{here()}, which a program for all steps "
-        f"does not have: build the array with np.where or np.concatenate"
+        f"the cell writes a value of the step into a plain array{here()}, which cannot be "
+        f"compiled: build the array with np.where or np.concatenate"
     )
 
 
@@ -104,8 +104,8 @@ def with_fixed_places(index: Any) -> Any:
     index = settled(index)
     if any(map(is_handle, index if isinstance(index, tuple) else (index,))):
         raise TraceError(
-            f"the cell writes to places that are known only when it runs{here()}: build the array "
-            f"with np.where, or use tg.unroll"
+            f"the cell writes to places that depend on the numbers{here()}, which cannot be "
+            f"compiled: build the array with np.where, or use tg.unroll"
         )
     return index
 

@@ -121,7 +121,7 @@ def compiled(sequence: Sequence, captured: CellKey, backend: Backend = NUMPY) ->
         if isinstance(problem, TraceError) or not runs(sequence):
             raise
         raise TraceError(
-            f"the cell cannot be compiled, for the compiler fails at it with "
+            f"the cell cannot be compiled, because the compiler failed with "
             f"{type(problem).__name__}: {problem}; use tg.unroll"
         ) from problem
 
@@ -141,8 +141,8 @@ def compiled_as_it_is(sequence: Sequence, captured: CellKey, backend: Backend) -
             break
     else:
         failure = failure or TraceError(
-            f"the cell changes what it carries whenever it is called"
-            f"{changed_name(before, captured.key)}, and a program would not: let what changes be a "
+            f"the cell changes a value that it holds at every call"
+            f"{changed_name(before, captured.key)}, which a program does not: make the value a "
             f"part of the state, or use tg.unroll"
         )
     if failure is not None:
@@ -187,10 +187,10 @@ def up_to_date(
     fresh = compiled(sequence, captured, backend)
     if not program.warned:
         warnings.warn(
-            f"{sequence.name()} computes something else than when it was compiled, and nothing "
-            f"that could be watched has changed: {change}. It has been compiled anew; the runs "
-            f"before this one may have used the old program. Hold what changes as an attribute of "
-            f"the cell or a variable that it reads, give it in xs, or use verify=True",
+            f"{sequence.name()} no longer computes what it did when it was compiled ({change}), "
+            f"and the cause cannot be watched, so earlier runs may have used the old program: hold "
+            f"what changes as an attribute of the cell or a variable that it reads, pass it in xs, "
+            f"or use verify=True",
             StaleProgramWarning,
             stacklevel=4,
         )

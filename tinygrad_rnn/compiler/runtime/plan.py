@@ -69,22 +69,25 @@ def planned(
 ) -> Plan:
     """The blocks and slots for the requested options."""
     if outputs not in ("all", "last"):
-        raise ValueError(f'outputs is "all" or "last", not {outputs!r}')
+        raise ValueError(f'outputs must be "all" or "last", not {outputs!r}')
     if not (checkpoint is None or checkpoint == "auto" or isinstance(checkpoint, int)):
-        raise TypeError(f'checkpoint is a number of states, "auto" or None, not {checkpoint!r}')
+        raise TypeError(
+            f'checkpoint must be a number of states, "auto" or None, not {checkpoint!r}'
+        )
     if isinstance(checkpoint, int) and checkpoint < 1:
-        raise ValueError(f"at least one state must be kept, but checkpoint is {checkpoint}")
+        raise ValueError(f"checkpoint must be at least 1 state, not {checkpoint}")
     if block is not None and block < 1:
-        raise ValueError(f"a block has at least one step, but block is {block}")
+        raise ValueError(f"block must be at least 1 step, not {block}")
     if checkpoint == "auto" and not budget > 0:
-        raise ValueError(f"the budget is a number of bytes, but it is {budget}")
+        raise ValueError(f"budget must be a positive number of bytes, not {budget}")
     budget = int(min(budget, 2**62))
     T = sequence.steps
     if isinstance(sequence.truncation, Windows):
         if checkpoint is not None or outputs == "last":
             raise ValueError(
-                f"under {sequence.truncation!r} each loss looks back from its own step, so all "
-                f'states are kept: checkpoint and outputs="last" need a truncation by links'
+                f'checkpoint and outputs="last" do not work with {sequence.truncation!r}, under '
+                f"which "
+                f"all states are kept: use tg.Full, tg.Subsequence or another tg.Links"
             )
         return Plan(T, T, None, True)
     first = sequence.state_parts[0]
@@ -99,8 +102,8 @@ def planned(
         slots = max(1, left // max(1, state_bytes))
         if left < state_bytes:
             raise ValueError(
-                f"a budget of {budget} bytes is too small for blocks of {chosen} steps, of "
-                f"{step_bytes} bytes each, and a state of {state_bytes} bytes"
+                f"a budget of {budget} bytes is too small: a block of {chosen} steps takes "
+                f"{step_bytes} bytes a step, and a state {state_bytes} bytes"
             )
     assert slots is None or isinstance(slots, int)
     chosen = min(chosen, T)

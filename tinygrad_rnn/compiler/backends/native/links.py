@@ -114,7 +114,7 @@ class Link:
 
     def complain(self, arrays: list[Any]) -> None:
         """Run NumPy's form of the instruction, which raises the error about the labels."""
-        for ref, classes in self.labels:
+        for ref, classes in self.labels:  # one of them raises
             labels = arrays[self.given.index(ref.buffer.root)]
             logits = np.zeros((*labels.shape, classes))
             operations.cross_entropies(logits, labels, np.ones(classes))
