@@ -1,5 +1,6 @@
 """Switches of the test run."""
 
+import gc
 import os
 from importlib.util import find_spec
 
@@ -39,6 +40,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="numpy",
         help="run every scan and BPTT that names no back end with this one",
     )
+
+
+def pytest_collection_finish() -> None:
+    """Modules and tests stay until the end, so no later collection needs to go through them."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -1,6 +1,6 @@
 """What a user of the library may write, for type checkers: `assert_type` is judged, not run."""
 
-from typing import Any, assert_type
+from typing import Any, assert_type, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,8 @@ assert_type(W.shape, tuple[int, ...])
 loss = np.sum(np.tanh(W @ V) * 2)
 loss.backward()
 tg.gradients(np.sum(W * W), [W])
+assert_type((W * W).mean(), tg.Tensor)
+cast(tg.Tensor, np.sum(np.exp(W), axis=0)).backward(np.ones(3))
 
 cell = tg.RNNCell(3, 4, rng=0)
 states, last = tg.unroll(cell, np.ones((5, 2, 3)))

@@ -46,7 +46,7 @@ def test_what_is_no_strategy(text):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("Window(-1)", r"Window\(-1\): the k of Window is a number of steps"),
+        ("Window(-1)", r"Window\(-1\): the k of Window must be a whole number"),
         ("Window(1, 2)", r"Window\(1, 2\): .*positional arguments"),
         ("Randomized(0)", r"Randomized\(0\): a link survives"),
     ],
