@@ -323,7 +323,7 @@ def drawing() -> dict[str, Callable[[Any, Any], Any]]:
 def test_a_cell_that_is_no_function(name: str) -> None:
     cell = drawing()[name]
     with pytest.raises(
-        tg.TraceError, match=r"draws random numbers|is not a pure function .*test_judge.py"
+        tg.TraceError, match=r"draws random numbers|is not a pure function: .*test_judge.py"
     ):
         tg.scan(cell, XS, H_0)
     assert tg.scan(cell, XS, H_0, fallback=True)[0].shape == XS.shape

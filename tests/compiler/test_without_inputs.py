@@ -78,7 +78,7 @@ def test_second_derivatives() -> None:
 
 def test_some_steps_without() -> None:
     for xs in ([None, YS[0]], {"a": [None, YS[0]]}):
-        with pytest.raises(ValueError, match="step 0 has no input, None, but step 1 has one"):
+        with pytest.raises(ValueError, match=r"xs\[0\] is None, but xs\[1\] is not"):
             tg.scan(cell, xs, H_0)
 
 

@@ -36,11 +36,14 @@ def test_an_option_and_its_derivative(f, args):
     [
         (lambda a: np.reshape(a, (4, 2), order="A"), "reshape with order='A' has no derivative"),
         (lambda a: np.ravel(a, order="K"), "ravel with order='K' has no derivative"),
-        (lambda a: np.linalg.norm(a, "fro", axis=0), "ord='fro' is a norm of matrices"),
-        (lambda a: np.linalg.norm(a, 3), "there is no norm of matrices with ord=3"),
-        (lambda a: np.gradient(a[:1, :2], axis=0), "a slope needs 2 values .*, and there are 1"),
+        (
+            lambda a: np.linalg.norm(a, "fro", axis=0),
+            "ord='fro' is a matrix norm and needs two axes",
+        ),
+        (lambda a: np.linalg.norm(a, 3), "there is no matrix norm with ord=3"),
+        (lambda a: np.gradient(a[:1, :2], axis=0), "needs at least 2 values .*, but there are 1"),
         (lambda a: np.unique(a, axis=0), "unique with axis= has no derivative here"),
-        (lambda a: np.choose([0, 2], list(a)), "choose among 2 arrays was asked for others"),
+        (lambda a: np.choose([0, 2], list(a)), "choose has 2 choices, .* range over 0..2"),
         (lambda a: np.poly(a[:, :2]), "poly of a matrix has no derivative here"),
         (lambda a: np.linalg.svd(a, full_matrices=True)[2] @ np.ones(4), "svd adds to make"),
     ],

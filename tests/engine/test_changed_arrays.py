@@ -41,7 +41,7 @@ def test_new_data_have_the_shape_and_are_floats():
     w.data = tg.Tensor(np.zeros((2, 3)))
     np.sum(w).backward()
     assert w.data.sum() == 0 and w.grad.sum() == 6
-    with pytest.raises(ValueError, match=r"new data have the shape \(3,\), w has \(2, 3\)"):
+    with pytest.raises(ValueError, match=r"new data have the shape \(3,\), but w has \(2, 3\)"):
         w.data = np.ones(3)
     with pytest.raises(TypeError, match=r"floats, but the data are int64"):
         w.data = np.ones((2, 3), int)

@@ -98,13 +98,16 @@ def identity(x):
         ),
         (
             lambda: tg.derivative(identity, lambda g, z: z),
-            "pull-back for 'x' asks for 'z'; .* and x",
+            "pull-back for 'x' has the unknown parameter 'z'; .* and x",
         ),
         (
             lambda: tg.derivative(identity, None, lambda g: g),
-            "identity has the arguments x; a pull",
+            "identity has the arguments x, but 2 pull-backs",
         ),
-        (lambda: tg.derivative(identity, z=lambda g: g), "has the arguments x; .* given for z"),
+        (
+            lambda: tg.derivative(identity, z=lambda g: g),
+            "has the arguments x, but 1 pull-backs were given, for z",
+        ),
     ],
 )
 def test_pullbacks_that_do_not_fit(enter, message):

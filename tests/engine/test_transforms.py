@@ -214,7 +214,7 @@ def test_float32_stays_float32():
             ValueError,
             r"the shape of the output, \(3,\), not \(7,\)",
         ),
-        (lambda: tg.vjp(np.tanh, x)[1](np.ones(2)), ValueError, r"\(2,\).*\(3,\)"),
+        (lambda: tg.vjp(np.tanh, x)[1](np.ones(2)), ValueError, r"\(3,\), not \(2,\)"),
     ],
 )
 def test_errors_say_what_to_do(call, error, says):

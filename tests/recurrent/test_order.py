@@ -192,7 +192,7 @@ def test_a_system_without_inputs(run: Any) -> None:
     for wrong in ((np.ones((T, B, D)), start), (None, None)):
         with pytest.raises(TypeError, match="steps=T is for a system without inputs"):
             run(system, *wrong, steps=T)
-    with pytest.raises(ValueError, match="steps is the number of steps, so it cannot be -1"):
+    with pytest.raises(ValueError, match="steps must be at least 0, not -1"):
         run(system, None, start, steps=-1)
     with pytest.raises(TypeError, match="pass the number of steps, steps=T"):
         run(system, None, start)

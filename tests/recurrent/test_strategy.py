@@ -48,7 +48,7 @@ def test_what_is_no_strategy(text):
     [
         ("Window(-1)", r"Window\(-1\): the k of Window must be a whole number"),
         ("Window(1, 2)", r"Window\(1, 2\): .*positional arguments"),
-        ("Randomized(0)", r"Randomized\(0\): a link survives"),
+        ("Randomized(0)", r"Randomized\(0\): keep must be a probability"),
     ],
 )
 def test_numbers_that_a_strategy_does_not_take(text, message):

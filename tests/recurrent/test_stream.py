@@ -206,7 +206,7 @@ def test_messages():
     cell = tg.RNNCell(D, H, rng=0)
     with pytest.raises(ValueError, match="step 1 has the shape"):
         list(tg.stream(cell, [np.ones((B, D)), np.ones((B, 1))]))
-    with pytest.raises(ValueError, match="2 links were given, for 3 steps"):
+    with pytest.raises(ValueError, match="more than 3 steps, but only 2 links"):
         list(tg.stream(cell, np.ones((5, B, D)), truncation=tg.Randomized.from_links([1, 0])))
     with pytest.raises(TypeError, match="pass the initial state"):
         list(tg.stream(lambda x, h: h, np.ones((5, B, D))))

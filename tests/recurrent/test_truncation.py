@@ -358,7 +358,7 @@ def test_what_is_no_link_and_no_reach():
 
     for run in (tg.unroll, tg.scan):
         for wrong in (np.ones(3), np.ones((4, 2, 2)), np.ones((5, 2))):
-            match = r"of shape \(4,\) or \(4, batch\), but Says\(\)"
+            match = r"the shape \(4,\) or \(4, batch\), but Says\(\)"
             with pytest.raises(ValueError, match=match):
                 run(cell, xs, truncation=Says(wrong))
         with pytest.raises(ValueError, match="finite numbers"):

@@ -256,7 +256,10 @@ def test_an_interrupted_sample(text, monkeypatch, capsys, trained):
 def test_a_run_that_is_further_already(text, capsys):
     assert main(["train", str(text), *SMALL, "--epochs", "1"]) == 0
     assert main(["train", str(text), "--resume", "text.npz", "--epochs", "0.5"]) == 2
-    assert "has been through the text 1 times already, and --epochs 0.5" in capsys.readouterr().err
+    assert (
+        "has already trained for 1 epochs: give more than that as --epochs, not 0.5"
+        in capsys.readouterr().err
+    )
 
 
 def test_version(capsys):

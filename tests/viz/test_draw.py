@@ -154,9 +154,9 @@ def test_ids_count_from_zero() -> None:
 
 def test_mistakes_are_one_sentence() -> None:
     w = parameter("w", 1)
-    with pytest.raises(ValueError, match="detail is 'named' or 'ops', not 'all'"):
+    with pytest.raises(ValueError, match="detail must be 'named' or 'ops', not 'all'"):
         viz.draw(w, detail="all")
-    with pytest.raises(TypeError, match="draw needs Tensors, not a ndarray"):
+    with pytest.raises(TypeError, match="draw takes Tensors, usually the loss, not ndarray"):
         viz.draw(np.ones(2))  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"viz.draw\(loss\)"):
         viz.draw()

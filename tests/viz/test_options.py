@@ -115,7 +115,7 @@ def test_files_of_another_kind(tmp_path: Path) -> None:
 def test_what_cannot_be_compared() -> None:
     with pytest.raises(ValueError, match="without a truncation"):
         viz.draw(recurrent_loss(4, truncation=tg.Subsequence(2)), compare=[tg.Full()])
-    with pytest.raises(TypeError, match=r"such as tg.Window\(2\), but 3 is none"):
+    with pytest.raises(TypeError, match=r"such as tg.Window\(2\), but it contains 3"):
         viz.draw(recurrent_loss(3), compare=[3])  # type: ignore[list-item]
     with pytest.raises(ValueError, match="compare strategies of one sequence"):
         viz.draw(recurrent_loss(3), compare=[tg.Window((1, 2))])
@@ -202,7 +202,9 @@ def test_legends_and_titles() -> None:
 
 
 def test_mistakes_in_options() -> None:
-    with pytest.raises(ValueError, match="direction is one of 'up', 'right', 'down', not 'left'"):
+    with pytest.raises(
+        ValueError, match="direction must be one of 'up', 'right', 'down', not 'left'"
+    ):
         viz.draw(*outputs("network"), direction="left")
 
 

@@ -150,8 +150,9 @@ class Rule:
         pullbacks = dict(zip(self.names, positional, strict=False)) | named
         if len(positional) > len(self.names) or not pullbacks.keys() <= given.keys():
             raise TypeError(
-                f"{function.__name__} has the arguments {', '.join(self.names)}, but pull-backs "
-                f"were given for {', '.join(pullbacks)}"
+                f"{function.__name__} has the arguments {', '.join(self.names)}, but "
+                f"{len(positional) + len(named)} pull-backs were given, for "
+                f"{', '.join(pullbacks)}"
             )
         self.arguments = tuple(
             (name, None if (f := pullbacks.get(name)) is None else Pullback(f, name, self.names))

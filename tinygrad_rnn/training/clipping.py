@@ -6,13 +6,13 @@ Parameters come in any form that `distinct` takes. A parameter without a gradien
 from __future__ import annotations
 
 from collections.abc import Iterable
-from numbers import Real
 from typing import Any
 
 import numpy as np
 
 from tinygrad_rnn.engine.tensor import Tensor
 from tinygrad_rnn.training.parameters import distinct
+from tinygrad_rnn.training.positive import check_positive
 
 
 def clip_grad_norm(parameters: Any, max_norm: float) -> float:
@@ -86,11 +86,3 @@ def _norm(gradients: Iterable[Any]) -> tuple[float, float]:
         return 0.0, 0.0
     squares = (float(np.sum(np.square(g / largest, dtype=np.float64))) for g in gradients)
     return largest, float(np.sqrt(sum(squares)))
-
-
-def check_positive(name: str, value: Any) -> None:
-    """ValueError unless the argument of this name is a positive number."""
-    if not isinstance(value, Real):
-        raise TypeError(f"{name} must be a positive number, but its type is {type(value).__name__}")
-    if not value > 0:
-        raise ValueError(f"{name} must be a positive number, not {value}")

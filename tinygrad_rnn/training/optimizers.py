@@ -7,13 +7,13 @@ least. In half precision, ε and the squares of small gradients would underflow.
 from __future__ import annotations
 
 from collections.abc import Callable
-from numbers import Real
 from typing import Any
 
 import numpy as np
 
 from tinygrad_rnn.support.describe import as_typed
 from tinygrad_rnn.training.parameters import distinct
+from tinygrad_rnn.training.positive import check_positive
 
 Rate = float | Callable[[int], float]
 """The learning rate η: a number, or a function of the step, counted from 0."""
@@ -30,12 +30,8 @@ class Optimizer:
     """
 
     def __init__(self, parameters: Any, learning_rate: Rate) -> None:
-        if not callable(learning_rate) and not (
-            isinstance(learning_rate, Real) and 0 < learning_rate < float("inf")
-        ):
-            raise ValueError(
-                f"learning_rate must be a positive number or a function, not {learning_rate!r}"
-            )
+        if not callable(learning_rate):
+            check_positive("learning_rate", learning_rate)
         self.parameters = distinct(parameters)
         self.learning_rate = learning_rate
         self.memory: dict[str, dict[str, Any]] = {name: {} for name in self.parameters}
@@ -98,7 +94,7 @@ class Optimizer:
         if state["rule"] != type(self).__name__:
             raise ValueError(
                 f"the saved state is that of {state['rule']}, but this optimizer is "
-                f"{type(self).__name__}: make a {state['rule']} to continue"
+                f"{type(self).__name__}: make an optimizer of the saved kind"
             )
         steps, rate = state["steps"], state.get("learning_rate", self.learning_rate)
         if not isinstance(steps, int) or not (callable(rate) or isinstance(rate, float | int)):

@@ -31,7 +31,7 @@ def distinct(model: Any) -> dict[str, Tensor]:
             if not isinstance(part, Tensor) and not parameters(part):
                 raise TypeError(
                     f"the parameters must be Tensors with requires_grad=True, or cells and "
-                    f"functions that use some, but one of them is a {type(part).__name__} that "
+                    f"functions that use some, but one of them, of type {type(part).__name__}, "
                     f"uses none"
                 )
             _check(getattr(part, "name", None) or "one of the Tensors", part)

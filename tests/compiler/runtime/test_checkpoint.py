@@ -139,8 +139,8 @@ def test_a_budget_is_kept_or_refused() -> None:
     [
         ({"checkpoint": 0}, "at least 1 state"),
         ({"checkpoint": "some"}, "checkpoint must be a number"),
-        ({"outputs": "first"}, "outputs is"),
-        ({"block": 0}, "at least one step"),
+        ({"outputs": "first"}, "outputs must be"),
+        ({"block": 0}, "at least 1 step"),
         ({"checkpoint": 3, "truncation": tg.Window(2)}, "all states are kept"),
     ],
 )

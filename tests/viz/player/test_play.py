@@ -38,7 +38,7 @@ def test_a_name_cannot_break_out_of_the_page() -> None:
     ("losses", "path", "sentence"),
     [
         (list, None, "play needs a loss"),
-        (lambda: [3.0], None, "play needs Tensors, not a float"),
+        (lambda: [3.0], None, "play takes a loss or a list of losses, not float"),
         (lambda: tg.Tensor([1.0]), None, "there is nothing to play"),
         (lambda: recurrent_loss(2), "page.pdf", "must end in .html"),
         (lambda: recurrent_loss(2), "page", "must end in .html"),
@@ -60,7 +60,7 @@ def test_operations_have_their_circles() -> None:
     named, ops = (viz.play(recurrent_loss(2), detail=detail).html for detail in ("named", "ops"))
     assert '"tanh"' in ops and '"tanh"' not in named
     assert "tanh" in viz.animate(recurrent_loss(2), detail="ops").svg
-    with pytest.raises(ValueError, match="detail is 'named' or 'ops', not 'all'"):
+    with pytest.raises(ValueError, match="detail must be 'named' or 'ops', not 'all'"):
         viz.play(recurrent_loss(2), detail="all")
 
 
