@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
-import viz
 
 XS, H_0 = np.ones((5, 2, 3)), np.zeros((2, 4))
 LABELS = np.zeros((5, 2), int)
@@ -225,16 +224,6 @@ def test_numbers_of_the_optimizers() -> None:
 def test_save_with_its_arguments_in_the_wrong_order() -> None:
     with pytest.raises(TypeError, match="path must be the name of a file, but its type is dict"):
         tg.save(RNN.parameters(), "w.npz")  # type: ignore[arg-type]
-
-
-def test_pictures_of_what_is_no_truncation() -> None:
-    for strategies in ([], tg.Full(), "Full"):
-        with pytest.raises(TypeError, match="strategies must be a list or dict of truncations"):
-            viz.draw_truncations("text", strategies)  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match=r"a strategy must be a truncation .* not 'Full'"):
-        viz.draw_truncations("text", ["Full"])  # type: ignore[list-item]
-    with pytest.raises(TypeError, match=r"takes Tensors.*not list.*viz\.draw\(\*losses\)"):
-        viz.draw([np.sum(W)])  # type: ignore[arg-type]
 
 
 def test_threads_of_numpy() -> None:

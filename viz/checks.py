@@ -19,19 +19,19 @@ DIRECTIONS = ("up", "right", "down")
 def suffix(path: str | Path, *known: str) -> str:
     """The suffix of a file's name without its dot. Raises ValueError for one that is not known."""
     if not isinstance(path, str | Path):
-        raise TypeError(f"a path is a str or a Path, not {path!r}")
+        raise TypeError(f"path must be a str or a Path, not {path!r}")
     found = Path(path).suffix.lower().removeprefix(".")
     if found not in known:
         raise ValueError(
-            f"{Path(path).name!r} does not say what to write; its name must end in "
-            f"{_listed([f'.{name}' for name in known])}"
+            f"the name {Path(path).name!r} must end in {_listed([f'.{name}' for name in known])}, "
+            f"which sets the format"
         )
     return found
 
 
 def one_of(name: str, given: Any, known: Sequence[str]) -> None:
     if given not in known:
-        raise ValueError(f"{name} is {_listed(list(map(repr, known)))}, not {given!r}")
+        raise ValueError(f"{name} must be {_listed(list(map(repr, known)))}, not {given!r}")
 
 
 def _listed(known: Sequence[str]) -> str:
@@ -40,14 +40,14 @@ def _listed(known: Sequence[str]) -> str:
 
 def text(name: str, given: Any) -> None:
     if not isinstance(given, str):
-        raise TypeError(f"{name} is a str, not {given!r}")
+        raise TypeError(f"{name} must be a str, not {given!r}")
 
 
 def names(name: str, given: Any) -> list[str]:
     """The names as a list. A single name may stand for itself."""
     found = [given] if isinstance(given, str) or not isinstance(given, Iterable) else list(given)
     if not all(isinstance(one, str) for one in found):
-        raise TypeError(f"{name} is a name or a list of names such as 'b_*', not {given!r}")
+        raise TypeError(f"{name} must be a name or a list of names such as 'b_*', not {given!r}")
     return found
 
 
@@ -56,26 +56,29 @@ def tensors(function: str, outputs: Sequence[Any]) -> None:
         raise TypeError(f"{function} needs a loss, or another Tensor: viz.{function}(loss)")
     for output in outputs:
         if not isinstance(output, tg.Tensor):
-            raise TypeError(f"{function} needs Tensors, not a {type(output).__name__}")
+            raise TypeError(
+                f"{function} takes Tensors, usually the loss, not {type(output).__name__}"
+            )
 
 
 def fold(given: Any) -> None:
     if not (given is None or callable(given) or type(given) is int):
         raise TypeError(
-            f"fold is a number of rows, a function of a step's number, or None, not {given!r}"
+            f"fold must be a number of rows, a function of a step's number, or None, not {given!r}"
         )
     if type(given) is int and given < 3:
-        raise ValueError(f"fold is at least 3, a first row, dots and a last row, not {given}")
+        raise ValueError(f"fold must be at least 3 (a first row, dots, a last row), not {given}")
 
 
 def truncations(name: str, given: Any) -> list[Truncation]:
     if not isinstance(given, Iterable):
-        raise TypeError(f"{name} is a list such as [tg.Full(), tg.Window(2)], not {given!r}")
+        raise TypeError(f"{name} must be a list such as [tg.Full(), tg.Window(2)], not {given!r}")
     found = list(given)
     for one in found:
         if not isinstance(one, Truncation):
             raise TypeError(
-                f"{name} is a list of truncations such as tg.Window(2), but {one!r} is none"
+                f"{name} must be a list of truncations such as tg.Window(2), but it contains "
+                f"{one!r}"
             )
     return found
 
@@ -85,7 +88,7 @@ def weights_of(strategy: Truncation, steps: int, do: str = "compare") -> Array:
     weights = np.asarray(strategy.weights(steps))
     if weights.ndim != 2:
         raise ValueError(
-            f"the sequences of a batch differ under {strategy!r} (weights of shape "
-            f"{weights.shape}); {do} strategies of one sequence"
+            f"{strategy!r} has weights of shape {weights.shape}, which differ between the "
+            f"sequences of a batch: {do} strategies of one sequence"
         )
     return weights

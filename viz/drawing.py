@@ -191,14 +191,12 @@ def _compared(
     explained: bool | None,
 ) -> Scene:
     if why := truncated(outputs):
-        raise ValueError(
-            f"{why}; strategies are compared on the whole: unroll without a truncation"
-        )
+        raise ValueError(f"{why}: to compare strategies, record the network without a truncation")
     recording = record(outputs)
     if recording.no_chain:
         raise ValueError(
-            f"{recording.no_chain}, so that a truncation is more than its matrix here, and there "
-            f"is nothing to compare by"
+            f"{recording.no_chain}, so the matrix alone does not define a truncation here, and "
+            f"strategies cannot be compared"
         )
     scenes = []
     for strategy in strategies:

@@ -65,7 +65,7 @@ class Figure:
         """
         kind, path = checks.suffix(path, *SUFFIXES), Path(path)
         if type(dpi) is not int or dpi < 1:
-            raise ValueError(f"dpi is a whole number of dots per inch from 1 on, not {dpi!r}")
+            raise ValueError(f"dpi must be a whole number of at least 1, not {dpi!r}")
         if kind == "svg":
             data = self.svg(outlines).encode()
         elif kind == "gv":

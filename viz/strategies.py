@@ -46,10 +46,10 @@ def draw_truncations(
     """
     checks.text("text", text)
     if not text:
-        raise ValueError("there is no text to draw the strategies under")
+        raise ValueError("text is empty: pass one character for each step")
     known = strategies.values() if isinstance(strategies, Mapping) else strategies
     if not checks.truncations("strategies", known):
-        raise ValueError("there are no strategies to draw")
+        raise ValueError("strategies is empty: pass one or more, such as [tg.Full()]")
     rows = strategies if isinstance(strategies, Mapping) else dict(enumerate(strategies))
     scene = Scene("truncation strategies", "")
     for t, letter in enumerate(text):

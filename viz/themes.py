@@ -150,7 +150,7 @@ def theme_of(theme: str | Mapping[str, str | tuple[str, ...]]) -> Theme:
             )
         return THEMES[theme]
     if not isinstance(theme, Mapping):
-        raise TypeError(f"theme is a name or a table of colours, not {theme!r}")
+        raise TypeError(f"theme must be a name or a table of colours, not {theme!r}")
     table = dict(TEXTBOOK)
     for kind, colours in theme.items():
         if kind not in table:
@@ -158,7 +158,7 @@ def theme_of(theme: str | Mapping[str, str | tuple[str, ...]]) -> Theme:
         known = table[kind]
         if not isinstance(colours, str) and not (isinstance(colours, tuple) and len(colours) <= 3):
             raise TypeError(
-                f"a colour is a str or a tuple (fill, stroke, text), but {kind} has {colours!r}"
+                f"the colour of {kind} must be a str or a tuple (fill, stroke, text), not {colours!r}"
             )
         for colour in [colours] if isinstance(colours, str) else colours:
             if not COLOUR.fullmatch(colour):

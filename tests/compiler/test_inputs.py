@@ -143,7 +143,7 @@ def test_steps_without_an_input_and_states_without_parts() -> None:
         compare(lambda x, h: np.tanh(h @ U), state, [U], [None] * T)
         rows = np.random.default_rng(0).random((T, B)) < 0.4
         compare(lambda x, h: np.tanh(h @ U), state, [U], [None] * T, reset=rows)
-    with pytest.raises(ValueError, match="xs\[0\] is None, but xs\[1\] is not"):
+    with pytest.raises(ValueError, match=r"xs\[0\] is None, but xs\[1\] is not"):
         tg.scan(lambda x, h: h, [None, X.data[0]], np.ones((B, H)))
     for run in (tg.unroll, tg.scan):
         with pytest.raises(TypeError, match="batch size is unknown: pass the initial state"):

@@ -78,16 +78,19 @@ def test_strategies_side_by_side() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"fold": "8"}, "fold is a number of rows"),
-        ({"fold": 3.5}, "fold is a number of rows"),
-        ({"title": 3}, "title is a str, not 3"),
-        ({"hide": 3}, "hide is a name or a list of names"),
-        ({"hide": ["y", 3]}, "hide is a name or a list of names"),
-        ({"compare": tg.Full()}, "compare is a list such as"),
-        ({"compare": ["Full"]}, "but 'Full' is none"),
-        ({"theme": 3}, "theme is a name or a table"),
-        ({"theme": {"box": 3}}, "box has 3"),
-        ({"theme": {"box": ("red",) * 4}}, "box has"),
+        ({"fold": "8"}, "fold must be a number of rows"),
+        ({"fold": 3.5}, "fold must be a number of rows"),
+        ({"title": 3}, "title must be a str, not 3"),
+        ({"hide": 3}, "hide must be a name or a list of names"),
+        ({"hide": ["y", 3]}, "hide must be a name or a list of names"),
+        ({"compare": tg.Full()}, "compare must be a list such as"),
+        ({"compare": ["Full"]}, "but it contains 'Full'"),
+        ({"theme": 3}, "theme must be a name or a table"),
+        (
+            {"theme": {"box": 3}},
+            "the colour of box must be a str or a tuple (fill, stroke, text), not 3",
+        ),
+        ({"theme": {"box": ("red",) * 4}}, "the colour of box must be a str or a tuple"),
     ],
 )
 def test_options_of_another_type(options: dict[str, Any], message: str) -> None:
@@ -98,17 +101,17 @@ def test_options_of_another_type(options: dict[str, Any], message: str) -> None:
 def test_files_of_another_kind(tmp_path: Path) -> None:
     loss = recurrent_loss()
     for save in (viz.play(loss).save, viz.animate(loss).save, viz.draw(loss).save):
-        with pytest.raises(ValueError, match=r"'x.txt' does not say what to write"):
+        with pytest.raises(ValueError, match=r"the name 'x.txt' must end in"):
             save(tmp_path / "x.txt")
-        with pytest.raises(TypeError, match="a path is a str or a Path, not 3"):
+        with pytest.raises(TypeError, match="path must be a str or a Path, not 3"):
             save(3)  # type: ignore[arg-type]
     for dpi in (0, "a"):
-        with pytest.raises(ValueError, match="dpi is a whole number"):
+        with pytest.raises(ValueError, match="dpi must be a whole number"):
             viz.draw(loss).save(tmp_path / "x.png", dpi=dpi)  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match="play needs Tensors, not a NoneType"):
+    with pytest.raises(TypeError, match="play takes Tensors, usually the loss, not NoneType"):
         viz.play(None)  # type: ignore[arg-type]
     for strategies in (tg.Full(), "Full"):
-        with pytest.raises(TypeError, match="strategies is a list"):
+        with pytest.raises(TypeError, match="strategies must be a list"):
             viz.draw_truncations("abc", strategies)  # type: ignore[arg-type]
 
 

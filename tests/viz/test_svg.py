@@ -71,9 +71,9 @@ def test_two_themes_on_one_page_do_not_share_rules() -> None:
 
 
 def test_mistakes_in_a_theme_are_one_sentence() -> None:
-    with pytest.raises(ValueError, match="theme is one of 'textbook', 'dark', 'print'"):
+    with pytest.raises(ValueError, match="theme must be one of 'textbook', 'dark', 'print'"):
         viz.draw(*outputs("network"), theme="sepia")
-    with pytest.raises(ValueError, match="not for 'boxes'"):
+    with pytest.raises(ValueError, match="but no 'boxes'"):
         viz.draw(*outputs("network"), theme={"boxes": "red"})
 
 

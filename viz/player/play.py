@@ -103,12 +103,12 @@ def checked(losses: tg.Tensor | Iterable[tg.Tensor], detail: str) -> list[tg.Ten
         )
     if why := truncated(outputs):
         raise ValueError(
-            f"{why}; the page truncates by itself, so record the whole: unroll without a truncation"
+            f"{why}: the page itself shows truncations, so record the network without one"
         )
     steps = rows_of(outputs).count
     if steps > MOST_STEPS:
         raise ValueError(
-            f"a page holds the gradient of every loss at every step, for at most {MOST_STEPS} "
-            f"steps, but there are {steps}: play the losses of fewer"
+            f"a page holds at most {MOST_STEPS} steps, because it has the gradient of every loss at "
+            f"every step, but there are {steps}: play fewer steps"
         )
     return outputs

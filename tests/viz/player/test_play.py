@@ -38,7 +38,7 @@ def test_a_name_cannot_break_out_of_the_page() -> None:
     ("losses", "path", "sentence"),
     [
         (list, None, "play needs a loss"),
-        (lambda: [3.0], None, "play takes a loss or a list of losses, not float"),
+        (lambda: [3.0], None, "play takes Tensors, usually the loss, not float"),
         (lambda: tg.Tensor([1.0]), None, "there is nothing to play"),
         (lambda: recurrent_loss(2), "page.pdf", "must end in .html"),
         (lambda: recurrent_loss(2), "page", "must end in .html"),
