@@ -158,7 +158,8 @@ def theme_of(theme: str | Mapping[str, str | tuple[str, ...]]) -> Theme:
         known = table[kind]
         if not isinstance(colours, str) and not (isinstance(colours, tuple) and len(colours) <= 3):
             raise TypeError(
-                f"the colour of {kind} must be a str or a tuple (fill, stroke, text), not {colours!r}"
+                f"the colour of {kind} must be a str or a tuple (fill, stroke, text), not "
+                f"{colours!r}"
             )
         for colour in [colours] if isinstance(colours, str) else colours:
             if not COLOUR.fullmatch(colour):

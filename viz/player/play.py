@@ -108,7 +108,7 @@ def checked(losses: tg.Tensor | Iterable[tg.Tensor], detail: str) -> list[tg.Ten
     steps = rows_of(outputs).count
     if steps > MOST_STEPS:
         raise ValueError(
-            f"a page holds at most {MOST_STEPS} steps, because it has the gradient of every loss at "
-            f"every step, but there are {steps}: play fewer steps"
+            f"a page holds at most {MOST_STEPS} steps, because it has the gradient of every loss "
+            f"at every step, but there are {steps}: play fewer steps"
         )
     return outputs
