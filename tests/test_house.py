@@ -160,3 +160,13 @@ def test_what_is_imported_at_first():
         "assert not {'numpy.f2py', 'matplotlib'} & (set(sys.modules) - numpys)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT.parent)
+
+
+def test_issue_forms_have_the_keys_that_github_knows():
+    """A comma in an unquoted text made a key of its second half."""
+    yaml = pytest.importorskip("yaml")
+    forms = sorted((ROOT.parent / ".github/ISSUE_TEMPLATE").glob("*.yml"))
+    assert forms
+    for form in forms:
+        for part in yaml.safe_load(form.read_text(encoding="utf-8"))["body"]:
+            assert part["attributes"].keys() <= {"label", "description", "placeholder", "render"}

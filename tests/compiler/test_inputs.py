@@ -181,7 +181,7 @@ def test_a_state_of_several_dtypes() -> None:
 def test_functions_that_no_program_can_call() -> None:
     special = pytest.importorskip("scipy.special")
     erf = tg.derivative(special.erf, lambda g, x: g * 1.1283791671 * np.exp(-x * x))
-    with pytest.raises(tg.TraceError, match=r"erf is no NumPy function \(test_inputs.py, line"):
+    with pytest.raises(tg.TraceError, match=r"erf is not a NumPy function \(test_inputs.py, line"):
         tg.scan(lambda x, h: erf(h @ U) + x @ W, X, np.zeros((B, H)))
     tg.scan(lambda x, h: erf(h @ U) + x @ W, X, np.zeros((B, H)), fallback=True)
 

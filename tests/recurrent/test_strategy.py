@@ -39,7 +39,7 @@ def test_a_strategy_is_a_call(text, expected):
     ],
 )
 def test_what_is_no_strategy(text):
-    with pytest.raises(ValueError, match="is no truncation strategy; write one of Full, Rand"):
+    with pytest.raises(ValueError, match="is not a truncation; choose one of Full, Rand"):
         strategy(text)
 
 

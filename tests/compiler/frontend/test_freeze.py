@@ -49,5 +49,5 @@ def test_results_of_a_call_that_has_several_keep_their_types() -> None:
 def test_what_is_no_numpy_function_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     found = traced(tg.RNNCell(D, H, rng=0), inputs())
     monkeypatch.setattr(found.results[0], "function", len)
-    with pytest.raises(tg.TraceError, match="len is no NumPy function"):
+    with pytest.raises(tg.TraceError, match="len is not a NumPy function"):
         frozen(found)
