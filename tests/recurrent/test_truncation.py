@@ -396,7 +396,7 @@ def test_what_is_no_link_and_no_reach():
     ):
         sometimes().fixed(2)
     with pytest.raises(
-        ValueError, match=r"steps before 2, but .* reaches back to step 0 from step 2"
+        ValueError, match=r"steps before 1, but .* reaches back to step 0 from step 2"
     ):
         list(tg.stream(cell, xs, truncation=tg.Windows([0, 1, 0, 0])))
     with pytest.raises(ValueError, match="for 3 steps, but the sequence has more"):
