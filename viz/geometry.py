@@ -16,7 +16,6 @@ Curve: TypeAlias = list[Cubic]
 
 SPACING = 3.0  # between the samples of a curve, in points
 ROUNDNESS = 0.55  # of the way to a corner: the inner points of its cubic
-EXTREMES = np.minimum, np.maximum
 
 
 def line(a: Point, b: Point) -> Cubic:
@@ -214,14 +213,26 @@ class Segments:
 def meeting(p: Any, p_end: Any, q: Any, q_end: Any) -> tuple[Any, Any, Any, Any]:
     """The crossings of the pieces p with the pieces q: their numbers, and the fraction of the
     length along each."""
-    low, high, left, right = (f(a, b) for a, b in ((p, p_end), (q, q_end)) for f in EXTREMES)
+    k, m = neighbours(p, p_end, q, q_end)
+    meet, t, u = crossing(p[k], p_end[k], q[m], q_end[m])
+    return k[meet], m[meet], t[meet], u[meet]
+
+
+def neighbours(p: Any, p_end: Any, q: Any, q_end: Any, apart: float = 0.0) -> tuple[Any, Any]:
+    """The pairs of pieces whose corners are not farther apart than this."""
+    low, high = np.minimum(p, p_end) - apart, np.maximum(p, p_end) + apart
+    left, right = np.minimum(q, q_end), np.maximum(q, q_end)
     near = (low[:, None, 0] <= right[:, 0]) & (high[:, None, 0] >= left[:, 0])
     near &= (low[:, None, 1] <= right[:, 1]) & (high[:, None, 1] >= left[:, 1])
     k, m = np.nonzero(near)
-    r, s, offset = (p_end - p)[k], (q_end - q)[m], q[m] - p[k]
+    return k, m
+
+
+def crossing(p: Any, p_end: Any, q: Any, q_end: Any) -> tuple[Any, Any, Any]:
+    """Whether each piece of p crosses its piece of q, and the fractions of the length."""
+    r, s, offset = p_end - p, q_end - q, q - p
     across = r[:, 0] * s[:, 1] - r[:, 1] * s[:, 0]
     with np.errstate(divide="ignore", invalid="ignore"):
         t = (offset[:, 0] * s[:, 1] - offset[:, 1] * s[:, 0]) / across
         u = (offset[:, 0] * r[:, 1] - offset[:, 1] * r[:, 0]) / across
-    meet = (np.abs(across) > 1e-12) & (t >= 0) & (t < 1) & (u >= 0) & (u < 1)
-    return k[meet], m[meet], t[meet], u[meet]
+    return (np.abs(across) > 1e-12) & (t >= 0) & (t < 1) & (u >= 0) & (u < 1), t, u

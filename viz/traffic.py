@@ -7,7 +7,17 @@ from typing import Any
 import numpy as np
 
 from viz.diagram import Link
-from viz.geometry import ROUNDNESS, SPACING, Curve, between, distance, is_straight, meeting, sample
+from viz.geometry import (
+    ROUNDNESS,
+    SPACING,
+    Curve,
+    between,
+    crossing,
+    distance,
+    is_straight,
+    neighbours,
+    sample,
+)
 
 TRACK = 3.5  # between lines in one channel
 NEAR = TRACK - 0.5  # nearer lines count as running along one another
@@ -23,36 +33,32 @@ class Drawn:
 
     def add(self, link: Link, curve: Curve) -> None:
         start, stop = _pieces(curve)
-        count = self.count + start.shape[1]
+        count = self.count + len(start)
         while count > self.pieces.shape[1]:
             self.pieces = np.concatenate([self.pieces, np.zeros_like(self.pieces)], axis=1)
         new = self.pieces[:, self.count : count]
-        new[:4] = *np.minimum(start, stop), *np.maximum(start, stop)
-        new[4:8] = *start, *stop
+        new[:8] = np.hstack([np.minimum(start, stop), np.maximum(start, stop), start, stop]).T
         new[8:] = [[link.source], [link.target]]
         self.count = count
 
     def trouble(self, curve: Curve, link: Link) -> tuple[float, int]:
         """How far a curve runs along other lines, in samples, and the number of its crossings.
         Lines that begin or end where the link does are not counted."""
-        left, low, right, high, *_, source, target = self.pieces[:, : self.count]
         start, stop = _pieces(curve)
-        lowest, highest = np.minimum(start, stop), np.maximum(start, stop)
-        (begin, bottom), (end, top) = lowest.min(1) - NEAR, highest.max(1) + NEAR
-        met = (left < end) & (right > begin) & (low < top) & (high > bottom)
+        left, low = np.minimum(start.min(0), stop.min(0)) - NEAR
+        right, high = np.maximum(start.max(0), stop.max(0)) + NEAR
+        first, bottom, last, top, *_, source, target = self.pieces[:, : self.count]
+        met = (first < right) & (last > left) & (bottom < high) & (top > low)
         met &= (source != link.source) & (target != link.target)
-        others = self.pieces[:, np.flatnonzero(met)]
-        crossed = len(meeting(start.T, stop.T, others[4:6].T, others[6:8].T)[0])
-        along = 0.0
-        for axis in (0, 1):  # the pieces that run along this axis
-            across = 1 - axis
-            mine = np.flatnonzero(highest[across] - lowest[across] < 1e-9)
-            beside = others[:, others[2 + across] - others[across] < 1e-9]
-            off = np.abs(lowest[across, mine, None] - beside[across])
-            shared = np.minimum(highest[axis, mine, None], beside[2 + axis])
-            shared -= np.maximum(lowest[axis, mine, None], beside[axis])
-            along += float(np.sum(np.maximum(shared, 0) * (off < NEAR)))
-        return along / SPACING, crossed
+        others = self.pieces[4:8, np.flatnonzero(met)].T
+        k, m = neighbours(start, stop, others[:, :2], others[:, 2:], NEAR)
+        p, p_end, q, q_end = start[k], stop[k], others[m, :2], others[m, 2:]
+        crossed = int(np.sum(crossing(p, p_end, q, q_end)[0]))
+        shared = np.minimum(np.maximum(p, p_end), np.maximum(q, q_end))
+        shared -= np.maximum(np.minimum(p, p_end), np.minimum(q, q_end))
+        level = (np.abs(p_end - p) < 1e-9) & (np.abs(q_end - q) < 1e-9)
+        along = np.maximum(shared[:, ::-1], 0)[level]  # along the one axis, level on the other
+        return float(np.sum(along)) / SPACING, crossed
 
 
 def _pieces(curve: Curve) -> tuple[Any, Any]:
@@ -65,5 +71,5 @@ def _pieces(curve: Curve) -> tuple[Any, Any]:
             points.append((between(cubic[0], cubic[1], 1 / ROUNDNESS), cubic[3]))
         else:
             points.append(sample([cubic])[1:])
-    ends = np.concatenate(points).T
-    return ends[:, :-1], ends[:, 1:]
+    ends = np.concatenate(points)
+    return ends[:-1], ends[1:]
