@@ -43,6 +43,7 @@ BESIDE = 6.0  # between two links with the same ends
 RADIUS = 9.0  # of a path's corners
 BENEATH = 24.0  # the least room between a channel and the circle above it
 SLACK = 60.0  # the most by which a path may be shorter than its estimate
+ALONG, CROSSED = 12.0, 30.0  # the costs of a sample along another line, and of a crossing
 BETTER = 8.0  # a longer path must be better by this much
 UNLIKE = 60.0  # the cost of a form that differs from the one in another row
 CANDIDATES = 8  # the paths through channels that are checked in full
@@ -169,14 +170,8 @@ class _Router:
         state = self.diagram.shapes[link.source].beside is not None
         if (nearer or self._rises(link)) and self.many and not state:
             number = self._rails_inside(link)
-            channels = [y for y in self.layout.horizontal if y > source.top]
-            if self._rises(link):  # the highest channel under all of the circles comes first
-                column = self.links_into[round(target.x)]
-                tops = [self.places[k.target].y for k in column if k.source == link.source]
-                channels = (
-                    sorted((y for y in channels if y < min(tops) - 24), reverse=True) or channels
-                )
-            for channel in dict.fromkeys((channels[0], channels[-1])):
+            above = min(y for y in self.layout.horizontal if y > source.top)
+            for channel in dict.fromkeys((self._beneath(link, above), above)):
                 yield from (rail(source, target, number + more, channel) for more in range(3))
         if not nearer and aside < source.half_width - 3:
             yield [line((target.x, source.top), (target.x, target.y - target.half_height - TIP))]
@@ -186,6 +181,14 @@ class _Router:
 
     def _rises(self, link: Link) -> bool:
         return (link.source, link.target) in self.layout.rising
+
+    def _beneath(self, link: Link, above: float) -> float:
+        """The channel in which a link goes to its rail: right above its source or, if it rises from
+        a row, the highest channel under all circles at the rail."""
+        column = self.links_into[round(self.places[link.target].x)]
+        lowest = min(self.places[k.target].y for k in column if k.source == link.source) - BENEATH
+        channels = [y for y in self.layout.horizontal if above < y < lowest]
+        return max(channels, default=above) if self._rises(link) else above
 
     def _rails_inside(self, link: Link) -> int:
         """The number of other rails nearer to the column. The rails of parameters come first, and
@@ -343,7 +346,7 @@ class _Router:
     def _trouble(self, curve: Curve, link: Link) -> float:
         """The cost of crossing other lines, and of running along them."""
         near, crossed = self.drawn.trouble(curve, link)
-        return 12.0 * near + 30.0 * crossed
+        return ALONG * near + CROSSED * crossed
 
 
 def _length(points: Sequence[Point]) -> float:
