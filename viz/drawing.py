@@ -56,7 +56,8 @@ def draw(
 
     outputs: the Tensors whose graph is drawn, usually the loss.
     detail: "named" draws a box for each named value and a circle for the computation between boxes.
-        "ops" draws a circle for every operation.
+        "ops" draws a circle for every operation. The value of a cell's gate has its name beside
+        its circle, such as r and z of a `GRUCell`.
     fold: the most rows of time steps that are drawn; the middle ones are folded into dots. Or a
         function from the number of a step, counted from 1, to whether it is drawn. None draws all
         steps.
