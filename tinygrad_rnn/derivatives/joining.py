@@ -11,7 +11,7 @@ import numpy as np
 
 from tinygrad_rnn.derivatives.shapes import along, as_array, at_least, in_dtype
 from tinygrad_rnn.engine.graph import Array
-from tinygrad_rnn.engine.table import RULES, certain, composed, derivative, plain
+from tinygrad_rnn.engine.table import certain, composed, computed_by, derivative, plain
 from tinygrad_rnn.support.signatures import newer
 
 
@@ -37,7 +37,7 @@ def _stack(arrays: Sequence[Array], axis: int = 0) -> Array:
 
 
 derivative(np.stack, _slot)
-RULES[np.stack].compute = _stack
+computed_by(np.stack, _stack)
 derivative(np.concatenate, _part)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_rnn.engine.graph import Array
-from tinygrad_rnn.engine.table import RULES, derivative, together
+from tinygrad_rnn.engine.table import computed_by, derivative, together
 
 ROWS = 512
 """From this many rows on, more rows do not make a matrix product more efficient."""
@@ -77,4 +77,4 @@ def _matmul_right(g: Array, x1: Array, shape_of_x2: tuple[int, ...]) -> Array:
 
 
 derivative(np.matmul, _matmul_left, _matmul_right)
-RULES[np.matmul].compute = _matmul
+computed_by(np.matmul, _matmul)

@@ -9,7 +9,7 @@ import numpy as np
 
 from tinygrad_rnn.engine.array_methods import astype
 from tinygrad_rnn.engine.graph import Array
-from tinygrad_rnn.engine.table import RULES, composed, constant, derivative, plain
+from tinygrad_rnn.engine.table import composed, computed_by, constant, derivative, plain
 from tinygrad_rnn.support.signatures import newer
 
 
@@ -61,7 +61,7 @@ def _reshaped(a: Array, *shape: Any) -> Array:
 
 
 derivative(np.reshape, _reshape)
-RULES[np.reshape].compute = _reshaped
+computed_by(np.reshape, _reshaped)
 derivative(np.expand_dims, lambda g, shape_of_a: g.reshape(shape_of_a))
 derivative(np.squeeze, lambda g, shape_of_a, axis: g.reshape(shape_of_a))
 derivative(

@@ -39,7 +39,7 @@ _wrapped: WeakValueDictionary[int, Callable[..., Any]] = WeakValueDictionary()
 Each holds its own rule, as `function.rule`, and both are freed together."""
 
 on_entry: list[Callable[[Callable[..., Any], Rule], None]] = []
-"""Called with every function of NumPy or Python that is entered, and its rule."""
+"""Called with every function of NumPy or Python whose rule is entered or changed, and the rule."""
 
 on_rule_change: list[Callable[[Callable[..., Any], Rule], None]] = []
 """Called as well if that function had another rule before.
@@ -97,6 +97,14 @@ def derivative(
     for told in on_entry + on_rule_change * is_change:
         told(function, rule)
     return function
+
+
+def computed_by(function: Callable[..., Any], compute: Callable[..., Any]) -> None:
+    """Declare a faster way to compute a function of the table, for the same results."""
+    rule = RULES[function]
+    rule.compute = compute
+    for told in on_entry:
+        told(function, rule)
 
 
 _places = itertools.count()
