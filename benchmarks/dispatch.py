@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.engine.fast_path import FAST_PATHS
+from tinygrad_rnn.engine.table import RULES
 
 ROUNDS, CALLS = 21, 20_000
 
@@ -32,7 +32,7 @@ def microseconds(calls: dict[str, Callable[[], Any]]) -> dict[str, float]:
 
 def main() -> None:
     w = tg.Tensor(np.ones(3), requires_grad=True)
-    tanh = FAST_PATHS[np.tanh]
+    tanh = RULES[np.tanh].fast_path
     times = microseconds(
         {
             "np.tanh(tensor)": lambda: np.tanh(w),

@@ -1,7 +1,7 @@
 """`apply`: the common path of all operators, indexing and NumPy functions on Tensors.
 
 It calls the function on the arrays inside. If an argument needs a gradient, it records a node.
-Ufuncs of one or two operands and plain indexing take a faster path: `fast_path.py`.
+The most frequent calls take a faster path: `fast_path.py`.
 """
 
 from __future__ import annotations
@@ -14,14 +14,12 @@ from typing import Any
 import numpy as np
 
 from tinygrad_rnn.engine.errors import (
-    complex_values,
     one_array,
-    python_objects,
     refuse_unread,
     refuse_writing,
     without_rule,
 )
-from tinygrad_rnn.engine.graph import Array, Edge
+from tinygrad_rnn.engine.graph import Edge
 from tinygrad_rnn.engine.recording import current_mark
 from tinygrad_rnn.engine.table import CONSTANT, RULES, composition
 from tinygrad_rnn.engine.tensor import Tensor, recorded, untracked
@@ -47,6 +45,8 @@ def apply(
     rule = RULES.get(function) or getattr(function, "rule", None)
     if rule is None:
         result = _without_rule(function, args, kwargs or {})
+    elif rule.fast_path and len(args) == 1 and type(args[0]) is Tensor and not kwargs:
+        return rule.fast_path(args[0])
     else:
         result = _recorded(rule, function, args, kwargs)
     mark = current_mark()
@@ -83,6 +83,8 @@ def _recorded(
                 continue
             value = list(value)  # its rows are the sequence
         if isinstance(value, SEQUENCES) and not PLAIN.issuperset(map(type, value)):
+            if argument[1] and not argument[1].takes_a_sequence and _is_tracked(value, {}):
+                raise one_array(function, argument[0])
             arrays.append(unwrap(value))
             tensors += [(v, argument, i) for i, v in enumerate(value) if type(v) is Tensor]
         else:
@@ -105,8 +107,6 @@ def _recorded(
         edges = without_collection(_edges, function, tensors, arrays, y)
     if not edges:
         return untracked(y)
-    if y.dtype.kind != "f":
-        return not_of_floats(function, y)
     return recorded(y, function, edges, mark)
 
 
@@ -127,24 +127,11 @@ def _edges(
         if i is None:
             kept = pullback.keep(arrays)
         else:
-            if not pullback.takes_a_sequence:
-                raise one_array(function, name)
             if name not in shared:
                 shared[name] = pullback.keep(arrays)
             kept = pullback.of_element(shared[name], i)
         edges.append((tensor.node, argument, pullback, kept))
     return tuple(edges) if flows else ()
-
-
-def not_of_floats(function: Callable[..., Any], y: Array) -> Array:
-    """Integers have no derivative and are returned as plain arrays.
-
-    TypeError for complex values and Python objects, which could have a derivative."""
-    if y.dtype.kind == "c":
-        raise complex_values(function, y.dtype)
-    if y.dtype.kind == "O":
-        raise python_objects(function)
-    return y
 
 
 def _without_rule(function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:

@@ -32,6 +32,8 @@ class Node:
     its Tensor arguments. None of these refers to the node (unless the cell itself stores the
     states), so there is no reference cycle. The node is freed with the last Tensor that leads to
     it.
+
+    `tensor.recorded` makes the nodes. The class has no `__init__`, which makes this faster.
     """
 
     __slots__ = (
@@ -46,17 +48,14 @@ class Node:
         "shape",
     )
 
-    def __init__(
-        self, function: Any, edges: tuple[Edge, ...], shape: tuple[int, ...], dtype: Any, mark: Mark
-    ) -> None:
-        self.function = function
-        self.edges = edges
-        self.shape = shape
-        self.dtype = dtype
-        self.position = next_position()
-        self.mark = mark
-        self.name: str | None = None
-        self.severed: tuple[weakref.ref[Node], ...] = ()
+    function: Any
+    edges: tuple[Edge, ...]
+    shape: tuple[int, ...]
+    dtype: Any
+    position: int
+    mark: Mark
+    name: str | None
+    severed: tuple[weakref.ref[Node], ...]
 
     @property
     def step(self) -> int | None:
@@ -102,15 +101,19 @@ class Leaf(Node):
     __slots__ = ("given", "grad", "requires_grad")
 
     def __init__(
-        self, shape: tuple[int, ...], dtype: Any, requires_grad: bool, name: str | None
+        self,
+        shape: tuple[int, ...],
+        dtype: Any,
+        requires_grad: bool,
+        name: str | None,
+        mark: Mark | None = None,
     ) -> None:
-        # Every input of every step is a Leaf, so this does not call Node.__init__.
         self.function = None
         self.edges = self.severed = ()
         self.shape = shape
         self.dtype = dtype
         self.position = next_position()
-        self.mark = current_mark() or UNMARKED
+        self.mark = mark or current_mark() or UNMARKED
         self.name = name
         self.requires_grad = requires_grad
         self.grad: Array | None = None

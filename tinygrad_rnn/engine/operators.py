@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from tinygrad_rnn.engine.apply import PLAIN, apply, has_its_own_way
-from tinygrad_rnn.engine.fast_path import FAST_PATHS, fast_path, numbers_of
+from tinygrad_rnn.engine.fast_path import fast_path, numbers_of
 from tinygrad_rnn.engine.graph import Array
 from tinygrad_rnn.engine.rules import Rule
-from tinygrad_rnn.engine.table import on_entry
+from tinygrad_rnn.engine.table import RULES, on_entry
 from tinygrad_rnn.engine.tensor import Tensor
 
 # NumPy's protocols ------------------------------------------------------------------------
@@ -25,9 +25,9 @@ from tinygrad_rnn.engine.tensor import Tensor
 def array_ufunc(self: Tensor, ufunc: np.ufunc, method: str, *args: Any, **kwargs: Any) -> Any:
     """`__array_ufunc__`: NumPy calls it for ufuncs (NEP 13)."""
     if method == "__call__":
-        call = None if kwargs else FAST_PATHS.get(ufunc)
-        if call is not None:
-            return call(*args)
+        rule = RULES.get(ufunc)
+        if rule is not None and rule.fast_path is not None and not kwargs:
+            return rule.fast_path(*args)
         args = tuple(map(numbers_of, args))
     if any(has_its_own_way(type(x)) for x in (*args, *kwargs.values())):
         return NotImplemented
@@ -75,7 +75,7 @@ def getitem(self: Tensor, index: Any) -> Any:
     """`self[index]`."""
     kind = type(index)
     if kind in PLAIN or (kind is tuple and PLAIN.issuperset(map(type, index))):
-        return FAST_PATHS[operator.getitem](self, index)
+        return RULES[operator.getitem].fast_path(self, index)  # type: ignore[misc]
     return apply(operator.getitem, (self, index))
 
 
@@ -88,11 +88,7 @@ def take_short_way(function: Any, rule: Rule) -> None:
     NumPy's mixin, which supplies the other operators, uses the dispatch of the ufunc, which takes
     half a microsecond more. It also treats `loss += x` as writing into `loss`, not as a new value.
     """
-    call = fast_path(function, rule)
-    if call is None:
-        FAST_PATHS.pop(function, None)
-    else:
-        FAST_PATHS[function] = call
+    call = rule.fast_path = fast_path(rule)
     if function in OPERATORS:
         name = OPERATORS[function]
         binary = call or (lambda x1, x2: array_ufunc(x1, function, "__call__", x1, x2))

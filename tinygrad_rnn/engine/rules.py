@@ -128,6 +128,7 @@ class Rule:
         "arity",
         "compute",
         "defaults",
+        "fast_path",
         "function",
         "names",
         "positions",
@@ -160,6 +161,7 @@ class Rule:
         )
 
         self.compute = function
+        self.fast_path: Callable[..., Any] | None = None
         # The derivative would ignore an option that no pull-back reads, so the call is refused.
         read = {n.removeprefix(_SHAPE) for _, p in self.arguments if p for n in p.needs}
         read |= {name for name, p in self.arguments if p}
@@ -173,21 +175,23 @@ class Rule:
     def edges_for(self, kinds: tuple[int, ...]) -> Callable[..., tuple[Edge, ...]]:
         """A compiled function `(*tensors, *arrays, y) -> edges` for calls of one kind.
 
-        kinds: for each argument 0 if it is not a Tensor, 1 if it is, 2 if it also needs a gradient.
+        kinds: for each given argument 0 if it is not a Tensor, 1 if it is, 2 if it also needs a
+            gradient. The other arguments have their defaults.
         """
-        tensors = [f"t{n}" for n in range(len(kinds))]
-        arrays = [f"a{n}" for n in range(len(kinds))]
-        values = [*arrays, "y", "None"]
+        given = range(len(kinds))
+        tensors, arrays = [f"t{n}" for n in given], [f"a{n}" for n in given]
+        defaults = {f"d{n}": d for n, d in enumerate(self.defaults) if n not in given}
+        values = [*arrays, *defaults, "y", "None"]
         shapes = [SHAPES[kind].format(n) for n, kind in enumerate(kinds)]
+        shapes += [f"shape({name})" for name in defaults]
         edges, pullbacks = "", {}
-        for n, kind in enumerate(kinds):
-            name, pullback = self.arguments[n]
+        for n, (kind, (name, pullback)) in enumerate(zip(kinds, self.arguments, strict=False)):
             if kind == 2 and pullback is not None:
                 pullbacks[f"p{n}"] = pullback
                 edges += f"(t{n}._node, {name!r}, p{n}, {pullback.kept(values, shapes)}), "
             elif kind:
                 edges += f"(t{n}._node or t{n}.node, {name!r}, None, ()), "
-        return compiled(", ".join([*tensors, *arrays, "y"]), f"({edges})", **pullbacks)
+        return compiled(", ".join([*tensors, *arrays, "y"]), f"({edges})", **pullbacks, **defaults)
 
     def unread(self, args: Sequence[Any], kwargs: dict[str, Any]) -> str | None:
         """An option that the call sets but the derivative ignores, or None."""

@@ -39,10 +39,10 @@ _wrapped: WeakValueDictionary[int, Callable[..., Any]] = WeakValueDictionary()
 Each holds its own rule, as `function.rule`, and both are freed together."""
 
 on_entry: list[Callable[[Callable[..., Any], Rule], None]] = []
-"""Called with every function of NumPy or Python whose rule is entered or changed, and the rule."""
+"""Called with every function whose rule is entered or changed, and the rule."""
 
 on_rule_change: list[Callable[[Callable[..., Any], Rule], None]] = []
-"""Called as well if that function had another rule before.
+"""Called as well if it is a function of NumPy or Python that had another rule before.
 
 Caches built from rules register here to be invalidated."""
 
@@ -88,13 +88,14 @@ def derivative(
         or hasattr(function, "_implementation")
         or _is_builtin(function)
     ):
-        wrapped = overridable(function)
-        wrapped.rule = Rule(wrapped, pullbacks, named)  # type: ignore[attr-defined]
-        _wrapped[next(_places)] = wrapped
-        return wrapped
-    is_change = function in RULES
-    rule = RULES[function] = Rule(function, pullbacks, named)
-    for told in on_entry + on_rule_change * is_change:
+        function = overridable(function)
+        rule = function.rule = Rule(function, pullbacks, named)  # type: ignore[attr-defined]
+        _wrapped[next(_places)] = function
+        heard = on_entry
+    else:
+        heard = on_entry + on_rule_change * (function in RULES)
+        rule = RULES[function] = Rule(function, pullbacks, named)
+    for told in heard:
         told(function, rule)
     return function
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinygrad_rnn.engine.array_methods import ArrayMethods
-from tinygrad_rnn.engine.errors import refuse_gradient_of
+from tinygrad_rnn.engine.errors import complex_values, python_objects, refuse_gradient_of
 from tinygrad_rnn.engine.graph import Array, Edge, Leaf, Node, next_position
 from tinygrad_rnn.engine.lost_gradients import warn_of_lost_gradient
 from tinygrad_rnn.engine.recording import Mark
@@ -329,6 +329,7 @@ def _unpickled(data: Array, requires_grad: bool, name: str | None, grad: Array |
 
 
 _new = object.__new__
+DOUBLE, SINGLE = np.dtype(np.float64), np.dtype(np.float32)
 
 
 def untracked(data: Array) -> Tensor:
@@ -340,12 +341,29 @@ def untracked(data: Array) -> Tensor:
     return result
 
 
-def recorded(data: Array, function: Any, edges: tuple[Edge, ...], mark: Mark) -> Tensor:
-    """A Tensor for the result of a function, with a new node in the graph."""
+def recorded(y: Array, function: Any, edges: tuple[Edge, ...], mark: Mark) -> Any:
+    """A Tensor for the result of a function, with a new node in the graph.
+
+    Integers have no derivative and are returned as they are. TypeError for complex values and
+    Python objects, which could have one."""
+    dtype = y.dtype
+    if dtype is not DOUBLE and dtype is not SINGLE and dtype.kind != "f":
+        if dtype.kind in "cO":
+            raise complex_values(function, dtype) if dtype.kind == "c" else python_objects(function)
+        return y
+    node = Node()
+    node.function = function
+    node.edges = edges
+    node.shape = y.shape
+    node.dtype = dtype
+    node.position = next_position()
+    node.mark = mark
+    node.name = None
+    node.severed = ()
     result = _new(Tensor)
-    result._data = data
+    result._data = y
     result._requires_grad = True
-    result._node = Node(function, edges, data.shape, data.dtype, mark)
+    result._node = node
     return result
 
 

@@ -22,11 +22,11 @@ from tinygrad_rnn.compiler.runtime.workspace import Workspace
 from tinygrad_rnn.compiler.show import Stages, heading
 from tinygrad_rnn.derivatives.several import PART, Several, part
 from tinygrad_rnn.engine.gradients import gradients
-from tinygrad_rnn.engine.graph import Array, Leaf, Node
+from tinygrad_rnn.engine.graph import Array, Edge, Leaf, Node
 from tinygrad_rnn.engine.recording import Mark, current_mark
 from tinygrad_rnn.engine.rules import Pullback
 from tinygrad_rnn.engine.substitution import contents_lock, substituted
-from tinygrad_rnn.engine.tensor import Tensor, tracked, untracked
+from tinygrad_rnn.engine.tensor import Tensor, recorded, tracked, untracked
 from tinygrad_rnn.engine.trees import flatten_like, unflatten
 from tinygrad_rnn.recurrent.order import Order
 from tinygrad_rnn.recurrent.state import map_state
@@ -238,21 +238,16 @@ class ScanRun:
         """Run the steps. Return the stacked states and the last state, as Tensors in the graph."""
         assert self.space is not None
         stacked = self.space.forward(self.arrays, len(self.sequence.input_parts))
-        if self.mark is None:
-            tensors = [Tensor(states) for states in stacked]
-        else:
-            made = zip(stacked, self._nodes(stacked, self.mark), self.program.needs, strict=True)
-            tensors = [
-                tracked(states, node) if needs else Tensor(states, name=node.name)
-                for states, node, needs in made
-            ]
+        mark = self.mark
+        tensors = list(map(Tensor, stacked)) if mark is None else self._recorded(stacked, mark)
         if not self.plan.all_states:
             return None, self._nested(tensors)
         return self._nested(tensors), self._nested([states[-1] for states in tensors])
 
-    def _nodes(self, stacked: tuple[Array, ...], mark: Mark) -> list[Node]:
-        """The node of the scan, and a node for each part of the state if it has several."""
-        edges = tuple(
+    def _recorded(self, stacked: tuple[Array, ...], mark: Mark) -> list[Tensor]:
+        """The stacked states as Tensors. One node has the edges of the scan. If the state has
+        several parts, each is a node with an edge to that one."""
+        edges: tuple[Edge, ...] = tuple(
             [
                 (node, ("inputs", i), GRADIENT, (i, self))
                 if needs
@@ -261,16 +256,19 @@ class ScanRun:
             ]
         )
         if len(stacked) == 1:
-            nodes = [Node(scan, edges, stacked[0].shape, stacked[0].dtype, mark)]
+            function: Any = scan
+            edges_of = [edges]
         else:
-            whole = Node(scan, edges, Several.shape, Several.dtype, mark)
-            nodes = [
-                Node(part, ((whole, "scan", PART, (n,)),), states.shape, states.dtype, mark)
-                for n, states in enumerate(stacked)
-            ]
-        for node, name in zip(nodes, self.program.names, strict=True):
-            node.name = name
-        return nodes
+            whole = recorded(Several({}), scan, edges, mark).node
+            function = part
+            edges_of = [((whole, "scan", PART, (n,)),) for n in range(len(stacked))]
+        tensors = [
+            recorded(states, function, edges, mark) if needs else Tensor(states)
+            for states, edges, needs in zip(stacked, edges_of, self.program.needs, strict=True)
+        ]
+        for tensor, name in zip(tensors, self.program.names, strict=True):
+            tensor.named(name)
+        return tensors
 
     def _nested(self, tensors: list[Any]) -> Any:
         if self.sequence.flat:
