@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_rnn.engine.graph import Leaf
 from tinygrad_rnn.engine.recording import Mark, current_mark, set_mark
-from tinygrad_rnn.engine.tensor import Tensor
+from tinygrad_rnn.engine.tensor import Tensor, untracked
 from tinygrad_rnn.engine.trees import flatten, flatten_like
 from tinygrad_rnn.recurrent.names import by_place, declared, name, names_of
 from tinygrad_rnn.recurrent.state import form_of, map_state, tensor
@@ -91,6 +92,22 @@ def is_list(xs: Any) -> bool:
 
 def inputs_of(cell: Any, xs: Any, marks: list[Mark | None], numbers: range) -> list[Any]:
     """The input of each step as a Tensor. The names x_1, x_2, ... have the given numbers."""
+    if type(xs) is np.ndarray and xs.ndim > 1:
+        inputs = [of_array(x, n, mark) for x, n, mark in zip(xs, numbers, marks, strict=True)]
+    else:
+        inputs = _recorded_inputs(xs, marks, numbers)
+    if has_lists(xs):
+        first = shapes_of(inputs[0]) if inputs else []
+        for t, x in enumerate(inputs):
+            check_width(cell, x, t)
+            check_rows_of_step(first, x, t)
+    elif inputs:
+        check_width(cell, inputs[0], 0)
+    return inputs
+
+
+def _recorded_inputs(xs: Any, marks: list[Mark | None], numbers: range) -> list[Any]:
+    """The inputs of a nesting of sequences, each taken out of it under the mark of its step."""
     before = current_mark()
     take = at_step if isinstance(xs, dict) else operator.getitem
     inputs: list[Any] = []
@@ -101,16 +118,17 @@ def inputs_of(cell: Any, xs: Any, marks: list[Mark | None], numbers: range) -> l
             inputs.append(input_of(take(xs, t), numbers[t] - 1))
     finally:
         set_mark(before)
-    first = shapes_of(inputs[0]) if inputs else []
-    for t, x in enumerate(inputs if has_lists(xs) else inputs[:1]):
-        check_width(cell, x, t)
-        check_rows_of_step(first, x, t)
     return inputs
 
 
 def shapes_of(x: Any) -> list[tuple[int, ...]]:
     """The shapes of the parts of an input."""
-    return list(map(np.shape, flatten(x)))
+    return list(map(shape_of, flatten(x)))
+
+
+def shape_of(x: Any) -> tuple[int, ...]:
+    """`np.shape(x)`, without NumPy's dispatch for a Tensor."""
+    return x.shape if isinstance(x, Tensor) else np.shape(x)
 
 
 def check_rows_of_step(first: list[tuple[int, ...]], x: Any, t: int) -> None:
@@ -153,7 +171,7 @@ def at_step(xs: Any, t: int) -> Any:
 def input_of(x: Any, t: int) -> Any:
     """The input of step t as a named Tensor, or as a nesting of named Tensors."""
     if type(x) is np.ndarray:
-        return Tensor(x, name=None if current_mark() is None else f"x_{t + 1}")
+        return of_array(x, t + 1, current_mark())
     if type(x) is Tensor and (node := x._node) is not None:  # of a sequence that is a Tensor
         if node.name is None:
             node.name = f"x_{t + 1}"
@@ -164,10 +182,18 @@ def input_of(x: Any, t: int) -> Any:
     return x
 
 
+def of_array(x: Any, number: int, mark: Mark | None) -> Tensor:
+    """The input of a step as a Tensor named x_1, x_2, ..., recorded under a mark."""
+    tensor = untracked(x)
+    if mark is not None:
+        tensor._node = Leaf(x.shape, x.dtype, False, f"x_{number}", mark)
+    return tensor
+
+
 def check_width(cell: Any, x: Any, t: int) -> None:
     """ValueError if the cell declares an input width and this input has another one."""
     width = getattr(cell, "input_size", None)
-    shape = np.shape(x) if isinstance(x, Tensor) else None
+    shape = x.shape if isinstance(x, Tensor) else None
     if width is None or shape is None or (len(shape) == 2 and shape[1] == width):
         return
     raise ValueError(
@@ -281,4 +307,4 @@ def check_dtypes(entered: Any, state: Any) -> None:
 
 def shapes(state: Any) -> Any:
     """The nesting of a state, with each array replaced by its shape."""
-    return map_state(np.shape, state)
+    return map_state(shape_of, state)
