@@ -235,9 +235,14 @@ composed(np.apply_along_axis, _apply_along_axis)
 composed(np.apply_over_axes, _apply_over_axes)
 
 refused(
+    "writes in place, which the graph would not see: write np.where for np.copyto, and "
+    "t * np.ones(shape) for np.full, which uses it",
+    np.copyto,
+)
+refused(
     "writes in place, which the graph would not see: build the value with np.where, "
     "np.concatenate or np.insert",
-    *(np.copyto, np.fill_diagonal, np.place, np.put, np.put_along_axis, np.putmask),
+    *(np.fill_diagonal, np.place, np.put, np.put_along_axis, np.putmask),
     *(np.add.at, np.subtract.at, np.multiply.at, np.divide.at, np.maximum.at, np.minimum.at),
 )
 refused(

@@ -24,7 +24,7 @@ def without_rule(function: Function) -> TypeError:
     name = name_of(function)
     if function in REFUSED:
         return TypeError(
-            f"{name} {REFUSED[function]}, and an argument needs a gradient; "
+            f"an argument of {name} needs a gradient, but {name} {REFUSED[function]}; "
             f"pass .data to compute without a gradient"
         )
     return TypeError(

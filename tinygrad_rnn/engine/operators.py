@@ -47,8 +47,9 @@ def array(self: Tensor, dtype: Any = None, copy: bool | None = None) -> Array:
     if self.requires_grad:
         raise TypeError(
             f"{self.name or 'a Tensor'} of shape {self.shape} needs a gradient, and a plain "
-            f"array would lose it: use np.stack for a list of Tensors, or write .data if you "
-            f"want the array without its gradient"
+            f"array would lose it: use np.stack for a list of Tensors, np.concatenate for np.r_, "
+            f"t * np.ones(shape) for np.full, or write .data if you want the array without its "
+            f"gradient"
         )
     return np.array(self.data, dtype=dtype, copy=copy)
 
