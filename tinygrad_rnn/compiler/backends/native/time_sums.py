@@ -36,6 +36,7 @@ def time_sum(module: Module, kind: str, machine: Machine, rows: int, columns: in
     full = sum(sum(group) == width for group in groups)
     copied = rows > 2 * machine.rows  # the columns are read often enough to be copied first
     memory = f.op(POINTER, f"alloca [{BLOCK * width} x {kind}], align 64") if copied else right
+    turns = columns > 4 * lanes
     blocks = f.binary("sdiv", f.binary("add", depth, BLOCK - 1), BLOCK)
 
     def block(n: Value, adds: bool) -> None:
@@ -51,7 +52,8 @@ def time_sum(module: Module, kind: str, machine: Machine, rows: int, columns: in
             start, to = f.at(a, row, kind), f.at(turned, f.binary("mul", row, count), kind)
             beside(f, kind, height, [height], start, left_stride, to, count)
 
-        in_tiles(f, machine, wide, turn)
+        if turns:
+            in_tiles(f, machine, wide, turn)
 
         def panel(column: Value | int, group: list[int]) -> None:
             here, stride = f.at(b, column, kind), right_stride
@@ -67,8 +69,11 @@ def time_sum(module: Module, kind: str, machine: Machine, rows: int, columns: in
                         below = f.at(at, f.binary("mul", r, out_stride), kind)
                         f.prefetch(below)
                         f.prefetch(f.at(below, LINE, "i8"))
-                x = f.at(turned, f.binary("mul", row, count), kind)
-                given = [x, constant(INDEX, 1), constant(INDEX, height), here, stride]
+                x, across = f.at(a, row, kind), left_stride
+                if turns:
+                    x = f.at(turned, f.binary("mul", row, count), kind)
+                    across = constant(INDEX, height)
+                given = [x, constant(INDEX, 1), across, here, stride]
                 given += [at, out_stride, at, out_stride, count]
                 f.do(f"call void @{inner}({', '.join(map(str, given))})")
 
