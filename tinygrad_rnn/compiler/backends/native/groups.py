@@ -49,11 +49,17 @@ def steps_as_rows(group: Group) -> Group:
 
 
 def grouped(works: list[Work], memory: Memory, read_elsewhere: Callable[..., bool]) -> list[Group]:
-    """The works of a step in groups. Elementwise works are grouped where possible."""
+    """The works of a step in groups. An elementwise work joins the last group that it fits, if no
+    work after that group has to come before it."""
     groups: list[list[Work]] = []
     for work in works:
-        if groups and work.elementwise and fits(work, groups[-1], memory):
-            groups[-1].append(work)
+        for group in reversed(groups) if work.elementwise else ():
+            if fits(work, group, memory):
+                group.append(work)
+                break
+            if any(memory.conflict(other, work) for other in group):
+                groups.append([work])
+                break
         else:
             groups.append([work])
     return [Group(tuple(g), stored_by(g, works, memory, read_elsewhere)) for g in groups]

@@ -8,7 +8,7 @@ each step of one conflicts only with the same step of the other.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -125,12 +125,16 @@ class Nest:
 
     def backwards(self) -> Nest:
         """The same steps in reverse order."""
+        return self.with_places(lambda place: place.backwards(self.count))
 
-        def turned(a: Any) -> Any:
-            return a.backwards(self.count) if isinstance(a, Place) else a
+    def with_places(self, changed: Callable[[Place], Place]) -> Nest:
+        """The same nest on other places."""
+
+        def of(a: Place | float) -> Place | float:
+            return changed(a) if isinstance(a, Place) else a
 
         works = tuple(
-            replace(w, args=tuple(map(turned, w.args)), outs=tuple(map(turned, w.outs)))
+            replace(w, args=tuple(map(of, w.args)), outs=tuple(map(changed, w.outs)))
             for w in self.works
         )
         return replace(self, works=works)

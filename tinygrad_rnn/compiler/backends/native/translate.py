@@ -13,6 +13,7 @@ import numpy as np
 
 from tinygrad_rnn.compiler import operations
 from tinygrad_rnn.compiler.backends.native import objects
+from tinygrad_rnn.compiler.backends.native.contraction import contracted
 from tinygrad_rnn.compiler.backends.native.groups import Group, divisible, grouped
 from tinygrad_rnn.compiler.backends.native.links import Link, called, called_at
 from tinygrad_rnn.compiler.backends.native.loops import Emitter
@@ -21,6 +22,7 @@ from tinygrad_rnn.compiler.backends.native.nests import (
     Nest,
     Packed,
     Place,
+    Work,
     accumulated,
     ordered,
     retargeted,
@@ -58,7 +60,7 @@ class Translation:
         self.memory = Memory()
         self.machine = objects.machine()
         self.arrangement = Arrangement(program, self.memory, threads)
-        self.runs = self.arrangement.runs
+        self.runs = self.contracted(self.arrangement.runs)
         self.numpy_reads = self.read_by_numpy()
         self.notes: dict[str, list[str]] = {}
         self.module = Module()
@@ -86,6 +88,12 @@ class Translation:
                 if isinstance(item, Item):
                     found |= item.reads()
         return found
+
+    def contracted(self, runs: list[Run]) -> list[Run]:
+        """The runs, where arrays that only one loop uses are of one step where possible."""
+        nests = [nest for run in runs for nest in run.nests]
+        found = iter(contracted(nests, self.arrangement.seen_by_numpy, self.memory))
+        return [replace(run, nests=tuple(next(found) for _ in run.nests)) for run in runs]
 
     def emit(self, run: Run) -> None:
         """Emit the functions of a run. This is one function; or one that packs, and one for each
@@ -130,18 +138,26 @@ class Translation:
         found: list[tuple[bool, list[Grouped]]] = []
         for nest, groups in nests:
             divided = self.divides(nest)
-            if found and found[-1][0] == divided:
+            if found:
                 before = [w for other, _ in found[-1][1] for w in other.works]
-                works = [*before, *nest.works]
-                if not divided or divisible(works, self.memory, self.machine.rows):
-                    found[-1][1].append((nest, groups))
+                sums = {w.kind == "time_sum" for w in (*before, *nest.works)}
+                # Sums over the steps read what all threads have written, and nothing here reads
+                # them. A small one is left to one of the threads.
+                if sums == {True} or (
+                    divided == found[-1][0]
+                    and (not divided or (sums == {False} and self.divisible(*before, *nest.works)))
+                ):
+                    found[-1] = found[-1][0] or divided, [*found[-1][1], (nest, groups)]
                     continue
             found.append((divided, [(nest, groups)]))
         return found
 
     def divides(self, nest: Nest) -> bool:
         """Whether the rows of a nest can be divided among threads."""
-        return self.threads > 1 and divisible(list(nest.works), self.memory, self.machine.rows)
+        return self.threads > 1 and self.divisible(*nest.works)
+
+    def divisible(self, *works: Work) -> bool:
+        return divisible(list(works), self.memory, self.machine.rows)
 
     def groups_of(self, nest: Nest) -> list[Group]:
         """The works of a nest, grouped into loops."""
@@ -182,6 +198,13 @@ class Translation:
                 parts[item.section] += self.made_anew(item)
                 calls = self.linked(way, item, library)
                 made += [out.buffer for call in calls.values() for out in call.writes()]
+                made += [
+                    b
+                    for b in self.roots[item.name]
+                    if isinstance(b, Buffer)
+                    and b.storage is Storage.SCRATCH
+                    and b not in self.program.buffers
+                ]
                 setup.append(calls.pop("setup"))
                 for section, call in calls.items():
                     parts[section].append(call)
