@@ -269,7 +269,7 @@ def _apart_by_parameters(diagram: Diagram, depths: list[int | None]) -> list[int
 
 
 def _rising(diagram: Diagram, columns: list[int | None]) -> set[tuple[int, int]]:
-    """The links of a value into several circles of one column, all of later rows. They share a
+    """The links of a value into circles of several later rows in one column. They share a
     rail, like the links of a parameter."""
     if not diagram.is_dense:
         return set()
@@ -281,10 +281,10 @@ def _rising(diagram: Diagram, columns: list[int | None]) -> set[tuple[int, int]]
         if source.rows[1] < target.rows[0]:
             found[link.source, columns[link.target]].append(link.target)
     alike = (
-        (source, {t for t in targets if diagram.shapes[t].row is not None})
+        (source, {t: row for t in targets if (row := diagram.shapes[t].row) is not None})
         for (source, _), targets in found.items()
     )
-    return {(source, t) for source, targets in alike if len(targets) > 1 for t in targets}
+    return {(source, t) for source, rows in alike if len({*rows.values()}) > 1 for t in rows}
 
 
 def _boundaries(diagram: Diagram) -> set[int]:

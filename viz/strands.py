@@ -18,6 +18,7 @@ THINNEST, THICKEST = 0.5, 2.6
 DECADES = 4.0  # of norms between the narrowest and the widest
 APART = 0.5
 MOST = 13  # the most strands side by side; those of the earliest losses are drawn as one
+WIDEST, IN_CHANNEL = 14.0, 4.2  # all strands of a straight link together, and of a bent one
 CUT_AT = 0.62  # the fraction of the length at which a cut strand ends
 BAR = 1.6  # the extent of a bar on either side
 
@@ -66,24 +67,27 @@ def bundle(strands: Sequence[Strand]) -> list[Strand]:
 def paths(curve: Curve, strands: Sequence[Strand], source: Placed, target: Placed) -> list[Path]:
     """The strands along a link's curve, from outline to outline.
 
-    The gradient enters at the end of the curve.
+    The gradient enters at the end of the curve. Many strands are narrower, so that they fit between
+    shapes, and fit into a channel where the link is bent.
     """
     strands = bundle(strands)
     whole = sum(strand.width for strand in strands) + APART * (len(strands) - 1)
-    drawn, here = [], -whole / 2
+    narrower = min(1.0, (WIDEST if len(curve) == 1 else IN_CHANNEL) / whole) if whole else 1.0
+    drawn, here = [], -narrower * whole / 2
     for strand in strands:
-        aside = here + strand.width / 2
-        here += strand.width + APART
+        width = narrower * strand.width
+        aside = here + width / 2
+        here += width + narrower * APART
         beside = _between([offset(cubic, aside) for cubic in curve], source, target)
         bars: list[Curve] = []
         if strand.cut:
             measure = Measure(beside)
             at = (1 - CUT_AT) * measure.total
             (x, y), (dx, dy) = measure.at(at), measure.direction(at)
-            far = strand.width / 2 + BAR
+            far = width / 2 + BAR
             bars = [[line((x - far * dy, y + far * dx), (x + far * dy, y - far * dx))]]
             beside = part(beside, measure.place(at), len(beside))
-        drawn.append(Path("strand", (beside, *bars), width=strand.width, colour=strand.colour))
+        drawn.append(Path("strand", (beside, *bars), width=width, colour=strand.colour))
     return drawn
 
 

@@ -10,6 +10,7 @@ import viz
 from tests.viz.models import value
 from viz.backward.recording import record
 from viz.diagram import Diagram
+from viz.geometry import sample
 from viz.gradients import Flows
 from viz.labels import plain
 from viz.models import recurrent_loss
@@ -127,3 +128,20 @@ def test_windows_as_copies() -> None:
     assert first == ["h1 for losses 1, 2, 3"]
     said = [s.note for s in diagram_of(figure).shapes if s.kind == "circle" and s.row == 5]
     assert said == ["2×5, for loss 6", "2×4"]
+
+
+def test_many_strands_stay_between_the_shapes() -> None:
+    figure = viz.draw(recurrent_loss(12, cell="lstm"), gradients=True)
+    circles = [box for box in figure.scene.boxes if box.round and box.shape is not None]
+    level = [
+        (path, cubic)
+        for path in strands(figure)
+        for cubic in path.curves[0]
+        if len(path.curves[0]) > 2 and abs(cubic[3][0] - cubic[0][0]) > 30
+    ]
+    assert len(level) > 40
+    for path, cubic in level:  # a strand through a channel touches no circle
+        points = sample([cubic])
+        for circle in circles:
+            off = np.hypot(*(points - (circle.x, circle.y)).T) - circle.half_width
+            assert off.min() > path.width / 2
