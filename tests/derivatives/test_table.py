@@ -112,6 +112,7 @@ def test_value_is_numpys_and_float32_stays_float32(function, case):
         plain = [y for y in values_of(function, case.args, case.kwargs) if _is_float(y)]
         values, gradients, _ = call(case, function, np.asarray)
         for a, b in zip(values, plain, strict=True):
+            assert np.shape(a) == np.shape(b)
             np.testing.assert_allclose(a, b, rtol=1e-13, atol=1e-14)
         values32, gradients32, args32 = call(case, function, single)
     for gradient, gradient32, arg in zip(gradients, gradients32, args32, strict=True):
