@@ -12,6 +12,7 @@ import os
 import random
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -27,9 +28,10 @@ from tests.mutants.running import (
     SURVIVED,
     UNFINISHED,
     Loop,
+    SideBySide,
     forked,
+    imported_anew,
     prepare,
-    run_cold,
 )
 
 
@@ -38,6 +40,10 @@ def main() -> int:
     parser.add_argument("--group", action="append", choices=list(GROUPS), help="which; or all")
     parser.add_argument("--file", action="append", help="only files whose path has this in it")
     parser.add_argument("--share", type=float, default=1.0, help="of the mutants, drawn at random")
+    parser.add_argument("--jobs", type=int, default=1, help="how many mutants run side by side")
+    parser.add_argument(
+        "--limit", type=float, default=60, help="seconds that the tests of a mutant may take"
+    )
     parser.add_argument("--again", action="store_true", help="only what was not killed before")
     parser.add_argument(
         "--in-place", action="store_true", help="leave out those that are imported anew"
@@ -95,10 +101,11 @@ def run(group: str, options: argparse.Namespace) -> None:
     if not found:
         return
 
+    forks = SideBySide(options.jobs)
+    kept = options.log.with_name(f"{group.replace(' ', '-')}.json")
+
     def loop() -> int:
-        plugin = Loop(
-            ROOT, paths, found, judged, options.log.with_name(f"{group.replace(' ', '-')}.json")
-        )
+        plugin = Loop(ROOT, paths, found, judged, kept, forks, options.limit)
         status = pytest.main([*QUICK, *tests], plugins=[plugin])
         waiting.write_text(json.dumps([(found.index(m), *rest) for m, *rest in plugin.cold]))
         return int(status)
@@ -108,11 +115,16 @@ def run(group: str, options: argparse.Namespace) -> None:
     cold = [] if options.in_place else json.loads(waiting.read_text())
     waiting.unlink()
     print(f"{group}: {len(cold)} of them are imported anew", flush=True)
+
+    def ended(mutant: Mutant, is_part: bool, start: float, status: int | None) -> None:
+        survived = UNFINISHED if is_part else SURVIVED
+        judged(mutant, KILLED if status != 0 else survived, time.monotonic() - start)
+
     for number, durations, is_part in cold:
-        start = time.monotonic()
-        result = run_cold(found[number], durations, ROOT)
-        result = UNFINISHED if is_part and result == SURVIVED else result
-        judged(found[number], result, time.monotonic() - start)
+        mutant = found[number]
+        then = partial(ended, mutant, is_part, time.monotonic())
+        forks.start(partial(imported_anew, mutant, durations, ROOT), then)
+    forks.wait()
 
 
 if __name__ == "__main__":

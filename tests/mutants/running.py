@@ -40,9 +40,6 @@ NOT_EXCHANGED = 3
 LONGEST = 2.0
 """Seconds, while it is watched, that a test may take to be asked."""
 
-LIMIT = 60.0
-"""Seconds that the tests of a mutant may take together; what is above them is not asked."""
-
 LONG = 1000
 """Bytes of the name of a test."""
 
@@ -53,13 +50,13 @@ QUICK = ["-p", "no:cacheprovider", "-p", "no:xdist", "--tb=native", "--assert=pl
 
 
 def limit(seconds: float) -> None:
-    """End this process after so many seconds of computing, or sixty times as many of waiting."""
+    """End this process after so many seconds of computing, or 300 times as many of waiting."""
     signal.setitimer(signal.ITIMER_PROF, seconds)
-    signal.setitimer(signal.ITIMER_REAL, 60 * seconds)
+    signal.setitimer(signal.ITIMER_REAL, 300 * seconds)
 
 
-def forked(work: Callable[[], int]) -> int | None:
-    """What work returns in a fork of this process; None if it is ended from outside."""
+def begun(work: Callable[[], int]) -> int:
+    """Begin work in a fork of this process."""
     sys.stdout.flush()
     child = os.fork()
     if not child:
@@ -75,8 +72,34 @@ def forked(work: Callable[[], int]) -> int | None:
             status = work()
         finally:
             os._exit(status)
-    _, ended = os.waitpid(child, 0)
-    return os.waitstatus_to_exitcode(ended) if os.WIFEXITED(ended) else None
+    return child
+
+
+def forked(work: Callable[[], int]) -> int | None:
+    """What work returns in a fork of this process; None if it is ended from outside."""
+    return code_of(os.waitpid(begun(work), 0)[1])
+
+
+def code_of(status: int) -> int | None:
+    return os.waitstatus_to_exitcode(status) if os.WIFEXITED(status) else None
+
+
+class SideBySide:
+    """Forks of this process, so many at a time. What each returns is passed on to a call."""
+
+    def __init__(self, jobs: int) -> None:
+        self.jobs = jobs
+        self.running: dict[int, Callable[[int | None], None]] = {}
+
+    def start(self, work: Callable[[], int], then: Callable[[int | None], None]) -> None:
+        self.wait(self.jobs - 1)
+        self.running[begun(work)] = then
+
+    def wait(self, left: int = 0) -> None:
+        """Until no more than so many are running."""
+        while len(self.running) > left:
+            child, status = os.wait()
+            self.running.pop(child)(code_of(status))
 
 
 # Exchanging code ---------------------------------------------------------------------------
@@ -228,16 +251,16 @@ class Loop:
         mutants: Sequence[Mutant],
         judged: Callable[[Mutant, str, float], None],
         kept: Path,
+        forks: SideBySide,
+        limit: float,
     ) -> None:
         self.root, self.files, self.mutants = root, files, mutants
-        self.judged, self.kept = judged, kept
+        self.judged, self.kept, self.forks, self.limit = judged, kept, forks, limit
         self.cold: list[tuple[Mutant, dict[str, float], bool]] = []
         """What is to be imported anew: each with its tests, how long they take, and whether there
         are others that take too long."""
         self.durations: dict[str, float] = {}
         self.killers: dict[tuple[str, str], Counter[str]] = {}
-        self.asking = mmap.mmap(-1, LONG)
-        """The name of the test that runs in the fork."""
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         if session.testsfailed:
@@ -272,16 +295,32 @@ class Loop:
                 change = partial(renew, mutant.statement, module)
             else:
                 change = partial(exchange_defaults, mutant.statement, functions, module)
-            start = time.monotonic()
-            status = forked(partial(self.child, session, [by_name[n] for n in names], change))
-            if status == NOT_EXCHANGED or (swapped is None and status == 0):
-                self.cold.append((mutant, times, bool(rest)))
-                continue
-            if status != 0:
-                self.note(mutant)
-            result = KILLED if status else UNFINISHED if rest else SURVIVED
-            self.judged(mutant, result, time.monotonic() - start)
+            asking = mmap.mmap(-1, LONG)  # the name of the test that runs in the fork
+            waits = mutant, times, bool(rest)
+            then = partial(self.ended, waits, swapped is not None, asking, time.monotonic())
+            items = [by_name[name] for name in names]
+            self.forks.start(partial(self.child, session, items, change, asking), then)
+        self.forks.wait()
         return True
+
+    def ended(
+        self,
+        waits: tuple[Mutant, dict[str, float], bool],
+        is_sure: bool,
+        asking: mmap.mmap,
+        start: float,
+        status: int | None,
+    ) -> None:
+        """Judge a mutant by what its fork returned."""
+        mutant, _, is_part = waits
+        if status == NOT_EXCHANGED or (status == 0 and not is_sure):
+            self.cold.append(waits)
+            return
+        if status != 0:
+            counts = self.killers.setdefault((mutant.path, mutant.function), Counter())
+            counts[asking[:].rstrip(b"\0").decode()] += 1
+        result = KILLED if status != 0 else UNFINISHED if is_part else SURVIVED
+        self.judged(mutant, result, time.monotonic() - start)
 
     def asked(self, mutant: Mutant, tests: Iterable[str]) -> tuple[list[str], list[str]]:
         """The tests that are asked about a mutant, in their order, and those that take too long."""
@@ -295,16 +334,11 @@ class Loop:
         names, total = sorted(tests, key=order), 0.0
         for place, name in enumerate(names):
             total += self.durations[name]
-            if total > LIMIT:
+            if total > self.limit:
                 return names[:place], names[place:]
         return names, []
 
-    def note(self, mutant: Mutant) -> None:
-        """Which test noticed it."""
-        counts = self.killers.setdefault((mutant.path, mutant.function), Counter())
-        counts[self.asking[:].rstrip(b"\0").decode()] += 1
-
-    def child(self, session: Any, items: Any, change: Callable[[], None]) -> int:
+    def child(self, session: Any, items: Any, change: Callable[[], None], asking: Any) -> int:
         try:
             change()
         except LookupError:
@@ -312,7 +346,7 @@ class Loop:
         except Exception:  # it could not even be imported
             return 1
         for item, after in zip(items, [*items[1:], None], strict=True):
-            self.asking[:] = item.nodeid.encode()[:LONG].ljust(LONG, b"\0")
+            asking[:] = item.nodeid.encode()[:LONG].ljust(LONG, b"\0")
             limit(2 + 10 * self.durations[item.nodeid])
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=after)
             if session.testsfailed:
@@ -390,12 +424,10 @@ class Limits:
         limit(2 + 10 * self.durations.get(item.nodeid, LONGEST))
 
 
-def run_cold(mutant: Mutant, durations: dict[str, float], root: Path) -> str:
-    """A mutant whose module must be imported anew. durations: its tests, and how long they take."""
+def imported_anew(mutant: Mutant, durations: dict[str, float], root: Path) -> int:
+    """Run the tests with a mutant whose module is imported anew; 0 if none notices it.
 
-    def work() -> int:
-        limit(60)
-        sys.meta_path.insert(0, Changed(mutant, root))
-        return int(pytest.main([*QUICK, "-x", *durations], plugins=[Limits(durations)]))
-
-    return SURVIVED if forked(work) == 0 else KILLED
+    durations: the tests, and how long they take."""
+    limit(60)
+    sys.meta_path.insert(0, Changed(mutant, root))
+    return int(pytest.main([*QUICK, "-x", *durations], plugins=[Limits(durations)]))

@@ -58,7 +58,7 @@ import json, sys
 from pathlib import Path
 import pytest
 from tests.mutants.mutations import mutants
-from tests.mutants.running import QUICK, Loop, forked, run_cold
+from tests.mutants.running import QUICK, Loop, SideBySide, forked, imported_anew
 
 root = Path(sys.argv[1])
 sys.path.insert(0, str(root))
@@ -66,7 +66,7 @@ found = {}
 judge = lambda mutant, result, seconds: found.update({mutant.change: result})
 def loop():
     made = list(mutants("program.py", root))
-    plugin = Loop(root, ["program.py"], made, judge, root / "kept.json")
+    plugin = Loop(root, ["program.py"], made, judge, root / "kept.json", SideBySide(2), 60)
     status = pytest.main([*QUICK, "-c", str(root / "none.ini"), str(root)], plugins=[plugin])
     for mutant, times, is_part in plugin.cold:
         found[mutant.change] = {str(root / name): seconds for name, seconds in times.items()}
@@ -78,7 +78,8 @@ for mutant in mutants("program.py", root):
     names = found[mutant.change]
     if isinstance(names, dict):
         names = {"-c": 0, str(root / "none.ini"): 0} | names
-        found[mutant.change] = "again " + run_cold(mutant, names, root)
+        status = forked(lambda: imported_anew(mutant, names, root))
+        found[mutant.change] = "again survived" if status == 0 else "again killed"
 print(json.dumps(found))
 """
 
