@@ -36,6 +36,19 @@ def test_results_are_plain_arrays():
     assert type(tg.jvp(np.sin, (x,), (x,))[1]) is np.ndarray
 
 
+def test_a_constant_from_outside_leaves_results_plain():
+    constant, found = tg.Tensor(np.ones(3)), []
+    assert not constant.node.requires_grad  # a node that is older than the variables
+
+    def outer(a):
+        value, _ = tg.vjp(lambda x: x * constant, x)
+        found.append(type(value))
+        return a
+
+    tg.grad(outer)(1.0)
+    assert found == [np.ndarray]
+
+
 def test_results_are_the_callers_own():
     _value, pullback = tg.vjp(lambda a, b: a + b, x, x)
     g = np.ones(3)

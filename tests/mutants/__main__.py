@@ -7,8 +7,10 @@ What is found is added to a log; `--write` makes the tables of the site from it.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
+import pickle
 import random
 import time
 from collections.abc import Sequence
@@ -19,9 +21,10 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import pytest
 
+from tests.mutants import mutations
 from tests.mutants.groups import GROUPS, ROOT
 from tests.mutants.mutations import Mutant, mutants
-from tests.mutants.report import read, write
+from tests.mutants.report import explanations, read, write
 from tests.mutants.running import (
     KILLED,
     QUICK,
@@ -44,7 +47,7 @@ def main() -> int:
     parser.add_argument(
         "--limit", type=float, default=60, help="seconds that the tests of a mutant may take"
     )
-    parser.add_argument("--again", action="store_true", help="only what was not killed before")
+    parser.add_argument("--again", action="store_true", help="only what is open")
     parser.add_argument(
         "--in-place", action="store_true", help="leave out those that are imported anew"
     )
@@ -69,15 +72,27 @@ def chosen(paths: Sequence[str], options: argparse.Namespace) -> list[Mutant]:
     every = []
     for path in paths:
         if any(part in path for part in options.file or [""]):
-            made = list(mutants(path, ROOT))
+            made = made_before(path, options.log.parent)
             every += made
             with options.log.open("a", encoding="utf-8") as out:
                 out.write(json.dumps({"path": path, "all": len(made)}) + "\n")
     # whether a mutant is drawn depends on its own name alone
     drawn = [m for m in every if random.Random(m.name).random() < options.share]
     if options.again:
-        return [m for m in drawn if known.get(m.name, {}).get("result", KILLED) != KILLED]
+        left = {name for name, entry in known.items() if entry["result"] != KILLED}
+        return [m for m in drawn if m.name in left - explanations().keys()]
     return [m for m in drawn if m.name not in known]
+
+
+def made_before(path: str, folder: Path) -> list[Mutant]:
+    """The mutants of a file; those of the same text are made once."""
+    texts = [ROOT / path, Path(mutations.__file__)]
+    name = hashlib.sha256(b"".join(text.read_bytes() for text in texts)).hexdigest()
+    kept = folder / f"mutants-{name[:16]}.pickle"
+    if not kept.exists():
+        kept.write_bytes(pickle.dumps(list(mutants(path, ROOT))))
+    made: list[Mutant] = pickle.loads(kept.read_bytes())
+    return made
 
 
 def run(group: str, options: argparse.Namespace) -> None:
