@@ -113,3 +113,18 @@ def test_a_large_product_of_the_loss_is_not_joined() -> None:
     assert found.fused_adjoints[0].is_complete
     found = carry(split_outputs(with_loss(alone=True, batch=1, classes=PRODUCT // (8 * H) + 1)))
     assert not found.fused_adjoints[0].is_complete
+
+
+def test_what_is_known_before_the_loop_is_not_carried() -> None:
+    U, V, given = weight(H, H), weight(H, H), (state(1, H), state(1, H))
+
+    def first(x: Any, s: Any) -> Any:
+        return np.tanh(x + s[0] @ U), s[0] @ V
+
+    def last(x: Any, s: Any) -> Any:
+        output = s[0] @ V
+        return np.tanh(x + s[0] @ U), output
+
+    for cell in (first, last):  # whichever product comes first in the gradient
+        graph = cse(graph_of(cell, inputs(1, H), given))
+        assert carry(graph).fused_adjoints[0].row is not graph.adjoints[1]

@@ -45,7 +45,7 @@ def test_a_back_end_with_cheap_calls_joins_no_products() -> None:
 
 def test_a_partial_sum_that_is_given_out_is_not_opened() -> None:
     def cell(x: Any, s: Any) -> Any:
-        partial = s[0] + x["a"]
+        partial = s[0] * s[1] + x["a"]
         return partial, partial + x["b"]
 
     xs = {"a": inputs(width=H), "b": inputs(width=H)}

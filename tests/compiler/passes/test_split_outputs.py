@@ -8,9 +8,16 @@ import numpy as np
 
 import tinygrad_rnn as tg
 from tests.compiler.programs import B, D, H, functions_of, graph_of, inputs, state, weight
-from tinygrad_rnn.compiler.ir import StepGraph
+from tinygrad_rnn.compiler.ir import StepGraph, Value
 from tinygrad_rnn.compiler.passes.cse import cse
-from tinygrad_rnn.compiler.passes.rewrite import call, exchange, ordered, recurring, unread
+from tinygrad_rnn.compiler.passes.rewrite import (
+    call,
+    exchange,
+    ordered,
+    recurring,
+    substituted,
+    unread,
+)
 from tinygrad_rnn.compiler.passes.split_outputs import split_outputs
 from tinygrad_rnn.training.cell_with_loss import CellWithLoss
 
@@ -31,6 +38,9 @@ def test_what_an_output_adds_is_set_apart() -> None:
     (gradient,) = (g for g in found.state_gradients if g is not None)
     assert "cross_entropy_gradient" in functions_of(g for g in graph.state_gradients if g)
     assert "cross_entropy_gradient" not in functions_of([gradient])
+    (old,) = found.output_grads.values()
+    other = Value(old.shape, old.dtype, "other")
+    assert substituted(found, {old: other}).output_grads == {0: other}
     plain = graph_of(tg.RNNCell(D, H, rng=0), inputs())
     assert split_outputs(plain) is plain
     windows = graph_of(
