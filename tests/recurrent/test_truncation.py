@@ -297,12 +297,6 @@ def test_any_schedule_above_one_is_taken():
     assert tg.Randomized.scheduled(1.5, 1.5).mean_length == 1.5
 
 
-def test_a_truncation_has_weights_and_can_be_fixed():
-    for names in ([], ["weights"], ["fixed"]):
-        with pytest.raises(TypeError, match="abstract"):
-            type("Half", (tg.Truncation,), dict.fromkeys(names, lambda self, T: self))()
-
-
 def test_one_strategy_by_two_names():
     assert tg.TBPTT(3, 3) == tg.Subsequence(3) and tg.TBPTT(1, 4) == tg.Window(3)
     assert len({tg.TBPTT(3, 3), tg.Subsequence(3), tg.TBPTT(1, 4), tg.Window(3)}) == 2
@@ -385,6 +379,9 @@ def test_what_is_no_link_and_no_reach():
 
         with pytest.raises(TypeError, match=r"tg\.Links or tg\.Windows"):
             run(cell, xs, truncation=Neither())
+    for names in ([], ["weights"], ["fixed"]):
+        with pytest.raises(TypeError, match="abstract"):
+            type("Half", (tg.Truncation,), dict.fromkeys(names, lambda self, T: self))()
     for make in (lambda: tg.Links(3.0), lambda: tg.Windows(3), lambda: tg.Windows([0, 2])):
         with pytest.raises(ValueError, match=r"shape|must be a whole number"):
             make()
