@@ -188,7 +188,12 @@ SAMPLES |= {
     np.hypot: binary(),
     np.arctan2: binary(positive, real),
     np.sinc: [*unary(), case(np.array([0.0, 1e-9, 0.3, 1.0, -2.5, 7.7]))],
-    elementary.spherical_bessel: [case(0, real(4)), case(2, np.array([0.0, 1e-3, 2.9, 3.1, 9.0]))],
+    elementary.spherical_bessel: [
+        case(0, real(4)),
+        case(2, np.array([0.0, 1e-3, 2.9, 3.1, 9.0])),
+        case(1, np.array([-2.0, 2.0])),
+        case(0, np.array([-1.0, 1.0])),
+    ],
 }
 
 # Reductions ---------------------------------------------------------------------------------------

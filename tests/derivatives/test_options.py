@@ -84,3 +84,7 @@ def test_shapes_and_dtypes_are_numpys(f, dtype):
     found, expected = f(tg.Tensor(a, requires_grad=True)).data, f(a)
     assert (found.shape, found.dtype) == (expected.shape, expected.dtype)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_sinc_at_zero_divides_by_nothing():
+    assert tg.grad(np.sinc)(0.0) == 0 and tg.grad(tg.grad(np.sinc))(0.0) < -3
