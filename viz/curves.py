@@ -16,6 +16,7 @@ from viz.layout import BEND, BEND_STEP, RAIL_STEP, Placed
 
 TIP = 1.9  # between an arrow's tip and what it points at
 RAIL = 23.0  # from a column to its first rail
+RADIUS = 9.0  # of a path's corners
 AHEAD = 14.0  # how far the first corner of a path in a channel is towards the next one
 COMB, COMB_STEP, MOST_TEETH = 20.0, 1.9, 6  # from a circle to its comb
 

@@ -16,31 +16,26 @@ from heapq import heappop, heappush
 from itertools import count, islice, pairwise, product
 from operator import itemgetter
 
-import numpy as np
-
 from viz.curves import (
     AHEAD,
+    RADIUS,
     TIP,
     alongside,
     bent_left,
     comb,
     leave,
-    meets,
     rail,
     reach,
     sweep,
-    within,
 )
 from viz.diagram import Diagram, Link
-from viz.geometry import Curve, Point, distance, is_straight, line, polyline, sample
+from viz.geometry import Curve, Point, distance, line, polyline
 from viz.layout import BEND, MOST_BENDS, Layout
+from viz.obstacles import Obstacles
 from viz.traffic import TRACK, Drawn
 
-CELL = 60.0  # of the squares in which shapes are found
-CLEARANCE = 1.4  # between a line and the shapes that it passes
 SHORTEST = 4.0  # the least length of an arrow's last segment
 BESIDE = 6.0  # between two links with the same ends
-RADIUS = 9.0  # of a path's corners
 BENEATH = 24.0  # the least room between a channel and the circle above it
 SLACK = 60.0  # the most by which a path may be shorter than its estimate
 ALONG, CROSSED = 12.0, 30.0  # the costs of a sample along another line, and of a crossing
@@ -66,15 +61,7 @@ class _Router:
         self.diagram = diagram
         self.layout = layout
         self.places = layout.places
-        self.round = np.array([p.kind == "circle" for p in self.places])
-        self.centre = np.array([p.centre for p in self.places])
-        self.half = np.array([(p.half_width, p.half_height) for p in self.places])
-        self.cells: dict[tuple[int, ...], list[int]] = defaultdict(list)  # the shapes in a square
-        first = ((self.centre - self.half) // CELL).astype(int).tolist()
-        last = ((self.centre + self.half) // CELL).astype(int).tolist()
-        for i, (low, high) in enumerate(zip(first, last, strict=True)):
-            for cell in product(*(range(a, b + 1) for a, b in zip(low, high, strict=True))):
-                self.cells[cell].append(i)
+        self.obstacles = Obstacles(layout.places)
         self.links_into: dict[int, list[Link]] = defaultdict(list)  # from below, by column
         for link in diagram.links:
             below = diagram.shapes[link.source]
@@ -86,14 +73,13 @@ class _Router:
             if p.kind == "circle":
                 self.columns[round(p.x)].append(p.y)
         self.ends: Counter[tuple[int, int]] = Counter()  # of the lines drawn so far
-        self.standing: dict[tuple[int, float], list[tuple[float, float, int]]] = {}
         self.forms: dict[tuple[str, str], tuple[tuple[int, int], ...]] = {}  # of paths, by roles
         self.drawn = Drawn()
 
     def plain(self, link: Link) -> Curve | None:
         """The first candidate without an obstacle."""
         for curve in self._candidates(link):
-            if self.is_clear(curve, link):
+            if self.obstacles.are_clear_of(curve, link):
                 return self.draw(link, curve)
         return None
 
@@ -101,40 +87,6 @@ class _Router:
         self.ends[link.source, link.target] += 1
         self.drawn.add(link, curve)
         return curve
-
-    def is_clear(self, curve: Curve, link: Link) -> bool:
-        """Whether the curve keeps a distance from every other shape, and from its own ends."""
-        for cubic in curve:
-            near = self._around(cubic)
-            straight = is_straight(cubic)
-            points = sample([cubic]) if near and not straight else ()
-            for i in near:
-                margin = -0.1 if i in (link.source, link.target) else CLEARANCE
-                if straight:
-                    if meets(self.places[i], cubic[0], cubic[3], margin):
-                        return False
-                elif np.any(within(self.places[i], points, margin)):
-                    return False
-        return True
-
-    def _around(self, points: Sequence[Point]) -> list[int]:
-        """The shapes that are near the corners of these points."""
-        xs, ys = zip(*points, strict=True)
-        left, right = min(xs) - CLEARANCE, max(xs) + CLEARANCE
-        low, high = min(ys) - CLEARANCE, max(ys) + CLEARANCE
-        found: set[int] = set()
-        for column in range(int(left // CELL), int(right // CELL) + 1):
-            for row in range(int(low // CELL), int(high // CELL) + 1):
-                found.update(self.cells.get((column, row), ()))
-        return [
-            i
-            for i in found
-            for p in (self.places[i],)
-            if left < p.x + p.half_width
-            and p.x - p.half_width < right
-            and low < p.y + p.half_height
-            and p.y - p.half_height < high
-        ]
 
     def _candidates(self, link: Link) -> Iterator[Curve]:
         source, target = self.places[link.source], self.places[link.target]
@@ -244,12 +196,12 @@ class _Router:
             aside = max(-TRACK, min(offset, TRACK))  # a larger offset would touch the shapes
             for first, last in around:
                 out, back = first + aside, last + aside
-                left, right = self._stretch(out, source.x, link)
+                left, right = self.obstacles.stretch(out, source.x, link)
                 if first == last:
                     if left <= target.x <= right:
                         add(offset, out, back, None)
                     continue
-                low, high = self._stretch(back, target.x, link)
+                low, high = self.obstacles.stretch(back, target.x, link)
                 turns.append((offset, out, back, max(left, low), min(right, high)))
         for column in sorted(
             self.layout.vertical, key=lambda x: abs(x - source.x) + abs(x - target.x)
@@ -259,7 +211,7 @@ class _Router:
                 yield heappop(waiting)[-1]
             for offset, out, back, left, right in turns:
                 x = column + offset
-                if left <= x <= right and self._is_open(0, x, out, back, link):
+                if left <= x <= right and self.obstacles.leave_open(0, x, out, back, link):
                     add(offset, out, back, x)
         while waiting:
             yield heappop(waiting)[-1]
@@ -275,51 +227,14 @@ class _Router:
             aside = max(-TRACK, min(offset, TRACK))
             x, y, back = first + aside, row + offset, last + aside
             if (
-                self._is_open(0, x, source.y, y, link)
-                and self._is_open(1, y, x, back, link)
-                and self._is_open(0, back, y, target.y, link)
+                self.obstacles.leave_open(0, x, source.y, y, link)
+                and self.obstacles.leave_open(1, y, x, back, link)
+                and self.obstacles.leave_open(0, back, y, target.y, link)
             ):
                 way = [(x, source.y), (x, y), (back, y), (back, target.y)]
                 points = [leave(source, way[0]), *way, reach(target, way[-1])]
                 found.append((_length(points) + 2 * abs(offset), points))
         yield from (points for _, points in sorted(found, key=itemgetter(0)))
-
-    def _stretch(self, y: float, x: float, link: Link) -> tuple[float, float]:
-        """How far to the left and to the right a level line can go from its first corner."""
-        left, right = -math.inf, math.inf
-        for low, high, i in self._standing(1, y):
-            if i not in (link.source, link.target):
-                if high > x + AHEAD + RADIUS:
-                    right = min(right, max(low, x + AHEAD + RADIUS) + RADIUS)
-                if low < x - AHEAD - RADIUS:
-                    left = max(left, min(high, x - AHEAD - RADIUS) - RADIUS)
-        return left, right
-
-    def _is_open(self, axis: int, at: float, start: float, stop: float, link: Link) -> bool:
-        """Whether no shape stands on a straight line between its rounded corners.
-
-        axis: 0 for a vertical line at x = at, 1 for a level one at y = at.
-        """
-        low, high = min(start, stop) + RADIUS, max(start, stop) - RADIUS
-        return low >= high or not any(
-            first < high and low < last and i != link.source and i != link.target
-            for first, last, i in self._standing(axis, at)
-        )
-
-    def _standing(self, axis: int, at: float) -> list[tuple[float, float, int]]:
-        """The shapes on a line, each with the stretch of the line that it takes."""
-        if (axis, at) in self.standing:
-            return self.standing[axis, at]
-        off = np.abs(self.centre[:, axis] - at)
-        half = self.half + CLEARANCE
-        found = np.flatnonzero(off < half[:, axis])
-        across, along = half[found, axis], half[found, 1 - axis]
-        chord = np.sqrt(np.maximum(across**2 - off[found] ** 2, 0))
-        along = np.where(self.round[found], chord, along)
-        middle = self.centre[found, 1 - axis]
-        stretches = (middle - along).tolist(), (middle + along).tolist(), found.tolist()
-        self.standing[axis, at] = list(zip(*stretches, strict=True))
-        return self.standing[axis, at]
 
     def _best(self, link: Link, ways: Iterator[list[Point]]) -> Curve | None:
         shapes, y = self.diagram.shapes, self.places[link.source].y
@@ -327,7 +242,7 @@ class _Router:
             (_length(points), points, curve)
             for points in ways
             if distance(points[-2], points[-1]) > SHORTEST
-            and self.is_clear(curve := polyline(points, RADIUS), link)
+            and self.obstacles.are_clear_of(curve := polyline(points, RADIUS), link)
         )
         best, least = None, math.inf
         own: tuple[tuple[int, int], ...] = ()
