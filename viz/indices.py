@@ -13,6 +13,7 @@ from tinygrad_rnn.recurrent.gates import block_names
 from viz.values import options_of
 
 SQUASHING = np.tanh, tg.sigmoid
+FAR = 24  # nodes looked at: n of a GRU has eight
 
 
 def index_of(node: Node) -> Any:
@@ -59,7 +60,9 @@ def activated_gate(node: Node) -> str | None:
     if node.function not in SQUASHING:
         return None
     waiting, found = list(node.parents), set()
-    for parent in waiting:  # which grows on the way, as far as values without a name
+    for parent in waiting:  # which grows on the way, through sums and products without a name
+        if len(waiting) > FAR:
+            return None
         if gate := gate_of(parent):
             found.add(gate)
         elif parent.name is None and parent.function in (np.add, np.multiply):
