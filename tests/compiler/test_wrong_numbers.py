@@ -285,3 +285,44 @@ def test_a_parameter_of_the_full_shape_that_is_taken_away(truncation: Any) -> No
     v, w, A = weight(B, N), weight(N), RNG.normal(size=(B, B))
     h = tg.Tensor(RNG.normal(size=(B, N)), requires_grad=True)
     agree(lambda x, h: np.tanh(h - v) + A @ v * w, np.ones((T, B, N)), h, [v, w, h], truncation)
+
+
+W_1, w_1 = weight(N, N), weight(N)
+AHEAD: dict[str, Callable[[Any, Any], Any]] = {
+    "is held constant": lambda x, h: np.tanh(x @ W_1 + tg.detach(h)),
+    "is not read": lambda x, h: np.tanh(x @ W_1 + w_1),
+    "is the input": lambda x, h: x * 1.0,
+}
+BEHIND: dict[str, Callable[[Any, Any], Any]] = {
+    "element by element": lambda a, h: np.tanh(h * w_1 + a),
+    "by products": lambda a, h: np.tanh(h @ W_1 + a @ W_1),
+    "by the other alone": lambda a, h: a * w_1,
+}
+
+
+@pytest.mark.parametrize("truncation", [None, tg.Subsequence(2), tg.Window(1)], ids=repr)
+@pytest.mark.parametrize("behind", BEHIND)
+@pytest.mark.parametrize("ahead", AHEAD)
+def test_a_state_through_which_nothing_flows_back(ahead: str, behind: str, truncation: Any) -> None:
+    """Another state of the same step reads it: the gradients meet within the loop."""
+
+    def cell(x: Any, state: Any) -> Any:
+        a = AHEAD[ahead](x, state[0])
+        return a, BEHIND[behind](a, state[1])
+
+    xs = RNG.normal(size=(T, B, N))
+    state = tuple(tg.Tensor(RNG.normal(size=(B, N)), requires_grad=True) for _ in "ab")
+    parameters = [W_1, w_1, *state]
+    agree(cell, xs, state, parameters, truncation)
+    for loss in (lambda o, y: tg.mse(o[0], y) + tg.mse(o[1], y), lambda o, y: tg.mse(o[1], y)):
+        bptt = tg.BPTT(cell, loss, truncation)
+        found = []
+        for run in (bptt, bptt.record):
+            for tensor in parameters:
+                tensor.grad = None
+            result = run(xs, xs, state)
+            if isinstance(result, tg.Tensor):
+                result.backward()
+            found.append([t.grad if t.grad is not None else np.zeros(t.shape) for t in parameters])
+        for mine, theirs in zip(*found, strict=True):
+            np.testing.assert_allclose(mine, theirs, rtol=0, atol=1e-13)

@@ -284,3 +284,9 @@ def test_names_count_the_time_also_backwards(truncation: Any) -> None:
     states, last = tg.unroll(tg.RNNCell(3, 4, rng=0), xs, truncation=truncation, reverse=True)
     assert [h.name for h in states] == ["h_1", "h_2", "h_3", "h_4"] and last.name == "h_1"
     assert [x.name for x in xs] == ["x_1", "x_2", "x_3", "x_4"]
+
+
+@pytest.mark.parametrize("run", [tg.unroll, tg.scan])
+def test_lengths_need_a_batch(run: Any) -> None:
+    with pytest.raises(ValueError, match=r"\(T, batch, ...\), but it has the shape \(4,\)"):
+        run(lambda x, h: h + x, np.ones(4), np.ones(2), lengths=[2, 4])

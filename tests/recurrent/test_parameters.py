@@ -210,3 +210,9 @@ class CalledLikeAGlobal:
 def test_an_attribute_is_not_the_global_of_its_name() -> None:
     model = CalledLikeAGlobal()
     assert list(tg.parameters(model).values()) == [model.GLOBAL]
+
+
+def test_a_global_that_is_not_there_yet() -> None:
+    W = tg.Tensor(np.ones(2), requires_grad=True)
+    found = tg.parameters(lambda x, h: h * W + defined_by_nobody)  # type: ignore[name-defined]  # noqa: F821
+    assert list(found.values()) == [W]

@@ -384,7 +384,19 @@ def test_a_resumed_run_ends_with_the_same_bits(path):
     assert third.rng.random() == whole.rng.random()
 
 
-def test_a_run_that_does_not_fit(path):
+class Interrupted:
+    """A function that fails at its first call."""
+
+    def __init__(self, problem):
+        self.problem, self.calls = problem, 0
+
+    def __call__(self, *arguments):
+        self.calls += 1
+        if self.calls == 1:
+            raise self.problem
+
+
+def test_a_run_that_does_not_fit(path, monkeypatch):
     run = Training()
     run.save(path)
     with pytest.raises(ValueError, match=r"no state called other; it has model \(parameters\)"):
@@ -400,6 +412,12 @@ def test_a_run_that_does_not_fit(path):
         tg.restore_run(path, rng=rng, model=other)
     assert rng.bit_generator.state == drawn
     np.testing.assert_array_equal(other.W_hh.data, W)
+    with monkeypatch.context() as patch:  # Ctrl-C, in the middle
+        interrupt = Interrupted(KeyboardInterrupt)
+        patch.setattr("tinygrad_rnn.training.checkpoints._set", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            tg.restore_run(path, model=tg.RNNCell(2, 3))
+        assert interrupt.calls == 2  # once more to set it back
     with pytest.raises(ValueError, match="does not fit rng: "):
         tg.restore_run(path, rng=np.random.Generator(np.random.MT19937(0)))
     tg.save(path, run.cell)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
+from tinygrad_rnn.training.pickling import pickled, unpickled
 
 XS, TARGETS = np.ones((5, 2, 3)), np.zeros((5, 2, 4))
 
@@ -50,3 +51,10 @@ def test_how_it_runs_goes_with_a_bptt(again):
     other = again(bptt)
     assert (other.backend, other.block, repr(other)) == (bptt.backend, 2, repr(bptt))
     assert other(XS, TARGETS)[0] == bptt(XS, TARGETS)[0]
+
+
+def test_functions_without_a_name_go_by_value():
+    pytest.importorskip("cloudpickle")
+    shared = np.ones(3)
+    data = pickled(lambda: shared, lambda part: "it" if part is shared else None, "a function")
+    assert unpickled(data, {"it": 5}.get)() == 5
