@@ -79,6 +79,8 @@ def test_script(script: Path, tmp_path: Path) -> None:
     ("function", "sentence"),
     [
         ("missing.py:build", "there is no file"),
+        ("{notes}:build", "a Python file"),
+        ("{wrong}:build", "line 2"),
         ("{script}", "does not name a function; write it as my_model.py:build"),
         ("{script}:buidl", "has no function 'buidl'; it has array, build, nothing"),
         ("{script}:constant", "has no function 'constant'"),
@@ -89,7 +91,11 @@ def test_script(script: Path, tmp_path: Path) -> None:
 def test_mistakes_in_a_script(
     function: str, sentence: str, script: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["script", function.format(script=script), "-o", "figure.gv"]) == 2
+    notes, wrong = script.with_name("notes.txt"), script.with_name("wrong.py")
+    notes.touch()
+    wrong.write_text("\nbuild = (")
+    function = function.format(script=script, notes=notes, wrong=wrong)
+    assert main(["script", function, "-o", "figure.gv"]) == 2
     said = capsys.readouterr().err
     assert sentence in said and said.count("\n") == 1
 
