@@ -113,7 +113,7 @@ def test_curves_whose_ends_have_no_direction() -> None:
 
 def test_what_graphviz_cannot_draw(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("pygraphviz")
-    with pytest.raises(RuntimeError, match="Graphviz .*draw"):
+    with pytest.raises(RuntimeError, match=r"Graphviz .*draw"):
         render("no graph", "svg", 72)
     monkeypatch.setenv("FONTCONFIG_FILE", "mine.conf")
     assert _fonts(Path("nowhere")) == {}
