@@ -11,7 +11,10 @@ import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from contextlib import _GeneratorContextManager as ContextManager  # also a decorator
 
 
 class Mark:
@@ -84,13 +87,6 @@ _innermost: ContextVar[Block | None] = ContextVar("innermost", default=None)
 
 
 @contextmanager
-def marked(mark: Mark | None) -> Iterator[None]:
-    """Record under this mark; with None, do not record."""
-    with _changed(lambda _: mark):
-        yield
-
-
-@contextmanager
 def _changed(change: Callable[[Mark | None], Mark | None]) -> Iterator[None]:
     """Inside this block, the mark is `change(mark)`. (For the order, see `interrupts.py`.)"""
     before, around = current_mark(), _innermost.get()
@@ -127,8 +123,12 @@ def before_all_closed(
     return before, around
 
 
-@contextmanager
-def no_grad() -> Iterator[None]:
+def marked(mark: Mark | None) -> ContextManager[None]:
+    """Record under this mark; with None, do not record."""
+    return _changed(lambda _: mark)
+
+
+def no_grad() -> ContextManager[None]:
     """Compute without recording: results computed inside need no gradient.
 
     It applies to the current thread or asyncio task. A task started inside inherits it.
@@ -139,12 +139,10 @@ def no_grad() -> Iterator[None]:
     ...     (w * w).requires_grad
     False
     """
-    with marked(None):
-        yield
+    return _changed(lambda _: None)
 
 
-@contextmanager
-def step(t: int) -> Iterator[None]:
+def step(t: int) -> ContextManager[None]:
     """Mark the nodes recorded inside as part of time step `t`, counted from 0.
 
     >>> import tinygrad_rnn as tg
@@ -154,12 +152,10 @@ def step(t: int) -> Iterator[None]:
     >>> y.node.step
     3
     """
-    with _changed(lambda mark: mark and mark.at_step(t)):
-        yield
+    return _changed(lambda mark: mark and mark.at_step(t))
 
 
-@contextmanager
-def scope(name: str) -> Iterator[None]:
+def scope(name: str) -> ContextManager[None]:
     """Mark the nodes recorded inside as part of the scope `name`; scopes nest.
 
     >>> import tinygrad_rnn as tg
@@ -169,5 +165,4 @@ def scope(name: str) -> Iterator[None]:
     >>> y.node.scope
     ('encoder', 'cell')
     """
-    with _changed(lambda mark: mark and mark.in_scope(name)):
-        yield
+    return _changed(lambda mark: mark and mark.in_scope(name))

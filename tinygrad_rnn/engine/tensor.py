@@ -57,10 +57,8 @@ class Tensor(ArrayMethods):
         )
 
     def __init__(self, data: Any, requires_grad: bool = False, name: str | None = None) -> None:
-        if isinstance(data, Tensor):
-            data = data._data
-        elif not hasattr(data, "__array_function__"):
-            data = np.asarray(data)
+        if type(data) is not np.ndarray:
+            data = array_of(data)
         if requires_grad:
             refuse_gradient_of(data)
         self._data: Array = data
@@ -102,10 +100,7 @@ class Tensor(ArrayMethods):
 
     @data.setter
     def data(self, value: Any) -> None:
-        if isinstance(value, Tensor):
-            value = value._data
-        elif not hasattr(value, "__array_function__"):
-            value = np.asarray(value, self._data.dtype)
+        value = array_of(value, self._data.dtype)
         node = self._node
         if node is not None:
             if not isinstance(node, Leaf):
@@ -326,6 +321,13 @@ def _unpickled(data: Array, requires_grad: bool, name: str | None, grad: Array |
     if grad is not None:
         tensor.grad = grad
     return tensor
+
+
+def array_of(data: Any, dtype: Any = None) -> Array:
+    """The array inside a Tensor, an array itself, or an array of numbers and lists."""
+    if isinstance(data, Tensor):
+        return data._data
+    return data if hasattr(data, "__array_function__") else np.asarray(data, dtype)
 
 
 _new = object.__new__
