@@ -304,21 +304,8 @@ class CellKey:
             watch_object(self.watched, thing, slots, read)
         key += (weakref.ref(kind), len(attributes))
         for attribute, element in attributes.items():
-            kind = type(element)
-            if kind in PLAIN:
-                key += (attribute, kind, element)
-            elif kind is Tensor and id(element) not in self.seen:  # the most frequent case
-                self.seen[id(element)] = len(self.seen)
-                data = element._data
-                key += (attribute, Tensor, data.shape, data.dtype, element._requires_grad)
-                self.arrays.append(element)
-                self.labels.append(attribute)
-                if self.watched is not None:
-                    facts = data.shape, data.dtype, element._requires_grad
-                    self.watched.add(FACTS_OF_TENSOR, element, *facts)
-            else:
-                key.append(attribute)
-                self.visit(element, attribute)
+            key.append(attribute)
+            self.visit(element, attribute)
 
     def look_at_class(self, thing: type, name: str) -> None:
         self.key += (type, weakref.ref(thing))
