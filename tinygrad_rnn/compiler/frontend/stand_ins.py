@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_rnn.compiler.frontend.calls import made
 from tinygrad_rnn.compiler.frontend.refusals import user_frame
-from tinygrad_rnn.compiler.frontend.tracer import Traced, handle_of, made
+from tinygrad_rnn.compiler.frontend.tracer import Traced, handle_of
 from tinygrad_rnn.compiler.frontend.values import own
 from tinygrad_rnn.engine.tensor import Tensor
 

@@ -10,40 +10,22 @@ from __future__ import annotations
 import functools
 import operator
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
-from tinygrad_rnn.compiler.frontend.forms import (
-    OF_FORM,
-    callable_by_name,
-    fixed_of,
-    is_dynamic,
-    keeps_form,
-    plain_of,
-    without_options,
-)
-from tinygrad_rnn.compiler.frontend.refusals import (
-    ASKERS,
-    UNNAMED,
-    TraceError,
-    asking_function,
-    here,
-    user_frame,
-)
+from tinygrad_rnn.compiler.frontend.calls import called
+from tinygrad_rnn.compiler.frontend.refusals import ASKERS, TraceError, asking_function, here
 from tinygrad_rnn.compiler.frontend.straight import straight
 from tinygrad_rnn.compiler.frontend.values import (
     Handle,
     Value,
     is_numpy,
     mapped,
-    own,
     pinned,
-    sample_in,
     value_of,
-    values_in,
 )
 from tinygrad_rnn.compiler.frontend.writing import WRITERS, cast, chosen, mask_or_places, written
 from tinygrad_rnn.compiler.operations import added_at, astype, filled, placed
@@ -374,110 +356,19 @@ CONSTANT_LIKE = {np.ones_like: 1, np.zeros_like: 0, np.empty_like: 0}
 
 
 def record(function: Any, args: Any, kwargs: Any = None) -> Any:
-    """Call the function on the samples, and record the call."""
+    """Record a call of handles. Returns handles of its results."""
     kwargs = {k: v for k, v in (kwargs or {}).items() if v is not np._NoValue}
     if function in CONSTANT_LIKE or function is np.full_like:
         return _constant(function, *args, **kwargs)
-    parent, index = args[0] if args else None, args[1] if function is operator.getitem else NO_INDEX
-    args, kwargs = mapped((tuple(args), kwargs), value_of)
-    operands = list(values_in((args, kwargs)))
-    fixed = fixed_of(operands)
-    if fixed is None and is_dynamic(function, args):
-        what = asking_function() or UNNAMED
-        if what is UNNAMED:
-            what = f"np.{getattr(function, '__name__', '')}"
-        if function is operator.getitem:
-            what = "an index of booleans"
-        raise TraceError(
-            f"the shape of the result of {what} depends on the numbers{here()}, but a program has "
-            f"one shape for all steps: multiply by a mask, choose with np.where, or use tg.unroll"
-        )
-    if fixed is not None and not keeps_form(function, args):
-        args, kwargs = mapped((args, kwargs), plain_of)  # what Python computes, once
-        return function(*args, **kwargs)
-    if fixed is None and any(value.fixed is not None for value in operands):
-        args, kwargs = without_options(function, args, kwargs)
-    if not callable_by_name(function):
-        raise TraceError(
-            f"{getattr(function, '__name__', function)} is not a NumPy function{here()}, so "
-            f"it cannot be compiled: write it in NumPy, or use tg.unroll"
-        )
-    if any(callable(leaf) and not isinstance(leaf, type) for leaf in plain_leaves(args)):
-        raise TraceError(
-            f"np.{function.__name__} calls a Python function on parts of an array{here()}, so it "
-            f"cannot be compiled: write it with np.where, or use tg.unroll"
-        )
-    if function is np.dot and any(np.ndim(sample_in(part)) == 0 for part in args):
-        function = np.multiply  # which it is, if one of them is a number
-    sampled_args, sampled_kwargs = mapped((args, kwargs), sample_in)
-    try:
-        result = function(*sampled_args, **sampled_kwargs)
-    except ValueError as problem:
-        if "read-only" not in str(problem):
-            raise
-        raise _writes(function) from None
-    if result is None:
-        raise TraceError(
-            f"np.{function.__name__} returns nothing{here()}, and a program has calls alone whose "
-            f"results it uses: call it outside of the cell, or use tg.unroll"
-        )
-    place = user_frame()
-    several = isinstance(result, tuple | list) and result
-    if several and all(isinstance(part, np.ndarray | np.generic) for part in result):
-        remade = type(result)._make if hasattr(result, "_make") else type(result)
-        whole = made(remade(map(own, result)), function, args, kwargs, fixed, place)
-        return remade(
-            handle_of(made(part, operator.getitem, (whole, i), {}, fixed, place))
-            for i, part in enumerate(whole.sample)
-        )
-    if not isinstance(result, np.ndarray | np.generic):
-        if function in OF_FORM:
-            return result  # a shape, a number of axes: known while tracing
-        if fixed is not None:
-            for value in operands:
-                pinned(value)
-            return result
-        raise TraceError(
-            f"np.{function.__name__} returns a {type(result).__name__}{here()}, which would be the "
-            f"same at all steps of a program: use NumPy functions that return arrays, or "
-            f"tg.unroll"
-        )
-    if function is np.reshape and args[0].shape == result.shape and not kwargs:
-        handle = handle_of(args[0])
-    else:
-        handle = handle_of(made(own(result), function, args, kwargs, fixed, place))
-    if isinstance(parent, Traced) and np.may_share_memory(result, parent.value.sample):
-        looks = mapped((args[1:], kwargs), sample_in)
-        parent.views.append((weakref.ref(handle), function, looks))
-        handle.base = parent, index
+    call = called(function, *mapped((tuple(args), kwargs), value_of))
+    handles = [handle_of(value) for value in call.values]
+    parent = args[0] if args else None
+    if call.looks is not None and isinstance(parent, Traced):
+        (handle,) = handles
+        parent.views.append((weakref.ref(handle), *call.looks))
+        handle.base = parent, args[1] if function is operator.getitem else NO_INDEX
         handle.given = parent.given
-    return handle
-
-
-def plain_leaves(args: Any) -> Iterator[Any]:
-    """The leaves among arguments, also inside lists and tuples."""
-    for leaf in args:
-        if isinstance(leaf, tuple | list):
-            yield from plain_leaves(leaf)
-        else:
-            yield leaf
-
-
-def made(
-    sample: Any, function: Any, args: Any, kwargs: Any, fixed: frozenset[Value] | None, place: Any
-) -> Value:
-    """A new value, with its dependences and the line that computes it."""
-    value = Value(sample, "", function, args, kwargs)
-    value.fixed, value.place = fixed, place
-    return value
-
-
-def _writes(function: Any) -> TraceError:
-    name = getattr(function, "__name__", function)
-    return TraceError(
-        f"{name} writes into its argument{here()}, which cannot be compiled: use a function that "
-        f"returns a new array, or tg.unroll"
-    )
+    return call.together(iter(handles))
 
 
 def _constant(
