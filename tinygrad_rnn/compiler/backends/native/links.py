@@ -68,11 +68,13 @@ class Link:
             if root in have:
                 table[n] = address(have[root])
         functions = [(self.library.function(name, *TYPES), divided) for name, divided in self.parts]
-        start = ctypes.addressof(table)
+        start = ctypes.c_void_p(ctypes.addressof(table))
         every = functions[:-1] if self.each_step else functions
         function = every[0][0] if len(every) == 1 else Divided(every, self.threads)
         places = [(self.roots.index(b), b.dtype) for b in self.given]
         kept: list[Any] = [None] * len(places)
+        # Converted once: this is half of what a call costs.
+        count, first, one = (ctypes.c_int64(n) for n in (steps, 0, 1))
 
         def run(*given: Any, keeps: Any = (have, self.library)) -> int:
             for n, array in enumerate(given):
@@ -82,7 +84,7 @@ class Link:
                 made = np.ascontiguousarray(array, dtype)
                 table[place] = address(made)
                 kept[n] = made
-            failed: int = function(start, steps, 0, 1)
+            failed: int = function(start, count, first, one)
             if failed:
                 self.complain(kept)
             return failed
@@ -91,7 +93,7 @@ class Link:
             return run
         return run, self.of_a_step(functions[-1][0], table, start, steps)
 
-    def of_a_step(self, function: Any, table: Any, start: int, steps: int) -> Callable[..., int]:
+    def of_a_step(self, function: Any, table: Any, start: Any, steps: int) -> Callable[..., int]:
         if not self.changing:
             return lambda t: function(start, steps, t, 1)
         places = [
@@ -132,11 +134,11 @@ class Divided:
     def __init__(self, parts: list[tuple[Any, bool]], threads: int) -> None:
         self.parts, self.threads = parts, threads
 
-    def __call__(self, address: int, steps: int, part: int, parts: int) -> int:
+    def __call__(self, address: Any, steps: Any, first: Any, one: Any) -> int:
         failed = 0
         for function, divided in self.parts:
             if not divided:
-                failed |= function(address, steps, 0, 1)
+                failed |= function(address, steps, first, one)
                 continue
             others = [
                 pool(self.threads - 1).submit(function, address, steps, n, self.threads)
