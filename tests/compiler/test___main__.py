@@ -13,6 +13,8 @@ import numpy as np, tinygrad_rnn as tg
 cell = tg.RNNCell(3, 4, rng=0)
 def own(x, h):
     return np.tanh(x + h)
+def branching(x, h):
+    return h if np.sum(h) > 0 else x
 inputs, start = np.ones((5, 2, 4)), np.zeros((2, 4))
 """
 
@@ -29,8 +31,14 @@ def test_from_the_command_line(tmp_path: Any, capsys: Any) -> None:
     assert "own: the steps of a sequence" in capsys.readouterr().out
     for wrong, said in (
         (["my_model.py"], "write it as my_model.py:cell"),
-        ([f"{file}:cel"], "has no 'cel'; it has np, tg, cell, own, inputs, start"),
+        ([f"{file}:cel"], "has no 'cel'; it has np, tg, cell, own, branching, inputs, start"),
         ([f"{file}:own"], "name one with --xs"),
+        ([f"{file}:own", "--xs", "inputs"], "own has no initial_state(batch_size): define state"),
+        ([f"{file}:start", "--xs", "inputs", "--state", "start"], "start cannot be compiled: the"),
+        (
+            [f"{file}:branching", "--xs", "inputs", "--state", "start"],
+            "branching cannot be compiled: the cell's Python code decides by the numbers",
+        ),
         ([f"{tmp_path / 'none.py'}:cell"], "cannot be read"),
     ):
         with pytest.raises(SystemExit):

@@ -58,6 +58,8 @@ def nothing():
     return []
 
 constant = 3
+def failing():
+    np.ones(3).reshape(2, 2)
 """
 
 
@@ -82,9 +84,10 @@ def test_script(script: Path, tmp_path: Path) -> None:
         ("{notes}:build", "a Python file"),
         ("{wrong}:build", "line 2"),
         ("{script}", "does not name a function; write it as my_model.py:build"),
-        ("{script}:buidl", "has no function 'buidl'; it has array, build, nothing"),
+        ("{script}:buidl", "has no function 'buidl'; it has array, build, failing, nothing"),
         ("{script}:constant", "has no function 'constant'"),
         ("{script}:array", "must return a Tensor or several Tensors, but it returned ndarray"),
+        ("{script}:failing", ".py, line 18: ValueError: cannot reshape array of size 3"),
         ("{script}:nothing", "must return a Tensor or several Tensors, but it returned nothing"),
     ],
 )

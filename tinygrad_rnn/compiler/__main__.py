@@ -49,7 +49,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
             f"the width of the inputs is unknown, because {name} has no input_size: define "
             f"xs = ..., an array (T, batch, input), in {file}, or name one with --xs"
         )
-    sys.stdout.write(scan_source(cell, xs, state, stages=not given.source))
+    if state is None and not hasattr(cell, "initial_state"):
+        parser.error(
+            f"{name} has no initial_state(batch_size): define state = ... in {file}, or name one "
+            f"with --state"
+        )
+    try:
+        text = scan_source(cell, xs, state, stages=not given.source)
+    except (TypeError, ValueError) as problem:
+        parser.error(f"{name} cannot be compiled: {problem}")
+    sys.stdout.write(text)
 
 
 def inputs_for(cell: Any) -> Any:
