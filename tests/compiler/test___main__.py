@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import runpy
+import sys
 from typing import Any
 
 import pytest
@@ -19,7 +21,7 @@ inputs, start = np.ones((5, 2, 4)), np.zeros((2, 4))
 """
 
 
-def test_from_the_command_line(tmp_path: Any, capsys: Any) -> None:
+def test_from_the_command_line(tmp_path: Any, capsys: Any, monkeypatch: Any) -> None:
     file = tmp_path / "my_model.py"
     file.write_text(MODEL)
     main([f"{file}:cell"])
@@ -29,6 +31,10 @@ def test_from_the_command_line(tmp_path: Any, capsys: Any) -> None:
     assert stages.endswith(capsys.readouterr().out)
     main([f"{file}:own", "--xs", "inputs", "--state", "start"])
     assert "own: the steps of a sequence" in capsys.readouterr().out
+    monkeypatch.setattr(sys, "argv", ["compiler", f"{file}:cell"])
+    monkeypatch.delitem(sys.modules, "tinygrad_rnn.compiler.__main__")
+    runpy.run_module("tinygrad_rnn.compiler", run_name="__main__")
+    assert capsys.readouterr().out == stages
     for wrong, said in (
         (["my_model.py"], "write it as my_model.py:cell"),
         ([f"{file}:cel"], "has no 'cel'; it has np, tg, cell, own, branching, inputs, start"),

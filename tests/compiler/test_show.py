@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
-from tests.compiler.programs import CASES, Case, D, H, graph_of, inputs
-from tinygrad_rnn.compiler.show import Stages, show
+from tests.compiler.programs import CASES, B, Case, D, H, graph_of, inputs
+from tinygrad_rnn.compiler.ir import TimeSum
+from tinygrad_rnn.compiler.show import Stages, Words, of_sum, show
 
 LINEAR = """\
 inputs      x 2×3
@@ -73,3 +75,15 @@ def test_a_page_for_each_stage() -> None:
     assert [stage for stage, _ in stages.pages] == ["trace", "cse"]
     assert stages.text().count("(as before)") == 1
     assert "with [..., 12:16] = " in stages.text()
+
+
+def test_what_has_no_gradient_has_no_way_back() -> None:
+    cell = lambda x, h: h + (x > 0).astype(np.int64)  # noqa: E731
+    text = show(graph_of(cell, inputs(), np.zeros((B, D), np.int64)))
+    assert " as int64" in text and "back, from" not in text and text.endswith("h_t = v3\n")
+
+
+def test_sums_in_the_notation_of_the_textbook() -> None:
+    graph = graph_of(tg.RNNCell(D, H, rng=0), inputs())
+    (h,), words = graph.states, Words(graph)
+    assert of_sum(TimeSum("negated", h, (TimeSum("times", h),)), words) == "−(T · h)"

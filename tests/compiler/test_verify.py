@@ -11,7 +11,7 @@ import pytest
 import tinygrad_rnn as tg
 from tests.compiler.programs import CASES, B, D, H, graph_of, inputs, program_of
 from tinygrad_rnn.compiler.ir import Buffer, Instr, Program, Ref, Storage, Value, When
-from tinygrad_rnn.compiler.passes.rewrite import exchange
+from tinygrad_rnn.compiler.passes.rewrite import exchange, ordered
 from tinygrad_rnn.compiler.verify import checked, verify, verify_graph, verify_program
 
 
@@ -88,3 +88,21 @@ def test_references_that_cannot_be() -> None:
         verify_program(replace(program, forward=replace(outside, loop=())))
     with pytest.raises(AssertionError):
         verify_program(replace(program, buffers=(*program.buffers, program.buffers[0])))
+
+
+def test_calls_of_several_results_and_of_what_not_all_numbers_have() -> None:
+    W = tg.Tensor(np.eye(D) * 2, requires_grad=True)
+
+    def cell(x: Any, h: Any) -> Any:
+        return h @ np.linalg.cholesky(W) * np.linalg.slogdet(W)[1] + x
+
+    graph = graph_of(cell, inputs(), tg.Tensor(np.ones((B, D)), requires_grad=True))
+    verify_graph(graph)
+    (whole,) = several(graph)[:1]
+    wrong = replace(whole, results=(whole.results[0], ((2,), np.dtype(float))))
+    with pytest.raises(AssertionError, match=r"has the shape \(\)"):
+        verify_graph(exchange(graph, {whole: wrong}))
+
+
+def several(graph: Any) -> list[Any]:
+    return [v for v in ordered(graph.outputs()) if v.results is not None]

@@ -64,3 +64,9 @@ def test_a_negative_product_keeps_its_name() -> None:
     negative = call(np.negative, gradient, name="dz")
     (found,) = factor(replace(graph, state_gradients=(negative,))).state_gradients
     assert found is not None and found.function is np.multiply and found.name == "dz"
+
+
+def test_a_gradient_less_a_part_of_it_is_one_product() -> None:
+    less = tg.derivative(lambda a, b: a * b, lambda g, b: g * b - g * (b * b))
+    gradient = gradient_after(lambda x, h: less(h, x))
+    assert gradient.function is np.multiply and gradient.args[1].function is np.subtract

@@ -111,8 +111,6 @@ class References:
                 text = f"{text}[{of_index(view.argument)}]"
             elif view.kind == "broadcast":
                 text = f"np.broadcast_to({text}, {literal(view.argument)})"
-            elif view.kind == "transpose" and view.argument == (1, 0):
-                text = f"{text}.T"
             else:
                 text = f"{text}.{view.kind}({arguments})"
         return text
