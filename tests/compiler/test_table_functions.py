@@ -114,7 +114,7 @@ def test_what_no_program_may_let_pass() -> None:
         ("np.piecewise", lambda x, h: h + np.piecewise(x, [x > 0], [np.sin, np.cos])),
         ("np.full_like", lambda x, h: h * np.full_like(x, np.sum(x))),
         ("np.array2string", lambda x, h: h + len(np.array2string(x.data))),
-        ("for .view", lambda x, h: h + x.data.view(np.int64) % 3),
+        (".view", lambda x, h: h + x.data.view(np.int64) % 3),
         ("np.bincount", lambda x, h: h + np.bincount(np.argmax(x, axis=0), v, 4)),
         ("np.piecewise", lambda x, h: np.piecewise(h, [x > 0], [np.sin, np.cos])),
         ("np.trim_zeros", lambda x, h: h * np.sum(np.trim_zeros(v * x[0]))),

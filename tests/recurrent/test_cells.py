@@ -57,7 +57,7 @@ def test_the_dtype_stays(dtype):
 
 
 def test_an_unknown_nonlinearity_is_refused():
-    with pytest.raises(ValueError, match="tanh, relu, identity"):
+    with pytest.raises(ValueError, match="'tanh', 'relu', 'identity'"):
         tg.RNNCell(D, H, nonlinearity="step")
 
 

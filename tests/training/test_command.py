@@ -219,7 +219,7 @@ def test_a_vocabulary_of_bytes():
     vocabulary = ByteVocabulary(text)
     assert vocabulary.bytes.tolist() == list(range(3, 100))
     np.testing.assert_array_equal(vocabulary.encode(text[::1000]), text[::1000] - 3)
-    with pytest.raises(KeyError, match=r"does not have b'.*x01.*xff'"):
+    with pytest.raises(KeyError, match=r"does not contain b'.*x01.*xff'"):
         vocabulary.encode(bytes([255, 5, 1]))
     with pytest.raises(ValueError, match="at least one byte"):
         ByteVocabulary(b"")

@@ -10,7 +10,7 @@ def test_there_and_back():
     text = "the time machine, by h. g. wells"
     vocabulary = Vocabulary(text)
     assert vocabulary.decode(vocabulary.encode(text)) == text
-    with pytest.raises(KeyError, match=r"does not have \['z'\]"):
+    with pytest.raises(KeyError, match=r"does not contain \['z'\]"):
         vocabulary.encode("zeit")
     with pytest.raises(ValueError, match="at least one character"):
         Vocabulary("")
