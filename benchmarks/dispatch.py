@@ -1,4 +1,4 @@
-"""What a call through NumPy's protocols costs more than the operator or the short way itself.
+"""What a call through NumPy's protocols costs more than the operator or the fast path itself.
 
 python -m benchmarks.dispatch
 """
@@ -36,7 +36,7 @@ def main() -> None:
     times = microseconds(
         {
             "np.tanh(tensor)": lambda: np.tanh(w),
-            "the short way to tanh": lambda: tanh(w),
+            "the fast path of tanh": lambda: tanh(w),
             "np.add(tensor, tensor)": lambda: np.add(w, w),
             "tensor + tensor": lambda: w + w,
         }
@@ -44,7 +44,7 @@ def main() -> None:
     for name, time_ in times.items():
         print(f"{name:24} {time_:6.2f} µs")
     for through, short in (
-        ("np.tanh(tensor)", "the short way to tanh"),
+        ("np.tanh(tensor)", "the fast path of tanh"),
         ("np.add(tensor, tensor)", "tensor + tensor"),
     ):
         print(f"{through} costs {times[through] - times[short]:.2f} µs more than {short}")

@@ -83,7 +83,7 @@ def getitem(self: Tensor, index: Any) -> Any:
 Tensor.__getitem__ = getitem  # type: ignore[method-assign]
 
 
-def take_short_way(function: Any, rule: Rule) -> None:
+def use_fast_path(function: Any, rule: Rule) -> None:
     """Enter the fast path for a function of the table, also as Python's operator.
 
     NumPy's mixin, which supplies the other operators, uses the dispatch of the ufunc, which takes
@@ -98,4 +98,4 @@ def take_short_way(function: Any, rule: Rule) -> None:
         setattr(Tensor, f"__r{name}__", lambda x2, x1: binary(x1, x2))
 
 
-on_entry.append(take_short_way)
+on_entry.append(use_fast_path)

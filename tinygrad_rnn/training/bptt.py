@@ -10,16 +10,11 @@ from weakref import WeakSet
 import numpy as np
 
 from tinygrad_rnn.compiler import backends
+from tinygrad_rnn.compiler.frontend.between_steps import for_all
 from tinygrad_rnn.compiler.frontend.captures import CellKey
+from tinygrad_rnn.compiler.frontend.inputs import is_elsewhere, stacked as joined
 from tinygrad_rnn.compiler.frontend.refusals import TraceError
-from tinygrad_rnn.compiler.frontend.request import (
-    FULL,
-    Sequence,
-    for_all,
-    is_elsewhere,
-    prepared,
-    stacked as joined,
-)
+from tinygrad_rnn.compiler.frontend.request import FULL, Sequence, prepared
 from tinygrad_rnn.compiler.runtime.cache import (
     ON_CLEAR,
     goes_on,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from array import array
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,7 @@ import pytest
 
 import tinygrad_rnn as tg
 from tests.compiler.programs import B, D, H, T, inputs
-from tinygrad_rnn.compiler.frontend.request import Sequence, for_all, prepared, stacked
+from tinygrad_rnn.compiler.frontend.request import Sequence, prepared
 
 CELL = tg.LSTMCell(D, H, rng=0)
 XS = inputs()
@@ -55,24 +54,6 @@ def test_parts_and_their_names() -> None:
     assert x.keys() == {"x", "z"} and xi == 1.0 and not restart
 
 
-def test_steps_are_stacked_whatever_they_are_given_as() -> None:
-    nested = [(x, {"a": x}) for x in XS]
-    x, inner = stacked(nested)
-    assert x.shape == inner["a"].shape == XS.shape
-    assert stacked([[1.0, 2.0], [3.0, 4.0]]).shape == (2, 2)
-    with pytest.raises(ValueError, match="must have one shape"):
-        stacked([np.ones(2), np.ones(3)])
-    with pytest.raises(ValueError, match="nested alike"):
-        stacked([(XS[0],), (XS[0], XS[0])])
-
-
-def test_any_sequence_of_numbers_is_an_array() -> None:
-    assert stacked(array("d", [1.0, 2.0])).tolist() == [1.0, 2.0]
-    for run in (tg.unroll, tg.scan):
-        with pytest.raises(TypeError, match="single ndarray"):
-            run(lambda x, h: h + x, np.array(3.0), np.zeros(2))  # type: ignore[operator]
-
-
 def test_inputs_of_no_steps_have_their_shape() -> None:
     x = prepared(CELL, XS[:0], CELL.initial_state(B), None, None).sample_input()
     assert x.shape == (B, D) and "def forward" in tg.scan_source(
@@ -85,8 +66,3 @@ def test_steps_of_several_parts_as_unroll_takes_them() -> None:
     found = prepared(lambda x, h: h, nested, np.zeros((B, D)), None, None)
     for step, expected in zip(found.steps_of(iter(found.input_parts)), nested, strict=True):
         np.testing.assert_equal(step, expected)
-
-
-def test_one_value_for_a_whole_step() -> None:
-    assert for_all(np.array([[1, 1], [2, 2]])).tolist() == [1, 2]
-    assert for_all(np.array([[1, 2], [2, 2]])).shape == (2, 2)

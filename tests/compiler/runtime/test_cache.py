@@ -66,7 +66,7 @@ def test_several_programs_for_one_key_are_told_apart_by_pinned_numbers() -> None
 
 
 def test_pinned_numbers_that_change_between_two_calls_of_a_propagation() -> None:
-    """The calls that take the short way look at them, too."""
+    """The calls that take the fast path look at them, too."""
     table = np.array([1.0])
     W = tg.Tensor(np.eye(3) / 2, requires_grad=True)
     bptt = tg.BPTT(lambda x, h: np.tanh(h @ W + x) * (1.0 if table[0] > 0 else 2.0), tg.mse)
