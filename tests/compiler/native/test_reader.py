@@ -1,183 +1,97 @@
-"""What the reader of instructions takes for machine code, and what it leaves to NumPy, and why."""
-
-from __future__ import annotations
-
-from typing import Any
+"""The reader: instructions as works on rows and columns, or the reason why not."""
 
 import numpy as np
 import pytest
 
-pytest.importorskip("llvmlite")
-
-import tinygrad_rnn as tg
-from tinygrad_rnn.compiler import operations
-from tinygrad_rnn.compiler.backends.native.nests import Memory
-from tinygrad_rnn.compiler.backends.native.reader import ONCE, UnknownError, nest_of, work
+from tinygrad_rnn.compiler.backends.native.nests import Memory, Span
+from tinygrad_rnn.compiler.backends.native.reader import UnknownError, nest_of, placed, work
 from tinygrad_rnn.compiler.ir import Buffer, Instr, Ref, Storage, View, When
 
-F, F32, BOOL, INT = (np.dtype(t) for t in (np.float64, np.float32, np.bool, np.int64))
+B, H, Q = 3, 4, 5
 
 
-def once(*shape: int, dtype: Any = F, views: tuple[View, ...] = ()) -> Ref:
-    """An array without an axis of time."""
-    return Ref(Buffer("a", shape, np.dtype(dtype), Storage.SCRATCH), When.ALWAYS, 0, views)
+def buffer(name, *shape, time=None, dtype=np.float32):
+    return Buffer(name, shape, np.dtype(dtype), Storage.SCRATCH, time)
 
 
-def every(*shape: int, dtype: Any = F, views: tuple[View, ...] = (), time: int = 0) -> Ref:
-    """The entries of all steps."""
-    return Ref(Buffer("b", shape, np.dtype(dtype), Storage.SCRATCH, time), When.ALL, 0, views)
+def ref(name, *shape, when=When.ALWAYS, offset=0, views=(), **kind):
+    time = None if when is When.ALWAYS else kind.pop("time", 0)
+    return Ref(buffer(name, *shape, time=time, **kind), when, offset, views)
 
 
-def one(*shape: int, dtype: Any = F, when: When = When.STEP, views: tuple[View, ...] = ()) -> Ref:
-    """The entry of one step."""
-    return Ref(Buffer("c", shape, np.dtype(dtype), Storage.SCRATCH, 0), when, 0, views)
+def of(function, args, out, **kwargs):
+    return work(Instr(function, args, out, kwargs=kwargs), "", {})
 
 
-def rows(width: int) -> tuple[View, ...]:
-    return (View("reshape", (-1, width)),)
+def test_the_entry_of_a_step():
+    h = ref("h", B, H, when=When.STEP, offset=1, time=1)
+    place, count = placed(h, {})
+    assert (place.offset, place.step, count) == (Span(0, B * H), B * H, Span(0, 1))
+    assert (place.rows, place.columns, place.strides) == (B, H, (H, 1))
 
 
-def turned(*axes: int) -> tuple[View, ...]:
-    return (View("transpose", axes),)
+def test_all_steps_are_a_loop():
+    place, count = placed(ref("h", B, H, when=When.ALL, offset=1, time=1), {})
+    assert (place.offset, place.step, count) == (Span(0, B * H), B * H, Span(1, 0))
 
 
-LOSSES = once(2), once(2, 3), once(2)
-LEFT: dict[str, tuple[Instr, str]] = {
-    "more axes": (Instr(np.add, (once(2, 2, 3), 1.0), once(2, 3)), "more axes than the result"),
-    "other shapes": (Instr(np.add, (once(2, 4), 1.0), once(2, 3)), "do not broadcast"),
-    "entries of 16 bits": (
-        Instr(np.tanh, (once(3, dtype=np.float16),), once(3, dtype=np.float16)),
-        "entries of type float16",
-    ),
-    "two types": (Instr(np.add, (once(3), once(3, dtype=F32)), once(3)), "a mixture of types"),
-    "numbers where truth is": (
-        Instr(np.where, (once(3), once(3), 0.0), once(3)),
-        "a condition that is no truth value",
-    ),
-    "truth as numbers": (
-        Instr(np.add, (once(3), once(3)), once(3, dtype=BOOL)),
-        "a result of another type",
-    ),
-    "logic of numbers": (
-        Instr(np.logical_and, (once(3), once(3)), once(3, dtype=BOOL)),
-        "a mixture of types",
-    ),
-    "a copy to truth": (Instr(operations.copy, (once(3),), once(3, dtype=BOOL)), "a mixture of"),
-    "a constant factor": (Instr(np.dot, (2.0, once(3, 3)), once(3, 3)), "a product with a const"),
-    "factors of two types": (
-        Instr(np.dot, (once(2, 3), once(3, 4, dtype=F32)), once(2, 4)),
-        "a product of several types",
-    ),
-    "a product of stacks": (
-        Instr(np.matmul, (once(5, 2, 3), once(5, 3, 4)), once(5, 2, 4)),
-        "a product of stacks",
-    ),
-    "a product down the columns": (
-        Instr(np.dot, (once(3, 2, views=turned(1, 0)), once(3, 4)), once(2, 4)),
-        "a product of arrays that are not in rows",
-    ),
-    "a matrix of all steps": (
-        Instr(np.matmul, (every(2, 3), every(3, 4)), every(2, 4)),
-        "a product over the steps",
-    ),
-    "all axes": (Instr(np.sum, (once(2, 3),), once()), "along another axis than the last"),
-    "a first axis": (
-        Instr(np.sum, (once(2, 3),), once(3), {"axis": 0}),
-        "along another axis than the last",
-    ),
-    "a sum with a beginning": (
-        Instr(np.sum, (once(2, 3),), once(2), {"axis": -1, "initial": 1.0}),
-        "a reduction of another kind",
-    ),
-    "a sum into another form": (
-        Instr(np.sum, (once(2, 3),), once(4), {"axis": -1}),
-        "a reduction of another form",
-    ),
-    "labels in the text": (
-        Instr(operations.cross_entropies, (once(2, 3), np.zeros(2, int), once(3)), LOSSES),
-        "a cross-entropy of another form",
-    ),
-    "labels of 32 bits": (
-        Instr(operations.cross_entropies, (once(2, 3), once(2, dtype=np.int32), once(3)), LOSSES),
-        "a cross-entropy of another type",
-    ),
-    "logits down the columns": (
-        Instr(
-            operations.cross_entropies,
-            (once(3, 2, views=turned(1, 0)), once(2, dtype=INT), once(3)),
-            LOSSES,
-        ),
-        "a cross-entropy of another form",
-    ),
-    "losses of other rows": (
-        Instr(
-            operations.cross_entropies,
-            (once(2, 3), once(2, dtype=INT), once(3)),
-            (once(3), once(2, 3), once(2)),
-        ),
-        "a cross-entropy of another form",
-    ),
-    "exponentials of other classes": (
-        Instr(
-            operations.cross_entropies,
-            (once(2, 3), once(2, dtype=INT), once(3)),
-            (once(2), once(2, 4), once(2)),
-        ),
-        "a cross-entropy of another form",
-    ),
-    "a view that copies": (
-        Instr(np.tanh, (once(2, 3, views=(*turned(1, 0), View("reshape", (6,)))),), once(6)),
-        "a view that is a copy",
-    ),
-    "an axis of steps in the middle": (
-        Instr(np.tanh, (every(2, 3, views=turned(1, 0, 2)),), every(2, 3, views=turned(1, 0, 2))),
-        "an axis of steps that is not the first",
-    ),
-    "several results": (
-        Instr(np.modf, (once(3),), (once(3), once(3))),
-        "modf with several results",
-    ),
-    "no function": (Instr(np.sort, (once(3),), once(3)), "sort is none of its functions"),
-    "no number": (Instr(np.add, (once(3), "x"), once(3)), "an argument 'x'"),
-}
+def test_views():
+    half = View("index", (Ellipsis, slice(2, 4)))
+    place, _ = placed(ref("gates", B, H, views=(half,)), {})
+    assert (place.offset, place.columns, place.strides) == (Span(0, 2), 2, (H, 1))
+    turned, _ = placed(ref("W", H, Q, views=(View("transpose", (1, 0)),)), {})
+    assert (turned.rows, turned.columns, turned.strides) == (Q, H, (1, Q))
 
 
-@pytest.mark.parametrize("name", LEFT)
-def test_what_is_left_to_numpy(name: str) -> None:
-    instr, reason = LEFT[name]
+def test_what_is_broadcast_has_no_stride():
+    done, _ = of(np.add, (ref("a", B, H), ref("b", H)), ref("c", B, H))
+    assert [a.strides for a in done.args] == [(H, 1), (0, 1)]
+
+
+def test_products():
+    done, _ = of(np.matmul, (ref("h", B, H), ref("W", H, Q)), ref("y", B, Q))
+    assert (done.kind, done.rows, done.columns) == ("product", B, Q)
+    done, _ = of(np.matmul, (ref("W", Q, H), ref("h", H)), ref("y", Q))
+    assert (done.kind, done.rows, done.columns) == ("product", 1, Q)  # hᵀ Wᵀ
+    assert done.args[1].strides == (1, H)
+
+
+def test_a_sum_over_the_steps():
+    rows = View("reshape", (-1, H))
+    left = ref("x", B, H, when=When.ALL, views=(rows, View("transpose", (1, 0))))
+    right = ref("d", B, Q, when=When.ALL, views=(View("reshape", (-1, Q)),))
+    nest = nest_of(Instr(np.matmul, (left, right), ref("dW", H, Q)), "", Memory(), {})
+    (done,) = nest.works
+    assert (done.kind, done.rows, done.columns, nest.count) == ("time_sum", H, Q, Span(1, 0))
+    assert [a.rows for a in done.reads()] == [B, B] and not nest.free
+
+
+def test_a_copy_is_read_where_it_came_from():
+    original, copy = ref("W", H, Q), ref("copy", H, Q)
+    done, _ = work(Instr(np.negative, (copy,), ref("y", H, Q)), "", {copy.buffer: original})
+    assert done.args[0].root is original.buffer
+
+
+@pytest.mark.parametrize(
+    ("function", "args", "out", "reason"),
+    [
+        (np.arctan, (ref("a", H),), ref("b", H), "arctan is none of its functions"),
+        (np.add, (ref("a", H), ref("b", H, dtype=np.float64)), ref("c", H), "a mixture of types"),
+        (np.add, (ref("a", H, dtype=np.int64), 1), ref("c", H, dtype=np.int64), "mixture of types"),
+        (np.negative, (ref("a", H, dtype=np.complex64),), ref("b", H), "entries of type complex64"),
+        (np.sum, (ref("a", B, H), 0), ref("b", H), "along another axis than the last"),
+        (np.matmul, (ref("a", 2, B, H), ref("W", 2, H, Q)), ref("y", 2, B, Q), "of stacks"),
+        (np.matmul, (ref("a", B, H), ref("W", H, Q, when=When.STEP)), ref("y", B, Q), "the steps"),
+        (np.add, (ref("a", H), "text"), ref("b", H), "an argument 'text'"),
+    ],
+)
+def test_reasons(function, args, out, reason):
     with pytest.raises(UnknownError, match=reason):
-        work(instr, "", {})
+        of(function, args, out)
 
 
-def test_the_entry_of_the_last_step() -> None:
-    done, count = work(Instr(operations.copy, (one(3, when=When.LAST),), once(3)), "", {})
-    (place,) = done.args
-    assert count == ONCE and (place.offset.slope, place.offset.fixed) == (3, -3)  # type: ignore[union-attr]
-
-
-def test_steps_that_read_one_another_are_no_nest() -> None:
-    states = Buffer("h", (3,), F, Storage.STATE, 1)
-    before, after = Ref(states, When.ALL, 0), Ref(states, When.ALL, 1)
+def test_steps_that_depend_on_one_another():
+    before, after = (ref("h", H, when=When.ALL, offset=n, time=1) for n in (0, 1))
+    after = Ref(before.buffer, When.ALL, 1)
     with pytest.raises(UnknownError, match="steps that depend on one another"):
-        nest_of(Instr(np.tanh, (before,), after), "", Memory(), {})
-    assert nest_of(Instr(np.tanh, (before,), every(3)), "", Memory(), {}).free
-
-
-CELLS: dict[str, Any] = {
-    "not": lambda x, h: np.where(~(x > 0), np.tanh(h), 0.5 * x),
-    "columns with gaps": lambda x, h: np.tanh(np.concatenate([h[:, ::2], x[:, 1::2]], axis=1)),
-    "columns turned round": lambda x, h: np.tanh(h[:, ::-1] * x + h),
-    "one column": lambda x, h: np.tanh(h[:, 1:2] * x[:, 3:] + h),
-}
-
-
-@pytest.mark.parametrize("name", CELLS)
-def test_cells(name: str) -> None:
-    rng = np.random.default_rng(0)
-    xs, h = rng.normal(size=(5, 3, 4)), tg.Tensor(rng.normal(size=(3, 4)), requires_grad=True)
-    found = []
-    for backend in ("numpy", "native"):
-        states, _ = tg.scan(CELLS[name], xs, h, backend=backend)
-        found.append([states.data, *tg.gradients(np.sum(np.sin(states)), [h])])
-    for mine, theirs in zip(*found, strict=True):
-        np.testing.assert_allclose(mine, theirs, rtol=0, atol=1e-13)
+        nest_of(Instr(np.negative, (before,), after), "", Memory(), {})

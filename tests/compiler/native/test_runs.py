@@ -1,0 +1,97 @@
+"""Runs: which instructions form one piece of machine code."""
+
+import numpy as np
+
+from tests.compiler.native.test_reader import ref
+from tests.compiler.programs import CASES
+from tinygrad_rnn.compiler import operations
+from tinygrad_rnn.compiler.backends.native.nests import Memory, Work
+from tinygrad_rnn.compiler.backends.native.runs import (
+    WAYS,
+    Arrangement,
+    Item,
+    Run,
+    commute,
+    copies_in,
+    items_of_a_step,
+    parts_of,
+    shown,
+)
+from tinygrad_rnn.compiler.ir import Instr
+
+a, b, c, d, e = (ref(name, 4) for name in "abcde")
+
+
+def entry(source, target, known=True):
+    work = Work("negative", (), (), "") if known else "a reason"
+    return Instr(np.negative, (source,), target), work
+
+
+def test_instructions_change_places_unless_one_needs_the_other():
+    first, second, third = (entry(*pair)[0] for pair in ((a, b), (c, d), (b, c)))
+    assert commute(first, second)
+    assert not commute(first, third)  # reads what the first writes
+    assert not commute(second, third)  # writes what the second reads
+
+
+def test_supported_instructions_become_neighbours():
+    entries = [entry(a, b), entry(a, c, known=False), entry(b, d)]
+    parts = parts_of(entries)
+    assert sorted(map(len, parts)) == [1, 2]
+    needed = [entry(a, b), entry(b, c, known=False), entry(c, d)]
+    assert [len(part) for part in parts_of(needed)] == [1, 1, 1]
+
+
+def test_a_single_instruction_stays_in_numpy():
+    (item,) = items_of_a_step([entry(a, b)])
+    assert item.nest is None and "no other instruction" in item.reason
+    (item,) = items_of_a_step([entry(a, b), entry(b, c)])
+    assert item.each_step and len(item.nest.works) == 2
+    (item,) = items_of_a_step([entry(a, b, known=False)])
+    assert item.reason == "a reason"
+
+
+def program(name):
+    from tests.compiler.native.test_programs import Compiled
+
+    return Compiled(CASES[name]()).program
+
+
+def test_the_order_is_kept():
+    """Every item comes after those that it does not commute with, as in the program."""
+    for name in ("lstm", "einsum", "attention", "window"):
+        given = program(name)
+        arrangement = Arrangement(given, Memory(), 1)
+        for way in WAYS:
+            found = [
+                item
+                for entry in arrangement.lists[way]
+                for item in (entry.items if isinstance(entry, Run) else (entry,))
+            ]
+            instrs = list(getattr(given, way).all())
+            where = {id(i): n for n, item in enumerate(found) for i in item.instrs}
+            for n, first in enumerate(instrs):
+                for second in instrs[n + 1 :]:
+                    if id(first) in where and id(second) in where and not commute(first, second):
+                        assert where[id(first)] <= where[id(second)], (name, shown(first))
+
+
+def test_what_is_left_to_numpy_has_a_reason():
+    lines = Arrangement(program("einsum"), Memory(), 1).left_to_numpy()
+    assert any("einsum is none of its functions" in line for line in lines)
+    assert all(line.startswith(WAYS) for line in lines)
+
+
+def test_copies_of_parameters():
+    given = program("rnn")
+    for way in WAYS:
+        for buffer, source in copies_in(given, way).items():
+            assert source.buffer in given.parameters
+            (maker,) = [i for i in getattr(given, way).constants if i.writes()[0].buffer is buffer]
+            assert maker.function is operations.copy
+
+
+def test_an_item_that_does_not_commute():
+    items = [Item("before", (entry(*pair)[0],), None) for pair in ((a, b), (b, c), (d, e))]
+    assert not items[0].commutes(items[1]) and items[0].commutes(items[2])
+    assert items[0].reads() == {a.buffer} and items[0].writes() == {b.buffer}
