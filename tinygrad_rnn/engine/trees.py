@@ -8,28 +8,25 @@ from typing import Any, TypeAlias
 Tree: TypeAlias = Any
 """An array, or a list, tuple or dict of trees."""
 
+NESTINGS = (dict, list, tuple)
+
 
 def flatten(tree: Tree) -> list[Any]:
     """The arrays in a nesting of lists, tuples and dicts, in order; None is skipped."""
-    if tree is None:
-        return []
-    if isinstance(tree, dict):
-        return [leaf for branch in tree.values() for leaf in flatten(branch)]
-    if isinstance(tree, (list, tuple)):
-        return [leaf for branch in tree for leaf in flatten(branch)]
-    return [tree]
+    if not isinstance(tree, NESTINGS):
+        return [] if tree is None else [tree]
+    branches = tree.values() if isinstance(tree, dict) else tree
+    return [leaf for branch in branches for leaf in flatten(branch)]
 
 
 def unflatten(tree: Tree, values: Iterator[Any]) -> Tree:
     """The same nesting, with the arrays replaced by the values, in order."""
-    if tree is None:
-        return None
+    if not isinstance(tree, NESTINGS):
+        return None if tree is None else next(values)
     if isinstance(tree, dict):
         return {key: unflatten(branch, values) for key, branch in tree.items()}
-    if isinstance(tree, (list, tuple)):
-        branches = [unflatten(branch, values) for branch in tree]
-        return type(tree)(*branches) if hasattr(tree, "_fields") else type(tree)(branches)
-    return next(values)
+    branches = [unflatten(branch, values) for branch in tree]
+    return type(tree)(*branches) if hasattr(tree, "_fields") else type(tree)(branches)
 
 
 def flatten_like(pattern: Tree, tree: Tree) -> list[Any]:
@@ -38,7 +35,7 @@ def flatten_like(pattern: Tree, tree: Tree) -> list[Any]:
         pairs = [(branch, tree[key]) for key, branch in pattern.items()]
     elif isinstance(pattern, (list, tuple)) and isinstance(tree, (list, tuple)):
         pairs = list(zip(pattern, tree, strict=True))
-    elif isinstance(tree, (dict, list, tuple)) or isinstance(pattern, (dict, list, tuple)):
+    elif isinstance(tree, NESTINGS) or isinstance(pattern, NESTINGS):
         raise ValueError("they are nested in different ways")
     else:
         return flatten(tree)
