@@ -269,5 +269,5 @@ def test_a_part_that_the_cell_hands_through(truncation):
 )
 def test_one_link_too_many(strategy):
     xs = np.ones((4, B, D))
-    with pytest.raises(ValueError, match=r"ended after 4 steps.*3 links, but 4"):
+    with pytest.raises(ValueError, match=r"ended after 4 steps.*3 links between them, but 4"):
         list(tg.stream(tg.RNNCell(D, H, rng=0), xs, truncation=strategy))
