@@ -338,5 +338,5 @@ def test_shapes_that_depend_on_the_numbers() -> None:
     ):
         with pytest.raises(tg.TraceError, match="depends on the numbers"):
             tg.scan(cell, XS, H_0)
-    with pytest.raises(tg.TraceError, match=r"allclose makes a bool"):
+    with pytest.raises(tg.TraceError, match=r"allclose returns a bool"):
         tg.scan(lambda x, h: h * np.allclose(x, 0), XS, H_0)

@@ -72,7 +72,7 @@ def test_dropout_masks() -> None:
     assert of_steps.strides[0] == 0  # the memory of one
     assert np.all(tg.dropout_mask((2, 3), 0.0) == 1)
     for p in (-0.1, 1.0):
-        with pytest.raises(ValueError, match="from 0 to below 1"):
+        with pytest.raises(ValueError, match="at least 0 and below 1"):
             tg.dropout_mask((2, 3), p)
 
 
