@@ -40,7 +40,7 @@ def cross_entropy(
             f"the logits must be one array of shape (..., classes), not a {type(logits).__name__} "
             f"of {len(logits)}: join those of several steps with np.stack"
         )
-    if not np.ndim(logits):
+    if not getattr(logits, "ndim", 0):
         raise ValueError("the logits must have an axis of classes, but they are a single number")
     if ignore_index is None:
         if reduction == "mean":
