@@ -11,7 +11,6 @@ import pytest
 import tinygrad_rnn as tg
 from tinygrad_rnn.compiler.operations import (
     HELPERS,
-    add_at,
     added_at,
     assembled,
     astype,
@@ -24,6 +23,7 @@ from tinygrad_rnn.compiler.operations import (
     over_lanes,
     path_of,
     placed,
+    scattered,
     takes_out,
     with_end,
 )
@@ -79,7 +79,7 @@ def test_arrays_that_are_made_from_others() -> None:
     zeros, ones = np.zeros(3), np.ones(2)
     assert placed(zeros, slice(0, 2), ones).tolist() == [1, 1, 0] and not zeros.any()
     assert added_at(zeros, np.array([1, 1]), ones).tolist() == [0, 2, 0] and not zeros.any()
-    assert add_at(np.array([1, 1]), ones, out=zeros) is zeros and zeros.tolist() == [0, 2, 0]
+    assert scattered((3,), float, np.array([1, 1]), ones).tolist() == [0, 2, 0]
     whole = assembled((3,), float, (slice(0, 1), slice(2, 3)), [ones[:1], 2 * ones[:1]])
     assert whole.tolist() == [1, 0, 2]
     assert copy(5, out=ones).tolist() == [5, 5]

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from tinygrad_rnn.compiler.ir import T, Value, View
+from tinygrad_rnn.compiler.ir import AtOnce, Operand, T, Value, View
 from tinygrad_rnn.compiler.operations import (
     JOINING,
     OUT_LAST,
@@ -25,28 +24,6 @@ from tinygrad_rnn.compiler.operations import (
 from tinygrad_rnn.compiler.views import aligned
 
 Varies = Callable[[Value], bool]
-
-
-@dataclass(frozen=True)
-class Operand:
-    """A value as an operand of a call for all steps, with the view of its array.
-
-    spread: the shape to which a row is copied beforehand, in as many rows as the shape has.
-    """
-
-    value: Value
-    views: tuple[View, ...] = ()
-    spread: tuple[int, ...] | None = None
-
-
-@dataclass(frozen=True)
-class AtOnce:
-    """The call for all steps. out_views: the views of the array that it writes to."""
-
-    function: Callable[..., Any]
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-    out_views: tuple[View, ...] = ()
 
 
 LARGE = 2**13
@@ -83,8 +60,7 @@ def _elementwise(value: Value, varies: Varies) -> AtOnce | None:
         many = value.ndim == 2 and value.shape[0] >= MANY and leaf.shape == value.shape[1:]
         return Operand(leaf, spread=value.shape if many else None)
 
-    assert value.function is not None
-    return AtOnce(value.function, tuple(map(operand, value.args)), {})
+    return AtOnce(value, value.function, tuple(map(operand, value.args)), {})
 
 
 def _matmul(value: Value, varies: Varies) -> AtOnce | None:
@@ -97,20 +73,20 @@ def _matmul(value: Value, varies: Varies) -> AtOnce | None:
             # The shorter call fills its result with zeros first.
             function = np.matmul if value.size >= LARGE else np.dot
             inner, outer = left.shape[1], right.shape[1]
-            return AtOnce(function, (Operand(left, rows(inner)), b), {}, rows(outer))
+            return AtOnce(value, function, (Operand(left, rows(inner)), b), {}, rows(outer))
         if (left.ndim, right.ndim) == (1, 2):
-            return AtOnce(np.dot, (a, b), {})
-        return AtOnce(np.matmul, (a, b), {}) if right.ndim <= 2 else None
+            return AtOnce(value, np.dot, (a, b), {})
+        return AtOnce(value, np.matmul, (a, b), {}) if right.ndim <= 2 else None
     if left.ndim >= 2 and right.ndim >= 2:
         if left.ndim == right.ndim or (not varies(left) and left.ndim < right.ndim):
-            return AtOnce(np.matmul, (a, b), {})
+            return AtOnce(value, np.matmul, (a, b), {})
         return None
     if varies(left) or not varies(right):
         return None
     if left.ndim == 1 and right.ndim == 2:
-        return AtOnce(np.matmul, (a, b), {})
+        return AtOnce(value, np.matmul, (a, b), {})
     if left.ndim == 2 and right.ndim == 1:
-        return AtOnce(np.matmul, (b, Operand(left, (View("transpose", (1, 0)),))), {})
+        return AtOnce(value, np.matmul, (b, Operand(left, (View("transpose", (1, 0)),))), {})
     return None
 
 
@@ -119,14 +95,14 @@ def _indexed(value: Value, varies: Varies) -> AtOnce | None:
     if isinstance(array, Value) and varies(array):
         return None
     if isinstance(index, Value) and varies(index) and index.dtype.kind != "b":
-        return AtOnce(operator.getitem, (Operand(array), Operand(index)), {})
+        return AtOnce(value, operator.getitem, (Operand(array), Operand(index)), {})
     return None
 
 
 def _reshaped(value: Value, varies: Varies) -> AtOnce | None:
     if len(value.args) > 2:
         return None
-    return AtOnce(np.reshape, (Operand(value.args[0]), (T, *value.shape)), {})
+    return AtOnce(value, np.reshape, (Operand(value.args[0]), (T, *value.shape)), {})
 
 
 def _reduction(value: Value, varies: Varies) -> AtOnce | None:
@@ -139,8 +115,7 @@ def _reduction(value: Value, varies: Varies) -> AtOnce | None:
         return None
     axes = range(array.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
     shifted = tuple(a % array.ndim + 1 for a in axes)
-    assert value.function is not None
-    return AtOnce(value.function, (Operand(array),), {"axis": shifted, **options})
+    return AtOnce(value, value.function, (Operand(array),), {"axis": shifted, **options})
 
 
 def _joined(value: Value, varies: Varies) -> AtOnce | None:
@@ -154,9 +129,8 @@ def _joined(value: Value, varies: Varies) -> AtOnce | None:
         return None
     if any(p.dtype != value.dtype for p in pieces):
         return None
-    assert value.function is not None
     shifted = axis % value.ndim + 1
-    return AtOnce(value.function, (tuple(map(Operand, pieces)),), {"axis": shifted})
+    return AtOnce(value, value.function, (tuple(map(Operand, pieces)),), {"axis": shifted})
 
 
 def _cross_entropies(value: Value, varies: Varies) -> AtOnce | None:
@@ -172,12 +146,11 @@ def _cross_entropies(value: Value, varies: Varies) -> AtOnce | None:
     args = tuple(map(operand, value.args))
     if any(isinstance(arg, np.ndarray) for arg in args):
         return None
-    assert value.function is not None
-    return AtOnce(value.function, args, {})
+    return AtOnce(value, value.function, args, {})
 
 
 def _converted(value: Value, varies: Varies) -> AtOnce | None:
-    return AtOnce(astype, (Operand(value.args[0]), value.args[1]), {})
+    return AtOnce(value, astype, (Operand(value.args[0]), value.args[1]), {})
 
 
 RULES: dict[Any, Callable[[Value, Varies], AtOnce | None]] = {

@@ -12,16 +12,19 @@ All records are frozen. A pass makes new records.
 from __future__ import annotations
 
 import enum
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from tinygrad_rnn.compiler.operations import OUT_ONLY
+from tinygrad_rnn.compiler.operations import copy, filled
 
 Type = tuple[tuple[int, ...], np.dtype[Any]]
 """The shape and the dtype of an array."""
+
+P = TypeVar("P")
 
 
 # One step ---------------------------------------------------------------------------------------
@@ -163,31 +166,60 @@ class Phase(enum.Enum):
 
 
 @dataclass(frozen=True)
-class TimeSum:
-    """Σ_t of a value: the way to sum the gradient of a parameter over the steps.
+class Operand:
+    """A value, or the sum of a value over the steps, as an operand of a call for all steps.
 
-    kind: one of the kinds of `time_sums.py`; "loop" means that the loop accumulates the sum.
-    value: the value that is summed. terms: the sums of which this sum is made. values: the values
-        that are read for all steps.
+    views: the views of its array. spread: the shape to which a value that is the same in all steps
+        is copied beforehand; it may have `T` as its first entry.
     """
 
-    kind: str
-    value: Value
-    terms: tuple[TimeSum, ...] = ()
-    values: tuple[Value, ...] = ()
+    value: Value | AtOnce
+    views: tuple[View, ...] = ()
+    spread: tuple[Any, ...] | None = None
 
 
 @dataclass(frozen=True)
-class Way:
-    """The calls of one of the two functions, each phase in order."""
+class AtOnce:
+    """One call for all steps: of a value, or of the sum of a value over the steps.
 
-    constants: tuple[Value, ...]
-    before: tuple[Value, ...]
-    loop: tuple[Value, ...]
-    after: tuple[Value, ...]
+    function: None for a sum that only the loop can accumulate. args, kwargs: constants, and an
+        `Operand` for each array. out_views: the views of the array that it writes to.
+    """
 
-    def of(self, phase: Phase) -> tuple[Value, ...]:
+    value: Value
+    function: Callable[..., Any] | None
+    args: tuple[Any, ...] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    out_views: tuple[View, ...] = ()
+
+    def reads(self) -> Iterator[Value]:
+        """All values that the call reads, and the calls of its operands. Constant arrays are made
+        beforehand."""
+        for operand in leaves_of((self.args, self.kwargs), Operand):
+            if isinstance(operand.value, AtOnce):
+                yield from operand.value.reads()
+            elif operand.value.function is not filled:
+                yield operand.value
+
+
+@dataclass(frozen=True)
+class Phases(Generic[P]):
+    """What one of the two functions does in each phase, in order."""
+
+    constants: P
+    before: P
+    loop: P
+    after: P
+
+    def __iter__(self) -> Iterator[P]:
+        return iter((self.constants, self.before, self.loop, self.after))
+
+    def of(self, phase: Phase) -> P:
         return getattr(self, phase.value)  # type: ignore[no-any-return]
+
+    def phase_of(self) -> dict[Any, Phase]:
+        """The phase of each member."""
+        return {member: phase for phase in Phase for member in self.of(phase)}  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True)
@@ -201,18 +233,18 @@ class Schedule:
         loop.
     rows: the concatenations in the forward loop whose parts are written in their place.
     unread: the parts of the state that no step reads, the outputs.
-    sums: for each parameter the `TimeSum` of its gradient; None where there is none.
+    sums: for each parameter the sum of its gradient over the steps; None where there is none.
     """
 
     graph: StepGraph
     order: tuple[Value, ...]
     depends: Mapping[Value, Depends]
-    forward: Way
-    backward: Way
+    forward: Phases[tuple[Value, ...]]
+    backward: Phases[tuple[Value, ...]]
     saved: frozenset[Value]
     rows: tuple[Value, ...]
     unread: frozenset[Value]
-    sums: tuple[TimeSum | None, ...]
+    sums: tuple[AtOnce | None, ...]
 
 
 # Arrays and instructions ------------------------------------------------------------------------
@@ -389,7 +421,7 @@ class Instr:
     out: the place of the result; for a call of several results a tuple, one `Ref` each. A `RESULT`
         buffer is bound to the function's return value (see `binds`). Any other buffer is written
         to: with the argument `out` for functions that have one (see `operations.takes_out`),
-        otherwise by `np.copyto(out, result)`. `operations.copy` and `add_at` only write. For
+        otherwise by `np.copyto(out, result)`. `operations.copy` only writes. For
         elementwise functions the output may be an operand as well, with the same views.
     guard: an argument of the caller. The call is made only if it is an array, not None or the
         number 0.
@@ -418,23 +450,21 @@ class Instr:
         """Whether the output is bound to the function's return value, so that no array is written
         to. This holds for a `RESULT` buffer as a whole, unless it is an operand, too."""
         outs, read = self.writes(), {ref.buffer for ref in self.reads()}
-        return self.function not in OUT_ONLY and all(
+        return self.function is not copy and all(
             out.buffer.storage is Storage.RESULT and not out.views and out.buffer not in read
             for out in outs
         )
 
 
 @dataclass(frozen=True)
-class Sections:
-    """The instructions of one function, in the order of execution.
+class Sections(Phases[tuple[Instr, ...]]):
+    """The instructions of one function.
 
-    constants: run once in each call; they depend on parameters alone. before: run for all steps at
-        once. loop: run for each step, t = 0..T−1 in `forward` and t = T−1..0 in `backward`. after:
-        run for all steps at once. result: the places of the return values, None where there is
-        none.
+    The constants are computed once in each call. The loop runs for each step, t = 0..T−1 in
+    `forward` and t = T−1..0 in `backward`; under windows, at each step once for each live lane
+    (see `Program.windows`).
 
-    Under windows the loop of `backward` runs, at each step, once for each live lane.
-    `Program.windows` describes the rest.
+    result: the places of the return values, None where there is none.
     """
 
     constants: tuple[Instr, ...] = ()
@@ -444,8 +474,7 @@ class Sections:
     result: tuple[Ref | None, ...] = ()
 
     def all(self) -> Iterator[Instr]:
-        for section in (self.constants, self.before, self.loop, self.after):
-            yield from section
+        return itertools.chain(*self)
 
 
 @dataclass(frozen=True)

@@ -63,10 +63,11 @@ def copy(source: Any, out: Any) -> Any:
     return out
 
 
-def add_at(index: Any, values: Any, out: Any) -> Any:
-    """Add values to `out` at an index, repeated places too."""
-    np.add.at(out, index, values)
-    return out
+def scattered(shape: Any, dtype: Any, index: Any, values: Any) -> Any:
+    """Zeros with values added up at an index, repeated places too."""
+    total = np.zeros(shape, dtype)
+    np.add.at(total, index, values)
+    return total
 
 
 def with_end(gradient: Any, end: Any) -> Any:
@@ -85,15 +86,12 @@ def over_lanes(link: Any) -> Any:
 
 HELPERS = (
     *(placed, added_at, assembled, exponentials, places_of, cross_entropies),
-    *(cross_entropy_gradient, add_at, with_end),
+    *(cross_entropy_gradient, scattered, with_end),
 )
 """The operations that a printed program includes, each after those that it needs."""
 
 OUT_LAST = (cross_entropies, cross_entropy_gradient)
 """The operations that take the arrays to write to as their last arguments."""
-
-OUT_ONLY = (copy, add_at)
-"""The operations that only write to `out` and return nothing else."""
 
 REDUCTIONS = (np.sum, np.mean, np.max, np.min, np.prod, np.std, np.var)
 JOINING = (np.concatenate, np.stack)
@@ -107,13 +105,13 @@ def takes_out(function: Callable[..., Any] | None, kwargs: Any = ()) -> bool:
     """Whether a function writes into an array that it is given."""
     if is_elementwise(function):
         return not kwargs
-    more = (np.matmul, np.dot, *OUT_LAST, *OUT_ONLY, *REDUCTIONS, *JOINING)
+    more = (np.matmul, np.dot, *OUT_LAST, copy, *REDUCTIONS, *JOINING)
     return any(function is known for known in more)
 
 
 def called(instr_function: Callable[..., Any], args: Any, kwargs: Any, out: Any) -> Any:
     """Make a call that writes into `out`: an array, or a tuple of arrays."""
-    if instr_function in OUT_LAST or instr_function in OUT_ONLY:
+    if instr_function is copy or instr_function in OUT_LAST:
         return instr_function(*args, *(out if isinstance(out, tuple) else (out,)))
     return instr_function(*args, **kwargs, out=out)
 

@@ -12,15 +12,16 @@ import numpy as np
 
 from tinygrad_rnn.compiler.backends.literals import literal, of_index
 from tinygrad_rnn.compiler.ir import (
+    AtOnce,
     Buffer,
     Instr,
+    Operand,
     Phase,
     Program,
     Ref,
     Schedule,
     StepGraph,
     Storage,
-    TimeSum,
     Value,
     When,
     leaves_of,
@@ -237,26 +238,24 @@ def show_schedule(schedule: Schedule) -> str:
     return "\n".join([*lines, ""])
 
 
-def of_sum(how: TimeSum, words: Words) -> str:
+def of_sum(call: AtOnce, words: Words) -> str:
     """A sum over the steps, in the notation of the textbook."""
-    values = [words.argument(v) for v in how.values]
-    terms = [of_sum(term, words) for term in how.terms]
-    if how.kind == "product":
-        return f"Σ_t {values[0]}ᵀ {values[1]}"
-    if how.kind == "joint":
-        return f"a part of Σ_t {values[0]}ᵀ {values[1]}"
-    if how.kind == "scatter":
-        return f"Σ_t {values[-1]}, at {values[0] if len(values) > 1 else 'an index'}"
-    if how.kind in ("plus", "assembled"):
-        return " + ".join(terms)
-    if how.kind == "negated":
-        return f"−({terms[0]})"
-    if how.kind == "view":
-        return f"{terms[0]}, in another shape"
-    if how.kind == "times":
-        return f"T · {words.argument(how.value)}"
-    text = f"Σ_t {' '.join(values) or words.argument(how.value)}"
-    return f"{text}, in the loop" if how.kind == "loop" else text
+
+    def name(leaf: Any) -> str:
+        if isinstance(leaf, Operand):
+            leaf = leaf.value
+        return of_sum(leaf, words) if isinstance(leaf, AtOnce) else words.argument(leaf)
+
+    if call.function is None:
+        return f"Σ_t {name(call.value)}, in the loop"
+    operands = [name(leaf) for leaf in call.args if isinstance(leaf, Operand) and not leaf.spread]
+    if call.function in (np.matmul, np.dot, np.sum):
+        return f"Σ_t {'ᵀ '.join(operands)}"
+    if call.function is np.asarray:
+        return f"a part of {operands[0]}"
+    if call.function is np.copy:
+        return f"{operands[0]}, in another shape"
+    return notation(call.function, call.args, call.kwargs, name)
 
 
 # Programs ---------------------------------------------------------------------------------------
@@ -292,13 +291,10 @@ def instructions(title: str, instrs: Iterable[Instr]) -> list[str]:
 
 def of_instr(instr: Instr) -> str:
     out = ", ".join(map(of_ref, instr.writes()))
-    called = getattr(instr.function, "__name__", "")
     if instr.function is copy:
         text = argument(instr.args[0])
     elif instr.function is np.dot:
         text = f"{argument(instr.args[0])} @ {argument(instr.args[1])}"
-    elif called == "add_at":
-        text = f"added up: {', '.join(map(argument, instr.args))}"
     else:
         text = notation(instr.function, instr.args, instr.kwargs, argument)
     if instr.guard is not None:

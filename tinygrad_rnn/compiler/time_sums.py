@@ -8,82 +8,88 @@ H and Δ have the rows of all steps under one another, so T small products becom
 from __future__ import annotations
 
 import operator
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from tinygrad_rnn.compiler.batching import batched
+from tinygrad_rnn.compiler.batching import batched, rows
 from tinygrad_rnn.compiler.dependence import GRADIENT, Dependence
-from tinygrad_rnn.compiler.ir import TimeSum, Value
-from tinygrad_rnn.compiler.operations import assembled, filled
+from tinygrad_rnn.compiler.ir import AtOnce, Operand, T, Value, View
+from tinygrad_rnn.compiler.operations import assembled, filled, scattered
 from tinygrad_rnn.compiler.passes.assemble import is_sum_at
 from tinygrad_rnn.compiler.passes.fuse_products import row_of_parts
-from tinygrad_rnn.compiler.views import is_view
+from tinygrad_rnn.compiler.passes.rewrite import call
+from tinygrad_rnn.compiler.views import first_axis, is_view, view_of
 
 Factors = tuple[Value | None, Value]
-Joint = dict[Factors, tuple[Value, int]]
+Joint = dict[Factors, Operand]
+
+TURNED = View("transpose", (1, 0))
 
 
-def time_sum(value: Value, known: Dependence, joint: Joint) -> TimeSum:
-    """The way to sum a value; "loop" where only the loop can accumulate it."""
-    return outside(value, known, joint) or TimeSum("loop", value)
+def time_sum(value: Value, known: Dependence, joint: Joint) -> AtOnce:
+    """The sum of a value over the steps; without a function, if only the loop can accumulate it."""
+    return outside(value, known, joint) or AtOnce(value, None)
 
 
-def outside(value: Value, known: Dependence, joint: Joint) -> TimeSum | None:
-    """The way to sum a value outside of the loop; None if there is none.
+def outside(value: Value, known: Dependence, joint: Joint) -> AtOnce | None:
+    """The sum of a value outside of the loop; None if there is none."""
+    function, args = value.function, value.args
 
-    kinds: "times": T times a value that is the same in all steps. "plus", "negated", "view",
-    "assembled": the same of other sums. "scatter": added up at indices. "joint": a part of the
-    product of joined rows. "product": Σ_t a_tᵀ b_t. "ones": 1ᵀ B. "outer": Σ_t of a column times a
-    row. "axis": NumPy's sum over the axis of time.
-    """
-    function = value.function
+    def of_terms(function: Any, terms: Sequence[Value], views: Any = (), given: Any = ()) -> Any:
+        """A sum made of the sums of other values; None if one of these has no sum."""
+        sums = [outside(term, known, joint) for term in terms]
+        found = tuple(Operand(term, views) for term in sums if term is not None)
+        arrays = (*given, found) if given else found
+        return AtOnce(value, function, arrays) if len(found) == len(terms) else None
+
     if not known.varies(value):
-        return TimeSum("times", value)
+        return AtOnce(value, np.multiply, (T, Operand(value)))
     same = [v for v in value.operands if v.shape == value.shape and v.dtype == value.dtype]
     if function is np.add and len(same) == 2 and not value.kwargs:
-        return of_terms("plus", value, same, known, joint)
+        return of_terms(np.add, same)  # type: ignore[no-any-return]
     if function is np.negative and not value.kwargs:
-        return of_terms("negated", value, [value.args[0]], known, joint)
+        return of_terms(np.negative, args)  # type: ignore[no-any-return]
     if is_view(value) and function is not operator.getitem:
-        return of_terms("view", value, [value.args[0]], known, joint)
-    if is_sum_at(value):
-        _, index, part = value.args
-        if isinstance(index, Value) and isinstance(part, Value) and index.dtype.kind != "b":
-            values = (index, part) if known.varies(index) else (part,)
-            return TimeSum("scatter", value, values=values)
-        return None
+        return of_terms(np.copy, args[:1], (view_of(value),))  # type: ignore[no-any-return]
     if function is assembled:
-        return of_terms("assembled", value, value.args[3], known, joint)
+        return of_terms(assembled, args[3], given=args[:3])  # type: ignore[no-any-return]
+    if is_sum_at(value):
+        zeros, index, part = args
+        if not isinstance(index, Value) or not isinstance(part, Value) or index.dtype.kind == "b":
+            return None
+        there = part if known.varies(index) else AtOnce(part, np.sum, (Operand(part),), {"axis": 0})
+        return AtOnce(value, scattered, (zeros.shape, zeros.dtype, Operand(index), Operand(there)))
     pair = factors(value)
     if pair is not None and pair in joint:
-        return TimeSum("joint", value, values=(joint[pair][0], pair[1]))
-    if function is np.matmul and 0 not in value.shape:
-        left, right = value.args
-        if isinstance(left, Value) and isinstance(right, Value) and known.varies(right):
-            if known.varies(left):
-                factor = untransposed(left)
-                if factor is not None and factor.ndim == 2 and right.ndim == 2:
-                    return TimeSum("product", value, values=(factor, right))
-            elif is_ones(left) and (left.ndim, right.ndim) == (1, 2):
-                return TimeSum("ones", value, values=(right,))
+        return AtOnce(value, np.asarray, (joint[pair],))
+    if pair is not None and known.varies(pair[1]):
+        first, second = pair
+        right = rows_of(second)
+        if first is None:
+            ones = Operand(args[0], (View("reshape", (-1,)),), spread=(T, *args[0].shape))
+            return AtOnce(value, np.dot, (ones, right))
+        if first.ndim == 2 and known.varies(first):
+            return AtOnce(value, np.matmul, (turned_rows(first), right))
     if function is np.multiply and value.ndim == 2 and not value.kwargs:
-        for column, row in (value.args, value.args[::-1]):
+        for column, row in (args, args[::-1]):
             a, b = vector_of(column, 1), vector_of(row, 0)
             if a is not None and b is not None and known.varies(a) and known.varies(b):
-                return TimeSum("outer", value, values=(a, b))
+                return AtOnce(value, np.matmul, (Operand(a, (TURNED,)), Operand(b)))
     in_loop = value in known.looping and GRADIENT in known.depends[value]
     if in_loop or not (is_view(value) or batched(value, known.varies)):
         return None
-    return TimeSum("axis", value, values=(value,))
+    return AtOnce(value, np.sum, (Operand(value),), {"axis": 0})
 
 
-def of_terms(
-    kind: str, value: Value, terms: Any, known: Dependence, joint: Joint
-) -> TimeSum | None:
-    """A sum made of the sums of other values; None if one of these has no sum."""
-    found = [outside(term, known, joint) for term in terms]
-    return None if None in found else TimeSum(kind, value, tuple(t for t in found if t))
+def rows_of(value: Value) -> Operand:
+    return Operand(value, rows(value.shape[-1]))
+
+
+def turned_rows(value: Value) -> Operand:
+    """The rows of all steps, as columns."""
+    return Operand(value, (*rows(value.shape[-1]), TURNED))
 
 
 def factors(value: Value) -> Factors | None:
@@ -101,18 +107,28 @@ def factors(value: Value) -> Factors | None:
     return None if factor is None else (factor, right)
 
 
-def joint_products(rows: tuple[Value, ...], order: list[Value]) -> Joint:
-    """For products aᵀ b whose a is part of a row, the row and the place of a in it. Only groups of
-    several products with one b count: they are parts of one product of all steps."""
+def joint_products(joined: tuple[Value, ...], order: list[Value]) -> Joint:
+    """For products aᵀ b whose a is part of a row: the part of the product of the whole rows. Only
+    groups of several products with one b count."""
     pairs = [pair for pair in map(factors, order) if pair is not None]
     joint: Joint = {}
-    for row in rows:
-        parts = row_of_parts(row) or []
-        place = {None if is_ones(part) else part: n for n, part in enumerate(parts)}
-        found = [(part, b) for part, b in pairs if part in place and (part, b) not in joint]
-        for part, b in found:
-            if sum(other is b for _, other in found) > 1:
-                joint[part, b] = row, place[part]
+    for row in joined:
+        start, place = 0, dict[Value | None, tuple[int, int]]()
+        for part in row_of_parts(row) or ():
+            stop = start + part.shape[-1]
+            place[None if is_ones(part) else part] = start, stop
+            start = stop
+        found = [pair for pair in pairs if pair[0] in place and pair not in joint]
+        for right in {b: None for _, b in found}:
+            parts = [part for part, b in found if b is right]
+            if len(parts) > 1:
+                product = call(np.matmul, call(np.swapaxes, row, -1, -2), right, name="dW_joined")
+                whole = AtOnce(product, np.matmul, (turned_rows(row), rows_of(right)))
+                for factor in parts:
+                    begin, end = place[factor]
+                    view = first_axis(begin, end, row.shape[-1])
+                    view = View("index", (begin,)) if factor is None else view
+                    joint[factor, right] = Operand(whole, (view,))
     return joint
 
 

@@ -22,7 +22,6 @@ from tinygrad_rnn.compiler.ir import (
     Schedule,
     StepGraph,
     Storage,
-    TimeSum,
     Value,
     When,
     mapped,
@@ -112,10 +111,9 @@ def example(leaf: Any, rng: np.random.Generator) -> Any:
 def verify_schedule(schedule: Schedule) -> None:
     """Check a schedule. Each call is made in one place, where its operands are available."""
     ways = (schedule.forward, schedule.backward)
-    phases = [{v: phase for phase in Phase for v in way.of(phase)} for way in ways]
+    phases = [way.phase_of() for way in ways]
     for way, found in zip(ways, phases, strict=True):
-        count = sum(len(way.of(phase)) for phase in Phase)
-        assert count == len(found), "a value is computed in two phases"
+        assert sum(map(len, way)) == len(found), "a value is computed in two phases"
     for value in phases[0].keys() & phases[1].keys():
         assert phases[0][value] is phases[1][value] is Phase.CONSTANT, f"{value} is computed twice"
     for n, found in enumerate(phases):
@@ -127,7 +125,7 @@ def verify_schedule(schedule: Schedule) -> None:
     for value in schedule.graph.outputs():
         verify_output(schedule, phases, source(value))
     for how in schedule.sums:
-        for value in [] if how is None else values_of(how):
+        for value in [] if how is None else how.reads():
             verify_read(schedule, phases, 1, Phase.AFTER, value, source(value))
     for value in schedule.saved:
         assert any(found.get(value) is Phase.LOOP for found in phases), f"{value} is not in a loop"
@@ -139,11 +137,6 @@ def verify_output(schedule: Schedule, phases: list[dict[Value, Phase]], value: V
         return
     made = value.args[0] if is_part(value) and value not in {*phases[0], *phases[1]} else value
     assert any(made in found for found in phases), f"{value} is wanted, but not computed"
-
-
-def values_of(how: TimeSum) -> list[Value]:
-    """All values that a sum over the steps reads, for all steps."""
-    return [*how.values, *(value for term in how.terms for value in values_of(term))]
 
 
 def verify_read(

@@ -122,3 +122,11 @@ def aligned(shape: tuple[int, ...], ndim: int) -> tuple[View, ...]:
     broadcasting would add them to one step's array."""
     missing = ndim - len(shape)
     return (View("reshape", (T, *[1] * missing, *shape)),) if missing > 0 else ()
+
+
+def columns(start: int, stop: int, width: int) -> View:
+    return View("index", (Ellipsis, slice(start or None, stop if stop < width else None)))
+
+
+def first_axis(start: int, stop: int, length: int) -> View:
+    return View("index", (slice(start or None, stop if stop < length else None),))

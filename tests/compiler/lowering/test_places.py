@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from tinygrad_rnn.compiler.ir import Buffer, Ref, Storage, View, When
-from tinygrad_rnn.compiler.lowering.places import Place, columns, first_axis, is_contiguous
+from tinygrad_rnn.compiler.lowering.places import Place, is_contiguous
+from tinygrad_rnn.compiler.views import columns, first_axis
 
 
 def test_places() -> None:

@@ -11,6 +11,7 @@ import tinygrad_rnn as tg
 from tests.compiler.lowering.programs import functions, of_cell
 from tests.compiler.programs import B, D, H, inputs, weight
 from tinygrad_rnn.compiler.ir import Instr, Storage
+from tinygrad_rnn.compiler.operations import scattered
 
 
 def of_sum(cell: Any, xs: Any = None) -> list[Instr]:
@@ -24,7 +25,7 @@ def test_ways_to_sum_over_the_steps() -> None:
         np.matmul: of_sum(lambda x, h: h @ W + x),
         np.dot: of_sum(lambda x, h: np.tanh(h + b + x)),
         np.add: of_sum(lambda x, h: np.tanh(x @ W) + h @ W),
-        np.zeros: of_sum(lambda i, h: np.tanh(E[i] + h), tokens),
+        scattered: of_sum(lambda i, h: np.tanh(E[i] + h), tokens),
     }
     for function, instrs in ways.items():
         assert function in functions(instrs), function

@@ -31,7 +31,6 @@ from tinygrad_rnn.compiler.ir import (
 from tinygrad_rnn.compiler.operations import (
     HELPERS,
     OUT_LAST,
-    add_at,
     copy,
     is_elementwise,
     over_lanes,
@@ -152,8 +151,6 @@ class Page:
             return f"{outs[0].buffer.name} = sum(links[lane][{number}] for lane, *_ in alive)"
         if function is copy:
             return self.copying(instr.args[0], outs[0])
-        if function is add_at:
-            return f"np.add.at({self.at.ref(outs[0])}, {', '.join(map(self.argument, instr.args))})"
         if instr.binds():
             names = ", ".join(out.buffer.name for out in outs)
             only = "," if isinstance(instr.out, tuple) and len(outs) == 1 else ""

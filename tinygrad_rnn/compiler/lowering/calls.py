@@ -8,8 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_rnn.compiler.batching import AtOnce, Operand, batched
-from tinygrad_rnn.compiler.ir import Depends, Instr, Phase, Ref, Storage, Value, View, mapped
+from tinygrad_rnn.compiler.batching import batched
+from tinygrad_rnn.compiler.ir import (
+    AtOnce,
+    Depends,
+    Instr,
+    Operand,
+    Phase,
+    Ref,
+    Storage,
+    Value,
+    View,
+    mapped,
+)
 from tinygrad_rnn.compiler.lowering.draft import Draft
 from tinygrad_rnn.compiler.lowering.places import is_contiguous
 from tinygrad_rnn.compiler.operations import OUT_LAST, assembled, copy, is_elementwise, takes_out
@@ -29,15 +40,14 @@ def in_loop(d: Draft, value: Value, way: int) -> None:
                 lines.append(Instr(copy, (d.step(part, way),), place.step()))
         return
     if is_part(value):  # a saved result of a call that has several
-        made = d.results[value.args[0]][value.args[1]]
-        lines.append(Instr(copy, (made.step(),), d.places[value].step()))
+        lines.append(Instr(copy, (d.part(None, value).step(),), d.places[value].step()))
         return
     if value.results is not None:
         given = value.function in OUT_LAST
         storage = Storage.SCRATCH if given else Storage.RESULT
-        d.results[value] = d.new_results(value, None, storage)
-        refs = tuple(place.step() for place in d.results[value])
-        lines.append(d.instr_of(value, way, refs, d.step))
+        d.results[None, value] = d.new_results(value, None, storage)
+        refs = tuple(place.step() for place in d.results[None, value])
+        lines.append(d.instr_of(value, way, refs))
         return
     if value not in d.places:
         direct = takes_out(value.function, value.kwargs) or not value.shape
@@ -49,7 +59,7 @@ def in_loop(d: Draft, value: Value, way: int) -> None:
         assert value.function is not None
         lines.append(Instr(value.function, args, out))
         return
-    instr = d.instr_of(value, way, out, d.step)
+    instr = d.instr_of(value, way, out)
     if value.function is np.matmul and can_be_dot(d, value, out):
         instr = replace(instr, function=np.dot)
     lines.append(instr)
@@ -100,38 +110,65 @@ def at_once(d: Draft, value: Value, way: int, lines: list[Instr]) -> None:
             lines.append(Instr(copy, (d.whole(part, way),), target))
         return
     call = batched(value, d.varies)
-    assert call is not None, value
-    args = tuple(at_once_argument(d, leaf, value, way) for leaf in call.args)
+    assert call is not None and call.function is not None, value
+    args = arguments(d, call, way)
+    out: Ref | tuple[Ref, ...]
     if value.results is not None:
         kept = Storage.KEPT if way == 0 else Storage.SCRATCH
-        d.results[value] = d.new_results(value, 0, kept)
-        refs = tuple(place.whole() for place in d.results[value])
-        lines.append(Instr(call.function, args, refs, call.kwargs))
-        return
-    if value not in d.places:
-        d.places[value] = d.for_value(value, 0, storage_at_once(d, value, way, call))
-    out = d.places[value].whole(*call.out_views)
-    lines.append(Instr(call.function, args, out, call.kwargs or {}))
+        d.results[None, value] = d.new_results(value, 0, kept)
+        out = tuple(place.whole() for place in d.results[None, value])
+    else:
+        if value not in d.places:
+            d.places[value] = d.for_value(value, 0, storage_at_once(d, value, way, call))
+        out = d.places[value].whole(*call.out_views)
+    lines.append(Instr(call.function, args, out, call.kwargs))
 
 
 def storage_at_once(d: Draft, value: Value, way: int, call: AtOnce) -> Storage:
     direct = takes_out(call.function, () if is_elementwise(call.function) else call.kwargs)
-    if value in d.returned:
+    if way == 1 and value in d.graph.input_gradients:
         return Storage.RETURNED if direct else Storage.RESULT
     if way == 0 and value in d.read_back:
         return Storage.KEPT
     return Storage.SCRATCH if direct else Storage.RESULT
 
 
-def at_once_argument(d: Draft, leaf: Any, value: Value, way: int) -> Any:
+def arguments(d: Draft, call: AtOnce, way: int) -> Any:
+    """The arguments of a call for all steps. The sums among them are emitted first."""
+
     def read(leaf: Any) -> Any:
         if not isinstance(leaf, Operand):
-            return d.argument(d.number_of(leaf, value), way, d.whole)
-        number = d.number_of(leaf.value, value)
+            return d.argument(d.number_of(leaf, call.value), way, d.whole)
+        if isinstance(leaf.value, AtOnce):
+            ref = summed(d, leaf.value)
+            return replace(ref, views=(*ref.views, *leaf.views))
+        number = d.number_of(leaf.value, call.value)
         if not isinstance(number, Value):
             return number
         if leaf.spread is not None:
-            return d.spread_out(leaf.value, leaf.spread, way)
+            ref = d.spread_out(leaf.value, leaf.spread, way)
+            return replace(ref, views=(*ref.views, *leaf.views))
         return d.whole(leaf.value, way, *leaf.views)
 
-    return mapped(leaf, read)
+    return mapped(call.args, read)
+
+
+def summed(d: Draft, call: AtOnce, out: Ref | None = None) -> Ref:
+    """Emit the sum of a value over the steps, once."""
+
+    def emitted() -> Ref:
+        value, lines = call.value, d.ways[1]
+        place = out or d.result(value.name or "dw", value)
+        if call.function is None:
+            lines.before.append(Instr(np.zeros, (value.shape, value.dtype), place))
+            lines.loop.append(Instr(np.add, (place, d.step(value, 1)), place))
+            return place
+        comment = ""
+        if call.function in (np.matmul, np.dot):
+            factors = [d.symbol(o.value) for o in call.args if not o.spread]
+            comment = f"Σ_t {'ᵀ '.join(factors)}"
+        args = arguments(d, call, 1)
+        lines.after.append(Instr(call.function, args, place, call.kwargs, comment=comment))
+        return place
+
+    return d.once(("sum", call.value), emitted)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,22 +12,22 @@ from tinygrad_rnn.compiler.ir import (
     Depends,
     Instr,
     Layout,
-    Phase,
+    Phases,
     Ref,
     Schedule,
     Sections,
     Storage,
-    TimeSum,
+    T,
     Value,
     View,
-    Way,
     mapped,
 )
 from tinygrad_rnn.compiler.lowering.names import Names
-from tinygrad_rnn.compiler.lowering.places import Place, first_axis
+from tinygrad_rnn.compiler.lowering.places import Place
 from tinygrad_rnn.compiler.operations import copy, filled, takes_out
+from tinygrad_rnn.compiler.passes.fuse_products import row_of_parts
 from tinygrad_rnn.compiler.time_sums import is_ones
-from tinygrad_rnn.compiler.views import is_part, is_view, source, view_of
+from tinygrad_rnn.compiler.views import first_axis, is_part, is_view, source, view_of
 
 ARITHMETIC = (np.add, np.subtract, np.multiply, np.divide, np.maximum, np.minimum)
 """These functions convert a number operand to an array at every call, which is slow: 0.41 µs
@@ -38,27 +37,16 @@ NUMBERS = {0.0: "zero", 0.5: "half", 1.0: "one", 2.0: "two"}
 """The names of numbers."""
 
 
-@dataclass
-class Lines:
-    """The instructions of one function, while they are being emitted."""
-
-    constants: list[Instr]
-    before: list[Instr]
-    loop: list[Instr]
-    after: list[Instr]
-
-    def sections(self, result: tuple[Ref | None, ...]) -> Sections:
-        constants, before = tuple(self.constants), tuple(self.before)
-        return Sections(constants, before, tuple(self.loop), tuple(self.after), result)
-
-
 class Draft:
     """A program while it is being emitted: its buffers, its instructions, and the place of each
     value.
 
+    ways: the instructions of the two functions, forward and backward.
     places: the places of values that differ from step to step.
-    constant_places: the places of the other values, for each of the two functions.
-    results: the places of the results of a call that has several.
+    constants: the places of the other values. They are computed by one of the two functions (the
+        key is the function and the value), or made once (None and the value).
+    results: the places of the results of a call that has several, by the same keys.
+    made: the other arrays that are made once, by what is in them.
     lane_sums: under windows, the places of the sums over the lanes, for the values that the
         backward loop stores.
     after: the place of h_t, for each part of the state.
@@ -82,41 +70,29 @@ class Draft:
     row_parts: list[tuple[Value, Place]]
     copied: list[tuple[Ref, Value, bool]]
 
-    def __init__(self, schedule: Schedule, names: Names) -> None:
+    def __init__(self, schedule: Schedule) -> None:
         self.s, self.graph = schedule, schedule.graph
-        self.names = names
+        self.names = Names()
         self.buffers: list[Buffer] = []
         self.setup: list[Instr] = []
-        self.ways = (Lines([], [], [], []), Lines([], [], [], []))
-        self.phases = tuple(phases_of(way) for way in (schedule.forward, schedule.backward))
+        self.ways = tuple(Phases[list[Instr]]([], [], [], []) for _ in range(2))
+        self.phases = schedule.forward.phase_of(), schedule.backward.phase_of()
         self.places: dict[Value, Place] = {}
-        self.constant_places: tuple[dict[Value, Place], dict[Value, Place]] = {}, {}
-        self.results: dict[Value, tuple[Place, ...]] = {}
+        self.constants: dict[tuple[int | None, Value], Place] = {}
+        self.results: dict[tuple[int | None, Value], tuple[Place, ...]] = {}
+        self.made: dict[Any, Ref] = {}
         self.lane_sums: dict[Value, Place] = {}
-        self.numbers: dict[tuple[float, Any], Ref] = {}
-        self.arrays: dict[int, Ref] = {}
-        self.spread: dict[tuple[int, Value, tuple[int, ...]], Ref] = {}
-        self.vectors_of_ones: dict[tuple[int, Any], Ref] = {}
-        self.several: dict[tuple[Value, int], tuple[Place, ...]] = {}
-        self.given: dict[int, Ref] = {}
-        self.joint: dict[tuple[Value, Value], Place] = {}
         self.fused: dict[int, Buffer] = {}
         self.appended: dict[int, Place] = {}
         self.in_place: set[Value] = set()
         self.read_back = self._read_back()
         self.reshaped = self._reshaped()
-        self.returned = {
-            v
-            for v in self.graph.input_gradients
-            if v is not None and self.phases[1].get(v) in (Phase.AFTER, Phase.BEFORE)
-        }
 
     def _read_back(self) -> set[Value]:
         """The values that the function `backward` reads."""
         back = [v for v in self.s.order if v in self.phases[1]]
         read = {source(v) for value in back for v in value.operands}
-        for found in self.s.sums:
-            read |= {source(v) for v in all_values(found)}
+        read |= {source(v) for found in self.s.sums if found is not None for v in found.reads()}
         read |= {source(v) for v in self.graph.output_grads.values()}
         return read | {v.args[0] for v in read if is_part(v)}
 
@@ -128,6 +104,12 @@ class Draft:
             if view is not None and (view.kind == "reshape" or value in found):
                 found.add(value.args[0])
         return found
+
+    def sections(self, way: int, result: tuple[Ref | None, ...]) -> Sections:
+        constants, before, loop, after = map(tuple, self.ways[way])
+        return Sections(constants, before, loop, after, result)
+
+    # Buffers ------------------------------------------------------------------------------------
 
     def buffer(
         self,
@@ -145,13 +127,42 @@ class Draft:
     def for_value(
         self, value: Value, time: int | None, storage: Storage, fill: Any = None
     ) -> Place:
-        shape, dtype = value.shape, value.dtype
-        made = self.buffer(self.hint(value), shape, dtype, storage, time, fill)
+        made = self.buffer(self.hint(value), value.shape, value.dtype, storage, time, fill)
         return Place(made, name=value.name)
+
+    def new_results(self, value: Value, time: int | None, storage: Storage) -> tuple[Place, ...]:
+        assert value.results is not None
+        hint = self.hint(value)
+        return tuple(Place(self.buffer(hint, *t, storage, time)) for t in value.results)
+
+    def result(self, hint: str, value: Value) -> Ref:
+        made = self.buffer(hint, value.shape, value.dtype, Storage.RESULT)
+        return Ref(made, name=hint)
+
+    def once(self, key: Any, make: Callable[[], Ref]) -> Ref:
+        """An array that is made at its first use."""
+        if key not in self.made:
+            self.made[key] = make()
+        return self.made[key]
 
     def hint(self, value: Value) -> str:
         back = self.s.depends[value] & (Depends.GRADIENT | Depends.OUTPUT_GRADIENT)
         return value.name or ("d" if back else "a")
+
+    def symbol(self, value: Value) -> str:
+        """The name of a value in the notation of the textbook."""
+        if value.function is filled:
+            return str(value.args[1])
+        if value in self.s.rows:
+            return f"[{', '.join(map(self.symbol, row_of_parts(value) or ()))}]"
+        if value in self.graph.states:
+            return f"{self.state_names[self.graph.states.index(value)]}_{{t−1}}"
+        if value in self.graph.results:
+            return f"{self.state_names[self.graph.results.index(value)]}_t"
+        place = None if is_view(value) else self.places.get(value)
+        return f"{value.name or (place.buffer.name if place is not None else self.hint(value))}_t"
+
+    # Reading ------------------------------------------------------------------------------------
 
     def way(self, value: Value) -> int:
         return 0 if value in self.phases[0] else 1
@@ -168,11 +179,16 @@ class Draft:
         if value in self.places:
             return self.places[value]
         if is_part(value):
-            part: Place = self.results[value.args[0]][value.args[1]]
-            return part
+            return self.part(None, value)
         view = view_of(value)
         assert view is not None, value
         return self.place(value.args[0], way, whole).seen(view, value.name)
+
+    def part(self, way: int | None, value: Value) -> Place:
+        """The place of one of several results."""
+        call, number = value.args
+        found: Place = self.results[way, call][number]
+        return found
 
     def step(self, value: Value, way: int) -> Ref:
         return self.place(value, way, whole=False).step()
@@ -185,56 +201,21 @@ class Draft:
         if isinstance(leaf, Value):
             return read(leaf, way)
         if isinstance(leaf, np.ndarray) and leaf.ndim:
-            if id(leaf) not in self.arrays:
-                made = self.buffer(
-                    "constant", leaf.shape, leaf.dtype, Storage.KEPT, None, leaf.copy()
-                )
-                self.arrays[id(leaf)] = Ref(made)
-            return self.arrays[id(leaf)]
+            return self.once(
+                id(leaf),
+                lambda: Ref(
+                    self.buffer("constant", leaf.shape, leaf.dtype, Storage.KEPT, None, leaf.copy())
+                ),
+            )
         return leaf
 
-    def arguments(self, tree: Any, way: int, read: Any) -> Any:
-        return mapped(tree, lambda leaf: self.argument(leaf, way, read))
-
-    def instr_of(self, value: Value, way: int, out: Any, read: Any) -> Instr:
-        """The instruction that makes the call of a value unchanged."""
-        args = self.arguments(value.args, way, read)
-        kwargs = self.arguments(dict(value.kwargs), way, read)
+    def instr_of(self, value: Value, way: int, out: Any) -> Instr:
+        """The instruction that makes the call of a value unchanged, for one step."""
         assert value.function is not None
-        return Instr(value.function, args, out, kwargs or {})
-
-    def new_results(self, value: Value, time: int | None, storage: Storage) -> tuple[Place, ...]:
-        assert value.results is not None
-        return tuple(
-            Place(self.buffer(self.hint(value), shape, dtype, storage, time))
-            for shape, dtype in value.results
+        args, kwargs = mapped(
+            (value.args, dict(value.kwargs)), lambda leaf: self.argument(leaf, way, self.step)
         )
-
-    def rows(self, value: Value) -> Ref:
-        return self.whole(value, 1, View("reshape", (-1, value.shape[-1])))
-
-    def symbol(self, value: Value) -> str:
-        """The name of a value in the notation of the textbook."""
-        if value.function is filled:
-            return str(value.args[1])
-        if value in self.graph.states:
-            return f"{self.state_names[self.graph.states.index(value)]}_{{t−1}}"
-        if value in self.graph.results:
-            return f"{self.state_names[self.graph.results.index(value)]}_t"
-        place = None if is_view(value) else self.places.get(value)
-        return f"{value.name or (place.buffer.name if place is not None else self.hint(value))}_t"
-
-    def result(self, hint: str, value: Value) -> Ref:
-        made = self.buffer(hint, value.shape, value.dtype, Storage.RESULT)
-        return Ref(made, name=hint)
-
-    def all_instrs(self, *more: Iterable[Instr]) -> list[Instr]:
-        found = list(self.setup)
-        for lines in self.ways:
-            found += [*lines.constants, *lines.before, *lines.loop, *lines.after]
-        return found + [instr for group in more for instr in group]
-
-    # What is the same in all steps ----------------------------------------------------------------
+        return Instr(value.function, args, out, kwargs)
 
     def number_of(self, leaf: Any, value: Value) -> Any:
         """An array in place of a number, if the other operands and the result have one dtype;
@@ -247,88 +228,76 @@ class Draft:
         same = {v.dtype for v in value.operands if v.function is not filled or v.ndim}
         if same != {value.dtype} or value.dtype.kind not in "fc":
             return leaf
-        key = float(leaf), value.dtype
-        if key not in self.numbers:
-            hint = NUMBERS.get(key[0], "number")
-            made = self.buffer(hint, (), value.dtype, Storage.KEPT, None, key[0])
-            self.numbers[key] = Ref(made)
-        return self.numbers[key]
+        number, dtype = float(leaf), value.dtype
+        hint = NUMBERS.get(number, "number")
+        return self.once(
+            ("number", number, dtype),
+            lambda: Ref(self.buffer(hint, (), dtype, Storage.KEPT, None, number)),
+        )
+
+    # What is the same in all steps --------------------------------------------------------------
 
     def constant(self, value: Value, way: int) -> Place:
         """The place of a value that depends on parameters alone, computed once in each call. A
         value that depends on nothing is made once."""
-        places, lines = self.constant_places[way], self.ways[way].constants
-        if value in places:
-            return places[value]
-        other = self.constant_places[1 - way].get(value)
-        if other is not None and not value.operands:
-            places[value] = other
-            return other
         if is_part(value):
-            self.constant(value.args[0], way)
-            part: Place = self.several[value.args[0], way][value.args[1]]
-            return part
+            call = value.args[0]
+            if (way, call) not in self.results:
+                places = self.new_results(call, None, Storage.RESULT)
+                refs = tuple(place.step() for place in places)
+                self.ways[way].constants.append(self.instr_of(call, way, refs))
+                self.results[way, call] = places
+            return self.part(way, value)
+        known = way if value.operands else None, value
+        if known not in self.constants:
+            self.constants[known] = Place(self.new_constant(value, way), name=value.name)
+        return self.constants[known]
+
+    def new_constant(self, value: Value, way: int) -> Buffer:
+        lines = self.ways[way].constants
         hint = value.name or self.constant_hint(value)
         if not value.operands:
             fill = value.args[1] if value.function is filled else None
             made = self.buffer(hint, value.shape, value.dtype, Storage.KEPT, None, fill)
             if fill is None:
-                self.setup.append(self.instr_of(value, way, Place(made).step(), self.step))
-        elif is_stacked_matrix(value):
-            made = self.stacked_matrix(value, way)
-        elif value.results is not None:
-            self.several_constants(value, way)
-            made = Buffer("", (), value.dtype, Storage.RESULT)
-        elif is_view(value):
-            base, view = self.constant(value.args[0], way), view_of(value)
-            assert view is not None
-            made = self.buffer(hint, value.shape, value.dtype, Storage.SCRATCH)
-            lines.append(Instr(copy, (base.seen(view, value.name).step(),), Ref(made)))
+                self.setup.append(self.instr_of(value, way, Ref(made)))
+            return made
+        if is_stacked_matrix(value):
+            return self.stacked_matrix(value, way)
+        view = view_of(value)
+        direct = view is not None or takes_out(value.function, value.kwargs) or not value.shape
+        for operand in value.operands:
+            self.constant(operand, way)
+        storage = Storage.SCRATCH if direct else Storage.RESULT
+        made = self.buffer(hint, value.shape, value.dtype, storage)
+        if view is None:
+            lines.append(self.instr_of(value, way, Ref(made)))
         else:
-            storage = Storage.SCRATCH if takes_out(value.function, value.kwargs) else Storage.RESULT
-            assert value.function is not None
-            if storage is Storage.RESULT and not value.shape:
-                storage = Storage.SCRATCH
-            for operand in value.operands:
-                self.constant(operand, way)
-            made = self.buffer(hint, value.shape, value.dtype, storage)
-            lines.append(self.instr_of(value, way, Ref(made), self.step))
-        places[value] = Place(made, name=value.name)
-        return places[value]
-
-    def several_constants(self, value: Value, way: int) -> None:
-        places = self.new_results(value, None, Storage.RESULT)
-        self.several[value, way] = places
-        refs = tuple(place.step() for place in places)
-        self.ways[way].constants.append(self.instr_of(value, way, refs, self.step))
+            given = self.constant(value.args[0], way).seen(view, value.name)
+            lines.append(Instr(copy, (given.step(),), Ref(made)))
+        return made
 
     def stacked_matrix(self, value: Value, way: int) -> Buffer:
         """Matrices stacked in a buffer. Those known beforehand are copied only once."""
-        known = [
-            source(part).function is not None and not source(part).operands
-            for part in value.args[0]
-        ]
+        parts = value.args[0]
+        known = [source(p).function is not None and not source(p).operands for p in parts]
         storage = Storage.KEPT if any(known) else Storage.SCRATCH
         made = self.buffer("W_joined", value.shape, value.dtype, storage)
-        lines, start = self.ways[way].constants, 0
-        for part, once in zip(value.args[0], known, strict=True):
+        start = 0
+        for part, once in zip(parts, known, strict=True):
             stop = start + part.shape[0]
             out = Ref(made, views=(first_axis(start, stop, value.shape[0]),))
-            start = stop
-            if once:
-                is_filled = part.function is filled
-                fill = Instr(copy, (part.args[1],), out) if is_filled else None
-                self.setup.append(fill or self.instr_of(part, way, out, self.step))
-                continue
-            view = view_of(part)
-            if view is None:
-                place = self.constant(part, way)
+            start, view = stop, view_of(part)
+            if once and part.function is filled:
+                self.setup.append(Instr(copy, (part.args[1],), out))
+            elif once:
+                self.setup.append(self.instr_of(part, way, out))
             else:
-                place = self.constant(part.args[0], way)
+                place = self.constant(part if view is None else part.args[0], way)
                 # A vector is broadcast to a row.
-                is_row = view.kind == "reshape" and part.shape[0] == 1
-                place = place if is_row else place.seen(view)
-            lines.append(Instr(copy, (place.step(),), out))
+                is_row = view is not None and view.kind == "reshape" and part.shape[0] == 1
+                place = place if view is None or is_row else place.seen(view)
+                self.ways[way].constants.append(Instr(copy, (place.step(),), out))
         return made
 
     def constant_hint(self, value: Value) -> str:
@@ -336,27 +305,22 @@ class Draft:
             return f"{source(value).name}_T"
         return "ones" if is_ones(value) else "w"
 
-    def spread_out(self, leaf: Value, shape: tuple[int, ...], way: int) -> Ref:
+    def spread_out(self, leaf: Value, shape: tuple[Any, ...], way: int) -> Ref:
         """A value that is the same in all steps, copied to a larger shape. Broadcasting a row is
         slow: 1.2 µs instead of 0.5 for 32×128 numbers."""
-        key = way, leaf, shape
-        if key not in self.spread:
+
+        def spread() -> Ref:
+            if leaf.function is filled and shape[0] is T:
+                fill = leaf.args[1]
+                hint = self.constant_hint(leaf)
+                made = self.buffer(hint, leaf.shape, leaf.dtype, Storage.KEPT, 0, fill)
+                return Place(made).whole()
             given = self.constant(leaf, way).step()
             made = self.buffer(f"{leaf.name or 'w'}_spread", shape, leaf.dtype, Storage.SCRATCH)
-            self.spread[key] = Ref(made)
             self.ways[way].constants.append(Instr(copy, (given,), Ref(made)))
-        return self.spread[key]
+            return Ref(made)
 
-
-def phases_of(way: Way) -> dict[Value, Phase]:
-    return {value: phase for phase in Phase for value in way.of(phase)}
-
-
-def all_values(found: TimeSum | None) -> list[Value]:
-    """All values that a sum reads."""
-    if found is None:
-        return []
-    return [*found.values, *(v for term in found.terms for v in all_values(term))]
+        return self.once((way, leaf, shape), spread)
 
 
 def is_stacked_matrix(value: Value) -> bool:

@@ -11,9 +11,9 @@ import numpy as np
 
 from tinygrad_rnn.compiler.ir import Buffer, Instr, Ref, Storage, Value, When
 from tinygrad_rnn.compiler.lowering.draft import Draft
-from tinygrad_rnn.compiler.lowering.places import Place, columns, first_axis, is_contiguous
+from tinygrad_rnn.compiler.lowering.places import Place, is_contiguous
 from tinygrad_rnn.compiler.operations import copy, over_lanes, with_end
-from tinygrad_rnn.compiler.views import is_view
+from tinygrad_rnn.compiler.views import columns, first_axis, is_view
 
 FEW = 256
 """Up to this many numbers a step, a view of the caller's array costs more than a copy."""
@@ -34,20 +34,22 @@ def given_gradient(d: Draft, n: int) -> Ref:
     the contribution of the step's outputs, if it has outputs."""
     if n not in d.graph.output_grads:
         return Place(d.seeds[n]).whole()
-    if n not in d.given:
+
+    def made() -> Ref:
         value, seed, lines = d.graph.output_grads[n], d.seeds[n], d.ways[1].before
         place = d.place(value, 1, whole=True)
         kept = (Storage.SCRATCH, Storage.KEPT)
         if is_view(value) or place.buffer.storage not in kept or place.views:
-            made = d.buffer(f"{seed.name}_here", value.shape, value.dtype, Storage.SCRATCH, 0)
-            lines.append(Instr(copy, (d.whole(value, 1),), Place(made).whole()))
-            place = Place(made)
+            new = d.buffer(f"{seed.name}_here", value.shape, value.dtype, Storage.SCRATCH, 0)
+            lines.append(Instr(copy, (d.whole(value, 1),), Place(new).whole()))
+            place = Place(new)
         here = place.whole()
         if not d.graph.loss_alone:
             given = Place(seed).whole()
             lines.append(Instr(np.add, (here, given), here, guard=given))
-        d.given[n] = here
-    return d.given[n]
+        return here
+
+    return d.once(("given", n), made)
 
 
 def begin_fused(d: Draft, n: int) -> None:

@@ -13,11 +13,11 @@ import numpy as np
 
 from tinygrad_rnn.compiler.ir import Buffer, Depends, Instr, Layout, Phase, Storage, Value, View
 from tinygrad_rnn.compiler.lowering.draft import Draft
-from tinygrad_rnn.compiler.lowering.places import Place, columns
+from tinygrad_rnn.compiler.lowering.places import Place
 from tinygrad_rnn.compiler.operations import assembled, copy, filled
 from tinygrad_rnn.compiler.passes.assemble import covers
 from tinygrad_rnn.compiler.passes.fuse_products import is_row, row_of_parts
-from tinygrad_rnn.compiler.views import is_part, is_view, source
+from tinygrad_rnn.compiler.views import columns, is_part, is_view, source
 
 
 def name_arguments(d: Draft) -> None:
@@ -38,8 +38,7 @@ def name_arguments(d: Draft) -> None:
     for value, buffer in zip(graph.inputs, d.inputs, strict=True):
         d.places[value] = Place(buffer)
     for value, buffer in zip(graph.parameters, d.parameters, strict=True):
-        for constants in d.constant_places:
-            constants[value] = Place(buffer)
+        d.constants[None, value] = Place(buffer)
 
 
 def name_seeds(d: Draft) -> None:

@@ -7,18 +7,19 @@ buffers share memory afterwards.
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 from tinygrad_rnn.compiler.ir import Instr, Program, Ref, Schedule, When
 from tinygrad_rnn.compiler.lowering import calls, gradients, layout, sums
 from tinygrad_rnn.compiler.lowering.draft import Draft
-from tinygrad_rnn.compiler.lowering.names import Names
 from tinygrad_rnn.compiler.operations import copy
 
 
 def lower(schedule: Schedule, title: str = "") -> Program:
     """The program of a schedule, each value with a place of its own."""
-    d = Draft(schedule, Names())
+    d = Draft(schedule)
     graph = d.graph
     layout.name_arguments(d)
     layout.place_states(d)
@@ -29,7 +30,7 @@ def lower(schedule: Schedule, title: str = "") -> Program:
         layout.place_pieces(d, way)
     forward_result = forward(d)
     result, entry, block_entry = backward(d)
-    instrs = d.all_instrs(entry, block_entry)
+    instrs = itertools.chain(d.setup, entry, block_entry, *d.ways[0], *d.ways[1])
     kept = {ref.buffer for i in instrs for ref in (*i.reads(), *i.writes())}
     kept |= {*d.initial, *d.inputs, *d.parameters, *d.ends, *d.seeds, *filter(None, d.links)}
     kept |= {place.buffer for place in d.after}
@@ -37,8 +38,8 @@ def lower(schedule: Schedule, title: str = "") -> Program:
         title=title,
         buffers=tuple(b for b in d.buffers if b in kept),
         setup=tuple(d.setup),
-        forward=d.ways[0].sections(forward_result),
-        backward=d.ways[1].sections(result),
+        forward=d.sections(0, forward_result),
+        backward=d.sections(1, result),
         initial=d.initial,
         inputs=d.inputs,
         parameters=d.parameters,

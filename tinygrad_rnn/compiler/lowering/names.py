@@ -9,7 +9,7 @@ import numpy as np
 
 RESERVED = {
     *("T", "np", "empty", "program", "forward", "backward", "entering", "continued"),
-    *("rows", "numbers", "added_at", "placed", "assembled", "add_at", "with_end"),
+    *("rows", "numbers", "added_at", "placed", "assembled", "scattered", "with_end"),
     *("exponentials", "places_of", "cross_entropies", "cross_entropy_gradient"),
     *("windows", "lanes", "links", "alive", "lane", "start", "seeded", "cut"),
     *(name for name, value in vars(np).items() if isinstance(value, np.ufunc)),

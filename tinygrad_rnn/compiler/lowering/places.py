@@ -37,18 +37,6 @@ class Place:
         return Ref(self.buffer, When.ALL, self.offset, (*views, *more), name=self.name)
 
 
-def columns(start: int, stop: int, width: int) -> View:
-    return View("index", (Ellipsis, slice(start or None, stop if stop < width else None)))
-
-
-def first_axis(start: int, stop: int, length: int) -> View:
-    return View("index", (slice(start or None, stop if stop < length else None),))
-
-
-def transposed(ref: Ref) -> Ref:
-    return replace(ref, views=(*ref.views, View("transpose", (1, 0))))
-
-
 def is_contiguous(ref: Ref) -> bool:
     """Whether the place is contiguous. An axis of length one makes no gap."""
     if ref.buffer.storage is Storage.GIVEN:
