@@ -6,12 +6,10 @@ no state's gradient can wait until after the loop. All other values are computed
 
 from __future__ import annotations
 
-from collections import Counter
-
 from tinygrad_rnn.compiler.batching import batched
 from tinygrad_rnn.compiler.ir import Depends, StepGraph, Value
 from tinygrad_rnn.compiler.operations import assembled
-from tinygrad_rnn.compiler.passes.rewrite import ordered, recurring, unread
+from tinygrad_rnn.compiler.passes.rewrite import ordered, recurring, unread, uses_of
 from tinygrad_rnn.compiler.views import is_part, is_view
 
 SMALL = 4096
@@ -38,8 +36,7 @@ class Dependence:
 
     def __init__(self, graph: StepGraph) -> None:
         self.graph, self.windows = graph, graph.windows
-        outputs = graph.outputs()
-        self.order = ordered(outputs)
+        self.order = ordered(graph.outputs())
         self.rank = {v: n for n, v in enumerate(self.order)}
         self.unread = unread(graph)
         self.ahead = self._with_parts(ordered(graph.results))
@@ -47,8 +44,7 @@ class Dependence:
         fed = [*graph.state_gradients, *(fused.row for fused in graph.fused_adjoints.values())]
         self.looping = set(ordered([v for v in fed if v is not None]))
         self.depends = self._dependences()
-        self.uses = Counter(v for value in self.order for v in value.operands)
-        self.uses.update(outputs)
+        self.uses = uses_of(graph)
         self.pieces = {p for v in self.order if v.function is assembled for p in v.args[3]}
         self.late = self._late()
         # A value without a call for all steps is computed in the loop, with all its operands.

@@ -12,10 +12,10 @@ from tests.compiler.passes.test_split_outputs import with_loss
 from tests.compiler.programs import D, H, graph_of, inputs, state, weight
 from tinygrad_rnn.compiler.ir import Value
 from tinygrad_rnn.compiler.passes.assemble import assemble
-from tinygrad_rnn.compiler.passes.carry import carry, terms_of
+from tinygrad_rnn.compiler.passes.carry import carry
 from tinygrad_rnn.compiler.passes.cse import cse
 from tinygrad_rnn.compiler.passes.fuse_products import PRODUCT
-from tinygrad_rnn.compiler.passes.rewrite import substituted
+from tinygrad_rnn.compiler.passes.rewrite import substituted, terms_of
 from tinygrad_rnn.compiler.passes.split_outputs import split_outputs
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from tinygrad_rnn.compiler.ir import StepGraph, Value
 from tinygrad_rnn.compiler.operations import added_at, assembled, filled, placed
-from tinygrad_rnn.compiler.passes.rewrite import ordered, rewritten, substituted
+from tinygrad_rnn.compiler.passes.rewrite import transformed
 from tinygrad_rnn.derivatives.indexing import is_basic
 from tinygrad_rnn.engine.graph import Array
 
@@ -17,33 +17,30 @@ from tinygrad_rnn.engine.graph import Array
 def assemble(graph: StepGraph) -> StepGraph:
     """Rewrite sums of scattered parts. 0 + part becomes the part. The sum of zeros[i] ← a and
     zeros[j] ← b becomes one array with each part written in its place, if i and j are disjoint."""
-    new: dict[Value, Value] = {}
-    for old in ordered(graph.outputs()):
-        value = rewritten(old, new) if old.function is not None else old
-        if value.function is np.add:
-            left, right = value.args
-            for part, zeros in ((left, right), (right, left)):
-                if (
-                    isinstance(zeros, Value)
-                    and zeros.function is operator.getitem
-                    and is_zeros(zeros.args[0])
-                    and isinstance(part, Value)
-                    and part.shape == value.shape
-                    and part.dtype == value.dtype
-                ):
-                    value = part
-                    break
-            else:
-                if is_assembled(left) and is_assembled(right) and disjoint(left, right):
-                    value = assembly(
-                        value, left.args[2] + right.args[2], [*left.args[3], *right.args[3]]
-                    )
-        elif value.function is placed and is_zeros(value.args[0]) and is_basic(value.args[1]):
-            _, index, part = value.args
-            if isinstance(part, Value):
-                value = assembly(value, (entry(index, part.shape),), [part])
-        new[old] = value
-    return substituted(graph, new)
+    return transformed(graph, lambda value, fresh, new: of_parts(fresh))
+
+
+def of_parts(value: Value) -> Value | None:
+    if value.function is np.add:
+        left, right = value.args
+        for part, zeros in ((left, right), (right, left)):
+            if (
+                isinstance(zeros, Value)
+                and zeros.function is operator.getitem
+                and is_zeros(zeros.args[0])
+                and isinstance(part, Value)
+                and part.shape == value.shape
+                and part.dtype == value.dtype
+            ):
+                return part
+        if is_assembled(left) and is_assembled(right) and disjoint(left, right):
+            parts = [*left.args[3], *right.args[3]]
+            return assembly(value, left.args[2] + right.args[2], parts)
+    if value.function is placed and is_zeros(value.args[0]) and is_basic(value.args[1]):
+        _, index, part = value.args
+        if isinstance(part, Value):
+            return assembly(value, (entry(index, part.shape),), [part])
+    return None
 
 
 def assembly(value: Value, indices: tuple[Any, ...], parts: list[Value]) -> Value:

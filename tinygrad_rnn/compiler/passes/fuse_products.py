@@ -1,4 +1,4 @@
-"""Fusing products: a A + b B + c = [a, b, 1] [A; B; c].
+"""The pass `fuse_products`: a A + b B + c = [a, b, 1] [A; B; c].
 
 For a single sequence a step's product takes hardly longer than the call itself, so each saved call
 counts. The rows [h_{t−1}, x_t, 1] of all steps lie in one array. Then x_t W_xh + h_{t−1} W_hh + b_h
@@ -9,13 +9,23 @@ The cost is more arithmetic in the loop. So only single rows and small matrices 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, TypeGuard
 
 import numpy as np
 
-from tinygrad_rnn.compiler.ir import Value
+from tinygrad_rnn.compiler.ir import StepGraph, Value
 from tinygrad_rnn.compiler.operations import filled
-from tinygrad_rnn.compiler.passes.rewrite import call, total
+from tinygrad_rnn.compiler.passes.hoist_sums import sums_of_loop
+from tinygrad_rnn.compiler.passes.rewrite import (
+    call,
+    exchanged,
+    ordered,
+    reached,
+    total,
+    transformed,
+    uses_of,
+)
 
 PRODUCT = 32768
 """Bytes of the matrices that a joined product may multiply by in every step instead of once before
@@ -50,34 +60,33 @@ def is_product_of_row(term: Any, fixed: Any) -> bool:
     )
 
 
-def fused(
-    value: Value,
-    heavy: list[Any],
-    light: list[Any],
-    fixed: Any,
-    used_once: Any,
-    new: dict[Value, Value],
-) -> list[Any] | None:
-    """The terms of a sum, joined where possible; None if that would save nothing.
+def fuse_products(graph: StepGraph) -> StepGraph:
+    """Join the products in the sums of the loop, where this saves calls."""
+    sums, uses = sums_of_loop(graph), uses_of(graph)
+    given = [*graph.inputs, *graph.states, *graph.adjoints]
+    changing = reached(ordered(graph.outputs()), given)
 
-    heavy, light: the terms that depend on the state, and those that do not. fixed: whether a value
-        is the same in all steps. used_once: whether a value has no other use. new: the replacements
-        of values.
-    """
-    products = [term for term in heavy if is_product_of_row(term, fixed) and used_once(term)]
-    if not is_row(value) or not products or any(term.dtype != value.dtype for term in products):
-        return None
-    rest = [term for term in heavy if term not in products]
-    pairs = [term.args for term in products] + light_pairs(value, light, fixed)
-    if len(pairs) == len(products):
-        rest += light
-    if len(pairs) < 2 or any(dtype_of(term) not in (None, value.dtype) for term in rest):
-        return None
-    pairs = [(new.get(row, row), new.get(matrix, matrix)) for row, matrix in pairs]
-    row = concatenated([row for row, _ in pairs], -1)
-    matrix = concatenated([matrix for _, matrix in pairs], 0)
-    product = call(np.matmul, row, matrix)
-    return [product, *(new.get(term, term) if isinstance(term, Value) else term for term in rest)]
+    def fixed(value: Value) -> bool:
+        return value not in changing
+
+    def joined(value: Value, fresh: Value, new: dict[Value, Value]) -> Value | None:
+        heavy, light = sums.get(value, ([], []))
+        products = [t for t in heavy if is_product_of_row(t, fixed) and uses[t] == 1]
+        if not is_row(value) or not products or any(t.dtype != value.dtype for t in products):
+            return None
+        rest = [term for term in heavy if term not in products]
+        pairs = [term.args for term in products] + light_pairs(value, light, fixed)
+        if len(pairs) == len(products):
+            rest += light
+        if len(pairs) < 2 or any(dtype_of(term) not in (None, value.dtype) for term in rest):
+            return None
+        row = concatenated([exchanged(row, new) for row, _ in pairs], -1)
+        matrix = concatenated([exchanged(matrix, new) for _, matrix in pairs], 0)
+        terms = [call(np.matmul, row, matrix), *(exchanged(term, new) for term in rest)]
+        result: Value = total(terms)
+        return replace(result, name=value.name)
+
+    return transformed(graph, joined)
 
 
 def dtype_of(term: Any) -> Any:

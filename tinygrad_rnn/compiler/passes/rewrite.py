@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from tinygrad_rnn.compiler.ir import StepGraph, Value, mapped
+from tinygrad_rnn.compiler.ir import FusedAdjoint, StepGraph, Value, mapped
 
 
 class Node(Protocol):
@@ -19,6 +20,12 @@ class Node(Protocol):
 
 
 N = TypeVar("N", bound=Node)
+
+OUTPUTS = (
+    *("results", "state_gradients", "input_gradients", "parameter_gradients"),
+    *("output_grads", "fused_adjoints"),
+)
+"""The fields of a step graph that have its outputs."""
 
 
 def ordered(outputs: Iterable[N]) -> list[N]:
@@ -52,34 +59,39 @@ def exchanged(leaf: Any, new: Mapping[Value, Value]) -> Any:
 def substituted(graph: StepGraph, new: Mapping[Value, Value]) -> StepGraph:
     """The graph with its outputs replaced. `new` has the rewritten values."""
 
-    def of(values: tuple[Any, ...]) -> tuple[Any, ...]:
-        return tuple(v if v is None else new.get(v, v) for v in values)
+    def of(leaf: Any) -> Any:
+        if isinstance(leaf, FusedAdjoint):
+            row, matrix, appended = map(of, (leaf.row, leaf.matrix, leaf.appended))
+            return replace(leaf, row=row, matrix=matrix, appended=appended)
+        return exchanged(leaf, new)
 
-    return replace(
-        graph,
-        results=of(graph.results),
-        state_gradients=of(graph.state_gradients),
-        input_gradients=of(graph.input_gradients),
-        parameter_gradients=of(graph.parameter_gradients),
-        output_grads={n: new.get(v, v) for n, v in graph.output_grads.items()},
-        fused_adjoints={
-            n: replace(
-                fused,
-                row=new.get(fused.row, fused.row),
-                matrix=new.get(fused.matrix, fused.matrix),
-                appended=new.get(fused.appended, fused.appended),
-            )
-            for n, fused in graph.fused_adjoints.items()
-        },
-    )
+    return replace(graph, **{name: mapped(getattr(graph, name), of) for name in OUTPUTS})
+
+
+def transformed(
+    graph: StepGraph, rule: Callable[[Value, Value, dict[Value, Value]], Value | None]
+) -> StepGraph:
+    """The graph with each value rewritten by a rule, operands first.
+
+    rule: takes a value, the same value with rewritten operands, and the rewritten values so far. It
+        returns the value to put in its place; None keeps the second.
+    """
+    new: dict[Value, Value] = {}
+    for value in ordered(graph.outputs()):
+        fresh = rewritten(value, new)
+        new[value] = rule(value, fresh, new) or fresh
+    return substituted(graph, new)
 
 
 def exchange(graph: StepGraph, some: Mapping[Value, Value]) -> StepGraph:
     """The graph with these values replaced, and all values computed from them rebuilt."""
-    new: dict[Value, Value] = {}
-    for value in ordered(graph.outputs()):
-        new[value] = some[value] if value in some else rewritten(value, new)
-    return substituted(graph, new)
+    return transformed(graph, lambda value, fresh, new: some.get(value))
+
+
+def uses_of(graph: StepGraph) -> Counter[Value]:
+    """How often each value is an operand or an output."""
+    outputs = graph.outputs()
+    return Counter([v for value in ordered(outputs) for v in value.operands] + outputs)
 
 
 def call(function: Callable[..., Any] | None, *args: Any, name: str = "", **kwargs: Any) -> Value:
@@ -122,6 +134,18 @@ def total(terms: list[Any]) -> Any:
     for term in terms[1:]:
         result = call(np.add, result, term)
     return result
+
+
+def terms_of(value: Any, opens: Callable[[Value], bool] = lambda value: True) -> list[Any]:
+    """The terms of a sum; the value alone, if it is none. opens: whether a partial sum is expanded,
+    too."""
+    if not isinstance(value, Value) or value.function is not np.add or value.kwargs:
+        return [value]
+    return [
+        term
+        for part in value.args
+        for term in (terms_of(part, opens) if isinstance(part, Value) and opens(part) else [part])
+    ]
 
 
 def unread(graph: StepGraph) -> set[Value]:
