@@ -7,7 +7,7 @@ from typing import Any
 import tinygrad_rnn as tg
 from tests.compiler.programs import D, H, graph_of, inputs
 from tinygrad_rnn.compiler.ir import Program, Schedule, StepGraph
-from tinygrad_rnn.compiler.pipeline import PASSES, compiled
+from tinygrad_rnn.compiler.pipeline import APART, PASSES, compiled
 from tinygrad_rnn.compiler.show import show
 
 
@@ -22,3 +22,7 @@ def test_every_stage_is_shown() -> None:
     assert [type(result) for _, result in seen] == kinds
     assert seen[-1][1] is program and show(graph) == before
     assert show(compiled(graph)) == show(program)
+
+
+def test_machine_code_joins_no_products() -> None:
+    assert [p.__name__ for p in PASSES if p not in APART] == ["fuse_products", "carry"]

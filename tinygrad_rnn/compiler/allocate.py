@@ -13,7 +13,17 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from tinygrad_rnn.compiler.ir import Buffer, Instr, Program, Ref, Sections, Storage, When, mapped
+from tinygrad_rnn.compiler.ir import (
+    Buffer,
+    Instr,
+    Phase,
+    Program,
+    Ref,
+    Sections,
+    Storage,
+    When,
+    mapped,
+)
 from tinygrad_rnn.compiler.operations import copy, is_elementwise
 
 OWN = (Storage.KEPT, Storage.SCRATCH)
@@ -62,8 +72,12 @@ class Group:
 class Timeline:
     """All instructions in order, and the buffers that each of them reads and writes.
 
-    loops: the first and the last place of each loop.
-    accesses: for each buffer, the places at which it is read or written.
+    places: the order of execution, as the places of the instructions. Each loop takes two turns:
+        what the second turn reads before it writes is carried from step to step. turns: where the
+        second turn of each loop ends and the first begins. loops: the places of each loop. back:
+        the place where `backward` begins.
+    reads, writes: for each buffer, the places at which it is read or written. partial: the buffers
+        that are written part by part.
     clashes: pairs of buffers that must not share memory. One is written where the other is read,
         and the call is not elementwise.
     behind: for a result without a buffer of its own, the operands that it may be a view of. The
@@ -71,29 +85,32 @@ class Timeline:
     """
 
     def __init__(self, program: Program) -> None:
-        self.program = program
         self.instrs: list[Instr] = []
-        self.loops: list[tuple[int, int]] = []
-        self.lanes: tuple[int, int] | None = None
+        self.places: list[int] = []
+        self.loops: list[range] = []
+        self.turns: dict[int, int] = {}
         for sections in (program.forward, program.backward):
-            if sections is program.backward:
-                self.back = len(self.instrs)
-            self.instrs += [*sections.constants, *sections.before]
-            start = len(self.instrs)
-            self.instrs += sections.loop
-            self.loops.append((start, len(self.instrs) - 1))
-            self.instrs += sections.after
-        if program.windows:
-            self.lanes = self.loops[1]
-        self.instrs += [*program.entry, *program.block_entry]
+            self.back = len(self.instrs)
+            for phase in Phase:
+                places = range(len(self.instrs), len(self.instrs) + len(sections.of(phase)))
+                self.instrs += sections.of(phase)
+                self.places += places
+                if phase is Phase.LOOP and places:
+                    self.turns[len(self.places) + len(places) - 1] = len(self.places) - len(places)
+                    self.places += places
+                self.loops += [places] if phase is Phase.LOOP else []
+        entry = (*program.entry, *program.block_entry)
+        self.places += range(len(self.instrs), len(self.instrs) + len(entry))
+        self.instrs += entry
+        self.lanes = self.loops[1] if program.windows else range(0)
         self.reads: dict[Buffer, list[int]] = {}
         self.writes: dict[Buffer, list[int]] = {}
         self.partial: set[Buffer] = set()
         self.behind: dict[Buffer, set[Buffer]] = {}
         self.fixed = {ref.buffer for i in program.setup for ref in (*i.reads(), *i.writes())}
         self.clashes: set[tuple[Buffer, Buffer]] = set()
-        for place, instr in enumerate(self.instrs):
-            self.note(place, instr)
+        for n, instr in enumerate(self.instrs):
+            self.note(n, instr)
         for ref in program.backward.result:
             if ref is not None:
                 self.reads.setdefault(ref.buffer, []).append(len(self.instrs) - 1)
@@ -107,86 +124,60 @@ class Timeline:
         if instr.binds() and instr.function not in FRESH:
             self.behind.update(dict.fromkeys([out.buffer for out in outs], read | behind))
         self.clashes |= {(out.buffer, buffer) for out in outs for buffer in behind}
+        in_place = is_elementwise(instr.function) or instr.function is copy
         for out in outs:
             self.writes.setdefault(out.buffer, []).append(place)
             if out.views or out.when in (When.FIRST, When.LAST):
                 self.partial.add(out.buffer)
-            for ref in instr.reads():
+            for ref in (*instr.reads(), *outs):
                 same = (ref.when, ref.offset, ref.views) == (out.when, out.offset, out.views)
-                if ref.buffer is not out.buffer and not (is_elementwise(instr.function) and same):
+                if ref.buffer is not out.buffer and not (in_place and same and ref not in outs):
                     self.clashes.add((out.buffer, ref.buffer))
-        for one in outs:
-            self.clashes |= {(one.buffer, other.buffer) for other in outs if other is not one}
 
     def can_move(self, buffer: Buffer) -> bool:
         """Whether the buffer holds nothing that has to stay in its place."""
         return buffer.fill is None and buffer not in self.fixed and buffer in self.writes
 
     def moments(self, buffer: Buffer) -> int:
-        """The moments at which a buffer is in use. Place p reads at 2p and writes at
-        2p + 1."""
+        """The moments at which a buffer is in use. Place p reads at 2p and writes at 2p + 1.
+
+        A buffer of one step is in use while it is live. A buffer of all steps is so from its first
+        to its last use: a turn of a loop uses one entry of it.
+        """
         reads, writes = self.reads.get(buffer, []), self.writes[buffer]
-        forward = any(place < self.back for place in writes)
-        if forward and any(place >= self.back for place in reads):
-            # `backward` may be called again.
-            return span(2 * min(writes), 2 * len(self.instrs))
-        first = min(min(writes) * 2 + 1, *(2 * place for place in reads), len(self.instrs) * 2)
-        last = max(max(writes) * 2 + 1, *(2 * place for place in reads), 0)
-        if buffer.time is None and buffer not in self.partial:
-            return self.flow(set(reads), set(writes))
+        if min(writes) < self.back <= max(reads, default=0):  # `backward` may be called again
+            begin = min(writes) if buffer.time is not None else self.places.index(min(writes))
+            return span(2 * begin, 2 * len(self.places))
         if buffer.time is None:
-            carried = any(
-                any(start <= place <= end for place in (*reads, *writes))
-                and (
-                    first < 2 * start or last > 2 * end + 1 or self.is_carried(reads, writes, start)
-                )
-                for start, end in self.loops
-            )
-        else:
-            carried = buffer.time == 1
-        for start, end in self.loops:
-            inside = any(start <= place <= end for place in (*reads, *writes))
-            if inside and (carried or (self.lanes == (start, end) and buffer.time is not None)):
-                first, last = min(first, 2 * start), max(last, 2 * end + 1)
+            return self.liveness(buffer)
+        first = min([2 * place for place in reads] + [2 * place + 1 for place in writes])
+        last = max([2 * place for place in reads] + [2 * place + 1 for place in writes])
+        for loop in self.loops:
+            inside = any(place in loop for place in (*reads, *writes))
+            if inside and (buffer.time == 1 or loop == self.lanes):
+                first, last = min(first, 2 * loop.start), max(last, 2 * loop.stop - 1)
         return span(first, last)
 
-    def is_carried(self, reads: list[int], writes: list[int], start: int) -> bool:
-        """Whether a loop reads before it writes."""
-        inside = [place for place in reads if place >= start]
-        return bool(inside) and min(inside) <= min(w for w in writes if w >= start)
-
-    def flow(self, reads: set[int], writes: set[int]) -> int:
-        """The liveness of the buffer: the moments at which it is live, found from the end."""
-        found, alive = 0, False
-        place = len(self.instrs) - 1
-        starts = {end: start for start, end in self.loops}
-        while place >= 0:
-            if place in starts and starts[place] <= place:
-                start = starts[place]
-                for _ in range(2):  # what the next turn reads first is live at the end of this one
-                    begin, bits = alive, 0
-                    for inner in range(place, start - 1, -1):
-                        begin, more = self.moment(inner, begin, reads, writes)
-                        bits |= more
-                    alive, last = alive or begin, begin
-                found |= bits
-                alive, place = last, start - 1
-                continue
-            alive, bits = self.moment(place, alive, reads, writes)
-            found |= bits
-            place -= 1
+    def liveness(self, buffer: Buffer) -> int:
+        """The moments at which a buffer is live, found from the end, and those of its writes."""
+        reads, writes = set(self.reads.get(buffer, ())), set(self.writes[buffer])
+        renewed = writes  # the places after which nothing is left of the earlier contents
+        if buffer in self.partial:
+            first = min(writes)
+            loop = next((loop for loop in self.loops if first in loop), range(0))
+            carried = any(place in loop and place <= first for place in reads)
+            renewed = set() if carried else {first}
+        found, alive, after = 0, False, False
+        for n in reversed(range(len(self.places))):
+            place = self.places[n]
+            after = alive if n in self.turns else after
+            if alive or place in writes:
+                found |= 2 << 2 * n
+            alive = (alive and place not in renewed) or place in reads
+            alive = alive or (after and n in self.turns.values())  # a loop may have no turn
+            if alive:
+                found |= 1 << 2 * n
         return found
-
-    def moment(
-        self, place: int, alive: bool, reads: set[int], writes: set[int]
-    ) -> tuple[bool, int]:
-        bits = 0
-        if alive or place in writes:
-            bits |= 1 << (2 * place + 1)
-        alive = (alive and place not in writes) or place in reads
-        if alive:
-            bits |= 1 << (2 * place)
-        return alive, bits
 
     def ways(self, group: Group) -> set[bool]:
         """The functions, of the two, in which a group is used. Buffers of one step are not shared
@@ -221,24 +212,10 @@ def coalesce(times: Timeline, groups: dict[Buffer, Group]) -> None:
         one, other = groups.get(given.buffer), groups.get(out.buffer)
         if one is None or other is None or one is other or not alike(one.first, other.first):
             continue
-        if given.views or out.views or (given.when, given.offset) != (out.when, out.offset):
-            continue
-        pair = (out.buffer, given.buffer)
-        before = pair in times.clashes
-        others = any(
-            i is not instr
-            and given.buffer in {r.buffer for r in i.reads()}
-            and out.buffer in {w.buffer for w in i.writes()}
-            and i.function is not copy
-            for i in times.instrs
-        )
-        if before and not others:
-            times.clashes.discard(pair)
-        if times.apart(one, other):
+        same = (given.when, given.offset) == (out.when, out.offset)
+        if same and not (given.views or out.views) and times.apart(one, other):
             other.renamed |= {given.buffer, out.buffer}
             merge(other, one, groups)
-        elif before:
-            times.clashes.add(pair)
 
 
 def merge(kept: Group, gone: Group, groups: dict[Buffer, Group]) -> None:
@@ -314,13 +291,8 @@ def rewritten(program: Program, groups: dict[Buffer, Group]) -> Program:
         return tuple(found)
 
     def of_sections(sections: Sections) -> Sections:
-        return Sections(
-            of_instrs(sections.constants),
-            of_instrs(sections.before),
-            of_instrs(sections.loop),
-            of_instrs(sections.after),
-            mapped(sections.result, of_ref),
-        )
+        instrs = {phase.value: of_instrs(sections.of(phase)) for phase in Phase}
+        return replace(sections, **instrs, result=mapped(sections.result, of_ref))
 
     return replace(
         program,
