@@ -55,7 +55,6 @@ class Draft:
     row_parts: the parts of joined rows that are copied there.
     copied: the results that are computed elsewhere, with their destination, and whether the copy is
         for all steps at once.
-    in_place: the values that lie inside another value's array.
     """
 
     parameters: tuple[Buffer, ...]
@@ -84,7 +83,6 @@ class Draft:
         self.lane_sums: dict[Value, Place] = {}
         self.fused: dict[int, Buffer] = {}
         self.appended: dict[int, Place] = {}
-        self.in_place: set[Value] = set()
         self.read_back = self._read_back()
         self.reshaped = self._reshaped()
 

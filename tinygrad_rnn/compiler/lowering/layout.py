@@ -80,7 +80,6 @@ def place_states(d: Draft) -> None:
                 layouts[part] = Layout(row.shape, row.dtype, start, stop)
             elif can_be_piece(d, part):
                 d.places[part] = place
-                d.in_place.add(part)
             elif part.function is filled:
                 d.setup.append(Instr(copy, (part.args[1],), place.whole()))
             else:
@@ -151,40 +150,43 @@ def place_fused(d: Draft) -> None:
         d.fused[n] = made
         name = d.hint(row)
         d.places[row] = Place(made, 0, (columns(0, width, shape[-1]),), name)
-        d.in_place.add(row)
         d.appended[n] = Place(made, 1, (columns(width, shape[-1], shape[-1]),))
 
 
-def place_saved(d: Draft) -> None:
-    """Make arrays of all steps for the saved values of the loops."""
+def place_loops(d: Draft) -> None:
+    """Place what the loops compute: the parts of assemblies in the assemblies, so they need no
+    copy, and saved values in arrays of all steps."""
+    for way, phases in enumerate((d.s.forward, d.s.backward)):
+        for whole in phases.loop:
+            if whole.function is not assembled:
+                continue
+            if whole not in d.places:
+                d.places[whole] = array_of(
+                    d, whole, whole in d.s.saved and not is_lane_sum(d, whole)
+                )
+            place = d.places[whole]
+            for index, part in zip(whole.args[2], whole.args[3], strict=True):
+                lost = part in d.s.saved and place.buffer.time is None and not is_lane_sum(d, part)
+                if fits(d, part, whole, index, way) and not lost:
+                    d.places[part] = place.seen(View("index", index), part.name or d.hint(part))
     for value in d.s.order:
-        if value not in d.s.saved or value in d.places:
-            continue
-        if d.graph.windows and Depends.GRADIENT in d.s.depends[value]:
+        if value in d.s.saved and is_lane_sum(d, value):
             d.lane_sums[value] = d.for_value(value, 0, Storage.SCRATCH)
-            continue
-        if value.function is not assembled and is_waiting_piece(d, value):
-            continue
-        partial = value.function is assembled and not covers(value)
-        ahead = d.way(value) == 0
-        storage = Storage.KEPT if ahead or partial else Storage.SCRATCH
-        d.places[value] = d.for_value(value, 0, storage, 0 if partial else None)
+        elif value in d.s.saved and value not in d.places:
+            d.places[value] = array_of(d, value, True)
 
 
-def is_waiting_piece(d: Draft, value: Value) -> bool:
-    """Whether `place_pieces` will place a saved value in a saved assembly."""
-    way = d.way(value)
-    for whole in assemblies(d, way):
-        if whole in d.s.saved:
-            pieces = zip(whole.args[2], whole.args[3], strict=True)
-            if any(p is value and fits(d, p, whole, i, way) for i, p in pieces):
-                return True
-    return False
+def array_of(d: Draft, value: Value, saved: bool) -> Place:
+    """An array for a value of a loop. saved: for all steps."""
+    fill = 0 if value.function is assembled and not covers(value) else None
+    kept = fill is not None or (saved and d.way(value) == 0)
+    storage = Storage.KEPT if kept else Storage.SCRATCH
+    return d.for_value(value, 0 if saved else None, storage, fill)
 
 
-def assemblies(d: Draft, way: int) -> list[Value]:
-    loop = (d.s.forward, d.s.backward)[way].loop
-    return [v for v in loop if v.function is assembled]
+def is_lane_sum(d: Draft, value: Value) -> bool:
+    """Whether a saved value has a lane for each loss. The array of all steps has the sums."""
+    return d.graph.windows and Depends.GRADIENT in d.s.depends[value]
 
 
 def fits(d: Draft, part: Value, whole: Value, index: Any, way: int) -> bool:
@@ -192,37 +194,13 @@ def fits(d: Draft, part: Value, whole: Value, index: Any, way: int) -> bool:
     target = np.empty(whole.shape, whole.dtype)[index]
     return (
         d.phases[way].get(part) is Phase.LOOP
-        and part not in d.in_place
+        and part not in d.places
         and part not in d.reshaped
         and part.function not in (None, assembled)
         and not is_part(part)
         and part not in d.graph.results
-        and target.shape == part.shape
-        and target.dtype == part.dtype
+        and (target.shape, target.dtype) == (part.shape, part.dtype)
     )
-
-
-def place_pieces(d: Draft, way: int) -> None:
-    """Give the parts of assemblies their places inside the assemblies, so they need no copy."""
-    for whole in assemblies(d, way):
-        if whole not in d.places:
-            partial = not covers(whole)
-            storage = Storage.KEPT if partial else Storage.SCRATCH
-            d.places[whole] = d.for_value(whole, None, storage, 0 if partial else None)
-        place = d.places[whole]
-        for index, part in zip(whole.args[2], whole.args[3], strict=True):
-            if not fits(d, part, whole, index, way) or part in d.places:
-                continue
-            if part in d.s.saved and place.buffer.time is None and part not in d.lane_sums:
-                continue
-            d.places[part] = place.seen(View("index", index), part.name or d.hint(part))
-            d.in_place.add(part)
-    for value in (d.s.forward, d.s.backward)[way].loop:
-        if value in d.s.saved and value not in d.places and value not in d.lane_sums:
-            if value.function is None and d.graph.windows:
-                continue
-            storage = Storage.KEPT if way == 0 else Storage.SCRATCH
-            d.places[value] = d.for_value(value, 0, storage)
 
 
 def label(part: Value) -> str:

@@ -24,10 +24,8 @@ def lower(schedule: Schedule, title: str = "") -> Program:
     layout.name_arguments(d)
     layout.place_states(d)
     layout.place_fused(d)
-    layout.place_saved(d)
+    layout.place_loops(d)
     layout.name_seeds(d)
-    for way in (0, 1):
-        layout.place_pieces(d, way)
     forward_result = forward(d)
     result, entry, block_entry = backward(d)
     instrs = itertools.chain(d.setup, entry, block_entry, *d.ways[0], *d.ways[1])
