@@ -10,7 +10,7 @@ import pytest
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.compiler.frontend.request import prepared
-from tinygrad_rnn.compiler.runtime.plan import ROWS, Plan, even, planned
+from tinygrad_rnn.compiler.runtime.plan import NATIVE_ROWS, ROWS, Plan, even, planned
 
 CELL = tg.RNNCell(3, 4, rng=0)
 
@@ -33,6 +33,17 @@ def test_blocks_cover_all_steps_once(T: int, block: int | None) -> None:
 def test_blocks_are_about_even() -> None:
     assert even(100, 48) == 50 and even(47, 48) == 47
     assert plan(1000, batch=ROWS).block < plan(1000, batch=1).block
+
+
+def test_blocks_of_machine_code_are_longer() -> None:
+    assert plan(1000, batch=16).block == 48
+    assert plan(1000, batch=16, most=NATIVE_ROWS).block == 200
+    for backend, blocks in (("numpy", 21), ("native", 5)):
+        pytest.importorskip("llvmlite") if backend == "native" else None
+        bptt = tg.BPTT(CELL, tg.mse, backend=backend)
+        bptt(np.zeros((1000, 16, 3)), np.zeros((1000, 16, 4)))
+        (ready,) = bptt.ready.values()
+        assert len(ready.space.blocks) == blocks
 
 
 def test_a_budget_is_divided_between_a_block_and_states() -> None:

@@ -51,6 +51,11 @@ ROWS, STEPS = 768, 48
 and few enough to stay in the cache and to need little memory besides the states. A block has up to
 twice as many rows to reach STEPS steps, because each block costs some calls of its own."""
 
+NATIVE_ROWS = 4 * ROWS
+"""The same for machine code. What one step reads of another stays in the cache there, and each
+block costs more: the weights are packed anew, and threads wait for one another. At 1000 steps of 16
+sequences two threads take 0.82 of the time; one thread takes the same time, or 2 % less."""
+
 
 def even(T: int, length: int) -> int:
     """A block length near the wanted one, for which the last block is not much shorter than the
@@ -66,8 +71,9 @@ def planned(
     budget: float,
     block: int | None,
     outputs: str,
+    most: int = ROWS,
 ) -> Plan:
-    """The blocks and slots for the requested options."""
+    """The blocks and slots for the requested options. most: the rows of a block."""
     if outputs not in ("all", "last"):
         raise ValueError(f'outputs must be "all" or "last", not {outputs!r}')
     if not (checkpoint is None or checkpoint == "auto" or isinstance(checkpoint, int)):
@@ -92,7 +98,7 @@ def planned(
         return Plan(T, T, None, True)
     first = sequence.state_parts[0]
     batch = len(first) if first.ndim else 1
-    rows = ROWS // max(1, batch)
+    rows = most // max(1, batch)
     chosen = block or even(T, max(16, rows, min(2 * rows, STEPS)))
     slots = checkpoint
     if slots == "auto":

@@ -17,7 +17,7 @@ from tinygrad_rnn.compiler.frontend.trace import Trace, trace
 from tinygrad_rnn.compiler.frontend.witness import Witness
 from tinygrad_rnn.compiler.ir import StepGraph
 from tinygrad_rnn.compiler.pipeline import Hook, compiled
-from tinygrad_rnn.compiler.runtime.plan import Plan, planned
+from tinygrad_rnn.compiler.runtime.plan import NATIVE_ROWS, ROWS, Plan, planned
 from tinygrad_rnn.compiler.runtime.workspace import Workspace
 from tinygrad_rnn.engine.tensor import Tensor
 from tinygrad_rnn.engine.trees import flatten as parts
@@ -67,6 +67,7 @@ class Program:
 
         allocated = compiled(graph, sequence.title(), look, join=backend.name == "numpy")
         self.lowered, self.threads = stages["lower"], backend.threads
+        self.rows = ROWS if backend.name == "numpy" else NATIVE_ROWS
         written = backends.written(backend, self.lowered, allocated)
         self.program = program = written.program
         given = [*sequence.state_parts, *sequence.input_parts, *captured.arrays]
@@ -119,7 +120,8 @@ class Program:
         key = (sequence.steps, *options)
         plan = self.plans.get(key)
         if plan is None:
-            plan = self.plans[key] = planned(sequence, self.state_bytes, self.step_bytes, *options)
+            sizes = self.state_bytes, self.step_bytes
+            plan = self.plans[key] = planned(sequence, *sizes, *options, most=self.rows)
         return plan
 
     def no_gradient(self, part: int, T: int) -> Any:
