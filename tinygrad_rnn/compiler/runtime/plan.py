@@ -71,6 +71,7 @@ def planned(
     budget: float,
     block: int | None,
     outputs: str,
+    *,
     most: int = ROWS,
 ) -> Plan:
     """The blocks and slots for the requested options. most: the rows of a block."""
