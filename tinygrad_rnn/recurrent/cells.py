@@ -24,8 +24,17 @@ def identity(x: Any) -> Any:
     return x
 
 
+def tanh(x: Any) -> Any:
+    """`np.tanh`, asked of the Tensor itself.
+
+    NumPy's dispatch would come to the same. It takes as long as a small `np.tanh`, which is a tenth
+    of a small step.
+    """
+    return x.__array_ufunc__(np.tanh, "__call__", x) if type(x) is Tensor else np.tanh(x)
+
+
 NONLINEARITIES: dict[str, Callable[[Any], Any]] = {
-    "tanh": np.tanh,
+    "tanh": tanh,
     "relu": relu,
     "identity": identity,
 }
@@ -291,8 +300,8 @@ class LSTMCell(Cell):
         h, c = state
         gates = a + h @ self.W_hh
         i, f, g, o = (self._slice(gates, n) for n in range(4))
-        c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
-        return sigmoid(o) * np.tanh(c), c
+        c = sigmoid(f) * c + sigmoid(i) * tanh(g)
+        return sigmoid(o) * tanh(c), c
 
     def initial_state(self, batch_size: int) -> Any:
         """The pair h_0 = 0, c_0 = 0, each of shape (batch_size, hidden_size)."""
@@ -341,5 +350,5 @@ class GRUCell(Cell):
         inner = self._slice(from_h, 2)
         if self.b_hn is not None:
             inner = inner + self.b_hn
-        n = np.tanh(self._slice(from_x, 2) + r * inner)
+        n = tanh(self._slice(from_x, 2) + r * inner)
         return (1 - z) * n + z * h
