@@ -60,6 +60,7 @@ USES: dict[str, Callable[[Any, Any, Any], Any]] = {
     "joined": lambda v, x, h: np.tanh(h @ W + np.concatenate([v[:2], v[:2] * 2]) + x),
     "sorted": lambda v, x, h: np.tanh(h @ W * np.sort(v)[::-1] + x),
     "its own copy": lambda v, x, h: np.tanh(h @ W * written(v) + x),
+    "a part put back": lambda v, x, h: np.tanh(h @ W * put_back(v) + x),
     "asarray": lambda v, x, h: np.tanh(h @ W * np.asarray(v, dtype=float) + x),
     "isinstance": lambda v, x, h: np.tanh(h @ W * (v if isinstance(v, np.ndarray) else 0) + x),
 }
@@ -84,6 +85,15 @@ def written(v: Any) -> Any:
     v = v.copy()
     v[1] = 0.0
     v[2:] *= 2
+    return v
+
+
+def put_back(v: Any) -> Any:
+    """As `v[2:] *= 2` is done from Python 3.12 on: with two slices that are equal."""
+    v = v.copy()
+    part = v[2:]
+    part *= 2
+    v[2:] = part
     return v
 
 

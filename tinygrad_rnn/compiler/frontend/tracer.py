@@ -110,7 +110,7 @@ class Traced(Handle, NDArrayOperatorsMixin):
         if type(value) is Tensor and not value.requires_grad:
             value = value._data
         base = value.base if isinstance(value, Traced) else None
-        if base is not None and base[0] is self and base[1] is index:
+        if base is not None and base[0] is self and is_same_index(base[1], index):
             return  # x[i] += v: the view that it was added to has written it already
         index = mask_or_places(index)
         if self.value.function in (filled, placed) and not isinstance(index, Traced):
@@ -287,6 +287,11 @@ class Traced(Handle, NDArrayOperatorsMixin):
             f"or use tg.unroll"
         )
         return np.array(numbers, dtype)
+
+
+def is_same_index(one: Any, other: Any) -> bool:
+    """Whether both are one index. From Python 3.12 on, `x[1:] += v` makes its slice twice."""
+    return one is other or (type(one) is type(other) is slice and one == other)
 
 
 def asked_for(name: str) -> TraceError:
