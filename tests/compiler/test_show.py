@@ -9,7 +9,7 @@ import pytest
 
 import tinygrad_rnn as tg
 from tests.compiler.programs import CASES, B, Case, D, H, graph_of, inputs
-from tinygrad_rnn.compiler.ir import TimeSum
+from tinygrad_rnn.compiler.ir import AtOnce, Operand, T
 from tinygrad_rnn.compiler.show import Stages, Words, of_sum, show
 
 LINEAR = """\
@@ -86,4 +86,5 @@ def test_what_has_no_gradient_has_no_way_back() -> None:
 def test_sums_in_the_notation_of_the_textbook() -> None:
     graph = graph_of(tg.RNNCell(D, H, rng=0), inputs())
     (h,), words = graph.states, Words(graph)
-    assert of_sum(TimeSum("negated", h, (TimeSum("times", h),)), words) == "−(T · h)"
+    times = AtOnce(h, np.multiply, (T, Operand(h)))
+    assert of_sum(AtOnce(h, np.negative, (Operand(times),)), words) == "−(T · h)"

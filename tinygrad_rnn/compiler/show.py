@@ -255,6 +255,8 @@ def of_sum(call: AtOnce, words: Words) -> str:
         return f"a part of {operands[0]}"
     if call.function is np.copy:
         return f"{operands[0]}, in another shape"
+    if call.function is np.negative:
+        return f"−({operands[0]})"
     return notation(call.function, call.args, call.kwargs, name)
 
 
