@@ -23,20 +23,16 @@ HARMLESS = frozenset({"dtype", "casting", "copy", "subok", "kind", "stable", "de
 
 
 class Pullback:
-    """The derivative by one argument: `function(g, *kept) -> contribution`, and the kept values.
-
-    keep: from the values `[*arguments, y, i]` to the kept values. of_element: from the values kept
-    for all elements of a sequence to those kept for element i.
-    """
+    """The derivative by one argument: `function(g, *kept) -> contribution`, and the kept values."""
 
     __slots__ = (
         "__weakref__",
+        "_keep",
+        "_of_element",
         "argument",
         "count",
         "function",
-        "keep",
         "needs",
-        "of_element",
         "output_is_y",
         "places",
         "takes_a_sequence",
@@ -64,18 +60,25 @@ class Pullback:
         self.takes_a_sequence = "i" in needs and "i" not in names
         self.places = tuple(known.index(need.removeprefix(_SHAPE)) for need in needs)
         self.count = len(known)
+        self._keep: Callable[..., Any] | None = None
+        self._of_element: Callable[..., Any] | None = None
 
-    def __getattr__(self, name: str) -> Any:
-        """`keep` and `of_element`, compiled at their first use: most are never used."""
-        if name == "keep":
-            values = [f"values[{n}]" for n in range(self.count)]
-            self.keep = compiled("values", self.kept(values))
-        elif name == "of_element":
+    # These two are compiled at their first use, as most are never used. (A class with
+    # `__getattr__` would be shorter, but every attribute of it is slow to read.)
+
+    def keep(self, values: Sequence[Any]) -> tuple[Any, ...]:
+        """The kept values, from the values `[*arguments, y, i]`."""
+        if self._keep is None:
+            names = [f"values[{n}]" for n in range(self.count)]
+            self._keep = compiled("values", self.kept(names))
+        return self._keep(values)  # type: ignore[no-any-return]
+
+    def of_element(self, kept: tuple[Any, ...], i: int) -> tuple[Any, ...]:
+        """The values kept for element i, from those kept for all elements of a sequence."""
+        if self._of_element is None:
             shared = ["i" if need == "i" else f"kept[{n}]" for n, need in enumerate(self.needs)]
-            self.of_element = compiled("kept, i", f"({''.join(f'{item}, ' for item in shared)})")
-        else:
-            raise AttributeError(name)
-        return getattr(self, name)
+            self._of_element = compiled("kept, i", f"({''.join(f'{item}, ' for item in shared)})")
+        return self._of_element(kept, i)  # type: ignore[no-any-return]
 
     def kept(self, values: Sequence[str], shapes: Sequence[str] | None = None) -> str:
         """The kept tuple, as an expression in the expressions for `[*arguments, y, i]`.
