@@ -84,13 +84,13 @@ class Elements(html.parser.HTMLParser):
 
 KNOWN = {
     *("svg", "title", "desc", "style", "rect", "g", "path", "circle", "text", "tspan"),
-    *("html", "head", "meta", "body"),
+    *("html", "head", "meta", "body", "figure", "figcaption"),
 }
 """What a figure is made of."""
 
 ALLOWED = re.compile(
     r"xmlns|width|height|viewbox|role|class|font-[a-z]+|text-anchor|fill|stroke|stroke-width|d|x|y|"
-    r"cx|cy|r|rx|dy|lang|charset|xml:space"
+    r"cx|cy|r|rx|dy|lang|charset|name|content|xml:space"
 )
 
 
