@@ -1002,6 +1002,7 @@ MORE = {
             for axis in ((0, 2), (2, 0))
         ),
         case(np.array([0.0, 1.5, -0.5]), ord=0),
+        case(real(3), ord=-2),
         case(real(3), keepdims=True),
     ],
     np.linalg.vector_norm: [case(real(2, 3), keepdims=True, ord=3), case(box, axis=(0, 2))],

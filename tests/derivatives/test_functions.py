@@ -1,10 +1,12 @@
 """Losses and activations: values, gradients, and what they refuse."""
 
+import dask.array
 import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.derivatives import exponentials
+from tinygrad_rnn.derivatives.functions import of_any_kind
 
 
 def by_definition(logits, labels):
@@ -246,3 +248,17 @@ def test_one_hot_of_what_is_no_class(labels, problem, says):
 
 def test_one_hot_of_no_labels():
     assert tg.one_hot(np.zeros((0, 2), int), 3).shape == (0, 2, 3)
+
+
+def test_a_single_class_is_certain():
+    assert tg.cross_entropy(np.ones((2, 1)), np.zeros(2, int)) == 0
+
+
+def test_softmax_of_arrays_of_another_kind():
+    x = np.random.default_rng(0).normal(size=(2, 3, 4))
+    e, sums, shift = of_any_kind(x)
+    np.testing.assert_array_equal(shift, x.max(axis=-1, keepdims=True))
+    np.testing.assert_array_equal(sums, e.sum(axis=-1, keepdims=True))
+    lazy = tg.softmax(dask.array.from_array(x, chunks=2))
+    assert isinstance(lazy, dask.array.Array)
+    np.testing.assert_allclose(lazy.compute(), tg.softmax(x), rtol=1e-13)

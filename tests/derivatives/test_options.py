@@ -62,6 +62,10 @@ def test_the_full_svd_is_numpys_and_its_first_vectors_have_a_gradient():
     np.testing.assert_allclose(abs(full), abs(thin), atol=1e-12)
 
 
+def with_one_zero(a):
+    return (np.arange(a.size).reshape(a.shape) > 0).astype(a.dtype)
+
+
 @pytest.mark.parametrize(
     "f",
     [
@@ -75,9 +79,13 @@ def test_the_full_svd_is_numpys_and_its_first_vectors_have_a_gradient():
         lambda a: np.cov(a, a[:, :1], rowvar=False),
         lambda a: np.cov(a[:, :1], a[:, 0], rowvar=False),
         lambda a: np.linalg.norm(a, 0, axis=0, keepdims=True),
+        lambda a: np.linalg.norm(a * with_one_zero(a), 0.5, axis=1),
+        lambda a: np.linalg.norm(a * with_one_zero(a), -0.5, axis=1),
+        lambda a: np.linalg.norm(a * with_one_zero(a), -2, axis=0, keepdims=True),
     ],
 )
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@np.errstate(divide="ignore")  # a norm of negative order divides by zeros
 def test_shapes_and_dtypes_are_numpys(f, dtype):
     tall = np.concatenate([A, A[:1]]).astype(dtype)
     a = A.astype(dtype) if f(np.eye(3)).shape == (3, 3) else tall
