@@ -262,3 +262,19 @@ def test_softmax_of_arrays_of_another_kind():
     lazy = tg.softmax(dask.array.from_array(x, chunks=2))
     assert isinstance(lazy, dask.array.Array)
     np.testing.assert_allclose(lazy.compute(), tg.softmax(x), rtol=1e-13)
+
+
+def test_losses_of_arrays_of_another_kind():
+    rng = np.random.default_rng(0)
+    logits, labels = rng.normal(size=(2, 3, 4)), rng.integers(0, 4, (2, 3))
+    lazy = dask.array.from_array(logits, chunks=2), dask.array.from_array(labels, chunks=2)
+    found = tg.cross_entropy(*lazy, reduction="none")
+    expected = tg.cross_entropy(logits, labels, reduction="none")
+    np.testing.assert_allclose(found.compute(), expected, rtol=1e-13)
+
+
+def test_bytes_in_another_order_are_turned():
+    x = np.random.default_rng(0).normal(size=(2, 3))
+    found = tg.softmax(x.astype(x.dtype.newbyteorder()))
+    assert found.dtype.isnative
+    np.testing.assert_array_equal(found, tg.softmax(x))
