@@ -980,6 +980,7 @@ MORE = {
     np.apply_over_axes: [case(np.sum, box, (-1, 0)), case(np.max, box, 1)],
     np.sort: [case(box, axis=1), case(box, axis=-2)],
     np.partition: [case(box, 1, axis=1), case(real(5), (1, 3))],
+    np.matmul: [case(real(2, 3, 0), real(0, 4))],
     np.linalg.det: [case(np.stack([singular, singular.T])), case(np.zeros((1, 1)))],
     np.linalg.slogdet: [case(np.stack([well[1], -well[1]]))],
     np.linalg.tensorinv: [case(real(4, 2, 2) + 3 * np.eye(4).reshape(4, 2, 2), ind=1)],

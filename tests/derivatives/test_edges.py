@@ -255,6 +255,7 @@ t, v = tg.Tensor(2.0, requires_grad=True), tg.Tensor([1.0, 2.0, 3.0], requires_g
         (lambda: v * np.array([1, 2, 3], object), TypeError, "array of Python objects.*float"),
         (lambda: v * Fraction(1, 2), TypeError, "array of Python objects"),
         (lambda: np.linalg.norm(np.ones((2, 2, 2)) * t, 1), ValueError, "one axis or two, not"),
+        (lambda: np.matmul(np.ones((3, 3, 4)) * t, np.ones((3, 2))), ValueError, "matmul: Input"),
         (lambda: np.linspace(t, 2.0, -1), ValueError, "num must be at least 0"),
         (lambda: np.diff(v, -1), ValueError, "n must be at least 0, not -1"),
         (lambda: np.insert(np.arange(3), 1, t), TypeError, "rounded to the array's dtype int"),

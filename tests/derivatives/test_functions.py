@@ -271,6 +271,23 @@ def test_losses_of_arrays_of_another_kind():
     found = tg.cross_entropy(*lazy, reduction="none")
     expected = tg.cross_entropy(logits, labels, reduction="none")
     np.testing.assert_allclose(found.compute(), expected, rtol=1e-13)
+    found = tg.cross_entropy(lazy[0], labels, reduction="none")
+    np.testing.assert_allclose(found.compute(), expected, rtol=1e-13)
+    tensors = [tg.Tensor(x, requires_grad=True) for x in (lazy[0], logits)]
+    for x, y in zip(tensors, (lazy[1], labels), strict=True):
+        np.sum(tg.cross_entropy(x, y, reduction="none") * np.arange(3.0)).backward()
+    np.testing.assert_allclose(tensors[0].grad.compute(), tensors[1].grad, rtol=1e-12)
+    labels[0, 1] = 4
+    found = tg.cross_entropy(lazy[0], dask.array.from_array(labels, chunks=2), reduction="none")
+    assert np.argwhere(np.isnan(found.compute())).tolist() == [[0, 1]]  # it could not be checked
+    with pytest.raises(ValueError, match=r"must lie in 0\.\.3"):
+        tg.cross_entropy(lazy[0], labels)
+    with pytest.raises(TypeError, match="must be integers"):
+        tg.cross_entropy(lazy[0], lazy[1].astype(float))
+
+
+def test_one_hot_vectors_have_the_dtype_that_is_asked_for():
+    assert tg.one_hot(np.array([1]), 2, np.float32).dtype == np.float32
 
 
 def test_bytes_in_another_order_are_turned():
