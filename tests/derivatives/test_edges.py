@@ -201,6 +201,10 @@ def test_where_joined_arrays_begin_is_found_once_for_all_of_them(axis):
     assert len(shapes.starts[axis]) == 51
 
 
+def test_counts_of_nothing():
+    assert np.bincount(np.zeros(0, int), tg.Tensor(np.zeros(0), requires_grad=True)).shape == (0,)
+
+
 def test_trimmed_zeros_get_no_gradient():
     assert gradient(lambda x: np.trim_zeros(x) * 2, [0.0, 1.5, 0.0, 2.0, 0.0]).tolist() == [
         0,
@@ -212,6 +216,22 @@ def test_trimmed_zeros_get_no_gradient():
     assert gradient(lambda x: np.trim_zeros(x, "b"), [0.0, 1.5, 0.0]).tolist() == [1, 1, 0]
     assert gradient(lambda x: np.trim_zeros(x, "F"), [0.0, 1.5, 0.0]).tolist() == [0, 1, 1]
     assert gradient(np.trim_zeros, [0.0, 0.0]).tolist() == [0, 0]
+    for trim in ("f", "b", "fb"):
+        for x in (np.zeros(3), np.array([0.0, 1.0, 0.0])):
+            found = np.trim_zeros(tg.Tensor(x, requires_grad=True), trim)
+            np.testing.assert_array_equal(found.data, np.trim_zeros(x, trim))
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [range(5), range(3), range(2), range(4), range(-1, 5), range(1, 5), [0, 2, 4], [2, 3, 4]],
+)
+def test_any_steps_of_a_sequence_can_be_taken(steps):
+    xs, weights = tg.Tensor(np.ones((5, 3, 2)), requires_grad=True), np.arange(1.0, 7.0)
+    sum(np.sum(xs[t]) * weight for t, weight in zip(steps, weights, strict=False)).backward()
+    expected = np.zeros((5, 3, 2))
+    np.add.at(expected, list(steps), weights[: len(steps), None, None])
+    np.testing.assert_array_equal(xs.grad, expected)
 
 
 def test_of_equal_entries_the_first_is_the_unique_one():

@@ -44,6 +44,7 @@ def test_an_option_and_its_derivative(f, args):
         (lambda a: np.gradient(a[:1, :2], axis=0), "needs at least 2 values .*, but there are 1"),
         (lambda a: np.unique(a, axis=0), "unique with axis= has no derivative here"),
         (lambda a: np.choose([0, 2], list(a)), "choose has 2 choices, .* range over 0..2"),
+        (lambda a: np.choose([0, -1], list(a)), "in 0..1, but they range over -1..0"),
         (lambda a: np.poly(a[:, :2]), "poly of a matrix has no derivative here"),
         (lambda a: np.linalg.svd(a, full_matrices=True)[2] @ np.ones(4), "svd adds to make"),
     ],

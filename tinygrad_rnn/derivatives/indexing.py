@@ -172,12 +172,12 @@ def _bincount(x: Any, weights: Any = None, minlength: int = 0) -> Array:
 
 def _trim_zeros(filt: Array, trim: str = "fb", axis: Any = None) -> Array:
     filt = as_array(filt)
-    n = np.ndim(filt)
+    n, shape = np.ndim(filt), np.shape(filt)
     axes = range(n) if axis is None else np.atleast_1d(axis) % n
     found = np.nonzero(plain(filt))
     index = [slice(None)] * n
     for i in axes:
-        first, last = (found[i].min(), found[i].max() + 1) if found[i].size else (0, 0)
+        first, last = (found[i].min(), found[i].max() + 1) if found[i].size else (shape[i], 0)
         index[i] = slice(
             first if "f" in trim.lower() else None, last if "b" in trim.lower() else None
         )
@@ -193,7 +193,7 @@ convention("of equal entries, the first gets the gradient", np.unique)
 # Piecewise functions.
 def _piecewise(x: Array, condlist: Any, funclist: Any, *args: Any) -> Array:
     """Each function on the entries where its condition holds. The last true condition decides."""
-    alone = np.ndim(condlist) < max(np.ndim(x) + 1, 1)
+    alone = np.ndim(condlist) <= np.ndim(x)
     conditions = [np.asarray(c, bool) for c in ([condlist] if alone else condlist)]
     if len(funclist) == len(conditions) + 1:
         conditions.append(~np.any(conditions, axis=0))
