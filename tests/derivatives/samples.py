@@ -804,9 +804,13 @@ SAMPLES |= {
 box = real(2, 3, 4)
 box_of_zeros = np.where(np.arange(24).reshape(2, 3, 4) % 5 == 0, 0.0, box)
 MORE = {
-    np.stack: [case([real(2, 3), real(2, 3)], axis=1), case([real(2, 3)] * 3, axis=-2)],
+    np.stack: [
+        case([real(2, 3), real(2, 3)], -1),
+        case([real(2, 3), real(2, 3)], axis=1),
+        case([real(2, 3)] * 3, axis=-2),
+    ],
     np.concatenate: [case([real(2, 1, 3), real(2, 2, 3)], axis=-2)],
-    np.hstack: [case([real(2, 1, 3), real(2, 2, 3)])],
+    np.hstack: [case([real(2, 1, 3), real(2, 2, 3)]), case([real(2)])],
     np.block: [case([[real(1, 2, 1), real(1, 2, 2)]]), case([real(1, 2), real(2)])],
     np.append: [case(real(2, 1, 3), real(2, 2, 3), -2)],
     np.insert: [

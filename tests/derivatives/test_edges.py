@@ -35,6 +35,7 @@ KINKS = [
     (np.floor, ([0.0, 2.5],), [0, 0]),
     (np.median, ([1.0, 3.0, 2.0, 4.0],), [0, 0.5, 0.5, 0]),
     (lambda x: np.sort(x) @ np.array([1.0, 2.0, 3.0]), ([2.0, 2.0, 1.0],), [2, 3, 1]),
+    (lambda x: np.sort(x) @ np.arange(100.0), (np.ones(100),), np.arange(100.0)),
     (np.nan_to_num, ([nan, inf, 1.0],), [0, 0, 1]),
 ]
 
@@ -276,6 +277,8 @@ t, v = tg.Tensor(2.0, requires_grad=True), tg.Tensor([1.0, 2.0, 3.0], requires_g
         (lambda: v * Fraction(1, 2), TypeError, "array of Python objects"),
         (lambda: np.linalg.norm(np.ones((2, 2, 2)) * t, 1), ValueError, "one axis or two, not"),
         (lambda: np.matmul(np.ones((3, 3, 4)) * t, np.ones((3, 2))), ValueError, "matmul: Input"),
+        (lambda: np.stack([v[:2], np.ones(1), np.ones(3)]), ValueError, "must have the same shape"),
+        (lambda: np.stack([v[:2], np.ones(1)]), ValueError, "must have the same shape"),
         (lambda: np.linspace(t, 2.0, -1), ValueError, "num must be at least 0"),
         (lambda: np.diff(v, -1), ValueError, "n must be at least 0, not -1"),
         (lambda: np.insert(np.arange(3), 1, t), TypeError, "rounded to the array's dtype int"),

@@ -49,6 +49,11 @@ def test_a_constant_from_outside_leaves_results_plain():
     assert found == [np.ndarray]
 
 
+def test_the_first_argument_is_differentiated_if_none_is_named():
+    for of_first in (tg.grad, lambda f: lambda *args: tg.value_and_grad(f)(*args)[1], tg.jacobian):
+        assert of_first(lambda a, b: a * b)(2.0, 3.0) == 3.0
+
+
 def test_results_are_the_callers_own():
     _value, pullback = tg.vjp(lambda a, b: a + b, x, x)
     g = np.ones(3)
