@@ -47,6 +47,7 @@ GROUPS: dict[str, tuple[list[str], list[str]]] = {
             "tests/engine/test_tensor.py",
             "tests/engine/test_transforms.py",
             "tests/derivatives/test_properties.py",
+            "tests/test_bad_input.py",
             "tinygrad_rnn/engine",
         ],
     ),
