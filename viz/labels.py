@@ -98,15 +98,16 @@ def _from_latex(text: str) -> str:
     """A LaTeX name with Greek letters, accents and primes as Unicode letters.
 
     >>> from viz.labels import _from_latex
-    >>> [_from_latex(name) for name in (r"\\theta_1", r"\\hat y", "h'", r"\\unknown")]
-    ['θ_1', 'ŷ', 'h′', '\\\\unknown']
+    >>> names = r"\\theta_1", r"\\hat y", r"\\dot\\eta", "h'", r"\\unknown"
+    >>> [_from_latex(name) for name in names]
+    ['θ_1', 'ŷ', 'η̇', 'h′', '\\\\unknown']
     """
     text = text.replace("'", "′")
     if "\\" not in text:
         return text
     text = re.sub(r"\\([A-Za-z]+)(?![A-Za-z])", lambda m: LETTERS.get(m[1], m[0]), text)
-    accented = rf"\\({'|'.join(ACCENTS)})(?:\s*\{{(\w)\}}|\s+(\w))"
-    text = re.sub(accented, lambda m: (m[2] or m[3]) + ACCENTS[m[1]], text)
+    accented = rf"\\({'|'.join(ACCENTS)})(?:\s*\{{(\w)\}}|\s+(\w)|([^\W\x00-\x7f]))"
+    text = re.sub(accented, lambda m: (m[2] or m[3] or m[4]) + ACCENTS[m[1]], text)
     return unicodedata.normalize("NFC", text)
 
 
