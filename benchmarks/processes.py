@@ -8,7 +8,8 @@ Each workload is learnt from arrays, which are sent, and from numbers of charact
 workers make the inputs themselves.
 
 The last column is what would be gained if a worker had nothing to do but its part, and the others
-nothing at all: NumPy's products are less efficient on fewer rows.
+nothing at all. It need not be the number of workers: NumPy's products are less efficient on fewer
+rows, but the arrays of fewer rows may fit into a smaller cache.
 """
 
 from __future__ import annotations
