@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -18,6 +19,10 @@ from benchmarks.workloads import GRADIENTS, WORKLOADS
 AGREEMENT = 1e-4
 """Allowed difference of losses and gradients (float32, up to 1000 steps), relative to the largest
 entry of each."""
+
+AT_REST = 0.3
+"""Seconds between two rounds of several threads. The threads of a BLAS library spin for a while
+when their work is done, and would take a core from the next peer."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -87,6 +92,8 @@ def measure(
                     for worker in workers:
                         result = worker.round(options.seconds)
                         measured.setdefault((worker.peer, workload), []).append(result)
+                        if options.threads > 1:
+                            time.sleep(AT_REST)
                         progress.update()
             finally:
                 for worker in workers:
