@@ -1,5 +1,7 @@
 """The walk through the table: every row against differences, and float32 against float64."""
 
+import inspect
+
 import numpy as np
 import pytest
 
@@ -156,3 +158,20 @@ def test_scale_gradient_scales_the_gradient_alone():
     value, pullback = tg.vjp(lambda x: tg.scale_gradient(x, xi), x)
     np.testing.assert_array_equal(value, x)
     np.testing.assert_array_equal(pullback(x)[0], x * xi)
+
+
+def test_compositions_have_numpys_defaults() -> None:
+    """Also defaults that no sample leaves out, and numbers where NumPy says "no value"."""
+    compared = 0
+    for function, composition in ((f, c) for f, c in COMPOSED.items() if f in TABLE):
+        numpys = inspect.signature(function).parameters
+        for name, ours in inspect.signature(composition.call).parameters.items():
+            if ours.default is ours.empty or name not in numpys:
+                continue
+            default = numpys[name].default
+            if default is np._NoValue:
+                default = False if name == "keepdims" else None
+            if name != "kind":  # of sorting: it changes no value
+                assert ours.default == default, (function, name)
+                compared += 1
+    assert compared > 100
