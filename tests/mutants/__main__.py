@@ -72,10 +72,7 @@ def chosen(paths: Sequence[str], options: argparse.Namespace) -> list[Mutant]:
     every = []
     for path in paths:
         if any(part in path for part in options.file or [""]):
-            made = made_before(path, options.log.parent)
-            every += made
-            with options.log.open("a", encoding="utf-8") as out:
-                out.write(json.dumps({"path": path, "all": len(made)}) + "\n")
+            every += made_before(path, options.log.parent)
     # whether a mutant is drawn depends on its own name alone
     drawn = [m for m in every if random.Random(m.name).random() < options.share]
     if options.again:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.mutants.groups import GROUPS, ROOT
+from tests.mutants.mutations import mutants
 from tests.mutants.running import KILLED, UNFINISHED
 
 EXPLAINED = Path(__file__).with_name("explained.toml")
@@ -22,12 +23,6 @@ def read(log: Path) -> dict[str, dict[str, Any]]:
     lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
     entries = map(json.loads, lines)
     return {entry["name"]: entry for entry in entries if "name" in entry}
-
-
-def counts(log: Path) -> dict[str, int]:
-    """By file, how many mutants there were when they were last made."""
-    lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
-    return {entry["path"]: entry["all"] for entry in map(json.loads, lines) if "all" in entry}
 
 
 def explanations() -> dict[str, str]:
@@ -43,15 +38,15 @@ def write(log: Path) -> list[str]:
 
     The page has the number of open mutants, and the command prints the list."""
     known, reasons = read(log), explanations()
-    every = counts(log)
     rows, open_ones, explained = [], [], []
     totals: Counter[str] = Counter()
     for group, (paths, _) in GROUPS.items():
         sums: Counter[str] = Counter()
         for path in paths:
-            count = Counter({"all": every.get(path, 0)})
+            names = {mutant.name for mutant in mutants(path, ROOT)}
+            count = Counter({"all": len(names)})
             for entry in known.values():
-                if entry["path"] != path or not stands(entry["name"]):
+                if entry["name"] not in names:
                     continue
                 count["tried"] += 1
                 _, function, change = parts(entry["name"])

@@ -14,6 +14,7 @@ from tinygrad_rnn.compiler.passes.rewrite import (
     reached,
     recurring,
     rewritten,
+    terms_of,
     total,
     unread,
 )
@@ -44,6 +45,15 @@ def test_a_call_knows_its_shape_and_dtype_without_numbers() -> None:
     assert (product.shape, product.dtype, product.name) == ((2, 5), np.float32, "a")
     assert call(np.divide, x, 0.0).dtype == np.float32  # and no warning
     assert total([product]) is product and total([product, product]).function is np.add
+
+
+def test_the_terms_of_a_sum_of_sums() -> None:
+    a, b, c, d = (Value((2,), np.dtype(float), name) for name in "abcd")
+    left, product = call(np.add, a, b), call(np.multiply, c, d)
+    whole = call(np.add, left, call(np.add, product, 1.0))
+    assert terms_of(whole) == [a, b, product, 1.0]
+    assert terms_of(whole, lambda part: part is not left) == [left, product, 1.0]
+    assert terms_of(product) == [product]
 
 
 def test_what_depends_on_what() -> None:
