@@ -313,6 +313,22 @@ def test_a_pullback_made_inside_and_one_made_outside():
     close(tg.grad(lambda g: pullback(g)[0])(1.0), np.cos(0.3))
 
 
+def test_gradients_by_tensors_that_an_iterator_gives():
+    v, w = (tg.Tensor([2.0, n], requires_grad=True) for n in (1.0, 3.0))
+    found = tg.gradients(np.sum(v * w), (tensor for tensor in [v, w]))
+    np.testing.assert_array_equal(found, [[2.0, 3.0], [2.0, 1.0]])
+
+
+@pytest.mark.parametrize(
+    ("inputs", "what"),
+    [(lambda w: w, "Tensor$"), (lambda w: None, "NoneType$"), (lambda w: {"w": w}, "dict of str$")],
+)
+def test_gradients_by_no_list_of_tensors_are_refused(inputs, what):
+    w = tg.Tensor([2.0], requires_grad=True)
+    with pytest.raises(TypeError, match=rf"such as \[w\], but its type is {what}"):
+        tg.gradients(np.sum(w), inputs(w))
+
+
 def test_gradients_by_what_was_not_recorded_are_refused():
     w, c = tg.Tensor(x, requires_grad=True), tg.Tensor(x, name="c")
     with pytest.raises(TypeError, match=r"c of shape \(3,\) needs no gradient"):

@@ -43,6 +43,8 @@ def test_the_result_is_that_of_one_process():
     np.testing.assert_allclose(cell.W_hh.grad, gradient, rtol=1e-12)
 
 
-def test_a_pool_of_no_workers_is_refused():
-    with pytest.raises(ValueError, match="workers must be 1 or more, and is 0"):
-        tg.process_pool(0)
+@pytest.mark.parametrize("workers", [0, 1.5, "2"])
+def test_a_pool_of_no_workers_is_refused(workers):
+    sentence = f"workers must be a whole number of at least 1, not {workers!r}"
+    with pytest.raises(ValueError, match=sentence):
+        tg.process_pool(workers)

@@ -33,14 +33,10 @@ def gradients(
     >>> print(*tg.gradients(h * h, [h, w]))
     18.0 108.0
     """
-    if isinstance(inputs, Tensor) or not all(isinstance(tensor, Tensor) for tensor in inputs):
-        raise TypeError(
-            f"inputs must be a list of Tensors, such as [w], but its type is "
-            f"{type(inputs).__name__}{_of_kinds(inputs)}"
-        )
+    tensors = _tensors(inputs)
     _check_output(output)
     with contents_lock:
-        places = [tensor.node for tensor in inputs]
+        places = [tensor.node for tensor in tensors]
     nodes, _ = between(places, [output.node])
     passed = reverse_pass([output.node], [seed_of(output, seed)], nodes, create_graph=create_graph)
     found = of_nodes(set(places), passed)
@@ -55,13 +51,21 @@ def gradients(
             gradient = gradient.copy()  # pull-backs may return the same array to several nodes
         return Tensor(gradient) if create_graph and type(gradient) is not Tensor else gradient
 
-    return [own(tensor, node) for tensor, node in zip(inputs, places, strict=True)]
+    return [own(tensor, node) for tensor, node in zip(tensors, places, strict=True)]
 
 
-def _of_kinds(inputs: Any) -> str:
-    if isinstance(inputs, Tensor):
-        return ""
-    return f" of {' and '.join(sorted({type(x).__name__ for x in inputs}))}"
+def _tensors(inputs: Any) -> list[Tensor]:
+    """The inputs as a list, also those of an iterator, which can be read once."""
+    kinds = ""
+    if isinstance(inputs, Iterable) and not isinstance(inputs, Tensor):
+        found = list(inputs)
+        if all(isinstance(tensor, Tensor) for tensor in found):
+            return found
+        kinds = f" of {' and '.join(sorted({type(x).__name__ for x in found}))}"
+    raise TypeError(
+        f"inputs must be a list of Tensors, such as [w], but its type is "
+        f"{type(inputs).__name__}{kinds}"
+    )
 
 
 def _check_output(output: Any) -> None:

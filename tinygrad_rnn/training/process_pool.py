@@ -22,7 +22,8 @@ def process_pool(workers: int | None = None) -> ProcessPoolExecutor:
     Returns a `concurrent.futures.ProcessPoolExecutor`, whose processes have started. They import
     the main module of the program, which therefore must call this under
     `if __name__ == "__main__":`.
-    Raises ValueError for less than one worker, `BrokenProcessPool` if the workers cannot start.
+    Raises ValueError unless workers is a whole number of at least 1, and `BrokenProcessPool` if the
+    workers cannot start.
 
     >>> import tinygrad_rnn as tg
     >>> with tg.process_pool(2) as executor:
@@ -30,8 +31,8 @@ def process_pool(workers: int | None = None) -> ProcessPoolExecutor:
     6
     """
     count = _cores() if workers is None else workers
-    if count < 1:
-        raise ValueError(f"workers must be 1 or more, and is {workers}")
+    if not isinstance(count, int) or count < 1:
+        raise ValueError(f"workers must be a whole number of at least 1, not {workers!r}")
     pool = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), _compute_in_batch)
     before = {name: os.environ.get(name) for name in THREADS}
     os.environ.update(dict.fromkeys(THREADS, "1"))
