@@ -187,10 +187,8 @@ def test_the_sizes_of_a_cell() -> None:
 def test_gradients_of_what_is_no_tensor() -> None:
     """The rows of one Tensor were once taken for a list of inputs, with gradients of zeros."""
     loss = np.sum(W * W)
-    for inputs, says in ((W, "its type is Tensor"), ([np.ones(3)], "list of ndarray")):
-        with pytest.raises(
-            TypeError, match=rf"a list of Tensors, such as \[w\], but {says}|{says}"
-        ):
+    for inputs, says in ((W, "Tensor"), ([np.ones(3)], "list of ndarray")):
+        with pytest.raises(TypeError, match=rf"such as \[w\], but its type is {says}$"):
             tg.gradients(loss, inputs)  # type: ignore[arg-type]
     for call in (lambda: tg.gradients(3.0, [W]), lambda: tg.contributions(3.0, W)):  # type: ignore[arg-type]
         with pytest.raises(TypeError, match="the output must be a Tensor, but its type is float"):
