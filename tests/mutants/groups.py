@@ -16,6 +16,7 @@ GROUPS: dict[str, tuple[list[str], list[str]]] = {
     "derivatives": (
         files("tinygrad_rnn/derivatives/*.py"),
         [
+            "tests/derivatives/test_conventions.py",
             "tests/derivatives/test_edges.py",
             "tests/derivatives/test_dask.py",
             "tests/derivatives/test_functions.py",
@@ -23,6 +24,7 @@ GROUPS: dict[str, tuple[list[str], list[str]]] = {
             "tests/derivatives/test_protocols.py",
             "tests/derivatives/test_properties.py",
             "tests/derivatives/test_table.py",
+            "tests/derivatives/test_without_derivative.py",
             "tinygrad_rnn/derivatives",
         ],
     ),

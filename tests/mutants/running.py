@@ -200,6 +200,12 @@ def renew(statement: str, module: Any) -> None:
                 held[name] = value
 
 
+def names_a_row(mutant: Mutant, test: str) -> bool:
+    """Whether a test is called after a NumPy function that the changed line names."""
+    rows = re.findall(r"np\.(?:linalg\.|fft\.|emath\.)?([\w.]+)", mutant.change)
+    return any(f"[{row}{end}" in test for row in rows for end in ("-", "]"))
+
+
 def functions_in(files: Iterable[str]) -> list[FunctionType]:
     files = set(files)
     return [
@@ -283,6 +289,7 @@ class Loop:
             lines = range(mutant.lines[0], mutant.lines[1] + 1)
             reaching = {t for line in lines for t in reached.get((mutant.path, line), ())}
             everyone = {t for (path, _), ts in reached.items() if path == mutant.path for t in ts}
+            everyone |= {test for test in self.durations if names_a_row(mutant, test)}
             names, rest = self.asked(mutant, reaching or everyone)
             times = {name: self.durations[name] for name in names}
             module = sys.modules[mutant.module]
@@ -325,10 +332,9 @@ class Loop:
     def asked(self, mutant: Mutant, tests: Iterable[str]) -> tuple[list[str], list[str]]:
         """The tests that are asked about a mutant, in their order, and those that take too long."""
         killers = self.killers.get((mutant.path, mutant.function), {})
-        rows = re.findall(r"np\.(?:\w+\.)*(\w+)", mutant.change)
 
         def order(name: str) -> tuple[Any, ...]:
-            is_row = any(f"[{row}-" in name for row in rows)
+            is_row = names_a_row(mutant, name)
             return -killers.get(name, 0), not is_row, self.durations[name], name
 
         names, total = sorted(tests, key=order), 0.0

@@ -163,12 +163,8 @@ constant(np.isclose, np.allclose, np.array_equal, np.array_equiv, np.all, np.any
 constant(np.isreal, np.iscomplex, np.isrealobj, np.iscomplexobj)
 
 refused(
-    "makes complex values, which have no derivatives here",
-    *(
-        getattr(np.fft, name)
-        for name in np.fft.__all__
-        if "shift" not in name and "freq" not in name
-    ),
+    "computes with complex values, which have no derivatives here",
+    *(getattr(np.fft, f) for f in np.fft.__all__ if not f.endswith(("shift", "freq"))),
     *(np.linalg.eig, np.linalg.eigvals, np.roots),
     *(np.emath.sqrt, np.emath.log, np.emath.power, np.emath.arccos, np.emath.arcsin),
 )

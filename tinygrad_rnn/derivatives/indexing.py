@@ -249,9 +249,9 @@ refused(
     "compares or counts values, and has no derivative",
     *(np.histogram, np.histogram2d, np.histogramdd, np.histogram_bin_edges),
     *(np.intersect1d, np.setdiff1d, np.setxor1d, np.union1d),
-    *(np.unique_all, np.unique_inverse, np.unique_values),
+    *(np.unique_all, np.unique_counts, np.unique_inverse, np.unique_values),
 )
-# Printing, saving and test comparisons lose no gradient.
+# What is saved loses no gradient.
 constant(np.save, np.savez, np.savez_compressed, np.savetxt)
 
 composed(np.take, _take)
@@ -278,4 +278,5 @@ def _partition(a: Array, kth: Any, axis: int | None = -1) -> Array:
 
 composed(np.sort, lambda a, axis=-1, kind=None, stable=None: _sort(a, axis))
 composed(np.partition, lambda a, kth, axis=-1, kind=None: _partition(a, kth, axis))
-convention("equal entries keep their order, and each gets its own gradient", np.sort, np.partition)
+convention("equal entries keep their order, and each gets its own gradient", np.sort)
+convention("each of equal entries gets the gradient of one place", np.partition)
