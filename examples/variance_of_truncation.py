@@ -14,13 +14,7 @@ its standard error, for every π; the noise of a single draw grows from π = 0.9
 from __future__ import annotations
 
 import argparse
-import multiprocessing
-import os
-from concurrent.futures import Executor, ProcessPoolExecutor
 from typing import Any, NamedTuple
-
-# Each worker has one core: threads of its own would only wait for one another.
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
 
@@ -38,7 +32,7 @@ class Spread(NamedTuple):
     distance: float
 
 
-def spread(keep: float, draws: int, executor: Executor) -> Spread:
+def spread(keep: float, draws: int, executor: Any) -> Spread:
     """How ∂L/∂W_hh of an orthogonal RNN scatters, over so many draws of the links."""
     rng = np.random.default_rng(0)
     shard = rng.normal(size=(STEPS, BATCH, INPUT)), rng.normal(size=(STEPS, BATCH, HIDDEN))
@@ -62,7 +56,7 @@ def spread(keep: float, draws: int, executor: Executor) -> Spread:
 def main(draws: int, workers: int, keeps: Any = (0.95, 0.9, 0.75, 0.5)) -> dict[float, Spread]:
     """Print a line for each π; returns what was found."""
     found = {}
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as executor:
+    with tg.process_pool(workers) as executor:
         for keep in keeps:
             found[keep] = spread(keep, draws, executor)
             noise, distance = found[keep]

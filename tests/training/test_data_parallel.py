@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
+from tinygrad_rnn.training.process_pool import ProcessPool
 
 T, B, D, H, Q = 7, 6, 3, 4, 5
 
@@ -51,9 +52,13 @@ def gradients(model, run):
     return result, {name: parameter.grad for name, parameter in model.parameters().items()}
 
 
-@pytest.fixture(scope="module")
-def pool():
-    with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as executor:
+def of_the_library(workers):
+    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"))
+
+
+@pytest.fixture(scope="module", params=[tg.process_pool, of_the_library])
+def pool(request):
+    with request.param(2) as executor:
         yield executor
 
 
@@ -175,6 +180,18 @@ def test_each_shards_own_gradients():
         np.testing.assert_array_equal(state, last)
 
 
+def test_two_loops_over_shards_at_once(pool):
+    """An inner call gets its answers while the outer one still waits for its own."""
+    model, shards = bptt(), tg.split_batch(3, *given())
+    expected = list(tg.shard_gradients(model, shards, pool))
+    for found, own in zip(tg.shard_gradients(model, shards, pool), expected, strict=True):
+        np.testing.assert_equal(found, own)
+        np.testing.assert_equal(list(tg.shard_gradients(model, shards, pool)), expected)
+    for _ in tg.shard_gradients(model, shards, pool):
+        break  # the others are withdrawn
+    np.testing.assert_equal(list(tg.shard_gradients(model, shards, pool)), expected)
+
+
 def test_tied_weights_and_changed_ones(pool):
     cell = tg.Stacked([tg.RNNCell(D, H, rng=0), tg.RNNCell(H, H, rng=1)])
     cell.cells[1].W_hh = cell.cells[0].W_hh
@@ -189,9 +206,10 @@ def test_tied_weights_and_changed_ones(pool):
         cell.cells[0].W_hh.data = cell.cells[0].W_hh.data / 2
 
 
-def test_a_worker_that_dies_is_named_and_no_gradient_is_added():
+@pytest.mark.parametrize("make", [tg.process_pool, of_the_library])
+def test_a_worker_that_dies_is_named_and_no_gradient_is_added(make):
     model = tg.BPTT(tg.RNNCell(D, H, rng=0), Dying())
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as executor:
+    with make(1) as executor:
         shards = tg.split_batch(2, *given())
         with pytest.raises(RuntimeError, match=r"a worker died before shard 1 of 2 .* no gradient"):
             tg.data_parallel(model, shards, executor)
@@ -205,6 +223,10 @@ def test_what_goes_wrong_in_a_shard_is_raised_with_its_place(pool):
     with pytest.raises(ArithmeticError, match="no such number") as caught:
         tg.data_parallel(model, tg.split_batch(2, *given()), pool)
     assert caught.value.__notes__[-1] == "in shard 1 of 2"
+    if isinstance(pool, ProcessPool):
+        assert (
+            'in __call__\n    raise ArithmeticError("no such number")' in caught.value.__notes__[0]
+        )
     with pytest.raises(TypeError, match=r"at most the parts xs, .*, mask, but this one has 7"):
         tg.data_parallel(bptt(), [(1,) * 7], pool)
     with pytest.raises(ValueError, match="shards is empty"):

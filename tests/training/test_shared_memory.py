@@ -1,21 +1,21 @@
-"""Arrays that a pool of processes shares: the same answers as through a pipe."""
+"""Arrays that a pool of processes shares: the same answers as from a thread."""
 
-import multiprocessing
+import gc
 import os
 import signal
 import time
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.training import shared_memory
-from tinygrad_rnn.training.shared_memory import SMALLEST, ask
+from tinygrad_rnn.training.shared_memory import ask
 
 pytestmark = pytest.mark.skipif(not shared_memory.AVAILABLE, reason="Linux has such memory")
 
-LARGE = SMALLEST // 8 + 3
+LARGE = 515
 
 
 def doubled(common, one):
@@ -31,6 +31,10 @@ def is_shared(common, one):
     return [array.base is not None and not array.flags.writeable for array in (common, one)]
 
 
+def summed(common, one):
+    return sum(map(np.sum, one))
+
+
 def written_into(common, one):
     one[0] = 1
 
@@ -42,20 +46,18 @@ def long_answer(common, one):
 def asked(executor, work, common, each):
     found = ask(executor, work, common, each)
     try:
-        return [found.read(future.result()) for future in found.futures]
+        return [found.read(call.result()) for call in found.calls]
     finally:
         found.close()
 
 
-@pytest.fixture(scope="module", params=["spawn", "fork"])
-def pool(request):
-    with ProcessPoolExecutor(2, multiprocessing.get_context(request.param)) as executor:
-        executor.submit(os.getpid).result()
-        yield executor
+@pytest.fixture(scope="module")
+def pool():
+    with tg.process_pool(2) as pool:
+        yield pool
 
 
-@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
-def test_the_answers_are_those_of_a_pipe(pool):
+def test_the_answers_are_those_of_a_thread(pool):
     rng = np.random.default_rng(0)
     common = rng.normal(size=(5, LARGE))
     each = [rng.normal(size=(n, 7, LARGE))[:, ::2] for n in range(1, 6)]  # not in one piece
@@ -68,12 +70,31 @@ def test_the_answers_are_those_of_a_pipe(pool):
     assert asked(pool, doubled, common, []) == []
 
 
-def test_large_arrays_are_shared_and_small_ones_sent(pool):
+def test_arrays_are_shared(pool):
     small, large = np.ones(3), np.ones(LARGE)
-    assert asked(pool, is_shared, large, [large, small]) == [[True, True], [True, False]]
+    assert asked(pool, is_shared, large, [large, small]) == [[True, True]] * 2
     with pytest.raises(ValueError, match="read-only"):
         asked(pool, written_into, small, [large])
     np.testing.assert_array_equal(asked(pool, long_answer, small, [large])[0], np.arange(300))
+
+
+def test_without_shared_memory_arrays_are_sent(pool, monkeypatch):
+    common, each = np.ones(3), [np.arange(n) for n in range(5)]
+    expected = asked(pool, doubled, common, each)
+    monkeypatch.setattr(shared_memory, "AVAILABLE", False)
+    np.testing.assert_equal(asked(pool, doubled, common, each), expected)
+    assert asked(pool, is_shared, common, each[:1]) == [[False, False]]
+
+
+def test_thousands_of_calls_share_what_is_the_same(pool):
+    shard = np.ones((40, LARGE))
+    found = ask(pool, summed, np.ones(1), [(shard, np.full(1, n)) for n in range(3000)])
+    size = len(found.read.__self__.memory)
+    assert [found.read(call.result()) for call in found.calls] == [
+        40 * LARGE + n for n in range(3000)
+    ]
+    found.close()
+    assert size < 3002 * (shard.nbytes + 256)
 
 
 def test_what_came_back_stays_when_the_block_is_used_again(pool):
@@ -87,8 +108,8 @@ def test_a_block_that_a_worker_may_still_read_is_not_used_again(pool):
     found.close()
     again = ask(pool, doubled, np.zeros(LARGE), [np.zeros(LARGE)] * 8)
     for asks, value in ((found, 2.0), (again, 0.0)):
-        for future in asks.futures:
-            np.testing.assert_array_equal(asks.read(future.result())["both"][0], value)
+        for call in asks.calls:
+            np.testing.assert_array_equal(asks.read(call.result())["both"][0], value)
     again.close()
 
 
@@ -105,13 +126,14 @@ def test_a_worker_keeps_the_blocks_that_it_used_last():
 
 
 def test_nothing_is_left():
+    gc.collect()
     before = len(os.listdir("/proc/self/fd"))
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as executor:
-        asked(executor, doubled, np.ones(LARGE), [np.ones(LARGE)])
+    with tg.process_pool(1) as pool:
+        asked(pool, doubled, np.ones(LARGE), [np.ones(LARGE)])
         assert len(os.listdir("/proc/self/fd")) > before
-        (worker,) = executor._processes
-        os.kill(worker, signal.SIGKILL)
-    del executor
+        os.kill(pool.workers[0].process.pid, signal.SIGKILL)
+    del pool
+    gc.collect()
     assert len(os.listdir("/proc/self/fd")) <= before
 
 

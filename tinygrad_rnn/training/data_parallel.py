@@ -12,6 +12,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Executor
+from functools import reduce
 from hashlib import sha256
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
@@ -26,6 +27,7 @@ from tinygrad_rnn.recurrent.randomized import Randomized
 from tinygrad_rnn.recurrent.truncation import Full, Links, Subsequence, Truncation
 from tinygrad_rnn.training.bptt import BPTT
 from tinygrad_rnn.training.pickling import pickled, unpickled
+from tinygrad_rnn.training.process_pool import ProcessPool
 from tinygrad_rnn.training.shared_memory import Asked, ask
 
 Shard = Sequence[Any] | Mapping[str, Any] | Callable[[], Any]
@@ -45,7 +47,7 @@ class Result(NamedTuple):
 
 
 def data_parallel(
-    bptt: BPTT, shards: Iterable[Shard], executor: Executor
+    bptt: BPTT, shards: Iterable[Shard], executor: Executor | ProcessPool
 ) -> tuple[float, list[Any]]:
     """Loss and gradient over the shards of a batch, computed in parallel by other processes.
 
@@ -55,9 +57,9 @@ def data_parallel(
         modules. If the cloudpickle package is installed, they may be any.
     shards: for each shard the arguments of `bptt`, as a tuple or a dict; or a function without
         arguments that returns them. The worker calls this function, so it can read a file there.
-    executor: any `concurrent.futures.Executor`: of processes, Dask's `client.get_executor()`,
-        `mpi4py.futures.MPIPoolExecutor`. With a `ProcessPoolExecutor` on Linux, arrays go through
-        shared memory, and a worker cannot write into its shard.
+    executor: a `process_pool`, or any `concurrent.futures.Executor`: Dask's
+        `client.get_executor()`, `mpi4py.futures.MPIPoolExecutor`. With a `process_pool` on Linux,
+        arrays go through shared memory, and a worker cannot write into its shard.
 
     Returns L, the mean over all steps of all sequences, and the list of the shards' last states.
     Adds the gradient of L to the `.grad` of the parameters. Inside `no_grad` it computes no
@@ -88,15 +90,15 @@ def data_parallel(
     if current_mark() is not None:
         for n, tensor in enumerate(tensors):
             parts = [(r.gradients[n], r.weight / total) for r in found]
-            parts = [(gradient, share) for gradient, share in parts if gradient is not None]
-            if parts:
-                gradient = sum(g * share for g, share in parts).astype(tensor.dtype, copy=False)
+            shares = [gradient * share for gradient, share in parts if gradient is not None]
+            if shares:
+                gradient = reduce(np.add, shares).astype(tensor.dtype, copy=False)
                 tensor.grad = gradient if tensor.grad is None else tensor.grad + gradient
     return loss, [result.state for result in found]
 
 
 def shard_gradients(
-    bptt: BPTT, shards: Iterable[Shard], executor: Executor
+    bptt: BPTT, shards: Iterable[Shard], executor: Executor | ProcessPool
 ) -> Iterator[tuple[float, dict[str, Any], Any]]:
     """Each shard's own loss, gradients by name, and last state, in the order of the shards.
 
@@ -138,7 +140,7 @@ def split_batch(parts: int, xs: Any, targets: Any, state: Any = None) -> list[tu
 
 
 def _computed(
-    bptt: BPTT, shards: Iterable[Shard], executor: Executor
+    bptt: BPTT, shards: Iterable[Shard], executor: Executor | ProcessPool
 ) -> tuple[list[Tensor], Iterator[Result]]:
     model, tensors, _ = _without_weights(bptt)
     arrays = [tensor.data for tensor in tensors]
@@ -153,22 +155,22 @@ def _computed(
 
 
 def _results(asked: Asked) -> Iterator[Result]:
-    futures = asked.futures
+    calls = asked.calls
     try:
-        for n, future in enumerate(futures, 1):
+        for n, call in enumerate(calls, 1):
             try:
-                yield asked.read(future.result())
+                yield asked.read(call.result())
             except BrokenExecutor as problem:
                 raise RuntimeError(
-                    f"a worker died before shard {n} of {len(futures)} was done ({problem}); no "
+                    f"a worker died before shard {n} of {len(calls)} was done ({problem}); no "
                     f"gradient was added: make a new executor and call again"
                 ) from problem
             except Exception as problem:
-                problem.add_note(f"in shard {n} of {len(futures)}")
+                problem.add_note(f"in shard {n} of {len(calls)}")
                 raise
     finally:
-        for future in futures:
-            future.cancel()
+        for call in calls:
+            call.cancel()
         asked.close()
 
 

@@ -1,7 +1,7 @@
 """Arrays in memory that the processes of one machine share.
 
-A pipe copies an array several times, and one process serves all workers. In shared memory an array
-is written once, and each worker reads it in place.
+A pipe copies an array several times, for each worker. In shared memory an array is written once,
+and each worker reads it in place.
 """
 
 from __future__ import annotations
@@ -12,19 +12,18 @@ import secrets
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures import Executor
+from operator import sub
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from tinygrad_rnn.training.pickling import pickled, unpickled
+from tinygrad_rnn.training.process_pool import ProcessPool
 
 AVAILABLE = hasattr(os, "memfd_create") and os.path.exists("/proc/self/fd")
 """Whether there are anonymous files in memory, as on Linux. The kernel frees such a file when no
 process uses it any more, also if processes were killed."""
-
-SMALLEST = 1 << 12
-"""The smallest size in bytes of an array that is shared. Smaller arrays are sent."""
 
 ALIGNED = 64
 """The alignment of arrays, in bytes."""
@@ -34,45 +33,49 @@ MAPPED = 4
 
 
 class Asked(NamedTuple):
-    """Calls submitted to workers. read: from the result of a future to the result of its call.
+    """Calls submitted to workers. read: from the result of a call to what the work returned.
     close: to be called after the last result is read."""
 
-    futures: list[Future[Any]]
+    calls: list[Any]
     read: Callable[[Any], Any]
     close: Callable[[], None]
 
 
-def ask(executor: Executor, work: Callable[..., Any], common: Any, each: Iterable[Any]) -> Asked:
+def ask(
+    executor: Executor | ProcessPool, work: Callable[..., Any], common: Any, each: Iterable[Any]
+) -> Asked:
     """Submit work(common, one) to an executor, for each `one` of `each`.
 
-    With a pool of processes on this machine, the arrays in the arguments are in shared memory. Each
-    is copied once for all workers, and no worker can write into it. The results of a call get as
-    much shared memory as `common`. Other executors send arrays in their own way.
+    With a `ProcessPool`, the arrays in the arguments are in shared memory. Each is copied once for
+    all workers, and no worker can write into it. The results of a call get as much memory as its
+    arguments. Other executors send arrays in their own way.
     """
-    if not isinstance(executor, ProcessPoolExecutor) or not AVAILABLE:
+    if not isinstance(executor, ProcessPool) or not AVAILABLE:
         return Asked([executor.submit(work, common, one) for one in each], _as_it_is, _nothing)
     layout = Layout()
     first = layout.pickled(common, "the model")
-    room = layout.end
-    others = [layout.pickled(one, "a shard") for one in each]
+    others, ends = [], [layout.end]
+    for one in each:
+        others.append(layout.pickled(one, "a shard"))
+        ends.append(layout.end)
+    room = ends[0] + max(map(sub, ends[1:], ends), default=0)
     free = _free.setdefault(executor, [])
     block = _block(free, layout.end + room * len(others))
-    # All is written before the first call: a worker that computes may keep this process waiting.
-    for one in [first, *others]:
-        block.write(one.arrays)
-    futures = []
+    block.write(first.arrays)
+    calls = []
     for n, one in enumerate(others):
+        block.write(one.arrays)
         start = layout.end + n * room
         texts = first.text, one.text
-        future = executor.submit(_with_shared, block.place, (start, start + room), work, texts)
-        future.add_done_callback(block.seen_by)
-        futures.append(future)
+        call = executor.submit(_with_shared, block.place, (start, start + room), work, texts)
+        call.kept = block
+        calls.append(call)
 
     def close() -> None:
-        if all(future.done() for future in futures):
+        if all(call.done() for call in calls):
             free.append(block)
 
-    return Asked(futures, block.read, close)
+    return Asked(calls, block.read, close)
 
 
 def _as_it_is(thing: Any) -> Any:
@@ -84,7 +87,7 @@ def _nothing() -> None:
 
 
 class Pickled(NamedTuple):
-    """An object pickled without its large arrays, and these arrays with their offsets."""
+    """An object pickled without its arrays, and these arrays with their offsets."""
 
     text: bytes
     arrays: list[tuple[int, Any]]
@@ -108,7 +111,7 @@ class Layout:
                 return None
             if id(part) not in self.places:
                 end = self.end + -(-part.nbytes // ALIGNED) * ALIGNED
-                if part.nbytes < SMALLEST or end > self.limit:
+                if end > self.limit:
                     return None
                 self.places[id(part)], self.end = self.end, end
                 arrays.append((self.places[id(part)], part))
@@ -141,12 +144,9 @@ class Block:
         """An object that a worker has pickled, with copies of its arrays."""
         return unpickled(text, lambda place: _array(self.memory, place).copy())
 
-    def seen_by(self, future: Future[Any]) -> None:
-        """An empty callback. It keeps the block and its path alive until the future is done."""
 
-
-_free: weakref.WeakKeyDictionary[Executor, list[Block]] = weakref.WeakKeyDictionary()
-"""For each executor, the blocks that are no longer in use."""
+_free: weakref.WeakKeyDictionary[ProcessPool, list[Block]] = weakref.WeakKeyDictionary()
+"""For each pool, the blocks that are no longer in use."""
 
 
 def _block(free: list[Block], size: int) -> Block:
