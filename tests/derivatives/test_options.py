@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
+from tinygrad_rnn.engine.apply import unwrap
 
 rng = np.random.default_rng(0)
 A, WIDE = rng.normal(size=(3, 3)), rng.normal(size=(2, 4))
@@ -97,3 +98,43 @@ def test_shapes_and_dtypes_are_numpys(f, dtype):
 
 def test_sinc_at_zero_divides_by_nothing():
     assert tg.grad(np.sinc)(0.0) == 0 and tg.grad(tg.grad(np.sinc))(0.0) < -3
+
+
+def of_rank_three(smallest):
+    """A matrix (300, 3) with the singular values 1, 0.75 and a small one."""
+    left, right = np.linalg.qr(rng.normal(size=(300, 3)))[0], np.linalg.qr(A)[0]
+    return left * [1.0, 0.75, smallest] @ right
+
+
+@pytest.mark.parametrize("smallest", [0.25, 2e-14])
+@pytest.mark.parametrize("rcond", [None, -1, 0, 1e-13, 0.5])
+@pytest.mark.parametrize("is_tall", [True, False])
+def test_least_squares_count_the_rank_as_numpy_does(smallest, rcond, is_tall):
+    a = of_rank_three(smallest) if is_tall else of_rank_three(smallest).T
+    b = np.cos(np.arange(len(a)))
+    expected = np.linalg.lstsq(a, b, rcond=rcond)
+    found = unwrap(np.linalg.lstsq(tg.Tensor(a, requires_grad=True), b, rcond=rcond))
+    size = np.max(np.abs(expected[0]))
+    np.testing.assert_allclose(found[0] / size, expected[0] / size, rtol=0, atol=0.05)
+    assert found[1].shape == expected[1].shape and found[2] == expected[2]
+    np.testing.assert_allclose(found[1], expected[1], rtol=0.05)
+    np.testing.assert_allclose(found[3], expected[3], atol=1e-12)
+
+
+@pytest.mark.parametrize("option", ["rcond", "rtol"])
+def test_a_singular_value_that_is_left_out_must_be_zero(option):
+    matrices = np.array([np.diag([4.0, 1.0]), np.diag([0.04, 0.02])])
+
+    def gradient(a, cut):
+        return tg.grad(lambda a: np.sum(np.linalg.pinv(a, **{option: cut})))(a)
+
+    np.testing.assert_array_equal(gradient(matrices, 0.2), gradient(matrices, None))
+    np.testing.assert_allclose(gradient(matrices * [1, 0], 0.5)[:, 0, 0], [-1 / 16, -1 / 0.0016])
+    for cut in (0.25, np.array([0.1, 0.6])):
+        with pytest.raises(ValueError, match=r"other than 0 .* a smaller tolerance than .*0"):
+            gradient(matrices, cut)
+    # What is left out counts as 0 if it is no larger than rounding leaves in the square.
+    assert np.isfinite(gradient(np.diag([4.0, 4 * 2**-26]), 0.5)).all()
+    with pytest.raises(ValueError, match=r"than 0\.5$"):
+        gradient(np.diag([4.0, 4 * 2**-25]), 0.5)
+    assert gradient(np.zeros((2, 0)), 0.5).shape == (2, 0)

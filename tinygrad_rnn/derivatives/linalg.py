@@ -18,6 +18,15 @@ from tinygrad_rnn.engine.graph import Array
 from tinygrad_rnn.engine.table import certain, composed, constant, convention, derivative, plain
 
 
+def _named_tuple(function: Callable[..., Any]) -> Any:
+    """The type of a function's result."""
+    return type(function(np.eye(1)))
+
+
+EighResult, QRResult = _named_tuple(np.linalg.eigh), _named_tuple(np.linalg.qr)
+SVDResult, SlogdetResult = _named_tuple(np.linalg.svd), _named_tuple(np.linalg.slogdet)
+
+
 def T(x: Array) -> Array:
     """The transposed matrices."""
     return np.swapaxes(x, -1, -2)
@@ -50,21 +59,36 @@ composed(
     np.linalg.solve,
     lambda a, b: solve(a, b[:, None])[..., 0] if np.ndim(b) == 1 else solve(a, b),
 )
-derivative(
-    np.linalg.pinv,
-    lambda g, y, a, rcond, hermitian, rtol: (
+
+
+def _pinv(g: Array, y: Array, a: Array, rcond: Any, hermitian: bool, rtol: Any) -> Array:
+    cut = rcond if rtol is None else rtol
+    if cut is not None:
+        s = np.linalg.svd(plain(a), compute_uv=False)
+        largest = np.max(s, axis=-1, keepdims=True, initial=0)
+        left_out = s <= np.asarray(cut)[..., None] * largest
+        if certain(np.any(left_out & (s > np.sqrt(np.finfo(s.dtype).eps) * largest))):
+            raise ValueError(
+                f"a pseudoinverse that leaves out singular values other than 0 has no derivative "
+                f"here: pass a smaller tolerance than {cut}"
+            )
+    return (
         -T(y) @ g @ T(y)
         + (T(g) - a @ (y @ T(g))) @ (y @ T(y))
         + (T(y) @ y) @ (T(g) - (T(g) @ y) @ a)
-    ),
-)
+    )
+
+
+derivative(np.linalg.pinv, _pinv)
 convention("the rank is held constant", np.linalg.pinv, np.linalg.lstsq)
 
 
 def _lstsq(a: Array, b: Array, rcond: float | None = None) -> tuple[Any, ...]:
     _, _, rank, _ = np.linalg.lstsq(plain(a), plain(b), rcond=rcond)
     rows, columns = np.shape(a)
-    x = np.linalg.pinv(a, rcond=rcond) @ b
+    precision = np.finfo(np.float64).eps  # in which NumPy computes
+    cut = max(rows, columns) * precision if rcond is None else rcond
+    x = np.linalg.pinv(a, rcond=cut if cut >= 0 else precision) @ b
     residuals = np.sum(np.square(b - a @ x), axis=0, keepdims=np.ndim(b) == 1)
     full = rank == columns and rows > columns
     return x, residuals if full else np.zeros(0, x.dtype), rank, np.linalg.svd(a, compute_uv=False)
@@ -95,8 +119,6 @@ def _cofactors(a: Array) -> Array:
     n = a.shape[-1]
     if n == 0 or certain(np.all(np.linalg.cond(plain(a)) < 1e8)):
         return _of_matrix(np.linalg.det(a)) * T(np.linalg.inv(a))
-    if n == 1:
-        return a * 0 + 1
     rest = [np.delete(np.arange(n), i) for i in range(n)]
 
     def minor(i: int, j: int) -> Array:
@@ -114,7 +136,7 @@ derivative(np.linalg.det, lambda g, a: _of_matrix(g) * _cofactors(a))
 log_abs_det = derivative(_log_abs_det, lambda g, a: _of_matrix(g) * T(np.linalg.inv(a)))
 composed(
     np.linalg.slogdet,
-    lambda a: type(np.linalg.slogdet(np.eye(1)))(np.linalg.slogdet(plain(a))[0], log_abs_det(a)),
+    lambda a: SlogdetResult(np.linalg.slogdet(plain(a))[0], log_abs_det(a)),
 )
 
 
@@ -142,8 +164,9 @@ def _reciprocal_gaps(x: Array, vectors: str) -> Array:
     """1 / (x_j − x_i), and 0 on the diagonal."""
     one = np.eye(x.shape[-1], dtype=x.dtype)
     gaps = x[..., None, :] - x[..., :, None]
-    size = np.max(np.abs(plain(x)), initial=0)
-    if np.any(np.abs(plain(gaps)) + one * size <= 4 * np.finfo(x.dtype).eps * size):
+    apart = np.where(one == 0, np.abs(plain(gaps)), np.inf)
+    size = _of_matrix(np.max(np.abs(plain(x)), axis=-1, initial=0))
+    if np.any(apart <= 4 * np.finfo(x.dtype).eps * size):
         raise ValueError(
             f"{vectors} are differentiable where their values are distinct, but here some are "
             f"equal: {plain(x)}"
@@ -175,7 +198,6 @@ def _eigh_pullback(g: Several, y: Any, UPLO: str) -> Array:
 
 
 eigh = derivative(_eigh, _eigh_pullback)
-EighResult = type(np.linalg.eigh(np.eye(1)))
 composed(np.linalg.eigh, lambda a, UPLO="L": EighResult(*parts(eigh(a, UPLO))))
 composed(np.linalg.eigvalsh, lambda a, UPLO="L": parts(eigh(a, UPLO))[0])
 convention(
@@ -213,7 +235,6 @@ def _thin_svd_pullback(g: Several, y: Any, full: bool) -> Array:
 
 _thin_svd.__name__ = "svd"
 thin_svd = derivative(_thin_svd, _thin_svd_pullback)
-SVDResult = type(np.linalg.svd(np.eye(1)))
 
 
 def _completing(a: Array, n: int) -> Array:
@@ -271,7 +292,6 @@ def _thin_qr_pullback(g: Several, y: Any) -> Array:
 
 _thin_qr.__name__ = "qr"
 thin_qr = derivative(_thin_qr, _thin_qr_pullback)
-QRResult = type(np.linalg.qr(np.eye(1)))
 
 
 def _qr(a: Array, mode: str = "reduced") -> Any:
