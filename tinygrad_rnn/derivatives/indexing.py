@@ -61,14 +61,8 @@ def _added_up(values: Array, index: Any, shape: tuple[int, ...]) -> Array:
     """`_scatter` for arrays that cannot be written into, such as Dask's.
 
     It is a weighted count of positions (`bincount`), which such arrays add up chunk by chunk."""
-    if hasattr(index, "__array_function__") and index.dtype.kind in "iu":
-        inner = math.prod(shape[1:])
-        rows = np.where(index < 0, index + shape[0], index)
-        places = rows[..., None] * inner + np.arange(inner, like=index)
-        places = places.reshape(values.shape)
-    else:
-        places = np.asarray(np.arange(math.prod(shape)).reshape(shape)[index], like=values)
-    places = np.zeros_like(values, dtype=np.intp) + places  # one kind of array, in one layout
+    places = np.arange(math.prod(shape), like=values).reshape(shape)[index]
+    places = np.zeros_like(values, dtype=np.intp) + places  # in one layout
     values = values + np.zeros_like(places, dtype=values.dtype)
     counts = np.bincount(places.reshape(-1), values.reshape(-1), math.prod(shape))
     return counts.reshape(shape).astype(values.dtype)
@@ -264,13 +258,13 @@ composed(np.delete, _delete)
 
 
 # Sorting is a selection by the positions from argsort.
-def _sort(a: Array, axis: int | None = -1) -> Array:
+def _sort(a: Array, axis: int | None) -> Array:
     if axis is None:
         a, axis = np.reshape(a, (-1,)), 0
     return _take_along_axis(a, np.argsort(a, axis=axis, kind="stable"), axis)
 
 
-def _partition(a: Array, kth: Any, axis: int | None = -1) -> Array:
+def _partition(a: Array, kth: Any, axis: int | None) -> Array:
     if axis is None:
         a, axis = np.reshape(a, (-1,)), 0
     return _take_along_axis(a, np.argpartition(a, kth, axis=axis), axis)
