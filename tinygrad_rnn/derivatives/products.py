@@ -41,8 +41,8 @@ def _matmul(x1: Array, x2: Array) -> Array:
 
 
 def _matmul_left(g: Array, x2: Array) -> Array:
-    if type(g) is _ndarray is type(x2) and x2.ndim == 2:
-        return g.dot(x2.T) if g.ndim == 2 and g.size <= SMALL else _matmul(g, x2.T)
+    if x2.ndim == 2:
+        return _matmul(g, x2.T)
     if x2.ndim == 1:
         return g[..., None] * x2
     if g.ndim < x2.ndim:  # the left factor was a vector
