@@ -963,6 +963,7 @@ MORE = {
         case(real(2, 3), places(7, -9), mode="clip"),
     ],
     np.take_along_axis: [
+        case(box, places([[1], [0], [2]]).reshape(1, 3, 1)),
         case(box, places([[1], [0], [2]]).reshape(1, 3, 1), axis=-1),
         case(box, np.arange(8).reshape(2, 1, 4) % 3, axis=-2),
         case(box, np.arange(12).reshape(1, 3, 4) % 2, axis=0),
@@ -983,18 +984,38 @@ MORE = {
     ],
     np.apply_over_axes: [case(np.sum, box, (-1, 0)), case(np.max, box, 1)],
     np.sort: [case(box, axis=1), case(box, axis=-2)],
-    np.partition: [case(box, 1, axis=1), case(real(5), (1, 3))],
+    np.partition: [case(box, 1, axis=1), case(box, 1), case(real(5), (1, 3))],
+    np.trim_zeros: [case(real(2, 3), axis=-1)],
+    np.diff: [case(box)],
+    np.trapezoid: [case(box), case(box, positive(4))],
+    np.cross: [case(real(3, 2), real(2, 3), axisa=0), case(real(2, 3), real(3, 2), axisb=0)],
+    np.linalg.cross: [case(real(2, 2, 3), real(3))],
+    np.linalg.tensordot: [case(real(2, 3), real(2, 3))],
     np.matmul: [case(real(2, 3, 0), real(0, 4))],
-    np.linalg.det: [case(np.stack([singular, singular.T])), case(np.zeros((1, 1)))],
+    np.linalg.det: [
+        case(np.stack([singular, singular.T])),
+        case(np.stack([singular, singular.T])[:, None]),
+        case(np.zeros((1, 1))),
+    ],
     np.linalg.slogdet: [case(np.stack([well[1], -well[1]]))],
     np.linalg.tensorinv: [case(real(4, 2, 2) + 3 * np.eye(4).reshape(4, 2, 2), ind=1)],
     np.linalg.lstsq: [
         case(real(3, 3) + 3 * np.eye(3), real(3)),
     ],
-    np.linalg.cholesky: [case(symmetric(3, 3), upper=True)],
+    np.linalg.cholesky: [
+        case(symmetric(3, 3), upper=True),
+        case(symmetric(2, 3, 3)),
+        case(symmetric(2, 1, 3, 3)),
+    ],
+    np.linalg.eigh: [case(symmetric(2, 1, 3, 3)), case(np.zeros((0, 3, 3)))],
     np.linalg.eigvalsh: [case(symmetric(3, 3), "U")],
-    np.linalg.svd: [case(real(2, 3, 3)), case(real(2, 3), compute_uv=False)],
-    np.linalg.qr: [case(real(2, 4), "r"), case(real(3, 3), "complete"), case(real(2, 2, 3), "r")],
+    np.linalg.svd: [
+        case(real(2, 3, 3)),
+        case(real(2, 3), compute_uv=False),
+        *(case(real(*shape), full_matrices=False) for shape in ((2, 0), (0, 3, 2))),
+    ],
+    np.linalg.qr: [case(real(2, 4), "r"), case(real(3, 3), "complete"), case(real(2, 2, 3), "r")]
+    + [case(real(*shape)) for shape in ((3, 0), (0, 3, 2))],
     np.linalg.norm: [
         *(case(real(2, 3), ord=p, axis=0) for p in (0, 1, 2, 3, 0.5, -1, np.inf, -np.inf)),
         *(

@@ -221,6 +221,10 @@ def test_trimmed_zeros_get_no_gradient():
         for x in (np.zeros(3), np.array([0.0, 1.0, 0.0])):
             found = np.trim_zeros(tg.Tensor(x, requires_grad=True), trim)
             np.testing.assert_array_equal(found.data, np.trim_zeros(x, trim))
+    middle = np.pad([[1.5, 2.0]], 1)
+    for axis in (None, 0, -1, 1, (-2, 1)):
+        found = np.trim_zeros(tg.Tensor(middle, requires_grad=True), axis=axis)
+        np.testing.assert_array_equal(found.data, np.trim_zeros(middle, axis=axis))
 
 
 @pytest.mark.parametrize(
