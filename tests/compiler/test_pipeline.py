@@ -17,8 +17,9 @@ def test_every_stage_is_shown() -> None:
     before = show(graph)
     program = compiled(graph, "", lambda *stage: seen.append(stage))
     passes = [transform.__name__ for transform in PASSES]
-    assert [name for name, _ in seen] == ["trace", *passes, "schedule", "lower", "allocate"]
-    kinds = [StepGraph] * (1 + len(PASSES)) + [Schedule, Program, Program]
+    later = ["schedule", "lower", "coalesce", "allocate"]
+    assert [name for name, _ in seen] == ["trace", *passes, *later]
+    kinds = [StepGraph] * (1 + len(PASSES)) + [Schedule, Program, Program, Program]
     assert [type(result) for _, result in seen] == kinds
     assert seen[-1][1] is program and show(graph) == before
     assert show(compiled(graph)) == show(program)

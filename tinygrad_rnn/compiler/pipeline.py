@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tinygrad_rnn.compiler.allocate import allocate
+from tinygrad_rnn.compiler.coalesce import coalesce
 from tinygrad_rnn.compiler.ir import Program, StepGraph
 from tinygrad_rnn.compiler.lowering.lower import lower
 from tinygrad_rnn.compiler.passes.assemble import assemble
@@ -44,6 +45,7 @@ def compiled(
     look("schedule", scheduled)
     program = lower(scheduled, title)
     look("lower", program)
-    program = allocate(program)
-    look("allocate", program)
+    for stage in (coalesce, allocate):
+        program = stage(program)
+        look(stage.__name__, program)
     return program

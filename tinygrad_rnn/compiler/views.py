@@ -7,12 +7,13 @@ contiguous value. The memory layout of one sample says nothing about the next.
 from __future__ import annotations
 
 import operator
+from dataclasses import replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from tinygrad_rnn.compiler.ir import T, Value, View, leaves_of
+from tinygrad_rnn.compiler.ir import Ref, T, Value, View, When, leaves_of
 from tinygrad_rnn.derivatives.indexing import is_basic
 
 RESHAPES = (np.reshape, np.expand_dims, np.squeeze)
@@ -115,6 +116,14 @@ def of_all_steps(view: View) -> tuple[View, ...]:
     if view.kind == "reshape":
         return (View("reshape", (T, *argument)),)
     return (*aligned(view.before, len(argument)), View("broadcast", (T, *argument)))
+
+
+def at_all_steps(ref: Ref) -> Ref:
+    """The array of all steps, of which a step's reference is one entry."""
+    if ref.when is not When.STEP:
+        return ref
+    views = tuple(part for view in ref.views for part in of_all_steps(view))
+    return replace(ref, when=When.ALL, views=views, seeded=False)
 
 
 def aligned(shape: tuple[int, ...], ndim: int) -> tuple[View, ...]:

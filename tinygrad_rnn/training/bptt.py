@@ -283,7 +283,7 @@ class BPTT:
         seeds = [program.no_gradient(n, T) for n in range(states)]
         return PreparedRun(
             program,
-            Workspace(program.make, program.layouts, plan),
+            Workspace(program.make, program.places, plan),
             weights,
             [*seeds, weights],
             schedule(truncation, T) if isinstance(truncation, Windows) else (),

@@ -9,7 +9,7 @@ import pytest
 
 from tests.compiler.programs import CASES, program_of
 from tinygrad_rnn.compiler.backends.numpy_source import maker, source
-from tinygrad_rnn.compiler.ir import Buffer, Instr, Layout, Program, Ref, Sections, Storage, When
+from tinygrad_rnn.compiler.ir import Buffer, Instr, Program, Ref, Sections, Storage, When
 from tinygrad_rnn.compiler.operations import copy
 
 
@@ -33,7 +33,6 @@ def counting() -> Program:
         loop=(add,),
         result=(Ref(h, When.ALL, 1),),
     )
-    layout = Layout((), np.dtype(float), None, None)
     return Program(
         "Counts.",
         (h, x, start),
@@ -45,8 +44,6 @@ def counting() -> Program:
         (),
         (),
         (),
-        (h,),
-        (layout,),
         (None,),
     )
 

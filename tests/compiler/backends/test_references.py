@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from tests.compiler.backends.test_numpy_source import counting
-from tinygrad_rnn.compiler.backends.references import References, Walk, in_place, of_all_steps
+from tinygrad_rnn.compiler.backends.references import References, Walk, in_place
 from tinygrad_rnn.compiler.ir import Buffer, Ref, Storage, View, When
+from tinygrad_rnn.compiler.views import at_all_steps
 
 ROWS = Buffer("rows", (2, 8), np.dtype(float), Storage.KEPT, 1)
 COLUMNS = View("index", (Ellipsis, slice(2, None)))
@@ -32,14 +33,14 @@ def test_rows_and_transposes_are_written_where_they_are_read() -> None:
 
 def test_a_loop_walks_through_each_array_once() -> None:
     program = counting()
-    (h,), (x,) = program.states, program.inputs
+    h, (x,) = program.states[0].buffer, program.inputs
     at = References(program)
     at.walk = walk = Walk()
     assert at.ref(Ref(h, When.STEP)) == "h_prev" and at.ref(Ref(h, When.STEP, 1)) == "h_t"
     assert at.ref(Ref(x, When.STEP)) == "x_t" == at.ref(Ref(x, When.STEP))
     assert at.ref(Ref(x, When.STEP, seeded=True)) == "x_t if seeded else 0"
     assert list(walk.own.values()) == ["h_prev", "h_t"] and list(walk.given.values()) == ["x_t"]
-    assert list(walk.given) == [of_all_steps(Ref(x, When.STEP))]
+    assert list(walk.given) == [at_all_steps(Ref(x, When.STEP))]
 
 
 def test_two_names_for_one_memory_are_one_array() -> None:

@@ -1,24 +1,31 @@
-"""Programs before buffers share memory."""
+"""Programs as `lower` makes them: each value has a buffer of its own."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from tests.compiler.programs import CASES, B, Case, H, inputs, program_of, state
+from tests.compiler.programs import CASES, B, Case, H, inputs, sequence_of, state
+from tinygrad_rnn.compiler.frontend.captures import CellKey
 from tinygrad_rnn.compiler.ir import Program
+from tinygrad_rnn.compiler.pipeline import compiled
+from tinygrad_rnn.compiler.runtime.program import step_graph
 
 
-def lowered(name: str) -> Program:
-    found = program_of(CASES[name]()).lowered
+def of_case(case: Case) -> Program:
+    stages: dict[str, Any] = {}
+    compiled(step_graph(sequence_of(case), CellKey(case.cell)), "", stages.__setitem__)
+    found = stages["lower"]
     assert isinstance(found, Program)
     return found
 
 
+def lowered(name: str) -> Program:
+    return of_case(CASES[name]())
+
+
 def of_cell(cell: Any, xs: Any = None, start: Any = None) -> Program:
     xs = inputs(width=H) if xs is None else xs
-    made = program_of(Case(cell, xs, state(B, H) if start is None else start))
-    assert isinstance(made.lowered, Program)
-    return made.lowered
+    return of_case(Case(cell, xs, state(B, H) if start is None else start))
 
 
 def functions(instrs: Any) -> list[Any]:

@@ -20,7 +20,7 @@ T = len(XS)
 def workspace(block: int, slots: int | None, all_states: bool) -> Workspace:
     program = program_of(Case(CELL, XS)).lowered
     plan = Plan(T, block, slots, all_states)
-    return Workspace(interpreter.maker(program), list(program.layouts), plan)
+    return Workspace(interpreter.maker(program), program.states, plan)
 
 
 def arrays() -> list[Any]:

@@ -19,7 +19,6 @@ from tinygrad_rnn.compiler.ir import (
     Ref,
     Storage,
     T,
-    When,
     mapped,
 )
 from tinygrad_rnn.compiler.operations import called, over_lanes, takes_out
@@ -48,7 +47,7 @@ class Machine:
         self.program, self.steps = program, steps
         self.arrays: dict[Buffer, Any] = {}
         self.t, self.seeded = 0, True
-        given = dict(zip(program.states, states, strict=False))
+        given = dict(zip([ref.buffer for ref in program.states], states, strict=False))
         for buffer in program.buffers:
             if buffer.root is buffer and buffer.storage in OWN:
                 array = given.get(buffer)
@@ -67,15 +66,7 @@ class Machine:
         """The array that a reference means at the current position."""
         if ref.seeded and not self.seeded:
             return 0
-        array, offset = self.arrays[ref.buffer.root], ref.offset
-        if ref.when is When.ALL:
-            array = array[offset : offset + self.steps]
-        elif ref.when is not When.ALWAYS:
-            entry = {When.STEP: self.t, When.FIRST: 0, When.LAST: self.steps - 1}[ref.when]
-            array = array[entry + offset, ...]
-        for view in ref.views:
-            array = view.of(array, self.steps)
-        return array
+        return ref.of(self.arrays[ref.buffer.root], self.steps, self.t)
 
     def argument(self, leaf: Any) -> Any:
         if isinstance(leaf, Ref):

@@ -79,7 +79,7 @@ class Page:
         forward, backward = self.forward(ahead), self.backward(back)
         once = self.views_of_each_step((*ahead.own, *back.own))
         steps = [*once, *self.steps(ahead, "forward"), *self.steps(back, "backward", "[::-1]")]
-        states = "".join(f", {buffer.name}=None" for buffer in program.states)
+        states = "".join(f", {ref.buffer.name}=None" for ref in program.states)
         buffers = ["# Buffers and the views of each step, made once.", *self.at.factory, *steps]
         body = [*buffers, "", *forward, "", *backward, "", "return forward, backward"]
         if program.title:

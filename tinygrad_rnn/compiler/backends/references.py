@@ -12,7 +12,7 @@ from dataclasses import replace
 from tinygrad_rnn.compiler.backends.literals import literal, of_index
 from tinygrad_rnn.compiler.ir import OWN, Program, Ref, View, When
 from tinygrad_rnn.compiler.lowering.names import Names
-from tinygrad_rnn.compiler.views import of_all_steps as batched_view
+from tinygrad_rnn.compiler.views import at_all_steps
 
 
 class Walk:
@@ -118,7 +118,7 @@ class References:
     def step(self, ref: Ref) -> str:
         """The name of the current step's entry in the loop."""
         assert self.walk is not None
-        whole = in_place(of_all_steps(ref))
+        whole = in_place(at_all_steps(ref))
         walked = self.walk.own if ref.buffer.storage in OWN else self.walk.given
         if whole not in walked:
             if whole not in self.step_names:
@@ -136,12 +136,6 @@ class References:
 
     def is_state(self, whole: Ref) -> bool:
         return bool(whole.buffer.time) and replace(whole, offset=1) in self.program.forward.result
-
-
-def of_all_steps(ref: Ref) -> Ref:
-    """The array of all steps, of which a step's reference is one entry."""
-    views = tuple(part for view in ref.views for part in batched_view(view))
-    return replace(ref, when=When.ALL, views=views, seeded=False)
 
 
 def in_place(whole: Ref) -> Ref:

@@ -30,7 +30,6 @@ from tinygrad_rnn.compiler.ir.graph import (
 )
 from tinygrad_rnn.compiler.ir.program import (
     Instr as Instr,
-    Layout as Layout,
     Program as Program,
     Sections as Sections,
 )

@@ -156,6 +156,22 @@ class Ref:
     def dtype(self) -> np.dtype[Any]:
         return self.buffer.dtype
 
+    @property
+    def at(self) -> tuple[When, int, tuple[View, ...]]:
+        """The place in the buffer."""
+        return self.when, self.offset, self.views
+
+    def of(self, array: Any, steps: int, t: int = 0) -> Any:
+        """The place in an array of the buffer. steps: the number of steps. t: the step."""
+        if self.when is When.ALL:
+            array = array[self.offset : self.offset + steps]
+        elif self.when is not When.ALWAYS:
+            entry = {When.STEP: t, When.FIRST: 0, When.LAST: steps - 1}[self.when]
+            array = array[entry + self.offset, ...]
+        for view in self.views:
+            array = view.of(array, steps)
+        return array
+
     def strided(self, steps: int = 1) -> tuple[tuple[int, ...], tuple[int, ...], int]:
         """Shape, strides and offset of the place, counted in numbers and not in bytes, from the
         beginning of the entry (of the whole buffer for `ALL`). Not for `GIVEN` buffers, whose
@@ -168,3 +184,15 @@ class Ref:
             seen = view.of(seen, steps)
         begin = seen.__array_interface__["data"][0] - array.__array_interface__["data"][0]
         return seen.shape, seen.strides, begin
+
+    def is_contiguous(self) -> bool:
+        """Whether the place is contiguous. An axis of length one makes no gap."""
+        if self.buffer.storage is Storage.GIVEN:
+            return False
+        shape, strides, _ = self.strided()
+        expected = 1
+        for length, stride in zip(reversed(shape), reversed(strides), strict=True):
+            if length != 1 and stride != expected:
+                return False
+            expected *= length
+        return True

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from tinygrad_rnn.compiler.ir.arrays import OWN, Buffer, Ref, Storage
-from tinygrad_rnn.compiler.ir.graph import leaves_of
+from tinygrad_rnn.compiler.ir.graph import leaves_of, mapped
 from tinygrad_rnn.compiler.ir.schedule import Phases
 from tinygrad_rnn.compiler.operations import copy
 
@@ -59,6 +59,13 @@ class Instr:
             for out in outs
         )
 
+    def is_needless(self) -> bool:
+        """Whether the call copies an array to its own place."""
+        if self.function is not copy or not isinstance(self.args[0], Ref):
+            return False
+        (given,), (out,) = self.args, self.writes()
+        return given.buffer.root is out.buffer.root and bool(given.at == out.at)
+
 
 @dataclass(frozen=True)
 class Sections(Phases[tuple[Instr, ...]]):
@@ -82,21 +89,6 @@ class Sections(Phases[tuple[Instr, ...]]):
 
 
 @dataclass(frozen=True)
-class Layout:
-    """The place of a state in the array that the caller may give for it.
-
-    The array of a buffer of storage STATE has T+1 entries of `shape`; columns start..stop of the
-    last axis are the state (None: all of it). Where a state is a part of a joined row
-    [h_{t−1}, x_t, 1], the array has the rows.
-    """
-
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-    start: int | None
-    stop: int | None
-
-
-@dataclass(frozen=True)
 class Program:
     """A compiled cell: buffers, and the two functions that work on them.
 
@@ -107,8 +99,6 @@ class Program:
     backward: takes `ends`, `seeds`, `inputs` and `parameters`, and returns the gradients of the
         states that enter the first step, of the inputs, and of the parameters. It may be called any
         number of times after one `forward`, and must find what `forward` has left.
-    states: the buffer of each part of the state. layouts: the layout of the array that the caller
-        may give for each.
     ends: the gradient that enters behind the last step, an array or the number 0. seeds: ∂L/∂h_t of
         all steps from the caller, (T, *shape), or None where `output_grads` or `loss_alone` say
         that none is needed.
@@ -139,8 +129,6 @@ class Program:
     parameters: tuple[Buffer, ...]
     ends: tuple[Buffer, ...]
     seeds: tuple[Buffer, ...]
-    states: tuple[Buffer, ...]
-    layouts: tuple[Layout, ...]
     links: tuple[Buffer | None, ...]
     entry: tuple[Instr, ...] = ()
     block_entry: tuple[Instr, ...] = ()
@@ -148,6 +136,50 @@ class Program:
     outputs: frozenset[int] = frozenset()
     output_grads: frozenset[int] = frozenset()
     differentiated: tuple[bool, ...] = ()
+
+    @property
+    def states(self) -> tuple[Ref, ...]:
+        """The states of all steps, h_t of each part. A state may be a part of joined rows
+        [h_{t−1}, x_t, 1]: then its buffer has the rows."""
+        return tuple(ref for ref in self.forward.result if ref is not None)
+
+    def rewritten(
+        self,
+        buffers: tuple[Buffer, ...],
+        of_ref: Callable[[Ref], Ref],
+        of_instr: Callable[[Instr], Instr] = lambda instr: instr,
+    ) -> Program:
+        """The program on other buffers, without the copies of arrays to their own places."""
+
+        def of_leaf(leaf: Any) -> Any:
+            return of_ref(leaf) if isinstance(leaf, Ref) else leaf
+
+        def of_instrs(instrs: tuple[Instr, ...]) -> tuple[Instr, ...]:
+            found = []
+            for instr in instrs:
+                args, kwargs, out, guard = mapped(
+                    (instr.args, dict(instr.kwargs), instr.out, instr.guard), of_leaf
+                )
+                made = of_instr(replace(instr, args=args, kwargs=kwargs, out=out, guard=guard))
+                if not made.is_needless():
+                    found.append(made)
+            return tuple(found)
+
+        def of_sections(sections: Sections) -> Sections:
+            constants, before, loop, after = map(of_instrs, sections)
+            result = mapped(sections.result, of_leaf)
+            return Sections(constants, before, loop, after, result)
+
+        return replace(
+            self,
+            buffers=buffers,
+            setup=of_instrs(self.setup),
+            forward=of_sections(self.forward),
+            backward=of_sections(self.backward),
+            links=tuple(None if link is None else of_ref(Ref(link)).buffer for link in self.links),
+            entry=of_instrs(self.entry),
+            block_entry=of_instrs(self.block_entry),
+        )
 
     def step_bytes(self) -> int:
         """The bytes of all buffers for one more step, including their views."""

@@ -21,48 +21,69 @@ from tinygrad_rnn.compiler.ir import (
     View,
     mapped,
 )
-from tinygrad_rnn.compiler.lowering.draft import Draft
-from tinygrad_rnn.compiler.lowering.places import is_contiguous
-from tinygrad_rnn.compiler.operations import OUT_LAST, assembled, copy, is_elementwise, takes_out
-from tinygrad_rnn.compiler.passes.assemble import covers
-from tinygrad_rnn.compiler.views import is_part, source
+from tinygrad_rnn.compiler.lowering.draft import Draft, seen
+from tinygrad_rnn.compiler.operations import (
+    OUT_LAST,
+    assembled,
+    copy,
+    filled,
+    is_elementwise,
+    takes_out,
+)
+from tinygrad_rnn.compiler.passes.fuse_products import row_of_parts
+from tinygrad_rnn.compiler.views import at_all_steps, columns, is_part, source
 
 
 def in_loop(d: Draft, value: Value, way: int) -> None:
     """Emit the call of a value in the loop."""
     lines = d.ways[way].loop
-    if value.function is assembled:
-        assemble(d, value, way)
-        return
     if value in d.s.rows:
-        for part, place in d.row_parts:
-            if place.buffer is d.places[value].buffer and not is_before(d, part):
-                lines.append(Instr(copy, (d.step(part, way),), place.step()))
-        return
-    if is_part(value):  # a saved result of a call that has several
-        lines.append(Instr(copy, (d.part(None, value).step(),), d.places[value].step()))
-        return
-    if value.results is not None:
-        given = value.function in OUT_LAST
-        storage = Storage.SCRATCH if given else Storage.RESULT
-        d.results[None, value] = d.new_results(value, None, storage)
-        refs = tuple(place.step() for place in d.results[None, value])
+        for part, out in parts_of_row(d, value):
+            if not is_before(d, part):
+                lines.append(Instr(copy, (d.place(part, way),), out))
+    elif value.function is assembled:
+        whole = d.place_for(value, at_once=False, writes=True)
+        for index, part in zip(value.args[2], value.args[3], strict=True):
+            out = seen(whole, View("index", index), name=part.name or d.hint(part))
+            lines.append(Instr(copy, (d.place(part, way),), out))
+    elif is_part(value):  # a saved result of a call that has several
+        given = d.part(None, value)
+        lines.append(Instr(copy, (given,), d.place_for(value, at_once=False, writes=True)))
+    elif value.results is not None:
+        storage = Storage.SCRATCH if value.function in OUT_LAST else Storage.RESULT
+        refs = d.results[None, value] = d.new_results(value, None, storage)
         lines.append(d.instr_of(value, way, refs))
-        return
-    if value not in d.places:
-        direct = takes_out(value.function, value.kwargs) or not value.shape
-        storage = Storage.SCRATCH if direct else Storage.RESULT
-        d.places[value] = d.for_value(value, None, storage)
-    out = d.places[value].step()
-    if is_elementwise(value.function) and not value.kwargs:
-        args = tuple(operand(d, leaf, value, way) for leaf in value.args)
+    else:
+        writes = takes_out(value.function, value.kwargs) or not value.shape
+        out = d.place_for(value, at_once=False, writes=writes)
         assert value.function is not None
-        lines.append(Instr(value.function, args, out))
-        return
-    instr = d.instr_of(value, way, out)
-    if value.function is np.matmul and can_be_dot(d, value, out):
-        instr = replace(instr, function=np.dot)
-    lines.append(instr)
+        if is_elementwise(value.function) and not value.kwargs:
+            args = tuple(operand(d, leaf, value, way) for leaf in value.args)
+            lines.append(Instr(value.function, args, out))
+            return
+        instr = d.instr_of(value, way, out)
+        is_dot = value.function is np.matmul and can_be_dot(value)
+        lines.append(replace(instr, function=np.dot) if is_dot else instr)
+
+
+def begin_row(d: Draft, row: Value) -> None:
+    """Emit the parts of a row that are known before the loop."""
+    d.place_for(row, at_once=False, writes=True)
+    for part, out in parts_of_row(d, row):
+        if part.function is filled:
+            d.setup.append(Instr(copy, (part.args[1],), at_all_steps(out)))
+        elif is_before(d, part):
+            d.ways[0].before.append(Instr(copy, (d.whole(part, 0),), at_all_steps(out)))
+
+
+def parts_of_row(d: Draft, row: Value) -> list[tuple[Value, Ref]]:
+    """The parts of a row, each with its place in the row."""
+    start, found = 0, []
+    for part in row_of_parts(row) or ():
+        view = columns(start, start + part.shape[-1], row.shape[-1])
+        found.append((part, seen(d.places[row], view, name=part.name)))
+        start += part.shape[-1]
+    return found
 
 
 def is_before(d: Draft, part: Value) -> bool:
@@ -73,41 +94,30 @@ def is_before(d: Draft, part: Value) -> bool:
     return known or phase in (Phase.BEFORE, Phase.CONSTANT)
 
 
-def can_be_dot(d: Draft, value: Value, out: Ref) -> bool:
-    """Whether a product can be a call of `np.dot`, which is faster: two matrices of one dtype, and
-    contiguous memory for the result."""
+def can_be_dot(value: Value) -> bool:
+    """Whether a product can be a call of `np.dot`, which is faster: of matrices of one dtype."""
     pair = [v for v in value.args if isinstance(v, Value)]
     plain = len(pair) == 2 and all(v.dtype == value.dtype and v.ndim <= 2 for v in pair)
-    return plain and value.ndim > 0 and not value.kwargs and is_contiguous(out)
+    return plain and value.ndim > 0 and not value.kwargs
 
 
 def operand(d: Draft, leaf: Any, value: Value, way: int) -> Any:
     """An operand of an elementwise call in the loop, in its fastest form."""
     leaf = d.number_of(leaf, value)
     if not isinstance(leaf, Value):
-        return d.argument(leaf, way, d.step)
+        return d.argument(leaf, way, d.place)
     if not d.varies(leaf) and leaf.shape != value.shape:
         return d.spread_out(leaf, value.shape, way)
-    return d.step(leaf, way)
-
-
-def assemble(d: Draft, whole: Value, way: int) -> None:
-    """Write the parts of an assembly that were not written in their places before."""
-    place = d.places[whole]
-    for index, part in zip(whole.args[2], whole.args[3], strict=True):
-        target = place.seen(View("index", index))
-        if d.places.get(part) is None or d.places[part].step() != target.step():
-            d.ways[way].loop.append(Instr(copy, (d.step(part, way),), target.step()))
+    return d.place(leaf, way)
 
 
 def at_once(d: Draft, value: Value, way: int, lines: list[Instr]) -> None:
     """Emit the call of a value for all steps."""
     if value.function is assembled:
-        place = d.for_value(value, 0, Storage.KEPT, 0 if not covers(value) else None)
-        d.places[value] = place
+        whole = d.place_for(value, at_once=True, writes=True)
         for index, part in zip(value.args[2], value.args[3], strict=True):
-            target = place.whole(View("index", (slice(None), *index)))
-            lines.append(Instr(copy, (d.whole(part, way),), target))
+            place = at_all_steps(seen(whole, View("index", index)))
+            lines.append(Instr(copy, (d.whole(part, way),), place))
         return
     call = batched(value, d.varies)
     assert call is not None and call.function is not None, value
@@ -116,21 +126,12 @@ def at_once(d: Draft, value: Value, way: int, lines: list[Instr]) -> None:
     if value.results is not None:
         kept = Storage.KEPT if way == 0 else Storage.SCRATCH
         d.results[None, value] = d.new_results(value, 0, kept)
-        out = tuple(place.whole() for place in d.results[None, value])
+        out = tuple(map(at_all_steps, d.results[None, value]))
     else:
-        if value not in d.places:
-            d.places[value] = d.for_value(value, 0, storage_at_once(d, value, way, call))
-        out = d.places[value].whole(*call.out_views)
+        kwargs = () if is_elementwise(call.function) else call.kwargs
+        place = d.place_for(value, at_once=True, writes=takes_out(call.function, kwargs))
+        out = seen(at_all_steps(place), *call.out_views)
     lines.append(Instr(call.function, args, out, call.kwargs))
-
-
-def storage_at_once(d: Draft, value: Value, way: int, call: AtOnce) -> Storage:
-    direct = takes_out(call.function, () if is_elementwise(call.function) else call.kwargs)
-    if way == 1 and value in d.graph.input_gradients:
-        return Storage.RETURNED if direct else Storage.RESULT
-    if way == 0 and value in d.read_back:
-        return Storage.KEPT
-    return Storage.SCRATCH if direct else Storage.RESULT
 
 
 def arguments(d: Draft, call: AtOnce, way: int) -> Any:
@@ -140,14 +141,12 @@ def arguments(d: Draft, call: AtOnce, way: int) -> Any:
         if not isinstance(leaf, Operand):
             return d.argument(d.number_of(leaf, call.value), way, d.whole)
         if isinstance(leaf.value, AtOnce):
-            ref = summed(d, leaf.value)
-            return replace(ref, views=(*ref.views, *leaf.views))
+            return seen(summed(d, leaf.value), *leaf.views)
         number = d.number_of(leaf.value, call.value)
         if not isinstance(number, Value):
             return number
         if leaf.spread is not None:
-            ref = d.spread_out(leaf.value, leaf.spread, way)
-            return replace(ref, views=(*ref.views, *leaf.views))
+            return seen(d.spread_out(leaf.value, leaf.spread, way), *leaf.views)
         return d.whole(leaf.value, way, *leaf.views)
 
     return mapped(call.args, read)
@@ -161,7 +160,7 @@ def summed(d: Draft, call: AtOnce, out: Ref | None = None) -> Ref:
         place = out or d.result(value.name or "dw", value)
         if call.function is None:
             lines.before.append(Instr(np.zeros, (value.shape, value.dtype), place))
-            lines.loop.append(Instr(np.add, (place, d.step(value, 1)), place))
+            lines.loop.append(Instr(np.add, (place, d.place(value, 1)), place))
             return place
         comment = ""
         if call.function in (np.matmul, np.dot):

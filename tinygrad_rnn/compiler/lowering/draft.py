@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,6 @@ from tinygrad_rnn.compiler.ir import (
     Buffer,
     Depends,
     Instr,
-    Layout,
     Phases,
     Ref,
     Schedule,
@@ -20,14 +20,15 @@ from tinygrad_rnn.compiler.ir import (
     T,
     Value,
     View,
+    When,
     mapped,
 )
 from tinygrad_rnn.compiler.lowering.names import Names
-from tinygrad_rnn.compiler.lowering.places import Place
-from tinygrad_rnn.compiler.operations import copy, filled, takes_out
+from tinygrad_rnn.compiler.operations import assembled, copy, filled, takes_out
+from tinygrad_rnn.compiler.passes.assemble import covers
 from tinygrad_rnn.compiler.passes.fuse_products import row_of_parts
 from tinygrad_rnn.compiler.time_sums import is_ones
-from tinygrad_rnn.compiler.views import first_axis, is_part, is_view, source, view_of
+from tinygrad_rnn.compiler.views import at_all_steps, first_axis, is_part, is_view, source, view_of
 
 ARITHMETIC = (np.add, np.subtract, np.multiply, np.divide, np.maximum, np.minimum)
 """These functions convert a number operand to an array at every call, which is slow: 0.41 µs
@@ -42,32 +43,17 @@ class Draft:
     value.
 
     ways: the instructions of the two functions, forward and backward.
-    places: the places of values that differ from step to step.
+    places: the places of values that differ from step to step, at one step.
     constants: the places of the other values. They are computed by one of the two functions (the
         key is the function and the value), or made once (None and the value).
     results: the places of the results of a call that has several, by the same keys.
     made: the other arrays that are made once, by what is in them.
     lane_sums: under windows, the places of the sums over the lanes, for the values that the
         backward loop stores.
-    after: the place of h_t, for each part of the state.
+    before, after: the places of h_{t−1} and h_t, for each part of the state.
     fused: for a part of the state whose gradient comes as a product, the buffer of the rows
-        [δ_{t+1}, g_t]. appended: the place of g_t in it.
-    row_parts: the parts of joined rows that are copied there.
-    copied: the results that are computed elsewhere, with their destination, and whether the copy is
-        for all steps at once.
+        [δ_{t+1}, g_t].
     """
-
-    parameters: tuple[Buffer, ...]
-    inputs: tuple[Buffer, ...]
-    initial: tuple[Buffer, ...]
-    seeds: tuple[Buffer, ...]
-    ends: tuple[Buffer, ...]
-    links: tuple[Buffer | None, ...]
-    state_names: list[str]
-    after: list[Place]
-    layouts: tuple[Layout, ...]
-    row_parts: list[tuple[Value, Place]]
-    copied: list[tuple[Ref, Value, bool]]
 
     def __init__(self, schedule: Schedule) -> None:
         self.s, self.graph = schedule, schedule.graph
@@ -76,15 +62,14 @@ class Draft:
         self.setup: list[Instr] = []
         self.ways = tuple(Phases[list[Instr]]([], [], [], []) for _ in range(2))
         self.phases = schedule.forward.phase_of(), schedule.backward.phase_of()
-        self.places: dict[Value, Place] = {}
-        self.constants: dict[tuple[int | None, Value], Place] = {}
-        self.results: dict[tuple[int | None, Value], tuple[Place, ...]] = {}
+        self.places: dict[Value, Ref] = {}
+        self.constants: dict[tuple[int | None, Value], Ref] = {}
+        self.results: dict[tuple[int | None, Value], tuple[Ref, ...]] = {}
         self.made: dict[Any, Ref] = {}
-        self.lane_sums: dict[Value, Place] = {}
+        self.lane_sums: dict[Value, Ref] = {}
         self.fused: dict[int, Buffer] = {}
-        self.appended: dict[int, Place] = {}
         self.read_back = self._read_back()
-        self.reshaped = self._reshaped()
+        self._make_arguments()
 
     def _read_back(self) -> set[Value]:
         """The values that the function `backward` reads."""
@@ -94,14 +79,45 @@ class Draft:
         read |= {source(v) for v in self.graph.output_grads.values()}
         return read | {v.args[0] for v in read if is_part(v)}
 
-    def _reshaped(self) -> set[Value]:
-        """Values that must be contiguous, so that a reshape of them is a view."""
-        found: set[Value] = set()
-        for value in reversed(self.s.order):
-            view = view_of(value)
-            if view is not None and (view.kind == "reshape" or value in found):
-                found.add(value.args[0])
-        return found
+    def _make_arguments(self) -> None:
+        """Make the buffers of the caller's arguments, of the states, and of the links that carry
+        ∂L/∂h from step to step."""
+        graph, given = self.graph, Storage.GIVEN
+
+        def named(values: Iterable[Value], name: str, time: int | None) -> tuple[Buffer, ...]:
+            return tuple(self.buffer(v.name or name, v.shape, v.dtype, given, time) for v in values)
+
+        self.parameters = named(graph.parameters, "w", None)
+        self.inputs = named(graph.inputs, "x", 0)
+        names = self.state_names = [self.names.fresh(v.name or "h") for v in graph.states]
+
+        def of_states(hint: str, storage: Storage, time: int | None) -> tuple[Buffer, ...]:
+            return tuple(
+                self.buffer(hint.format(name), v.shape, v.dtype, storage, time)
+                for v, name in zip(graph.states, names, strict=True)
+            )
+
+        self.initial = of_states("{}_0", given, None)
+        states = [
+            Buffer(name, v.shape, v.dtype, Storage.STATE, 1)
+            for v, name in zip(graph.states, names, strict=True)
+        ]
+        self.buffers += states
+        self.before = [Ref(h, When.STEP, 0, name=h.name) for h in states]
+        self.after = [replace(place, offset=1) for place in self.before]
+        links = of_states("d{}_link", Storage.LANE if graph.windows else Storage.SCRATCH, None)
+        self.links = tuple(
+            None if gradient is None else link
+            for link, gradient in zip(links, graph.state_gradients, strict=True)
+        )
+        self.ends = of_states("d{}_link_end", given, None)
+        self.seeds = of_states("dL_d{}", given, 0)
+        self.places |= dict(zip(graph.states, self.before, strict=True))
+        self.places |= {
+            v: Ref(x, When.STEP) for v, x in zip(graph.inputs, self.inputs, strict=True)
+        }
+        for value, buffer in zip(graph.parameters, self.parameters, strict=True):
+            self.constants[None, value] = Ref(buffer)
 
     def sections(self, way: int, result: tuple[Ref | None, ...]) -> Sections:
         constants, before, loop, after = map(tuple, self.ways[way])
@@ -122,16 +138,25 @@ class Draft:
         self.buffers.append(made)
         return made
 
-    def for_value(
-        self, value: Value, time: int | None, storage: Storage, fill: Any = None
-    ) -> Place:
+    def place_for(self, value: Value, at_once: bool, writes: bool) -> Ref:
+        """A place of its own for a value. at_once: whether it is computed for all steps at once.
+        writes: whether its call can write into an array that exists."""
+        saved = value in self.s.saved and not self.is_lane_sum(value)
+        fill = 0 if value.function is assembled and not covers(value) else None
+        kept = (at_once or saved) and self.way(value) == 0 and value in self.read_back
+        if kept or fill is not None or value in self.s.rows:
+            storage = Storage.KEPT
+        else:
+            storage = Storage.SCRATCH if writes or saved else Storage.RESULT
+        time = 1 if value in self.s.rows else 0 if at_once or saved else None
         made = self.buffer(self.hint(value), value.shape, value.dtype, storage, time, fill)
-        return Place(made, name=value.name)
+        self.places[value] = at_one_step(made, value.name)
+        return self.places[value]
 
-    def new_results(self, value: Value, time: int | None, storage: Storage) -> tuple[Place, ...]:
+    def new_results(self, value: Value, time: int | None, storage: Storage) -> tuple[Ref, ...]:
         assert value.results is not None
         hint = self.hint(value)
-        return tuple(Place(self.buffer(hint, *t, storage, time)) for t in value.results)
+        return tuple(at_one_step(self.buffer(hint, *t, storage, time)) for t in value.results)
 
     def result(self, hint: str, value: Value) -> Ref:
         made = self.buffer(hint, value.shape, value.dtype, Storage.RESULT)
@@ -144,6 +169,9 @@ class Draft:
         return self.made[key]
 
     def hint(self, value: Value) -> str:
+        if value in self.s.rows:
+            parts = row_of_parts(value) or []
+            return "_".join(map(label, parts)) if len(parts) < 5 else "row"
         back = self.s.depends[value] & (Depends.GRADIENT | Depends.OUTPUT_GRADIENT)
         return value.name or ("d" if back else "a")
 
@@ -168,8 +196,13 @@ class Draft:
     def varies(self, value: Value) -> bool:
         return bool(self.s.depends[value])
 
-    def place(self, value: Value, way: int, whole: bool) -> Place:
-        """The place from which to read a value. whole: whether to read the array of all steps."""
+    def is_lane_sum(self, value: Value) -> bool:
+        """Whether a value has a lane for each loss. The array of all steps has the sums."""
+        return self.graph.windows and Depends.GRADIENT in self.s.depends[value]
+
+    def place(self, value: Value, way: int, whole: bool = False) -> Ref:
+        """The place from which to read a value at one step. whole: whether it is read at all
+        steps."""
         if not self.varies(value):
             return self.constant(value, way)
         if whole and value in self.lane_sums:
@@ -180,19 +213,17 @@ class Draft:
             return self.part(None, value)
         view = view_of(value)
         assert view is not None, value
-        return self.place(value.args[0], way, whole).seen(view, value.name)
+        return seen(self.place(value.args[0], way, whole), view, name=value.name)
 
-    def part(self, way: int | None, value: Value) -> Place:
+    def part(self, way: int | None, value: Value) -> Ref:
         """The place of one of several results."""
         call, number = value.args
-        found: Place = self.results[way, call][number]
+        found: Ref = self.results[way, call][number]
         return found
 
-    def step(self, value: Value, way: int) -> Ref:
-        return self.place(value, way, whole=False).step()
-
     def whole(self, value: Value, way: int, *more: View) -> Ref:
-        return self.place(value, way, whole=True).whole(*more)
+        """The array of all steps of a value."""
+        return seen(at_all_steps(self.place(value, way, whole=True)), *more)
 
     def argument(self, leaf: Any, way: int, read: Any) -> Any:
         """The argument of an instruction for an argument of a call."""
@@ -211,7 +242,7 @@ class Draft:
         """The instruction that makes the call of a value unchanged, for one step."""
         assert value.function is not None
         args, kwargs = mapped(
-            (value.args, dict(value.kwargs)), lambda leaf: self.argument(leaf, way, self.step)
+            (value.args, dict(value.kwargs)), lambda leaf: self.argument(leaf, way, self.place)
         )
         return Instr(value.function, args, out, kwargs)
 
@@ -235,67 +266,60 @@ class Draft:
 
     # What is the same in all steps --------------------------------------------------------------
 
-    def constant(self, value: Value, way: int) -> Place:
+    def constant(self, value: Value, way: int) -> Ref:
         """The place of a value that depends on parameters alone, computed once in each call. A
         value that depends on nothing is made once."""
         if is_part(value):
             call = value.args[0]
             if (way, call) not in self.results:
-                places = self.new_results(call, None, Storage.RESULT)
-                refs = tuple(place.step() for place in places)
+                refs = self.new_results(call, None, Storage.RESULT)
                 self.ways[way].constants.append(self.instr_of(call, way, refs))
-                self.results[way, call] = places
+                self.results[way, call] = refs
             return self.part(way, value)
         known = way if value.operands else None, value
         if known not in self.constants:
-            self.constants[known] = Place(self.new_constant(value, way), name=value.name)
+            self.constants[known] = Ref(self.new_constant(value, way), name=value.name)
         return self.constants[known]
 
     def new_constant(self, value: Value, way: int) -> Buffer:
-        lines = self.ways[way].constants
+        lines, view = self.ways[way].constants, view_of(value)
         hint = value.name or self.constant_hint(value)
         if not value.operands:
             fill = value.args[1] if value.function is filled else None
             made = self.buffer(hint, value.shape, value.dtype, Storage.KEPT, None, fill)
             if fill is None:
                 self.setup.append(self.instr_of(value, way, Ref(made)))
-            return made
-        if is_stacked_matrix(value):
-            return self.stacked_matrix(value, way)
-        view = view_of(value)
-        direct = view is not None or takes_out(value.function, value.kwargs) or not value.shape
-        for operand in value.operands:
-            self.constant(operand, way)
-        storage = Storage.SCRATCH if direct else Storage.RESULT
-        made = self.buffer(hint, value.shape, value.dtype, storage)
-        if view is None:
-            lines.append(self.instr_of(value, way, Ref(made)))
+        elif is_stacked_matrix(value):
+            made = self.stacked_matrix(value, way)
+        elif view is not None:
+            given = seen(self.constant(value.args[0], way), view, name=value.name)
+            made = self.buffer(hint, value.shape, value.dtype, Storage.SCRATCH)
+            lines.append(Instr(copy, (given,), Ref(made)))
         else:
-            given = self.constant(value.args[0], way).seen(view, value.name)
-            lines.append(Instr(copy, (given.step(),), Ref(made)))
+            for operand in value.operands:
+                self.constant(operand, way)
+            writes = takes_out(value.function, value.kwargs) or not value.shape
+            storage = Storage.SCRATCH if writes else Storage.RESULT
+            made = self.buffer(hint, value.shape, value.dtype, storage)
+            lines.append(self.instr_of(value, way, Ref(made)))
         return made
 
     def stacked_matrix(self, value: Value, way: int) -> Buffer:
         """Matrices stacked in a buffer. Those known beforehand are copied only once."""
-        parts = value.args[0]
-        known = [source(p).function is not None and not source(p).operands for p in parts]
-        storage = Storage.KEPT if any(known) else Storage.SCRATCH
+        known = {p for p in value.args[0] if not source(p).operands and source(p).function}
+        storage = Storage.KEPT if known else Storage.SCRATCH
         made = self.buffer("W_joined", value.shape, value.dtype, storage)
         start = 0
-        for part, once in zip(parts, known, strict=True):
-            stop = start + part.shape[0]
-            out = Ref(made, views=(first_axis(start, stop, value.shape[0]),))
-            start, view = stop, view_of(part)
-            if once and part.function is filled:
+        for part in value.args[0]:
+            rows = first_axis(start, start + part.shape[0], value.shape[0])
+            out = Ref(made, views=(rows,))
+            start += part.shape[0]
+            if part not in known:
+                self.ways[way].constants.append(Instr(copy, (self.constant(part, way),), out))
+            elif part.function is filled:
                 self.setup.append(Instr(copy, (part.args[1],), out))
-            elif once:
-                self.setup.append(self.instr_of(part, way, out))
             else:
-                place = self.constant(part if view is None else part.args[0], way)
-                # A vector is broadcast to a row.
-                is_row = view is not None and view.kind == "reshape" and part.shape[0] == 1
-                place = place if view is None or is_row else place.seen(view)
-                self.ways[way].constants.append(Instr(copy, (place.step(),), out))
+                self.setup.append(self.instr_of(part, way, out))
         return made
 
     def constant_hint(self, value: Value) -> str:
@@ -309,16 +333,29 @@ class Draft:
 
         def spread() -> Ref:
             if leaf.function is filled and shape[0] is T:
-                fill = leaf.args[1]
-                hint = self.constant_hint(leaf)
+                hint, fill = self.constant_hint(leaf), leaf.args[1]
                 made = self.buffer(hint, leaf.shape, leaf.dtype, Storage.KEPT, 0, fill)
-                return Place(made).whole()
-            given = self.constant(leaf, way).step()
+                return at_all_steps(at_one_step(made))
             made = self.buffer(f"{leaf.name or 'w'}_spread", shape, leaf.dtype, Storage.SCRATCH)
-            self.ways[way].constants.append(Instr(copy, (given,), Ref(made)))
+            self.ways[way].constants.append(Instr(copy, (self.constant(leaf, way),), Ref(made)))
             return Ref(made)
 
         return self.once((way, leaf, shape), spread)
+
+
+def at_one_step(buffer: Buffer, name: str = "") -> Ref:
+    """The array of one step, of a buffer of one step or of all steps."""
+    return Ref(buffer, When.ALWAYS if buffer.time is None else When.STEP, name=name)
+
+
+def seen(ref: Ref, *views: View, name: str = "") -> Ref:
+    """Views of a place."""
+    return replace(ref, views=(*ref.views, *views), name=name or ref.name)
+
+
+def label(part: Value) -> str:
+    """The name of a part of a row."""
+    return str(part.args[1]) if part.function is filled else part.name or "a"
 
 
 def is_stacked_matrix(value: Value) -> bool:

@@ -1,8 +1,8 @@
-"""Lowering: each value of a schedule gets a place, and each call an instruction.
+"""Lowering: each call of a schedule becomes an instruction, and each value gets a buffer.
 
-Every computed value has a buffer of its own, or a place inside another value's buffer. The parts of
-a row [h_{t−1}, x_t, 1] and of an assembled gradient are written directly into it. `allocate` lets
-buffers share memory afterwards.
+Every computed value has a buffer of its own. What has to be somewhere else, too, is copied there: a
+result to the states of all steps, a part to its row [h_{t−1}, x_t, 1]. `coalesce` then takes the
+copies away, and `allocate` lets buffers share memory.
 """
 
 from __future__ import annotations
@@ -11,22 +11,18 @@ import itertools
 
 import numpy as np
 
-from tinygrad_rnn.compiler.ir import Instr, Program, Ref, Schedule, When
-from tinygrad_rnn.compiler.lowering import calls, gradients, layout, sums
-from tinygrad_rnn.compiler.lowering.draft import Draft
+from tinygrad_rnn.compiler.ir import Instr, Phase, Program, Ref, Schedule, Storage, Value, When
+from tinygrad_rnn.compiler.lowering import calls, gradients, sums
+from tinygrad_rnn.compiler.lowering.draft import Draft, at_one_step
 from tinygrad_rnn.compiler.operations import copy
+from tinygrad_rnn.compiler.views import at_all_steps, is_view, source
 
 
 def lower(schedule: Schedule, title: str = "") -> Program:
-    """The program of a schedule, each value with a place of its own."""
+    """The program of a schedule, each value with a buffer of its own."""
     d = Draft(schedule)
     graph = d.graph
-    layout.name_arguments(d)
-    layout.place_states(d)
-    layout.place_fused(d)
-    layout.place_loops(d)
-    layout.name_seeds(d)
-    forward_result = forward(d)
+    forward(d)
     result, entry, block_entry = backward(d)
     instrs = itertools.chain(d.setup, entry, block_entry, *d.ways[0], *d.ways[1])
     kept = {ref.buffer for i in instrs for ref in (*i.reads(), *i.writes())}
@@ -36,15 +32,13 @@ def lower(schedule: Schedule, title: str = "") -> Program:
         title=title,
         buffers=tuple(b for b in d.buffers if b in kept),
         setup=tuple(d.setup),
-        forward=d.sections(0, forward_result),
+        forward=d.sections(0, tuple(map(at_all_steps, d.after))),
         backward=d.sections(1, result),
         initial=d.initial,
         inputs=d.inputs,
         parameters=d.parameters,
         ends=d.ends,
         seeds=d.seeds,
-        states=tuple(place.buffer for place in d.after),
-        layouts=d.layouts,
         links=d.links,
         entry=entry,
         block_entry=block_entry,
@@ -55,27 +49,36 @@ def lower(schedule: Schedule, title: str = "") -> Program:
     )
 
 
-def forward(d: Draft) -> tuple[Ref | None, ...]:
-    """Emit the sections of the function `forward`. Returns its return values."""
+def forward(d: Draft) -> None:
+    """Emit the sections of the function `forward`."""
     lines, way = d.ways[0], d.s.forward
+    # These come first. The last state of a block may be given as the first of the next one, in the
+    # same array.
+    for place, initial in zip(d.before, d.initial, strict=True):
+        lines.before.append(Instr(copy, (Ref(initial),), Ref(place.buffer, When.FIRST)))
     for value in way.before:
         calls.at_once(d, value, 0, lines.before)
-    for part, place in d.row_parts:
-        if calls.is_before(d, part):
-            lines.before.append(Instr(copy, (d.whole(part, 0),), place.whole()))
-    for after, initial in zip(d.after, d.initial, strict=True):
-        lines.before.append(Instr(copy, (Ref(initial),), after.at(When.FIRST, 0)))
+    for row in d.s.rows:
+        calls.begin_row(d, row)
     for value in way.loop:
         calls.in_loop(d, value, 0)
-    for out, result, whole in d.copied:
-        if not whole:
-            lines.loop.append(Instr(copy, (d.step(result, 0),), out))
+    results = list(zip(d.graph.states, d.graph.results, d.after, strict=True))
+    for state, result, after in results:
+        if not is_known_at_once(d, state, result):
+            lines.loop.append(Instr(copy, (d.place(result, 0),), after))
     for value in way.after:
         calls.at_once(d, value, 0, lines.after)
-    for out, result, whole in d.copied:
-        if whole:
-            lines.after.append(Instr(copy, (d.whole(result, 0),), out))
-    return tuple(after.whole() for after in d.after)
+    for state, result, after in results:
+        if is_known_at_once(d, state, result):
+            lines.after.append(Instr(copy, (d.whole(result, 0),), at_all_steps(after)))
+
+
+def is_known_at_once(d: Draft, state: Value, result: Value) -> bool:
+    """Whether an output has, or can have, an array of all steps to copy."""
+    if state not in d.s.unread or d.phases[0].get(result) is Phase.LOOP:
+        return False
+    base = source(result) if is_view(result) else result
+    return d.phases[0].get(base) is not Phase.LOOP or base in d.s.saved
 
 
 def backward(d: Draft) -> tuple[tuple[Ref | None, ...], tuple[Instr, ...], tuple[Instr, ...]]:
@@ -97,17 +100,20 @@ def backward(d: Draft) -> tuple[tuple[Ref | None, ...], tuple[Instr, ...], tuple
     for n, link in enumerate(d.links):
         if link is not None and not graph.windows:
             lines.before.append(Instr(copy, (Ref(d.ends[n]),), Ref(link)))
-    for place in d.lane_sums.values():
-        lines.before.append(Instr(copy, (0,), place.whole()))
     for value in way.loop:
         if value.function is not None:
             calls.in_loop(d, value, 1)
-    for value, place in d.lane_sums.items():
-        here = place.step()
-        lines.loop.append(Instr(np.add, (here, d.step(value, 1)), here))
+    for value in way.loop:
+        if value in d.s.saved and d.is_lane_sum(value):
+            made = d.buffer(d.hint(value), value.shape, value.dtype, Storage.SCRATCH, 0)
+            here = d.lane_sums[value] = at_one_step(made, value.name)
+            lines.before.append(Instr(copy, (0,), at_all_steps(here)))
+            lines.loop.append(Instr(np.add, (here, d.place(value, 1)), here))
+    for n, fused in graph.fused_adjoints.items():
+        lines.loop.append(Instr(copy, (d.place(fused.row, 1),), gradients.left(d, n, When.STEP, 0)))
     for gradient, link in zip(graph.state_gradients, d.links, strict=True):
         if gradient is not None and link is not None:
-            lines.loop.append(Instr(copy, (d.step(gradient, 1),), Ref(link)))
+            lines.loop.append(Instr(copy, (d.place(gradient, 1),), Ref(link)))
     for value in way.after:
         calls.at_once(d, value, 1, lines.after)
     inputs = [sums.of_input(d, gradient) for gradient in graph.input_gradients]

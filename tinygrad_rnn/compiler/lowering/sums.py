@@ -7,27 +7,19 @@ import numpy as np
 
 from tinygrad_rnn.compiler.ir import Instr, Ref, Storage, Value
 from tinygrad_rnn.compiler.lowering.calls import summed
-from tinygrad_rnn.compiler.lowering.draft import Draft
-from tinygrad_rnn.compiler.lowering.places import Place
+from tinygrad_rnn.compiler.lowering.draft import Draft, at_one_step
 from tinygrad_rnn.compiler.operations import copy
+from tinygrad_rnn.compiler.views import at_all_steps
 
 
 def of_input(d: Draft, gradient: Value | None) -> Ref | None:
     """The gradient of the inputs of all steps, in an array that the caller keeps."""
     if gradient is None:
         return None
-    lines = d.ways[1].after
-    if not d.varies(gradient):
-        given = d.constant(gradient, 1).step()
-        made = d.buffer("dx", gradient.shape, gradient.dtype, Storage.RETURNED, 0)
-        lines.append(Instr(copy, (given,), Place(made).whole()))
-        return Place(made).whole()
-    place = d.place(gradient, 1, whole=True)
-    if place.buffer.storage is Storage.RETURNED and not place.views:
-        return place.whole()
-    made = d.buffer("dx", gradient.shape, gradient.dtype, Storage.RESULT, 0)
-    lines.append(Instr(np.copy, (place.whole(),), Place(made).whole()))
-    return Place(made).whole()
+    made = d.buffer("dx", gradient.shape, gradient.dtype, Storage.RETURNED, 0)
+    out = at_all_steps(at_one_step(made))
+    d.ways[1].after.append(Instr(copy, (d.whole(gradient, 1),), out))
+    return out
 
 
 def of_parameters(d: Draft) -> list[Ref | None]:

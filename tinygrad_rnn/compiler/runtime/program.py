@@ -66,7 +66,7 @@ class Program:
                 hook(stage, result)
 
         allocated = compiled(graph, sequence.title(), look, join=backend.name == "numpy")
-        self.lowered, self.threads = stages["lower"], backend.threads
+        self.lowered, self.threads = stages["coalesce"], backend.threads
         self.rows = ROWS if backend.name == "numpy" else NATIVE_ROWS
         written = backends.written(backend, self.lowered, allocated)
         self.program = program = written.program
@@ -93,7 +93,7 @@ class Program:
         self.make = namespace["program"]
         self.spaces: dict[Plan, list[Workspace]] = {}
         self.plans: dict[Any, Plan] = {}  # made so far, by the options
-        self.layouts = list(program.layouts)
+        self.places = program.states
         self.added = program.output_grads
         self.states = [(state.shape, state.dtype) for state in graph.states]
         self.nothing = [Tensor(np.zeros(shape, dtype)) for shape, dtype in self.states]
@@ -145,7 +145,7 @@ class Program:
             if space.is_free():
                 break
         else:
-            space = Workspace(self.make, self.layouts, plan)
+            space = Workspace(self.make, self.places, plan)
             if len(spaces) < 2:
                 spaces.append(space)
         space.busy = True

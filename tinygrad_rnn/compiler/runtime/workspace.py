@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
-from tinygrad_rnn.compiler.ir import Layout
+from tinygrad_rnn.compiler.ir import Ref
 from tinygrad_rnn.compiler.runtime.checkpoint import Advance, schedule
 from tinygrad_rnn.compiler.runtime.plan import Plan
 from tinygrad_rnn.engine.graph import Array
@@ -28,7 +29,7 @@ class Workspace:
         "quiet",
     )
 
-    def __init__(self, make: Callable[..., Any], layouts: list[Layout], plan: Plan) -> None:
+    def __init__(self, make: Callable[..., Any], states: tuple[Ref, ...], plan: Plan) -> None:
         keep_freed_memory()
         self.plan = plan
         self.has_one_block = plan.blocks == 1 and plan.keeps_blocks
@@ -37,12 +38,12 @@ class Workspace:
         self.quiet: list[int] = []
         self.kept: list[tuple[int, list[Array]]] = []
         rows = [
-            np.empty((plan.steps + 1 if plan.whole else 0, *layout.shape), layout.dtype)
-            for layout in layouts
+            np.empty((plan.steps + 1 if plan.whole else 0, *ref.buffer.shape), ref.dtype)
+            for ref in states
         ]
         self.arrays = [
-            row if layout.start is None else row[..., layout.start : layout.stop]
-            for row, layout in zip(rows, layouts, strict=True)
+            functools.reduce(lambda array, view: view.of(array), ref.views, row)
+            for row, ref in zip(rows, states, strict=True)
         ]
         self.blocks: dict[int, tuple[Any, Any]] = {}
         self.current: dict[int, int] = {}  # whose numbers the buffers of a length hold

@@ -82,7 +82,7 @@ class Translation:
         for instr in (*program.setup, *program.entry, *program.block_entry):
             refs += instr.reads()
         found = {ref.buffer.root for ref in refs if ref is not None}
-        found |= {b.root for b in (*program.states, *program.links) if b is not None}
+        found |= {link.root for link in program.links if link is not None}
         for items in self.arrangement.lists.values():
             for item in items:
                 if isinstance(item, Item):
