@@ -14,15 +14,13 @@ def add_bands(scene: Scene) -> None:
     diagram = scene.diagram
     assert diagram is not None
     shapes = [box for box in scene.boxes if box.shape is not None]
-    parts = dict.fromkeys(shape.part for shape in diagram.shapes if shape.part)
+    parts = dict.fromkeys(s.part for s in diagram.shapes if s.part and s.rows is not None)
     if len(parts) < 2:
         return
     bands = []
     for part in parts:
         own = {i for i, s in enumerate(diagram.shapes) if s.part == part and s.rows is not None}
         inside = [box for box in shapes if box.shape in own]
-        if not inside:
-            continue
         left = min(box.x - box.half_width for box in inside) - PADDING
         right = max(box.x + box.half_width for box in inside) + PADDING
         low = min(box.y - box.half_height for box in inside) - PADDING

@@ -253,8 +253,9 @@ def _apart_by_parameters(diagram: Diagram, depths: list[int | None]) -> list[int
             fed[link.target].append(link.source)
     spans: dict[int, dict[tuple[int, ...], list[int]]] = defaultdict(dict)
     for i, sources in fed.items():
-        if (depth := depths[i]) is not None:
-            spans[depth].setdefault(tuple(sources), []).extend(diagram.shapes[i].rows or ())
+        depth = depths[i]
+        assert depth is not None  # no link leads below the rows
+        spans[depth].setdefault(tuple(sources), []).extend(diagram.shapes[i].rows or ())
     number = {depth: _numbered(groups, diagram.is_dense) for depth, groups in spans.items()}
     refined: list[tuple[int, int] | None] = [
         None if depth is None else (depth, number[depth][tuple(fed[i])] if i in fed else 0)

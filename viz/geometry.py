@@ -190,8 +190,6 @@ class Segments:
         skip: booleans that mark the curves to ignore.
         """
         before, own = slice(0, self.first[i]), slice(self.first[i], self.first[i + 1])
-        if own.start == own.stop:
-            return
         (left, low), (right, high) = self.low[own].min(0), self.high[own].max(0)
         found = (self.left[before] <= right) & (self.right[before] >= left)
         found &= (self.bottom[before] <= high) & (self.top[before] >= low)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 from viz import labels
 from viz.columns import assign, is_forward, middle
@@ -166,8 +166,7 @@ def _columns(
     for link in diagram.links:
         source, target = diagram.shapes[link.source], diagram.shapes[link.target]
         column, origin = depths[link.target], depths[link.source]
-        if column is None:
-            continue
+        assert column is not None  # no link leads below the rows
         if (source.rows is None and source.beside is None) or (link.source, link.target) in rising:
             fed[column][link.source] += 1
         elif origin is not None and not is_forward(diagram, link.source, link.target):
@@ -201,9 +200,10 @@ def _below(diagram: Diagram, depths: list[int | None]) -> dict[int, int]:
     first: dict[int, int] = {}  # the first row that each shape feeds
     for link in diagram.links:
         rows = diagram.shapes[link.target].rows
-        if (depth := depths[link.target]) is not None and rows:
-            fed[link.source].append(depth)
-            first[link.source] = min(rows[0], first.get(link.source, rows[0]))
+        depth = depths[link.target]
+        assert depth is not None and rows is not None  # no link leads below the rows
+        fed[link.source].append(depth)
+        first[link.source] = min(rows[0], first.get(link.source, rows[0]))
     below: dict[int, int] = {}
     for i, shape in enumerate(diagram.shapes):
         if shape.rows is None:
@@ -234,18 +234,19 @@ def _room_below(
 def _lowest_row(
     diagram: Diagram, depths: list[int | None], columns: list[float], sizes: Sizes
 ) -> dict[int, float]:
-    """The x of everything in the lowest row."""
-    x = {i: columns[column] for i, column in _below(diagram, depths).items()}
-    order = list(x)
-    for _ in range(400):  # push overlapping boxes apart; initial states move the least
-        still = True
-        for a, b in pairwise(order):
-            overlap = x[a] + _apart(diagram, a, b, sizes) - x[b]
-            if overlap > 1e-6:
-                firm = [0.02 if diagram.shapes[i].beside else 1.0 for i in (a, b)]
-                x[a] -= overlap * firm[0] / sum(firm)
-                x[b] += overlap * firm[1] / sum(firm)
-                still = False
-        if still:
-            break
-    return x
+    """The x of everything in the lowest row: without overlap, and as close to the columns as least
+    squares can bring it. Initial states move the least."""
+    below = _below(diagram, depths)
+    apart = (_apart(diagram, a, b, sizes) for a, b in pairwise(below))
+    offsets = list(accumulate(apart, initial=0.0))
+    # Without these offsets, the boxes need only be in order. Neighbours out of order form a group.
+    groups: list[tuple[float, float, int]] = []  # the weight, the mean and the size of each
+    for (i, column), offset in zip(below.items(), offsets, strict=False):
+        weight, mean, size = 50.0 if diagram.shapes[i].beside else 1.0, columns[column] - offset, 1
+        while groups and groups[-1][1] > mean:
+            more, other, count = groups.pop()
+            mean = (weight * mean + more * other) / (weight + more)
+            weight, size = weight + more, size + count
+        groups.append((weight, mean, size))
+    means = (mean for _, mean, size in groups for _ in range(size))
+    return {i: mean + offset for i, mean, offset in zip(below, means, offsets, strict=False)}

@@ -133,4 +133,5 @@ def _computed(node: Node, found: Mapping[Node, Array]) -> Array | None:
             return None
     with tg.no_grad():
         value = np.asarray(rule.compute(*operands, **options))
-    return value if value.shape == tuple(node.shape) else None
+    several = value.dtype == object  # the arrays of np.linalg.svd: one node for all of them
+    return None if several or value.shape != tuple(node.shape) else value

@@ -1,5 +1,7 @@
 """Losses and activations: values, gradients, and what they refuse."""
 
+import ctypes
+
 import dask.array
 import numpy as np
 import pytest
@@ -84,6 +86,32 @@ def test_with_one_shift_and_without(largest, dtype):
         loss.backward()
         assert loss.item() == pytest.approx(value, rel=20 * eps)
         np.testing.assert_allclose(tensor.grad, gradient, rtol=0, atol=2 * eps)
+
+
+class Words(ctypes.Structure):
+    _fields_ = (("words", ctypes.c_uint32 * 16384),)
+
+
+SIGNALLING = Words((ctypes.c_uint32 * 16384)(*[0x7FA00001] * 16384))
+"""NaNs. A function that takes them leaves them on the stack."""
+
+
+class AfterNaNs(np.ndarray):
+    """An array whose products begin on a stack that is full of NaNs."""
+
+    def dot(self, *args):
+        leave = ctypes.CFUNCTYPE(ctypes.c_int, Words)(("Py_IsInitialized", ctypes.pythonapi))
+        leave(SIGNALLING)
+        return np.asarray(self).dot(*args)
+
+
+@pytest.mark.parametrize("classes", range(1, 10))
+def test_what_lies_on_the_stack_raises_no_warning(classes):
+    for rows in range(1, 9):
+        e, sums = np.empty((rows, classes), np.float32), np.empty(rows, np.float32)
+        ones = np.ones(classes, np.float32)
+        exponentials.exponentials(np.zeros_like(e), ones, e.view(AfterNaNs), sums)
+        np.testing.assert_array_equal(sums, classes)
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.int32, np.uint64])

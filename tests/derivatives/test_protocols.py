@@ -49,6 +49,7 @@ def set_slice():
         (lambda: np.matmul(leaf(2, 2), ones[:2], axes=[(0, 1), 0, 0]), "axes="),
         (lambda: np.polyfit(leaf(3), ones, 1, cov=True), r"polyfit with cov="),
         (lambda: np.copyto(ones, leaf(3)), "copyto writes in place"),
+        (lambda: np.full_like(ones, leaf()), r"t \* np.ones_like\(array\) for np.full_like"),
         (lambda: np.full(3, leaf(3), float), r"t \* np.ones\(shape\) for np.full"),
         (lambda: np.full((2, 3), leaf(3)), r"t \* np.ones\(shape\) for np.full"),
         (lambda: np.r_[leaf(3), leaf(3)], "np.concatenate for np.r_"),

@@ -180,3 +180,24 @@ def test_a_long_tape_is_searched_in_no_time() -> None:
 def test_the_player_calls_states_as_the_picture_does() -> None:
     names = {"".join(letters for letters, _ in name) for name in page_data([lstm()])["names"]}
     assert {"s1", "s2", "s3", "r1", "r2", "r3"} <= names
+
+
+def test_two_chains_that_are_not_joined_at_every_step_keep_their_order() -> None:
+    xs, V = array(4, 2, 4), weight(6, 3)
+
+    def run(order: Any, W: Any, U: Any) -> dict[int, Any]:
+        h: Any = np.zeros((2, 3))
+        states = {}
+        for t in order:
+            h = states[t] = np.tanh(xs[t] @ W + h @ U)
+        return states
+
+    ahead = run(range(4), weight(4, 3), weight(3, 3))
+    back = run(reversed(range(4)), weight(4, 3), weight(3, 3))
+    loss: Any = 0.0
+    for t in (0, 1):
+        o = np.concatenate([ahead[t], back[t]], axis=1) @ V
+        loss = loss + tg.cross_entropy(o, np.array([0, 1]))
+    values = with_steps(snapshot([loss]))
+    steps = [v.step for v in values if v.function == "tanh"]
+    assert steps == [0, 1, 0, 1, 2, 3]

@@ -10,10 +10,13 @@ import pytest
 import tinygrad_rnn as tg
 import viz
 from tests.viz.models import outputs, parameter, value
-from viz.diagram import Diagram
+from viz.backward.recording import record
+from viz.diagram import Diagram, group
+from viz.gradients import Flows
 from viz.labels import plain
 from viz.models import recurrent_loss
 from viz.scene import Box
+from viz.snapshot import snapshot
 
 
 def diagram_of(figure: viz.Figure) -> Diagram:
@@ -221,3 +224,81 @@ def test_what_is_compared_fits_into_the_width_of_a_page() -> None:
     assert places[0][1] == places[1][1] > places[2][1] and places[2][0] == places[0][0]
     legends = [t for t in figure.scene.texts if t.line[0].text.startswith("width")]
     assert len(legends) == 1
+
+
+def attending(steps: int = 3) -> Any:
+    """Each step reads the states of all steps before: no matrix says how losses reach them."""
+    W, kept, h = parameter("W", 3, 3), [], value("h_0", 2, 3)
+    for t in range(steps):
+        with tg.step(t):
+            h = np.tanh(h @ W + np.mean(np.stack([h, *kept]), axis=0)).named(f"h_{t + 1}")
+            kept.append(h)
+    return sum(np.sum(h) for h in kept)
+
+
+def test_what_is_no_chain_has_the_whole_gradient_and_is_not_compared() -> None:
+    loss = attending()
+    figure = viz.draw(loss, gradients=True)
+    (W,) = record([loss]).tied.values()
+    assert f"Σ = {np.linalg.norm(W.full):.3g}" in texts(figure)
+    bars = [b for b in figure.scene.boxes if " at step " in b.title]
+    assert [b.title.partition(", ")[2] for b in bars] == [f"loss 1 at step {t}" for t in (1, 2, 3)]
+    assert not {"l1", "l2"} & set(texts(figure))  # a legend of losses would be wrong
+    says = "step 3 also uses step 1, past the links between them, so the matrix alone does not"
+    with pytest.raises(ValueError, match=says):
+        viz.draw(loss, compare=[tg.Full()])
+
+
+def test_comparisons_without_bars_and_without_a_legend() -> None:
+    plain_, full = (
+        viz.draw(recurrent_loss(3), compare=[tg.Full()], gradients=gradients, legend=False)
+        for gradients in (False, True)
+    )
+    assert not [text for text in texts(plain_) if "% of" in text]
+    assert len([text for text in texts(full) if "% of" in text]) == 3
+    assert not any(text.startswith("width") for text in (*texts(plain_), *texts(full)))
+
+
+def test_many_losses_have_no_names_above_the_matrix() -> None:
+    for steps, named in ((12, True), (13, False)):
+        figure = viz.draw(recurrent_loss(steps), fold=None, compare=[tg.Full()], legend=False)
+        cells = [b for b in figure.scene.boxes if " times at step " in b.title]
+        assert len(cells) == steps * (steps + 1) // 2
+        assert ("l1" in texts(figure)) is named
+
+
+def test_angles_need_the_contributions_and_a_gradient() -> None:
+    def shares(loss: Any, *strategies: tg.Truncation) -> list[str]:
+        figure = viz.draw(loss, compare=strategies, gradients=True)
+        return [text for text in texts(figure) if "% of" in text]
+
+    assert shares(recurrent_loss(3) * 0.0, tg.Full()) == ["0% of 1"] * 3
+
+    def wide(size: int) -> Any:
+        W, h = tg.Tensor(np.eye(size) / 2, requires_grad=True, name="W"), value("h_0", 1, size)
+        for t in range(3):
+            with tg.step(t):
+                x = tg.Tensor(np.linspace(0, t + 1.0, size)[None], name=f"x_{t + 1}")
+                h = np.tanh(x + h @ W).named(f"h_{t + 1}")
+        return np.sum(h)
+
+    (known,), (norms,) = shares(wide(4), tg.Window(0)), shares(wide(500), tg.Window(0))
+    assert known.endswith("° off") and not norms.endswith("° off")
+
+
+def test_a_gradient_of_one_loss_without_time_needs_no_colours_of_losses() -> None:
+    figure = viz.draw(*outputs("network"), gradients=True)
+    assert not [b for b in figure.scene.boxes if b.kind == "bar"]
+    assert any(text.startswith("width") for text in texts(figure))
+    alone = viz.draw(parameter("W", 2, 2), gradients=True)
+    assert [b.title for b in alone.scene.boxes if b.shape is not None] == ["W"]
+
+
+def test_a_factor_of_zero_cuts_each_loss_once() -> None:
+    w, u, x = parameter("w", 2, 2), parameter("u", 2, 2), value("x", 2, 2)
+    h = np.tanh(w * x).named("h")
+    loss = np.sum(tg.scale_gradient(h, 0.0) * u)
+    diagram = group(snapshot([loss]), "named")
+    flows = Flows(diagram, record([loss]))
+    of_h = [flows.strands(k) for k in diagram.links if diagram.shapes[k.source].title == "h"]
+    assert [[(s.loss, s.cut) for s in strands] for strands in of_h] == [[(0, True)]]

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import runpy
+import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +19,22 @@ import pytest
 import tinygrad_rnn as tg
 import viz
 from viz import strands, strokes, svg
-from viz.geometry import distance
+from viz.bands import add_bands
+from viz.diagram import Diagram, Link, Shape, group
+from viz.geometry import distance, is_straight, line
 from viz.indices import gate_of, index_text
+from viz.labels import plain
+from viz.layout import BETWEEN_BOXES, arrange
+from viz.models import recurrent_loss
+from viz.numbers import add_numbers
 from viz.player import compact, symbols
 from viz.player.formulas import _short
 from viz.player.packing import Pack
 from viz.player.symbols import Symbol
 from viz.render import _fonts, render
+from viz.routing import route
+from viz.scene import Box, Scene
+from viz.snapshot import snapshot
 from viz.strands import Strand
 from viz.themes import theme_of
 
@@ -133,3 +146,83 @@ def test_folds_are_told_beside_the_row_also_to_the_right() -> None:
     states, _ = tg.unroll(cell, np.ones((12, 1, 2)))
     figure = viz.draw(np.sum(states[-1]), direction="right", gradients=True, legend=False)
     assert "⋮ × " in figure.svg()
+
+
+def test_parts_that_lie_within_one_another_have_no_frame() -> None:
+    parts = ("a", 0.0), ("b", 50.0), ("a", 100.0), ("c", 200.0)
+    shapes = [Shape("circle", (), (0, 0), part, part=part) for part, _ in parts]
+    boxes = [Box("circle", x, 0.0, 7.0, 7.0, shape=i) for i, (_, x) in enumerate(parts)]
+    scene = Scene("", "", boxes, diagram=Diagram(shapes))
+    add_bands(scene)
+    assert [box.title for box in scene.boxes if box.kind == "band"] == ["the part b", "the part c"]
+
+
+def test_a_snapshot_is_drawn_after_its_graph_is_gone() -> None:
+    for detail, truncation in (("named", None), ("ops", None), ("named", tg.Window(1))):
+        loss = recurrent_loss(3, truncation=truncation)
+        values = snapshot([loss])
+        before = group(values, detail)
+        held = [plain(shape.label) for shape in before.shapes]
+        del loss
+        gc.collect()
+        assert not any(reference() for shape in before.shapes for reference in shape.nodes)
+        after = group(values, detail)
+        for shape, label in zip(after.shapes, held, strict=True):
+            assert plain(shape.label) in (label, *label.split())  # ÷ instead of ÷ 3
+        assert after.links == before.links
+        add_numbers(after, {})
+        lines = {shape.title: plain(shape.label) for shape in after.shapes if shape.kind == "box"}
+        assert lines["h_2"] == "h2 2×5"
+
+
+def test_a_curve_that_goes_on_where_the_last_one_ended() -> None:
+    a, b, c, d = (0.0, 0.0), (1.0, 0.0), (1.0, 2.0), (5.0, 5.0)
+    written = svg._Writer(Scene("", ""), theme_of("textbook"), lambda item: "")._curves
+    assert "m" not in written([[line(a, b)], [line(b, c)]])
+    assert "m" in written([[line(a, b)], [line(d, c)]])
+
+
+def test_a_line_that_is_crossed_at_its_arrow_has_no_rim_there() -> None:
+    shapes = [Shape("box", (), (row, row), str(row)) for row in range(5)]
+    diagram = Diagram(shapes, [Link(0, 1), Link(2, 3)], rows=5)
+    for length, rims in ((0.2, 0), (20.0, 1)):
+        crossed = [line((25.0, -20.0), (25.0, length))]
+        over, under = strokes.strokes(diagram, [crossed, [line((0.0, 0.0), (50.0, 0.0))]])
+        assert len(over.rims) == rims and len(over.pieces) == 1 and len(under.pieces) == 2
+
+
+def test_where_no_way_is_free_a_link_is_a_straight_line() -> None:
+    diagram = group(snapshot([network()]), "named")
+    layout = arrange(diagram)
+    blocked = [replace(place, half_width=400.0, half_height=400.0) for place in layout.places]
+    curves = route(diagram, replace(layout, places=blocked))
+    assert [[is_straight(cubic) for cubic in curve] for curve in curves] == [[True]] * len(curves)
+
+
+def test_boxes_below_the_rows_stay_apart_however_many_they_are() -> None:
+    h: Any = tg.Tensor(np.zeros((2, 3)), name="h_0")
+    for t in range(40):
+        with tg.step(t):
+            weight = tg.Tensor(np.eye(3), requires_grad=True, name=f"W^({t})")
+            h = np.tanh(h @ weight).named(f"h_{t + 1}")
+    diagram = group(snapshot([np.sum(h)]), "named")
+    placed = zip(diagram.shapes, arrange(diagram).places, strict=True)
+    below = sorted((place.x, place.half_width) for shape, place in placed if shape.rows is None)
+    assert len(below) == 41
+    for (x, half), (after, more) in pairwise(below):
+        assert after - x >= half + more + BETWEEN_BOXES - 1e-9
+
+
+def test_what_graphviz_says_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = subprocess.CompletedProcess([], 0, b"<svg/>", b"Fontconfig: no\nwarning: a cycle\n")
+    monkeypatch.setattr(subprocess, "run", lambda *args, **options: said)
+    pytest.importorskip("pygraphviz")
+    with pytest.warns(RuntimeWarning, match="^Graphviz says: warning: a cycle$"):
+        assert render("", "svg", 72) == b"<svg/>"
+
+
+def test_a_choice_is_written_with_its_condition() -> None:
+    a, two = Symbol("a", np.ones(3)), Symbol("2", 2.0)
+    half = np.true_divide(Symbol("1", 1.0), Symbol("n", 2.0))
+    assert np.multiply(half, a).text == "a / n"
+    assert np.where(a > two, a, two).text == "where([a > 2], a, 2)"

@@ -229,8 +229,8 @@ composed(np.apply_along_axis, _apply_along_axis)
 composed(np.apply_over_axes, _apply_over_axes)
 
 refused(
-    "writes in place, which the graph would not see: write np.where for np.copyto, and "
-    "t * np.ones(shape) for np.full, which uses it",
+    "writes in place, which the graph would not see: write np.where for np.copyto, "
+    "t * np.ones(shape) for np.full and t * np.ones_like(array) for np.full_like, which use it",
     np.copyto,
 )
 refused(

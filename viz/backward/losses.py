@@ -27,7 +27,7 @@ class Loss:
     seeds: dict[Node, Array] = field(default_factory=dict)
 
 
-def losses_of(outputs: Sequence[tg.Tensor], rows: Rows, visit: Visitor | None = None) -> list[Loss]:
+def losses_of(outputs: Sequence[tg.Tensor], rows: Rows, visit: Visitor) -> list[Loss]:
     """The losses by row, for the rows that have one.
 
     visit: called for every use on the way from the outputs to the seeds.
@@ -50,13 +50,11 @@ def losses_of(outputs: Sequence[tg.Tensor], rows: Rows, visit: Visitor | None = 
         def use(self, node: Node, parent: Node, contribution: Array) -> None:
             if parent not in beyond:
                 arrive(parent, contribution)
-            if visit is not None:
-                visit.use(node, parent, contribution)
+            visit.use(node, parent, contribution)
 
         def gradient(self, node: Node, gradient: Array) -> None:
             above.append(node)
-            if visit is not None:
-                visit.gradient(node, gradient)
+            visit.gradient(node, gradient)
 
     seeds = {}
     for output in outputs:

@@ -6,10 +6,13 @@ the part. It needs the gradients under cut or scaled links.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
+from tinygrad_rnn.derivatives.several import Several
 from tinygrad_rnn.engine.backward import pull_on_arrays, reverse_pass
 from tinygrad_rnn.engine.fit import fit
 from tinygrad_rnn.engine.graph import Array, Edge, Node, position
@@ -49,10 +52,17 @@ def reverse(
         contribution = fit(pull_on_arrays(node, edge, gradient), parent.shape)
         if weight is not None and (factor := weight(node, parent)) != 1:
             contribution = contribution * factor
-        visitor.use(node, parent, contribution)
+        visitor.use(node, parent, _numbers(contribution))
         return contribution
 
     reached = sorted(part | border, key=position)
     for node, gradient in reverse_pass(list(seeds), list(seeds.values()), reached, pull=pull):
         if node in part:
-            visitor.gradient(node, gradient)
+            visitor.gradient(node, _numbers(gradient))
+
+
+def _numbers(gradient: Any) -> Array:
+    """The gradient of an array; the norm of the gradients of several arrays that are one value."""
+    if isinstance(gradient, Several):
+        return np.asarray(math.hypot(*map(np.linalg.norm, gradient.parts.values())))
+    return gradient

@@ -269,8 +269,6 @@ class _Writer:
             line = typeset(value, node.name)
         elif place is not None and shapes[place].kind != "circle":
             line = shapes[place].label[0]
-        elif value is not None and value.output:
-            line = typeset(value, "L")
         else:
             assert value is not None
             line = typeset(value, self.letters.name(node, self._role(node), self._step(node)))
@@ -332,8 +330,6 @@ def _seen(node: Node, facts: Mapping[Node, Value]) -> Node:
     on."""
     while node not in facts:
         sources = [parent for ref in node.severed if (parent := ref()) is not None] or node.parents
-        if not sources:
-            break
         node = sources[0]
     return node
 

@@ -95,6 +95,8 @@ x, w, b = value("x", 2, 3), parameter("w", 2, 3), parameter("b", 3)
         (lambda: np.sqrt(np.sum(w**2)), "√(Σ w²)", {"∂w": "(∂y / y) w"}),
         (lambda: np.linalg.norm(w), "√(Σ w²)", {"∂w": "(∂y / y) w"}),
         (lambda: (w + b).T, "(w + b)ᵀ", {"∂w": "∂yᵀ", "∂b": "∂yᵀ"}),
+        (lambda: np.einsum("ij,kj->ik", w, x), "einsum(w, x)", {"∂w": "∂y · ∂einsum"}),
+        (lambda: np.where(w * x, b, x), "where(w ⊙ x, b, x)", {"∂b": "where(w ⊙ x, ∂y)"}),
     ],
 )
 def test_one_operation_at_a_time(

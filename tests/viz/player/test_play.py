@@ -153,3 +153,9 @@ def test_compact_scripts_keep_their_strings() -> None:
     assert "/* c */" not in made and "return a\nb/c/2;" in made
     assert compact_script(r"x = /[/'\"]+/g;") == r"x=/[/'\"]+/g;"
     assert json.loads(compact_script('{"a": [1, 2]}')) == {"a": [1, 2]}
+
+
+def test_a_sweep_without_time_has_no_bars() -> None:
+    w = tg.Tensor(np.ones(2), requires_grad=True, name="w")
+    text = viz.animate(np.sum(np.tanh(w))).svg
+    assert "at step" not in text and len(set(re.findall(r"@keyframes [\w-]+-f(\d+)\{", text))) == 1

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
+import viz
 from tests.viz.models import MODELS, outputs, parameter, value
 from tinygrad_rnn.engine.backward import reverse_pass
 from viz.backward.recording import EVERY_ROW, record
 from viz.models import recurrent_loss
+from viz.player.data import page_data
 from viz.values import values_of
 
 
@@ -105,6 +107,34 @@ def test_weights_that_were_computed_count_by_the_step_that_uses_them() -> None:
         assert set(tied.uses) == {(t, s) for t in range(3) for s in range(t + 1)}
     for cell, use in by_name["W"].uses.items():
         np.testing.assert_allclose(by_name["V"].uses[cell], 2 * V.data * use)
+
+
+def test_weights_that_the_steps_use_as_they_are_and_computed() -> None:
+    V = parameter("V", 3, 3)
+    W = V * V  # without a name, so only V has a gradient that is shown
+    h: Any = value("h_0", 2, 3)
+    with tg.step(0):
+        h = np.tanh(h @ W + h @ V).named("h_1")
+    with tg.step(1):
+        loss = np.sum(np.tanh(h @ W + h @ V).named("h_2"))
+    recording = record([loss])
+    ((node, tied),) = recording.tied.items()
+    assert node is V.node
+    np.testing.assert_allclose(tied.full, _gradient(loss, V.node), atol=1e-12)
+    np.testing.assert_allclose(sum(tied.uses.values()), tied.full, atol=1e-12)
+
+
+def test_a_step_that_reads_a_value_of_several_steps_is_no_chain() -> None:
+    W, h, states = parameter("W", 3, 3), value("h_0", 2, 3), []
+    for t in range(2):
+        with tg.step(t):
+            h = np.tanh(h @ W).named(f"h_{t + 1}")
+            states.append(h)
+    both = states[0] + states[1]
+    with tg.step(2):
+        loss = np.sum(np.tanh(h @ W + both).named("h_3"))
+    says = "step 3 uses a value that was computed from several steps"
+    assert record([loss]).no_chain == says
 
 
 def test_logits_of_all_steps_at_once() -> None:
@@ -218,3 +248,45 @@ def test_a_cut_between_two_steps_cuts_both_directions() -> None:
         for tied, whole in zip(recording.tied.values(), expected.tied.values(), strict=True):
             mine = sum(use for (source, _), use in tied.uses.items() if source == number)
             np.testing.assert_allclose(mine, whole.full, atol=1e-12)
+
+
+@pytest.mark.parametrize("decompose", [np.linalg.svd, np.linalg.eigh])
+def test_the_arrays_of_a_decomposition_are_no_array(decompose: Any) -> None:
+    W = tg.Tensor(np.diag([1.0, 2.0]), requires_grad=True, name="W")
+    part = decompose(W)[1]
+    loss = np.sum(part)
+    assert all(isinstance(array, np.ndarray) and array.dtype == float
+               for array in values_of(tg.tape(loss), [loss]).values())  # fmt: skip
+    (node,) = part.node.parents  # all arrays of the decomposition
+    (gradient,) = record([loss]).gradients[node].values()
+    assert gradient == pytest.approx(np.sqrt(part.size))  # the norm of all parts
+    assert page_data([loss], "ops")["T"] == 1 and viz.draw(loss, detail="ops", gradients=True)
+
+
+def test_a_large_page_has_smaller_corners_and_whole_gradients_alone() -> None:
+    def page(steps: int, size: int) -> dict[str, Any]:
+        W, h = tg.Tensor(np.eye(size) / 2, requires_grad=True, name="W"), value("h_0", 1, size)
+        losses: Any = 0.0
+        for t in range(steps):
+            with tg.step(t):
+                h = np.tanh(h @ W).named(f"h_{t + 1}")
+                losses = losses + np.sum(h)
+        return page_data([losses])
+
+    small, large, long = page(3, 4), page(3, 500), page(300, 8)
+    assert "uses" in small["tied"][0] and "full" not in small["tied"][0]
+    assert "full" in large["tied"][0] and "uses" not in large["tied"][0]
+
+    def corner(data: dict[str, Any]) -> int:
+        """The most numbers of a gradient that the page has."""
+        boxes = [shape[8] for shape in data["shapes"] if shape[0] == "b" and len(shape) > 8]
+        return max(gradient[2] * gradient[3] for gradient in boxes if gradient)
+
+    assert (corner(small), corner(large), corner(long)) == (4, 8, 4)
+
+
+@pytest.mark.parametrize("detail", ["named", "ops"])
+def test_a_scaled_link_is_called_by_what_it_passes_on(detail: str) -> None:
+    data = page_data(outputs("own_cell"), detail)
+    names = ["".join(run[0] for run in name) for name in data["names"]]
+    assert len(names) == len(set(names)) and not any("scale" in name for name in names)
