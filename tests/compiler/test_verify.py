@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +13,13 @@ import tinygrad_rnn as tg
 from tests.compiler.programs import CASES, B, D, H, graph_of, inputs, program_of
 from tinygrad_rnn.compiler.ir import Buffer, Instr, Program, Ref, Storage, Value, When
 from tinygrad_rnn.compiler.passes.rewrite import exchange, ordered
-from tinygrad_rnn.compiler.verify import checked, verify, verify_graph, verify_program
+from tinygrad_rnn.compiler.verify import (
+    checked,
+    verify,
+    verify_call,
+    verify_graph,
+    verify_program,
+)
 
 
 def test_a_wrong_shape_or_dtype_of_a_value() -> None:
@@ -28,6 +35,34 @@ def test_a_wrong_shape_or_dtype_of_a_value() -> None:
             verify_graph(exchange(graph, {result: wrong}))
     with pytest.raises(AssertionError):
         verify_graph(replace(graph, parameter_gradients=graph.parameter_gradients[::-1]))
+
+
+def test_a_call_with_several_results() -> None:
+    matrix, number = Value((3, 3), np.dtype(np.float64)), np.dtype(np.float64)
+    types = ((3,), number), ((3, 3), number)
+    several = Value((), number, function=np.linalg.eigh, args=(matrix,), results=types)
+    vectors = Value((3, 3), number, function=operator.getitem, args=(several, 1))
+    for value in (several, vectors):
+        verify_call(value, np.random.default_rng(0))
+    with pytest.raises(AssertionError, match="has the shape"):
+        verify_call(replace(vectors, args=(several, 0)), np.random.default_rng(0))
+
+
+def test_numbers_without_a_result_are_no_mistake() -> None:
+    matrix = Value((3, 3), np.dtype(np.float64))
+    verify_call(replace(matrix, function=np.linalg.cholesky, args=(matrix,)), Unfortunate())
+    with pytest.raises(AssertionError, match="has the shape"):
+        verify_call(replace(matrix, function=np.linalg.det, args=(matrix,)), Unfortunate())
+
+
+class Unfortunate(np.random.Generator):
+    """Random numbers that make no positive definite matrix."""
+
+    def __init__(self) -> None:
+        super().__init__(np.random.PCG64(0))
+
+    def random(self, size: Any = None, *args: Any, **options: Any) -> Any:
+        return -np.ones(size)
 
 
 def rnn() -> Program:

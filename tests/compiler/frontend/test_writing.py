@@ -61,5 +61,9 @@ def test_places_that_differ_from_step_to_step_are_refused() -> None:
     a, i = handle_of(Value(START)).copy(), handle_of(Value(np.array([0, 1])))
     with pytest.raises(tg.TraceError, match="places that depend on the numbers"):
         a[i] = 1.0
+    with pytest.raises(tg.TraceError, match="places that depend on the numbers"):
+        a[i, 0] = 1.0
+    with pytest.raises(tg.TraceError, match="places that depend on the numbers"):
+        np.putmask(a, a < 4.0, GIVEN[0])  # NumPy begins the values anew where they end
     with pytest.raises(tg.TraceError, match="into a plain array"):
         np.copyto(START.copy(), a)

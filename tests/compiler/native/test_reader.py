@@ -72,6 +72,15 @@ def test_a_copy_is_read_where_it_came_from():
     assert done.args[0].root is original.buffer
 
 
+ROWS, ACROSS = View("reshape", (-1, H)), View("transpose", (1, 0))
+LATER, HALF = View("index", (slice(1, None),)), View("index", (Ellipsis, slice(None, None, 2)))
+
+
+def every(*views):
+    """An array of all steps."""
+    return ref("a", *([B] if ROWS in views else []), H, when=When.ALL, views=views)
+
+
 @pytest.mark.parametrize(
     ("function", "args", "out", "reason"),
     [
@@ -83,6 +92,17 @@ def test_a_copy_is_read_where_it_came_from():
         (np.matmul, (ref("a", 2, B, H), ref("W", 2, H, Q)), ref("y", 2, B, Q), "of stacks"),
         (np.matmul, (ref("a", B, H), ref("W", H, Q, when=When.STEP)), ref("y", B, Q), "the steps"),
         (np.add, (ref("a", H), "text"), ref("b", H), "an argument 'text'"),
+        (np.add, (ref("a", H, when=When.STEP), every()), every(), "all steps within one step"),
+        (np.negative, (every(ROWS, LATER),), every(ROWS, LATER), "no multiple of the steps"),
+        (np.negative, (every(ACROSS),), every(ACROSS), "an axis of steps that is not the first"),
+        (np.negative, (ref("a", 2, B, H),), ref("b", B, H), "more axes than the result has"),
+        (np.add, (ref("a", B, H), ref("b", B, Q)), ref("c", B, H), "that do not broadcast"),
+        (np.sum, (ref("a", B, H), -1), ref("b", B, 2), "a reduction of another form"),
+        (np.matmul, (every(ROWS, ACROSS), every(ROWS)), ref("w", H, Q), "steps of another form"),
+        (
+            *(np.matmul, (every(ROWS, HALF, ACROSS), every(ROWS)), ref("w", H // 2, H)),
+            "a sum over the steps of what is not in rows",
+        ),
     ],
 )
 def test_reasons(function, args, out, reason):
