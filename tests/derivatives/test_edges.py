@@ -1,5 +1,6 @@
 """Kinks, ties, zeros, infinities, singular matrices: the right number, or a clear refusal."""
 
+import warnings
 from fractions import Fraction
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 import tinygrad_rnn as tg
 from tests.derivatives.samples import singular
+from tinygrad_rnn.derivatives import reductions
 
 inf, nan = np.inf, np.nan
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
@@ -24,6 +26,14 @@ KINKS = [
     (np.min, ([inf, inf],), [0.5, 0.5]),
     (lambda x: np.max(x, axis=(0, 1)), (np.ones((2, 2)),), np.full((2, 2), 0.25)),
     (np.ptp, ([1.0, 1.0, 2.0],), [-0.5, -0.5, 1]),
+    (np.std, ([0.0, 2.0],), [-0.5, 0.5]),
+    (reductions.root, ([0.0, 0.25, 4.0],), [0, 1, 0.25]),
+    (
+        lambda x: np.interp(x, [0.0, 1.0, 2.0], [0.0, 1.0, 3.0], left=-1.0, right=4.0),
+        ([-1.0, 0.0, 1.0, 2.0, 3.0],),
+        [0, 1, 2, 2, 0],
+    ),
+    (lambda x: np.polymul(x, [1.0, 2.0]), ([0.0, 0.0],), [0, 3]),
     (np.maximum, ([1.0, 2.0, inf], [1.0, 0.0, inf]), [0.5, 1, 0.5]),
     (np.fmax, ([nan, 1.0, 2.0], [1.0, nan, 2.0]), [0, 1, 0.5]),
     (lambda x: np.clip(x, 0, 1), ([0.0, 0.5, 1.0, 2.0],), [1, 1, 1, 0]),
@@ -138,6 +148,10 @@ def test_higher_derivatives_where_the_first_is_special():
         (lambda a: np.cross(a, a[::-1]), np.ones((2, 2)), ValueError, r"length 3.*\(2, 2\)"),
         (lambda a: np.cross(a, np.ones((2, 3))), np.ones((2, 2)), ValueError, "length 3"),
         (np.median, [nan, 1.0], ValueError, "NaN"),
+        (lambda x: np.quantile(x, 0.5), [nan, 1.0], ValueError, "NaN"),
+        (lambda x: np.percentile(x, 50), [nan, 1.0], ValueError, "NaN"),
+        (lambda x: np.geomspace(x, [1.0, -1.0], 3), [0.0, -1.0], ValueError, "neither of them 0"),
+        (lambda x: np.geomspace([1.0, -1.0], x, 3), [0.0, -1.0], ValueError, "neither of them 0"),
         (lambda x: np.quantile(x, 0.5, method="hazen"), [1.0, 2.0], TypeError, "hazen"),
         (lambda x: np.average(x, weights=[0, 0]), [1.0, 2.0], ZeroDivisionError, "sum to 0"),
         (lambda x: np.pad(x, 1, mode="linear_ramp"), [1.0, 2.0], TypeError, "linear_ramp"),
@@ -252,10 +266,60 @@ def test_an_einsum_that_names_no_output_sorts_its_numbers():
     np.testing.assert_array_equal(gradient(lambda x: np.einsum(x, [30, 2]) * w, x), w.T)
 
 
-def test_the_last_value_of_a_linspace_is_stop_itself():
-    for start, stop in np.random.default_rng(0).normal(size=(200, 2)):
-        values = np.linspace(tg.Tensor(start, requires_grad=True), stop, 7).data
-        np.testing.assert_array_equal(values, np.linspace(start, stop, 7))
+DRAWN = np.random.default_rng(0).normal(size=(100, 2)).tolist()
+
+
+@pytest.mark.parametrize("num", [2, 3, 7, 50])
+@pytest.mark.parametrize("endpoint", [True, False])
+def test_every_value_of_a_linspace_is_numpys_bit_by_bit(num, endpoint):
+    steps_of_one = [(0.1, 0.1 + num - 1), (-0.3, num - 0.3), (1.0, 0.0)]
+    for start, stop in [*DRAWN, *steps_of_one, (0.0, 5e-324), (2.0, 2.0)]:
+        values = np.linspace(tg.Tensor(start, requires_grad=True), stop, num, endpoint).data
+        np.testing.assert_array_equal(values, np.linspace(start, stop, num, endpoint))
+
+
+@pytest.mark.parametrize(("num", "endpoint"), [(1, True), (0, False), (0, True), (2, True)])
+def test_the_step_of_a_linspace_is_numpys(num, endpoint):
+    step = np.linspace(tg.Tensor(0.5, requires_grad=True), 2.0, num, endpoint, retstep=True)[1]
+    expected = np.linspace(0.5, 2.0, num, endpoint, retstep=True)[1]
+    np.testing.assert_array_equal(getattr(step, "data", step), expected)
+
+
+def test_rounding_makes_no_correlation_larger_than_one():
+    rng = np.random.default_rng(0)
+    above = 0
+    for _ in range(200):
+        row = rng.normal(size=4)
+        rows = np.stack([row, rng.uniform(-3, 3) * row])
+        scale = np.sqrt(np.diagonal(np.cov(rows)))
+        above += np.abs(np.cov(rows) / scale[:, None] / scale).max() > 1
+        found = np.corrcoef(tg.Tensor(rows, requires_grad=True)).data
+        np.testing.assert_array_equal(np.abs(found) <= 1, True)
+    assert above > 20
+
+
+@pytest.mark.filterwarnings("ignore:All-NaN")
+@pytest.mark.parametrize("f", [np.nanmax, np.nanmin, np.nanmean, np.nanvar, np.nanstd])
+def test_nothing_but_nans_has_no_number(f):
+    rows = np.array([[nan, nan], [nan, 2.0]])
+    for axis in (0, 1):
+        found = f(tg.Tensor(rows, requires_grad=True), axis=axis).data
+        np.testing.assert_array_equal(found, f(rows, axis=axis))
+
+
+def test_more_degrees_of_freedom_than_values():
+    x = tg.Tensor([[1.0, 2.0], [0.0, 5.0]], requires_grad=True)
+    np.testing.assert_array_equal(np.cov(x, ddof=3).data, np.cov(x.data, ddof=3))
+    assert np.isnan(np.nanvar(x, ddof=5).data) and np.isnan(np.nanstd(x, ddof=4).data)
+
+
+@pytest.mark.parametrize("axis", [1, None])
+def test_the_mean_of_nothing_has_an_empty_gradient(axis):
+    mean, pullback = tg.vjp(lambda x: np.mean(x, axis=axis), np.zeros((2, 0)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        (found,) = pullback(np.ones_like(mean))
+    assert found.shape == (2, 0)
 
 
 def test_the_same_argument_twice():

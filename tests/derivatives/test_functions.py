@@ -1,6 +1,7 @@
 """Losses and activations: values, gradients, and what they refuse."""
 
 import ctypes
+import re
 
 import dask.array
 import numpy as np
@@ -172,6 +173,16 @@ def test_what_cross_entropy_refuses():
         tg.cross_entropy(logits, np.zeros(3, int))
     with pytest.raises(TypeError, match="must be integers, but they are float64"):
         tg.cross_entropy(logits, np.zeros(4))
+    for shape, places in (((4, 3), "(4,)"), ((2, 4, 3), "(2, 4)")):
+        sentence = (
+            f"the labels must be class numbers of shape {places}, but they have the shape {shape} "
+            f"of the logits: for one-hot rows, pass np.argmax(labels, axis=-1)"
+        )
+        for kind in (int, float):
+            with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
+                tg.cross_entropy(np.zeros(shape), np.zeros(shape, kind))
+    with pytest.raises(ValueError, match=r"^logits of shape \(3,\) need labels of shape \(\), "):
+        tg.cross_entropy(np.zeros(3), np.zeros(3, int))
     with pytest.raises(ValueError, match=r"0\.\.2.*3 classes.*0\.\.3"):
         tg.cross_entropy(logits, np.array([0, 1, 2, 3]))
     with pytest.raises(ValueError, match="no labels"):

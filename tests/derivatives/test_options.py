@@ -20,6 +20,7 @@ BLOCKS = rng.normal(size=(2, 6, 3)) + np.transpose(3 * np.eye(6).reshape(2, 3, 6
         (lambda a, t: np.pad(a, ((1, 0), (2, 1)), constant_values=t), [A, np.array([0.5, 2.0])]),
         (lambda a, b: np.linalg.tensorsolve(a, b, axes=(1,)), [BLOCKS, rng.normal(size=(2, 3))]),
         (lambda a: np.reshape(a, (4, 2), order="F"), [WIDE]),
+        (lambda a: np.reshape(a, (4, 2), "F"), [WIDE]),
         (lambda a, t: np.full_like(a, t) * a, [A, np.array(0.5)]),
         (lambda a: np.full_like(a, 2.0) * a, [A]),
         (lambda a: np.linalg.svd(a, full_matrices=True)[1], [WIDE]),
@@ -72,6 +73,8 @@ def with_one_zero(a):
     "f",
     [
         lambda a: np.linalg.matrix_power(a, 0),
+        lambda a: np.reshape(a, (-1,), "F"),
+        lambda a: np.full_like(a, a[:1], dtype=np.float32),
         lambda a: np.linalg.lstsq(a, a[:, 0] + 1)[1],
         lambda a: np.linalg.lstsq(a, a + 1)[1],
         lambda a: np.linalg.norm(a, 0, axis=1),
@@ -94,6 +97,19 @@ def test_shapes_and_dtypes_are_numpys(f, dtype):
     found, expected = f(tg.Tensor(a, requires_grad=True)).data, f(a)
     assert (found.shape, found.dtype) == (expected.shape, expected.dtype)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_full_like_has_the_dtype_that_is_asked_for():
+    x = tg.Tensor(A, requires_grad=True)
+    assert np.full_like(x, 2.0, dtype=np.float32).dtype == np.float32
+
+
+@pytest.mark.filterwarnings("ignore:Polyfit may be poorly conditioned")
+@pytest.mark.parametrize("rcond", [None, 0.5, 0.9])
+def test_small_singular_values_of_a_fit_are_left_out(rcond):
+    x, y = np.array([1.0, 2.0, 4.0, 5.0]), np.array([0.5, -1.0, 2.0, 0.25])
+    found = np.polyfit(x, tg.Tensor(y, requires_grad=True), 2, rcond=rcond).data
+    np.testing.assert_allclose(found, np.polyfit(x, y, 2, rcond=rcond), rtol=1e-10)
 
 
 def test_sinc_at_zero_divides_by_nothing():

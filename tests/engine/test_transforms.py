@@ -227,6 +227,18 @@ def test_float32_stays_float32():
             ValueError,
             "argnums names the argument 'w', .* and the keywords none",
         ),
+        *(
+            (
+                lambda args=args: tg.grad(lambda *x, **kw: x, argnums="w")(*args, b=x, c=x),
+                ValueError,
+                f"^argnums names the argument 'w', but the call has {said} and the keywords b, c$",
+            )
+            for args, said in (
+                ((), "0 positional arguments"),
+                ((1.0,), "1 positional argument"),
+                ((1.0, 1.0), "2 positional arguments"),
+            )
+        ),
         (
             lambda: tg.vjp(np.sin, x)[1](np.ones(7)),
             ValueError,

@@ -16,6 +16,8 @@ GROUPS: dict[str, tuple[list[str], list[str]]] = {
     "derivatives": (
         files("tinygrad_rnn/derivatives/*.py"),
         [
+            "tests/derivatives/test_calls.py",
+            "tests/derivatives/test_compiled.py",
             "tests/derivatives/test_conventions.py",
             "tests/derivatives/test_edges.py",
             "tests/derivatives/test_dask.py",

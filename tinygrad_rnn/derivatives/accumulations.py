@@ -7,9 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
 
 from tinygrad_rnn.derivatives.reductions import logsumexp
-from tinygrad_rnn.derivatives.shapes import along
+from tinygrad_rnn.derivatives.shapes import along, axes_of
 from tinygrad_rnn.engine.graph import Array
 from tinygrad_rnn.engine.table import METHODS, certain, composed, derivative
 from tinygrad_rnn.support.signatures import newer
@@ -40,6 +41,8 @@ derivative(np.cumprod, _cumprod)
 
 def _cumulative(accumulate: Any, first: float) -> Any:
     def cumulative(x: Array, *, axis: int | None = None, include_initial: bool = False) -> Array:
+        if axis is None and np.ndim(x) > 1:
+            raise ValueError(f"an array of shape {np.shape(x)} needs an axis to be summed along")
         result = accumulate(x, axis=0 if axis is None else axis)
         if include_initial:
             along = 0 if axis is None else axis
@@ -62,7 +65,7 @@ def _diff(a: Array, n: int = 1, axis: int = -1, prepend: Any = None, append: Any
         raise ValueError(f"n must be at least 0, not {n}")
     if n == 0:
         return a
-    axis %= np.ndim(a)
+    axis = normalize_axis_index(axis, np.ndim(a))
 
     def edge(value: Any) -> Array:
         if np.ndim(value) == 0:
@@ -85,15 +88,15 @@ def _ediff1d(ary: Array, to_end: Any = None, to_begin: Any = None) -> Array:
 
 
 def _trapezoid(y: Array, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Array:
-    axis %= np.ndim(y)
+    place = normalize_axis_index(axis, np.ndim(y))
     if x is not None:
         if np.ndim(x) == 1:
             shape = [1] * np.ndim(y)
-            shape[axis] = -1
+            shape[place] = -1
             dx = np.reshape(x[1:] - x[:-1], shape)
         else:
             dx = _diff(x, axis=axis)
-    later, earlier = y[along(axis, slice(1, None))], y[along(axis, slice(None, -1))]
+    later, earlier = y[along(place, slice(1, None))], y[along(place, slice(None, -1))]
     return np.sum(dx * (later + earlier) / 2.0, axis=axis)
 
 
@@ -116,8 +119,7 @@ ACCUMULATE: dict[np.ufunc, Callable[..., Array]] = {np.add: np.cumsum, np.multip
 def _reduce(ufunc: np.ufunc, array: Array, axis: Any = 0, keepdims: bool = False) -> Array:
     if ufunc in REDUCE:
         return REDUCE[ufunc](array, axis=axis, keepdims=keepdims)
-    axes = tuple(range(np.ndim(array))) if axis is None else tuple(np.atleast_1d(axis))
-    for one in sorted((int(i) % np.ndim(array) for i in axes), reverse=True):
+    for one in sorted(axes_of(axis, np.ndim(array)), reverse=True):
         parts = [array[along(one, i)] for i in range(np.shape(array)[one])]
         array = functools.reduce(ufunc, parts)
         array = np.expand_dims(array, one) if keepdims else array
@@ -127,7 +129,7 @@ def _reduce(ufunc: np.ufunc, array: Array, axis: Any = 0, keepdims: bool = False
 def _accumulate(ufunc: np.ufunc, array: Array, axis: int = 0) -> Array:
     if ufunc in ACCUMULATE:
         return ACCUMULATE[ufunc](array, axis=axis)
-    axis %= np.ndim(array)
+    axis = normalize_axis_index(axis, np.ndim(array))
     so_far = [array[along(axis, 0)]]
     for i in range(1, np.shape(array)[axis]):
         so_far.append(ufunc(so_far[-1], array[along(axis, i)]))

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_rnn.derivatives.shapes import axes_of
 from tinygrad_rnn.engine.graph import Array
 from tinygrad_rnn.engine.table import composed
 from tinygrad_rnn.support.signatures import newer
@@ -30,9 +31,13 @@ def _inner(a: Array, b: Array) -> Array:
 def _tensordot(a: Array, b: Array, axes: Any = 2) -> Array:
     if np.ndim(axes) == 0:
         axes = (range(-axes, 0), range(axes))
-    summed_a, summed_b = ([int(i) for i in np.atleast_1d(list(np.ravel(some)))] for some in axes)
-    summed_a = [axis % np.ndim(a) for axis in summed_a]
-    summed_b = [axis % np.ndim(b) for axis in summed_b]
+    lists = (np.ravel(some).astype(int).tolist() for some in axes)
+    summed_a, summed_b = (axes_of(some, np.ndim(x)) for some, x in zip(lists, (a, b), strict=True))
+    if [np.shape(a)[i] for i in summed_a] != [np.shape(b)[i] for i in summed_b]:
+        raise ValueError(
+            f"the axes {summed_a} of shape {np.shape(a)} and the axes {summed_b} of shape "
+            f"{np.shape(b)} are summed together, but their lengths differ"
+        )
     free_a = [axis for axis in range(np.ndim(a)) if axis not in summed_a]
     free_b = [axis for axis in range(np.ndim(b)) if axis not in summed_b]
     rows, columns = [np.shape(a)[i] for i in free_a], [np.shape(b)[i] for i in free_b]
@@ -44,6 +49,26 @@ def _tensordot(a: Array, b: Array, axes: Any = 2) -> Array:
 
 def _outer(a: Array, b: Array) -> Array:
     return np.multiply(np.reshape(a, (-1, 1)), np.reshape(b, (1, -1)))
+
+
+def _outer_of_vectors(x1: Array, x2: Array) -> Array:
+    if (np.ndim(x1), np.ndim(x2)) != (1, 1):
+        raise ValueError(f"vectors are needed, not the shapes {np.shape(x1)} and {np.shape(x2)}")
+    return _outer(x1, x2)
+
+
+def _vecdot(x1: Array, x2: Array) -> Array:
+    if np.shape(x1)[-1:] != np.shape(x2)[-1:]:
+        raise ValueError(
+            f"vectors of equal length are needed, not the shapes {np.shape(x1)} and {np.shape(x2)}"
+        )
+    return np.sum(x1 * x2, axis=-1)
+
+
+def _matvec(x1: Array, x2: Array) -> Array:
+    if np.ndim(x1) < 2:
+        raise ValueError(f"np.matvec needs a matrix, not the shape {np.shape(x1)}")
+    return np.matmul(x1, x2[..., None])[..., 0]
 
 
 def _kron(a: Array, b: Array) -> Array:
@@ -80,6 +105,8 @@ def _dtype(x: Array) -> Any:
 
 
 def _matrix_power(a: Array, n: int) -> Array:
+    if np.ndim(a) < 2 or np.shape(a)[-1] != np.shape(a)[-2]:
+        raise ValueError(f"only square matrices have powers, not the shape {np.shape(a)}")
     if n < 0:
         return _matrix_power(np.linalg.inv(a), -n)
     if n == 0:
@@ -92,7 +119,7 @@ def _matrix_power(a: Array, n: int) -> Array:
 composed(np.dot, _dot)
 composed(np.inner, _inner)
 composed(np.vdot, lambda a, b: np.matmul(np.reshape(a, (-1,)), np.reshape(b, (-1,))))
-composed(np.vecdot, lambda x1, x2: np.sum(x1 * x2, axis=-1))
+composed(np.vecdot, _vecdot)
 composed(np.outer, _outer)
 composed(np.tensordot, _tensordot)
 composed(np.kron, _kron)
@@ -100,12 +127,12 @@ composed(np.cross, _cross)
 composed(np.linalg.multi_dot, lambda arrays: functools.reduce(_dot, arrays))
 composed(np.linalg.matrix_power, _matrix_power)
 composed(np.linalg.matmul, lambda x1, x2: np.matmul(x1, x2))
-composed(np.linalg.outer, lambda x1, x2: _outer(x1, x2))
+composed(np.linalg.outer, _outer_of_vectors)
 composed(np.linalg.tensordot, lambda x1, x2, axes=2: _tensordot(x1, x2, axes))
 composed(np.linalg.cross, lambda x1, x2, axis=-1: _cross(x1, x2, axis=axis))
 composed(
     np.linalg.vecdot,
     lambda x1, x2, axis=-1: np.vecdot(np.moveaxis(x1, axis, -1), np.moveaxis(x2, axis, -1)),
 )
-composed(newer("matvec"), lambda x1, x2: np.matmul(x1, x2[..., None])[..., 0])
+composed(newer("matvec"), _matvec)
 composed(newer("vecmat"), lambda x1, x2: np.matmul(x1[..., None, :], x2)[..., 0, :])

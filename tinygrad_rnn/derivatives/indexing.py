@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
 
-from tinygrad_rnn.derivatives.shapes import as_array, in_dtype
+from tinygrad_rnn.derivatives.shapes import as_array, axes_of, in_dtype
 from tinygrad_rnn.engine.array_methods import astype
 from tinygrad_rnn.engine.graph import Array
 from tinygrad_rnn.engine.table import (
@@ -97,7 +98,7 @@ derivative(
 def _take(a: Array, indices: Any, axis: int | None = None, mode: str = "raise") -> Array:
     if axis is None:
         a, axis = np.reshape(a, (-1,)), 0
-    axis %= np.ndim(a)
+    axis = normalize_axis_index(axis, np.ndim(a))
     n, places = np.shape(a)[axis], places_of(indices)
     if mode == "clip":
         places = np.clip(places, 0, n - 1)
@@ -109,7 +110,12 @@ def _take(a: Array, indices: Any, axis: int | None = None, mode: str = "raise") 
 def _take_along_axis(arr: Array, indices: Any, axis: int | None = -1) -> Array:
     if axis is None:
         arr, axis = np.reshape(arr, (-1,)), 0
-    axis %= np.ndim(arr)
+    axis = normalize_axis_index(axis, np.ndim(arr))
+    if np.ndim(indices) != np.ndim(arr):
+        raise ValueError(
+            f"the indices need as many axes as the array, but their shape is {np.shape(indices)} "
+            f"and that of the array {np.shape(arr)}"
+        )
     grids: list[Any] = list(np.ix_(*map(range, np.shape(arr))))
     grids[axis] = places_of(indices)
     return arr[tuple(grids)]
@@ -141,6 +147,8 @@ def _select(condlist: Any, choicelist: Any, default: Any = 0) -> Array:
 
 
 def _compress(condition: Any, a: Array, axis: int | None = None) -> Array:
+    if np.ndim(condition) != 1:
+        raise ValueError(f"the condition needs one axis, not the shape {np.shape(condition)}")
     return _take(a, np.flatnonzero(condition), axis)
 
 
@@ -161,13 +169,20 @@ def _unique(ar: Array, axis: int | None = None) -> Array:
 def _bincount(x: Any, weights: Any = None, minlength: int = 0) -> Array:
     places = np.asarray(plain(x))
     weights = astype(as_array(weights), np.float64)  # as NumPy does
+    if minlength < 0:
+        raise ValueError(f"minlength must be at least 0, not {minlength}")
+    if np.ndim(places) != 1 or np.shape(places) != np.shape(weights):
+        raise ValueError(
+            f"np.bincount needs one weight for each number of a sequence, but the shapes are "
+            f"{np.shape(places)} and {np.shape(weights)}"
+        )
     return scatter(weights, places, (max(minlength, int(places.max(initial=-1)) + 1),))
 
 
 def _trim_zeros(filt: Array, trim: str = "fb", axis: Any = None) -> Array:
     filt = as_array(filt)
     n, shape = np.ndim(filt), np.shape(filt)
-    axes = range(n) if axis is None else np.atleast_1d(axis) % n
+    axes = axes_of(axis, n)
     found = np.nonzero(plain(filt))
     index = [slice(None)] * n
     for i in axes:
@@ -187,8 +202,12 @@ convention("of equal entries, the first gets the gradient", np.unique)
 # Piecewise functions.
 def _piecewise(x: Array, condlist: Any, funclist: Any, *args: Any) -> Array:
     """Each function on the entries where its condition holds. The last true condition decides."""
-    alone = np.ndim(condlist) <= np.ndim(x)
+    alone = np.ndim(condlist) == 0 or (
+        np.ndim(x) > 0 and not isinstance(condlist[0], list | np.ndarray)
+    )
     conditions = [np.asarray(c, bool) for c in ([condlist] if alone else condlist)]
+    if any(np.shape(c) not in ((), np.shape(x)) for c in conditions):
+        raise ValueError(f"np.piecewise needs conditions of the shape of x, {np.shape(x)}")
     if len(funclist) == len(conditions) + 1:
         conditions.append(~np.any(conditions, axis=0))
     elif len(funclist) != len(conditions):
@@ -207,7 +226,7 @@ def _piecewise(x: Array, condlist: Any, funclist: Any, *args: Any) -> Array:
 
 
 def _apply_along_axis(func1d: Any, axis: int, arr: Array, *args: Any) -> Array:
-    axis %= np.ndim(arr)
+    axis = normalize_axis_index(axis, np.ndim(arr))
     lanes = np.moveaxis(arr, axis, -1)
     outer = np.shape(lanes)[:-1]
     flat = np.reshape(lanes, (-1, np.shape(lanes)[-1]))
@@ -218,7 +237,7 @@ def _apply_along_axis(func1d: Any, axis: int, arr: Array, *args: Any) -> Array:
 
 
 def _apply_over_axes(func: Any, a: Array, axes: Any) -> Array:
-    for axis in (np.atleast_1d(axes) % np.ndim(a)).tolist():
+    for axis in axes_of(axes, np.ndim(a)):
         reduced = func(a, axis)
         a = reduced if np.ndim(reduced) == np.ndim(a) else np.expand_dims(reduced, axis)
     return a

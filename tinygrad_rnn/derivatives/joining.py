@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
 
 from tinygrad_rnn.derivatives.shapes import along, as_array, at_least, in_dtype
 from tinygrad_rnn.engine.graph import Array
@@ -84,8 +84,12 @@ def _insert(arr: Array, obj: Any, values: Any, axis: int | None = None) -> Array
     arr, values = as_array(arr), as_array(values)
     if axis is None:
         arr, axis = np.reshape(arr, (-1,)), 0
-    axis, n = axis % np.ndim(arr), np.shape(arr)[axis]
+    axis = normalize_axis_index(axis, np.ndim(arr))
+    n = np.shape(arr)[axis]
     places = np.arange(n)[obj] if isinstance(obj, slice) else np.asarray(obj)
+    places = places if places.size else places.astype(int)
+    if places.ndim != 1 and (places.ndim or places.dtype == bool):
+        raise ValueError(f"np.insert needs a sequence of places, not the shape {places.shape}")
     places = np.flatnonzero(places) if places.dtype == bool else places
     values = np.reshape(values, (1,) * (np.ndim(arr) - np.ndim(values)) + np.shape(values))
     if places.ndim == 0:
@@ -94,12 +98,12 @@ def _insert(arr: Array, obj: Any, values: Any, axis: int | None = None) -> Array
     shape = [count if i == axis else k for i, k in enumerate(np.shape(arr))]
     values = np.broadcast_to(in_dtype(values, arr.dtype), tuple(shape))
     new = n + np.arange(count)
-    order = np.insert(np.arange(n), places.item() if places.size == 1 else places, new)
+    order = np.insert(np.arange(n), places, new)
     return np.take(np.concatenate([arr, values], axis=axis), order, axis=axis)
 
 
 composed(np.hstack, _hstack)
-composed(np.vstack, lambda tup: np.concatenate(_raised(tup, 2), axis=0))
+composed(np.vstack, lambda tup: np.concatenate(_raised(tup, 2)))
 composed(np.dstack, lambda tup: np.concatenate(_raised(tup, 3), axis=2))
 composed(np.column_stack, _column_stack)
 composed(np.block, _block)
@@ -109,9 +113,11 @@ composed(np.insert, _insert)
 
 # Splitting.
 def _array_split(ary: Array, indices_or_sections: Any, axis: int = 0) -> list[Array]:
-    axis %= np.ndim(ary)
+    axis = normalize_axis_index(axis, np.ndim(ary))
     n = np.shape(ary)[axis]
     if np.ndim(indices_or_sections) == 0:
+        if indices_or_sections < 1:
+            raise ValueError(f"an array is split into at least 1 part, not {indices_or_sections}")
         whole, rest = divmod(n, int(indices_or_sections))
         sizes = [whole + 1] * rest + [whole] * (int(indices_or_sections) - rest)
         ends = np.cumsum([0, *sizes]).tolist()
@@ -129,13 +135,19 @@ def _split(ary: Array, indices_or_sections: Any, axis: int = 0) -> list[Array]:
     return _array_split(ary, indices_or_sections, axis)
 
 
+def _vsplit(ary: Array, indices_or_sections: Any) -> list[Array]:
+    if np.ndim(ary) < 2:
+        raise ValueError(f"np.vsplit needs at least 2 axes, but the shape is {np.shape(ary)}")
+    return _split(ary, indices_or_sections, 0)
+
+
 composed(np.array_split, _array_split)
 composed(np.split, _split)
 composed(
     np.hsplit,
     lambda ary, indices_or_sections: _split(ary, indices_or_sections, 1 if np.ndim(ary) > 1 else 0),
 )
-composed(np.vsplit, lambda ary, indices_or_sections: _split(ary, indices_or_sections, 0))
+composed(np.vsplit, _vsplit)
 composed(np.dsplit, lambda ary, indices_or_sections: _split(ary, indices_or_sections, 2))
 composed(
     newer("unstack"),
@@ -163,8 +175,7 @@ def _repeat(a: Array, repeats: Any, axis: int | None = None) -> Array:
 
 
 def _resize(a: Array, new_shape: Any) -> Array:
-    places = np.resize(np.arange(math.prod(np.shape(a))), new_shape)
-    return np.take(np.reshape(a, (-1,)), places, axis=0)
+    return np.take(a, np.resize(np.arange(np.size(a)), new_shape))
 
 
 def _linspace(
@@ -180,7 +191,7 @@ def _linspace(
         raise ValueError(f"num must be at least 0, not {num}")
     start, stop = as_array(start), as_array(stop)
     way, parts = stop - start, num - 1 if endpoint else num
-    count = np.arange(num, dtype=np.result_type(plain(start), plain(stop), 1.0))
+    count = np.arange(num, dtype=np.result_type(plain(start), plain(stop), float(num)))
     count = np.reshape(count, (num, *(1,) * np.ndim(way)))
     step = way / parts if parts > 0 else np.nan
     # NumPy's own order of operations, so that every value is bitwise that of NumPy.
@@ -220,11 +231,11 @@ def _geomspace(
         raise ValueError(
             "np.geomspace needs a start and a stop of the same sign, neither of them 0"
         )
-    logs = _linspace(np.log10(start * sign), np.log10(stop * sign), num, endpoint)
+    logs = _linspace(np.log10(np.abs(start)), np.log10(np.abs(stop)), num, endpoint)
     values = np.power(10.0, logs) * sign
     inside = values[1:-1] if endpoint else values[1:]
     ends = [np.broadcast_to(end, np.shape(values)[1:])[None] for end in (start, stop)]
-    parts = [ends[0][:num], inside, ends[1][: num - 1 if endpoint and num else 0]]
+    parts = [ends[0][:num], inside, ends[1][: endpoint * (num - 1)]]
     return np.moveaxis(np.concatenate(parts), 0, axis)
 
 
@@ -238,7 +249,7 @@ composed(np.resize, _resize)
 
 # Padding.
 def _pad_constant(array: Array, pad_width: Any, constant_values: Any) -> Array:
-    return np.pad(array, pad_width, mode="constant", constant_values=constant_values)
+    return np.pad(array, pad_width, constant_values=constant_values)
 
 
 def _unpad(g: Array, pad_width: Any) -> Array:
@@ -273,8 +284,8 @@ def _pad(
 ) -> Array:
     n = np.ndim(array)
     if isinstance(pad_width, dict):
-        pairs: Sequence[Any] = [pad_width.get(i, pad_width.get(i - n, 0)) for i in range(n)]
-        widths = [tuple(np.broadcast_to(pair, 2).tolist()) for pair in pairs]
+        given = {normalize_axis_index(axis, n): pair for axis, pair in pad_width.items()}
+        widths = [tuple(np.broadcast_to(given.get(i, 0), 2).tolist()) for i in range(n)]
     else:
         widths = [tuple(pair) for pair in np.broadcast_to(pad_width, (n, 2)).tolist()]
     if mode == "constant":

@@ -95,6 +95,8 @@ def _lstsq(a: Array, b: Array, rcond: float | None = None) -> tuple[Any, ...]:
 
 
 def _tensorinv(a: Array, ind: int = 2) -> Array:
+    if ind < 1:
+        raise ValueError(f"ind must be at least 1, not {ind}")
     first, last = np.shape(a)[:ind], np.shape(a)[ind:]
     return np.reshape(np.linalg.inv(np.reshape(a, (math.prod(first), -1))), last + first)
 

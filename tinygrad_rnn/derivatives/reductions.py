@@ -55,7 +55,7 @@ convention("the gradient is 0 where the deviation is 0", np.std)
 
 # Extremes.
 def _extreme(g: Array, y: Array, a: Array, axis: Any, keepdims: bool) -> Array:
-    chosen = (a == _restored(y, axis, keepdims)) * np.ones((), g.dtype)
+    chosen = (a == _restored(y, axis, keepdims)).astype(g.dtype)
     return _restored(g, axis, keepdims) * (chosen / np.sum(chosen, axis=axis, keepdims=True))
 
 
@@ -97,7 +97,7 @@ derivative(np.prod, _prod)
 
 
 # logsumexp, under NumPy's name.
-def _logsumexp(a: Array, axis: Any, keepdims: bool = False) -> Array:
+def _logsumexp(a: Array, axis: Any, keepdims: bool) -> Array:
     reduce: Any = np.logaddexp.reduce
     return reduce(a, axis=axis, keepdims=keepdims)
 

@@ -49,7 +49,6 @@ def _part(several: Several, n: int) -> Array:
     return several.parts[n]
 
 
-_part.__name__ = "part"
 part = derivative(_part, lambda g, n: Several({n: g}))
 PART = part.rule.arguments[0][1]  # type: ignore[attr-defined]
 """The pull-back of `part`; it keeps the place n."""

@@ -9,28 +9,38 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_rnn.derivatives.shapes import as_array
+from tinygrad_rnn.derivatives.shapes import as_array, axes_of
 from tinygrad_rnn.engine.graph import Array
 from tinygrad_rnn.engine.table import composed, convention, derivative, known, places_of, plain
 
 
 def _gradient(f: Array, *varargs: Any, axis: Any = None, edge_order: int = 1) -> Any:
-    n = np.ndim(f)
-    axes = list(range(n)) if axis is None else [i % n for i in np.atleast_1d(axis).tolist()]
-    steps: Any = varargs if len(varargs) > 1 else (varargs or (1.0,)) * len(axes)
+    axes = axes_of(axis, np.ndim(f))
+    steps = [as_array(step) for step in varargs or (1.0,)]
+    if len(steps) == 1 and np.ndim(steps[0]) == 0:
+        steps *= len(axes)
+    if len(steps) != len(axes):
+        raise TypeError(
+            f"np.gradient needs one spacing, or one for each of the {len(axes)} axes, but there "
+            f"are {len(steps)}"
+        )
     slopes = [_slope(f, h, along, edge_order) for h, along in zip(steps, axes, strict=True)]
-    return slopes[0] if len(slopes) == 1 else tuple(slopes)
+    return tuple(slopes) if len(slopes) > 1 else slopes[0]
 
 
 def _slope(f: Array, h: Any, axis: int, edge_order: int) -> Array:
     """Second-order differences inside; at the edges differences of the order asked for."""
     f = np.moveaxis(f, axis, -1)
     n = np.shape(f)[-1]
+    if edge_order not in (1, 2):
+        raise ValueError(f"edge_order must be 1 or 2, not {edge_order}")
     if n < edge_order + 1:
         raise ValueError(
             f"np.gradient needs at least {edge_order + 1} values along the axis, but there are {n}"
         )
-    widths = h * np.ones(n - 1) if np.ndim(h) == 0 else h[1:] - h[:-1]
+    if np.shape(h) not in ((), (n,)):
+        raise ValueError(f"there are {n} values along the axis, but places of shape {np.shape(h)}")
+    widths = np.broadcast_to(h, n - 1) if np.ndim(h) == 0 else h[1:] - h[:-1]
     rises = (f[..., 1:] - f[..., :-1]) / widths
     before, after = widths[:-1], widths[1:]
     inside = (rises[..., :-1] * after + rises[..., 1:] * before) / (before + after)
@@ -46,7 +56,12 @@ def _slope(f: Array, h: Any, axis: int, edge_order: int) -> Array:
 def _interp(
     x: Array, xp: Array, fp: Array, left: Any = None, right: Any = None, period: Any = None
 ) -> Array:
-    xp, fp = as_array(xp), as_array(fp)
+    x, xp, fp = as_array(x), as_array(xp), as_array(fp)
+    if np.ndim(xp) != 1 or np.shape(xp) != np.shape(fp):
+        raise ValueError(
+            f"np.interp needs one value for each knot, but xp has the shape {np.shape(xp)} and fp "
+            f"has {np.shape(fp)}"
+        )
     if period is not None:
         # The knots of one period in order, and one more at each side.
         x, xp, left, right = x % period, xp % period, None, None
@@ -71,10 +86,23 @@ def _picked(values: Array, places: Array) -> Array:
     return places.__array_function__(np.take, (), (values, places), {})
 
 
+def _sequence(values: Any) -> Array:
+    """The values as an array; ValueError unless it has one axis."""
+    array = as_array(values)
+    if np.ndim(array) != 1:
+        raise ValueError(f"a sequence of numbers is needed, not the shape {np.shape(array)}")
+    return array
+
+
+def _one_or_more(values: Any) -> Array:
+    return _sequence(np.atleast_1d(as_array(values)))
+
+
 def _convolve(a: Array, v: Array, mode: str = "full") -> Array:
-    if np.shape(a)[0] < np.shape(v)[0]:
+    a, v = _one_or_more(a), _one_or_more(v)
+    if len(a) < len(v):
         a, v = v, a
-    n, m = np.shape(a)[0], np.shape(v)[0]
+    n, m = len(a), len(v)
     windows = np.arange(n + m - 1)[:, None] + np.arange(m)
     full = np.matmul(np.pad(a, m - 1)[windows], np.flip(v))
     start, length = {
@@ -86,59 +114,74 @@ def _convolve(a: Array, v: Array, mode: str = "full") -> Array:
 
 
 def _correlate(a: Array, v: Array, mode: str = "valid") -> Array:
-    if np.shape(a)[0] < np.shape(v)[0]:
+    a, v = _sequence(a), _sequence(v)
+    if len(a) < len(v):
         return np.flip(_convolve(v, np.flip(a), mode))
     return _convolve(a, np.flip(v), mode)
 
 
 def _polyval(p: Array, x: Array) -> Array:
-    return functools.reduce(lambda y, c: y * x + c, [p[i] for i in range(len(p))])
+    return functools.reduce(lambda y, c: y * x + c, as_array(p), np.zeros_like(as_array(x)))
 
 
 def _vander(x: Array, N: int | None = None, increasing: bool = False) -> Array:
-    powers = np.arange(np.shape(x)[0] if N is None else N)
+    x = _sequence(x)
+    if N is not None and N < 0:
+        raise ValueError(f"np.vander needs a number N of columns from 0 on, not {N}")
+    powers = np.arange(len(x) if N is None else N)
     return np.power(x[:, None], powers if increasing else powers[::-1])
 
 
 def _add_polynomials(a1: Array, a2: Array) -> Array:
-    a1, a2 = np.atleast_1d(as_array(a1)), np.atleast_1d(as_array(a2))
-    size = max(np.shape(a1)[0], np.shape(a2)[0])
-    return np.pad(a1, (size - np.shape(a1)[0], 0)) + np.pad(a2, (size - np.shape(a2)[0], 0))
+    a1, a2 = _one_or_more(a1), _one_or_more(a2)
+    size = max(len(a1), len(a2))
+    return np.pad(a1, (size - len(a1), 0)) + np.pad(a2, (size - len(a2), 0))
 
 
 def _multiply_polynomials(a1: Array, a2: Array) -> Array:
     def significant(a: Array) -> Array:
         first = np.flatnonzero(plain(a))
-        return a[first[0] :] if first.size else np.zeros(1)
+        return a[first[0] if first.size else -1 :]
 
-    return np.convolve(significant(as_array(a1)), significant(as_array(a2)))
+    return np.convolve(significant(_one_or_more(a1)), significant(_one_or_more(a2)))
 
 
 def _differentiate_polynomial(p: Array, m: int = 1) -> Array:
+    p = _sequence(p)
+    if m < 0:
+        raise ValueError(f"the order m of the derivative must be at least 0, not {m}")
     for _ in range(m):
-        n = np.shape(p)[0] - 1
-        p = p[:-1] * np.arange(n, 0, -1)
+        p = p[:-1] * np.arange(len(p) - 1, 0, -1)
     return p
 
 
 def _integrate_polynomial(p: Array, m: int = 1, k: Any = None) -> Array:
-    constants = np.zeros(m) if k is None else as_array(k)
-    constants = np.broadcast_to(constants, (m,)) if np.ndim(constants) == 0 else constants
+    p, constants = _sequence(p), _one_or_more(0.0 if k is None else k)
+    if m < 0:
+        raise ValueError(f"the order m of the integral must be at least 0, not {m}")
+    constants = np.broadcast_to(constants, m) if len(constants) == 1 else constants
+    if len(constants) < m:
+        raise ValueError(f"{m} integrals need as many constants k, but there are {len(constants)}")
     for i in range(m):
-        n = np.shape(p)[0]
-        p = np.concatenate([p / np.arange(n, 0, -1), constants[i : i + 1]])
+        p = np.concatenate([p / np.arange(len(p), 0, -1), constants[i : i + 1]])
     return p
 
 
 def _fit_polynomial(x: Array, y: Array, deg: int, rcond: Any = None, w: Any = None) -> Array:
     """Least squares in the powers of x, each column scaled to length 1."""
     x, y = as_array(x), as_array(y)
+    if deg < 0 or np.shape(x) != np.shape(y)[:1]:
+        raise ValueError(
+            f"np.polyfit needs a degree from 0 on and as many x as y, but deg is {deg} and the "
+            f"shapes are {np.shape(x)} and {np.shape(y)}"
+        )
     powers = np.vander(x, deg + 1)
     if w is not None:
         w = as_array(w)
+        if np.shape(w) != np.shape(x):
+            raise ValueError(f"np.polyfit needs as many weights as x, {len(x)}, not {np.shape(w)}")
         powers, y = powers * w[:, None], y * (w if np.ndim(y) == 1 else w[:, None])
     scale = np.sqrt(np.sum(np.square(powers), axis=0))
-    rcond = np.shape(x)[0] * np.finfo(plain(x).dtype).eps if rcond is None else rcond
     coefficients = np.linalg.lstsq(powers / scale, y, rcond)[0]
     return coefficients / (scale if np.ndim(y) == 1 else scale[:, None])
 
@@ -148,8 +191,8 @@ def _polynomial_of_roots(seq_of_zeros: Array) -> Array:
     if np.ndim(roots) != 1:
         raise TypeError("np.poly of a matrix has no derivative here; pass its eigenvalues")
     p = np.ones(1, roots.dtype)
-    for i in range(np.shape(roots)[0]):
-        p = np.pad(p, (0, 1)) - roots[i] * np.pad(p, (1, 0))
+    for root in roots:
+        p = np.pad(p, (0, 1)) - root * np.pad(p, (1, 0))
     return p
 
 
@@ -173,16 +216,14 @@ convention("at a knot, the slope to its right", np.interp)
 # I_n(x) = 1/π ∫ exp(x cos θ) cos nθ dθ over (0, π), which the trapezoidal rule finds to all digits;
 # its derivative is (I_{n−1} + I_{n+1}) / 2 (Abramowitz & Stegun, 9.6.19 and 9.6.26).
 def _modified_bessel(n: int, x: Array) -> Array:
-    largest = np.max(np.abs(x), initial=0) if known(x) else OVERFLOW
-    points = 48 + 10 * math.isqrt(int(largest) + 1)
-    angles = np.arange(1, points) * (math.pi / points)
+    angles = np.arange(1, POINTS) * (math.pi / POINTS)
     terms = np.exp(x[..., None] * np.cos(angles)) * np.cos(n * angles)
     ends = (np.exp(x) + (-1) ** n * np.exp(-x)) / 2
-    return ((np.sum(terms, axis=-1) + ends) / points).astype(x.dtype)
+    return (np.sum(terms / POINTS, axis=-1) + ends / POINTS).astype(x.dtype)
 
 
-OVERFLOW = 710
-"""From about here on, the exponential overflows."""
+POINTS = 160
+"""As many as |x| = 710 needs. Beyond, the exponential overflows."""
 
 modified_bessel: Callable[[int, Array], Array] = derivative(
     _modified_bessel,

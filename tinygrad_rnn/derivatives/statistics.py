@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_rnn.derivatives.reductions import root
-from tinygrad_rnn.derivatives.shapes import as_array
+from tinygrad_rnn.derivatives.shapes import as_array, axes_of
 from tinygrad_rnn.engine.graph import Array
 from tinygrad_rnn.engine.table import certain, composed, convention, known, plain
 
@@ -25,16 +25,16 @@ def _order_statistic(
     if not skip_nan and certain(np.any(np.isnan(plain(a)))):
         raise ValueError("medians and quantiles have no derivative where a value is NaN")
     n = np.ndim(a)
-    axes = tuple(range(n)) if axis is None else tuple(i % n for i in np.atleast_1d(axis).tolist())
+    axes = axes_of(axis, n)
     kept = [i for i in range(n) if i not in axes]
     lanes, count = [np.shape(a)[i] for i in kept], math.prod(np.shape(a)[i] for i in axes)
-    ordered = np.sort(np.reshape(np.transpose(a, (*kept, *axes)), (*lanes, count)), axis=-1)
+    ordered = np.sort(np.reshape(np.transpose(a, (*kept, *axes)), (*lanes, count)))
     missing = np.isnan(plain(ordered))
     valid: Any = np.full((*lanes, 1), count)
     if skip_nan:
         valid = np.sum(~missing, axis=-1, keepdims=True)
 
-    place = np.reshape(q, (-1,)) * (np.maximum(valid, 1) - 1)
+    place = np.reshape(q, (-1,)) * (valid - 1)
     where = plain(place)
     below, above = np.floor(where).astype(int), np.ceil(where).astype(int)
     if method == "linear":
@@ -64,8 +64,11 @@ def _quantile(skip_nan: bool, unit: float) -> Callable[..., Array]:
     def quantile(
         a: Array, q: Any, axis: Any = None, method: str = "linear", keepdims: bool = False
     ) -> Array:
-        q = as_array(q)
-        q = q if unit == 1 else q / unit
+        q = as_array(q) / unit
+        if np.ndim(q) > 2:
+            raise ValueError(f"q can have two axes at most, but it has the shape {np.shape(q)}")
+        if certain(np.any((plain(q) < 0) | (plain(q) > 1))):
+            raise ValueError(f"q must lie in 0..{unit}, but it is {plain(q) * unit}")
         return _order_statistic(a, q, axis, method, keepdims, skip_nan)
 
     return quantile
@@ -101,10 +104,15 @@ def _average(
 ) -> Any:
     if weights is None:
         mean = np.mean(a, axis=axis, keepdims=keepdims)
-        total = np.full(np.shape(mean), np.size(plain(a)) / max(np.size(plain(mean)), 1), a.dtype)
+        total = np.full(np.shape(mean), np.size(plain(a)) / np.size(plain(mean)), a.dtype)
         return (mean, total) if returned else mean
     if np.shape(weights) != np.shape(a):
-        axes = [i % np.ndim(a) for i in np.atleast_1d(axis).tolist()]
+        axes = axes_of(axis, np.ndim(a))
+        if np.shape(weights) != tuple(np.shape(a)[i] for i in axes):
+            raise ValueError(
+                f"an average of shape {np.shape(a)} over the axes {axes} needs as many weights, "
+                f"but they have the shape {np.shape(weights)}"
+            )
         shape = [np.shape(a)[i] if i in axes else 1 for i in range(np.ndim(a))]
         weights = np.reshape(
             np.transpose(weights, tuple(np.argsort(np.argsort(axes)).tolist())), shape
@@ -117,7 +125,7 @@ def _average(
     return (mean, total) if returned else mean
 
 
-_TURNS_A_ROW = np.cov([[0.0, 1.0]], rowvar=False, bias=True).ndim > 0
+_TURNS_A_ROW = np.shape(np.cov([[0, 1]], rowvar=False, bias=True)) != ()
 """Whether this NumPy transposes a matrix of one row for rowvar=False. Older versions did not."""
 
 
@@ -135,15 +143,28 @@ def _cov(
         stays = np.ndim(x) < 2 if turns_a_row else np.shape(matrix)[0] == 1
         return matrix if rowvar or stays else np.transpose(matrix)
 
+    if np.ndim(m) > 2:
+        raise ValueError(f"np.cov needs at most two axes, not the shape {np.shape(m)}")
     x = rows(m, _TURNS_A_ROW)
-    x = x if y is None else np.concatenate([x, rows(y, False)], axis=0)
+    if len(x) == 0:
+        raise ValueError(f"there are no variables in an array of shape {np.shape(m)}")
+    x = x if y is None else np.concatenate([x, rows(y, False)])
     ddof = (0 if bias else 1) if ddof is None else ddof
+    for weight in (fweights, aweights):
+        if weight is not None and np.shape(weight) != np.shape(x)[1:]:
+            raise ValueError(
+                f"{np.shape(x)[1]} observations need as many weights, but they have the shape "
+                f"{np.shape(weight)}"
+            )
     frequency = np.ones(np.shape(x)[1]) if fweights is None else fweights
     weights = frequency if aweights is None else np.multiply(frequency, aweights)
     total = np.sum(weights)
+    if certain(np.any(total == 0)):
+        raise ZeroDivisionError("the weights of np.cov sum to 0")
     excess = 1 if aweights is None else np.sum(np.multiply(weights, aweights)) / total
     centred = x - np.sum(x * weights, axis=1, keepdims=True) / total
-    return np.squeeze(centred @ np.transpose(centred * weights) / (total - ddof * excess))
+    freedom = np.maximum(total - ddof * excess, 0)  # without any, infinite as in NumPy
+    return np.squeeze(centred @ np.transpose(centred * weights) / freedom)
 
 
 def _corrcoef(x: Array, y: Any = None, rowvar: bool = True) -> Array:
@@ -167,6 +188,16 @@ def _without_nan(reduce: Callable[..., Array], neutral: float) -> Callable[..., 
     return reduction
 
 
+def _extreme_without_nan(reduce: Callable[..., Array], neutral: float) -> Callable[..., Array]:
+    skipping = _without_nan(reduce, neutral)
+
+    def reduction(a: Array, axis: Any = None, keepdims: bool = False) -> Array:
+        nothing = np.all(np.isnan(plain(a)), axis=axis, keepdims=keepdims)
+        return np.where(nothing, np.nan, skipping(a, axis, keepdims)).astype(a.dtype)
+
+    return reduction
+
+
 def _valid(a: Array, axis: Any, keepdims: bool) -> Array:
     return np.sum(~np.isnan(plain(a)), axis=axis, keepdims=keepdims, dtype=a.dtype)
 
@@ -178,7 +209,8 @@ def _nanmean(a: Array, axis: Any = None, keepdims: bool = False) -> Array:
 def _nanvar(a: Array, axis: Any = None, ddof: int = 0, keepdims: bool = False) -> Array:
     deviation = np.where(np.isnan(a), 0, a - _nanmean(a, axis, True))
     squares = np.sum(np.square(deviation), axis=axis, keepdims=keepdims)
-    return squares / (_valid(a, axis, keepdims) - ddof)
+    freedom = _valid(a, axis, keepdims) - ddof
+    return squares / np.where(freedom > 0, freedom, np.nan).astype(a.dtype)
 
 
 def _nanstd(a: Array, axis: Any = None, ddof: int = 0, keepdims: bool = False) -> Array:
@@ -187,8 +219,8 @@ def _nanstd(a: Array, axis: Any = None, ddof: int = 0, keepdims: bool = False) -
 
 composed(np.nansum, _without_nan(np.sum, 0))
 composed(np.nanprod, _without_nan(np.prod, 1))
-composed(np.nanmax, _without_nan(np.max, -np.inf))
-composed(np.nanmin, _without_nan(np.min, np.inf))
+composed(np.nanmax, _extreme_without_nan(np.max, -np.inf))
+composed(np.nanmin, _extreme_without_nan(np.min, np.inf))
 composed(np.nanmean, _nanmean)
 composed(np.nanvar, _nanvar)
 composed(np.nanstd, _nanstd)
