@@ -26,7 +26,9 @@ class DeviceArray(NDArrayOperatorsMixin):
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         if function in (np.asarray, np.array):  # NEP 35: a copy onto the device, asked for
-            return DeviceArray(function(*args, **kwargs))
+            first, *others = args
+            inside = first._array if isinstance(first, DeviceArray) else first
+            return DeviceArray(function(inside, *others, **kwargs))
         return _wrapped(function(*_inside(args), **_inside(kwargs)))
 
     def __getattr__(self, name: str) -> Any:

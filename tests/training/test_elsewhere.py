@@ -5,6 +5,7 @@ import pytest
 
 import tinygrad_rnn as tg
 from tests.elsewhere import DeviceArray
+from tinygrad_rnn.engine.trees import flatten
 
 T, B, D, H, Q = 4, 3, 5, 4, 5
 
@@ -86,6 +87,57 @@ def test_a_recorded_loss_stays_where_the_arrays_are():
     assert float(found.data) == pytest.approx(float(expected.data), rel=1e-14)
     assert type(there.W_hh.grad) is DeviceArray
     np.testing.assert_allclose(there.W_hh.grad.get(), cell.W_hh.grad, rtol=0, atol=1e-14)
+
+
+LENGTHS = np.array([2, T, 0])
+RESET = np.arange(T * B).reshape(T, B) % 3 == 1
+
+
+@pytest.mark.parametrize("kind", [tg.RNNCell, tg.LSTMCell, tg.GRUCell])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"reverse": True},
+        {"lengths": LENGTHS},
+        {"lengths": LENGTHS, "reverse": True, "reset": RESET},
+        {"truncation": tg.Links(RESET.astype(float))},
+        {"truncation": tg.Window(1), "lengths": LENGTHS},
+        {"stacked": True, "lengths": LENGTHS},
+    ],
+)
+def test_all_that_belongs_to_single_sequences(kind, options):
+    """Lengths, resets, links and the first state are NumPy's, or made here."""
+
+    def run(there):
+        cell = kind(D, H, rng=0)
+        if there is DeviceArray:
+            moved(cell.parameters())
+        xs = np.random.default_rng(0).normal(size=(T, B, D))
+        states, last = tg.unroll(cell, there(xs), **options)
+        parts = [states] if options.get("stacked") else states
+        parts = [part for state in (*parts, last) for part in flatten(state)]
+        sum(np.sum(part**2) for part in parts).backward()
+        return [*(part.data for part in parts), *(p.grad for p in cell.parameters().values())]
+
+    for here, there in zip(run(np.asarray), run(DeviceArray), strict=True):
+        assert type(there) is DeviceArray
+        np.testing.assert_array_equal(there.get(), here)
+
+
+@pytest.mark.parametrize("given", [{"lengths": LENGTHS}, {"mask": ~RESET}, {"reset": RESET}])
+def test_a_recorded_loss_of_what_counts(given):
+    xs, targets = np.ones((T, B, D)), np.zeros((T, B, H))
+
+    def run(there):
+        cell = tg.RNNCell(D, H, rng=0)
+        if there is DeviceArray:
+            moved(cell.parameters())
+        bptt = tg.BPTT(cell, lambda h, y: np.mean((h - y) ** 2, axis=-1))
+        bptt.record(there(xs), there(targets), **given).backward()
+        return cell.W_hh.grad
+
+    np.testing.assert_array_equal(run(DeviceArray).get(), run(np.asarray))
 
 
 def test_programs_are_not_for_arrays_elsewhere():

@@ -142,7 +142,8 @@ class Cell:
         return state
 
     def _zeros(self, batch_size: int, name: str) -> Tensor:
-        return Tensor(np.zeros((batch_size, self.hidden_size), self.W_hh.dtype), name=name)
+        like = self.W_hh.data  # an array of the same library (NEP 35)
+        return Tensor(np.zeros((batch_size, self.hidden_size), like.dtype, like=like), name=name)
 
     def _slice(self, gates: Any, n: int) -> Any:
         return gates[..., n * self.hidden_size : (n + 1) * self.hidden_size]

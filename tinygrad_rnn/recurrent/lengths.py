@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_rnn.engine.graph import Array
+from tinygrad_rnn.engine.table import plain
 from tinygrad_rnn.engine.trees import flatten, flatten_like, unflatten
 from tinygrad_rnn.recurrent.state import OUTPUT, check_rows, form_of
 
@@ -87,6 +88,12 @@ def last_valid(valid: Array) -> tuple[Array, Array]:
     return steps[:, sequences], sequences
 
 
+def beside(values: Array, xs: Any) -> Any:
+    """The values in an array of the same library as the inputs (NEP 35)."""
+    first = plain(next(iter(flatten(xs)), values))
+    return np.asarray(values, like=first) if hasattr(first, "__array_function__") else values
+
+
 def taken(xs: Any, index: tuple[Array, Array]) -> Any:
     """The inputs at the steps that an index from `last_valid` names.
 
@@ -96,7 +103,9 @@ def taken(xs: Any, index: tuple[Array, Array]) -> Any:
     if isinstance(xs, list | tuple):
         parts = [taken(np.stack(steps), index) for steps in zip(*map(flatten, xs), strict=True)]
         return [unflatten(xs[0], iter([part[t] for part in parts])) for t in range(len(xs))]
-    return xs[index] if np.shape(xs)[:2] == index[0].shape else xs
+    if np.shape(xs)[:2] != index[0].shape:
+        return xs
+    return xs[tuple(beside(part, xs) for part in index)]
 
 
 def frozen(valid: Any, new: Any, old: Any) -> Any:

@@ -14,7 +14,15 @@ import numpy as np
 
 from tinygrad_rnn.engine.graph import Array
 from tinygrad_rnn.engine.trees import flatten, unflatten
-from tinygrad_rnn.recurrent.lengths import Padded, Without, batch_of, last_valid, taken, valid_steps
+from tinygrad_rnn.recurrent.lengths import (
+    Padded,
+    Without,
+    batch_of,
+    beside,
+    last_valid,
+    taken,
+    valid_steps,
+)
 from tinygrad_rnn.recurrent.state import form_of, has_outputs, map_state
 from tinygrad_rnn.recurrent.truncation import Full, Truncation
 
@@ -66,7 +74,7 @@ class Order:
             if reset is not None:
                 reset = np.broadcast_to(rows_of(reset), valid.shape)
                 reset = reset[there, sequences] & valid
-            cell, xs = Padded(cell), {"x": taken(xs, (there, rows)), "valid": valid}
+            cell, xs = Padded(cell), {"x": taken(xs, (there, rows)), "valid": beside(valid, xs)}
         elif reverse:
             xs = backwards(xs)
             reset = None if reset is None else np.asarray(reset)[::-1]
@@ -119,7 +127,9 @@ class Order:
 
 def at(states: Any, index: tuple[Array, Array], otherwise: Any) -> Any:
     """The stacked states at an index. A part without a batch axis is indexed by `otherwise`."""
-    return states[index] if states.ndim > 1 else states[otherwise]
+    if states.ndim == 1:
+        return states[otherwise]
+    return states[tuple(beside(part, states) for part in index)]
 
 
 def count(xs: Any) -> int:

@@ -9,7 +9,7 @@ import numpy as np
 
 from tinygrad_rnn.derivatives.functions import scale_gradient
 from tinygrad_rnn.engine.graph import Array
-from tinygrad_rnn.engine.table import derivative
+from tinygrad_rnn.engine.table import derivative, plain
 from tinygrad_rnn.engine.tensor import Tensor
 from tinygrad_rnn.engine.trees import flatten, flatten_like, unflatten
 
@@ -105,7 +105,7 @@ def scaled(h: Any, factor: Any) -> Any:
 
 def per_row(values: Array, h: Any) -> Array:
     """One value per sequence, (batch,), reshaped to broadcast to h: (batch, 1, ...)."""
-    values = np.asarray(values)
+    values = np.asarray(values, like=plain(h))
     check_rows(len(values), np.shape(h))
     return values.reshape(-1, *[1] * (np.ndim(h) - 1))
 

@@ -33,7 +33,14 @@ from tinygrad_rnn.engine.tensor import Tensor
 from tinygrad_rnn.engine.trees import unflatten
 from tinygrad_rnn.recurrent.arguments import at_step, check_parts, checked, length
 from tinygrad_rnn.recurrent.cells import Cell, LSTMCell
-from tinygrad_rnn.recurrent.lengths import Padded, batch_of, last_valid, taken, valid_steps
+from tinygrad_rnn.recurrent.lengths import (
+    Padded,
+    batch_of,
+    beside,
+    last_valid,
+    taken,
+    valid_steps,
+)
 from tinygrad_rnn.recurrent.names import by_place, name
 from tinygrad_rnn.recurrent.parameters import parameters
 from tinygrad_rnn.recurrent.state import as_entered, map_state, tensor
@@ -360,8 +367,8 @@ def given_of(
     if reset is not None:
         reset = np.asarray(reset)
         reset = (reset if reset.ndim > 1 else reset[:, None]) & valid
-    given = {"x": taken(xs, index), "y": taken(targets, index), "valid": for_all(valid)}
-    return given, reset, valid
+    given = {"x": taken(xs, index), "y": taken(targets, index)}
+    return {**given, "valid": beside(for_all(valid), xs)}, reset, valid
 
 
 def propagated(
