@@ -267,7 +267,8 @@ def test_inputs_that_nobody_projected_are_refused(make, run):
         "RNNCell(3, 4)",
         "RNNCell(3, 4, nonlinearity='relu', bias=False, residual=True)",
         "LSTMCell(3, 4, dtype='float32')",
-        "GRUCell(3, 4, bias=False)",
+        "GRUCell(3, 4, bias=False, recurrent_weights='orthogonal')",
+        "RNNCell(3, 4, nonlinearity='relu', recurrent_weights='identity')",
         "Stacked([LSTMCell(3, 4), RNNCell(4, 2, nonlinearity='identity')])",
     ],
 )

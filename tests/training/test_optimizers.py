@@ -290,6 +290,9 @@ def test_what_cannot_be_restored_is_said():
         tg.Adam({"w": u}).restore(optimizer.state())
     with pytest.raises(ValueError, match=r"but it has 'one' and 0\.1"):
         tg.Adam(w).restore(optimizer.state() | {"steps": "one", "learning_rate": 0.1})
+    for nothing in ([], {}, iter(()), {"cells": []}):
+        with pytest.raises(ValueError, match="there are no parameters to move: pass a cell"):
+            tg.SGD(nothing, 0.1)
     with pytest.raises(ValueError, match=r"learning_rate must be a positive number, not 0\.0"):
         tg.SGD(w, 0.0)
 

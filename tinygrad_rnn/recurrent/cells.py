@@ -76,6 +76,7 @@ class Cell:
             raise TypeError(f"the dtype of a cell must be one of floats, not {np.dtype(dtype)}")
         rng = np.random.default_rng(rng)
         self.input_size, self.hidden_size = input_size, hidden_size
+        self.recurrent_weights = recurrent_weights
         shape = (input_size, self.gates * hidden_size)
         self.W_xh = uniform(rng, shape, hidden_size, dtype, "W_xh")
         self.W_hh = recurrent(recurrent_weights, rng, hidden_size, self.gates, dtype, "W_hh")

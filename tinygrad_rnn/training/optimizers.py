@@ -25,14 +25,16 @@ class Optimizer:
     parameters: a cell or model, a dict or list of Tensors, or a nesting. A Tensor that appears
         twice is one parameter. A parameter without a gradient (absent, not zero) is not moved.
     learning_rate: η, or a function from the number of steps taken so far to η.
-    Raises TypeError for anything that is not a parameter; ValueError for a learning rate that is
-    not positive.
+    Raises TypeError for anything that is not a parameter; ValueError if there is none, or for a
+    learning rate that is not positive.
     """
 
     def __init__(self, parameters: Any, learning_rate: Rate) -> None:
         if not callable(learning_rate):
             check_positive("learning_rate", learning_rate)
         self.parameters = distinct(parameters)
+        if not self.parameters:
+            raise ValueError("there are no parameters to move: pass a cell, a model or Tensors")
         self.learning_rate = learning_rate
         self.memory: dict[str, dict[str, Any]] = {name: {} for name in self.parameters}
         self.steps = 0
