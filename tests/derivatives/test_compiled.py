@@ -11,6 +11,7 @@ import pytest
 import tinygrad_rnn as tg
 
 KNOTS, VALUES = np.array([-1.0, 0.0, 0.7, 2.0]), np.array([0.5, -0.5, 1.0, 0.25])
+AFTER = np.array([False, True, True])
 
 CALLS: dict[str, Callable[[Any], Any]] = {
     "interp": lambda x: np.interp(x, KNOTS, VALUES),
@@ -26,6 +27,7 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     "cov": lambda x: np.cov(x, x * x),
     "linspace": lambda x: np.linspace(x[0], x[1], 2),
     "linspace without an end": lambda x: np.linspace(x[0], x[1], 1, endpoint=False),
+    "piecewise": lambda x: np.piecewise(x, AFTER, [np.exp]),
     "eigh": lambda x: np.linalg.eigh(x[:, None] * x + np.diag([1.0, 2.0, 4.0]))[0],
 }
 

@@ -202,9 +202,7 @@ convention("of equal entries, the first gets the gradient", np.unique)
 # Piecewise functions.
 def _piecewise(x: Array, condlist: Any, funclist: Any, *args: Any) -> Array:
     """Each function on the entries where its condition holds. The last true condition decides."""
-    alone = np.ndim(condlist) == 0 or (
-        np.ndim(x) > 0 and not isinstance(condlist[0], list | np.ndarray)
-    )
+    alone = np.ndim(condlist) == 0 or (np.ndim(x) > 0 and np.ndim(condlist[0]) == 0)
     conditions = [np.asarray(c, bool) for c in ([condlist] if alone else condlist)]
     if any(np.shape(c) not in ((), np.shape(x)) for c in conditions):
         raise ValueError(f"np.piecewise needs conditions of the shape of x, {np.shape(x)}")
