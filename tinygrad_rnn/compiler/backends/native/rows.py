@@ -20,6 +20,10 @@ from tinygrad_rnn.compiler.backends.native.text import (
     constant,
 )
 
+FETCHED = 1
+"""So many rows ahead, the cache lines of an array of all steps are fetched before they are written.
+Otherwise each store waits for its line: the writing of a step of an LSTM takes twice as long."""
+
 
 class Rows:
     """Emits the works of one row. slot: makes a slot on the stack. failed: the flag for invalid
@@ -139,7 +143,10 @@ class Rows:
             column = (
                 f.binary("mul", column, across) if isinstance(column, Value) else column * across
             )
-        f.store(value, f.at(row, column, kind))
+        at = f.at(row, column, kind)
+        if place.step and value.type.lanes > 1:
+            f.prefetch(f.at(at, place.strides[0] * FETCHED, kind), write=True)
+        f.store(value, at)
 
     def reduced(
         self,

@@ -198,10 +198,12 @@ class Function:
     def store(self, value: Value, pointer: Value) -> None:
         self.do(f"store {value}, {pointer}, align {BYTES.get(value.type.kind, 8)}")
 
-    def prefetch(self, pointer: Value) -> None:
-        """Begin to load a cache line into the L2 cache."""
+    def prefetch(self, pointer: Value, write: bool = False) -> None:
+        """Begin to load a cache line: into the L2 cache to read it, or into the L1 cache to write
+        it."""
         self.module.declared.add("declare void @llvm.prefetch.p0(ptr, i32, i32, i32)")
-        self.do(f"call void @llvm.prefetch.p0({pointer}, i32 0, i32 2, i32 1)")
+        how = "i32 1, i32 3" if write else "i32 0, i32 2"
+        self.do(f"call void @llvm.prefetch.p0({pointer}, {how}, i32 1)")
 
     def begin(self, label: str) -> None:
         self.lines.append(f"{label}:")
