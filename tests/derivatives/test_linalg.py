@@ -64,9 +64,11 @@ def test_ranks_are_found_within_a_matrix(decompose):
 @pytest.mark.parametrize("turned", [False, True])
 def test_singular_vectors_of_a_matrix_of_low_rank(n, turned):
     """A square matrix has them all; one of another shape needs full rank."""
-    tall = np.eye(3, 2) * [1.0, 0.0]
-    with pytest.raises(ValueError, match="full rank"):
-        gradient_of_vectors(lambda a: np.linalg.svd(a, False), tall.T if turned else tall, n)
+    low = np.eye(3, 2) * [1.0, 0.0]
+    low = low.T if turned else low
+    for a in (low, low[None]):
+        with pytest.raises(ValueError, match="full rank"):
+            gradient_of_vectors(lambda a: np.linalg.svd(a, False), a, n)
     left, right = (np.linalg.qr(rng.normal(size=(3, 3)))[0] for _ in range(2))
     a = left * [3.0, 1.0, 0.0] @ right
     tg.check_gradients(lambda a: np.square(np.linalg.svd(a.T if turned else a)[n]), a)
