@@ -137,6 +137,14 @@ def test_least_squares_count_the_rank_as_numpy_does(smallest, rcond, is_tall):
     np.testing.assert_allclose(found[3], expected[3], atol=1e-12)
 
 
+@pytest.mark.parametrize("rcond", [None, -1, 0, 1e-20, 0.5, 1, 2])
+@pytest.mark.parametrize("smallest", [1e-17, 1.5e-16, 3e-16, 6e-16])
+def test_least_squares_leave_out_what_is_below_the_precision(rcond, smallest):
+    a, b = np.diag([1.0, smallest]), np.ones(2)
+    found = np.linalg.lstsq(tg.Tensor(a, requires_grad=True), b, rcond)[0]
+    np.testing.assert_allclose(found.data, np.linalg.lstsq(a, b, rcond)[0])
+
+
 @pytest.mark.parametrize("option", ["rcond", "rtol"])
 def test_a_singular_value_that_is_left_out_must_be_zero(option):
     matrices = np.array([np.diag([4.0, 1.0]), np.diag([0.04, 0.02])])

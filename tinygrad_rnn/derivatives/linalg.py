@@ -88,7 +88,7 @@ def _lstsq(a: Array, b: Array, rcond: float | None = None) -> tuple[Any, ...]:
     rows, columns = np.shape(a)
     precision = np.finfo(np.float64).eps  # in which NumPy computes
     cut = max(rows, columns) * precision if rcond is None else rcond
-    x = np.linalg.pinv(a, rcond=cut if cut >= 0 else precision) @ b
+    x = np.linalg.pinv(a, rcond=cut if 0 < cut < 1 else precision / 2) @ b  # as LAPACK has it
     residuals = np.sum(np.square(b - a @ x), axis=0, keepdims=np.ndim(b) == 1)
     full = rank == columns and rows > columns
     return x, residuals if full else np.zeros(0, x.dtype), rank, np.linalg.svd(a, compute_uv=False)
