@@ -94,8 +94,8 @@ IN_PLACE = (
     "np.concatenate or np.insert"
 )
 COPIED = (
-    "writes in place, which the graph would not see: write np.where for np.copyto, and "
-    "t * np.ones(shape) for np.full, which uses it"
+    "writes in place, which the graph would not see: write np.where for np.copyto, "
+    "t * np.ones(shape) for np.full and t * np.ones_like(array) for np.full_like, which use it"
 )
 COUNTED = "compares or counts values, and has no derivative"
 
