@@ -140,8 +140,8 @@ def test_a_state_is_a_part_of_its_row() -> None:
     (h,) = made.states
     assert h.buffer.shape == (1, H + D + 1) and h.buffer.storage is Storage.STATE
     assert functions(made.forward.loop) == [np.dot, np.tanh]
-    ones = made.setup[0]
-    assert ones.args == (1,) and ones.writes()[0].buffer is h.buffer
+    (ones,) = (instr for instr in made.forward.constants if instr.args == (1,))
+    assert ones.writes()[0].buffer is h.buffer
 
 
 def test_parts_of_a_gradient_are_computed_in_their_place() -> None:

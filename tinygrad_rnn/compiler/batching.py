@@ -14,7 +14,6 @@ import numpy as np
 
 from tinygrad_rnn.compiler.ir import AtOnce, Operand, T, Value, View
 from tinygrad_rnn.compiler.operations import (
-    JOINING,
     OUT_LAST,
     REDUCTIONS,
     astype,
@@ -38,7 +37,7 @@ def batched(value: Value, varies: Varies) -> AtOnce | None:
     """The call for all steps. varies: whether an operand differs from step to step."""
     function = value.function
     rule = _elementwise if is_elementwise(function) else RULES.get(function)
-    if rule is None or (value.kwargs and rule not in (_reduction, _joined)):
+    if rule is None or (value.kwargs and rule is not _reduction):
         return None
     return rule(value, varies)
 
@@ -118,21 +117,6 @@ def _reduction(value: Value, varies: Varies) -> AtOnce | None:
     return AtOnce(value, value.function, (Operand(array),), {"axis": shifted, **options})
 
 
-def _joined(value: Value, varies: Varies) -> AtOnce | None:
-    pieces = value.args[0]
-    axis = value.args[1] if len(value.args) > 1 else value.kwargs.get("axis", 0)
-    if axis is None or value.kwargs.keys() - {"axis"} or len(value.args) > 2:
-        return None
-    if not isinstance(pieces, tuple | list):
-        return None
-    if not all(isinstance(p, Value) and varies(p) for p in pieces):
-        return None
-    if any(p.dtype != value.dtype for p in pieces):
-        return None
-    shifted = axis % value.ndim + 1
-    return AtOnce(value, value.function, (tuple(map(Operand, pieces)),), {"axis": shifted})
-
-
 def _cross_entropies(value: Value, varies: Varies) -> AtOnce | None:
     def operand(leaf: Any) -> Any:
         """A value that is the same at all steps is spread over them, except the ones used for
@@ -161,7 +145,6 @@ RULES: dict[Any, Callable[[Value, Varies], AtOnce | None]] = {
     np.squeeze: _reshaped,
     np.where: _elementwise,
     astype: _converted,
-    **dict.fromkeys(JOINING, _joined),
     **dict.fromkeys(OUT_LAST, _cross_entropies),
     **dict.fromkeys(REDUCTIONS, _reduction),
 }

@@ -31,7 +31,6 @@ class Dependence:
         backward loop with them.
     late: the values without a call for all steps, those too large for one, and the values that
         depend on these. They are computed in the loop.
-    pieces: the parts of assemblies. They are written in their place, so they are no views.
     """
 
     def __init__(self, graph: StepGraph) -> None:
@@ -45,7 +44,6 @@ class Dependence:
         self.looping = set(ordered([v for v in fed if v is not None]))
         self.depends = self._dependences()
         self.uses = uses_of(graph)
-        self.pieces = {p for v in self.order if v.function is assembled for p in v.args[3]}
         self.late = self._late()
         # A value without a call for all steps is computed in the loop, with all its operands.
         inside = ordered([v for v in self.late if v in self.ahead and STATE in self.depends[v]])
@@ -85,9 +83,8 @@ class Dependence:
         """Whether one call for all steps can replace the call of the value."""
         if is_part(value):
             return self.has_call_at_once(value.args[0])
-        if value.function is assembled:  # on the way forward, it is written step by step
-            return value not in self.ahead
-        return is_view(value) or batched(value, self.varies) is not None
+        known = value.function is assembled or batched(value, self.varies) is not None
+        return known or is_view(value)
 
     def _late(self) -> set[Value]:
         late: set[Value] = set()
@@ -111,15 +108,12 @@ class Dependence:
         depends = self.depends[value]
         if value.function is None or (value in self.late and not is_view(value)):
             return False
-        if value.function is assembled:
-            early = GRADIENT not in depends
-            return value not in self.ahead and (early or value not in self.looping)
         if value in self.ahead:
             return STATE not in depends or is_view(value) or value not in self.recurring
         if GRADIENT in depends:
             # Under windows the array of all steps has the sum over the lanes, not the value of one
             # lane.
-            whole = is_view(value) and value not in self.pieces and not self.windows
+            whole = is_view(value) and not self.windows
             return value not in self.looping or whole
         return True
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from tinygrad_rnn.compiler.dependence import GRADIENT, STATE, Dependence
 from tinygrad_rnn.compiler.ir import AtOnce, Phase, Phases, Schedule, StepGraph, Value
-from tinygrad_rnn.compiler.passes.fuse_products import row_of_parts
+from tinygrad_rnn.compiler.passes.assemble import row_of_parts
 from tinygrad_rnn.compiler.passes.rewrite import ordered
 from tinygrad_rnn.compiler.time_sums import joint_products, time_sum
 from tinygrad_rnn.compiler.views import is_part, is_view

@@ -17,8 +17,7 @@ from tinygrad_rnn.compiler.batching import batched, rows
 from tinygrad_rnn.compiler.dependence import GRADIENT, Dependence
 from tinygrad_rnn.compiler.ir import AtOnce, Operand, T, Value, View
 from tinygrad_rnn.compiler.operations import assembled, filled, scattered
-from tinygrad_rnn.compiler.passes.assemble import is_sum_at
-from tinygrad_rnn.compiler.passes.fuse_products import row_of_parts
+from tinygrad_rnn.compiler.passes.assemble import is_sum_at, row_of_parts
 from tinygrad_rnn.compiler.passes.rewrite import call
 from tinygrad_rnn.compiler.views import first_axis, is_view, view_of
 

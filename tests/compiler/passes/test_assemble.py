@@ -9,7 +9,15 @@ import numpy as np
 from tests.compiler.programs import B, D, H, functions_of, graph_of, inputs, state, weight
 from tinygrad_rnn.compiler.ir import Value
 from tinygrad_rnn.compiler.operations import added_at, assembled, filled
-from tinygrad_rnn.compiler.passes.assemble import assemble, covers, disjoint, is_sum_at
+from tinygrad_rnn.compiler.passes.assemble import (
+    assemble,
+    concatenated,
+    covers,
+    disjoint,
+    is_sum_at,
+    of_parts,
+    row_of_parts,
+)
 from tinygrad_rnn.compiler.passes.cse import cse
 from tinygrad_rnn.compiler.passes.rewrite import call, ordered
 
@@ -56,3 +64,44 @@ def test_a_sum_at_indices_is_added_to_zeros() -> None:
     assert is_sum_at(call(added_at, zeros, index, rows))
     assert not is_sum_at(call(added_at, Value((4,), np.dtype(float)), index, rows))
     assert not is_sum_at(call(np.sin, zeros))
+
+
+def given(*shape: int, dtype: Any = float) -> Value:
+    return Value(shape, np.dtype(dtype))
+
+
+def joined(function: Any, *args: Any, **kwargs: Any) -> Any:
+    return of_parts(call(function, *args, **kwargs))
+
+
+def test_concatenations_and_stacks_are_put_together_from_their_parts() -> None:
+    one, other, single = given(2, 3), given(2, 3), given(2, 3, dtype=np.float32)
+    rng = np.random.default_rng(0)
+    arrays = [rng.standard_normal((2, 3)) for _ in range(2)]
+    for function in (np.concatenate, np.stack):
+        for more in ((), (0,), (1,), (-1,)):
+            whole = joined(function, (one, other), *more)
+            assert whole.function is assembled and covers(whole)
+            np.testing.assert_array_equal(
+                assembled(*whole.args[:3], arrays), function(arrays, *more)
+            )
+    assert joined(np.concatenate, (one, other), axis=1).shape == (2, 6)
+    for args in (
+        ((one, single),),
+        ((one, np.ones((2, 3))),),
+        (given(2, 2, 3),),
+        ((one, other), None),
+        ((one, other), -1, None),
+    ):
+        assert joined(np.concatenate, *args) is None
+    assert joined(np.concatenate, (one, other), -1, dtype=np.float64) is None
+
+
+def test_a_row_of_parts_is_put_together_along_its_last_axis() -> None:
+    one, other, single = given(2, 3), given(2, 4), given(2)
+    assert row_of_parts(concatenated([one, other], -1)) == [one, other]
+    assert row_of_parts(concatenated([one, other], 1)) == [one, other]
+    assert row_of_parts(concatenated([single, single], 0)) == [single, single]
+    assert row_of_parts(concatenated([one, one], 0)) is None
+    assert row_of_parts(joined(np.stack, (single, single), 1)) is None
+    assert row_of_parts(call(np.sin, one)) is None

@@ -9,9 +9,10 @@ import numpy as np
 import tinygrad_rnn as tg
 from tests.compiler.programs import D, H, functions_of, graph_of, inputs, state, weight
 from tinygrad_rnn.compiler.ir import Value
+from tinygrad_rnn.compiler.passes.assemble import row_of_parts
 from tinygrad_rnn.compiler.passes.cse import cse
-from tinygrad_rnn.compiler.passes.fuse_products import fuse_products, is_row, row_of_parts
-from tinygrad_rnn.compiler.passes.rewrite import call, ordered
+from tinygrad_rnn.compiler.passes.fuse_products import fuse_products, is_row
+from tinygrad_rnn.compiler.passes.rewrite import ordered
 
 
 def given(*shape: int, dtype: Any = float, name: str = "") -> Value:
@@ -30,7 +31,6 @@ def test_the_products_of_a_row_are_one() -> None:
         )
         == 2
     )
-    assert row_of_parts(call(np.concatenate, (given(2, 3), given(2, 3)), 0)) is None
 
 
 def rows(cell: Any, *states: tg.Tensor, xs: Any = None) -> list[Any]:
@@ -80,19 +80,6 @@ def test_what_is_no_product_is_joined_by_an_identity() -> None:
     assert rows(lambda x, h: np.tanh(single + h @ U), row) == [None]
     large = weight(64, 64)
     assert rows(lambda x, h: np.tanh(x + h @ large), state(1, 64), xs=inputs(1, 64)) == [None]
-
-
-def test_a_row_of_parts_is_joined_along_its_last_axis() -> None:
-    one, other, single = given(2, 3), given(2, 4), given(2, 4, dtype=np.float32)
-    for axis in (-1, 1):
-        assert row_of_parts(call(np.concatenate, (one, other), axis)) == [one, other]
-        assert row_of_parts(call(np.concatenate, (one, other), axis=axis)) == [one, other]
-    assert row_of_parts(call(np.concatenate, (one, one))) is None
-    assert row_of_parts(call(np.concatenate, (one, single), -1)) is None
-    assert row_of_parts(call(np.concatenate, (one, np.ones((2, 3))), -1)) is None
-    assert row_of_parts(call(np.concatenate, (one, other), -1, dtype=np.float64)) is None
-    assert row_of_parts(call(np.concatenate, one, -1)) is None
-    assert row_of_parts(call(np.concatenate, (one, other), -1, None)) is None
 
 
 def test_what_is_not_joined_stays_in_the_sum() -> None:

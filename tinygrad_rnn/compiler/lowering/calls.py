@@ -18,7 +18,7 @@ from tinygrad_rnn.compiler.ir import (
     Ref,
     Storage,
     Value,
-    View,
+    When,
     mapped,
 )
 from tinygrad_rnn.compiler.lowering.draft import Draft, seen
@@ -26,26 +26,23 @@ from tinygrad_rnn.compiler.operations import (
     OUT_LAST,
     assembled,
     copy,
-    filled,
     is_elementwise,
     takes_out,
 )
-from tinygrad_rnn.compiler.passes.fuse_products import row_of_parts
-from tinygrad_rnn.compiler.views import at_all_steps, columns, is_part, source
+from tinygrad_rnn.compiler.views import at_all_steps, is_part, source
 
 
 def in_loop(d: Draft, value: Value, way: int) -> None:
     """Emit the call of a value in the loop."""
     lines = d.ways[way].loop
-    if value in d.s.rows:
-        for part, out in parts_of_row(d, value):
-            if not is_before(d, part):
-                lines.append(Instr(copy, (d.place(part, way),), out))
-    elif value.function is assembled:
+    if value.function is assembled:
         whole = d.place_for(value, at_once=False, writes=True)
-        for index, part in zip(value.args[2], value.args[3], strict=True):
-            out = seen(whole, View("index", index), name=part.name or d.hint(part))
-            lines.append(Instr(copy, (d.place(part, way),), out))
+        for part, out in d.copy_parts(value, whole, way):
+            if out.when is When.STEP and is_before(d, part, way):
+                given = d.whole(part, way)
+                d.ways[way].before.append(Instr(copy, (given,), at_all_steps(out)))
+            else:
+                lines.append(Instr(copy, (d.place(part, way),), out))
     elif is_part(value):  # a saved result of a call that has several
         given = d.part(None, value)
         lines.append(Instr(copy, (given,), d.place_for(value, at_once=False, writes=True)))
@@ -66,32 +63,12 @@ def in_loop(d: Draft, value: Value, way: int) -> None:
         lines.append(replace(instr, function=np.dot) if is_dot else instr)
 
 
-def begin_row(d: Draft, row: Value) -> None:
-    """Emit the parts of a row that are known before the loop."""
-    d.place_for(row, at_once=False, writes=True)
-    for part, out in parts_of_row(d, row):
-        if part.function is filled:
-            d.setup.append(Instr(copy, (part.args[1],), at_all_steps(out)))
-        elif is_before(d, part):
-            d.ways[0].before.append(Instr(copy, (d.whole(part, 0),), at_all_steps(out)))
-
-
-def parts_of_row(d: Draft, row: Value) -> list[tuple[Value, Ref]]:
-    """The parts of a row, each with its place in the row."""
-    start, found = 0, []
-    for part in row_of_parts(row) or ():
-        view = columns(start, start + part.shape[-1], row.shape[-1])
-        found.append((part, seen(d.places[row], view, name=part.name)))
-        start += part.shape[-1]
-    return found
-
-
-def is_before(d: Draft, part: Value) -> bool:
-    """Whether a part of a row is known before the loop."""
-    base = source(part)
-    phase = d.phases[0].get(base)
-    known = base.function is None and Depends.STATE not in d.s.depends[base]
-    return known or phase in (Phase.BEFORE, Phase.CONSTANT)
+def is_before(d: Draft, value: Value, way: int) -> bool:
+    """Whether a value is known before a loop."""
+    base = source(value)
+    if base.function is None:
+        return (Depends.STATE, Depends.GRADIENT)[way] not in d.s.depends[base]
+    return d.way(base) < way or d.phases[way].get(base) is Phase.BEFORE
 
 
 def can_be_dot(value: Value) -> bool:
@@ -115,9 +92,8 @@ def at_once(d: Draft, value: Value, way: int, lines: list[Instr]) -> None:
     """Emit the call of a value for all steps."""
     if value.function is assembled:
         whole = d.place_for(value, at_once=True, writes=True)
-        for index, part in zip(value.args[2], value.args[3], strict=True):
-            place = at_all_steps(seen(whole, View("index", index)))
-            lines.append(Instr(copy, (d.whole(part, way),), place))
+        for part, place in d.copy_parts(value, whole, way):
+            lines.append(Instr(copy, (d.whole(part, way),), at_all_steps(place)))
         return
     call = batched(value, d.varies)
     assert call is not None and call.function is not None, value

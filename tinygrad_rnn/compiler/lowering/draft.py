@@ -25,10 +25,9 @@ from tinygrad_rnn.compiler.ir import (
 )
 from tinygrad_rnn.compiler.lowering.names import Names
 from tinygrad_rnn.compiler.operations import assembled, copy, filled, takes_out
-from tinygrad_rnn.compiler.passes.assemble import covers
-from tinygrad_rnn.compiler.passes.fuse_products import row_of_parts
+from tinygrad_rnn.compiler.passes.assemble import covers, row_of_parts
 from tinygrad_rnn.compiler.time_sums import is_ones
-from tinygrad_rnn.compiler.views import at_all_steps, first_axis, is_part, is_view, source, view_of
+from tinygrad_rnn.compiler.views import at_all_steps, is_part, is_view, source, view_of
 
 ARITHMETIC = (np.add, np.subtract, np.multiply, np.divide, np.maximum, np.minimum)
 """These functions convert a number operand to an array at every call, which is slow: 0.41 µs
@@ -142,9 +141,9 @@ class Draft:
         """A place of its own for a value. at_once: whether it is computed for all steps at once.
         writes: whether its call can write into an array that exists."""
         saved = value in self.s.saved and not self.is_lane_sum(value)
-        fill = 0 if value.function is assembled and not covers(value) else None
+        fill = fill_of(value)
         kept = (at_once or saved) and self.way(value) == 0 and value in self.read_back
-        if kept or fill is not None or value in self.s.rows:
+        if kept or fill is not None:
             storage = Storage.KEPT
         else:
             storage = Storage.SCRATCH if writes or saved else Storage.RESULT
@@ -289,8 +288,13 @@ class Draft:
             made = self.buffer(hint, value.shape, value.dtype, Storage.KEPT, None, fill)
             if fill is None:
                 self.setup.append(self.instr_of(value, way, Ref(made)))
-        elif is_stacked_matrix(value):
-            made = self.stacked_matrix(value, way)
+        elif value.function is assembled:
+            fill = fill_of(value)
+            storage = Storage.SCRATCH if fill is None else Storage.KEPT
+            made = self.buffer(
+                value.name or "W_joined", value.shape, value.dtype, storage, None, fill
+            )
+            self.copy_parts(value, Ref(made), way)
         elif view is not None:
             given = seen(self.constant(value.args[0], way), view, name=value.name)
             made = self.buffer(hint, value.shape, value.dtype, Storage.SCRATCH)
@@ -304,23 +308,18 @@ class Draft:
             lines.append(self.instr_of(value, way, Ref(made)))
         return made
 
-    def stacked_matrix(self, value: Value, way: int) -> Buffer:
-        """Matrices stacked in a buffer. Those known beforehand are copied only once."""
-        known = {p for p in value.args[0] if not source(p).operands and source(p).function}
-        storage = Storage.KEPT if known else Storage.SCRATCH
-        made = self.buffer("W_joined", value.shape, value.dtype, storage)
-        start = 0
-        for part in value.args[0]:
-            rows = first_axis(start, start + part.shape[0], value.shape[0])
-            out = Ref(made, views=(rows,))
-            start += part.shape[0]
-            if part not in known:
-                self.ways[way].constants.append(Instr(copy, (self.constant(part, way),), out))
-            elif part.function is filled:
-                self.setup.append(Instr(copy, (part.args[1],), out))
-            else:
-                self.setup.append(self.instr_of(part, way, out))
-        return made
+    def copy_parts(self, value: Value, whole: Ref, way: int) -> list[tuple[Value, Ref]]:
+        """Emit the parts of an assembled array that are the same in all steps. Returns the others,
+        each with its place."""
+        varying = []
+        for index, part in zip(value.args[2], value.args[3], strict=True):
+            out = seen(whole, View("index", index), name=part.name or self.hint(part))
+            if self.varies(part):
+                varying.append((part, out))
+                continue
+            given = part.args[1] if part.function is filled else self.constant(part, way)
+            self.ways[way].constants.append(Instr(copy, (given,), at_all_steps(out)))
+        return varying
 
     def constant_hint(self, value: Value) -> str:
         if is_view(value) and source(value).name:
@@ -353,16 +352,11 @@ def seen(ref: Ref, *views: View, name: str = "") -> Ref:
     return replace(ref, views=(*ref.views, *views), name=name or ref.name)
 
 
+def fill_of(value: Value) -> int | None:
+    """What is in the places of an assembled array that no part fills."""
+    return 0 if value.function is assembled and not covers(value) else None
+
+
 def label(part: Value) -> str:
     """The name of a part of a row."""
     return str(part.args[1]) if part.function is filled else part.name or "a"
-
-
-def is_stacked_matrix(value: Value) -> bool:
-    return (
-        value.function is np.concatenate
-        and value.args[1:] == (0,)
-        and not value.kwargs
-        and isinstance(value.args[0], tuple | list)
-        and all(isinstance(part, Value) and part.ndim == 2 for part in value.args[0])
-    )

@@ -58,8 +58,6 @@ def forward(d: Draft) -> None:
         lines.before.append(Instr(copy, (Ref(initial),), Ref(place.buffer, When.FIRST)))
     for value in way.before:
         calls.at_once(d, value, 0, lines.before)
-    for row in d.s.rows:
-        calls.begin_row(d, row)
     for value in way.loop:
         calls.in_loop(d, value, 0)
     results = list(zip(d.graph.states, d.graph.results, d.after, strict=True))

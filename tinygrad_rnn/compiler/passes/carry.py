@@ -13,10 +13,10 @@ from typing import Any
 
 from tinygrad_rnn.compiler.ir import FusedAdjoint, StepGraph
 from tinygrad_rnn.compiler.operations import assembled
+from tinygrad_rnn.compiler.passes.assemble import concatenated
 from tinygrad_rnn.compiler.passes.fuse_products import (
     IDENTITY,
     PRODUCT,
-    concatenated,
     eye,
     is_product_of_row,
     is_row,

@@ -16,6 +16,7 @@ import numpy as np
 
 from tinygrad_rnn.compiler.ir import StepGraph, Value
 from tinygrad_rnn.compiler.operations import filled
+from tinygrad_rnn.compiler.passes.assemble import concatenated
 from tinygrad_rnn.compiler.passes.hoist_sums import sums_of_loop
 from tinygrad_rnn.compiler.passes.rewrite import (
     call,
@@ -126,23 +127,3 @@ def pair_of(term: Any, value: Value, fixed: Any) -> Any:
 
 def eye(width: int, dtype: Any) -> Value:
     return call(np.eye, width, dtype=dtype)
-
-
-def concatenated(parts: list[Value], axis: int) -> Value:
-    return call(np.concatenate, tuple(parts), axis)
-
-
-def row_of_parts(value: Value) -> list[Value] | None:
-    """The parts of a value that is a concatenation along its last axis; None for any other
-    value."""
-    if value.function is not np.concatenate or len(value.args) > 2:
-        return None
-    axis = value.args[1] if len(value.args) > 1 else value.kwargs.get("axis", 0)
-    parts = value.args[0]
-    if value.kwargs.keys() - {"axis"} or axis not in (-1, value.ndim - 1):
-        return None
-    if not isinstance(parts, tuple | list):
-        return None
-    return (
-        list(parts) if all(isinstance(p, Value) and p.dtype == value.dtype for p in parts) else None
-    )
