@@ -18,7 +18,7 @@ from tinygrad_rnn.engine.tensor import Tensor
 from tinygrad_rnn.recurrent.truncation import Windows
 
 SPLIT = {
-    "attention": ("a reduction along another axis than the last", "concatenate is none"),
+    "attention": ("a reduction along another axis than the last",),
     "einsum": ("einsum is none of its functions",),
 }
 """Cases with a loop of which NumPy does a part, and why."""
