@@ -229,6 +229,8 @@ def test_what_goes_wrong_in_a_shard_is_raised_with_its_place(pool):
         )
     with pytest.raises(TypeError, match=r"at most the parts xs, .*, mask, but this one has 7"):
         tg.data_parallel(bptt(), [(1,) * 7], pool)
+    with pytest.raises(TypeError, match=r"must be a tg\.process_pool or .*, but its type is int"):
+        tg.data_parallel(bptt(), tg.split_batch(2, *given()), 2)
     with pytest.raises(ValueError, match="shards is empty"):
         tg.data_parallel(bptt(), [], pool)
     with pytest.raises(ValueError, match=r"parts must lie in 1\.\.6, because .* not 7"):

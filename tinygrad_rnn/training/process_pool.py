@@ -63,7 +63,7 @@ class ProcessPool:
         cores = _cores() if len(_cores()) == count else [None] * count
         self.waiting: deque[Call] = deque()
         self.lock = threading.RLock()
-        self.broken = ""
+        self.broken: Exception | None = None
         self.workers: list[Worker] = []
         before = {name: os.environ.get(name) for name in THREADS}
         os.environ.update(dict.fromkeys(THREADS, "1"))
@@ -89,8 +89,8 @@ class ProcessPool:
     def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Call:
         """Send function(*args, **kwargs) to a process, as soon as one has nothing to do.
 
-        Raises `BrokenProcessPool` if a process has died, and what pickle raises for a function or
-        arguments that cannot be sent.
+        Raises `BrokenProcessPool` if a process has died, RuntimeError after `shutdown`, and what
+        pickle raises for a function or arguments that cannot be sent.
         """
         call = Call(self, pickle.dumps((function, args, kwargs), pickle.HIGHEST_PROTOCOL))
         with self.lock:
@@ -100,7 +100,7 @@ class ProcessPool:
 
     def shutdown(self) -> None:
         """End the processes, after the calls that they compute now."""
-        self.broken = self.broken or "it was shut down"
+        self.broken = self.broken or RuntimeError("the pool was shut down: start another one")
         for worker in self.workers:
             worker.pipe.close()
         for worker in self.workers:
@@ -133,8 +133,8 @@ class ProcessPool:
                     worker.pipe.send_bytes(worker.call.text)
 
     def _refuse_if_broken(self) -> None:
-        if self.broken:
-            raise BrokenProcessPool(self.broken)
+        if self.broken is not None:
+            raise type(self.broken)(*self.broken.args)
 
     @contextmanager
     def _exchange(self, worker: Worker) -> Iterator[None]:
@@ -144,10 +144,10 @@ class ProcessPool:
         except (EOFError, OSError) as problem:
             worker.process.join(1)
             number, code = worker.process.pid, worker.process.exitcode
-            self.broken = f"process {number} ended with exit code {code}"
-            raise BrokenProcessPool(self.broken) from problem
+            self.broken = BrokenProcessPool(f"process {number} ended with exit code {code}")
+            raise self.broken from problem
         except BaseException as problem:
-            self.broken = f"{type(problem).__name__} interrupted a message"
+            self.broken = BrokenProcessPool(f"{type(problem).__name__} interrupted a message")
             raise
 
 

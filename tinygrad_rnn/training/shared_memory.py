@@ -50,6 +50,11 @@ def ask(
     all workers, and no worker can write into it. The results of a call get as much memory as its
     arguments. Other executors send arrays in their own way.
     """
+    if not hasattr(executor, "submit"):
+        raise TypeError(
+            f"executor must be a tg.process_pool or a concurrent.futures.Executor, but its type is "
+            f"{type(executor).__name__}"
+        )
     if not isinstance(executor, ProcessPool) or not AVAILABLE:
         return Asked([executor.submit(work, common, one) for one in each], _as_it_is, _nothing)
     layout = Layout()
