@@ -180,7 +180,7 @@ def test_a_system_without_inputs(run: Any) -> None:
         return np.tanh(h @ A)
 
     start = parameter(B, H, seed=1)
-    states, last = run(system, None, start, steps=T)
+    states, last = run(system, state=start, steps=T)
     by_hand, h = [], start
     for _ in range(T):
         h = np.tanh(h @ A)

@@ -43,7 +43,7 @@ State = TypeVar("State")
 @overload
 def unroll(
     cell: Callable[[Any, State], State],
-    xs: Any,
+    xs: Any = None,
     state: Any = None,
     truncation: Truncation | None = None,
     reset: Any = None,
@@ -56,7 +56,7 @@ def unroll(
 @overload
 def unroll(
     cell: Callable[[Any, State], State],
-    xs: Any,
+    xs: Any = None,
     state: Any = None,
     truncation: Truncation | None = None,
     reset: Any = None,
@@ -68,7 +68,7 @@ def unroll(
 ) -> tuple[State, State]: ...
 def unroll(
     cell: Callable[[Any, Any], Any],
-    xs: Any,
+    xs: Any = None,
     state: Any = None,
     truncation: Truncation | None = None,
     reset: Any = None,

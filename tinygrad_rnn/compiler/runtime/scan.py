@@ -36,7 +36,7 @@ from tinygrad_rnn.recurrent.unroll import State, unroll
 
 def scan(
     cell: Callable[[Any, State], State],
-    xs: Any,
+    xs: Any = None,
     state: Any = None,
     truncation: Truncation | None = None,
     reset: Any = None,
