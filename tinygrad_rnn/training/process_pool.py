@@ -34,9 +34,10 @@ def process_pool(workers: int | None = None) -> ProcessPool:
     has the next shard to send. If there is one worker for each core, each stays on its core:
     otherwise two of them often compute on the same core for some milliseconds.
 
-    The processes have started when this returns. They import the main module of the program, which
-    therefore must call this under `if __name__ == "__main__":`. Ctrl-C does not interrupt them:
-    leave the pool by `with`, or call its `shutdown`.
+    Returns the pool, whose processes have started. Its `submit(function, *args)` sends a call to
+    one of them, and the call's `result()` waits for the result. `shutdown()`, or the end of a
+    `with` block, ends the processes. They import the main module of the program, which therefore
+    must call this under `if __name__ == "__main__":`. Ctrl-C does not interrupt them.
     Raises ValueError unless workers is a whole number of at least 1, and `BrokenProcessPool` if the
     workers cannot start.
 
