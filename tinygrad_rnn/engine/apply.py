@@ -9,21 +9,16 @@ from __future__ import annotations
 import functools
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
-from tinygrad_rnn.engine.errors import (
-    one_array,
-    refuse_unread,
-    refuse_writing,
-    without_rule,
-)
+from tinygrad_rnn.engine.errors import one_array, refuse_unread, refuse_writing, without_rule
 from tinygrad_rnn.engine.graph import Edge
 from tinygrad_rnn.engine.recording import current_mark
+from tinygrad_rnn.engine.rules import Pullback, Rule, unread_option
 from tinygrad_rnn.engine.table import CONSTANT, RULES, composition
 from tinygrad_rnn.engine.tensor import Tensor, recorded, untracked
-from tinygrad_rnn.support.collector import without_collection
 
 PLAIN = frozenset({int, slice, type(None), type(Ellipsis)})
 """Types of the parts of an index or a shape that hold no array."""
@@ -31,105 +26,90 @@ PLAIN = frozenset({int, slice, type(None), type(Ellipsis)})
 SEQUENCES = (list, tuple, deque)
 """Types of an argument that is a sequence of arrays."""
 
-MANY = 256
-"""From this many edges on, the garbage collector is paused: edges are tuples without cycles."""
+Use: TypeAlias = tuple[Tensor, str, Pullback | None, int | None]
+"""A Tensor in a call, the name and the pull-back of its argument, and its place in a sequence."""
 
 
-def apply(
-    function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any] | None = None
-) -> Any:
+def apply(function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     """Call `function` on the arrays inside the arguments; record it if one needs a gradient.
 
     Raises TypeError for a function that has no rule in the table and would lose a gradient.
     """
     rule = RULES.get(function) or getattr(function, "rule", None)
     if rule is None:
-        result = _without_rule(function, args, kwargs or {})
+        result = _without_rule(function, args, kwargs)
     elif rule.fast_path and len(args) == 1 and type(args[0]) is Tensor and not kwargs:
         return rule.fast_path(args[0])
     else:
         result = _recorded(rule, function, args, kwargs)
     mark = current_mark()
     if mark is not None and mark.watch is not None:
-        mark.watch.value(result, function, args, kwargs or {})
+        mark.watch.value(result, function, args, kwargs)
     return result
 
 
 def _recorded(
-    rule: Any, function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any] | None
+    rule: Rule, function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]
 ) -> Any:
     """`apply` for a function with a rule in the table."""
-    values = args
-    given = len(args)
-    if not kwargs and given <= rule.positions and not rule.variadic:
-        if given != rule.arity:
-            values = [*args, *rule.defaults[given:]]
+    if not kwargs and len(args) <= rule.positions:
+        values = [*args, *rule.defaults[len(args) :]]
     else:
-        kwargs = kwargs or {}
-        if rule.unread(args, kwargs) is not None:
+        if unread_option(rule, args, kwargs) is not None:
             if not _is_tracked(args, kwargs):
                 return _untracked(function, args, kwargs)
             refuse_unread(rule, function, args, kwargs)
         values = rule.bind(args, kwargs)
 
     arrays: list[Any] = []  # what is inside the values
-    # The Tensors among them, each with its argument, and its place in a sequence.
-    tensors: list[tuple[Tensor, Any, int | None]] = []
-    for value, argument in zip(values, rule.arguments):  # noqa: B905 (hot, and of one length)
-        if type(value) is Tensor:
-            if argument[1] is None or not argument[1].takes_a_sequence:
-                arrays.append(value._data)
-                tensors.append((value, argument, None))
-                continue
+    uses: list[Use] = []
+    for value, (name, pullback) in zip(values, rule.arguments, strict=True):
+        is_sequence = pullback is not None and pullback.takes_a_sequence
+        if type(value) is Tensor and is_sequence:
             value = list(value)  # its rows are the sequence
-        if isinstance(value, SEQUENCES) and not PLAIN.issuperset(map(type, value)):
-            if argument[1] and not argument[1].takes_a_sequence and _is_tracked(value, {}):
-                raise one_array(function, argument[0])
+        if type(value) is Tensor:
+            arrays.append(value._data)
+            uses.append((value, name, pullback, None))
+        elif isinstance(value, SEQUENCES) and not PLAIN.issuperset(map(type, value)):
+            if pullback is not None and not is_sequence and _is_tracked(value, {}):
+                raise one_array(function, name)
             arrays.append(unwrap(value))
-            tensors += [(v, argument, i) for i, v in enumerate(value) if type(v) is Tensor]
+            uses += [(v, name, pullback, i) for i, v in enumerate(value) if type(v) is Tensor]
         else:
             arrays.append(value)
-    if rule.variadic:
-        y = function(*unwrap(args), **unwrap(kwargs))
-    elif kwargs:
-        y = function(*arrays[:given], **unwrap(kwargs))
-    else:
-        y = rule.compute(*arrays[:given])
+    compute = function if kwargs else rule.compute
+    y = compute(*(arrays[0] if rule.variadic else arrays[: len(args)]), **unwrap(kwargs))
     if type(y) is tuple:  # np.where of a condition alone: places, not values
         return y
 
     mark = current_mark()
-    if mark is None:
-        return untracked(y)
-    if len(tensors) < MANY:
-        edges = _edges(function, tensors, arrays, y)
-    else:
-        edges = without_collection(_edges, function, tensors, arrays, y)
+    edges = () if mark is None else _edges(uses, [*arrays, y, None])
     if not edges:
         return untracked(y)
     return recorded(y, function, edges, mark)
 
 
-def _edges(
-    function: Any, tensors: list[tuple[Tensor, Any, int | None]], arrays: list[Any], y: Any
-) -> tuple[Edge, ...]:
-    """The edges from a call to its Tensors; an empty tuple if no gradient can flow."""
-    arrays += (y, None)
+def _edges(uses: list[Use], values: list[Any]) -> tuple[Edge, ...]:
+    """The edges from a call to its Tensors; an empty tuple if no gradient can flow.
+
+    values: the arguments, the output, and None for the place of an element.
+    """
     flows = False
     edges: list[Edge] = []
     shared: dict[str, tuple[Any, ...]] = {}  # values kept once for all elements of a sequence
-    for tensor, (name, pullback), i in tensors:
+    for tensor, name, pullback, i in uses:
         argument = name if i is None else (name, i)
         if not tensor._requires_grad or pullback is None:
             edges.append((tensor.node, argument, None, ()))
             continue
         flows = True
-        if i is None:
-            kept = pullback.keep(arrays)
-        else:
-            if name not in shared:
-                shared[name] = pullback.keep(arrays)
-            kept = pullback.of_element(shared[name], i)
+        kept = shared.get(name)
+        if kept is None:
+            kept = shared[name] = pullback.keep(values)
+        if i is not None:
+            kept = tuple(
+                [i if need == "i" else v for need, v in zip(pullback.needs, kept, strict=True)]
+            )
         edges.append((tensor.node, argument, pullback, kept))
     return tuple(edges) if flows else ()
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_rnn.engine.rules import Composition, Rule, unread_option
 from tinygrad_rnn.engine.table import REFUSED
 
 Function = Callable[..., Any]
@@ -80,11 +81,11 @@ def refuse_writing(function: Function, kwargs: Mapping[str, Any]) -> None:
 
 
 def refuse_unread(
-    rule: Any, function: Function, args: Sequence[Any], kwargs: dict[str, Any]
+    row: Rule | Composition, function: Function, args: Sequence[Any], kwargs: dict[str, Any]
 ) -> None:
     """TypeError for an option that the derivative does not take into account."""
     refuse_writing(function, kwargs)
-    option = rule.unread(args, kwargs)
+    option = unread_option(row, args, kwargs)
     if kwargs.get("out") is not None:
         raise TypeError(
             f"{name_of(function)} would write a Tensor that needs a gradient into a plain array, "

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -42,16 +43,16 @@ def unary(rule: Rule) -> Callable[[Any], Any]:
     """`x -> function(x)` for a Tensor, recorded."""
     function, compute = rule.function, rule.compute
 
-    def edges(*values: Any) -> Any:  # compiled at the first call: most functions are never called
-        nonlocal edges
-        edges = rule.edges_for((2,))
-        return edges(*values)
+    edges = None  # compiled at the first call: most functions are never called
 
     def call(x: Any) -> Any:
+        nonlocal edges
         a = x._data
         y = compute(a)
         mark = current_mark()
         if x._requires_grad and mark is not None:
+            if edges is None:
+                edges = rule.edges_for((2,))
             result = recorded(y, function, edges(x, a, y), mark)
         else:
             result = untracked(y)
@@ -71,18 +72,13 @@ def binary(rule: Rule) -> Callable[[Any, Any], Any]:
     """`(x1, x2) -> function(x1, x2)`, recorded; either may be a plain array or number."""
     function, compute = rule.function, rule.compute
     usual = USUAL if isinstance(function, np.ufunc) else INDICES
-    edges_of: list[Any] = [None] * 9  # by 3 times the kind of x1 plus the kind of x2
 
-    def compile_first(kind: int) -> Callable[..., Any]:
-        def edges(*values: Any) -> Any:
-            edges_of[kind] = rule.edges_for(divmod(kind, 3))
-            return edges_of[kind](*values)
+    def first(kind: int, *values: Any) -> Any:  # compiled at the first call of each kind
+        edges_of[kind] = rule.edges_for(divmod(kind, 3))
+        return edges_of[kind](*values)
 
-        return edges
-
-    for kind in range(9):
-        if 2 in divmod(kind, 3):
-            edges_of[kind] = compile_first(kind)
+    # By 3 times the kind of x1 plus the kind of x2; None if neither needs a gradient.
+    edges_of: list[Any] = [partial(first, n) if 2 in divmod(n, 3) else None for n in range(9)]
 
     def call(x1: Any, x2: Any) -> Any:
         kind = 0

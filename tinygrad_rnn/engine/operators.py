@@ -77,7 +77,7 @@ def getitem(self: Tensor, index: Any) -> Any:
     kind = type(index)
     if kind in PLAIN or (kind is tuple and PLAIN.issuperset(map(type, index))):
         return RULES[operator.getitem].fast_path(self, index)  # type: ignore[misc]
-    return apply(operator.getitem, (self, index))
+    return apply(operator.getitem, (self, index), {})
 
 
 Tensor.__getitem__ = getitem  # type: ignore[method-assign]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -65,6 +65,10 @@ class Arguments(NamedTuple):
     defaults: dict[str, Any]
     optional: frozenset[str] = frozenset()
     is_variadic: bool = False
+
+    def by_name(self, args: Sequence[Any], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """The arguments of a call by their names; of a variadic function, the keywords alone."""
+        return kwargs if self.is_variadic else dict(zip(self.defaults, args, strict=False)) | kwargs
 
 
 def arguments(function: Callable[..., Any]) -> Arguments:
