@@ -17,7 +17,7 @@ from tinygrad_rnn.engine.errors import one_array, refuse_unread, refuse_writing,
 from tinygrad_rnn.engine.graph import Edge
 from tinygrad_rnn.engine.recording import current_mark
 from tinygrad_rnn.engine.rules import Pullback, Rule, unread_option
-from tinygrad_rnn.engine.table import CONSTANT, RULES, composition
+from tinygrad_rnn.engine.table import CONSTANT, composition, rule_of
 from tinygrad_rnn.engine.tensor import Tensor, recorded, untracked
 
 PLAIN = frozenset({int, slice, type(None), type(Ellipsis)})
@@ -35,7 +35,7 @@ def apply(function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, A
 
     Raises TypeError for a function that has no rule in the table and would lose a gradient.
     """
-    rule = RULES.get(function) or getattr(function, "rule", None)
+    rule = rule_of(function)
     if rule is None:
         result = _without_rule(function, args, kwargs)
     elif rule.fast_path and len(args) == 1 and type(args[0]) is Tensor and not kwargs:
@@ -56,7 +56,7 @@ def _recorded(
         values = [*args, *rule.defaults[len(args) :]]
     else:
         if unread_option(rule, args, kwargs) is not None:
-            if not _is_tracked(args, kwargs):
+            if not _needs_gradient((*args, *kwargs.values())):
                 return _untracked(function, args, kwargs)
             refuse_unread(rule, function, args, kwargs)
         values = rule.bind(args, kwargs)
@@ -71,7 +71,7 @@ def _recorded(
             arrays.append(value._data)
             uses.append((value, name, pullback, None))
         elif isinstance(value, SEQUENCES) and not PLAIN.issuperset(map(type, value)):
-            if pullback is not None and not is_sequence and _is_tracked(value, {}):
+            if pullback is not None and not is_sequence and _needs_gradient(value):
                 raise one_array(function, name)
             arrays.append(unwrap(value))
             uses += [(v, name, pullback, i) for i, v in enumerate(value) if type(v) is Tensor]
@@ -118,7 +118,7 @@ def _without_rule(function: Callable[..., Any], args: Sequence[Any], kwargs: dic
     """Functions without a rule of their own: constant, composed of others, or refused."""
     if function in CONSTANT:
         return function(*unwrap(args), **unwrap(kwargs))
-    if not _is_tracked(args, kwargs):
+    if not _needs_gradient((*args, *kwargs.values())):
         return _untracked(function, args, kwargs)
     composed = composition(function)
     if composed is None:
@@ -127,18 +127,12 @@ def _without_rule(function: Callable[..., Any], args: Sequence[Any], kwargs: dic
     return composed(*args, **kwargs)
 
 
-def _has_its_own_way(kind: type) -> bool:
+@functools.cache
+def takes_precedence(kind: Any) -> bool:
+    """Whether a type handles ufuncs itself and cannot be inside a Tensor (NEP 13).
+
+    xarray's DataArray and a Series of pandas are such types."""
     return hasattr(kind, "__array_ufunc__") and not hasattr(kind, "__array_function__")
-
-
-has_its_own_way: Callable[[type], bool] = functools.cache(_has_its_own_way)
-"""Whether a type handles ufuncs itself and cannot be inside a Tensor.
-
-xarray's DataArray and a Series of pandas are such types. They take precedence (NEP 13)."""
-
-
-def _is_tracked(args: Sequence[Any], kwargs: dict[str, Any]) -> bool:
-    return current_mark() is not None and _needs_gradient([*args, *kwargs.values()])
 
 
 def _untracked(function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
@@ -169,7 +163,7 @@ def _wrapped(value: Any) -> Any:
 
 
 def _needs_gradient(values: Sequence[Any]) -> bool:
-    return any(
+    return current_mark() is not None and any(
         v._requires_grad if type(v) is Tensor else isinstance(v, SEQUENCES) and _needs_gradient(v)
         for v in values
     )

@@ -7,7 +7,7 @@ out, because the graph would not see the change.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
@@ -21,6 +21,8 @@ def _astype(x: Array, dtype: Any) -> Array:
     """`x.astype(dtype)`."""
     return x.astype(dtype)
 
+
+S = TypeVar("S")
 
 astype = derivative(_astype, lambda g, dtype: g)  # the reverse pass gives each gradient its dtype
 
@@ -65,94 +67,94 @@ class ArrayMethods(Operators):
     # Reductions ---------------------------------------------------------------------------
 
     def sum(self, axis: Any = None, *, keepdims: bool = False) -> Self:
-        return _call(np.sum, self, axis=axis, keepdims=keepdims)  # type: ignore[no-any-return]
+        return _call(np.sum, self, axis=axis, keepdims=keepdims)
 
     def prod(self, axis: Any = None, *, keepdims: bool = False) -> Self:
-        return _call(np.prod, self, axis=axis, keepdims=keepdims)  # type: ignore[no-any-return]
+        return _call(np.prod, self, axis=axis, keepdims=keepdims)
 
     def mean(self, axis: Any = None, *, keepdims: bool = False) -> Self:
-        return _call(np.mean, self, axis=axis, keepdims=keepdims)  # type: ignore[no-any-return]
+        return _call(np.mean, self, axis=axis, keepdims=keepdims)
 
     def var(self, axis: Any = None, *, ddof: float = 0, keepdims: bool = False) -> Self:
-        return _call(np.var, self, axis=axis, ddof=ddof, keepdims=keepdims)  # type: ignore[no-any-return]
+        return _call(np.var, self, axis=axis, ddof=ddof, keepdims=keepdims)
 
     def std(self, axis: Any = None, *, ddof: float = 0, keepdims: bool = False) -> Self:
-        return _call(np.std, self, axis=axis, ddof=ddof, keepdims=keepdims)  # type: ignore[no-any-return]
+        return _call(np.std, self, axis=axis, ddof=ddof, keepdims=keepdims)
 
     def max(self, axis: Any = None, *, keepdims: bool = False) -> Self:
-        return _call(np.max, self, axis=axis, keepdims=keepdims)  # type: ignore[no-any-return]
+        return _call(np.max, self, axis=axis, keepdims=keepdims)
 
     def min(self, axis: Any = None, *, keepdims: bool = False) -> Self:
-        return _call(np.min, self, axis=axis, keepdims=keepdims)  # type: ignore[no-any-return]
+        return _call(np.min, self, axis=axis, keepdims=keepdims)
 
     def cumsum(self, axis: int | None = None) -> Self:
-        return _call(np.cumsum, self, axis)  # type: ignore[no-any-return]
+        return _call(np.cumsum, self, axis)
 
     def cumprod(self, axis: int | None = None) -> Self:
-        return _call(np.cumprod, self, axis)  # type: ignore[no-any-return]
+        return _call(np.cumprod, self, axis)
 
     def trace(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Self:
-        return _call(np.trace, self, offset, axis1, axis2)  # type: ignore[no-any-return]
+        return _call(np.trace, self, offset, axis1, axis2)
 
     # Shape --------------------------------------------------------------------------------
 
     def reshape(self, *shape: Any) -> Self:
-        return _call(np.reshape, self, shape[0] if len(shape) == 1 else shape)  # type: ignore[no-any-return]
+        return _call(np.reshape, self, shape[0] if len(shape) == 1 else shape)
 
     def transpose(self, *axes: Any) -> Self:
-        return _call(np.transpose, self, axes[0] if len(axes) == 1 else axes or None)  # type: ignore[no-any-return]
+        return _call(np.transpose, self, axes[0] if len(axes) == 1 else axes or None)
 
     def swapaxes(self, axis1: int, axis2: int) -> Self:
-        return _call(np.swapaxes, self, axis1, axis2)  # type: ignore[no-any-return]
+        return _call(np.swapaxes, self, axis1, axis2)
 
     def squeeze(self, axis: Any = None) -> Self:
-        return _call(np.squeeze, self, axis)  # type: ignore[no-any-return]
+        return _call(np.squeeze, self, axis)
 
     def ravel(self, order: str = "C") -> Self:
-        return _call(np.ravel, self, order=order)  # type: ignore[no-any-return]
+        return _call(np.ravel, self, order=order)
 
     def flatten(self, order: str = "C") -> Self:
-        return _call(np.ravel, self, order=order)  # type: ignore[no-any-return]
+        return _call(np.ravel, self, order=order)
 
     def diagonal(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Self:
-        return _call(np.diagonal, self, offset, axis1, axis2)  # type: ignore[no-any-return]
+        return _call(np.diagonal, self, offset, axis1, axis2)
 
     def repeat(self, repeats: Any, axis: int | None = None) -> Self:
-        return _call(np.repeat, self, repeats, axis)  # type: ignore[no-any-return]
+        return _call(np.repeat, self, repeats, axis)
 
     @property
     def T(self) -> Self:
-        return _call(np.transpose, self)  # type: ignore[no-any-return]
+        return _call(np.transpose, self)
 
     @property
     def mT(self) -> Self:
-        return _call(np.matrix_transpose, self)  # type: ignore[no-any-return]
+        return _call(np.matrix_transpose, self)
 
     # Entries ------------------------------------------------------------------------------
 
     def take(self, indices: Any, axis: int | None = None) -> Self:
-        return _call(np.take, self, indices, axis)  # type: ignore[no-any-return]
+        return _call(np.take, self, indices, axis)
 
     def compress(self, condition: Any, axis: int | None = None) -> Self:
         return cast(Self, np.compress(condition, self, axis))  # type: ignore[call-overload]
 
     def clip(self, min: Any = None, max: Any = None) -> Self:  # noqa: A002
-        return _call(np.clip, self, min, max)  # type: ignore[no-any-return]
+        return _call(np.clip, self, min, max)
 
     def round(self, decimals: int = 0) -> Self:
-        return _call(np.round, self, decimals)  # type: ignore[no-any-return]
+        return _call(np.round, self, decimals)
 
     def dot(self, b: Any) -> Self:
-        return _call(np.dot, self, b)  # type: ignore[no-any-return]
+        return _call(np.dot, self, b)
 
     def copy(self) -> Self:
-        return _call(np.copy, self)  # type: ignore[no-any-return]
+        return _call(np.copy, self)
 
     def astype(self, dtype: Any) -> Self:
-        return _call(astype, self, dtype)  # type: ignore[no-any-return]
+        return _call(astype, self, dtype)
 
     def conj(self) -> Self:
-        return _call(np.conjugate, self)  # type: ignore[no-any-return]
+        return _call(np.conjugate, self)
 
     # Without a derivative: plain arrays -----------------------------------------------------
 
@@ -175,8 +177,9 @@ class ArrayMethods(Operators):
         return np.nonzero(self)  # type: ignore[arg-type]
 
 
-def _call(function: Callable[..., Any], array: Any, *args: Any, **kwargs: Any) -> Any:
+def _call(function: Callable[..., Any], array: S, *args: Any, **kwargs: Any) -> S:
     """Call the method of the protocol directly, as NumPy's own dispatch would."""
+    protocol: Any = array
     if isinstance(function, np.ufunc):
-        return array.__array_ufunc__(function, "__call__", array, *args, **kwargs)
-    return array.__array_function__(function, (), (array, *args), kwargs)
+        return protocol.__array_ufunc__(function, "__call__", array, *args, **kwargs)  # type: ignore[no-any-return]
+    return protocol.__array_function__(function, (), (array, *args), kwargs)  # type: ignore[no-any-return]

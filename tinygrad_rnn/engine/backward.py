@@ -8,6 +8,7 @@ in `gradients.py`, the derivatives of functions in `transforms.py`.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeAlias
@@ -15,7 +16,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from tinygrad_rnn.engine.fast_backward import fast_pass
-from tinygrad_rnn.engine.fit import fit, fit_to
+from tinygrad_rnn.engine.fit import added, fit_to
 from tinygrad_rnn.engine.graph import Array, Edge, Leaf, Node, history
 from tinygrad_rnn.engine.recording import current_mark, marked
 from tinygrad_rnn.engine.substitution import contents_lock
@@ -80,15 +81,6 @@ def plain_pass(
     during: the context manager around the computations at a node.
     """
 
-    def add(node: Node, contribution: Array) -> None:
-        held = pending.get(node)
-        if held is not None:
-            if held.shape != contribution.shape:
-                held, contribution = fit(held, node.shape), fit(contribution, node.shape)
-            with during(node):
-                contribution = held + contribution
-        pending[node] = contribution
-
     for node in reversed(nodes):
         gradient = pending.pop(node, None)
         if gradient is None:
@@ -96,14 +88,16 @@ def plain_pass(
         with during(node):
             gradient = fit_to(node, gradient)
         yield node, gradient
-        edges = [
-            edge
-            for edge in node.edges
-            if edge[2] is not None and (reach is None or edge[0] in reach)
-        ]
-        with during(node):
-            for edge in edges:
-                add(edge[0], pull(node, edge, gradient))
+        for edge in node.edges:
+            parent, _, pullback, _ = edge
+            if pullback is None or (reach is not None and parent not in reach):
+                continue
+            with during(node):
+                contribution = pull(node, edge, gradient)
+            if parent in pending:
+                with during(parent):
+                    contribution = added(pending[parent], contribution, parent.shape)
+            pending[parent] = contribution
 
 
 def pull_on_arrays(node: Node, edge: Edge, gradient: Array) -> Array:
@@ -117,15 +111,15 @@ def pull_on_tensors(node: Node, edge: Edge, gradient: Array) -> Array:
 
     The kept values are part of the graph if they depend on a value that needs a gradient."""
     _, _, pullback, kept = edge
-    return pullback.function(gradient, *remembered(node, pullback, kept))
+    return pullback.function(gradient, *kept_as_tensors(node, pullback, kept))
 
 
 def under_mark_of(node: Node) -> AbstractContextManager[None]:
     """Record the computations at a node under the mark of this node, with its time step."""
-    return marked(node.mark.back_through(node))
+    return marked(node.mark.replace(back=weakref.ref(node)))
 
 
-def remembered(node: Node, pullback: Any, kept: tuple[Any, ...]) -> tuple[Any, ...]:
+def kept_as_tensors(node: Node, pullback: Any, kept: tuple[Any, ...]) -> tuple[Any, ...]:
     """The kept values of an edge, as Tensors if they depend on a value that needs a gradient.
 
     The Tensors hold the arrays that were kept. So a derivative of any order is taken at the values

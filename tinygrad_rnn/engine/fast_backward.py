@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
-from tinygrad_rnn.engine.fit import fit, fit_to
+from tinygrad_rnn.engine.fit import added, fit, fit_to
 from tinygrad_rnn.engine.graph import Array, Node
 
 LARGE = 2**16
@@ -29,32 +29,16 @@ def fast_pass(
     leaves_only: yield the leaves only.
     """
     own: set[Node] = set()  # nodes whose pending array is our own and precise enough to add into
-    tied: dict[Node, dict[Any, list[Any]]] = {}  # uses whose contributions are summed at once
-
-    def add(node: Node, contribution: Array) -> None:
-        held = pending.get(node)
-        if held is None:
-            pending[node] = contribution
-            return
-        if held.shape != contribution.shape:
-            held, contribution = fit(held, node.shape), fit(contribution, node.shape)
-            own.discard(node)
-        if node in own:
-            held += contribution
-            pending[node] = held  # a NumPy scalar is not added to in place
-        else:
-            held = pending[node] = held + contribution
-            if held.dtype is node.dtype:
-                own.add(node)
+    tied: dict[Node, dict[Any, list[Any]]] = {}  # uses whose contributions are computed at once
 
     for node in reversed(nodes):
-        if node in tied:
-            for pullback, uses in tied.pop(node).items():
-                one = len(uses) == 1
-                found = [pullback.function(*uses[0])] if one else pullback.together(uses)
-                for contribution in found:
-                    add(node, contribution)
         gradient = pending.pop(node, None)
+        if node in tied:
+            for contribution in contributions_of(tied.pop(node)):
+                if gradient is None:
+                    gradient = contribution
+                else:
+                    gradient = added(gradient, contribution, node.shape)
         if gradient is None:
             continue
         if gradient.shape != node.shape or gradient.dtype is not node.dtype:
@@ -66,26 +50,28 @@ def fast_pass(
             if pullback is None or (reach is not None and parent not in reach):
                 continue
             if size < pullback.together_below:
-                groups = tied.get(parent)
-                if groups is None:
-                    groups = tied[parent] = {}
-                if pullback in groups:
-                    groups[pullback].append((gradient, *kept))
-                else:
-                    groups[pullback] = [(gradient, *kept)]
+                uses = tied.setdefault(parent, {}).setdefault(pullback, [])
+                uses.append((gradient, *kept))
                 continue
             contribution = pullback.function(gradient, *kept)
             if size >= LARGE and len(contribution.shape) > len(parent.shape):
                 contribution = fit(contribution, parent.shape)
-            held = pending.get(parent)  # `add`, written out: this runs for every edge
+            held = pending.get(parent)
             if held is None:
                 pending[parent] = contribution
-            elif held.shape != contribution.shape:
-                add(parent, contribution)
-            elif parent in own:
+            elif parent in own and held.shape == contribution.shape:
                 held += contribution
-                pending[parent] = held
+                pending[parent] = held  # a NumPy scalar is not added to in place
             else:
-                held = pending[parent] = held + contribution
+                held = pending[parent] = added(held, contribution, parent.shape)
                 if held.dtype is parent.dtype:
                     own.add(parent)
+
+
+def contributions_of(tied: dict[Any, list[Any]]) -> Iterator[Array]:
+    """The contributions of the uses of one value, which are grouped by their pull-back."""
+    for pullback, uses in tied.items():
+        if len(uses) == 1:
+            yield pullback.function(*uses[0])
+        else:
+            yield from pullback.together(uses)

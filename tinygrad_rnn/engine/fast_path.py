@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_rnn.engine.apply import PLAIN, has_its_own_way
+from tinygrad_rnn.engine.apply import PLAIN, takes_precedence
 from tinygrad_rnn.engine.recording import current_mark
 from tinygrad_rnn.engine.rules import Rule
 from tinygrad_rnn.engine.tensor import Tensor, recorded, untracked
@@ -64,7 +64,7 @@ def unary(rule: Rule) -> Callable[[Any], Any]:
 
 
 def numbers_of(operand: Any) -> Any:
-    """A list of numbers as the array that NumPy reads it as: a rule computes with it."""
+    """Convert a list of numbers to an array, as NumPy does. Pull-backs compute with it."""
     return np.asarray(operand) if isinstance(operand, list | tuple) else operand
 
 
@@ -87,14 +87,14 @@ def binary(rule: Rule) -> Callable[[Any, Any], Any]:
             a1 = x1._data
             kind = 6 if x1._requires_grad else 3
         elif type(x1) not in usual:
-            if has_its_own_way(type(x1)):
+            if takes_precedence(type(x1)):
                 return NotImplemented
             a1 = x1 = numbers_of(x1)
         if type(x2) is Tensor:
             a2 = x2._data
             kind += 2 if x2._requires_grad else 1
         elif type(x2) not in usual:
-            if has_its_own_way(type(x2)):
+            if takes_precedence(type(x2)):
                 return NotImplemented
             a2 = x2 = numbers_of(x2)
         y = compute(a1, a2)

@@ -27,6 +27,13 @@ def fit(gradient: Array, shape: tuple[int, ...]) -> Array:
     return gradient if gradient.shape == shape else np.broadcast_to(gradient, shape)
 
 
+def added(held: Array, contribution: Array, shape: tuple[int, ...]) -> Array:
+    """The sum of two contributions to the gradient of a value of this shape."""
+    if held.shape != contribution.shape:
+        held, contribution = fit(held, shape), fit(contribution, shape)
+    return held + contribution
+
+
 def fit_to(node: Node, gradient: Array) -> Array:
     """The gradient in the shape and the dtype of its node."""
     if gradient.shape != node.shape:

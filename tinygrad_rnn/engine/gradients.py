@@ -34,24 +34,30 @@ def gradients(
     18.0 108.0
     """
     tensors = _tensors(inputs)
-    _check_output(output)
+    _check_tensor("the output", output)
     with contents_lock:
         places = [tensor.node for tensor in tensors]
     nodes, _ = between(places, [output.node])
     passed = reverse_pass([output.node], [seed_of(output, seed)], nodes, create_graph=create_graph)
     found = of_nodes(set(places), passed)
 
-    def own(tensor: Tensor, node: Node) -> Any:
-        gradient = found.get(node)
-        if gradient is None:
-            refuse_untracked(tensor)
-            with contents_lock:
-                gradient = np.zeros_like(tensor.data)
-        elif not isinstance(gradient, Tensor):
-            gradient = gradient.copy()  # pull-backs may return the same array to several nodes
-        return Tensor(gradient) if create_graph and type(gradient) is not Tensor else gradient
+    results = []
+    for tensor, node in zip(tensors, places, strict=True):
+        if node not in found:
+            _check_recorded(tensor)
+        gradient = own(found.get(node), tensor)
+        is_plain = create_graph and not isinstance(gradient, Tensor)
+        results.append(Tensor(gradient) if is_plain else gradient)
+    return results
 
-    return [own(tensor, node) for tensor, node in zip(tensors, places, strict=True)]
+
+def own(gradient: Any, tensor: Tensor) -> Any:
+    """A gradient for the caller: a copy, because pull-backs may return the same array to several
+    nodes; zeros in place of None."""
+    if gradient is None:
+        with contents_lock:
+            return np.zeros_like(tensor.data)
+    return gradient if isinstance(gradient, Tensor) else gradient.copy()
 
 
 def _tensors(inputs: Any) -> list[Tensor]:
@@ -68,9 +74,9 @@ def _tensors(inputs: Any) -> list[Tensor]:
     )
 
 
-def _check_output(output: Any) -> None:
-    if not isinstance(output, Tensor):
-        raise TypeError(f"the output must be a Tensor, but its type is {type(output).__name__}")
+def _check_tensor(what: str, value: Any) -> None:
+    if not isinstance(value, Tensor):
+        raise TypeError(f"{what} must be a Tensor, but its type is {type(value).__name__}")
 
 
 def of_nodes(wanted: set[Node], passed: Iterable[tuple[Node, Any]]) -> dict[Node, Any]:
@@ -78,10 +84,8 @@ def of_nodes(wanted: set[Node], passed: Iterable[tuple[Node, Any]]) -> dict[Node
     return {node: gradient for node, gradient in passed if node in wanted}
 
 
-def refuse_untracked(tensor: Tensor) -> None:
+def _check_recorded(tensor: Tensor) -> None:
     """TypeError for a Tensor whose uses were not recorded."""
-    if not isinstance(tensor, Tensor):
-        raise TypeError(f"tensor must be a Tensor, but its type is {type(tensor).__name__}")
     if not tensor.requires_grad:
         raise TypeError(
             f"{tensor.name or 'a Tensor'} of shape {tensor.shape} needs no gradient, so nothing "
@@ -146,8 +150,9 @@ def contributions(output: Tensor, tensor: Tensor, seed: Any = None) -> list[Cont
     0 6.0
     1 6.0
     """
-    _check_output(output)
-    refuse_untracked(tensor)
+    _check_tensor("the output", output)
+    _check_tensor("tensor", tensor)
+    _check_recorded(tensor)
     with contents_lock:
         place, shape, dtype = tensor.node, tensor.shape, tensor.dtype
     uses: list[Contribution] = []

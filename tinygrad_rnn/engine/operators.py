@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_rnn.engine.apply import PLAIN, apply, has_its_own_way
+from tinygrad_rnn.engine.apply import PLAIN, apply, takes_precedence
 from tinygrad_rnn.engine.fast_path import fast_path, numbers_of
 from tinygrad_rnn.engine.graph import Array
 from tinygrad_rnn.engine.rules import Rule
@@ -29,7 +29,7 @@ def array_ufunc(self: Tensor, ufunc: np.ufunc, method: str, *args: Any, **kwargs
         if rule is not None and rule.fast_path is not None and not kwargs:
             return rule.fast_path(*args)
         args = tuple(map(numbers_of, args))
-    if any(has_its_own_way(type(x)) for x in (*args, *kwargs.values())):
+    if any(takes_precedence(type(x)) for x in (*args, *kwargs.values())):
         return NotImplemented
     function = ufunc if method == "__call__" else getattr(ufunc, method)
     return apply(function, args, kwargs)

@@ -42,21 +42,9 @@ class Mark:
         self.watch = watch
         self.back = back
 
-    def at_step(self, step: int | None) -> Mark:
-        """The same mark at a time step."""
-        return Mark(step, self.scope, self.watch, self.back)
-
-    def in_scope(self, name: str) -> Mark:
-        """The same mark, in one more scope."""
-        return Mark(self.step, (*self.scope, name), self.watch, self.back)
-
-    def watched_by(self, watch: Any) -> Mark:
-        """The same mark with another watch."""
-        return Mark(self.step, self.scope, watch, self.back)
-
-    def back_through(self, node: Any) -> Mark:
-        """The same mark for what the reverse pass computes at a node."""
-        return Mark(self.step, self.scope, self.watch, weakref.ref(node))
+    def replace(self, **fields: Any) -> Mark:
+        """The same mark with other values of some fields."""
+        return Mark(**{name: getattr(self, name) for name in self.__slots__} | fields)
 
 
 UNMARKED = Mark()
@@ -91,7 +79,6 @@ def _changed(change: Callable[[Mark | None], Mark | None]) -> Iterator[None]:
     """Inside this block, the mark is `change(mark)`. (For the order, see `interrupts.py`.)"""
     before, around = current_mark(), _innermost.get()
     block = Block(before, around)
-    goes_on = False  # an inner block, which restores the mark at its own end
     try:
         _innermost.set(block)
         set_mark(change(before))
@@ -99,28 +86,18 @@ def _changed(change: Callable[[Mark | None], Mark | None]) -> Iterator[None]:
     finally:
         block.is_closed = True
         try:
-            goes_on = still_open(_innermost.get(), block) is not block
-            before, around = before_all_closed(before, around)
+            before, around = without_closed_blocks()
         finally:
-            if not goes_on:
-                set_mark(before)
-                _innermost.set(around)
+            set_mark(before)
+            _innermost.set(around)
 
 
-def still_open(inner: Block | None, block: Block) -> Block | None:
-    """The innermost block that has not ended, from `inner` outwards to `block`."""
-    while inner is not block and inner is not None and inner.is_closed:
-        inner = inner.around
-    return inner
-
-
-def before_all_closed(
-    before: Mark | None, around: Block | None
-) -> tuple[Mark | None, Block | None]:
-    """The mark before the enclosing blocks that have ended, and the block around these."""
-    while around is not None and around.is_closed:
-        before, around = around.before, around.around
-    return before, around
+def without_closed_blocks() -> tuple[Mark | None, Block | None]:
+    """The mark and the innermost block, once the innermost blocks that have ended are removed."""
+    mark, block = current_mark(), _innermost.get()
+    while block is not None and block.is_closed:
+        mark, block = block.before, block.around
+    return mark, block
 
 
 def marked(mark: Mark | None) -> ContextManager[None]:
@@ -152,7 +129,7 @@ def step(t: int) -> ContextManager[None]:
     >>> y.node.step
     3
     """
-    return _changed(lambda mark: mark and mark.at_step(t))
+    return _changed(lambda mark: mark and mark.replace(step=t))
 
 
 def scope(name: str) -> ContextManager[None]:
@@ -165,4 +142,4 @@ def scope(name: str) -> ContextManager[None]:
     >>> y.node.scope
     ('encoder', 'cell')
     """
-    return _changed(lambda mark: mark and mark.in_scope(name))
+    return _changed(lambda mark: mark and mark.replace(scope=(*mark.scope, name)))

@@ -39,10 +39,10 @@ _wrapped: WeakValueDictionary[int, Callable[..., Any]] = WeakValueDictionary()
 Each holds its own rule, as `function.rule`, and both are freed together."""
 
 on_entry: list[Callable[[Callable[..., Any], Rule], None]] = []
-"""Called with every function whose rule is entered or changed, and the rule."""
+"""Called with each rule that is entered or changed, and its function."""
 
 on_rule_change: list[Callable[[Callable[..., Any], Rule], None]] = []
-"""Called as well if it is a function of NumPy or Python that had another rule before.
+"""Called when a rule takes the place of another one in `RULES`.
 
 Caches built from rules register here to be invalidated."""
 
@@ -161,7 +161,7 @@ def composition(function: Callable[..., Any]) -> Composition | None:
 
 
 def plain(x: Any) -> Array:
-    """The array inside a Tensor, for a decision of a rule that has no derivative."""
+    """The array inside a Tensor, or an array itself. A rule that decides by values reads them."""
     return x._data if getattr(x, "_records", False) else x
 
 

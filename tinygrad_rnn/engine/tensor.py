@@ -227,9 +227,7 @@ class Tensor(ArrayMethods):
         """
         detached = Tensor(self._data)
         if self.requires_grad:
-            leaf = Leaf(np.shape(self._data), self._data.dtype, False, None)
-            leaf.severed = (weakref.ref(self.node),)
-            detached._node = leaf
+            detached.node.severed = (weakref.ref(self.node),)
         return detached
 
     def cut(self) -> Tensor:
@@ -247,9 +245,9 @@ class Tensor(ArrayMethods):
         >>> print(w.grad)
         9.0
         """
-        if isinstance(self._node, Leaf) and self.requires_grad:
-            raise TypeError(f"{self.name or 'this Tensor'} is a leaf: there is no history to cut")
         if self.requires_grad:
+            if isinstance(self._node, Leaf):
+                raise TypeError(f"{self.name or 'this Tensor'} is a leaf: it has no history to cut")
             self.node.sever()
             self._requires_grad = False
         return self

@@ -7,14 +7,15 @@ own node. So derivatives nest to any order, and their variables stay separate.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from tinygrad_rnn.engine.backward import reverse_pass
-from tinygrad_rnn.engine.gradients import between, of_nodes
-from tinygrad_rnn.engine.recording import Mark, current_mark, depth, marked
+from tinygrad_rnn.engine.backward import reverse_pass, seed_of
+from tinygrad_rnn.engine.gradients import between, of_nodes, own
+from tinygrad_rnn.engine.recording import UNMARKED, current_mark, depth, marked
 from tinygrad_rnn.engine.table import derivative, plain
 from tinygrad_rnn.engine.tensor import Tensor
 from tinygrad_rnn.engine.trees import Tree, flatten, unflatten
@@ -84,7 +85,7 @@ def vjp(f: Callable[..., Tree], *args: Tree) -> tuple[Tree, Callable[[Tree], tup
     enclosed = level > 0 or any(isinstance(leaf, Tensor) for leaf in flatten(args))
     try:
         depth.set(level + 1)
-        with marked(ambient or Mark()):
+        with marked(ambient or UNMARKED):
             variables = [_variable(leaf) for leaf in flatten(args)]
             output = f(*unflatten(args, iter(variables)))
     finally:
@@ -104,12 +105,11 @@ def vjp(f: Callable[..., Tree], *args: Tree) -> tuple[Tree, Callable[[Tree], tup
     def pullback(gradient: Tree) -> tuple[Tree, ...]:
         given = flatten(gradient)
         _check_shapes("the gradient of the output", given, "the output", results)
-        seeds = [_seed(g, y) for g, y in zip(given, results, strict=True)]
-        flowing = [seed for seed, y in zip(seeds, results, strict=True) if y.requires_grad]
-        with marked(current_mark() or Mark()):
-            passed = reverse_pass([t.node for t in tracked], flowing, nodes, create_graph=is_open)
+        seeds = [seed_of(y, g) for g, y in zip(given, results, strict=True) if y.requires_grad]
+        with marked(current_mark() or UNMARKED):
+            passed = reverse_pass([t.node for t in tracked], seeds, nodes, create_graph=is_open)
             found = of_nodes({variable.node for variable in variables}, passed)
-        return unflatten(args, (_own(found.get(v.node), v) for v in variables))  # type: ignore[no-any-return]
+        return unflatten(args, (own(found.get(v.node), v) for v in variables))  # type: ignore[no-any-return]
 
     return unflatten(output, (r if is_open else r.data for r in results)), pullback
 
@@ -156,21 +156,14 @@ def jacobian(f: Callable[..., Tree], argnums: Argnums = 0) -> Callable[..., Tree
 
         def rows(place: int) -> Tree:
             shape = np.shape(plain(outputs[place]))
+            size = math.prod(shape)
             each = []
-            for entry in range(int(np.prod(shape))):
+            for entry in range(max(size, 1)):  # one row of an empty output has the structure
                 seeds = [np.zeros_like(plain(y)) for y in outputs]
-                seeds[place].flat[entry] = 1
+                seeds[place].flat[entry : entry + 1] = 1
                 each.append(order(pullback(unflatten(value, iter(seeds)))))
-            if not each:
-                zero = order(pullback(unflatten(value, (np.zeros_like(plain(y)) for y in outputs))))
-                return unflatten(
-                    zero, (np.zeros(shape + np.shape(plain(z))) for z in flatten(zero))
-                )
-            columns = zip(*map(flatten, each), strict=True)
-            return unflatten(
-                each[0],
-                (np.stack(column).reshape(shape + np.shape(column[0])) for column in columns),
-            )
+            columns = [np.stack(column)[:size] for column in zip(*map(flatten, each), strict=True)]
+            return unflatten(each[0], (c.reshape(shape + c.shape[1:]) for c in columns))
 
         return unflatten(value, map(rows, range(len(outputs))))
 
@@ -221,12 +214,6 @@ def _variable(value: Any) -> Tensor:
     return Tensor(value, requires_grad=True)
 
 
-def _seed(gradient: Any, output: Tensor) -> Any:
-    if not hasattr(gradient, "__array_function__"):
-        gradient = np.asarray(gradient, output.dtype)
-    return gradient
-
-
 def _check_shapes(what: str, given: list[Any], whose: str, arrays: list[Any]) -> None:
     """ValueError if these arrays have not the shapes of those."""
     found, wanted = ([np.shape(plain(x)) for x in xs] for xs in (given, arrays))
@@ -238,13 +225,6 @@ def _check_shapes(what: str, given: list[Any], whose: str, arrays: list[Any]) ->
 
 def _joined(shapes: list[tuple[int, ...]]) -> str:
     return " and ".join(map(str, shapes)) or "none"
-
-
-def _own(gradient: Any, variable: Tensor) -> Any:
-    """A copy of the gradient for the caller: pull-backs may return the same array to several."""
-    if gradient is None:
-        return np.zeros_like(variable.data)
-    return gradient if isinstance(gradient, Tensor) else gradient.copy()
 
 
 def _by_argnums(
