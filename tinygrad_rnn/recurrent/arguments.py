@@ -264,11 +264,11 @@ def restarts_of(reset: Any, inputs: list[Any]) -> Any:
     return rows
 
 
-def compare(entered: Any, state: Any, t: int) -> None:
-    """ValueError if the state that the cell returned differs in shape from the one it was given."""
+def compare(entered: Any, state: Any) -> None:
+    """ValueError if the first step returned a state of another shape than it was given."""
     given, returned = shapes(entered), shapes(state)
     if given != returned:
-        raise misshapen(f"at step {t} ", given, state)
+        raise misshapen("at step 0 ", given, state)
     check_dtypes(entered, state)
 
 

@@ -16,6 +16,7 @@ from tinygrad_rnn.engine.tensor import Tensor
 from tinygrad_rnn.engine.trees import flatten
 from tinygrad_rnn.recurrent.gates import name_blocks
 from tinygrad_rnn.recurrent.initial import recurrent, uniform
+from tinygrad_rnn.recurrent.lengths import Around
 from tinygrad_rnn.support.describe import as_typed
 
 
@@ -154,30 +155,18 @@ class Cell:
         return as_typed(self, *widths, bias=self.b_h is not None, dtype=self.W_hh.dtype)
 
 
-class Recurrence:
-    """A cell without its product with the input: its inputs are the results of `project`.
-
-    Its initial state and the names of its states are those of the cell.
-    """
+class Recurrence(Around):
+    """A cell without its product with the input: its inputs are the results of `project`."""
 
     def __init__(self, cell: Cell) -> None:
-        self.cell = cell
+        super().__init__(cell)
         self.input_size, self.hidden_size = cell.gates * cell.hidden_size, cell.hidden_size
-        self.state_names = cell.state_names
 
     def __call__(self, a: Any, state: Any) -> Any:
         try:
             return self.cell.step(a, state)
         except (TypeError, ValueError) as problem:
             raise explained(problem, self, a, state) from None
-
-    def initial_state(self, batch_size: int) -> Any:
-        """The initial state of the cell."""
-        return self.cell.initial_state(batch_size)
-
-    def output(self, state: Any) -> Any:
-        """The output to the layer above: h."""
-        return self.cell.output(state)
 
     def __repr__(self) -> str:
         return f"{self.cell!r}.advance"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -133,7 +132,7 @@ def frozen(valid: Any, new: Any, old: Any) -> Any:
 class Around:
     """A cell that wraps another one and has its initial state and names."""
 
-    def __init__(self, cell: Callable[[Any, Any], Any]) -> None:
+    def __init__(self, cell: Any) -> None:
         self.cell = cell
 
     def __getattr__(self, name: str) -> Any:

@@ -154,36 +154,30 @@ class Given(Randomized):
     """The result of `Randomized.from_links`: links that the caller has drawn."""
 
     def __init__(self, xi: Any) -> None:
-        self.xi: Array = np.array(xi, np.float64)
-        if self.xi.ndim not in (1, 2) or not np.isfinite(self.xi).all():
+        self.given = np.array(xi, np.float64)
+        if self.given.ndim not in (1, 2) or not np.isfinite(self.given).all():
             raise ValueError(
                 f"the links must be finite numbers of shape (T−1,) or (T−1, batch), but they have "
-                f"the shape {self.xi.shape}"
-                + ("" if np.isfinite(self.xi).all() else " and are not all finite")
+                f"the shape {self.given.shape}"
+                + ("" if np.isfinite(self.given).all() else " and are not all finite")
             )
 
     def factors(self) -> Iterator[Any]:
-        return given(self.xi)
+        return given(self.given)
 
     def links(self, T: int) -> Array:
-        return with_first(fitted(self.xi, T, "links"), T)
+        return with_first(fitted(self.given, T, "links"), T)
 
     def ended(self, T: int) -> None:
-        exactly(self.xi, T, "links")
+        exactly(self.given, T, "links")
 
     def earliest(self, t: int) -> Any:
         """The last step up to t that is entered through a link ξ = 0; needs ξ_1 .. ξ_t, no ξ_0."""
-        cut = np.concatenate([np.ones((1, *self.xi.shape[1:])), self.xi == 0])[: t + 1]
+        cut = np.concatenate([np.ones((1, *self.given.shape[1:])), self.given == 0])[: t + 1]
         return t - np.argmax(cut[::-1], axis=0)
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Given) and np.array_equal(self.xi, other.xi)
-
-    def __hash__(self) -> int:
-        return hash((self.xi.shape, self.xi.tobytes()))
-
     def __repr__(self) -> str:
-        return f"Randomized.from_links({self.xi.tolist()!r})"
+        return f"Randomized.from_links({self.given.tolist()!r})"
 
 
 def fitted(values: Array, T: int, what: str) -> Array:

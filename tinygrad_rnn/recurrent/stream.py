@@ -106,7 +106,7 @@ def _run(cell: Any, xs: Iterable[Any], state: Any, enter: Linked | Sliding) -> I
             state = fresh(cell(x, entered), entered)
             if t == 0:
                 given = as_returned(form_of(entered), state) if has_outputs(form) else entered
-                compare(given, state, t)
+                compare(given, state)
                 del given
             if before is not None:
                 name(flatten_like(form, state), names, t + 1)

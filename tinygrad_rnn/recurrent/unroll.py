@@ -235,7 +235,7 @@ class Unroller:
                     state = reset_state(state, None if whole else restarts[t])
                 entered, state = state, cell(inputs[t], state)
                 if t == 0:
-                    compare(as_returned(self.form, state) if self.outputs else entered, state, t)
+                    compare(as_returned(self.form, state) if self.outputs else entered, state)
                 if type(state) is Tensor and (node := state._node) is not None:  # the usual one
                     if node.name is None:
                         node.name = f"{head}{n}{tail}"
