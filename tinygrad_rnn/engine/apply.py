@@ -83,10 +83,9 @@ def _recorded(
         return y
 
     mark = current_mark()
-    edges = () if mark is None else _edges(uses, [*arrays, y, None])
-    if not edges:
-        return untracked(y)
-    return recorded(y, function, edges, mark)
+    if mark is not None and (edges := _edges(uses, [*arrays, y, None])):
+        return recorded(y, function, edges, mark)
+    return untracked(y)
 
 
 def _edges(uses: list[Use], values: list[Any]) -> tuple[Edge, ...]:
@@ -127,12 +126,12 @@ def _without_rule(function: Callable[..., Any], args: Sequence[Any], kwargs: dic
     return composed(*args, **kwargs)
 
 
-@functools.cache
-def takes_precedence(kind: Any) -> bool:
-    """Whether a type handles ufuncs itself and cannot be inside a Tensor (NEP 13).
+takes_precedence: Callable[[type], bool] = functools.cache(
+    lambda kind: hasattr(kind, "__array_ufunc__") and not hasattr(kind, "__array_function__")
+)
+"""Whether a type handles ufuncs itself and cannot be inside a Tensor (NEP 13).
 
-    xarray's DataArray and a Series of pandas are such types."""
-    return hasattr(kind, "__array_ufunc__") and not hasattr(kind, "__array_function__")
+xarray's DataArray and a Series of pandas are such types."""
 
 
 def _untracked(function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:

@@ -53,7 +53,7 @@ def reverse_pass(
         if create_graph and not isinstance(seed, Tensor):
             seed = Tensor(seed)
         elif type(seed) is np.ndarray:
-            seed = seed.view()  # the values of a pass live no longer than the pass
+            seed = seed.view()  # ends with the pass: a scan keeps results while it lives
         pending[node] = pending[node] + seed if node in pending else seed
 
     mark = current_mark() or (outputs[0].mark if outputs else None)

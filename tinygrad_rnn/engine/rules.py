@@ -48,7 +48,6 @@ class Pullback:
     """The derivative by one argument: `function(g, *kept) -> contribution`, and the kept values."""
 
     __slots__ = (
-        "__weakref__",
         "argument",
         "function",
         "needs",
@@ -147,7 +146,11 @@ class Rule:
     def edges_for(self, kinds: tuple[int, ...]) -> Callable[..., tuple[Edge, ...]]:
         """A function `(*tensors, *arrays, y) -> edges` for calls of one kind.
 
-        It is compiled from text, because it runs for almost every node and so has no loop.
+        It is compiled from text, because it runs for almost every node and so has no loop. For
+        `np.multiply` of a Tensor that needs a gradient and a number, the text is
+
+            lambda t0, t1, a0, a1, y: ((t0._node, 'x1', of_t0, (a1, )), )
+
         kinds: for each given argument 0 if it is not a Tensor, 1 if it is, 2 if it also needs a
             gradient. The other arguments have their defaults.
         """

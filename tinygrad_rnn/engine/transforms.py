@@ -236,29 +236,24 @@ def _by_argnums(
     more than once."""
     is_several = isinstance(argnums, list | tuple)
     chosen: list[Any] = list(argnums) if isinstance(argnums, list | tuple) else [argnums]
-    for which in chosen:
-        given = which in kwargs if isinstance(which, str) else -len(args) <= which < len(args)
-        if not given:
+    given: dict[Any, Any] = dict(enumerate(args)) | kwargs
+    keys = [n + len(args) if not isinstance(n, str) and n < 0 else n for n in chosen]
+    for which, key in zip(chosen, keys, strict=True):
+        if key not in given:
             raise ValueError(
                 f"argnums names the argument {which!r}, but the call has {len(args)} positional "
                 f"{'argument' if len(args) == 1 else 'arguments'} and the keywords "
                 f"{', '.join(kwargs) or 'none'}"
             )
-    keys = [which if isinstance(which, str) else which % len(args) for which in chosen]
     each = list(dict.fromkeys(keys))
 
     @functools.wraps(f)
     def of_chosen(*values: Any) -> Any:
-        positional, keyword = list(args), dict(kwargs)
-        for key, value in zip(each, values, strict=True):
-            if isinstance(key, str):
-                keyword[key] = value
-            else:
-                positional[key] = value
-        return f(*positional, **keyword)
+        new = given | dict(zip(each, values, strict=True))
+        return f(*(new[n] for n in range(len(args))), **{name: new[name] for name in kwargs})
 
     def order(gradients: tuple[Any, ...]) -> Any:
         found = tuple(gradients[each.index(key)] for key in keys)
         return found if is_several else found[0]
 
-    return of_chosen, [kwargs[k] if isinstance(k, str) else args[k] for k in each], order
+    return of_chosen, [given[key] for key in each], order
