@@ -9,7 +9,7 @@ import numpy as np
 
 from tinygrad_rnn.engine.backward import pull_on_arrays, reverse_pass, seed_of
 from tinygrad_rnn.engine.fit import fit
-from tinygrad_rnn.engine.graph import Array, Edge, Node, history, position
+from tinygrad_rnn.engine.graph import Array, Edge, Node, history
 from tinygrad_rnn.engine.substitution import contents_lock
 from tinygrad_rnn.engine.tensor import Tensor
 
@@ -100,28 +100,13 @@ def between(inputs: Sequence[Node], outputs: Sequence[Node]) -> tuple[list[Node]
     gradient. Nodes older than the oldest input are skipped: they cannot depend on the inputs.
     """
     oldest = min((node.position for node in inputs), default=0)
+    nodes = history(*outputs, differentiable=True, since=oldest)
     reached = set(inputs)
-    found = {node for node in outputs if node.position >= oldest}
-    others = len(found) < len(set(outputs))
-    waiting = list(found)
-    while waiting:
-        node = waiting.pop()
-        for parent, _, pullback, _ in node.edges:
-            if pullback is None or parent in found:
-                continue
-            if parent.position < oldest:
-                others = True
-            else:
-                found.add(parent)
-                waiting.append(parent)
-    between_them = []
-    for node in sorted(found, key=position):
-        if node in reached or any(
-            pullback is not None and parent in reached for parent, _, pullback, _ in node.edges
-        ):
+    for node in nodes:
+        if not reached.isdisjoint(node.sources):
             reached.add(node)
-            between_them.append(node)
-    return between_them, others
+    ends = (*outputs, *(source for node in nodes for source in node.sources))
+    return [node for node in nodes if node in reached], any(n.position < oldest for n in ends)
 
 
 class Contribution(NamedTuple):

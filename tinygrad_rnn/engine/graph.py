@@ -72,6 +72,11 @@ class Node:
         """The nodes of its Tensor arguments, in their order."""
         return tuple(edge[0] for edge in self.edges)
 
+    @property
+    def sources(self) -> list[Node]:
+        """The parents that a gradient flows back to."""
+        return [parent for parent, _, pullback, _ in self.edges if pullback is not None]
+
     def sever(self) -> None:
         """Forget the history. Weak references to the parents remain.
 
@@ -123,17 +128,22 @@ class Leaf(Node):
 Edge: TypeAlias = tuple[Node, Any, Any, tuple[Any, ...]]
 
 
-def history(*outputs: Node, differentiable: bool = False) -> list[Node]:
+def history(*outputs: Node, differentiable: bool = False, since: int = 0) -> list[Node]:
     """The nodes that the outputs depend on, themselves included, in recorded order.
 
     differentiable: follow only the edges along which a gradient can flow back.
+    since: leave out the nodes before this position.
     The search is iterative, so the length of a chain is limited by memory alone.
     """
-    found = set(outputs)
+    found = {node for node in outputs if node.position >= since}
     nodes = list(found)
     for node in nodes:  # the list grows in the loop
         for parent, _, pullback, _ in node.edges:
-            if parent not in found and not (differentiable and pullback is None):
+            if (
+                parent not in found
+                and parent.position >= since
+                and not (differentiable and pullback is None)
+            ):
                 found.add(parent)
                 nodes.append(parent)
     nodes.sort(key=position)
