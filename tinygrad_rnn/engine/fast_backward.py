@@ -59,11 +59,13 @@ def fast_pass(
             held = pending.get(parent)
             if held is None:
                 pending[parent] = contribution
-            elif parent in own and held.shape == contribution.shape:
+            elif held.shape != contribution.shape:
+                pending[parent] = added(held, contribution, parent.shape)
+            elif parent in own:
                 held += contribution
                 pending[parent] = held  # a NumPy scalar is not added to in place
             else:
-                held = pending[parent] = added(held, contribution, parent.shape)
+                held = pending[parent] = held + contribution
                 if held.dtype is parent.dtype:
                     own.add(parent)
 

@@ -30,11 +30,18 @@ def checked(truncation: Truncation | None) -> Truncation:
 
 
 def length(xs: Any, name: str = "xs", shape: str = "(T, batch, input)") -> int:
-    """The number of steps; TypeError if `xs` is not a sequence.
+    """The number of steps. TypeError if `xs` is not a sequence or a dict of sequences, ValueError
+    if the lengths in a dict differ.
 
     name, shape: of the argument, for the message."""
     if isinstance(xs, dict):
-        return length_of_each(xs)
+        lengths = {key: length(part, f"{name}[{key!r}]", "(T, ...)") for key, part in xs.items()}
+        if len(set(lengths.values())) != 1:
+            raise ValueError(
+                f"the sequences of a dict must have one length T, but these have "
+                f"{', '.join(f'{n} ({key})' for key, n in lengths.items()) or 'none: it is empty'}"
+            )
+        return next(iter(lengths.values()))
     if isinstance(xs, tuple):
         raise TypeError(
             f"{name} is a tuple of {len(xs)}, which could mean steps or parts of each step: pass "
@@ -61,23 +68,6 @@ def check_cell(cell: Any) -> None:
             f"the cell must be a function (x, state) -> state, but its type is "
             f"{type(cell).__name__}; the order of the arguments is (cell, xs, state)"
         )
-
-
-def length_of_each(xs: dict[Any, Any]) -> int:
-    """The common length of the sequences of a dict; ValueError if the lengths differ."""
-    for key, sequence in xs.items():
-        if not isinstance(sequence, (dict, list, tuple)) and np.ndim(sequence) == 0:
-            raise TypeError(
-                f"every part of a dict must be a sequence, of shape (T, ...), but {key} is a "
-                f"single {type(sequence).__name__}"
-            )
-    lengths = {key: length(sequence) for key, sequence in xs.items()}
-    if len(set(lengths.values())) != 1:
-        raise ValueError(
-            f"the sequences of a dict must have one length T, but these have "
-            f"{', '.join(f'{n} ({key})' for key, n in lengths.items()) or 'none: it is empty'}"
-        )
-    return next(iter(lengths.values()))
 
 
 def has_lists(xs: Any) -> bool:

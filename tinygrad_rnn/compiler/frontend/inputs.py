@@ -9,7 +9,7 @@ import numpy as np
 
 from tinygrad_rnn.engine.tensor import Tensor
 from tinygrad_rnn.engine.trees import flatten as parts, flatten_like, unflatten
-from tinygrad_rnn.recurrent.arguments import length_of_each, of_numbers
+from tinygrad_rnn.recurrent.arguments import length, of_numbers
 from tinygrad_rnn.recurrent.names import by_place, identifier, without_step
 from tinygrad_rnn.recurrent.state import described
 
@@ -43,7 +43,7 @@ def steps_in(cell: Any, xs: Any, inputs: list[Any], nested: bool) -> int:
     try:
         (T,) = {array.shape[0] for array in inputs}
     except (AttributeError, IndexError, ValueError):
-        return length_of_each(dict(zip(names_of_inputs(xs), inputs, strict=True)))  # says why
+        return length(dict(zip(names_of_inputs(xs), inputs, strict=True)))  # says why
     return int(T)
 
 
@@ -64,7 +64,7 @@ def stacked(xs: Any) -> Any:
     if isinstance(xs, dict):
         for part in xs.values():
             if type(part) is not np.ndarray:
-                length_of_each(xs)  # each must be a sequence
+                length(xs)  # each must be a sequence
                 return {key: stacked(part) for key, part in xs.items()}
         return xs
     if not isinstance(xs, list | tuple):
