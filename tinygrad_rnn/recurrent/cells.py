@@ -16,7 +16,7 @@ from tinygrad_rnn.engine.tensor import Tensor
 from tinygrad_rnn.engine.trees import flatten
 from tinygrad_rnn.recurrent.gates import name_blocks
 from tinygrad_rnn.recurrent.initial import recurrent, uniform
-from tinygrad_rnn.recurrent.lengths import Around
+from tinygrad_rnn.recurrent.lengths import Wrapper
 from tinygrad_rnn.support.describe import as_typed
 
 
@@ -155,7 +155,7 @@ class Cell:
         return as_typed(self, *widths, bias=self.b_h is not None, dtype=self.W_hh.dtype)
 
 
-class Recurrence(Around):
+class Recurrence(Wrapper):
     """A cell without its product with the input: its inputs are the results of `project`."""
 
     def __init__(self, cell: Cell) -> None:

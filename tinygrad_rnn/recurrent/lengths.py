@@ -129,7 +129,7 @@ def frozen(valid: Any, new: Any, old: Any) -> Any:
     return unflatten(form, (chosen(after, before) for after, before in pairs))
 
 
-class Around:
+class Wrapper:
     """A cell that wraps another one and has its initial state and names."""
 
     def __init__(self, cell: Any) -> None:
@@ -141,7 +141,7 @@ class Around:
         return getattr(self.cell, name)
 
 
-class Padded(Around):
+class Padded(Wrapper):
     """A cell for sequences of different lengths: after its end a sequence keeps its state.
 
     A step takes {"x": x_t, "valid": booleans (batch,)}.
@@ -151,7 +151,7 @@ class Padded(Around):
         return frozen(given["valid"], self.cell(given["x"], state), state)
 
 
-class Without(Around):
+class WithoutInputs(Wrapper):
     """A wrapper for a cell without inputs: the cell gets None as its input."""
 
     def __call__(self, nothing: Any, state: Any) -> Any:

@@ -16,7 +16,7 @@ from tinygrad_rnn.engine.graph import Array
 from tinygrad_rnn.engine.trees import flatten, unflatten
 from tinygrad_rnn.recurrent.lengths import (
     Padded,
-    Without,
+    WithoutInputs,
     batch_of,
     beside,
     last_valid,
@@ -54,7 +54,7 @@ class Order:
                 )
             if operator.index(steps) < 0:
                 raise ValueError(f"steps must be at least 0, not {steps}")
-            cell, xs = Without(cell), np.zeros((steps, 0))
+            cell, xs = WithoutInputs(cell), np.zeros((steps, 0))
         T = count(xs)
         batch = None if lengths is None or steps is not None else batch_of(xs)
         valid = valid_steps(lengths, None, T, batch)

@@ -249,7 +249,7 @@ def checked_reach(f: Any, t: int, whose: Windows) -> Any:
     return reach if reach.ndim else int(reach)
 
 
-class Itself(Truncation):
+class Deterministic(Truncation):
     """A built-in deterministic strategy: the same result at every call, so no check is needed."""
 
     def fixed(self, T: int) -> Any:
@@ -258,7 +258,7 @@ class Itself(Truncation):
 
 
 @dataclass(frozen=True)
-class Full(Itself, Links):
+class Full(Deterministic, Links):
     """No truncation: f(t) = 0. Every loss reaches every earlier step.
 
     Chapter "Backpropagation Through Time", section "Full Computation".
@@ -278,7 +278,7 @@ class Full(Itself, Links):
 
 
 @dataclass(frozen=True, eq=False)
-class Subsequence(Itself, Links):
+class Subsequence(Deterministic, Links):
     """Chunks of k steps, with a detach at every multiple of k: f(t) = k·⌊t/k⌋.
 
     k: at least 1; or one per sequence of the batch, (batch,).
@@ -320,7 +320,7 @@ class Subsequence(Itself, Links):
 
 
 @dataclass(frozen=True, eq=False)
-class Window(Itself, Windows):
+class Window(Deterministic, Windows):
     """Every loss looks back over k links, so k + 1 uses of the weights: f(t) = max(0, t−k).
 
     k: at least 0; or one per sequence of the batch, (batch,).
@@ -354,7 +354,7 @@ class Window(Itself, Windows):
 
 
 @dataclass(frozen=True, eq=False)
-class TBPTT(Itself, Windows):
+class TBPTT(Deterministic, Windows):
     """Every k1 steps, go back k2 steps for the k1 new losses: f(t) = max(0, (⌊t/k1⌋+1)·k1 − k2).
 
     k1: at least 1. k2: at least k1. Each may be one per sequence of the batch, (batch,).
