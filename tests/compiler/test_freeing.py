@@ -14,7 +14,7 @@ import pytest
 import tinygrad_rnn as tg
 from tinygrad_rnn.compiler.runtime import cache
 from tinygrad_rnn.compiler.runtime.program import LENGTHS
-from tinygrad_rnn.compiler.runtime.scan import run_of
+from tinygrad_rnn.compiler.runtime.scan_run import run_of
 from tinygrad_rnn.engine.trees import flatten
 
 T, B, D, H = 5, 2, 3, 4

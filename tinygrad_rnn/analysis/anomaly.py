@@ -16,7 +16,7 @@ import numpy as np
 from tinygrad_rnn.analysis import diagnosis
 from tinygrad_rnn.analysis.diagnosis import Call
 from tinygrad_rnn.compiler.frontend.refusals import user_frame
-from tinygrad_rnn.compiler.runtime.scan import ScanRun, adjoints_of, rerun, run_of
+from tinygrad_rnn.compiler.runtime.scan_run import ScanRun, adjoints_of, rerun, run_of
 from tinygrad_rnn.engine.apply import unwrap
 from tinygrad_rnn.engine.backward import (
     Pull,

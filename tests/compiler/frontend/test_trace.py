@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import random
 from typing import Any
 
 import numpy as np
@@ -15,28 +14,12 @@ from tinygrad_rnn.compiler.frontend.captures import CellKey
 from tinygrad_rnn.compiler.frontend.trace import (
     Step,
     is_tracing,
-    random_states,
-    restore,
     trace,
 )
 
 
 def step(cell: Any, xs: Any = None, start: Any = None) -> Step:
     return sequence_of(Case(cell, inputs() if xs is None else xs, start)).for_trace(CellKey(cell))
-
-
-def test_names_come_from_the_variables_of_the_cell() -> None:
-    W = weight(D, H, name="W")
-
-    def cell(x: Any, h: Any) -> Any:
-        gate = tg.sigmoid(x @ W)
-        return gate * np.tanh(h)
-
-    found = trace(step(cell, start=state(B, H)))
-    named = {v.name for v in found.results[0].operands}
-    assert named == {"gate", "tanh_h"}
-    gradient = found.parameter_gradients[0]
-    assert gradient is not None and gradient.shape == (D, H)
 
 
 def test_gradients_are_there_for_whoever_needs_one() -> None:
@@ -62,21 +45,6 @@ def test_nothing_is_left_behind() -> None:
     trace(step(cell, inputs(width=H), state(B, H)))
     assert seen == [True, True] and not is_tracing()
     assert W.data is before and W.node is node and W.grad is None
-
-
-def test_random_numbers_can_be_drawn_again() -> None:
-    generator, other = np.random.default_rng(0), random.Random(0)
-
-    def cell(x: Any, h: Any) -> Any:
-        return h * generator.random() + other.random() * x
-
-    key = CellKey(cell)
-    before = random_states(key)
-    drawn = generator.random(), other.random(), np.random.random()
-    restore(before)
-    assert drawn == (generator.random(), other.random(), np.random.random())
-    with pytest.raises(tg.TraceError, match="draws random numbers"):
-        trace(step(cell, inputs(width=H), state(B, H)))
 
 
 def test_a_weight_that_cannot_be_found() -> None:

@@ -7,10 +7,6 @@ of the cell.
 
 from __future__ import annotations
 
-import os
-import pickle
-import random
-import sys
 import types
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -18,8 +14,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinygrad_rnn.compiler.frontend.captures import CellKey
+from tinygrad_rnn.compiler.frontend.local_names import LocalNames
 from tinygrad_rnn.compiler.frontend.places import in_place
-from tinygrad_rnn.compiler.frontend.refusals import BOUNDARIES, PACKAGE, TraceError
+from tinygrad_rnn.compiler.frontend.randomness import random_states, restore
+from tinygrad_rnn.compiler.frontend.refusals import BOUNDARIES, TraceError
 from tinygrad_rnn.compiler.frontend.stand_ins import STANDS_FOR
 from tinygrad_rnn.compiler.frontend.tracer import Traced, handle_of
 from tinygrad_rnn.compiler.frontend.values import Value, mapped, sample_of
@@ -130,34 +128,6 @@ def not_a_function(drawn: bool, change: str | None) -> TraceError:
         f"the cell is not a pure function: in two runs on the same numbers {change}; pass random "
         f"numbers in xs and keep counts in the state, or use tg.unroll"
     )
-
-
-def random_states(captured: CellKey) -> list[tuple[Any, Any, bytes]]:
-    """The random number generators that the cell may use, each with its state."""
-    generators: list[Any] = list(captured.generators)
-    if "random" in captured.names_read or generators:
-        generators += [np.random.mtrand._rand, random._inst]
-    found = []
-    for generator in generators:
-        if isinstance(generator, random.Random):
-            state: Any = generator.getstate()
-        elif isinstance(generator, np.random.RandomState):
-            state = generator.get_state(legacy=False)
-        else:
-            state = generator.bit_generator.state
-        found.append((generator, state, pickle.dumps(state)))
-    return found
-
-
-def restore(states: list[tuple[Any, Any, bytes]]) -> None:
-    """Restore the generators, as if nothing had been drawn."""
-    for generator, state, _ in states:
-        if isinstance(generator, random.Random):
-            generator.setstate(state)
-        elif isinstance(generator, np.random.RandomState):
-            generator.set_state(state)
-        else:
-            generator.bit_generator.state = state
 
 
 def trace_once(step: Step) -> Trace:
@@ -347,50 +317,3 @@ def _replace_constants(outputs: list[Value], by_array: dict[int, Value]) -> None
 
     for value in ordered(outputs):
         value.args, value.kwargs = mapped((value.args, value.kwargs), of)
-
-
-class LocalNames:
-    """Names values after the variables that hold them when the cell's code returns.
-
-    It is a profiler, set by `sys.setprofile`. `sys.setprofile` cannot restore a profiler written in
-    C, such as cProfile's. Under such a profiler values get no names from variables.
-    """
-
-    def __init__(self, known: list[Value]) -> None:
-        self.taken = {v.name for v in known}
-        self.nodes: dict[Node, str] = {}
-
-    def __enter__(self) -> None:
-        self.before = sys.getprofile()
-        self.listens = self.before is None or callable(self.before)
-        if self.listens:
-            sys.setprofile(self.look)
-
-    def __exit__(self, *problem: Any) -> None:
-        if self.listens:
-            sys.setprofile(self.before)
-
-    # No tracer, and so no measure of coverage, looks into a profile function.
-    def look(self, frame: Any, event: str, argument: Any) -> None:  # pragma: no cover
-        if event != "return" or not is_cells_own(frame.f_code.co_filename):
-            return
-        for name, thing in frame.f_locals.items():
-            if type(thing) is not Tensor or not isinstance(thing._data, Traced):
-                continue
-            value = thing._data.value
-            if not value.name and value.function is not None:
-                value.name = name if name not in self.taken else ""
-                self.taken.add(name)
-            if value.name and thing._node is not None:
-                self.nodes.setdefault(thing._node, value.name)
-
-
-def is_cells_own(filename: str) -> bool:  # pragma: no cover (called by a profile function)
-    """Whether the code belongs to a cell, not to the engine or NumPy."""
-    if filename.startswith(PACKAGE):
-        return os.path.basename(filename) in ("cells.py", "stacked.py")
-    return filename != "<string>" and not filename.startswith(OTHERS)
-
-
-OTHERS = (os.path.dirname(np.__file__) + os.sep, os.path.dirname(os.__file__) + os.sep)
-"""NumPy and Python's own library."""
