@@ -914,7 +914,11 @@ MORE = {
         case(real(1, 4)),
     ],
     np.corrcoef: [case(real(4, 2), rowvar=False), case(real(2, 4), real(1, 4))],
-    np.nanvar: [case(with_nan, ddof=1, axis=None), case(with_nan, axis=1, keepdims=True)],
+    np.nanvar: [
+        case(with_nan, ddof=1, axis=None),
+        case(with_nan, axis=1, ddof=1),
+        case(with_nan, axis=1, keepdims=True),
+    ],
     np.nanstd: [case(with_nan, axis=1, keepdims=True), case(np.append(with_nan, 0.7), ddof=1)],
     np.nanmean: [case(with_nan), case(with_nan, keepdims=True)],
     np.nanprod: [case(with_nan, axis=0, keepdims=True)],
@@ -952,7 +956,12 @@ MORE = {
     np.polyint: [case(real(3), 2, k=0.5), case(real(2), 3, real(3)), case(real(2), 0)],
     np.polyfit: [case(real(5), real(5, 2), 2, w=positive(5)), case([0.0, 1.0, 2.0], real(3), 1)],
     np.poly: [case(real(1)), case([real(), real()])],
-    np.vander: [case(real(3), 2), case(real(2), increasing=True), case(real(2), 5)],
+    np.vander: [
+        case(real(3), 2),
+        case(real(3), 0),
+        case(real(2), increasing=True),
+        case(real(2), 5),
+    ],
     np.unwrap: [case(np.array([0.0, 0.9, 1.1, 0.2]), period=1.0)],
     signals.modified_bessel: [
         case(1, real(3)),

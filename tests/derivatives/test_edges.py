@@ -358,6 +358,17 @@ t, v = tg.Tensor(2.0, requires_grad=True), tg.Tensor([1.0, 2.0, 3.0], requires_g
         ),
         (lambda: np.copyto(v, 0), TypeError, "writes in place"),
         (lambda: np.add.at(v, [0], 1.0), TypeError, "writes in place"),
+        (
+            lambda: np.gradient(v, 1.0, 2.0),
+            TypeError,
+            "one for each of the 1 axes, but there are 2$",
+        ),
+        (lambda: np.percentile(v, 130), ValueError, r"^q must lie in 0\.\.100, but it is 130\.0$"),
+        (
+            lambda: np.cov(np.ones((2, 3)) * t, fweights=np.ones(2, int)),
+            ValueError,
+            r"^3 observations need as many weights, but they have the shape \(2,\)$",
+        ),
         (lambda: np.histogram(v), TypeError, "compares or counts values"),
     ],
 )

@@ -41,6 +41,7 @@ derivative(np.cumprod, _cumprod)
 
 def _cumulative(accumulate: Any, first: float) -> Any:
     def cumulative(x: Array, *, axis: int | None = None, include_initial: bool = False) -> Array:
+        x = np.atleast_1d(x)
         if axis is None and np.ndim(x) > 1:
             raise ValueError(f"an array of shape {np.shape(x)} needs an axis to be summed along")
         result = accumulate(x, axis=0 if axis is None else axis)

@@ -61,11 +61,9 @@ def _reshape(g: Array, shape_of_a: tuple[int, ...], order: str) -> Array:
     raise TypeError(f"np.reshape with order={order!r} has no derivative; pass order='C' or 'F'")
 
 
-def _reshaped(a: Array, shape: Any, order: Any = "C") -> Array:
+def _reshaped(a: Array, shape: Any, *order: Any) -> Array:
     # The method is ten times as fast as NumPy's function.
-    if type(a) is np.ndarray:
-        return a.reshape(shape, order=order)
-    return np.reshape(a, shape, order)
+    return np.reshape(a, shape, *order) if order or type(a) is not np.ndarray else a.reshape(shape)
 
 
 derivative(np.reshape, _reshape)
