@@ -147,6 +147,7 @@ SAMPLES |= {
         *unary(),
         case(real(2, 2), nan=3.0),
         case(np.array([np.nan, np.inf, -np.inf, 1.0]), nan=2.0, posinf=3.0, neginf=-4.0),
+        case(np.array([np.nan, 1.5]), posinf=3.0),
     ],
     np.conjugate: unary(),
     np.imag: unary(),

@@ -17,6 +17,7 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     "interp": lambda x: np.interp(x, KNOTS, VALUES),
     "interp of values": lambda x: np.interp([-2.0, 0.1, 3.0], KNOTS[1:], x, left=0.5),
     "interp of knots": lambda x: np.interp(x, np.cumsum(np.exp(x)), x),
+    "interp between fixed knots": lambda x: np.interp(x, [-1.0, 0.0, 2.0], [0.5, -0.5, 1.0]),
     "i0": np.i0,
     "median": np.median,
     "percentile": lambda x: np.percentile(x, [30, 60]),
@@ -72,6 +73,7 @@ def test_a_call_in_a_compiled_cell(name: str) -> None:
 )
 def test_a_nan_that_a_compiled_cell_meets(f: Any, is_number: bool) -> None:
     xs = np.array([[0.5, 1.0, 2.0], [np.nan, 1.0, 2.0]])
-    states, _ = tg.scan(lambda x, h: 0 * h + np.sum(f(x)), xs, np.float64(0.0))
+    inputs = tg.Tensor(xs, requires_grad=True)
+    states, _ = tg.scan(lambda x, h: 0 * h + np.sum(f(x)), inputs, np.float64(0.0))
     assert np.isfinite(states.data).tolist() == [True, is_number]
     np.testing.assert_allclose(states.data[0], np.sum(f(xs[0])))
