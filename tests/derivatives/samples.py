@@ -991,6 +991,9 @@ MORE = {
     np.piecewise: [
         case(real(2, 3), [np.array([[True], [False]]) & np.ones((2, 3), bool)], [np.exp, np.sin]),
         case(real(3), np.array([True, False, True]), [np.exp]),
+        case(real(3), True, [np.exp]),
+        case(real(), [False, True], [np.exp, np.square]),
+        case(real(), True, [np.exp, np.square]),
     ],
     np.apply_along_axis: [
         case(lambda row: np.stack([row, row * row[0]]), 1, box),
