@@ -29,6 +29,9 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     "linspace": lambda x: np.linspace(x[0], x[1], 2),
     "linspace without an end": lambda x: np.linspace(x[0], x[1], 1, endpoint=False),
     "piecewise": lambda x: np.piecewise(x, AFTER, [np.exp]),
+    "concatenate": lambda x: np.concatenate([x, x * 2], dtype=np.float32),
+    "stack": lambda x: np.stack([x, x * 2], dtype=np.float64),
+    "ediff1d": lambda x: np.ediff1d(x, to_begin=[0.5, 1.0]),
     "eigh": lambda x: np.linalg.eigh(x[:, None] * x + np.diag([1.0, 2.0, 4.0]))[0],
 }
 

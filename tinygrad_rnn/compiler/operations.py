@@ -105,6 +105,8 @@ def takes_out(function: Callable[..., Any] | None, kwargs: Any = ()) -> bool:
     """Whether a function writes into an array that it is given."""
     if is_elementwise(function):
         return not kwargs
+    if function in JOINING and "dtype" in dict(kwargs):
+        return False  # NumPy takes one of the two
     more = (np.matmul, np.dot, *OUT_LAST, copy, *REDUCTIONS, *JOINING)
     return any(function is known for known in more)
 
