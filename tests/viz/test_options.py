@@ -39,6 +39,7 @@ def test_values_are_the_tapes_own_and_what_is_not_kept_says_so() -> None:
     q = np.arctan2(p, 3.0).named("q")
     figure = viz.draw(np.sum(q).named("L"), values=True)
     assert plain(box(figure, "x").label) == "x 2 2, −1"
+    assert '<FONT POINT-SIZE="6.5">2, −1</FONT>' in figure.source
     assert plain(box(figure, "p").label) == "p 2 0.2, −0.1"
     assert plain(box(figure, "w").label) == "w 2 0.1, 0.1"
     assert plain(box(figure, "L").label).startswith("L ")

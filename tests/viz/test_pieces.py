@@ -191,8 +191,9 @@ def test_a_line_that_is_crossed_at_its_arrow_has_no_rim_there() -> None:
         assert len(over.rims) == rims and len(over.pieces) == 1 and len(under.pieces) == 2
 
 
-def test_where_no_way_is_free_a_link_is_a_straight_line() -> None:
-    diagram = group(snapshot([network()]), "named")
+@pytest.mark.parametrize("make", [network, lambda: recurrent_loss(6)])
+def test_where_no_way_is_free_a_link_is_a_straight_line(make: Any) -> None:
+    diagram = group(snapshot([make()]), "named")
     layout = arrange(diagram)
     blocked = [replace(place, half_width=400.0, half_height=400.0) for place in layout.places]
     curves = route(diagram, replace(layout, places=blocked))

@@ -72,6 +72,8 @@ def test_a_seeded_random_row_is_the_same_every_time() -> None:
 def test_mistakes() -> None:
     with pytest.raises(ValueError, match="text is empty"):
         viz.draw_truncations("", [tg.Full()])
+    with pytest.raises(ValueError, match="strategies is empty"):
+        viz.draw_truncations("abc", [])
     with pytest.raises(ValueError, match=r"weights of shape \(3, 3, 2\)"):
         viz.draw_truncations("abc", [tg.Subsequence((1, 2))])
 
