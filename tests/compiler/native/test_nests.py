@@ -2,7 +2,16 @@
 
 import numpy as np
 
-from tinygrad_rnn.compiler.backends.native.nests import Memory, Nest, Place, Span, Work, fused
+from tinygrad_rnn.compiler.backends.native.nests import (
+    Memory,
+    Nest,
+    Place,
+    Span,
+    Work,
+    accumulated,
+    fused,
+    shares,
+)
 from tinygrad_rnn.compiler.ir import Buffer, Storage
 
 ROWS, COLUMNS = 3, 4
@@ -66,3 +75,35 @@ def test_one_buffer_of_all_steps():
     carried = place(B)._replace(step=0)
     loop = Nest(STEPS, (copied(place(A), carried),), False)
     assert fused(loop, Nest(STEPS, (copied(carried, place(C)),), True), Memory()) is None
+
+
+def test_views_that_overlap():
+    array = np.zeros(12)
+    assert shares(array[:7], array[6:]) and not shares(array[::2], array[1::2])
+    assert not shares(array, array[12:])  # nothing is in no array
+
+
+def test_views_that_are_too_hard_to_tell_apart_may_overlap():
+    """The example in NumPy's documentation of `shares_memory`."""
+    memory = np.zeros(192_163_377, np.int8)  # which no page is made for
+    view = np.lib.stride_tricks.as_strided
+    one = view(memory, (1049, 1049, 1049), (36674, 61119, 85569))
+    other = view(memory[64023025:], (1049, 1049, 1), (12223, 12224, 1))
+    assert shares(one, other)
+
+
+def test_a_product_starts_from_what_is_added_to_it():
+    h, W, y, b, z = (place(buffer(name, ROWS, COLUMNS)) for name in "hWybz")
+    product = Work("product", (h, W), (y,), "y")
+
+    def after(*added, then=()):
+        add = Work("add", added, (z,), "z")
+        return [w.kind for w in accumulated([product, *then, add], Memory(), lambda p: False)]
+
+    assert after(y, b) == after(b, y) == ["product"]
+    assert after(y, y) == after(y, 2.0) == ["product", "add"]
+    turned = b._replace(strides=(1, ROWS))
+    assert after(y, turned) == ["product", "add"]
+    changed = Work("copy", (b,), (h,), "h")
+    assert after(y, b, then=(changed,)) == ["product", "copy", "add"]
+    assert [w.kind for w in accumulated([product], Memory(), lambda p: True)] == ["product"]

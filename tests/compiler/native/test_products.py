@@ -91,6 +91,11 @@ def test_products(dtype):
         check(dtype, function, rows, depth, columns, lanes, order)
 
 
+def test_what_is_fetched_ahead_changes_no_number(monkeypatch):
+    monkeypatch.setattr(products, "FAR", 0)
+    test_products(np.float32)
+
+
 @pytest.mark.parametrize(("register", "tile"), [(32, 6), (16, 6)])
 def test_other_registers_and_tiles(register, tile):
     """Those of AVX2 and of NEON, as far as this processor can run them."""

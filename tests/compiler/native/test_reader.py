@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from tinygrad_rnn.compiler import operations
 from tinygrad_rnn.compiler.backends.native.nests import Memory, Span
 from tinygrad_rnn.compiler.backends.native.reader import UnknownError, nest_of, placed, work
 from tinygrad_rnn.compiler.ir import Buffer, Instr, Ref, Storage, View, When
@@ -35,6 +36,11 @@ def test_all_steps_are_a_loop():
     assert (place.offset, place.step, count) == (Span(0, B * H), B * H, Span(1, 0))
 
 
+def test_the_last_entry():
+    place, count = placed(ref("h", B, H, when=When.LAST, offset=1, time=1), {})
+    assert (place.offset, place.step, count) == (Span(B * H, 0), 0, Span(0, 1))
+
+
 def test_views():
     half = View("index", (Ellipsis, slice(2, 4)))
     place, _ = placed(ref("gates", B, H, views=(half,)), {})
@@ -56,6 +62,16 @@ def test_products():
     assert done.args[1].strides == (1, H)
 
 
+def test_a_sum_of_each_row():
+    done, _ = of(np.sum, (ref("a", B, H), -1), ref("b", B))
+    assert (done.kind, done.outs[0].rows, done.outs[0].columns) == ("sum", B, 1)
+
+
+def test_a_cross_entropy():
+    done, _ = of(*crossed())
+    assert (done.kind, done.rows, done.reads()[0].columns) == ("cross_entropies", B, Q)
+
+
 def test_a_sum_over_the_steps():
     rows = View("reshape", (-1, H))
     left = ref("x", B, H, when=When.ALL, views=(rows, View("transpose", (1, 0))))
@@ -74,6 +90,17 @@ def test_a_copy_is_read_where_it_came_from():
 
 ROWS, ACROSS = View("reshape", (-1, H)), View("transpose", (1, 0))
 LATER, HALF = View("index", (slice(1, None),)), View("index", (Ellipsis, slice(None, None, 2)))
+
+
+TRUTHS = ref("truths", H, dtype=np.bool)
+
+
+def crossed(**other):
+    """A cross-entropy with another argument or result."""
+    usual = {"logits": ref("o", B, Q), "labels": ref("y", B, dtype=np.int64), "ones": ref("1", Q)}
+    usual |= {"losses": ref("l", B), "e": ref("e", B, Q), "sums": ref("s", B)}
+    every = list((usual | other).values())
+    return operations.cross_entropies, tuple(every[:3]), tuple(every[3:])
 
 
 def every(*views):
@@ -103,6 +130,27 @@ def every(*views):
             *(np.matmul, (every(ROWS, HALF, ACROSS), every(ROWS)), ref("w", H // 2, H)),
             "a sum over the steps of what is not in rows",
         ),
+        (np.negative, (ref("a", B, H, views=(ACROSS, ROWS)),), ref("b", B, H), "that is a copy"),
+        (np.divmod, (ref("a", H), ref("b", H)), (ref("c", H), ref("d", H)), "several results"),
+        (np.where, (ref("a", H), ref("b", H), 0.0), ref("c", H), "that is no truth value"),
+        (np.add, (ref("a", H), ref("b", H)), TRUTHS, "a result of another type"),
+        (np.logical_and, (ref("a", H), ref("b", H)), TRUTHS, "a mixture of types"),
+        (operations.copy, (ref("a", H),), TRUTHS, "a mixture of types"),
+        (np.matmul, (ref("a", B, H), 2.0), ref("b", B, H), "a product with a constant"),
+        (
+            *(np.matmul, (ref("a", B, H), ref("W", H, Q, dtype=np.float64)), ref("y", B, Q)),
+            "a product of several types",
+        ),
+        (
+            *(np.matmul, (ref("a", B, H, views=(HALF,)), ref("W", H // 2, Q)), ref("y", B, Q)),
+            "arrays that are not in rows",
+        ),
+        (np.sum, (1.0,), ref("b"), "a reduction of another kind"),
+        (*crossed(labels=3), "a cross-entropy of another form"),
+        (*crossed(logits=ref("o", B, Q, dtype=np.int64)), "a cross-entropy of another form"),
+        (*crossed(losses=ref("l", B + 1)), "a cross-entropy of another form"),
+        (*crossed(labels=ref("y", B, dtype=np.int32)), "a cross-entropy of another type"),
+        (*crossed(e=ref("e", B, Q + 1)), "a cross-entropy of another form"),
     ],
 )
 def test_reasons(function, args, out, reason):

@@ -68,3 +68,30 @@ def test_an_invalid_label_is_told(label):
     assert run("cross_entropies", [logits, np.array([0, label])], [losses, e, sums]) == 1
     with pytest.raises((IndexError, ValueError)):
         operations.cross_entropies(logits, np.array([0, label]), np.ones(3))
+
+
+@pytest.mark.parametrize("columns", [1, 5, 37])
+def test_truth_values(columns):
+    mask = np.random.default_rng(columns).random((3, columns)) < 0.5
+    out, numbers = np.zeros_like(mask), np.zeros((3, columns))
+    run("logical_not", [mask], [out])
+    np.testing.assert_array_equal(out, ~mask)
+    run("copy", [mask], [numbers])
+    np.testing.assert_array_equal(numbers, mask)
+
+
+@pytest.mark.parametrize("columns", [1, 5, 37])
+def test_columns_that_stand_apart(columns):
+    given = np.random.default_rng(columns).standard_normal((3, columns))
+    out = np.zeros((3, 2 * columns))
+    apart = Place(Buffer("out", out.shape, out.dtype, Storage.SCRATCH), Span(0, 0), 0, 3, columns,
+                  (2 * columns, 2))  # fmt: skip
+    a = place("a", given)
+    there = Nest(ONCE, (Work("negative", (a,), (apart,), ""),), False)
+    run_nest(there, {a.root: given, apart.root: out}, 1)
+    np.testing.assert_array_equal(out[:, ::2], -given)
+    assert not out[:, 1::2].any()
+    back = Nest(ONCE, (Work("negative", (apart,), (a,), ""),), False)
+    out *= 2
+    run_nest(back, {a.root: given, apart.root: out}, 1)
+    np.testing.assert_array_equal(given, -out[:, ::2])

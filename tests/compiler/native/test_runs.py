@@ -1,11 +1,16 @@
 """Runs: which instructions form one piece of machine code."""
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 
 from tests.compiler.native.test_reader import ref
 from tests.compiler.programs import CASES
 from tinygrad_rnn.compiler import operations
 from tinygrad_rnn.compiler.backends.native.nests import Memory, Work
+from tinygrad_rnn.compiler.backends.native.products import LARGEST
+from tinygrad_rnn.compiler.backends.native.reader import UnknownError, nest_of
 from tinygrad_rnn.compiler.backends.native.runs import (
     WAYS,
     Arrangement,
@@ -17,7 +22,7 @@ from tinygrad_rnn.compiler.backends.native.runs import (
     parts_of,
     shown,
 )
-from tinygrad_rnn.compiler.ir import Instr
+from tinygrad_rnn.compiler.ir import Instr, Ref, When
 
 a, b, c, d, e = (ref(name, 4) for name in "abcde")
 
@@ -95,3 +100,36 @@ def test_an_item_that_does_not_commute():
     items = [Item("before", (entry(*pair)[0],), None) for pair in ((a, b), (b, c), (d, e))]
     assert not items[0].commutes(items[1]) and items[0].commutes(items[2])
     assert items[0].reads() == {a.buffer} and items[0].writes() == {b.buffer}
+
+
+def test_what_is_not_worth_machine_code():
+    given = program("rnn")
+    arrangement = Arrangement(given, Memory(), 1)
+    h, y, weights = ref("h", 3, 4), ref("y", 3, LARGEST), ref("W", 4, LARGEST)
+    argument = Ref(given.parameters[0])
+    for instr, reason in (
+        (Instr(np.matmul, (h, weights), y), "a product with a large matrix"),
+        (Instr(operations.copy, (argument,), ref("a", *argument.buffer.shape, dtype=float)),
+         "a copy of an argument"),
+    ):  # fmt: skip
+        with pytest.raises(UnknownError, match=reason):
+            arrangement.refuse(instr, nest_of(instr, "", Memory(), {}))
+
+
+def test_what_no_step_can_do_alone():
+    arrangement = Arrangement(program("rnn"), Memory(), 1)
+    every = [ref(name, 4, when=When.ALL) for name in "ab"]
+    with pytest.raises(UnknownError, match="all steps within one step"):
+        arrangement.of_a_step("forward", Instr(np.negative, (every[0],), every[1]), set())
+    h, weights, y = ref("h", 3, 4), ref("W", 4, 5), ref("y", 3, 5)
+    product = Instr(np.matmul, (h, weights), y)
+    assert arrangement.of_a_step("forward", product, set()).kind == "product"
+    with pytest.raises(UnknownError, match="a matrix that changes from step to step"):
+        arrangement.of_a_step("forward", product, {weights.buffer})
+
+
+def test_a_seed_that_is_read_twice_has_one_stand_in():
+    arrangement = Arrangement(program("rnn"), Memory(), 1)
+    seed = replace(ref("seed", 4), seeded=True)
+    (one, other), *_ = [arrangement.without_seeds(Instr(np.add, (seed, seed), a)).args]
+    assert one == other and not one.seeded and list(arrangement.seeded.values()) == [seed]
