@@ -14,7 +14,7 @@ import pytest
 import tinygrad_rnn as tg
 from tinygrad_rnn.compiler.runtime import cache
 from tinygrad_rnn.compiler.runtime.program import LENGTHS
-from tinygrad_rnn.compiler.runtime.scan_run import run_of
+from tinygrad_rnn.compiler.runtime.scan_run import ScanRun, run_of
 from tinygrad_rnn.engine.trees import flatten
 
 T, B, D, H = 5, 2, 3, 4
@@ -118,3 +118,22 @@ def test_the_source_of_a_program_goes_with_it(monkeypatch: pytest.MonkeyPatch) -
         tg.scan(cell, XS, np.zeros((B, H)))
     written = [name for name in linecache.cache.keys() - before if name.startswith("<scan")]
     assert len(written) == 4
+
+
+def test_gradients_stay_known_when_those_of_an_earlier_pass_go() -> None:
+    cell = tg.RNNCell(D, H, rng=0)
+    states, _ = tg.scan(cell, XS)
+    run = run_of(states.node)
+    assert run is not None
+    first, second = np.ones(states.shape), np.full(states.shape, 2.0)
+    run.gradient(first, run.wanted[0])
+    run.gradient(second, run.wanted[0])
+    known = run.known
+    del first
+    assert run.known is known is not None
+    del second
+    assert run.known is None
+
+
+def test_a_run_that_was_interrupted_before_it_had_buffers_goes_without_a_word() -> None:
+    assert ScanRun.__new__(ScanRun).__del__() is None  # type: ignore[func-returns-value]

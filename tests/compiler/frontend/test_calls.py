@@ -66,3 +66,8 @@ def test_a_shape_is_known_while_tracing():
 def test_what_no_program_can_contain(function, args, says):
     with pytest.raises(TraceError, match=says):
         called(function, args, {})
+
+
+def test_what_numpy_says_of_the_values_is_said():
+    with pytest.raises(ValueError, match="cannot reshape array of size 6"):
+        called(np.reshape, (value(2, 3), (7,)), {})

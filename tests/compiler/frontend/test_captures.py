@@ -351,3 +351,13 @@ def test_a_weak_reference_to_what_has_no_hash() -> None:
     assert hash(CellKey(cell).key) == hash(CellKey(cell).key)
     expected = tg.unroll(cell, XS, H_0)[1].data
     np.testing.assert_allclose(tg.scan(cell, XS, H_0)[1].data, expected, rtol=1e-13)
+
+
+def test_what_has_changed_stays_so() -> None:
+    """Also if it is changed back: meanwhile a program may have been made of it."""
+    scale = {"by": 0.5}
+    look = looked_at(lambda x, h: h * scale["by"] + x, 0)
+    scale["by"] = 0.25
+    assert not look.unchanged()
+    scale["by"] = 0.5
+    assert not look.unchanged()

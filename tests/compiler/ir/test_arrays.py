@@ -33,3 +33,13 @@ def test_views() -> None:
 def test_buffers_that_share() -> None:
     other = Buffer("a", (2, 8), FLOAT, Storage.STATE, 1, shares=H)
     assert other.root is H is H.root and repr(H) == "h: float64 (T+1, 2, 8) state"
+
+
+def test_what_is_contiguous() -> None:
+    columns = View("index", (Ellipsis, slice(2, 6)))
+    assert (
+        Ref(H, When.STEP, 1).is_contiguous()
+        and not Ref(H, When.STEP, 1, (columns,)).is_contiguous()
+    )
+    given = Buffer("x", (2, 8), FLOAT, Storage.GIVEN)
+    assert not Ref(given).is_contiguous()  # only the caller knows how it lies

@@ -1,10 +1,12 @@
 """Translation: a program with machine code is a program, with no array that nothing uses."""
 
+import numpy as np
 import pytest
 
 pytest.importorskip("llvmlite")
 
 from tests.compiler.native.test_programs import EVERY, Compiled
+from tests.compiler.programs import Case
 from tinygrad_rnn.compiler import operations
 from tinygrad_rnn.compiler.backends.native.links import Link, called
 from tinygrad_rnn.compiler.backends.native.translate import WORKING, Translation, buffers_in
@@ -46,3 +48,9 @@ def test_parts_for_threads():
     parts = functions["backward_1"]
     assert parts[0] == ("backward_1_pack", False) and parts[-1][1]
     assert [divided for _, divided in parts].count(True) == 2
+
+
+def test_a_program_without_machine_code_stays_as_it_is():
+    case = Case(lambda x, h: np.arctan2(x, h), np.ones((3, 2, 4)), np.zeros((2, 4)))
+    program = Compiled(case).program
+    assert Translation(program).result() is program

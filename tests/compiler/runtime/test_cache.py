@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -127,6 +128,17 @@ def test_buffers_are_freed_with_the_last_cell_that_they_ran_for() -> None:
     del two
     gc.collect()
     assert not kept.spaces
+
+
+def test_buffers_are_freed_by_their_owner_alone() -> None:
+    one, two = Doubling(), Doubling()
+    given = np.ones((5, 2, 3)), tg.Tensor(np.zeros((2, 3)), requires_grad=True)
+    tg.scan(one.step, *given)
+    ((kept,),) = cache.PROGRAMS.values()
+    before = kept.owner
+    tg.scan(two.step, *given)
+    cache.release(weakref.ref(kept), before)  # as another thread may do meanwhile
+    assert kept.owner() is two and kept.spaces
 
 
 def test_a_cell_without_weak_references() -> None:

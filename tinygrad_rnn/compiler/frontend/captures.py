@@ -211,9 +211,8 @@ class CellKey:
                 self.visit(known[variable], variable)
         for module in imports_in(code):
             if watched is not None:
-                watched.add("modules.get({}) is {}", module, sys.modules.get(module))
-            if module in sys.modules:
-                self.visit(sys.modules[module], module)
+                watched.add("modules.get({}) is {}", module, sys.modules[module])
+            self.visit(sys.modules[module], module)
 
     def look_at_method(self, thing: types.MethodType, name: str) -> None:
         self.key.append(types.MethodType)
