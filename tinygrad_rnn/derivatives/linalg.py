@@ -63,11 +63,12 @@ composed(
 
 def _pinv(g: Array, y: Array, a: Array, rcond: Any, hermitian: bool, rtol: Any) -> Array:
     cut = rcond if rtol is None else rtol
-    if cut is not None:
+    negligible = np.sqrt(np.finfo(a.dtype).eps)
+    if cut is not None and np.max(cut) > negligible:
         s = np.linalg.svd(plain(a), compute_uv=False)
         largest = np.max(s, axis=-1, keepdims=True, initial=0)
         left_out = s <= np.asarray(cut)[..., None] * largest
-        if certain(np.any(left_out & (s > np.sqrt(np.finfo(s.dtype).eps) * largest))):
+        if certain(np.any(left_out & (s > negligible * largest))):
             raise ValueError(
                 f"a pseudoinverse that leaves out singular values other than 0 has no derivative "
                 f"here: pass a smaller tolerance than {cut}"
