@@ -70,6 +70,20 @@ def test_a_step_that_reads_another_step_stays_apart():
         assert fused(maker, reader.backwards(), Memory()) is None
 
 
+def test_sums_over_the_steps_with_the_same_right_factor_are_one_loop():
+    def summed(left, right):
+        out = Buffer(
+            f"sum of {left.name}", (COLUMNS, COLUMNS), np.dtype(np.float32), Storage.RESULT
+        )
+        args = place(left), place(right)
+        return Nest(STEPS, (Work("time_sum", args, (place(out, rows=COLUMNS),), ""),), False)
+
+    one, same, other = summed(A, C), summed(B, C), summed(A, B)
+    assert fused(one, same, Memory()).works == (*one.works, *same.works)
+    assert fused(one, other, Memory()) is None
+    assert fused(one, free, Memory()) is None
+
+
 def test_one_buffer_of_all_steps():
     """Its number is that of the last step, so no step may take it from another loop."""
     carried = place(B)._replace(step=0)

@@ -14,7 +14,9 @@ MACHINE = objects.machine()
 LANES = MACHINE.lanes("float")
 
 
-@pytest.mark.parametrize("columns", [1, LANES - 1, LANES, 2 * LANES, 2 * LANES + 3, 5 * LANES])
+@pytest.mark.parametrize(
+    "columns", [1, LANES - 1, LANES, 2 * LANES, 2 * LANES + 3, 5 * LANES, 9 * LANES - 2]
+)
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_packed(columns, order):
     depth = LANES + 3  # one square block to transpose, and some rows
@@ -29,7 +31,7 @@ def test_packed(columns, order):
     packed = np.full(packed_size(depth, columns, LANES), np.nan, np.float32)
     built(write, 2)(matrix, packed)
     start, first = 0, 0
-    for group in panels(columns, LANES):
+    for group in panels(columns, LANES, MACHINE.vectors):
         width = len(group) * LANES
         panel = packed[start : start + depth * width].reshape(depth, width)
         count = sum(group)

@@ -99,7 +99,7 @@ def test_what_is_fetched_ahead_changes_no_number(monkeypatch):
 @pytest.mark.parametrize(("register", "tile"), [(32, 6), (16, 6)])
 def test_other_registers_and_tiles(register, tile):
     """Those of AVX2 and of NEON, as far as this processor can run them."""
-    machine = objects.machine()._replace(bytes=register, rows=tile)
+    machine = objects.machine()._replace(bytes=register, rows=tile, vectors=2)
     function = compiled(np.float32, {size[1:] for size in SIZES[3:]}, machine)
     for size in SIZES[3:]:
         check(np.float32, function, *size, machine.lanes("float"), "columns")

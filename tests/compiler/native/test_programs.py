@@ -151,7 +151,7 @@ def test_the_source_calls_machine_code_at_each_step(name):
 @pytest.mark.parametrize(("register", "tile"), [(32, 6), (16, 6)])
 def test_other_registers(register, tile, monkeypatch):
     """The tiles and vectors of other processors, as far as this one can run them."""
-    machine = objects.machine()._replace(bytes=register, rows=tile)
+    machine = objects.machine()._replace(bytes=register, rows=tile, vectors=2)
     monkeypatch.setattr(objects, "machine", lambda: machine)
     compiled = Compiled(MORE["wide_loss_float32"]())
     compiled.check(interpreter.maker(Translation(compiled.program).result())(compiled.steps))

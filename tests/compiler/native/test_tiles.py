@@ -15,9 +15,12 @@ from tinygrad_rnn.compiler.backends.native.text import INDEX, Module, constant
 from tinygrad_rnn.compiler.backends.native.tiles import in_tiles, tile
 
 PROCESSORS = {
-    "avx512": ("x86_64-unknown-linux-gnu", objects.Machine("x86-64-v4", "-prefer-256-bit", 64, 8)),
-    "avx2": ("x86_64-unknown-linux-gnu", objects.Machine("x86-64-v3", "", 32, 6)),
-    "neon": ("aarch64-unknown-linux-gnu", objects.Machine("generic", "+neon", 16, 6)),
+    "avx512": (
+        "x86_64-unknown-linux-gnu",
+        objects.Machine("x86-64-v4", "-prefer-256-bit", 64, 8, 3),
+    ),
+    "avx2": ("x86_64-unknown-linux-gnu", objects.Machine("x86-64-v3", "", 32, 6, 2)),
+    "neon": ("aarch64-unknown-linux-gnu", objects.Machine("generic", "+neon", 16, 6, 2)),
 }
 MULTIPLIED = {"avx512": r"vfmadd\S+\s.*zmm", "avx2": r"vfmadd\S+\s.*ymm", "neon": r"fmla"}
 STACK = r"\((%rsp|%rbp)\)|\[sp"
@@ -72,12 +75,12 @@ def test_sums_stay_in_registers(kind):
         pytest.skip(f"this llvmlite does not know {triple}")
     lanes = machine.lanes("float")
     module = Module()
-    name = tile(module, "float", lanes, machine.rows, [lanes, lanes])
+    name = tile(module, "float", lanes, machine.rows, [lanes] * machine.vectors)
     text = re.sub("define internal", "define", str(module))
     with target.create_target_machine(cpu=machine.name, features=machine.features, opt=2) as into:
         assembly = into.emit_assembly(llvm.parse_assembly(text))
     body = assembly.partition(f"{name}:")[2]
     multiplied = [line for line in body.splitlines() if re.search(MULTIPLIED[kind], line)]
-    assert len(multiplied) == 2 * machine.rows
+    assert len(multiplied) == machine.vectors * machine.rows
     inside = body[body.index(multiplied[0]) : body.index(multiplied[-1])]
     assert not re.search(STACK, inside)

@@ -16,31 +16,32 @@ SIZES = [(1, 1, 1), (5, 1, 300), (300, 2, 40), (129, 17, 33), (70, 40, 65), (260
 
 
 def sums(dtype, sizes, machine=None):
+    """The functions for some sizes. Each computes two sums, of the left factor and of ones."""
     kind, machine = KINDS[np.dtype(dtype)], machine or objects.machine()
     module = Module()
     for _, rows, columns in sizes:
-        inner = time_sums.time_sum(module, kind, machine, rows, columns)
+        inner = time_sums.time_sum(module, kind, machine, (rows, 1), columns)
         types = [p.type for p in module.functions[inner].parameters]
         f = module.function(f"sum_{rows}_{columns}", types, "i64", public=True)
         f.do(f"call void @{inner}({', '.join(map(str, f.parameters))})")
         f.do("ret i64 0")
     library = objects.library(str(module), lambda: module)
-    types = (P, N, P, N, P, N, N, N, P)
+    types = (P, N, N, P, N, P, N, N, P, N, P, N, N)
 
     def result(left, right, first=0, stop=None):
-        """Some rows of leftᵀ @ right, and NaN around them."""
+        """Some rows of leftᵀ @ right, and NaN around them; and the sum of the rows of right."""
         rows, columns = left.shape[1], right.shape[1]
         stop = rows if stop is None else stop
         out = np.full((rows + 2, columns + 40), np.nan, dtype)
-        memory = np.full(time_sums.BLOCK * rows, np.nan, dtype)
+        ones, total = np.ones(len(left), dtype), np.full(columns, np.nan, dtype)
         size = np.dtype(dtype).itemsize
         library.function(f"sum_{rows}_{columns}", *types)(
+            *(right.ctypes.data, right.strides[0] // size, len(left)),
             *(left[:, first:].ctypes.data, left.strides[0] // size),
-            *(right.ctypes.data, right.strides[0] // size),
-            *(out[1 + first :, 20:].ctypes.data, out.shape[1]),
-            *(len(left), stop - first, memory[first * time_sums.BLOCK :].ctypes.data),
+            *(out[1 + first :, 20:].ctypes.data, out.shape[1], stop - first),
+            *(ones.ctypes.data, 1, total.ctypes.data, columns, 1),
         )
-        return out
+        return out, total
 
     return result
 
@@ -58,9 +59,12 @@ def check(dtype, sizes, machine=None):
     result = sums(dtype, sizes, machine)
     for size in sizes:
         left, right = factors(dtype, *size)
-        out = result(left, right)
+        out, total = result(left, right)
         exact = left.T.astype(np.longdouble) @ right
         tolerance = 1e-6 if dtype is np.float32 else 1e-14
+        sums_of_rows = right.astype(np.longdouble).sum(axis=0)
+        within = tolerance * np.abs(right).sum(axis=0).max()
+        np.testing.assert_allclose(total, sums_of_rows, rtol=0, atol=within)
         inner = out[1:-1, 20 : 20 + size[2]]
         np.testing.assert_allclose(inner, exact, rtol=0, atol=tolerance * np.abs(exact).max())
         assert np.isnan(out).sum() == out.size - inner.size, "written beside the result"
@@ -78,7 +82,7 @@ def test_what_is_fetched_ahead_changes_no_number(monkeypatch):
 
 @pytest.mark.parametrize(("register", "tile"), [(32, 6), (16, 6)])
 def test_other_registers_and_tiles(register, tile):
-    check(np.float32, SIZES[2:], objects.machine()._replace(bytes=register, rows=tile))
+    check(np.float32, SIZES[2:], objects.machine()._replace(bytes=register, rows=tile, vectors=2))
 
 
 def test_a_part_of_the_rows_has_the_same_bits():
@@ -86,9 +90,9 @@ def test_a_part_of_the_rows_has_the_same_bits():
     result = sums(np.float32, [(150, 24, 40)])
     rows = objects.machine().rows
     whole, upper, lower = (
-        result(left, right),
-        result(left, right, 0, rows),
-        result(left, right, rows),
+        result(left, right)[0],
+        result(left, right, 0, rows)[0],
+        result(left, right, rows)[0],
     )
     assert np.array_equal(upper[1 : 1 + rows], whole[1 : 1 + rows], equal_nan=True)
     assert np.array_equal(lower[1 + rows :], whole[1 + rows :], equal_nan=True)

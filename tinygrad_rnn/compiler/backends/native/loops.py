@@ -108,7 +108,7 @@ class Emitter:
                     assert isinstance(work.args[1], Place)
                     self.pack(work.args[1])
         if nest.works[0].kind == "time_sum":
-            self.time_sum(nest.works[0], nest.count)
+            self.time_sums(nest.works, nest.count)
             return
         if nest.steps_are_rows and not each_step:
             groups = list(map(steps_as_rows, groups))
@@ -219,23 +219,26 @@ class Emitter:
         ]
         self.f.do(f"call void @{name}({', '.join(map(str, given))})")
 
-    def time_sum(self, work: Work, count: Span) -> None:
-        """Emit a sum over all steps, for this part's share of its rows."""
-        f, (left, right), (out,) = self.f, work.reads(), work.outs
-        kind = KINDS[out.dtype]
-        name = time_sums.time_sum(self.module, kind, self.machine, out.rows, out.columns)
-        memory = self.packed.setdefault(out, Packed(out.dtype, time_sums.BLOCK * out.rows))
-        first, stop = self.rows_of_part(out.rows)
-        starts = {p: f.at(self.base(p.root), self.span(p.offset), kind) for p in (left, right, out)}
-        given = [
-            f.at(starts[left], first, kind),
-            constant(INDEX, left.strides[0]),
-            starts[right],
-            constant(INDEX, right.strides[0]),
-            self.row_at(out, starts[out], first),
-            constant(INDEX, out.strides[0]),
-            f.binary("mul nsw", self.span(count), left.rows),
-            f.binary("sub nsw", stop, first),
-            f.at(self.base(memory), f.binary("mul nsw", first, time_sums.BLOCK), kind),
-        ]
+    def time_sums(self, works: tuple[Work, ...], count: Span) -> None:
+        """Emit sums over all steps with the same right factor, for this part's share of their
+        rows."""
+        f, right = self.f, works[0].reads()[1]
+        kind, rows = KINDS[right.dtype], tuple(work.rows for work in works)
+        name = time_sums.time_sum(self.module, kind, self.machine, rows, right.columns)
+
+        def start(place: Place) -> Value:
+            return f.at(self.base(place.root), self.span(place.offset), kind)
+
+        depth = f.binary("mul nsw", self.span(count), right.rows)
+        given = [start(right), constant(INDEX, right.strides[0]), depth]
+        for work in works:
+            (left, _), (out,) = work.reads(), work.outs
+            first, stop = self.rows_of_part(out.rows)
+            given += [
+                f.at(start(left), first, kind),
+                constant(INDEX, left.strides[0]),
+                self.row_at(out, start(out), first),
+                constant(INDEX, out.strides[0]),
+                f.binary("sub nsw", stop, first),
+            ]
         f.do(f"call void @{name}({', '.join(map(str, given))})")

@@ -242,11 +242,16 @@ def is_free(works: Iterable[Work], memory: Memory) -> bool:
 
 
 def fused(first: Nest, second: Nest, memory: Memory) -> Nest | None:
-    """The fusion of both nests; None if it would change a number. A sum over the steps has its own
-    loop over the steps, and so have steps that can be the rows of one step. These are not fused."""
+    """The fusion of both nests; None if it would change a number.
+
+    Sums over the steps are fused with one another, if they have the same right factor. Steps that
+    can be the rows of one step are not fused with others.
+    """
     works = (*first.works, *second.works)
     if any(w.kind == "time_sum" for w in works):
-        return None
+        alike = first.count == second.count and len({(w.kind, w.args[1:]) for w in works}) == 1
+        apart = not any(memory.conflict(v, w) for v in first.works for w in second.works)
+        return replace(first, works=works) if alike and apart else None
     if first.free != second.free and all(w.rows == 1 for w in works):
         return None
     if first.count == second.count == Span(0, 1):

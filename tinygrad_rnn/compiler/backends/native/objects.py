@@ -29,14 +29,15 @@ MISSING = 'backend="native" needs llvmlite, which is not installed: pip install 
 class Machine(NamedTuple):
     """The processor: its name, its features in LLVM's notation, and the parameters of the kernels.
 
-    bytes: the size of a vector register. rows: the rows of a product's tile, such that its sums
-        stay in registers.
+    bytes: the size of a vector register. rows, vectors: the rows of a product's tile, and the
+        vectors of each, such that the sums stay in registers.
     """
 
     name: str
     features: str
     bytes: int
     rows: int
+    vectors: int
 
     def lanes(self, kind: str) -> int:
         return self.bytes // (8 if kind == "double" else 4)
@@ -67,10 +68,10 @@ def machine() -> Machine:
     features = has.flatten()
     if has.get("avx512f") and has.get("avx512vl"):
         # LLVM describes some processors as preferring half of their vector width.
-        return Machine(llvm.get_host_cpu_name(), f"{features},-prefer-256-bit", 64, 8)
+        return Machine(llvm.get_host_cpu_name(), f"{features},-prefer-256-bit", 64, 8, 3)
     if has.get("avx"):
-        return Machine(llvm.get_host_cpu_name(), features, 32, 6)
-    return Machine(llvm.get_host_cpu_name(), features, 16, 6)
+        return Machine(llvm.get_host_cpu_name(), features, 32, 6, 2)
+    return Machine(llvm.get_host_cpu_name(), features, 16, 6, 2)
 
 
 def compiled(text: str) -> bytes:

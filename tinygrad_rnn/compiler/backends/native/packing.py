@@ -1,11 +1,14 @@
 """Packing: matrices are copied into panels once for all steps, in the order in which products read
 them.
 
-A panel has the width of two vector registers, padded with zeros. Its rows lie one after another:
+A panel has the width of a few vector registers, padded with zeros. Its rows lie one after another:
 [panel][k][width].
 """
 
 from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
 
 from tinygrad_rnn.compiler.backends.native.objects import Machine
 from tinygrad_rnn.compiler.backends.native.text import (
@@ -19,14 +22,43 @@ from tinygrad_rnn.compiler.backends.native.text import (
 )
 
 
-def panels(columns: int, lanes: int, vectors: int = 2) -> list[list[int]]:
-    """For each panel, the number of columns in each of its vectors.
+def panels(columns: int, lanes: int, vectors: int) -> list[list[int]]:
+    """For each panel, the number of columns in each of its vectors. There are as few panels as
+    possible, of as equal widths as possible, for a panel of one vector takes as long as one of two.
 
-    >>> panels(70, 16)
+    >>> panels(70, 16, 2)
     [[16, 16], [16, 16], [6]]
+    >>> [len(panel) for panel in panels(256, 16, 3)]
+    [3, 3, 3, 3, 2, 2]
     """
     widths = [min(lanes, columns - start) for start in range(0, columns, lanes)]
-    return [widths[n : n + vectors] for n in range(0, len(widths), vectors)]
+    count = -(-len(widths) // vectors)
+    least, larger = divmod(len(widths), count)
+    sizes = [least + 1] * larger + [least] * (count - larger)
+    ends = itertools.accumulate(sizes)
+    return [widths[end - size : end] for end, size in zip(ends, sizes, strict=True)]
+
+
+def over_panels(
+    f: Function,
+    groups: list[list[int]],
+    lanes: int,
+    panel: Callable[[Value, list[int], int], None],
+    together: int = 1,
+) -> None:
+    """Emit `panel(column, group, number)` for all panels. Equal ones form a loop. together: so many
+    of these are taken at once, if there are so many left."""
+    column = 0
+    for group, same in itertools.groupby(groups):
+        count, width = len(list(same)), lanes * len(group)
+        for number in (together, 1) if together > 1 else (1,):
+            end = column + count // number * number * width
+            if end - column == number * width:
+                panel(constant(INDEX, column), group, number)
+            elif end > column:
+                with f.loop(column, end, number * width) as at:
+                    panel(at, group, number)
+            column, count = end, count % number
 
 
 def packed_size(depth: int, columns: int, lanes: int) -> int:
@@ -50,10 +82,9 @@ def pack(
     lanes = machine.lanes(kind)
     f = module.function(name, [POINTER, POINTER])
     matrix, into = f.parameters
-    groups = panels(columns, lanes)
-    full = sum(sum(group) == 2 * lanes for group in groups)
 
-    def panel(column: Value | int, to: Value, group: list[int]) -> None:
+    def panel(column: Value, group: list[int], number: int) -> None:
+        to = f.at(into, f.binary("mul", column, depth), kind)
         if across == 1:
             start = f.at(matrix, column, kind)
             beside(f, kind, lanes, group, start, constant(INDEX, down), to, depth)
@@ -68,12 +99,7 @@ def pack(
                 turned(f, kind, lanes, start, across, place, width, whole)
             one_by_one(f, kind, lanes, count, start, strides, place, width, (whole, depth))
 
-    if full:
-        with f.loop(0, full) as n:
-            start = f.binary("mul", n, 2 * lanes * depth)
-            panel(f.binary("mul", n, 2 * lanes), f.at(into, start, kind), groups[0])
-    if full < len(groups):
-        panel(2 * lanes * full, f.at(into, 2 * lanes * full * depth, kind), groups[-1])
+    over_panels(f, panels(columns, lanes, machine.vectors), lanes, panel)
     f.do("ret void")
     return name
 

@@ -6,7 +6,7 @@ A panel stays in the L1 cache while all rows pass, tile by tile.
 from __future__ import annotations
 
 from tinygrad_rnn.compiler.backends.native.objects import Machine
-from tinygrad_rnn.compiler.backends.native.packing import packed_size, panels
+from tinygrad_rnn.compiler.backends.native.packing import over_panels, packed_size, panels
 from tinygrad_rnn.compiler.backends.native.text import (
     INDEX,
     POINTER,
@@ -55,19 +55,15 @@ def product(
     types = [POINTER, INDEX, POINTER, POINTER, INDEX, POINTER, INDEX, INDEX]
     f = module.function(name, types)
     left, left_stride, packed, out, out_stride, added, added_stride, rows = f.parameters
-    groups = panels(columns, lanes)
-    full = sum(sum(group) == 2 * lanes for group in groups)
-
     far = not single and packed_size(depth, columns, lanes) * machine.bytes // lanes > FAR
 
-    def panel(at: Value | int, group: list[int], together: int = 1) -> None:
+    def panel(column: Value, group: list[int], together: int) -> None:
         """Emit the product of all rows with one panel, or with several."""
-        column = f.binary("mul", at, 2 * lanes) if isinstance(at, Value) else at * 2 * lanes
-        start = f.binary("mul", column, depth) if isinstance(column, Value) else column * depth
-        here = f.at(packed, start, kind)
+        here = f.at(packed, f.binary("mul", column, depth), kind)
 
         def rows_of(row: Value, count: int) -> None:
-            inner = tile(module, kind, lanes, count, group, adds, panels=together, ahead=far)
+            ahead = "more" if far else ""
+            inner = tile(module, kind, lanes, count, group, adds, panels=together, ahead=ahead)
             c = f.at(f.at(out, f.binary("mul", row, out_stride), kind), column, kind)
             b = added
             if adds:
@@ -87,15 +83,8 @@ def product(
         else:
             in_tiles(f, machine, rows, rows_of)
 
-    done = 0
-    near = PANELS_OF_A_ROW * 2 * machine.bytes * depth <= NEAREST
-    for together in (PANELS_OF_A_ROW, 1) if single and near else (1,):
-        most = done + (full - done) // together * together
-        if most > done:
-            with f.loop(done, most, together) as n:
-                panel(n, groups[0], together)
-        done = most
-    if full < len(groups):
-        panel(full, groups[-1])
+    near = PANELS_OF_A_ROW * machine.vectors * machine.bytes * depth <= NEAREST
+    together = PANELS_OF_A_ROW if single and near else 1
+    over_panels(f, panels(columns, lanes, machine.vectors), lanes, panel, together)
     f.do("ret void")
     return name

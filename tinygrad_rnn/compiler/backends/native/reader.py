@@ -165,6 +165,12 @@ def work(instr: Instr, text: str, copies: Copies) -> tuple[Work, Span]:
     out = instr.out
     if not isinstance(out, Ref):
         raise UnknownError(f"{function.__name__} with several results")
+    if function is np.reshape and isinstance(instr.args[0], Ref):
+        of, shape, *order = instr.args
+        if order in ([], ["C"]) and not instr.kwargs:
+            shape = (shape,) if isinstance(shape, int) else tuple(shape)
+            reshaped = replace(of, views=(*of.views, View("reshape", shape)))
+            return work(replace(instr, function=np.copy, args=(reshaped,)), text, copies)
     if function in (np.matmul, np.dot) and not instr.kwargs:
         return product(instr, out, text, copies)
     if function in REDUCTIONS:

@@ -259,8 +259,9 @@ class Arrangement:
 
     def alike(self, a: Nest, b: Nest) -> bool:
         """Whether fusion preserves the division among threads: the fused nest can be divided if
-        each of both can."""
-        return self.threads == 1 or {w.rows for w in a.works} == {w.rows for w in b.works}
+        each of both can. The rows of each sum over the steps are divided separately."""
+        rows = [{w.kind if w.kind == "time_sum" else w.rows for w in n.works} for n in (a, b)]
+        return self.threads == 1 or rows[0] == rows[1]
 
     def apart(self, a: Nest, b: Nest) -> bool:
         return not any(self.memory.conflict(v, w) for v, w in itertools.product(a.works, b.works))

@@ -198,11 +198,11 @@ class Function:
     def store(self, value: Value, pointer: Value) -> None:
         self.do(f"store {value}, {pointer}, align {BYTES.get(value.type.kind, 8)}")
 
-    def prefetch(self, pointer: Value, write: bool = False) -> None:
-        """Begin to load a cache line: into the L2 cache to read it, or into the L1 cache to write
-        it."""
+    def prefetch(self, pointer: Value, write: bool = False, near: bool = False) -> None:
+        """Begin to load a cache line, into the L2 cache; into the L1 cache to write it, or if the
+        line is needed soon (near)."""
         self.module.declared.add("declare void @llvm.prefetch.p0(ptr, i32, i32, i32)")
-        how = "i32 1, i32 3" if write else "i32 0, i32 2"
+        how = f"i32 {int(write)}, i32 {3 if write or near else 2}"
         self.do(f"call void @llvm.prefetch.p0({pointer}, {how}, i32 1)")
 
     def begin(self, label: str) -> None:

@@ -27,6 +27,10 @@ CHAINS = 8
 LINE = 64
 """The size of a cache line in bytes."""
 
+FETCHED = 20
+"""So many k ahead, the entries of the left factor are fetched into the L1 cache where each k has a
+cache line of its own."""
+
 
 def tile(
     module: Module,
@@ -37,7 +41,7 @@ def tile(
     adds: bool = True,
     padded: bool = True,
     panels: int = 1,
-    ahead: bool = False,
+    ahead: str = "",
 ) -> str:
     """A function (left, its strides, right, its stride, result, its stride, addend, its stride,
     depth) for a number of rows and one panel, or several.
@@ -47,15 +51,16 @@ def tile(
 
     group: the number of columns in each vector of a panel. adds: whether there is an addend.
         padded: whether the right factor has entries behind the last column. panels: the number of
-        panels, which lie one after the other. ahead: whether there is one more parameter, the
-        address of data that is needed later. Each k fetches a cache line of it.
+        panels, which lie one after the other. ahead: what each k fetches into the cache. "left":
+        the entries of the left factor for a later k. "more": a cache line of data that is needed
+        later; their address is one more parameter.
     """
     shape = f"{rows}_{'_'.join(map(str, group))}_{panels}"
-    name = f"tile_{kind}_{shape}{'_add' * adds}{'_padded' * padded}{'_ahead' * ahead}"
+    name = f"tile_{kind}_{shape}{'_add' * adds}{'_padded' * padded}{ahead and '_'}{ahead}"
     if name in module.functions:
         return name
     types = [POINTER, INDEX, INDEX, POINTER, INDEX, POINTER, INDEX, POINTER, INDEX, INDEX]
-    types += [POINTER] * ahead
+    types += [POINTER] * (ahead == "more")
     f = module.function(name, types, apart=rows > 1)
     left, down, across, right, stride, out, out_stride, added, added_stride, depth, *later = (
         f.parameters
@@ -66,6 +71,7 @@ def tile(
     columns = [(end, n * lanes, count) for end in ends for n, count in enumerate(group)]
     group = group * panels
     zero = constant(vector, 0.0)
+    next_a = f.binary("mul nsw", across, FETCHED)
     begins = []
     for r in range(rows):
         at = f.at(added, f.binary("mul", added_stride, r), kind) if adds else added
@@ -80,7 +86,9 @@ def tile(
             for end, j, count in columns
         ]
         found = list(sums)
-        if ahead:
+        if ahead == "left":
+            f.prefetch(f.at(left, f.binary("add nsw", a, next_a), kind), near=True)
+        elif ahead:
             f.prefetch(f.at(later[0], f.binary("mul nsw", k, LINE), "i8"))
         for r in range(rows):
             factor = f.spread(f.load(f.at(starts[r], a, kind), Vector(kind)), lanes)
@@ -107,11 +115,20 @@ def loaded(f: Function, at: Value, vector: Vector, count: int) -> Value:
 
 
 def in_tiles(
-    f: Function, machine: Machine, rows: Value, tiles: Callable[[Value, int], None]
+    f: Function,
+    machine: Machine,
+    rows: Value,
+    tiles: Callable[[Value, int], None],
+    most: int | None = None,
 ) -> None:
-    """Emit as many of the largest tiles as possible, and the remaining rows in smaller tiles."""
+    """Emit as many of the largest tiles as possible, and the remaining rows in smaller tiles.
+
+    most: the most rows that there can be.
+    """
     done = constant(INDEX, 0)
     for count in (machine.rows, *(n for n in (4, 2, 1) if n < machine.rows)):
+        if most is not None and count > most:
+            continue
         more = f.binary("sdiv", f.binary("sub", rows, done), count)
         end = f.binary("add", done, f.binary("mul", more, count))
         with f.loop(done, end, count) as row:

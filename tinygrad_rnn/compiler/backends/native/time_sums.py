@@ -1,42 +1,60 @@
 """Sums over all steps of products of rows, Σ xᵀ δ, which are the gradients of weights.
 
-The steps are taken in blocks. The rows of x and the columns of δ that a block needs are first
-copied in the order in which the tiles read them. The sums of a tile stay in registers while the
-block passes.
+Sums with the same δ are one loop. The steps are taken in blocks. Some columns of δ that a block
+needs are first copied so that they lie one row after another; then all sums read them. The sums of
+a tile stay in registers while the block passes.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from tinygrad_rnn.compiler.backends.native.objects import Machine
-from tinygrad_rnn.compiler.backends.native.packing import beside, panels
+from tinygrad_rnn.compiler.backends.native.packing import beside, over_panels, panels
 from tinygrad_rnn.compiler.backends.native.products import FAR
-from tinygrad_rnn.compiler.backends.native.text import INDEX, POINTER, Module, Value, constant
+from tinygrad_rnn.compiler.backends.native.text import (
+    INDEX,
+    POINTER,
+    Module,
+    Value,
+    constant,
+)
 from tinygrad_rnn.compiler.backends.native.tiles import LINE, in_tiles, tile
 
 BLOCK = 128
 """The most rows per block. A panel of this many rows fits into the L1 cache."""
 
 
-def time_sum(module: Module, kind: str, machine: Machine, rows: int, columns: int) -> str:
-    """A function (left, its stride, right, its stride, result, its stride, number of rows, number
-    of columns of the left, memory) that multiplies leftᵀ with right.
+class Sum(NamedTuple):
+    """One of the sums. rows: the rows of its result. wide: the number of those to compute."""
 
-    rows: the rows of the whole result, which may be divided. memory: for BLOCK entries of each
-    column of the left.
+    rows: int
+    left: Value
+    left_stride: Value
+    out: Value
+    out_stride: Value
+    wide: Value
+
+
+def time_sum(
+    module: Module, kind: str, machine: Machine, rows: tuple[int, ...], columns: int
+) -> str:
+    """A function (right, its stride, number of rows, and for each sum: left, its stride, result,
+    its stride, number of columns of the left) that multiplies each leftᵀ with right.
+
+    rows: the rows of each result, which may be divided.
     """
-    name = f"time_sum_{kind}_{rows}_{columns}"
+    name = f"time_sum_{kind}_{'_'.join(map(str, rows))}_{columns}"
     if name in module.functions:
         return name
     lanes = machine.lanes(kind)
-    types = [POINTER, INDEX, POINTER, INDEX, POINTER, INDEX, INDEX, INDEX, POINTER]
+    types = [POINTER, INDEX, INDEX, *[POINTER, INDEX, POINTER, INDEX, INDEX] * len(rows)]
     f = module.function(name, types)
-    left, left_stride, right, right_stride, out, out_stride, depth, wide, turned = f.parameters
-    width = lanes * max(2, 2 * machine.rows // rows)
-    groups = panels(columns, lanes, width // lanes)
-    full = sum(sum(group) == width for group in groups)
-    copied = rows > 2 * machine.rows  # the columns are read often enough to be copied first
+    right, right_stride, depth, *rest = f.parameters
+    sums = [Sum(number, *rest[5 * n : 5 * n + 5]) for n, number in enumerate(rows)]
+    width = lanes * max(machine.vectors, 2 * machine.rows // sum(rows))
+    copied = sum(rows) > 2 * machine.rows  # the columns are read often enough to be copied first
     memory = f.op(POINTER, f"alloca [{BLOCK * width} x {kind}], align 64") if copied else right
-    turns = columns > 4 * lanes
     blocks = f.binary("sdiv", f.binary("add", depth, BLOCK - 1), BLOCK)
 
     def block(n: Value, adds: bool) -> None:
@@ -45,45 +63,44 @@ def time_sum(module: Module, kind: str, machine: Machine, rows: int, columns: in
             f.binary("sdiv", f.binary("mul", depth, m), blocks) for m in (n, f.binary("add", n, 1))
         )
         count = f.binary("sub", last, first)
-        a = f.at(left, f.binary("mul", first, left_stride), kind)
         b = f.at(right, f.binary("mul", first, right_stride), kind)
 
-        def turn(row: Value, height: int) -> None:
-            start, to = f.at(a, row, kind), f.at(turned, f.binary("mul", row, count), kind)
-            beside(f, kind, height, [height], start, left_stride, to, count)
-
-        if turns:
-            in_tiles(f, machine, wide, turn)
-
-        def panel(column: Value | int, group: list[int]) -> None:
+        def panel(column: Value, group: list[int], number: int) -> None:
             here, stride = f.at(b, column, kind), right_stride
             if copied:
                 beside(f, kind, lanes, group, here, right_stride, memory, count)
                 here, stride = memory, constant(INDEX, len(group) * lanes)
+            for one in sums:
+                start = f.at(one.left, f.binary("mul", first, one.left_stride), kind)
+                column_of(one, start, column, group, here, stride)
+
+        def column_of(
+            one: Sum, start: Value, column: Value, group: list[int], here: Value, stride: Value
+        ) -> None:
+            """Emit some columns of a sum."""
+            ahead = "left" if one.rows > 1 else ""
+            far = adds and one.rows * columns * machine.bytes // lanes > FAR
 
             def tiles(row: Value, height: int) -> None:
-                inner = tile(module, kind, lanes, height, group, adds, padded=copied)
-                at = f.at(f.at(out, f.binary("mul", row, out_stride), kind), column, kind)
-                if adds and rows * columns * machine.bytes // lanes > FAR:
-                    with f.loop(height, height + machine.rows) as r:  # the next tile
-                        below = f.at(at, f.binary("mul", r, out_stride), kind)
-                        f.prefetch(below)
-                        f.prefetch(f.at(below, LINE, "i8"))
-                x, across = f.at(a, row, kind), left_stride
-                if turns:
-                    x = f.at(turned, f.binary("mul", row, count), kind)
-                    across = constant(INDEX, height)
-                given = [x, constant(INDEX, 1), across, here, stride]
-                given += [at, out_stride, at, out_stride, count]
+                inner = tile(module, kind, lanes, height, group, adds, padded=copied, ahead=ahead)
+                place = f.binary("add", f.binary("mul", row, one.out_stride), column)
+                at = f.at(one.out, place, kind)
+                if far:
+                    fetch(f.at(at, f.binary("mul", one.out_stride, height), kind), one, group)
+                given = [f.at(start, row, kind), constant(INDEX, 1), one.left_stride, here, stride]
+                given += [at, one.out_stride, at, one.out_stride, count]
                 f.do(f"call void @{inner}({', '.join(map(str, given))})")
 
-            in_tiles(f, machine, wide, tiles)
+            in_tiles(f, machine, one.wide, tiles, one.rows)
 
-        if full:
-            with f.loop(0, full * width, width) as column:
-                panel(column, groups[0])
-        if full < len(groups):
-            panel(full * width, groups[-1])
+        def fetch(at: Value, one: Sum, group: list[int]) -> None:
+            """Begin to load the results of the next tile."""
+            with f.loop(0, machine.rows) as r:
+                row = f.at(at, f.binary("mul", r, one.out_stride), kind)
+                for n in range(len(group)):
+                    f.prefetch(f.at(row, n * LINE, "i8"))
+
+        over_panels(f, panels(columns, lanes, width // lanes), lanes, panel)
 
     block(constant(INDEX, 0), False)
     with f.loop(1, blocks) as n:

@@ -153,7 +153,10 @@ class Translation:
         return found
 
     def divides(self, nest: Nest) -> bool:
-        """Whether the rows of a nest can be divided among threads."""
+        """Whether the rows of a nest can be divided among threads; of sums over the steps, the rows
+        of each sum."""
+        if nest.works[0].kind == "time_sum":
+            return self.threads > 1 and any(w.rows > self.machine.rows for w in nest.works)
         return self.threads > 1 and self.divisible(*nest.works)
 
     def divisible(self, *works: Work) -> bool:
