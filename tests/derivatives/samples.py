@@ -830,16 +830,19 @@ MORE = {
     np.repeat: [case(box, 2, axis=-2), case(real(2, 3), places(2, 0, 1), axis=-1)],
     np.linspace: [
         case(real(2, 3), real(2, 3), 4, axis=-2),
+        case(real(), real()),
         case(real(2), real(2), 3, retstep=True),
         case(real(2), real(2), 2, endpoint=False, retstep=True),
         case(np.array([0.5, 1.0]), np.array([0.5, 2.0]), 3),
     ],
     np.logspace: [
+        case(real(), real()),
         case(real(2), real(2), 3, True, positive(2), axis=1),
         case(real(), real(), 3, True, positive()),
         case(real(2, 1), real(3), 4, True, positive(3), axis=-1),
     ],
     np.geomspace: [
+        case(positive(), positive()),
         case(positive(2), positive(2), 4, axis=-1),
         case(positive(), positive(), 2),
         case(positive(2), positive(1), 0),

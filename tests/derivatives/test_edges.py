@@ -363,6 +363,16 @@ t, v = tg.Tensor(2.0, requires_grad=True), tg.Tensor([1.0, 2.0, 3.0], requires_g
             TypeError,
             "one for each of the 1 axes, but there are 2$",
         ),
+        (
+            lambda: np.gradient(np.ones((3, 3)) * t, np.arange(3.0)),
+            TypeError,
+            "one for each of the 2 axes, but there are 1$",
+        ),
+        (
+            lambda: np.array_split(v, 0),
+            ValueError,
+            "^an array is split into at least 1 part, not 0$",
+        ),
         (lambda: np.percentile(v, 130), ValueError, r"^q must lie in 0\.\.100, but it is 130\.0$"),
         (
             lambda: np.cov(np.ones((2, 3)) * t, fweights=np.ones(2, int)),
