@@ -179,7 +179,7 @@ def _fit_polynomial(x: Array, y: Array, deg: int, rcond: Any = None, w: Any = No
     if w is not None:
         w = as_array(w)
         if np.shape(w) != np.shape(x):
-            raise ValueError(f"np.polyfit needs as many weights as x, {len(x)}, not {np.shape(w)}")
+            raise ValueError(f"np.polyfit needs {len(x)} weights, not the shape {np.shape(w)}")
         powers, y = powers * w[:, None], y * (w if np.ndim(y) == 1 else w[:, None])
     scale = np.sqrt(np.sum(np.square(powers), axis=0))
     coefficients = np.linalg.lstsq(powers / scale, y, rcond)[0]
