@@ -21,8 +21,9 @@ AGREEMENT = 1e-4
 entry of each."""
 
 AT_REST = 0.3
-"""Seconds between two rounds of several threads. The threads of a BLAS library spin for a while
-when their work is done, and would take a core from the next peer."""
+"""Seconds between two rounds of several threads, and the least length of such a round. The threads
+of a BLAS library spin for a while when their work is done, and would take a core from the next
+peer. After a rest, threads and caches need some steps until they are at their speed."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -72,6 +73,9 @@ def measure(
 ) -> dict[tuple[str, str], list[Round]]:
     """The rounds of every peer on every workload, interleaved, after all have agreed.
 
+    Every peer first runs for as long as all its rounds. A compiler that looks at a model again at
+    calls 2, 4, 8, … does so at most once in the rounds.
+
     Every workload has processes of its own: what a larger one leaves behind in the memory of a
     process makes a smaller one slower, and is no part of it.
     """
@@ -80,6 +84,7 @@ def measure(
         workload: [peer for peer in peers if takes(peer, workload)]
         for workload in options.workloads
     }
+    seconds = options.seconds if options.threads == 1 else max(options.seconds, AT_REST)
     total = options.rounds * sum(map(len, takers.values()))
     with tqdm(total=total, unit="round") as progress:
         for workload, taking in takers.items():
@@ -87,10 +92,13 @@ def measure(
             workers = [Worker(peer, options.threads) for peer in taking]
             try:
                 agree(workers, workload)
+                progress.set_description(f"{workload}: warm-up")
+                for worker in workers:
+                    worker.round(options.rounds * seconds)
                 progress.set_description(workload)
                 for _ in range(options.rounds):
                     for worker in workers:
-                        result = worker.round(options.seconds)
+                        result = worker.round(seconds)
                         measured.setdefault((worker.peer, workload), []).append(result)
                         if options.threads > 1:
                             time.sleep(AT_REST)
