@@ -183,6 +183,11 @@ def test_names_in_layers_of_ones_own():
             assert [part.name for part in flatten(last)] == names
 
 
+def test_names_of_what_is_not_one_state_for_each_layer():
+    assert tg.Stacked([tg.RNNCell(D, D, rng=0)]).state_names(None) == ("h_{t}^(1)",)
+    assert tg.Stacked([tg.RNNCell(D, D, rng=0), Layer()]).state_names(None) is None
+
+
 def test_layers_that_do_not_fit():
     with pytest.raises(ValueError, match="layer 1 gives outputs of width 4, but layer 2 takes"):
         tg.Stacked([tg.RNNCell(D, H), tg.RNNCell(D, H)])

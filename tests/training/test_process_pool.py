@@ -75,6 +75,11 @@ def test_each_worker_has_its_core_if_there_is_one_for_each(monkeypatch):
     assert os.sched_getaffinity(0) == cores
 
 
+def test_where_a_process_cannot_ask_for_its_cores_it_has_all(monkeypatch):
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    assert process_pool._cores() == list(range(os.cpu_count()))
+
+
 def test_calls_wait_for_a_process_and_results_for_their_reader(pool):
     calls = [pool.submit(twice, n) for n in range(9)]
     assert results(reversed(calls)) == [2 * n for n in reversed(range(9))]

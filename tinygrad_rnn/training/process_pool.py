@@ -209,7 +209,7 @@ def _cores() -> list[int]:
 
 def _serve(pipe: Any, core: int | None) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if hasattr(os, "SCHED_BATCH"):
+    if hasattr(os, "SCHED_BATCH"):  # pragma: no branch (other systems than Linux have none)
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
         if core is not None:
             os.sched_setaffinity(0, {core})
