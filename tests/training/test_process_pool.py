@@ -28,6 +28,10 @@ def twice(number):
     return 2 * number
 
 
+def leave(code):
+    os._exit(code)
+
+
 def failing(problem):
     raise problem
 
@@ -136,7 +140,7 @@ def test_a_process_that_dies_is_named(idle):
         if idle:
             os.kill(process, signal.SIGTERM)
         else:
-            pool.submit(os._exit, 3)
+            pool.submit(leave, 3)
         sentence = r"^process \d+ ended with exit code " + ("-15" if idle else "3") + "$"
         with pytest.raises(BrokenProcessPool, match=sentence):
             results([pool.submit(time.sleep, 0.5) for _ in range(2)])

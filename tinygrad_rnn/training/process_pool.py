@@ -121,8 +121,8 @@ class ProcessPool:
             if worker.pipe in ready:
                 with self._exchange(worker):
                     answer = worker.pipe.recv_bytes()
-                    if worker.call is not None:
-                        worker.call.answer, worker.call = answer, None
+                    assert worker.call is not None
+                    worker.call.answer, worker.call = answer, None
         self._send()
 
     def _send(self) -> None:
