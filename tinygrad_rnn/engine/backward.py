@@ -56,6 +56,7 @@ def reverse_pass(
             seed = seed.view()  # ends with the pass: a scan keeps results while it lives
         pending[node] = pending[node] + seed if node in pending else seed
 
+    # A pass that records nothing is watched as its output was.
     mark = current_mark() or (outputs[0].mark if outputs else None)
     watch = None if mark is None else mark.watch
     if watch is not None and watch.is_open:

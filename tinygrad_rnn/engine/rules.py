@@ -48,7 +48,6 @@ class Pullback:
     """The derivative by one argument: `function(g, *kept) -> contribution`, and the kept values."""
 
     __slots__ = (
-        "argument",
         "function",
         "needs",
         "output_is_y",
@@ -59,7 +58,6 @@ class Pullback:
     )
 
     def __init__(self, function: Callable[..., Array], argument: str, names: Sequence[str]) -> None:
-        self.argument = argument
         self.function = function
         self.together: Callable[..., Iterator[Array]] | None = getattr(function, "together", None)
         self.together_below: float = getattr(function, "together_below", 0)

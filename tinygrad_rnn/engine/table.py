@@ -19,7 +19,6 @@ it is itself recorded, so derivatives of higher order need no rules of their own
 from __future__ import annotations
 
 import functools
-import itertools
 import math
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -90,7 +89,7 @@ def derivative(
     ):
         function = overridable(function)
         rule = function.rule = Rule(function, pullbacks, named)  # type: ignore[attr-defined]
-        _wrapped[next(_places)] = function
+        _wrapped[id(function)] = function
         heard = on_entry
     else:
         heard = on_entry + on_rule_change * (function in RULES)
@@ -106,9 +105,6 @@ def computed_by(function: Callable[..., Any], compute: Callable[..., Any]) -> No
     rule.compute = compute
     for told in on_entry:
         told(function, rule)
-
-
-_places = itertools.count()
 
 
 def rule_of(function: Callable[..., Any]) -> Rule | None:

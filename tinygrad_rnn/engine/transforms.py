@@ -82,7 +82,7 @@ def vjp(f: Callable[..., Tree], *args: Tree) -> tuple[Tree, Callable[[Tree], tup
     """
     ambient = current_mark()
     level = depth.get()
-    enclosed = level > 0 or any(isinstance(leaf, Tensor) for leaf in flatten(args))
+    is_nested = level > 0 or any(isinstance(leaf, Tensor) for leaf in flatten(args))
     try:
         depth.set(level + 1)
         with marked(ambient or UNMARKED):
@@ -97,21 +97,22 @@ def vjp(f: Callable[..., Tree], *args: Tree) -> tuple[Tree, Callable[[Tree], tup
         )
     results = [leaf if isinstance(leaf, Tensor) else Tensor(leaf) for leaf in flatten(output)]
     tracked = [result for result in results if result.requires_grad]
-    nodes, is_open = between(
+    nodes, has_other_sources = between(
         [variable.node for variable in variables], [result.node for result in tracked]
     )
-    is_open = is_open and enclosed and ambient is not None
+    # Then the results are Tensors, so that a surrounding derivative sees them.
+    is_recorded = has_other_sources and is_nested and ambient is not None
 
     def pullback(gradient: Tree) -> tuple[Tree, ...]:
         given = flatten(gradient)
         _check_shapes("the gradient of the output", given, "the output", results)
         seeds = [seed_of(y, g) for g, y in zip(given, results, strict=True) if y.requires_grad]
         with marked(current_mark() or UNMARKED):
-            passed = reverse_pass([t.node for t in tracked], seeds, nodes, create_graph=is_open)
+            passed = reverse_pass([t.node for t in tracked], seeds, nodes, create_graph=is_recorded)
             found = of_nodes({variable.node for variable in variables}, passed)
         return unflatten(args, (own(found.get(v.node), v) for v in variables))  # type: ignore[no-any-return]
 
-    return unflatten(output, (r if is_open else r.data for r in results)), pullback
+    return unflatten(output, (r if is_recorded else r.data for r in results)), pullback
 
 
 def jvp(
