@@ -14,7 +14,7 @@ from tinygrad_rnn.engine.recording import Mark, current_mark, set_mark
 from tinygrad_rnn.engine.tensor import Tensor, untracked
 from tinygrad_rnn.engine.trees import flatten, flatten_like
 from tinygrad_rnn.recurrent.names import by_place, declared, name, names_of
-from tinygrad_rnn.recurrent.state import form_of, map_state, tensor
+from tinygrad_rnn.recurrent.state import as_returned, form_of, has_outputs, map_state, tensor
 from tinygrad_rnn.recurrent.truncation import Full, Links, Truncation, Windows
 
 
@@ -254,12 +254,17 @@ def restarts_of(reset: Any, inputs: list[Any]) -> Any:
     return rows
 
 
-def compare(entered: Any, state: Any) -> None:
-    """ValueError if the first step returned a state of another shape than it was given."""
-    given, returned = shapes(entered), shapes(state)
-    if given != returned:
+def check_first_step(entered: Any, state: Any) -> None:
+    """ValueError or TypeError if the first step returned another shape or dtype than it was given.
+
+    A part that is None on entry is an output, which may be any array.
+    """
+    form = form_of(entered)
+    before = as_returned(form, state) if has_outputs(form) else entered
+    given = shapes(before)
+    if given != shapes(state):
         raise misshapen("at step 0 ", given, state)
-    check_dtypes(entered, state)
+    check_dtypes(before, state)
 
 
 def misshapen(where: str, given: Any, returned: Any) -> Exception:

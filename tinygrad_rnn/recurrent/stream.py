@@ -14,10 +14,10 @@ from tinygrad_rnn.engine.trees import flatten, flatten_like
 from tinygrad_rnn.recurrent.arguments import (
     at_step,
     check_cell,
+    check_first_step,
     check_rows_of_step,
     check_width,
     checked,
-    compare,
     initial_state,
     input_of,
     length,
@@ -27,10 +27,8 @@ from tinygrad_rnn.recurrent.names import name, names_of
 from tinygrad_rnn.recurrent.state import (
     OUTPUT,
     as_entered,
-    as_returned,
     by_rows,
     form_of,
-    has_outputs,
     link,
     map_state,
     scaled,
@@ -105,9 +103,7 @@ def _run(cell: Any, xs: Iterable[Any], state: Any, enter: Linked | Sliding) -> I
                 entered = enter(as_entered(form, state), t)
             state = fresh(cell(x, entered), entered)
             if t == 0:
-                given = as_returned(form_of(entered), state) if has_outputs(form) else entered
-                compare(given, state)
-                del given
+                check_first_step(entered, state)
             if before is not None:
                 name(flatten_like(form, state), names, t + 1)
         finally:

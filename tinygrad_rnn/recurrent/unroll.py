@@ -12,8 +12,8 @@ from tinygrad_rnn.engine.tensor import Tensor
 from tinygrad_rnn.engine.trees import flatten, flatten_like, unflatten
 from tinygrad_rnn.recurrent.arguments import (
     check_cell,
+    check_first_step,
     checked,
-    compare,
     initial_state,
     inputs_of,
     length,
@@ -24,7 +24,6 @@ from tinygrad_rnn.recurrent.names import following, name, names_of, without_step
 from tinygrad_rnn.recurrent.order import Order
 from tinygrad_rnn.recurrent.state import (
     as_entered,
-    as_returned,
     form_of,
     has_numbers,
     has_outputs,
@@ -235,7 +234,7 @@ class Unroller:
                     state = reset_state(state, None if whole else restarts[t])
                 entered, state = state, cell(inputs[t], state)
                 if t == 0:
-                    compare(as_returned(self.form, state) if self.outputs else entered, state)
+                    check_first_step(entered, state)
                 if type(state) is Tensor and (node := state._node) is not None:  # the usual one
                     if node.name is None:
                         node.name = f"{head}{n}{tail}"
