@@ -33,16 +33,22 @@ def signature(function: Callable[..., Any]) -> Signature:
     """
     import inspect  # slow to import; only for functions not written in Python
 
-    name = getattr(function, "__name__", str(function))
-    if name in WRITTEN and not isinstance(function, FunctionType):
-        function = WRITTEN[name]
     try:
-        return inspect.signature(function)
+        return inspect.signature(in_python(function))
     except ValueError:
         raise TypeError(
-            f"the names of {name}'s arguments cannot be found out; wrap it in a Python function "
-            f"with named arguments, and give that function a derivative"
+            f"the names of {getattr(function, '__name__', function)}'s arguments cannot be found "
+            f"out; wrap it in a Python function with named arguments, and give that function a "
+            f"derivative"
         ) from None
+
+
+def in_python(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A Python function with the same arguments, where one is known; else the function itself."""
+    plain = getattr(function, "_implementation", function)  # of a function of NumPy
+    if isinstance(plain, FunctionType):
+        return plain
+    return WRITTEN.get(getattr(function, "__name__", ""), function)
 
 
 def newer(name: str) -> Callable[..., Any]:
@@ -76,10 +82,7 @@ def arguments(function: Callable[..., Any]) -> Arguments:
     if isinstance(function, np.ufunc):
         names = ["x"] if function.nin == 1 else [f"x{n + 1}" for n in range(function.nin)]
         return Arguments(dict.fromkeys(names))
-    written = WRITTEN.get(getattr(function, "__name__", ""))
-    plain = getattr(function, "_implementation", function)  # of a function of NumPy
-    if written is not None and not isinstance(plain, FunctionType):
-        plain = written
+    plain = in_python(function)
     if isinstance(plain, FunctionType) and not hasattr(plain, "__wrapped__"):
         return _of_python(plain)
     found = signature(function).parameters
