@@ -65,8 +65,6 @@ depth: ContextVar[int] = ContextVar("depth", default=0)
 class Block:
     """An open `with` block: the mark before it, and the enclosing block."""
 
-    __slots__ = ("around", "before", "is_closed")
-
     def __init__(self, before: Mark | None, around: Block | None) -> None:
         self.before, self.around, self.is_closed = before, around, False
 

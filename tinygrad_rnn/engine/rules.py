@@ -47,16 +47,6 @@ def shape_of(value: Any) -> Any:
 class Pullback:
     """The derivative by one argument: `function(g, *kept) -> contribution`, and the kept values."""
 
-    __slots__ = (
-        "function",
-        "needs",
-        "output_is_y",
-        "places",
-        "takes_a_sequence",
-        "together",
-        "together_below",
-    )
-
     def __init__(self, function: Callable[..., Array], argument: str, names: Sequence[str]) -> None:
         self.function = function
         self.together: Callable[..., Iterator[Array]] | None = getattr(function, "together", None)
@@ -89,19 +79,6 @@ class Pullback:
 
 class Rule:
     """A row of the table: a function, its arguments' names, and a pull-back for some of them."""
-
-    __slots__ = (
-        "arguments",
-        "compute",
-        "defaults",
-        "fast_path",
-        "function",
-        "names",
-        "positions",
-        "signature",
-        "understood",
-        "variadic",
-    )
 
     def __init__(
         self,
