@@ -27,6 +27,13 @@ def test_a_pullback_has_no_further_attributes():
     assert callable(pullback.keep) and not hasattr(pullback, "kept_by_nobody")
 
 
+def test_the_shape_of_the_output_is_kept():
+    twice = tg.derivative(lambda x: 2 * x, lambda g, shape_of_y: np.full(shape_of_y, 2.0) * g)
+    w = tg.Tensor([1.0, 2.0], requires_grad=True)
+    np.sum(twice(w)).backward()
+    assert w.grad.tolist() == [2.0, 2.0]
+
+
 def test_a_function_that_nobody_has_is_forgotten():
     f = cube()
     assert f in differentiable() and rule_of(f).names == ("x",) and f not in RULES

@@ -222,6 +222,7 @@ def test_float32_stays_float32():
         (lambda: tg.grad(np.tanh)(x), ValueError, r"one number.*\(3,\)"),
         (lambda: tg.grad(np.tanh)(3), TypeError, "int64.*astype"),
         (lambda: tg.grad(f, argnums=1)(x), ValueError, "argnums names the argument 1"),
+        (lambda: tg.grad(f, argnums=0.5)(x), ValueError, "argnums names the argument 0.5"),
         (
             lambda: tg.grad(f, argnums="w")(x),
             ValueError,
