@@ -30,7 +30,7 @@ from tinygrad_rnn.recurrent.truncation import Full, Truncation
 class Order:
     """The arguments of a run, rewritten for a plain run from the first step to the last.
 
-    `passed` does the run and brings the states into the caller's order.
+    `results` does the run and brings the states into the caller's order.
 
     A cell without inputs gets None. A sequence that ends early is run over its own steps, reversed
     or not, and then keeps its state. Its states are those of a run of this sequence alone.
@@ -80,7 +80,7 @@ class Order:
             reset = None if reset is None else np.asarray(reset)[::-1]
         self.cell, self.xs, self.state, self.reset = cell, xs, state, reset
 
-    def passed(
+    def results(
         self,
         run: Callable[[Any, Any, Any], tuple[Any, Any]],
         truncation: Truncation | None,

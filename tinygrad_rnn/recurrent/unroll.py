@@ -129,7 +129,7 @@ def unroll(
     if steps is None and not reverse and lengths is None:
         return without_collection(lambda: run(cell, xs, reset))
     order = Order(cell, xs, state, reset, steps, reverse, lengths)
-    return without_collection(lambda: order.passed(run, truncation, stacked))
+    return without_collection(lambda: order.results(run, truncation, stacked))
 
 
 def groups(truncation: Windows, T: int) -> list[tuple[int, int]]:
