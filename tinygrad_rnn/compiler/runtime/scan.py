@@ -101,10 +101,10 @@ def scan(
         options |= {"outputs": outputs, "fallback": fallback, "backend": backend}
         options |= {"threads": threads}
 
-        def run(cell: Any, xs: Any, reset: Any) -> tuple[Any, Any]:
+        def plain_run(cell: Any, xs: Any, reset: Any) -> tuple[Any, Any]:
             return scan(cell, xs, state, truncation, reset, **options)
 
-        return order.results(run, truncation, stacked=True)
+        return order.results(plain_run, truncation, stacked=True)
     with contents_lock:
         if is_tracing():
             return unrolled(cell, xs, state, truncation, reset, outputs)
