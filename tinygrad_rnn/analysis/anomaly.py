@@ -63,7 +63,7 @@ def anomaly(infinite: bool = True) -> Iterator[None]:
     errors = np.geterr()
     ignored = np.errstate(over="ignore", divide="ignore", invalid="ignore")
     try:
-        with marked(mark and mark._replace(watch=watch)), ignored:
+        with marked(mark and mark.replace(watch=watch)), ignored:
             yield
     finally:
         watch.is_open = False
@@ -131,7 +131,7 @@ class Watch:
     def _run_step_by_step(self, run: ScanRun) -> None:
         """Run the steps of a scan one by one, to find the step where a value is not finite."""
         mark = run.mark or current_mark()
-        with self._looking_at_values(True), marked(mark and mark._replace(watch=self)):
+        with self._looking_at_values(True), marked(mark and mark.replace(watch=self)):
             rerun(run.sequence)
 
     # Backward -----------------------------------------------------------------------------
@@ -173,7 +173,7 @@ class Watch:
         if run is not None:
             adjoints = {n: unwrap(adjoint) for n, adjoint in adjoints_of(gradient).items()}
             mark = run.mark
-            with self._looking_at_values(True), marked(mark and mark._replace(watch=self)):
+            with self._looking_at_values(True), marked(mark and mark.replace(watch=self)):
                 run.recorded(adjoints, create_graph=False)  # raises, at the step
         forward = any(self.finds(kept) for kept in flatten(edge[3]))
         line = LINES.get(node)

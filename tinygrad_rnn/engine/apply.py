@@ -55,7 +55,8 @@ def _recorded(
     if not kwargs and len(args) <= rule.positions:
         values = [*args, *rule.defaults[len(args) :]]
     else:
-        if unread_option(rule, args, kwargs) is not None:
+        is_read = len(args) <= rule.positions and kwargs.keys() <= rule.understood
+        if not is_read and unread_option(rule, args, kwargs) is not None:
             if not _needs_gradient((*args, *kwargs.values())):
                 return _untracked(function, args, kwargs)
             refuse_unread(rule, function, args, kwargs)
@@ -64,21 +65,21 @@ def _recorded(
     arrays: list[Any] = []  # what is inside the values
     uses: list[Use] = []
     for value, (name, pullback) in zip(values, rule.arguments, strict=True):
-        is_sequence = pullback is not None and pullback.takes_a_sequence
-        if type(value) is Tensor and is_sequence:
-            value = list(value)  # its rows are the sequence
         if type(value) is Tensor:
-            arrays.append(value._data)
-            uses.append((value, name, pullback, None))
-        elif isinstance(value, SEQUENCES) and not PLAIN.issuperset(map(type, value)):
-            if pullback is not None and not is_sequence and _needs_gradient(value):
+            if pullback is None or not pullback.takes_a_sequence:
+                arrays.append(value._data)
+                uses.append((value, name, pullback, None))
+                continue
+            value = list(value)  # its rows are the sequence
+        if isinstance(value, SEQUENCES) and not PLAIN.issuperset(map(type, value)):
+            if pullback and not pullback.takes_a_sequence and _needs_gradient(value):
                 raise one_array(function, name)
             arrays.append(unwrap(value))
             uses += [(v, name, pullback, i) for i, v in enumerate(value) if type(v) is Tensor]
         else:
             arrays.append(value)
-    compute = function if kwargs else rule.compute
-    y = compute(*(arrays[0] if rule.variadic else arrays[: len(args)]), **unwrap(kwargs))
+    positional = arrays[0] if rule.variadic else arrays[: len(args)]
+    y = function(*positional, **unwrap(kwargs)) if kwargs else rule.compute(*positional)
     if type(y) is tuple:  # np.where of a condition alone: places, not values
         return y
 
@@ -106,9 +107,7 @@ def _edges(uses: list[Use], values: list[Any]) -> tuple[Edge, ...]:
         if kept is None:
             kept = shared[name] = pullback.keep(values)
         if i is not None:
-            kept = tuple(
-                [i if need == "i" else v for need, v in zip(pullback.needs, kept, strict=True)]
-            )
+            kept = pullback.of_element(kept, i)
         edges.append((tensor.node, argument, pullback, kept))
     return tuple(edges) if flows else ()
 

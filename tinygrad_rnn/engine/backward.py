@@ -117,7 +117,7 @@ def pull_on_tensors(node: Node, edge: Edge, gradient: Array) -> Array:
 
 def under_mark_of(node: Node) -> AbstractContextManager[None]:
     """Record the computations at a node under the mark of this node, with its time step."""
-    return marked(node.mark._replace(back=weakref.ref(node)))
+    return marked(node.mark.replace(back=weakref.ref(node)))
 
 
 def kept_as_tensors(node: Node, pullback: Any, kept: tuple[Any, ...]) -> tuple[Any, ...]:

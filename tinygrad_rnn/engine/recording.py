@@ -11,13 +11,13 @@ import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from contextlib import _GeneratorContextManager as ContextManager  # also a decorator
 
 
-class Mark(NamedTuple):
+class Mark:
     """The information of the surrounding `with` statements, stored on the nodes recorded inside.
 
     step: the time step, counted from 0. scope: the names of the scopes, outermost first.
@@ -25,12 +25,26 @@ class Mark(NamedTuple):
     `apply` calls its `value(result, function, args, kwargs)`, and the reverse pass its `passing`.
     back: None, or for nodes recorded by a reverse pass a weak reference to the node that it
     passes.
+    A mark is immutable, because nodes share it. (Slots are the fastest fields to read.)
     """
 
-    step: int | None = None
-    scope: tuple[str, ...] = ()
-    watch: Any = None
-    back: weakref.ref[Any] | None = None
+    __slots__ = ("back", "scope", "step", "watch")
+
+    def __init__(
+        self,
+        step: int | None = None,
+        scope: tuple[str, ...] = (),
+        watch: Any = None,
+        back: weakref.ref[Any] | None = None,
+    ) -> None:
+        self.step = step
+        self.scope = scope
+        self.watch = watch
+        self.back = back
+
+    def replace(self, **fields: Any) -> Mark:
+        """The same mark with other values of some fields."""
+        return Mark(**{name: getattr(self, name) for name in self.__slots__} | fields)
 
 
 UNMARKED = Mark()
@@ -113,7 +127,7 @@ def step(t: int) -> ContextManager[None]:
     >>> y.node.step
     3
     """
-    return _changed(lambda mark: mark and mark._replace(step=t))
+    return _changed(lambda mark: mark and mark.replace(step=t))
 
 
 def scope(name: str) -> ContextManager[None]:
@@ -126,4 +140,4 @@ def scope(name: str) -> ContextManager[None]:
     >>> y.node.scope
     ('encoder', 'cell')
     """
-    return _changed(lambda mark: mark and mark._replace(scope=(*mark.scope, name)))
+    return _changed(lambda mark: mark and mark.replace(scope=(*mark.scope, name)))

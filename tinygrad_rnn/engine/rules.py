@@ -68,13 +68,32 @@ class Pullback:
             (known.index(need.removeprefix(_SHAPE)), need.startswith(_SHAPE)) for need in needs
         ]
 
-    def keep(
-        self, values: Sequence[Any], shape: Callable[[Any], Any] = shape_of
-    ) -> tuple[Any, ...]:
+    # The first call of `keep` or `of_element` replaces the method by a compiled function.
+
+    def keep(self, values: Sequence[Any]) -> tuple[Any, ...]:
         """The values that the pull-back needs, from the values `[*arguments, y, i]`."""
-        return tuple(
-            [shape(values[place]) if of_shape else values[place] for place, of_shape in self.places]
-        )
+        kept = self.kept([f"values[{n}]" for n in range(len(values))], "shape({})".format)
+        self.keep = compiled("values", kept)  # type: ignore[method-assign]
+        return self.keep(values)
+
+    def of_element(self, kept: tuple[Any, ...], i: int) -> tuple[Any, ...]:
+        """The values kept for element i, from those kept for all elements of a sequence."""
+        items = ["i" if need == "i" else f"kept[{n}]" for n, need in enumerate(self.needs)]
+        self.of_element = compiled("kept, i", _tuple_of(items))  # type: ignore[method-assign]
+        return self.of_element(kept, i)
+
+    def kept(self, values: Sequence[str], shape: Callable[[str], str]) -> str:
+        """The expression for the needed values, from the expressions for `[*arguments, y, i]`."""
+        return _tuple_of(shape(values[n]) if of_shape else values[n] for n, of_shape in self.places)
+
+
+def compiled(parameters: str, expression: str, **names: Any) -> Callable[..., Any]:
+    """A function compiled from text: what runs for every recorded value then has no loop."""
+    return eval(f"lambda {parameters}: {expression}", {"shape": shape_of, **names})  # type: ignore[no-any-return]
+
+
+def _tuple_of(items: Iterable[str]) -> str:
+    return f"({''.join(f'{item}, ' for item in items)})"
 
 
 class Rule:
@@ -114,15 +133,17 @@ class Rule:
 
     def bind(self, args: Sequence[Any], kwargs: dict[str, Any]) -> list[Any]:
         """All arguments in the order of `names`, with the defaults filled in."""
-        positional = [tuple(args)] if self.variadic else args
-        given = dict(zip(self.names, positional, strict=False)) | kwargs
-        return [_given(given.get(n, d)) for n, d in zip(self.names, self.defaults, strict=True)]
+        values = [tuple(args)] if self.variadic else [*args]
+        values += self.defaults[len(values) :]
+        for name, value in kwargs.items():
+            if name in self.names:
+                values[self.names.index(name)] = _given(value)
+        return values
 
     def edges_for(self, kinds: tuple[int, ...]) -> Callable[..., tuple[Edge, ...]]:
-        """A function `(*tensors, *arrays, y) -> edges` for calls of one kind.
+        """A compiled function `(*tensors, *arrays, y) -> edges` for calls of one kind.
 
-        It is compiled from text, because it runs for almost every node and so has no loop. For
-        `np.multiply` of a Tensor that needs a gradient and a number, the text is
+        For `np.multiply` of a Tensor that needs a gradient and a number, its text is
 
             lambda t0, t1, a0, a1, y: ((t0._node, 'x1', of_t0, (a1, )), )
 
@@ -138,18 +159,11 @@ class Rule:
         for tensor, kind, (name, pullback) in zip(tensors, kinds, self.arguments, strict=False):
             if kind == 2 and pullback is not None:
                 known[f"of_{tensor}"] = pullback
-                kept = pullback.keep(values, lambda value: shapes.get(value, f"shape({value})"))
-                edges.append(f"({tensor}._node, {name!r}, of_{tensor}, {_tuple_of(kept)})")
+                kept = pullback.kept(values, lambda value: shapes.get(value, f"shape({value})"))
+                edges.append(f"({tensor}._node, {name!r}, of_{tensor}, {kept})")
             elif kind:
                 edges.append(f"({tensor}.node, {name!r}, None, ())")
-        parameters = ", ".join([*tensors, *arrays, "y"])
-        return eval(  # type: ignore[no-any-return]
-            f"lambda {parameters}: {_tuple_of(edges)}", {"shape": shape_of, **known}
-        )
-
-
-def _tuple_of(items: Iterable[str]) -> str:
-    return f"({''.join(f'{item}, ' for item in items)})"
+        return compiled(", ".join([*tensors, *arrays, "y"]), _tuple_of(edges), **known)
 
 
 def _given(value: Any) -> Any:

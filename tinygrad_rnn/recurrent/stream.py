@@ -90,7 +90,7 @@ def _run(cell: Any, xs: Iterable[Any], state: Any, enter: Linked | Sliding) -> I
         before = current_mark()
         try:
             if before is not None:
-                set_mark(before._replace(step=t))
+                set_mark(before.replace(step=t))
             x = input_of(x, t)
             check_width(cell, x, t)
             first = first or shapes_of(x)
