@@ -74,13 +74,13 @@ class Pullback:
         """The values that the pull-back needs, from the values `[*arguments, y, i]`."""
         kept = self.kept([f"values[{n}]" for n in range(len(values))], "shape({})".format)
         self.keep = compiled("values", kept)  # type: ignore[method-assign]
-        return self.keep(values)
+        return self.keep(values)  # type: ignore[no-any-return]
 
     def of_element(self, kept: tuple[Any, ...], i: int) -> tuple[Any, ...]:
         """The values kept for element i, from those kept for all elements of a sequence."""
         items = ["i" if need == "i" else f"kept[{n}]" for n, need in enumerate(self.needs)]
         self.of_element = compiled("kept, i", _tuple_of(items))  # type: ignore[method-assign]
-        return self.of_element(kept, i)
+        return self.of_element(kept, i)  # type: ignore[no-any-return]
 
     def kept(self, values: Sequence[str], shape: Callable[[str], str]) -> str:
         """The expression for the needed values, from the expressions for `[*arguments, y, i]`."""
