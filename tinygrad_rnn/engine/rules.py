@@ -162,7 +162,7 @@ class Rule:
                 kept = pullback.kept(values, lambda value: shapes.get(value, f"shape({value})"))
                 edges.append(f"({tensor}._node, {name!r}, of_{tensor}, {kept})")
             elif kind:
-                edges.append(f"({tensor}.node, {name!r}, None, ())")
+                edges.append(f"({tensor}._node or {tensor}.node, {name!r}, None, ())")
         return compiled(", ".join([*tensors, *arrays, "y"]), _tuple_of(edges), **known)
 
 
