@@ -64,7 +64,7 @@ def _recorded(
 
     arrays: list[Any] = []  # what is inside the values
     uses: list[Use] = []
-    for value, (name, pullback) in zip(values, rule.arguments, strict=True):
+    for value, (name, pullback) in zip(values, rule.arguments):  # noqa: B905 (hot, of one length)
         if type(value) is Tensor:
             if pullback is None or not pullback.takes_a_sequence:
                 arrays.append(value._data)
@@ -103,11 +103,12 @@ def _edges(uses: list[Use], values: list[Any]) -> tuple[Edge, ...]:
             edges.append((tensor.node, argument, None, ()))
             continue
         flows = True
-        kept = shared.get(name)
-        if kept is None:
-            kept = shared[name] = pullback.keep(values)
-        if i is not None:
-            kept = pullback.of_element(kept, i)
+        if i is None:
+            kept = pullback.keep(values)
+        else:
+            if name not in shared:
+                shared[name] = pullback.keep(values)
+            kept = pullback.of_element(shared[name], i)
         edges.append((tensor.node, argument, pullback, kept))
     return tuple(edges) if flows else ()
 
