@@ -75,11 +75,6 @@ def test_sums(dtype):
     check(dtype, SIZES)
 
 
-def test_what_is_fetched_ahead_changes_no_number(monkeypatch):
-    monkeypatch.setattr(time_sums, "FAR", 0)
-    check(np.float32, SIZES)
-
-
 @pytest.mark.parametrize(("register", "tile"), [(32, 6), (16, 6)])
 def test_other_registers_and_tiles(register, tile):
     check(np.float32, SIZES[2:], objects.machine()._replace(bytes=register, rows=tile, vectors=2))

@@ -43,22 +43,16 @@ def over_panels(
     f: Function,
     groups: list[list[int]],
     lanes: int,
-    panel: Callable[[Value, list[int], int], None],
-    together: int = 1,
+    panel: Callable[[Value, list[int]], None],
 ) -> None:
-    """Emit `panel(column, group, number)` for all panels. Equal ones form a loop. together: so many
-    of these are taken at once, if there are so many left."""
+    """Emit `panel(column, group)` for all panels. Equal ones form a loop."""
     column = 0
     for group, same in itertools.groupby(groups):
-        count, width = len(list(same)), lanes * len(group)
-        for number in (together, 1) if together > 1 else (1,):
-            end = column + count // number * number * width
-            if end - column == number * width:
-                panel(constant(INDEX, column), group, number)
-            elif end > column:
-                with f.loop(column, end, number * width) as at:
-                    panel(at, group, number)
-            column, count = end, count % number
+        width = lanes * len(group)
+        end = column + len(list(same)) * width
+        with f.loop(column, end, width) as at:
+            panel(at, group)
+        column = end
 
 
 def packed_size(depth: int, columns: int, lanes: int) -> int:
@@ -83,7 +77,7 @@ def pack(
     f = module.function(name, [POINTER, POINTER])
     matrix, into = f.parameters
 
-    def panel(column: Value, group: list[int], number: int) -> None:
+    def panel(column: Value, group: list[int]) -> None:
         to = f.at(into, f.binary("mul", column, depth), kind)
         if across == 1:
             start = f.at(matrix, column, kind)

@@ -22,12 +22,6 @@ matrix stays in the cache while the rows pass. A product with a larger matrix is
 whose BLAS blocks both factors. A matrix that is used at every step of a loop is always packed."""
 
 
-PANELS_OF_A_ROW = 4
-"""The number of panels that a single row takes together: eight sums run in parallel."""
-
-NEAREST = 1 << 15
-"""The size of the L1 cache in bytes. Panels are taken together if they fit into it."""
-
 FAR = 1 << 19
 """The size in bytes from which on a packed matrix does not stay in the L2 cache. While the tiles of
 a panel are computed, the following panels are fetched. Without this, 32 rows times a matrix of 512
@@ -46,7 +40,7 @@ def product(
     """A function (left, its stride, packed matrix, result, its stride, addend, its stride, rows)
     that multiplies a number of rows with a packed matrix. Strides are those of rows.
 
-    single: whether there is only one row, which takes several panels at once.
+    single: whether there is only one row.
     """
     name = f"product_{kind}_{depth}_{columns}{'_add' * adds}{'_single' * single}"
     if name in module.functions:
@@ -57,13 +51,13 @@ def product(
     left, left_stride, packed, out, out_stride, added, added_stride, rows = f.parameters
     far = not single and packed_size(depth, columns, lanes) * machine.bytes // lanes > FAR
 
-    def panel(column: Value, group: list[int], together: int) -> None:
-        """Emit the product of all rows with one panel, or with several."""
+    def panel(column: Value, group: list[int]) -> None:
+        """Emit the product of all rows with one panel."""
         here = f.at(packed, f.binary("mul", column, depth), kind)
 
         def rows_of(row: Value, count: int) -> None:
             ahead = "more" if far else ""
-            inner = tile(module, kind, lanes, count, group, adds, panels=together, ahead=ahead)
+            inner = tile(module, kind, lanes, count, group, adds, ahead=ahead)
             c = f.at(f.at(out, f.binary("mul", row, out_stride), kind), column, kind)
             b = added
             if adds:
@@ -78,13 +72,8 @@ def product(
                 given.append(f.at(following, f.binary("mul", lines, LINE), "i8"))
             f.do(f"call void @{inner}({', '.join(map(str, given))})")
 
-        if single:
-            rows_of(constant(INDEX, 0), 1)
-        else:
-            in_tiles(f, machine, rows, rows_of)
+        in_tiles(f, machine, rows, rows_of, 1 if single else None)
 
-    near = PANELS_OF_A_ROW * machine.vectors * machine.bytes * depth <= NEAREST
-    together = PANELS_OF_A_ROW if single and near else 1
-    over_panels(f, panels(columns, lanes, machine.vectors), lanes, panel, together)
+    over_panels(f, panels(columns, lanes, machine.vectors), lanes, panel)
     f.do("ret void")
     return name

@@ -40,22 +40,20 @@ def tile(
     group: list[int],
     adds: bool = True,
     padded: bool = True,
-    panels: int = 1,
     ahead: str = "",
 ) -> str:
     """A function (left, its strides, right, its stride, result, its stride, addend, its stride,
-    depth) for a number of rows and one panel, or several.
+    depth) for a number of rows and one panel.
 
     The entry (r, k) of the left factor is at r and k times its strides. The rows of the right
     factor, of the result and of the addend are at multiples of their strides.
 
     group: the number of columns in each vector of a panel. adds: whether there is an addend.
-        padded: whether the right factor has entries behind the last column. panels: the number of
-        panels, which lie one after the other. ahead: what each k fetches into the cache. "left":
-        the entries of the left factor for a later k. "more": a cache line of data that is needed
-        later; their address is one more parameter.
+        padded: whether the right factor has entries behind the last column. ahead: what each
+        k fetches into the cache. "left": the entries of the left factor for a later k. "more": a
+        cache line of data that is needed later; their address is one more parameter.
     """
-    shape = f"{rows}_{'_'.join(map(str, group))}_{panels}"
+    shape = f"{rows}_{'_'.join(map(str, group))}"
     name = f"tile_{kind}_{shape}{'_add' * adds}{'_padded' * padded}{ahead and '_'}{ahead}"
     if name in module.functions:
         return name
@@ -65,11 +63,8 @@ def tile(
     left, down, across, right, stride, out, out_stride, added, added_stride, depth, *later = (
         f.parameters
     )
-    vector, width = Vector(kind, lanes), lanes * len(group)
+    vector = Vector(kind, lanes)
     starts = [f.at(left, f.binary("mul", down, r), kind) for r in range(rows)]
-    ends = [f.at(right, f.binary("mul", depth, n * width), kind) for n in range(panels)]
-    columns = [(end, n * lanes, count) for end in ends for n, count in enumerate(group)]
-    group = group * panels
     zero = constant(vector, 0.0)
     next_a = f.binary("mul nsw", across, FETCHED)
     begins = []
@@ -80,10 +75,11 @@ def tile(
 
     def step(k: Value, u: int, sums: list[Value]) -> list[Value]:
         """Emit the step for one more k."""
-        a, b = f.binary("mul nsw", k, across), f.binary("mul nsw", k, stride)
+        a = f.binary("mul nsw", k, across)
+        row = f.at(right, f.binary("mul nsw", k, stride), kind)
         vectors = [
-            loaded(f, f.at(f.at(end, b, kind), j, kind), vector, lanes if padded else count)
-            for end, j, count in columns
+            loaded(f, f.at(row, n * lanes, kind), vector, lanes if padded else count)
+            for n, count in enumerate(group)
         ]
         found = list(sums)
         if ahead == "left":
@@ -97,7 +93,7 @@ def tile(
                 found[place] = f.fma(factor, other, sums[place])
         return found
 
-    apart = max(1, CHAINS // len(begins))
+    apart = -(-CHAINS // len(begins))
     zeros = [zero] * (len(begins) * (apart - 1))
     main = f.binary("mul", f.binary("sdiv", depth, apart), apart) if apart > 1 else depth
     sums = added_up(f, sums_over(f, begins + zeros, 0, main, apart, step), len(begins))

@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 from tinygrad_rnn.compiler.backends.native.objects import Machine
 from tinygrad_rnn.compiler.backends.native.packing import beside, over_panels, panels
-from tinygrad_rnn.compiler.backends.native.products import FAR
 from tinygrad_rnn.compiler.backends.native.text import (
     INDEX,
     POINTER,
@@ -19,7 +18,7 @@ from tinygrad_rnn.compiler.backends.native.text import (
     Value,
     constant,
 )
-from tinygrad_rnn.compiler.backends.native.tiles import LINE, in_tiles, tile
+from tinygrad_rnn.compiler.backends.native.tiles import in_tiles, tile
 
 BLOCK = 128
 """The most rows per block. A panel of this many rows fits into the L1 cache."""
@@ -65,7 +64,7 @@ def time_sum(
         count = f.binary("sub", last, first)
         b = f.at(right, f.binary("mul", first, right_stride), kind)
 
-        def panel(column: Value, group: list[int], number: int) -> None:
+        def panel(column: Value, group: list[int]) -> None:
             here, stride = f.at(b, column, kind), right_stride
             if copied:
                 beside(f, kind, lanes, group, here, right_stride, memory, count)
@@ -79,26 +78,16 @@ def time_sum(
         ) -> None:
             """Emit some columns of a sum."""
             ahead = "left" if one.rows > 1 else ""
-            far = adds and one.rows * columns * machine.bytes // lanes > FAR
 
             def tiles(row: Value, height: int) -> None:
                 inner = tile(module, kind, lanes, height, group, adds, padded=copied, ahead=ahead)
                 place = f.binary("add", f.binary("mul", row, one.out_stride), column)
                 at = f.at(one.out, place, kind)
-                if far:
-                    fetch(f.at(at, f.binary("mul", one.out_stride, height), kind), one, group)
                 given = [f.at(start, row, kind), constant(INDEX, 1), one.left_stride, here, stride]
                 given += [at, one.out_stride, at, one.out_stride, count]
                 f.do(f"call void @{inner}({', '.join(map(str, given))})")
 
             in_tiles(f, machine, one.wide, tiles, one.rows)
-
-        def fetch(at: Value, one: Sum, group: list[int]) -> None:
-            """Begin to load the results of the next tile."""
-            with f.loop(0, machine.rows) as r:
-                row = f.at(at, f.binary("mul", r, one.out_stride), kind)
-                for n in range(len(group)):
-                    f.prefetch(f.at(row, n * LINE, "i8"))
 
         over_panels(f, panels(columns, lanes, width // lanes), lanes, panel)
 
