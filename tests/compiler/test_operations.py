@@ -116,3 +116,8 @@ def test_cross_entropies(scale: float, dtype: Any) -> None:
 def test_helpers_come_after_what_they_need() -> None:
     names = [helper.__name__ for helper in HELPERS]
     assert names.index("places_of") < names.index("cross_entropies")
+
+
+def test_a_function_that_takes_a_dtype_or_an_array_to_write_into_takes_the_dtype() -> None:
+    assert takes_out(np.concatenate) and takes_out(np.stack, {"axis": 0})
+    assert not takes_out(np.concatenate, {"dtype": np.float32})

@@ -9,8 +9,8 @@ import pytest
 
 import tinygrad_rnn as tg
 from tests.compiler.programs import CASES, B, Case, D, H, graph_of, inputs
-from tinygrad_rnn.compiler.ir import AtOnce, Operand, T
-from tinygrad_rnn.compiler.show import Stages, Words, of_sum, show
+from tinygrad_rnn.compiler.ir import AtOnce, Buffer, Instr, Operand, Ref, Storage, T
+from tinygrad_rnn.compiler.show import Stages, Words, of_instr, of_sum, show
 
 LINEAR = """\
 inputs      x 2×3
@@ -88,3 +88,9 @@ def test_sums_in_the_notation_of_the_textbook() -> None:
     (h,), words = graph.states, Words(graph)
     times = AtOnce(h, np.multiply, (T, Operand(h)))
     assert of_sum(AtOnce(h, np.negative, (Operand(times),)), words) == "−(T · h)"
+
+
+def test_an_instruction_with_a_list_of_arrays() -> None:
+    a, b = (Ref(Buffer(name, (2,), np.dtype(float), Storage.SCRATCH)) for name in "ab")
+    instr = Instr(np.concatenate, ([a, b], 0), Ref(Buffer("c", (4,), a.dtype, Storage.SCRATCH)))
+    assert of_instr(instr) == "c ← concatenate([a, b], 0)"

@@ -105,8 +105,8 @@ def scaled(h: Any, factor: Any) -> Any:
 
 def per_row(values: Array, h: Any) -> Array:
     """One value per sequence, (batch,), reshaped to broadcast to h: (batch, 1, ...)."""
-    values = np.asarray(values, like=plain(h))
     check_rows(len(values), np.shape(h))
+    values = np.asarray(values, like=plain(h))
     return values.reshape(-1, *[1] * (np.ndim(h) - 1))
 
 

@@ -107,8 +107,6 @@ class Rows:
                     work.kind,
                     [value(a, "i8" if n < truths else kind) for n, a in enumerate(work.args)],
                 )
-                if out.dtype.kind == "f" and result.type.kind == "i1":
-                    result = f.cast("uitofp", result, kind)
                 values[out] = result
                 fixed.pop(out, None)
                 if out in group.stored:
