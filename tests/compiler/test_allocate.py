@@ -25,7 +25,7 @@ def program(forward: Sections, *buffers: Buffer, backward: Sections | None = Non
 
 
 X = Buffer("x", SHAPE, FLOAT, Storage.GIVEN)
-A, B, C = scratch("a"), scratch("a2"), scratch("a3")
+A, B, C, D = scratch("a"), scratch("a2"), scratch("a3"), scratch("a4")
 
 
 def memories(found: Program) -> int:
@@ -91,6 +91,18 @@ def test_arrays_of_all_steps_are_free_step_by_step() -> None:
     found = allocate(program(Sections((), before, loop, after), X, a, b, A))
     names = {buffer.name: buffer for buffer in found.buffers}
     assert names["given"].shares is names["b"]  # a name that says something stays
+
+
+def test_memory_that_one_of_its_buffers_keeps_is_kept() -> None:
+    """Blocks of steps share what nobody keeps."""
+    given, kept = scratch("given", 0), replace(scratch("kept", 0), storage=Storage.KEPT)
+    total = Instr(np.sum, (Ref(given, When.ALL),), Ref(C))
+    before = (Instr(copy, (Ref(X),), Ref(given, When.ALL)), total)
+    loop = (Instr(np.sin, (Ref(X),), Ref(kept, When.STEP)),)
+    back = Sections(after=(Instr(np.sum, (Ref(kept, When.ALL),), Ref(A)),))
+    found = allocate(program(Sections((), before, loop), X, given, kept, A, C, backward=back))
+    root = found.forward.before[0].writes()[0].buffer.root
+    assert root.storage is Storage.KEPT and root is found.forward.loop[0].writes()[0].buffer.root
 
 
 def test_what_has_to_stay_is_not_given_away() -> None:

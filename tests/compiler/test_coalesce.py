@@ -10,7 +10,7 @@ import pytest
 
 import tinygrad_rnn as tg
 from tests.compiler.programs import CASES, B, Case, D, H, inputs, program_of, state
-from tests.compiler.test_allocate import A, B as B2, C, X, program, scratch
+from tests.compiler.test_allocate import A, B as B2, C, D as D2, X, program, scratch
 from tinygrad_rnn.compiler.coalesce import coalesce
 from tinygrad_rnn.compiler.ir import Instr, Program, Ref, Sections, Storage, View, When
 from tinygrad_rnn.compiler.operations import copy
@@ -157,3 +157,120 @@ def test_gradients_of_inputs_are_computed_in_the_array_that_the_caller_keeps() -
     made = program_of(case).lowered
     assert copy not in functions(made.backward.after)
     assert made.backward.result[1].buffer.storage is Storage.RETURNED
+
+
+def test_what_is_moved_keeps_its_place() -> None:
+    """b is moved to a. It is read after c has been computed, so c cannot be moved to a as well."""
+    loop = (
+        Instr(np.sin, (Ref(X),), Ref(B2)),
+        Instr(copy, (Ref(B2),), Ref(A)),
+        Instr(np.cos, (Ref(X),), Ref(C)),
+        Instr(np.sum, (Ref(B2),), Ref(D2)),
+        Instr(copy, (Ref(C),), Ref(A)),
+        Instr(np.sum, (Ref(A),), Ref(D2)),
+    )
+    made = program(Sections(loop=loop), X, A, B2, C, D2)
+    found = functions(coalesce(made).forward.loop)
+    assert found.count(copy) == 1
+
+
+def test_a_copy_that_converts_or_broadcasts_stays() -> None:
+    single = replace(B2, dtype=np.dtype(np.float32))
+    row = replace(B2, shape=(1, 2))
+    for source in (single, row):
+        loop = (
+            Instr(np.sin, (Ref(X),), Ref(source)),
+            Instr(copy, (Ref(source),), Ref(A)),
+            Instr(np.sum, (Ref(A),), Ref(C)),
+        )
+        found = coalesce(program(Sections(loop=loop), X, A, source, C))
+        assert copy in functions(found.forward.loop)
+
+
+def test_a_copy_within_an_array_stays() -> None:
+    turned = Ref(A, views=(View("transpose", (1, 0)),))
+    loop = (
+        Instr(np.sin, (Ref(X),), Ref(A)),
+        Instr(copy, (Ref(A),), turned),
+        Instr(np.sum, (Ref(A),), Ref(C)),
+    )
+    assert copy in functions(coalesce(program(Sections(loop=loop), X, A, C)).forward.loop)
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_what_the_caller_keeps_is_computed_there_for_all_steps_only(kept: bool) -> None:
+    each = scratch("each", 0)
+    if kept:
+        each = replace(each, storage=Storage.KEPT)
+    dx = replace(each, name="dx", storage=Storage.RETURNED)
+    put = Instr(copy, (Ref(each, When.ALL),), Ref(dx, When.ALL))
+    at_once = Sections(after=(Instr(np.sin, (Ref(X),), Ref(each, When.ALL)), put))
+    found = coalesce(program(Sections(), X, each, dx, backward=at_once)).backward
+    assert functions(found.after) == ([np.sin, copy] if kept else [np.sin])
+    in_steps = Sections(loop=(Instr(np.sin, (Ref(X),), Ref(each, When.STEP)),), after=(put,))
+    found = coalesce(program(Sections(), X, each, dx, backward=in_steps)).backward
+    assert functions(found.after) == [copy]
+    ahead = Sections(before=(Instr(np.sin, (Ref(X),), Ref(each, When.ALL)),))
+    back = Sections(after=(put,))
+    found = coalesce(program(ahead, X, each, dx, backward=back)).backward
+    assert functions(found.after) == [copy]
+
+
+def test_a_value_that_outlives_its_step_stays() -> None:
+    rows = replace(A, name="rows", time=1)
+    put = Instr(copy, (Ref(B2),), Ref(rows, When.STEP))
+    whole = Instr(np.sum, (Ref(rows, When.ALL),), Ref(C))
+    carried = Sections(loop=(Instr(np.cos, (Ref(B2),), Ref(B2)), put), after=(whole,))
+    found = coalesce(program(carried, X, rows, B2, C)).forward
+    assert functions(found.loop) == [np.cos, copy]
+    made = Instr(np.cos, (Ref(X),), Ref(B2))
+    last = Instr(np.sin, (Ref(B2),), Ref(D2))
+    outside = Sections(loop=(made, put), after=(whole, last))
+    found = coalesce(program(outside, X, rows, B2, C, D2)).forward
+    assert functions(found.loop) == [np.cos, copy]
+
+
+def test_a_value_that_changes_after_the_copy_stays() -> None:
+    each, rows = scratch("each", 0), replace(A, name="rows", time=1)
+    entry = Ref(each, When.STEP)
+    loop = (
+        Instr(np.cos, (Ref(X),), entry),
+        Instr(copy, (entry,), Ref(rows, When.STEP)),
+        Instr(np.sin, (entry,), entry),
+    )
+    after = (
+        Instr(np.sum, (Ref(rows, When.ALL),), Ref(C)),
+        Instr(np.sum, (Ref(each, When.ALL),), Ref(D2)),
+    )
+    found = coalesce(program(Sections(loop=loop, after=after), X, each, rows, C, D2)).forward
+    assert functions(found.loop) == [np.cos, copy, np.sin]
+    found = coalesce(program(Sections(loop=loop[:2], after=after), X, each, rows, C, D2)).forward
+    assert functions(found.loop) == [np.cos]
+
+
+def test_the_entry_after_a_step_does_not_go_into_the_row_of_the_step() -> None:
+    """h_t has one more entry before it: in a row of h_t it would stand before the first row."""
+    h = replace(A, name="h", storage=Storage.STATE, time=1)
+    rows = replace(A, name="rows", shape=(2, 4), storage=Storage.KEPT, time=1)
+    part = Ref(rows, When.STEP, 0, (columns(0, 2, 4),))
+    loop = (
+        Instr(np.sin, (Ref(h, When.STEP),), Ref(h, When.STEP, 1)),
+        Instr(copy, (Ref(h, When.STEP, 1),), part),
+    )
+    after = (Instr(np.sum, (Ref(rows, When.ALL),), Ref(C)),)
+    forward = Sections(loop=loop, after=after, result=(Ref(h, When.ALL, 1),))
+    assert copy in functions(coalesce(program(forward, X, h, rows, C)).forward.loop)
+    before = (loop[0], Instr(copy, (Ref(h, When.STEP),), part))
+    forward = Sections(loop=before, after=after, result=(Ref(h, When.ALL, 1),))
+    assert copy not in functions(coalesce(program(forward, X, h, rows, C)).forward.loop)
+
+
+def test_what_the_setup_writes_stays() -> None:
+    ones = (Instr(copy, (1,), Ref(A)),)
+    loop = (
+        Instr(np.sin, (Ref(X),), Ref(B2)),
+        Instr(copy, (Ref(B2),), Ref(A)),
+        Instr(np.sum, (Ref(A),), Ref(C)),
+    )
+    made = replace(program(Sections(loop=loop), X, A, B2, C), setup=ones)
+    assert copy in functions(coalesce(made).forward.loop)

@@ -69,15 +69,24 @@ GROUPS: dict[str, tuple[list[str], list[str]]] = {
         ],
     ),
     "passes": (
-        files("tinygrad_rnn/compiler/passes/*.py"),
+        [
+            *files("tinygrad_rnn/compiler/passes/*.py"),
+            "tinygrad_rnn/compiler/allocate.py",
+            "tinygrad_rnn/compiler/coalesce.py",
+            "tinygrad_rnn/compiler/liveness.py",
+        ],
         [
             "tests/compiler/passes",
+            "tests/compiler/test_allocate.py",
+            "tests/compiler/test_coalesce.py",
+            "tests/compiler/test_liveness.py",
             "tests/compiler/test_golden.py",
             "tests/compiler/test_one_row.py::test_only_small_matrices_are_joined",
             "tests/compiler/test_one_row.py::test_users_cells",
             "tests/compiler/test_one_row.py::test_vectors",
             "tests/compiler/test_pipeline.py",
             "tests/compiler/test_stages.py::test_the_same_numbers_after_every_pass",
+            "tests/compiler/test_stages.py::test_nothing_is_read_before_it_is_written",
         ],
     ),
 }

@@ -26,7 +26,7 @@ def allocate(program: Program) -> Program:
         else:
             root, name = group.root, stem(buffer.name)
             if name not in group.names:
-                group.names[name] = replace(buffer, storage=root.storage, shares=root)
+                group.names[name] = replace(buffer, shares=root)
             new[buffer] = group.names[name]
             buffers[root] = None
         buffers[new[buffer]] = None
@@ -37,19 +37,14 @@ def allocate(program: Program) -> Program:
 class Group:
     """Buffers that share one memory.
 
-    moments: the moments at which the memory is in use, as the bits of a number. ways: the functions
-    that write to it, of the two. names: the buffers that are left.
+    form: what they have in common. moments: the moments at which the memory is in use, as the bits
+    of a number. names: the buffers that are left.
     """
 
-    members: list[Buffer]
-    moments: int
-    ways: set[bool]
+    form: tuple[object, ...]
+    members: list[Buffer] = field(default_factory=list)
+    moments: int = 0
     names: dict[str, Buffer] = field(default_factory=dict)
-
-    @property
-    def form(self) -> tuple[object, ...]:
-        first = self.members[0]
-        return first.shape, first.dtype, first.time
 
     @functools.cached_property
     def root(self) -> Buffer:
@@ -64,54 +59,35 @@ class Group:
 
 
 def shared(program: Program) -> dict[Buffer, Group]:
-    """Give each buffer the memory of an earlier buffer that is free, preferably that of an
-    operand."""
+    """Give each buffer the memory of an earlier one that is free, preferably that of an operand."""
     times = Timeline(program)
     clashes = times.clashes()
-    first: dict[Buffer, int] = {}
-    groups = []
+    found: dict[Buffer, Group] = {}
     for buffer in program.buffers:
         uses = times.uses.get(buffer, ())
-        places = [use.place for use in uses if use.writes]
+        first = min((use.place for use in uses if use.writes), default=None)
         own = buffer.storage in (Storage.KEPT, Storage.SCRATCH) and buffer.fill is None
-        if places and (buffer in program.links or (own and buffer not in times.fixed)):
-            first[buffer] = min(places)
-            ways = {place < times.back for place in places}
-            groups.append(Group([buffer], times.moments(uses, buffer.time), ways))
-
-    def fit(group: Group, other: Group) -> bool:
-        (buffer,) = group.members
+        if first is None or not (buffer in program.links or (own and buffer not in times.fixed)):
+            continue
+        moments = times.moments(uses, buffer.time)
         # Buffers of one step are not shared by both functions: this would save next to nothing and
         # make the program harder to read.
-        return (
-            group.form == other.form
-            and not group.moments & other.moments
-            and (buffer.time is not None or group.ways == other.ways)
+        ahead = buffer.time is None and first < times.back
+        form = buffer.shape, buffer.dtype, buffer.time, ahead
+        fitting = [
+            group
+            for group in dict.fromkeys(found.values())
+            if group.form == form
+            and not group.moments & moments
             and buffer.storage is not Storage.LANE
-            and (buffer.storage is Storage.SCRATCH or not is_lane(other))
-            and not any(frozenset((buffer, member)) in clashes for member in other.members)
-        )
-
-    found: dict[Buffer, Group] = {}
-    done: list[Group] = []
-    for group in sorted(groups, key=lambda g: (g.moments & -g.moments).bit_length()):
-        (buffer,) = group.members
-        operands = {ref.buffer for ref in times.instrs[first[buffer]].reads()}
-        fitting = [other for other in done if fit(group, other)]
-        home = min(fitting, key=lambda g: operands.isdisjoint(g.members), default=None)
-        if home is None:
-            done.append(group)
-            home = group
-        else:
-            home.members.append(buffer)
-            home.moments |= group.moments
-            home.ways |= group.ways
+            and not any(frozenset((buffer, member)) in clashes for member in group.members)
+        ]
+        operands = {ref.buffer for ref in times.instrs[first].reads()}
+        home = min(fitting, key=lambda g: operands.isdisjoint(g.members), default=Group(form))
+        home.members.append(buffer)
+        home.moments |= moments
         found[buffer] = home
     return found
-
-
-def is_lane(group: Group) -> bool:
-    return any(member.storage is Storage.LANE for member in group.members)
 
 
 def stem(name: str) -> str:

@@ -32,14 +32,15 @@ FORMS = (
 def coalesce(program: Program) -> Program:
     """The same program without the copies of values that can be computed in their place."""
     moves = Moves(program)
-    copies = [
-        place
-        for place, instr in enumerate(moves.times.instrs)
-        if instr.function is copy and isinstance(instr.args[0], Ref) and not instr.guard
-    ]
-    # A state has its results first. Then it can take them along into a row.
-    for place in sorted(copies, key=lambda n: (moves.target(n).buffer not in moves.states, n)):
-        moves.consider(place)
+    copies = []
+    for place, instr in enumerate(moves.times.instrs):
+        if instr.function is copy and not instr.guard:
+            (given,), (out,) = instr.args, instr.writes()
+            if isinstance(given, Ref):
+                # A state has its results first. Then it can take them along into a row.
+                copies.append((out.buffer not in moves.states, place, given, out))
+    for _, place, given, out in sorted(copies, key=lambda found: found[:2]):
+        moves.consider(place, moves.resolved(given), moves.resolved(out))
     buffers = {b: moves.renewed(b) for b in program.buffers if b not in moves.moved}
 
     def of_ref(ref: Ref) -> Ref:
@@ -51,8 +52,10 @@ def coalesce(program: Program) -> Program:
 
 def with_matmul(instr: Instr) -> Instr:
     """`np.dot` writes to contiguous memory only."""
-    gaps = instr.function is np.dot and not instr.binds() and not instr.writes()[0].is_contiguous()
-    return replace(instr, function=np.matmul) if gaps else instr
+    if instr.function is not np.dot or instr.binds():
+        return instr
+    (out,) = instr.writes()
+    return instr if out.is_contiguous() else replace(instr, function=np.matmul)
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,7 @@ class Move:
 class Moves:
     """The buffers that are moved, and the uses of the others after these moves.
 
-    storage, fill: of each buffer, after the moves.
+    storage: of each buffer, after the moves.
     """
 
     def __init__(self, program: Program) -> None:
@@ -91,19 +94,13 @@ class Moves:
         self.uses = self.times.uses
         self.moved: dict[Buffer, Move] = {}
         self.storage = {buffer: buffer.storage for buffer in program.buffers}
-        self.fill = {buffer: buffer.fill for buffer in program.buffers}
         self.states = {ref.buffer for ref in program.states}
         self.fixed = {*self.times.fixed, *program.links}
 
     def renewed(self, buffer: Buffer) -> Buffer:
         """The buffer after the moves."""
-        storage, fill = self.storage[buffer], self.fill[buffer]
-        if storage is buffer.storage and fill is buffer.fill:
-            return buffer
-        return replace(buffer, storage=storage, fill=fill)
-
-    def target(self, place: int) -> Ref:
-        return self.times.instrs[place].writes()[0]
+        storage = self.storage[buffer]
+        return buffer if storage is buffer.storage else replace(buffer, storage=storage)
 
     def resolved(self, ref: Ref) -> Ref:
         """The reference after the moves."""
@@ -111,30 +108,26 @@ class Moves:
             ref = self.moved[ref.buffer].of(ref)
         return ref
 
-    def consider(self, place: int) -> None:
+    def consider(self, place: int, given: Ref, out: Ref) -> None:
         """Let the two sides of a copy be one place, if this changes no number: what the copy reads
         is moved to where it writes; or the other way round, from one whole buffer of a step to
         another."""
-        given, out = map(self.resolved, (self.times.instrs[place].args[0], self.target(place)))
-        if not self.is_moved(place, given, out) and not out.views and out.when is When.ALWAYS:
-            self.is_moved(place, out, given)
-
-    def is_moved(self, place: int, ref: Ref, to: Ref) -> bool:
-        """Move a buffer, if possible. Returns whether it is."""
-        source, target = ref.buffer, to.buffer
-        if not self.can_be_moved(ref, to):
-            return False
-        here = replace(to, when=When.ALWAYS if target.time is None else When.STEP)
-        move = Move(here, to.offset - ref.offset, ref.when is not When.ALWAYS)
-        uses = [use._replace(ref=move.of(use.ref)) for use in self.uses[source]]
-        if not self.is_free(place, ref, to, uses):
-            return False
-        self.moved[source] = move
-        self.uses[target] += [use for use in uses if use.place != place]
-        self.storage[target] = min(self.storage[source], self.storage[target], key=KINDS.index)
-        if source.fill is not None:
-            self.storage[target], self.fill[target] = Storage.KEPT, source.fill
-        return True
+        pairs = [(given, out)]
+        if out.when is When.ALWAYS and not out.views:
+            pairs.append((out, given))
+        for ref, to in pairs:
+            source, target = ref.buffer, to.buffer
+            if not self.can_be_moved(ref, to):
+                continue
+            here = replace(to, when=When.ALWAYS if target.time is None else When.STEP)
+            move = Move(here, to.offset - ref.offset, ref.when is not When.ALWAYS)
+            uses = [use._replace(ref=move.of(use.ref)) for use in self.uses[source]]
+            if self.is_free(place, ref, to, uses):
+                self.moved[source] = move
+                self.uses[target] += [use for use in uses if use.place != place]
+                kinds = self.storage[source], self.storage[target]
+                self.storage[target] = min(kinds, key=KINDS.index)
+                return
 
     def can_be_moved(self, given: Ref, out: Ref) -> bool:
         """Whether a copy is one of a whole buffer to a place of the same form, whose owner lets it
@@ -146,24 +139,20 @@ class Moves:
             return False
         if source.dtype != target.dtype or out.strided()[0] != given.strided()[0]:
             return False
-        if not any(use.writes for use in self.uses[source]):
+        if source in self.fixed or source.fill is not None:
             return False
-        if source in self.fixed or (target.time or 0) < (source.time or 0) + out.offset:
+        if target.fill is not None and not out.views:
             return False
-        kinds = self.storage[source], self.storage[target]
-        if source.fill is not None and kinds[1] not in OWN[1:]:
+        shift = out.offset - given.offset
+        if shift < 0 or (target.time or 0) < (source.time or 0) + shift:
             return False
-        if self.fill[target] is not None and (source.fill is not None or not out.views):
+        uses, kinds = self.uses[source], (self.storage[source], self.storage[target])
+        if not any(use.writes for use in uses):
             return False
-        uses = self.uses[source]
-        if kinds[1] is Storage.LANE:
-            return kinds[0] is Storage.SCRATCH and all(
-                use.place in self.times.lanes for use in uses
-            )
-        if kinds[1] is Storage.RETURNED:
-            return kinds[0] is Storage.SCRATCH and all(
-                use.ref.when is When.ALL and use.place >= self.times.back for use in uses
-            )
+        if kinds == (Storage.SCRATCH, Storage.LANE):
+            return all(use.place in self.times.lanes for use in uses)
+        if kinds == (Storage.SCRATCH, Storage.RETURNED):
+            return all(use.ref.when is When.ALL and use.place >= self.times.back for use in uses)
         return all(kind in OWN for kind in kinds) and kinds != (Storage.STATE, Storage.STATE)
 
     def is_free(self, place: int, given: Ref, out: Ref, uses: list[Use]) -> bool:

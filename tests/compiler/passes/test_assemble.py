@@ -86,6 +86,7 @@ def test_concatenations_and_stacks_are_put_together_from_their_parts() -> None:
                 assembled(*whole.args[:3], arrays), function(arrays, *more)
             )
     assert joined(np.concatenate, (one, other), axis=1).shape == (2, 6)
+    assert joined(np.concatenate, (one, other), name="both").name == "both"
     for args in (
         ((one, single),),
         ((one, np.ones((2, 3))),),
@@ -102,6 +103,8 @@ def test_a_row_of_parts_is_put_together_along_its_last_axis() -> None:
     assert row_of_parts(concatenated([one, other], -1)) == [one, other]
     assert row_of_parts(concatenated([one, other], 1)) == [one, other]
     assert row_of_parts(concatenated([single, single], 0)) == [single, single]
+    boxes = [given(2, 2, 3), given(2, 2, 4)]
+    assert row_of_parts(concatenated(boxes, -1)) == boxes and concatenated([one], 0).shape == (2, 3)
     assert row_of_parts(concatenated([one, one], 0)) is None
     assert row_of_parts(joined(np.stack, (single, single), 1)) is None
     assert row_of_parts(call(np.sin, one)) is None

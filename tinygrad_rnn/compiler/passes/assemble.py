@@ -75,7 +75,7 @@ def of_joined(value: Value) -> Value | None:
 
 def concatenated(parts: list[Value], axis: int) -> Value:
     """Arrays of one dtype, side by side along an axis."""
-    first = parts[0]
+    first, *_ = parts
     axis %= first.ndim
     before = (Ellipsis,) if axis == first.ndim - 1 else (slice(None),) * axis
     ends = [0, *itertools.accumulate(part.shape[axis] for part in parts)]
