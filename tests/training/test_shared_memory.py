@@ -152,3 +152,10 @@ def test_the_gradients_of_one_process(pool):
     tg.data_parallel(bptt, shards, pool)
     for name, parameter in bptt.parameters().items():
         np.testing.assert_allclose(parameter.grad, expected[name], rtol=0, atol=1e-13)
+
+
+def test_what_does_not_fit_into_a_block_is_sent_with_the_message():
+    found = shared_memory.Layout(0, 130).pickled([np.ones(10), np.zeros(10)], "two arrays")
+    assert [place for place, _ in found.arrays] == [0] and found.arrays[0][1][0] == 1
+    whole = shared_memory.Layout().pickled([np.ones(10), np.zeros(10)], "two arrays")
+    assert len(found.text) > len(whole.text) + 40

@@ -62,6 +62,15 @@ def test_products():
     assert done.args[1].strides == (1, H)
 
 
+def test_a_reshaped_array_is_copied_row_by_row():
+    done, _ = of(np.reshape, (ref("a", B, H), (H, B)), ref("b", H, B))
+    assert (done.kind, done.rows, done.columns) == ("copy", H, B)
+    done, _ = of(np.reshape, (ref("a", B, H), B * H), ref("b", B * H))
+    assert (done.kind, done.rows, done.columns) == ("copy", 1, B * H)
+    with pytest.raises(UnknownError, match="reshape is none of its functions"):
+        of(np.reshape, (ref("a", B, H), (H, B), "F"), ref("b", H, B))
+
+
 def test_a_sum_of_each_row():
     done, _ = of(np.sum, (ref("a", B, H), -1), ref("b", B))
     assert (done.kind, done.outs[0].rows, done.outs[0].columns) == ("sum", B, 1)
