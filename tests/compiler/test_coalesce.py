@@ -274,3 +274,32 @@ def test_what_the_setup_writes_stays() -> None:
     )
     made = replace(program(Sections(loop=loop), X, A, B2, C), setup=ones)
     assert copy in functions(coalesce(made).forward.loop)
+
+
+def test_an_array_of_all_steps_goes_where_it_has_an_entry_for_each_of_its_own() -> None:
+    long, short = replace(A, name="long", time=1), scratch("short", 0)
+    other = replace(long, name="other")
+    after = (Instr(np.sum, (Ref(other, When.ALL, 1),), Ref(C)),)
+    entry = Ref(long, When.STEP, 1)
+    loop = (Instr(np.sin, (Ref(X),), entry), Instr(copy, (entry,), Ref(other, When.STEP, 1)))
+    found = coalesce(program(Sections(loop=loop, after=after), X, long, other, C)).forward
+    assert functions(found.loop) == [np.sin]
+    assert found.loop[0].writes()[0].at == (When.STEP, 1, ())
+    put = (loop[0], Instr(copy, (Ref(long, When.STEP),), Ref(short, When.STEP)))
+    after = (Instr(np.sum, (Ref(short, When.ALL),), Ref(C)),)
+    found = coalesce(program(Sections(loop=put, after=after), X, long, short, C)).forward
+    assert functions(found.loop) == [np.sin, copy]
+
+
+def test_only_a_part_of_a_filled_array_takes_a_value() -> None:
+    """The fill has to stay, and it is in the other part."""
+    filled = replace(A, name="filled", shape=(2, 4), fill=0, storage=Storage.KEPT)
+    part, whole = Ref(filled, views=(columns(0, 2, 4),)), replace(B2, shape=(2, 4))
+    after = Instr(np.sum, (Ref(filled),), Ref(C))
+    loop = (Instr(np.sin, (Ref(X),), Ref(B2)), Instr(copy, (Ref(B2),), part), after)
+    found = coalesce(program(Sections(loop=loop), X, filled, B2, C)).forward
+    assert functions(found.loop) == [np.sin, np.sum]
+    wide = replace(X, shape=(2, 4))
+    loop = (Instr(np.sin, (Ref(wide),), Ref(whole)), Instr(copy, (Ref(whole),), Ref(filled)), after)
+    found = coalesce(program(Sections(loop=loop), wide, filled, whole, C)).forward
+    assert functions(found.loop) == [np.sin, copy, np.sum]

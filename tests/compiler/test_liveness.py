@@ -34,7 +34,7 @@ def test_what_a_loop_carries_is_live_in_all_of_it() -> None:
     add, put = Instr(np.add, (Ref(A), Ref(X)), Ref(B)), Instr(copy, (Ref(B),), Ref(A))
     times = times_of(add, put, before=(Instr(copy, (Ref(X),), Ref(A)),))
     loop = times.loops[0]
-    assert times.loop_of(loop.start) == loop and not times.loop_of(0)
+    assert times.loop_of(loop.start) == loop and times.loop_of(0) is None
     assert times.places == [0, 1, 2, 1, 2]  # two turns
     assert moments(times, A) & moments(times, B) == 0
     held = times_of(add, put, Instr(np.sin, (Ref(A),), Ref(C)), Instr(np.cos, (Ref(B),), Ref(C)))
@@ -68,3 +68,38 @@ def test_references_that_meet() -> None:
     assert not overlap(first, last) and not overlap(first, replace(left, offset=1))
     every_other = Ref(B, views=(View("index", (slice(None, None, 2),)),))
     assert not overlap(every_other, Ref(B, views=(View("index", (slice(1, None, 2),)),)))
+
+
+def test_an_array_written_part_by_part_is_renewed_by_the_first_part() -> None:
+    left, right = (Ref(B, views=(columns(n, n + 1, 2),)) for n in (0, 1))
+    halves = Instr(np.sin, (Ref(X),), left), Instr(np.cos, (Ref(X),), right)
+    total = Instr(np.sum, (Ref(B),), Ref(C))
+    fresh = times_of(*halves, total)
+    assert fresh.places == [0, 1, 2, 0, 1, 2]
+    assert moments(fresh, B) == sum(span(2 * n + 1, 2 * n + 4) for n in (0, 3))
+    carried = times_of(total, *halves)  # the sum reads what the turn before has written
+    assert moments(carried, B) & span(0, 6) == span(0, 6)
+
+
+def test_a_loop_may_have_no_turn() -> None:
+    """Then what was there before it is read after it."""
+    before, loop = Instr(copy, (Ref(X),), Ref(A)), Instr(np.sin, (Ref(X),), Ref(A))
+    after = Instr(np.sum, (Ref(A),), Ref(B))
+    times = times_of(loop, before=(before,), after=(after,))
+    assert times.places == [0, 1, 1, 2]
+    assert moments(times, A) & span(1, 3) == span(1, 3)
+
+
+def test_an_array_of_all_steps_is_needed_in_the_whole_loop_if_its_entries_overlap() -> None:
+    """An entry of T+1 is used at two steps. A step of windows has several lanes."""
+    each, rows = (replace(A, name=f"rows{time}", time=time) for time in (0, 1))
+    for buffer, windows in ((each, False), (rows, False), (each, True)):
+        loop = (
+            Instr(np.sin, (Ref(X),), Ref(B)),
+            Instr(np.cos, (Ref(B),), Ref(buffer, When.STEP)),
+            Instr(np.sum, (Ref(B),), Ref(C)),
+        )
+        made = program(Sections(), X, buffer, B, C, backward=Sections(loop=loop))
+        times = Timeline(replace(made, windows=windows))
+        whole = windows or buffer.time == 1
+        assert moments(times, buffer) == (span(0, 5) if whole else span(3, 3))

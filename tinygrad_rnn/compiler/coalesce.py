@@ -39,7 +39,7 @@ def coalesce(program: Program) -> Program:
             if isinstance(given, Ref):
                 # A state has its results first. Then it can take them along into a row.
                 copies.append((out.buffer not in moves.states, place, given, out))
-    for _, place, given, out in sorted(copies, key=lambda found: found[:2]):
+    for _, place, given, out in sorted(copies, key=lambda found: found[0]):
         moves.consider(place, moves.resolved(given), moves.resolved(out))
     buffers = {b: moves.renewed(b) for b in program.buffers if b not in moves.moved}
 
@@ -60,8 +60,8 @@ def with_matmul(instr: Instr) -> Instr:
 
 @dataclass(frozen=True)
 class Move:
-    """A buffer that is moved. place: its new place, at one step. shift: added to the offset of a
-    reference. timed: whether the buffer has an axis of time."""
+    """A buffer that is moved. place: where to. shift: added to the offset of a reference. timed:
+    whether the buffer has an axis of time."""
 
     place: Ref
     shift: int
@@ -110,17 +110,12 @@ class Moves:
 
     def consider(self, place: int, given: Ref, out: Ref) -> None:
         """Let the two sides of a copy be one place, if this changes no number: what the copy reads
-        is moved to where it writes; or the other way round, from one whole buffer of a step to
-        another."""
-        pairs = [(given, out)]
-        if out.when is When.ALWAYS and not out.views:
-            pairs.append((out, given))
-        for ref, to in pairs:
+        is moved to where it writes, or the other way round."""
+        for ref, to in ((given, out), (out, given)):
             source, target = ref.buffer, to.buffer
             if not self.can_be_moved(ref, to):
                 continue
-            here = replace(to, when=When.ALWAYS if target.time is None else When.STEP)
-            move = Move(here, to.offset - ref.offset, ref.when is not When.ALWAYS)
+            move = Move(to, shift(ref, to), ref.when is not When.ALWAYS)
             uses = [use._replace(ref=move.of(use.ref)) for use in self.uses[source]]
             if self.is_free(place, ref, to, uses):
                 self.moved[source] = move
@@ -139,18 +134,17 @@ class Moves:
             return False
         if source.dtype != target.dtype or out.strided()[0] != given.strided()[0]:
             return False
-        if source in self.fixed or source.fill is not None:
+        if source in self.fixed or target in self.times.fixed or source.fill is not None:
             return False
         if target.fill is not None and not out.views:
             return False
-        shift = out.offset - given.offset
-        if shift < 0 or (target.time or 0) < (source.time or 0) + shift:
+        if not 0 <= shift(given, out) <= (target.time or 0) - (source.time or 0):
             return False
         uses, kinds = self.uses[source], (self.storage[source], self.storage[target])
         if not any(use.writes for use in uses):
             return False
         if kinds == (Storage.SCRATCH, Storage.LANE):
-            return all(use.place in self.times.lanes for use in uses)
+            return all(self.times.loop_of(use.place) == self.times.lanes for use in uses)
         if kinds == (Storage.SCRATCH, Storage.RETURNED):
             return all(use.ref.when is When.ALL and use.place >= self.times.back for use in uses)
         return all(kind in OWN for kind in kinds) and kinds != (Storage.STATE, Storage.STATE)
@@ -160,11 +154,11 @@ class Moves:
         source, in the new place."""
         there = [use for use in self.uses[out.buffer] if overlap(use.ref, out)]
         others = [use for use in there if use.place != place]
-        if not all(is_view(use.ref) for use in uses) or clash(self.times, uses, others, place):
+        if not all(is_view(use.ref) for use in uses):
             return False
         if out.buffer.time is not None:
             return self.is_free_at_step(place, given, out, others)
-        if any(use.place < 0 for use in others):  # the set-up has to stay
+        if clash(self.times, uses, others, place):
             return False
         if not any(use.writes for use in there):  # empty arrays do not overlap
             return False
@@ -190,7 +184,7 @@ class Moves:
         reads = [use.place for use in own if not use.writes]
         first = min(use.place for use in own if use.writes)
         loop = self.times.loop_of(place)
-        return first < min(reads) and all(use.place in loop for use in own)
+        return first < min(reads) and all(self.times.loop_of(use.place) == loop for use in own)
 
 
 def clash(times: Timeline, moved: list[Use], others: list[Use], copied: int) -> bool:
@@ -199,15 +193,15 @@ def clash(times: Timeline, moved: list[Use], others: list[Use], copied: int) -> 
         here = [use for use in (*moved, *others) if use.place == place]
         for out in (use for use in here if use.writes):
             for use in here:
-                if use is not out and not times.in_place(use, out) and at_one_time(use, out):
+                apart = use is out or not overlap(use.ref, out.ref)
+                if not apart and not times.in_place(use, out):
                     return True
     return False
 
 
-def at_one_time(use: Use, out: Use) -> bool:
-    """Whether two uses of a buffer in one instruction have a number in common."""
-    steps = use.ref.when is out.ref.when is When.STEP
-    return overlap(use.ref, out.ref) and not (steps and use.ref.offset != out.ref.offset)
+def shift(ref: Ref, to: Ref) -> int:
+    """How many entries of an array of all steps lie between two references to one step."""
+    return to.offset - ref.offset
 
 
 def is_view(ref: Ref) -> bool:

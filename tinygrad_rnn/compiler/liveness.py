@@ -21,8 +21,8 @@ FRESH = (np.matmul, np.dot, np.copy, np.zeros, np.add, np.multiply, np.negative,
 
 
 class Use(NamedTuple):
-    """A place that an instruction reads or writes. place: the number of the instruction, −1 in the
-    set-up. is_direct: whether it is an argument, and not behind one as its base."""
+    """A place that an instruction reads or writes. place: the number of the instruction. is_direct:
+    whether it is an argument, and not behind one as its base."""
 
     place: int
     ref: Ref
@@ -60,17 +60,12 @@ class Timeline:
         entry = (*program.entry, *program.block_entry)
         self.places += range(len(self.instrs), len(self.instrs) + len(entry))
         self.instrs += entry
-        self.lanes = self.loops[1] if program.windows else range(0)
+        self.lanes = self.loops[1] if program.windows else None
         self.fixed = {ref.buffer for i in program.setup for ref in (*i.reads(), *i.writes())}
         self.behind: dict[Buffer, set[Ref]] = {}
         self.uses: dict[Buffer, list[Use]] = {}
-        for instr in program.setup:
-            self.note(-1, instr)
         for place, instr in enumerate(self.instrs):
             self.note(place, instr)
-        for result in program.backward.result:
-            if result is not None:
-                self.add(Use(len(self.instrs) - 1, result, False))
 
     def add(self, use: Use) -> None:
         self.uses.setdefault(use.ref.buffer, []).append(use)
@@ -102,8 +97,7 @@ class Timeline:
         found: list[list[Use]] = [[] for _ in self.instrs]
         for uses in self.uses.values():
             for use in uses:
-                if use.place >= 0:
-                    found[use.place].append(use)
+                found[use.place].append(use)
         return found
 
     def in_place(self, use: Use, out: Use) -> bool:
@@ -116,9 +110,9 @@ class Timeline:
             and use.ref.at == out.ref.at
         )
 
-    def loop_of(self, place: int) -> range:
-        """The loop that an instruction belongs to; empty outside of the loops."""
-        return next((loop for loop in self.loops if place in loop), range(0))
+    def loop_of(self, place: int) -> range | None:
+        """The loop that an instruction belongs to; None outside of the loops."""
+        return next((loop for loop in self.loops if place in loop), None)
 
     def moments(self, uses: Iterable[Use], time: int | None) -> int:
         """The moments at which a buffer, or a part of one, is in use, as the bits of a number.
@@ -130,7 +124,8 @@ class Timeline:
         uses = list(uses)
         reads = [use.place for use in uses if not use.writes]
         writes = [use.place for use in uses if use.writes]
-        if min(writes) < self.back <= max(reads, default=0):  # `backward` may be called again
+        # `backward` may be called again
+        if min(writes) < self.back and any(place >= self.back for place in reads):
             begin = min(writes) if time is not None else self.places.index(min(writes))
             return span(2 * begin, 2 * len(self.places))
         if time is None:
@@ -158,7 +153,7 @@ class Timeline:
         if len({use.ref.views for use in uses if use.writes}) > 1:  # it is written part by part
             first = min(writes)
             loop = self.loop_of(first)
-            carried = any(place in loop and place <= first for place in reads)
+            carried = loop and any(place in loop and place <= first for place in reads)
             renewed = set() if carried else {first}
         found, alive, after = 0, False, False
         for n in reversed(range(len(self.places))):
