@@ -95,7 +95,7 @@ def test_arrays_of_all_steps_are_free_step_by_step() -> None:
 
 def test_memory_that_one_of_its_buffers_keeps_is_kept() -> None:
     """Blocks of steps share what nobody keeps."""
-    given, kept = scratch("given", 0), replace(scratch("kept", 0), storage=Storage.KEPT)
+    given, kept = scratch("given", 0), replace(scratch("a5", 0), storage=Storage.KEPT)
     total = Instr(np.sum, (Ref(given, When.ALL),), Ref(C))
     before = (Instr(copy, (Ref(X),), Ref(given, When.ALL)), total)
     loop = (Instr(np.sin, (Ref(X),), Ref(kept, When.STEP)),)
@@ -103,6 +103,18 @@ def test_memory_that_one_of_its_buffers_keeps_is_kept() -> None:
     found = allocate(program(Sections((), before, loop), X, given, kept, A, C, backward=back))
     root = found.forward.before[0].writes()[0].buffer.root
     assert root.storage is Storage.KEPT and root is found.forward.loop[0].writes()[0].buffer.root
+
+
+def test_what_is_asked_for_at_the_end_is_not_given_away() -> None:
+    """The gradient of the first state is read behind everything else."""
+    out = replace(C, name="dh_0", storage=Storage.RESULT)
+    after = (Instr(np.sin, (Ref(X),), Ref(B)), Instr(np.cos, (Ref(B),), Ref(B)))
+    back = Sections(loop=(Instr(np.sin, (Ref(X),), Ref(A)),), after=after)
+    made = program(Sections(), X, A, B, out, backward=back)
+    for entry in ((), (Instr(np.copy, (Ref(A),), Ref(out)),)):
+        found = allocate(replace(made, links=(A,), entry=entry))
+        (link,), (other,) = (i.writes() for i in (*found.backward.loop, found.backward.after[0]))
+        assert (link.buffer.root is other.buffer.root) is not bool(entry)
 
 
 def test_what_has_to_stay_is_not_given_away() -> None:

@@ -303,3 +303,13 @@ def test_only_a_part_of_a_filled_array_takes_a_value() -> None:
     loop = (Instr(np.sin, (Ref(wide),), Ref(whole)), Instr(copy, (Ref(whole),), Ref(filled)), after)
     found = coalesce(program(Sections(loop=loop), wide, filled, whole, C)).forward
     assert functions(found.loop) == [np.sin, copy, np.sum]
+
+
+def test_one_entry_for_all_steps_is_copied() -> None:
+    each, other = scratch("each", 0), scratch("other", 0)
+    before = (Instr(np.sin, (Ref(X),), Ref(each, When.ALL)),)
+    loop = (Instr(copy, (Ref(each, When.FIRST),), Ref(other, When.STEP)),)
+    after = (Instr(np.sum, (Ref(other, When.ALL),), Ref(C)),)
+    sections = Sections(before=before, loop=loop, after=after)
+    found = coalesce(program(sections, X, each, other, C)).forward
+    assert functions(found.loop) == [copy]

@@ -99,7 +99,9 @@ def test_an_array_of_all_steps_is_needed_in_the_whole_loop_if_its_entries_overla
             Instr(np.cos, (Ref(B),), Ref(buffer, When.STEP)),
             Instr(np.sum, (Ref(B),), Ref(C)),
         )
-        made = program(Sections(), X, buffer, B, C, backward=Sections(loop=loop))
+        before = (Instr(np.sin, (Ref(X),), Ref(C)),)
+        back = Sections(before=before, loop=loop)
+        made = program(Sections(), X, buffer, B, C, backward=back)
         times = Timeline(replace(made, windows=windows))
         whole = windows or buffer.time == 1
-        assert moments(times, buffer) == (span(0, 5) if whole else span(3, 3))
+        assert moments(times, buffer) == (span(2, 7) if whole else span(5, 5))

@@ -389,3 +389,11 @@ def test_a_single_number_used_in_many_ways():
     w = tg.Tensor(2.0, requires_grad=True)
     (w * 3.0 + w * 4.0 + w * 5.0 + w[()] * 6.0 + w[...] * 7.0 + w[()] * 8.0).backward()
     assert w.grad == 33.0
+
+
+def test_what_the_reverse_pass_records_says_whose_gradient_it_computes():
+    w = leaf(3)
+    y = np.tanh(w)
+    (gradient,) = tg.gradients(np.sum(y), [w], create_graph=True)
+    made = [node for node in tg.tape(gradient) if node.mark is not None and node.mark.back]
+    assert y.node in [node.mark.back() for node in made]
