@@ -309,7 +309,10 @@ def test_one_entry_for_all_steps_is_copied() -> None:
     each, other = scratch("each", 0), scratch("other", 0)
     before = (Instr(np.sin, (Ref(X),), Ref(each, When.ALL)),)
     loop = (Instr(copy, (Ref(each, When.FIRST),), Ref(other, When.STEP)),)
-    after = (Instr(np.sum, (Ref(other, When.ALL),), Ref(C)),)
+    after = (
+        Instr(np.sum, (Ref(other, When.ALL),), Ref(C)),
+        Instr(np.sum, (Ref(each, When.ALL),), Ref(D2)),
+    )
     sections = Sections(before=before, loop=loop, after=after)
-    found = coalesce(program(sections, X, each, other, C)).forward
-    assert functions(found.loop) == [copy]
+    found = coalesce(program(sections, X, each, other, C, D2)).forward
+    assert len({ref.buffer for instr in found.after for ref in instr.reads()}) == 2
