@@ -109,6 +109,22 @@ def test_lengths(run: Any, reverse: bool, truncation: Any, make: Any) -> None:
         same(found, expected)
 
 
+@pytest.mark.parametrize("truncation", [None, tg.Subsequence(2)], ids=repr)
+@pytest.mark.parametrize("run", RUNS)
+def test_a_number_in_the_state_belongs_to_no_sequence(run: Any, truncation: Any) -> None:
+    """It counts the steps of the run, also where a sequence has ended."""
+
+    square = tg.Tensor(np.random.default_rng(0).standard_normal((D, D)), requires_grad=True)
+
+    def counting(x: Any, s: Any) -> Any:
+        return np.tanh(x @ square + s[0]), s[1] + 1.0
+
+    start = np.zeros((B, D)), np.zeros(())
+    states, last = run(counting, xs(), start, truncation, lengths=LENGTHS)
+    assert last[1].data == T
+    assert stack(states)[1].data.tolist() == list(range(1, T + 1))
+
+
 def of_sequence(truncation: Any, b: int) -> Any:
     """The strategy of one sequence of the batch."""
     return tg.Window(truncation.k[b]) if np.ndim(getattr(truncation, "k", 0)) else truncation

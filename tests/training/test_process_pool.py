@@ -184,9 +184,10 @@ def test_half_a_message_is_never_read_on(pool, monkeypatch):
 
 
 PROGRAM = """
-import os, sys
+import os, signal, sys
 import tinygrad_rnn as tg
 {guard}
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may ignore it in a job
     pool = tg.process_pool(1)
     print(pool.submit(os.getpid).result(), flush=True)
     sys.stdin.read()
