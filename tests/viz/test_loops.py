@@ -38,6 +38,15 @@ def lstm(steps: int = 3) -> Any:
     return np.sum(h @ V)
 
 
+def run(xs: Any, order: Any, W: Any, U: Any) -> dict[int, Any]:
+    """The states of a chain that goes over the inputs in this order."""
+    h: Any = np.zeros((2, 3))
+    states = {}
+    for t in order:
+        h = states[t] = np.tanh(xs[t] @ W + h @ U)
+    return states
+
+
 def bidirectional(steps: int = 4) -> Any:
     xs = array(steps, 2, 4)
     forwards, backwards, V = (
@@ -45,15 +54,8 @@ def bidirectional(steps: int = 4) -> Any:
         (weight(4, 3), weight(3, 3)),
         weight(6, 3),
     )
-
-    def run(order: Any, W: Any, U: Any) -> dict[int, Any]:
-        h: Any = np.zeros((2, 3))
-        states = {}
-        for t in order:
-            h = states[t] = np.tanh(xs[t] @ W + h @ U)
-        return states
-
-    ahead, back = run(range(steps), *forwards), run(reversed(range(steps)), *backwards)
+    ahead = run(xs, range(steps), *forwards)
+    back = run(xs, reversed(range(steps)), *backwards)
     loss: Any = 0.0
     for t in range(steps):
         o = np.concatenate([ahead[t], back[t]], axis=1) @ V
@@ -184,16 +186,8 @@ def test_the_player_calls_states_as_the_picture_does() -> None:
 
 def test_two_chains_that_are_not_joined_at_every_step_keep_their_order() -> None:
     xs, V = array(4, 2, 4), weight(6, 3)
-
-    def run(order: Any, W: Any, U: Any) -> dict[int, Any]:
-        h: Any = np.zeros((2, 3))
-        states = {}
-        for t in order:
-            h = states[t] = np.tanh(xs[t] @ W + h @ U)
-        return states
-
-    ahead = run(range(4), weight(4, 3), weight(3, 3))
-    back = run(reversed(range(4)), weight(4, 3), weight(3, 3))
+    ahead = run(xs, range(4), weight(4, 3), weight(3, 3))
+    back = run(xs, reversed(range(4)), weight(4, 3), weight(3, 3))
     loss: Any = 0.0
     for t in (0, 1):
         o = np.concatenate([ahead[t], back[t]], axis=1) @ V
