@@ -203,7 +203,11 @@ class BPTT:
         chosen = self.backend if name is None else backends.checked(name)
         with contents_lock:
             sequence = self.sequence({"x": xs, "y": targets}, state, None)
-            program = program_named(sequence, CellKey(self.model), chosen)
+            try:
+                program = program_named(sequence, CellKey(self.model), chosen)
+            except TraceError as problem:
+                problem.instead = RECORDED
+                raise
         return program.llvm_ir() if llvm_ir else program.source
 
     def sequence(self, given: dict[str, Any], state: Any, reset: Any) -> Sequence:
@@ -230,13 +234,17 @@ class BPTT:
         self.look()
         key = sequence.key, sequence.steps
         ready = self.ready.get(key)
-        if ready is None or not still_serves(ready.program, sequence, self.captured):
-            if len(self.ready) >= LENGTHS:
-                del self.ready[next(iter(self.ready))]
-            self.usual.clear()
-            ready = self.ready[key] = self._made_ready(sequence)
-        else:
-            ready.program.complete(sequence)
+        try:
+            if ready is None or not still_serves(ready.program, sequence, self.captured):
+                if len(self.ready) >= LENGTHS:
+                    del self.ready[next(iter(self.ready))]
+                self.usual.clear()
+                ready = self.ready[key] = self._made_ready(sequence)
+            else:
+                ready.program.complete(sequence)
+        except TraceError as problem:
+            problem.instead = RECORDED
+            raise
         return ready
 
     def arguments(
@@ -277,11 +285,7 @@ class BPTT:
     def _made_ready(self, sequence: Sequence) -> PreparedRun:
         T, truncation = sequence.steps, sequence.truncation
         refuse_no_steps(T)
-        try:
-            program = program_for(sequence, self.captured, self.backend)
-        except TraceError as problem:
-            advice = str(problem).replace("tg.unroll", "bptt.record(...).backward()")
-            raise TraceError(advice) from problem
+        program = program_for(sequence, self.captured, self.backend)
         shape, dtype = program.states[-1]
         check_loss(shape)
         plan = program.plan(sequence, None, 0, self.block, "all")
@@ -297,6 +301,10 @@ class BPTT:
             any(i < states for i in program.wanted),
             nesting(sequence.form[0]),
         )
+
+
+RECORDED = "bptt.record(...).backward()"
+"""The call that computes the same without a program."""
 
 
 class PreparedRun(NamedTuple):

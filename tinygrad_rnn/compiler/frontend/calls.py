@@ -67,7 +67,8 @@ def called(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call
             what = "an index of booleans"
         raise TraceError(
             f"the shape of the result of {what} depends on the numbers{here()}, but a program has "
-            f"one shape for all steps: multiply by a mask, choose with np.where, or use tg.unroll"
+            f"one shape for all steps",
+            "multiply by a mask, choose with np.where",
         )
     if fixed is not None and not keeps_form(function, args):
         args, kwargs = mapped((args, kwargs), plain_of)  # what Python computes, once
@@ -76,13 +77,15 @@ def called(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call
         args, kwargs = without_options(function, args, kwargs)
     if not callable_by_name(function):
         raise TraceError(
-            f"{getattr(function, '__name__', function)} is not a NumPy function{here()}, so "
-            f"it cannot be compiled: write it in NumPy, or use tg.unroll"
+            f"{getattr(function, '__name__', function)} is not a NumPy function{here()}, so it "
+            f"cannot be compiled",
+            "write it in NumPy",
         )
     if any(callable(leaf) and not isinstance(leaf, type) for leaf in plain_leaves(args)):
         raise TraceError(
             f"np.{function.__name__} calls a Python function on parts of an array{here()}, so it "
-            f"cannot be compiled: write it with np.where, or use tg.unroll"
+            f"cannot be compiled",
+            "write it with np.where",
         )
     if function is np.dot and any(np.ndim(sample_in(part)) == 0 for part in args):
         function = np.multiply  # which it is, if one of them is a number
@@ -96,7 +99,8 @@ def called(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call
     if result is None:
         raise TraceError(
             f"np.{function.__name__} returns nothing{here()}, and a program has calls alone whose "
-            f"results it uses: call it outside of the cell, or use tg.unroll"
+            f"results it uses",
+            "call it outside of the cell",
         )
     place = user_frame()
     several = isinstance(result, tuple | list) and result
@@ -117,8 +121,8 @@ def called(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call
             return of_python(result)
         raise TraceError(
             f"np.{function.__name__} returns a {type(result).__name__}{here()}, which would be the "
-            f"same at all steps of a program: use NumPy functions that return arrays, or "
-            f"tg.unroll"
+            f"same at all steps of a program",
+            "use NumPy functions that return arrays",
         )
     looks = None
     if args and isinstance(args[0], Value) and np.may_share_memory(result, args[0].sample):
@@ -149,6 +153,6 @@ def made(
 def _writes(function: Any) -> TraceError:
     name = getattr(function, "__name__", function)
     return TraceError(
-        f"{name} writes into its argument{here()}, which cannot be compiled: use a function that "
-        f"returns a new array, or tg.unroll"
+        f"{name} writes into its argument{here()}, which cannot be compiled",
+        "use a function that returns a new array",
     )

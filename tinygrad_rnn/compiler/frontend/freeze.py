@@ -35,7 +35,8 @@ def frozen(trace: Trace, loss_alone: bool = False, windows: bool = False) -> Ste
         if value.function is not None and not can_be_written(value.function):
             raise TraceError(
                 f"{getattr(value.function, '__name__', value.function)} is not a NumPy function, "
-                f"so it cannot be compiled: write it in NumPy, or use tg.unroll"
+                f"so it cannot be compiled",
+                "write it in NumPy",
             )
         args, kwargs = mapped((tuple(value.args), dict(value.kwargs)), of)
         shape, dtype = (value.shape, value.dtype) if several is None else several[0]

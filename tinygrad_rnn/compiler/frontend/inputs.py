@@ -104,7 +104,7 @@ def refuse_elsewhere(thing: Any) -> None:
         kind = type(thing._data if type(thing) is Tensor else thing)
         raise TypeError(
             f"scan and BPTT need NumPy arrays, but a {kind.__module__}.{kind.__name__} was given: "
-            f"convert it, or use tg.unroll, which computes with it as it is"
+            f"convert it, or use tg.unroll or bptt.record, which compute with it as it is"
         )
 
 

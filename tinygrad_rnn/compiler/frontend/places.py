@@ -48,8 +48,8 @@ def in_place(containers: Sequence[Any], new: dict[int, Any]) -> Iterator[Callabl
         left = before.restore(is_traced)
     if left:
         raise TraceError(
-            f"the cell stores a value of the step ({left[0]}), which a program does not: return it "
-            f"as a part of the state, with the initial value None, or use tg.unroll"
+            f"the cell stores a value of the step ({left[0]}), which a program does not",
+            "return it as a part of the state, with the initial value None",
         )
 
 

@@ -23,7 +23,19 @@ class TraceError(TypeError):
     """A cell cannot be compiled, because no straight-line sequence of NumPy calls represents it.
 
     The message says where and why. `tg.scan(..., fallback=True)` runs such a cell with `unroll`.
+
+    problem: where and why. cure: what to change in the cell. instead: the call that runs the cell
+        as it is, with which the message ends.
     """
+
+    instead = "tg.unroll"
+
+    def __init__(self, problem: str, cure: str = "") -> None:
+        super().__init__(problem, cure)
+
+    def __str__(self) -> str:
+        problem, cure = self.args
+        return f"{problem}: {cure}{cure and ', or '}use {self.instead}"
 
 
 BOUNDARIES: set[Any] = set()

@@ -121,12 +121,12 @@ def not_a_function(drawn: bool, change: str | None) -> TraceError:
     if drawn:
         seen = "" if change is None else f"; in two runs on the same numbers {change}"
         return TraceError(
-            f"the cell draws random numbers, which a program would draw once for all steps: draw "
-            f"them before and pass them in xs, or use tg.unroll{seen}"
+            f"the cell draws random numbers, which a program would draw once for all steps{seen}",
+            "draw them before and pass them in xs",
         )
     return TraceError(
-        f"the cell is not a pure function: in two runs on the same numbers {change}; pass random "
-        f"numbers in xs and keep counts in the state, or use tg.unroll"
+        f"the cell is not a pure function: in two runs on the same numbers {change}",
+        "pass random numbers in xs and keep counts in the state",
     )
 
 
@@ -265,8 +265,8 @@ def _backward(
     nodes, others = between([t.node for t in wanted], [h.node for h, _ in flowing])
     if others:
         raise TraceError(
-            "the cell uses a Tensor that needs a gradient but cannot be found from the cell: hold "
-            "it as an attribute of the cell, or as a variable that the function uses by name"
+            "the cell uses a Tensor that needs a gradient but cannot be found from the cell",
+            "hold it as an attribute of the cell or as a variable that the function uses by name",
         )
     found: dict[Node, Traced] = {}
     seeds = [Traced(v) for _, v in flowing]

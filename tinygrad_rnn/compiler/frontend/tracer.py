@@ -57,9 +57,7 @@ class Traced(Handle, NDArrayOperatorsMixin):
         if method == "at":
             target, *rest = args
             if ufunc is not np.add or not isinstance(target, Traced):
-                raise TraceError(
-                    f"np.{ufunc.__name__}.at cannot be compiled{here()}: use tg.unroll"
-                )
+                raise TraceError(f"np.{ufunc.__name__}.at cannot be compiled{here()}")
             target.becomes(record(added_at, (target, *rest)).value, None)
             return None
         function = ufunc if method == "__call__" else getattr(ufunc, method)
@@ -69,7 +67,8 @@ class Traced(Handle, NDArrayOperatorsMixin):
             if not isinstance(target, Traced):
                 raise TraceError(
                     f"the cell writes a value of the step into a plain array{here()}, which cannot "
-                    f"be compiled: use the result of the call"
+                    f"be compiled",
+                    "use the result of the call",
                 )
             target.becomes(cast(result, target.dtype).value, None)
             return target
@@ -133,7 +132,8 @@ class Traced(Handle, NDArrayOperatorsMixin):
         if self.given:
             raise TraceError(
                 f"the cell writes into an array that it was given or holds{here()}, which cannot "
-                f"be compiled: compute a new array, or use tg.unroll"
+                f"be compiled",
+                "compute a new array",
             )
         touched = np.zeros(self.shape, bool)
         touched[() if where is None else where] = True
@@ -143,16 +143,16 @@ class Traced(Handle, NDArrayOperatorsMixin):
                 seen = function(touched, *args, **kwargs)
                 if np.any(seen):
                     raise TraceError(
-                        f"the cell writes into an array that another view shares{here()}: "
-                        f"write into copies, or build the array with np.where or np.concatenate"
+                        f"the cell writes into an array that another view shares{here()}",
+                        "write into copies, build the array with np.where or np.concatenate",
                     )
         self.value = value
         if self.base is not None:
             whole, index = self.base
             if index is NO_INDEX:
                 raise TraceError(
-                    f"the cell writes into a reshaped or transposed view of an array{here()}: "
-                    f"write into the array itself, or into a copy"
+                    f"the cell writes into a reshaped or transposed view of an array{here()}",
+                    "write into the array itself or into a copy",
                 )
             self.base = None  # it does not shadow itself
             whole[index] = self
@@ -228,31 +228,32 @@ class Traced(Handle, NDArrayOperatorsMixin):
 
     # What would need its numbers ----------------------------------------------------------
 
-    def _numbers(self, why: str) -> Any:
+    def _numbers(self, why: str, cure: str) -> Any:
         """The numbers of the sample, for Python code. Raises TraceError if they differ from step to
         step."""
         function = asking_function()
         if function is not None:
             why = (
                 f"{function}, or its derivative, needs the numbers of a value of the step{here()}, "
-                f"but a program is written before they are known: use other NumPy functions, or "
-                f"tg.unroll"
+                f"but a program is written before they are known"
             )
-        raise TraceError(why)
+            cure = "use other NumPy functions"
+        raise TraceError(why, cure)
 
     def __bool__(self) -> bool:
         return bool(
             self._numbers(
                 f"the cell's Python code decides by the numbers of an array{here()}, as an `if` "
-                f"does, so one program cannot serve all steps: write the choice with np.where, or "
-                f"use tg.unroll"
+                f"does, so one program cannot serve all steps",
+                "write the choice with np.where",
             )
         )
 
     def _number(self) -> Any:
         return self._numbers(
             f"the cell's Python code makes a Python number of an array{here()}, and in a program "
-            f"it would be the same at all steps: compute with the array itself, or use tg.unroll"
+            f"it would be the same at all steps",
+            "compute with the array itself",
         )
 
     def __float__(self) -> float:
@@ -283,8 +284,8 @@ class Traced(Handle, NDArrayOperatorsMixin):
         numbers = self._numbers(
             f"a value of the step is made a plain array{here()}, and in a program it would be the "
             f"same at all steps; np.asarray(x) does that, and so do a[x] and a[0] = x, where a is "
-            f"an array that is made in the cell: let the cell hold a, call a NumPy function of x, "
-            f"or use tg.unroll"
+            f"an array that is made in the cell",
+            "let the cell hold a, call a NumPy function of x",
         )
         return np.array(numbers, dtype)
 
@@ -297,8 +298,8 @@ def is_same_index(one: Any, other: Any) -> bool:
 def asked_for(name: str) -> TraceError:
     """An attribute that an array has, but a traced value does not."""
     return TraceError(
-        f"the cell uses .{name} of a value of the step{here()}, which cannot be compiled: use "
-        f"NumPy functions instead, or tg.unroll"
+        f"the cell uses .{name} of a value of the step{here()}, which cannot be compiled",
+        "use NumPy functions instead",
     )
 
 
@@ -322,7 +323,7 @@ class FixedTraced(Traced):
     def flags(self) -> Any:
         return self.value.sample.flags
 
-    def _numbers(self, why: str) -> Any:
+    def _numbers(self, why: str, cure: str) -> Any:
         return pinned(self.value)
 
     def __getattr__(self, name: str) -> Any:
@@ -382,8 +383,8 @@ def _constant(
     fill = CONSTANT_LIKE[function] if function in CONSTANT_LIKE else rest[0]
     if isinstance(fill, Traced):
         raise TraceError(
-            f"np.full_like with a computed value cannot be compiled{here()}: multiply np.ones_like "
-            f"by it, or use tg.unroll"
+            f"np.full_like with a computed value cannot be compiled{here()}",
+            "multiply np.ones_like by it",
         )
     shape = like.shape if shape is None else (shape,) if isinstance(shape, int) else tuple(shape)
     args = (shape, fill, np.dtype(dtype or like.dtype))

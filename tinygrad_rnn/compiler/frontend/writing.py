@@ -38,7 +38,8 @@ def chosen(target: Any, where: Any, values: Any) -> None:
     if where.dtype != bool or np.shape(values) not in ((), target.shape):
         raise TraceError(
             f"the cell writes to places that depend on the numbers{here()}, which cannot be "
-            f"compiled: build the array with np.where, or use tg.unroll"
+            f"compiled",
+            "build the array with np.where",
         )
     mask = np.reshape(where, where.shape + (1,) * (target.ndim - where.ndim))
     target.becomes(cast(np.where(mask, values, target.copy()), target.dtype).value, None)
@@ -84,8 +85,8 @@ def _writable(target: Any) -> Any:
     if is_handle(target):
         return target
     raise TraceError(
-        f"the cell writes a value of the step into a plain array{here()}, which cannot be "
-        f"compiled: build the array with np.where or np.concatenate"
+        f"the cell writes a value of the step into a plain array{here()}, which cannot be compiled",
+        "build the array with np.where or np.concatenate",
     )
 
 
@@ -105,7 +106,8 @@ def with_fixed_places(index: Any) -> Any:
     if any(map(is_handle, index if isinstance(index, tuple) else (index,))):
         raise TraceError(
             f"the cell writes to places that depend on the numbers{here()}, which cannot be "
-            f"compiled: build the array with np.where, or use tg.unroll"
+            f"compiled",
+            "build the array with np.where",
         )
     return index
 

@@ -122,7 +122,7 @@ def compiled(sequence: Sequence, captured: CellKey, backend: Backend = NUMPY) ->
             raise
         raise TraceError(
             f"the cell cannot be compiled, because the compiler failed with "
-            f"{type(problem).__name__}: {problem}; use tg.unroll"
+            f"{type(problem).__name__} ({problem})"
         ) from problem
 
 
@@ -142,8 +142,8 @@ def compiled_as_it_is(sequence: Sequence, captured: CellKey, backend: Backend) -
     else:
         failure = failure or TraceError(
             f"the cell changes a value that it holds at every call"
-            f"{changed_name(before, captured.key)}, which a program does not: make the value a "
-            f"part of the state, or use tg.unroll"
+            f"{changed_name(before, captured.key)}, which a program does not",
+            "make the value a part of the state",
         )
     if failure is not None:
         raise failure
@@ -190,7 +190,7 @@ def up_to_date(
             f"{sequence.name()} no longer computes what it did when it was compiled ({change}), "
             f"and the cause cannot be watched, so earlier runs may have used the old program: hold "
             f"what changes as an attribute of the cell or a variable that it reads, pass it in xs, "
-            f"or use verify=True",
+            f"or use tg.scan with verify=True",
             StaleProgramWarning,
             stacklevel=4,
         )
