@@ -263,21 +263,21 @@ def check_first_step(entered: Any, state: Any) -> None:
     before = as_returned(form, state) if has_outputs(form) else entered
     given = shapes(before)
     if given != shapes(state):
-        raise misshapen("at step 0 ", given, state)
+        raise misshapen(given, state)
     check_dtypes(before, state)
 
 
-def misshapen(where: str, given: Any, returned: Any) -> Exception:
+def misshapen(given: Any, returned: Any) -> Exception:
     """The error for a cell that returned a state of another shape than it was given."""
     if returned is None:
         return TypeError("the cell returned None: it must return the new state")
     if flatten(given) == flatten(shapes(returned)):
         return ValueError(
-            f"{where}the cell was given a state nested as {given} and returned one nested as "
+            f"at step 0 the cell was given a state nested as {given} and returned one nested as "
             f"{shapes(returned)}: nest the initial state as the cell does"
         )
     return ValueError(
-        f"{where}the cell was given a state of shape {given} and returned one of shape "
+        f"at step 0 the cell was given a state of shape {given} and returned one of shape "
         f"{shapes(returned)}: both must be the same, so change the initial state or the cell"
     )
 

@@ -11,7 +11,8 @@ import tinygrad_rnn as tg
 from tests.compiler.programs import B, Case, D, H, inputs, sequence_of, state
 from tinygrad_rnn.compiler.frontend.captures import CellKey
 from tinygrad_rnn.compiler.frontend.freeze import GROUPS, frozen
-from tinygrad_rnn.compiler.frontend.trace import Trace, trace
+from tinygrad_rnn.compiler.frontend.purity import trace
+from tinygrad_rnn.compiler.frontend.trace import Trace
 from tinygrad_rnn.compiler.frontend.values import Value as Traced
 from tinygrad_rnn.compiler.passes.rewrite import ordered
 

@@ -9,9 +9,7 @@ import numpy as np
 import tinygrad_rnn as tg
 from tests.compiler.frontend.test_trace import step
 from tests.compiler.programs import B, D, H, state, weight
-from tinygrad_rnn.compiler.frontend.trace import (
-    trace,
-)
+from tinygrad_rnn.compiler.frontend.purity import trace
 
 
 def test_names_come_from_the_variables_of_the_cell() -> None:

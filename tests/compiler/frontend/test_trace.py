@@ -11,11 +11,8 @@ import pytest
 import tinygrad_rnn as tg
 from tests.compiler.programs import B, Case, D, H, inputs, sequence_of, state, weight
 from tinygrad_rnn.compiler.frontend.captures import CellKey
-from tinygrad_rnn.compiler.frontend.trace import (
-    Step,
-    is_tracing,
-    trace,
-)
+from tinygrad_rnn.compiler.frontend.purity import trace
+from tinygrad_rnn.compiler.frontend.trace import Step, is_tracing
 
 
 def step(cell: Any, xs: Any = None, start: Any = None) -> Step:
@@ -45,6 +42,21 @@ def test_nothing_is_left_behind() -> None:
     trace(step(cell, inputs(width=H), state(B, H)))
     assert seen == [True, True] and not is_tracing()
     assert W.data is before and W.node is node and W.grad is None
+
+
+def test_what_a_cell_returns_is_refused_as_by_unroll() -> None:
+    for cell, start in (
+        (lambda x, h: h[:1], state(B, D)),
+        (lambda x, h: [h], state(B, D)),
+        (lambda x, h: h.astype(np.float32), state(B, D)),
+        (lambda x, h: None, state(B, D)),
+        (lambda x, h: h[0], (state(B, D), None)),
+    ):
+        with pytest.raises((TypeError, ValueError)) as plain:
+            tg.unroll(cell, inputs(), start)
+        with pytest.raises(plain.type) as compiled:
+            trace(step(cell, inputs(), start))
+        assert str(compiled.value) == str(plain.value)
 
 
 def test_a_weight_that_cannot_be_found() -> None:

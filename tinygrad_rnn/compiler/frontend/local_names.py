@@ -60,3 +60,13 @@ def is_cells_own(filename: str) -> bool:  # pragma: no cover (called by a profil
 
 OTHERS = (os.path.dirname(np.__file__) + os.sep, os.path.dirname(os.__file__) + os.sep)
 """NumPy and Python's own library."""
+
+
+def name_by_origin(values: list[Value]) -> None:
+    """Give names to values that no variable held: sigmoid_f, tanh_c."""
+    for value in values:
+        made = value.origin
+        if made is None and value.function is np.tanh:
+            made = "tanh", value.args[0]
+        if made is not None and not value.name and made[1].name:
+            value.name = f"{made[0]}_{made[1].name}"

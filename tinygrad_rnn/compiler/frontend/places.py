@@ -1,137 +1,14 @@
-"""Replace plain arrays by traced ones in their containers, while a cell is traced.
-
-What a Tensor holds can be replaced inside it (`engine/substitution.py`); a plain array cannot. So
-the cell's variables, attributes, lists and dicts are changed instead, and put back afterwards. The
-caller holds `contents_lock`.
-"""
+"""Places: where a container holds an object, and how another object is put there."""
 
 from __future__ import annotations
 
 import functools
 import types
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any
 
 from tinygrad_rnn.compiler.frontend.conditions import NOTHING, contents
-from tinygrad_rnn.compiler.frontend.refusals import TraceError
-from tinygrad_rnn.compiler.frontend.values import Handle, pinned
-from tinygrad_rnn.engine.tensor import Tensor
 from tinygrad_rnn.support.code import slots_of, variables_in
-
-
-def exchange(put: Any, key: Any, thing: Any, other: Any, undo: list[tuple[Any, Any, Any]]) -> None:
-    """Replace an object in its place by another one, and record how to undo it."""
-    if other is not thing:
-        undo.append((put, key, thing))
-        put(key, other)
-
-
-@contextmanager
-def in_place(containers: Sequence[Any], new: dict[int, Any]) -> Iterator[Callable[[Any], Any]]:
-    """Replace objects in the containers. `new` has the replacements, by the ids of the old objects.
-
-    Yields the function that gives the replacement of an object, or the object itself if it has
-    none. Tuples and partials cannot be changed. Their containers hold changed copies instead.
-    """
-    instead = Instead(new)
-    undo: list[tuple[Any, Any, Any]] = []
-    before = Contents(containers)
-    try:
-        for container in containers:
-            for put, key, thing in places_of(container):
-                exchange(put, key, thing, instead(thing), undo)
-        yield instead
-    finally:
-        for put, key, thing in reversed(undo):
-            put(key, thing)
-        left = before.restore(is_traced)
-    if left:
-        raise TraceError(
-            f"the cell stores a value of the step ({left[0]}), which a program does not",
-            "return it as a part of the state, with the initial value None",
-        )
-
-
-class Contents:
-    """The contents of containers, which are restored after code that must leave no traces."""
-
-    def __init__(self, containers: Sequence[Any]) -> None:
-        self.containers = containers
-        self.before = [{key: thing for _, key, thing in places_of(c)} for c in containers]
-
-    def restore_all(self) -> None:
-        """Restore the contents of the containers, including removed objects."""
-        self.restore(lambda thing: True)
-        for container, before in zip(self.containers, self.before, strict=True):
-            there = {key for _, key, _ in places_of(container)}
-            for key, thing in before.items():  # in their order, for those of a list
-                if key in there:
-                    continue
-                if hasattr(container, "append"):
-                    container.append(thing)
-                elif isinstance(container, dict):
-                    dict.__setitem__(container, key, thing)
-                elif not isinstance(container, types.FunctionType | type):
-                    object.__setattr__(container, key, thing)
-
-    def restore(self, those: Callable[[Any], bool]) -> list[Any]:
-        """Restore the earlier contents where something else is now, for which `those` is true.
-        Returns the keys of the restored places."""
-        found = []
-        for container, before in zip(self.containers, self.before, strict=True):
-            for put, key, thing in reversed(list(places_of(container))):
-                if thing is before.get(key, put) or not those(thing):
-                    continue
-                found.append(key)
-                if key in before:
-                    put(key, before[key])
-                elif isinstance(container, list | dict) or hasattr(container, "rotate"):
-                    del container[key]
-                elif not isinstance(container, types.FunctionType):
-                    delattr(container, key)
-        return found
-
-
-def is_traced(thing: Any) -> bool:
-    """Whether an object is a handle, or a Tensor or a sequence that holds one. Values computed from
-    plain arrays alone may stay, as plain numbers."""
-    if isinstance(thing, tuple | list):
-        return any(map(is_traced, thing))
-    inside = thing._data if type(thing) is Tensor else thing
-    if not issubclass(type(inside), Handle):
-        return False
-    if type(thing) is Tensor and inside.value.fixed is not None:
-        thing._data = pinned(inside.value)
-        return False
-    return True
-
-
-class Instead:
-    """The replacement of an object: found by its id, or a copy that holds replacements."""
-
-    def __init__(self, new: dict[int, Any]) -> None:
-        self.known = dict(new)
-
-    def __call__(self, thing: Any) -> Any:
-        key = id(thing)
-        if key not in self.known:
-            self.known[key] = self._copied(thing)
-        return self.known[key]
-
-    def _copied(self, thing: Any) -> Any:
-        if isinstance(thing, tuple):
-            parts = list(map(self, thing))
-            if any(a is not b for a, b in zip(parts, thing, strict=True)):
-                return type(thing)(*parts) if hasattr(thing, "_fields") else type(thing)(parts)
-        elif type(thing) is functools.partial:
-            before = (thing.func, *thing.args, *thing.keywords.values())
-            if any(self(part) is not part for part in before):
-                options = {key: self(part) for key, part in thing.keywords.items()}
-                return functools.partial(self(thing.func), *map(self, thing.args), **options)
-        elif type(thing) is types.MethodType and isinstance(thing.__self__, tuple):
-            return types.MethodType(thing.__func__, self(thing.__self__))
-        return thing
 
 
 def places_of(container: Any) -> Iterator[tuple[Callable[[Any, Any], Any], Any, Any]]:
@@ -177,3 +54,43 @@ def put_into_closure(cell: types.CellType, name: str, thing: Any) -> None:
 def each(put: Callable[[Any, Any], Any], items: Any) -> Iterator[Any]:
     for key, thing in items:
         yield put, key, thing
+
+
+class Contents:
+    """The contents of containers, which are restored after code that must leave no traces."""
+
+    def __init__(self, containers: Sequence[Any]) -> None:
+        self.containers = containers
+        self.before = [{key: thing for _, key, thing in places_of(c)} for c in containers]
+
+    def restore_all(self) -> None:
+        """Restore the contents of the containers, including removed objects."""
+        self.restore(lambda thing: True)
+        for container, before in zip(self.containers, self.before, strict=True):
+            there = {key for _, key, _ in places_of(container)}
+            for key, thing in before.items():  # in their order, for those of a list
+                if key in there:
+                    continue
+                if hasattr(container, "append"):
+                    container.append(thing)
+                elif isinstance(container, dict):
+                    dict.__setitem__(container, key, thing)
+                elif not isinstance(container, types.FunctionType | type):
+                    object.__setattr__(container, key, thing)
+
+    def restore(self, those: Callable[[Any], bool]) -> list[Any]:
+        """Restore the earlier contents where something else is now, for which `those` is true.
+        Returns the keys of the restored places."""
+        found = []
+        for container, before in zip(self.containers, self.before, strict=True):
+            for put, key, thing in reversed(list(places_of(container))):
+                if thing is before.get(key, put) or not those(thing):
+                    continue
+                found.append(key)
+                if key in before:
+                    put(key, before[key])
+                elif isinstance(container, list | dict) or hasattr(container, "rotate"):
+                    del container[key]
+                elif not isinstance(container, types.FunctionType):
+                    delattr(container, key)
+        return found

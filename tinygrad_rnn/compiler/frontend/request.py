@@ -16,7 +16,7 @@ from tinygrad_rnn.compiler.frontend.inputs import (
     stacked,
     steps_in,
 )
-from tinygrad_rnn.compiler.frontend.trace import Step
+from tinygrad_rnn.compiler.frontend.trace import Step, needs_gradient
 from tinygrad_rnn.engine.tensor import Tensor
 from tinygrad_rnn.engine.trees import flatten as parts, unflatten
 from tinygrad_rnn.recurrent.arguments import (
@@ -79,21 +79,17 @@ class Sequence:
 
     def sample_input(self) -> Any:
         """One step's input, in the form that the program's cell takes."""
-        samples = [_first(x._data if type(x) is Tensor else x) for x in self.input_parts]
-        following = iter(samples)
-        x = map_state(lambda _: next(following), self.xs)
+        following = iter([_first(x._data if type(x) is Tensor else x) for x in self.input_parts])
+        x = unflatten(self.xs, following)
         return (x, *following) if self.extras else x
-
-    def sample_state(self) -> Any:
-        return map_state(lambda h: h._data, self.state)
 
     def for_trace(self, captured: CellKey) -> Step:
         """One step of the program's cell, for tracing."""
         check_parts(self.cell, self.state)
-        needs = [type(x) is Tensor and x.requires_grad for x in self.input_parts]
+        state = map_state(lambda h: h._data, self.state)
+        needs = list(map(needs_gradient, self.input_parts))
         names = self.input_names, [identifier(name) for name in self.state_names]
-        samples = self.sample_input(), self.sample_state()
-        return Step(self.step_cell, *samples, captured, needs, *names)
+        return Step(self.step_cell, self.sample_input(), state, captured, needs, *names)
 
     def steps_of(self, inputs: Iterator[Any]) -> Any:
         """These arrays of all steps, in the form that `unroll` takes."""

@@ -12,8 +12,9 @@ from tinygrad_rnn.compiler import backends
 from tinygrad_rnn.compiler.backends import NUMPY, Backend
 from tinygrad_rnn.compiler.frontend.captures import CellKey
 from tinygrad_rnn.compiler.frontend.freeze import frozen
+from tinygrad_rnn.compiler.frontend.purity import trace
 from tinygrad_rnn.compiler.frontend.request import Sequence
-from tinygrad_rnn.compiler.frontend.trace import Trace, trace
+from tinygrad_rnn.compiler.frontend.trace import Trace, needs_gradient
 from tinygrad_rnn.compiler.frontend.witness import Witness
 from tinygrad_rnn.compiler.ir import StepGraph
 from tinygrad_rnn.compiler.pipeline import Hook, compiled
@@ -72,9 +73,10 @@ class Program:
         self.program = program = written.program
         given = [*sequence.state_parts, *sequence.input_parts, *captured.arrays]
         count, inputs = len(sequence.state_parts), len(list(parts(sequence.xs)))
-        plain = dict(enumerate(sequence.input_names[:inputs], count))
+        names = enumerate(sequence.input_names[:inputs], count)
+        plain = {i: name for i, name in names if type(given[i]) is not Tensor}
         self.arguments = [
-            (i, needs(tensor) and ref is not None, None if type(tensor) is Tensor else plain[i])
+            (i, needs_gradient(tensor) and ref is not None, plain.get(i))
             for i, (tensor, ref) in enumerate(zip(given, program.backward.result, strict=True))
             if (type(tensor) is Tensor or i in plain) and i not in program.outputs
         ]
@@ -159,8 +161,3 @@ def step_graph(sequence: Sequence, captured: CellKey) -> StepGraph:
 
 def graph_of(sequence: Sequence, step: Trace) -> StepGraph:
     return frozen(step, sequence.loss_alone, isinstance(sequence.truncation, Windows))
-
-
-def needs(thing: Any) -> bool:
-    """Whether the argument is a Tensor that needs a gradient."""
-    return type(thing) is Tensor and thing.requires_grad

@@ -12,8 +12,7 @@ import tinygrad_rnn as tg
 from tests.compiler.frontend.test_trace import step
 from tests.compiler.programs import B, H, inputs, state
 from tinygrad_rnn.compiler.frontend.captures import CellKey
-from tinygrad_rnn.compiler.frontend.randomness import random_states, restore
-from tinygrad_rnn.compiler.frontend.trace import trace
+from tinygrad_rnn.compiler.frontend.purity import random_states, restore, trace
 
 
 def test_random_numbers_can_be_drawn_again() -> None:
