@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from tinygrad_rnn.compiler.frontend.forms import (
-    callable_by_name,
     fixed_of,
     is_dynamic,
     keeps_form,
@@ -64,9 +63,3 @@ def test_an_axis_is_known_while_tracing() -> None:
     (kept, number), _ = without_options(np.cumsum, (array, axis), {})
     assert kept is array and number == 1 and axis.pinned and not array.pinned
     assert plain_of(array).shape == (2, 3) and array.pinned and plain_of("x") == "x"
-
-
-def test_functions_that_a_program_can_call() -> None:
-    assert all(map(callable_by_name, (np.tanh, np.linalg.norm, np.add.reduce, operator.getitem)))
-    assert not callable_by_name(len) and not callable_by_name(lambda x: x)
-    assert not callable_by_name(np.frompyfunc(abs, 1, 1))

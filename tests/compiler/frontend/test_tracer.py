@@ -67,12 +67,6 @@ def test_a_call_of_several_results() -> None:
     assert [part.value.args[1] for part in (values, vectors)] == [0, 1]
 
 
-@pytest.mark.parametrize("ask", [bool, float, int, np.asarray, hash, Traced.item])
-def test_numbers_of_a_step_are_refused(ask: Any) -> None:
-    with pytest.raises(tg.TraceError):
-        ask(handle_of(Value(np.float64(1.0))))
-
-
 def test_numbers_of_plain_arrays_are_given_and_pinned() -> None:
     x = fixed([1.0, 2.0])
     assert isinstance(x, FixedTraced) and isinstance(x, np.ndarray)
@@ -97,7 +91,10 @@ def test_shapes_that_depend_on_numbers_are_refused() -> None:
 def test_what_no_program_can_do_is_said(tmp_path: Path) -> None:
     x, f = traced(2, 3), fixed([1.0, 2.0])
     for call, says in (
-        (lambda: np.subtract.at(x, 0, 1.0), "np.subtract.at cannot be compiled"),
+        (
+            lambda: np.subtract.at(x, 0, 1.0),
+            r"np.subtract.at \(test_tracer.py, line \d+\), which cannot",
+        ),
         (lambda: np.add(x, 1, out=np.zeros((2, 3))), "into a plain array"),
         (lambda: np.nan_to_num(x * 1.0, copy=False), "nan_to_num writes into its argument"),
         (lambda: np.save(tmp_path / "f.npy", f), "np.save returns nothing .*outside of the cell"),

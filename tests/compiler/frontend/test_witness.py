@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_rnn.compiler.frontend.refusals import name_of
 from tinygrad_rnn.compiler.frontend.tracer import handle_of
 from tinygrad_rnn.compiler.frontend.values import Value
-from tinygrad_rnn.compiler.frontend.witness import Witness, name_of, witness_of
+from tinygrad_rnn.compiler.frontend.witness import Call, Witness, tokens, told, witness_of
+from tinygrad_rnn.compiler.operations import filled
 from tinygrad_rnn.compiler.passes.rewrite import ordered
 
 
@@ -39,7 +41,7 @@ def test_the_difference_is_said() -> None:
         lambda x, w: np.tanh(x), lambda x, w: np.sin(x)
     )
     assert "calls were made, and then" in said(lambda x, w: x + w, lambda x, w: x + w + w)
-    assert "with an array and then with another" in said(
+    assert "with an array, and then with another" in said(
         lambda x, w: x + np.ones(3), lambda x, w: x + np.zeros(3)
     )
     assert (
@@ -57,4 +59,22 @@ def test_pinned_arrays_hold_their_numbers() -> None:
 
 def test_functions_are_called_as_a_user_writes_them() -> None:
     assert name_of(np.add.reduce) == "np.add.reduce" and name_of(np.tanh) == "np.tanh"
-    assert name_of(operator.getitem) == "an index"
+    assert name_of(operator.getitem) == "an index" and name_of(filled) == "np.full"
+    assert name_of(np.vectorize(abs)) == "abs" and name_of(3) == ""
+
+
+def test_nestings_values_and_slices_are_compared() -> None:
+    value = Value(np.ones(2))
+    for first, then, says in (
+        ([value, 1], [value, 2], "1, and then with 2"),
+        ((1, 2), (1, 2, 3), "a tuple of 2, and then with a tuple of 3"),
+        ({"axis": 0}, {"axis": 1}, "0, and then with 1"),
+        (slice(1), slice(2), r"slice(None, 1, None), and then with slice(None, 2, None)"),
+        (value, np.ones(2), "value 0, and then with an array"),
+        (1.0, np.float32(1.0), "1.0, and then with np.float32(1.0)"),
+    ):
+        mine, theirs = (
+            Call(np.sum, tuple(tokens(given, {id(value): 0})), None) for given in (first, then)
+        )
+        assert told(mine, theirs) == f"np.sum was called with {says}"
+    assert tuple(tokens([1, [2]], {})) != tuple(tokens([1, 2], {})) != tuple(tokens((1, 2), {}))

@@ -13,7 +13,6 @@ import numpy as np
 
 from tinygrad_rnn.compiler.frontend.forms import (
     OF_FORM,
-    callable_by_name,
     fixed_of,
     is_dynamic,
     keeps_form,
@@ -21,10 +20,10 @@ from tinygrad_rnn.compiler.frontend.forms import (
     without_options,
 )
 from tinygrad_rnn.compiler.frontend.refusals import (
-    UNNAMED,
     TraceError,
     asking_function,
-    here,
+    name_of,
+    refused,
     user_frame,
 )
 from tinygrad_rnn.compiler.frontend.values import (
@@ -35,6 +34,8 @@ from tinygrad_rnn.compiler.frontend.values import (
     sample_in,
     values_in,
 )
+from tinygrad_rnn.compiler.operations import can_be_written
+from tinygrad_rnn.engine.trees import flatten
 
 
 class Call(NamedTuple):
@@ -59,49 +60,18 @@ def called(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call
     """A call of a function on values. Raises TraceError if a program cannot contain it."""
     operands = list(values_in((args, kwargs)))
     fixed = fixed_of(operands)
-    if fixed is None and is_dynamic(function, args):
-        what = asking_function() or UNNAMED
-        if what is UNNAMED:
-            what = f"np.{getattr(function, '__name__', '')}"
-        if function is operator.getitem:
-            what = "an index of booleans"
-        raise TraceError(
-            f"the shape of the result of {what} depends on the numbers{here()}, but a program has "
-            f"one shape for all steps",
-            "multiply by a mask, choose with np.where",
-        )
     if fixed is not None and not keeps_form(function, args):
         args, kwargs = mapped((args, kwargs), plain_of)  # what Python computes, once
         return of_python(function(*args, **kwargs))
-    if fixed is None and any(value.fixed is not None for value in operands):
-        args, kwargs = without_options(function, args, kwargs)
-    if not callable_by_name(function):
-        raise TraceError(
-            f"{getattr(function, '__name__', function)} is not a NumPy function{here()}, so it "
-            f"cannot be compiled",
-            "write it in NumPy",
-        )
-    if any(callable(leaf) and not isinstance(leaf, type) for leaf in plain_leaves(args)):
-        raise TraceError(
-            f"np.{function.__name__} calls a Python function on parts of an array{here()}, so it "
-            f"cannot be compiled",
-            "write it with np.where",
-        )
+    if fixed is None:
+        if is_dynamic(function, args):
+            raise depends_on_numbers(function)
+        if any(value.fixed is not None for value in operands):
+            args, kwargs = without_options(function, args, kwargs)
+    refuse_unwritable(function, args)
     if function is np.dot and any(np.ndim(sample_in(part)) == 0 for part in args):
         function = np.multiply  # which it is, if one of them is a number
-    sampled_args, sampled_kwargs = mapped((args, kwargs), sample_in)
-    try:
-        result = function(*sampled_args, **sampled_kwargs)
-    except ValueError as problem:
-        if "read-only" not in str(problem):
-            raise
-        raise _writes(function) from None
-    if result is None:
-        raise TraceError(
-            f"np.{function.__name__} returns nothing{here()}, and a program has calls alone whose "
-            f"results it uses",
-            "call it outside of the cell",
-        )
+    result = on_samples(function, args, kwargs)
     place = user_frame()
     several = isinstance(result, tuple | list) and result
     if several and all(isinstance(part, np.ndarray | np.generic) for part in result):
@@ -113,17 +83,16 @@ def called(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call
         ]
         return Call(parts, remade)
     if not isinstance(result, np.ndarray | np.generic):
-        if function in OF_FORM:
-            return of_python(result)  # a shape, a number of axes: known while tracing
-        if fixed is not None:
+        if function not in OF_FORM:  # else a shape, a number of axes: known while tracing
+            if fixed is None:
+                raise refused(
+                    f"{name_of(function)} returns a {type(result).__name__}",
+                    "which would be the same at all steps of a program",
+                    "use NumPy functions that return arrays",
+                )
             for value in operands:
                 pinned(value)
-            return of_python(result)
-        raise TraceError(
-            f"np.{function.__name__} returns a {type(result).__name__}{here()}, which would be the "
-            f"same at all steps of a program",
-            "use NumPy functions that return arrays",
-        )
+        return of_python(result)
     looks = None
     if args and isinstance(args[0], Value) and np.may_share_memory(result, args[0].sample):
         looks = function, mapped((args[1:], kwargs), sample_in)
@@ -132,13 +101,52 @@ def called(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call
     return Call([made(own(result), function, args, kwargs, fixed, place)], next, looks)
 
 
-def plain_leaves(args: Any) -> Iterator[Any]:
-    """The leaves among arguments, also inside lists and tuples."""
-    for leaf in args:
-        if isinstance(leaf, tuple | list):
-            yield from plain_leaves(leaf)
-        else:
-            yield leaf
+def depends_on_numbers(function: Any) -> TraceError:
+    name = asking_function(name_of(function)) or name_of(function)
+    if function is operator.getitem:
+        name = "an index of booleans"
+    return refused(
+        f"the shape of the result of {name} depends on the numbers",
+        "but a program has one shape for all steps",
+        "multiply by a mask, choose with np.where",
+    )
+
+
+def refuse_unwritable(function: Any, args: Any) -> None:
+    """TraceError for a call of Python code, which no program has."""
+    if not can_be_written(function):
+        raise refused(
+            f"{name_of(function) or function} is not a NumPy function",
+            "so it cannot be compiled",
+            "write it in NumPy",
+        )
+    if any(callable(leaf) and not isinstance(leaf, type) for leaf in flatten(list(args))):
+        raise refused(
+            f"{name_of(function)} calls a Python function on parts of an array",
+            "so it cannot be compiled",
+            "write it with np.where",
+        )
+
+
+def on_samples(function: Any, args: Any, kwargs: Any) -> Any:
+    """The result of a call on the numbers of the samples. TraceError if it only writes."""
+    args, kwargs = mapped((args, kwargs), sample_in)
+    try:
+        result = function(*args, **kwargs)
+    except ValueError as problem:
+        if "read-only" not in str(problem):
+            raise
+        raise refused(
+            f"{name_of(function)} writes into its argument",
+            cure="use a function that returns a new array",
+        ) from None
+    if result is None:
+        raise refused(
+            f"{name_of(function)} returns nothing",
+            "and a program has calls alone whose results it uses",
+            "call it outside of the cell",
+        )
+    return result
 
 
 def made(
@@ -148,11 +156,3 @@ def made(
     value = Value(sample, "", function, args, kwargs)
     value.fixed, value.place = fixed, place
     return value
-
-
-def _writes(function: Any) -> TraceError:
-    name = getattr(function, "__name__", function)
-    return TraceError(
-        f"{name} writes into its argument{here()}, which cannot be compiled",
-        "use a function that returns a new array",
-    )

@@ -9,20 +9,12 @@ import numpy as np
 
 from tinygrad_rnn.compiler.frontend.values import (
     Value,
-    is_numpy,
     mapped,
     pinned,
     sample_in,
     values_in,
 )
-from tinygrad_rnn.compiler.operations import (
-    added_at,
-    astype,
-    cross_entropies,
-    cross_entropy_gradient,
-    filled,
-    placed,
-)
+from tinygrad_rnn.compiler.operations import astype
 from tinygrad_rnn.engine.table import COMPOSED, CONSTANT, RULES
 
 OF_FORM: frozenset[Any] = frozenset(
@@ -53,6 +45,13 @@ PLACES: dict[Any, tuple[int, ...]] = {
     np.insert: (0, 2),
 }
 """The arguments that may be arrays of the program, for functions whose rule does not say it."""
+
+
+def array_places(function: Any) -> tuple[int, ...] | None:
+    """The arguments that may be arrays of the program; None for a function without a rule."""
+    if function in PLACES or function not in RULES:
+        return PLACES.get(function)
+    return tuple(n for n, (_, pullback) in enumerate(RULES[function].arguments) if pullback)
 
 
 def fixed_of(operands: list[Value]) -> frozenset[Value] | None:
@@ -86,11 +85,9 @@ def keeps_form(function: Any, args: Any) -> bool:
         return True
     if isinstance(getattr(function, "__self__", None), np.ufunc):
         return function.__name__ in ("reduce", "accumulate", "outer")
-    places, rule = PLACES.get(function), RULES.get(function)
-    if places is None and rule is not None:
-        places = tuple(n for n, (_, pullback) in enumerate(rule.arguments) if pullback)
+    places = array_places(function)
     if places is None:
-        places = (0,) if rule or function in COMPOSED or function in CONSTANT else ()
+        places = (0,) if function in COMPOSED or function in CONSTANT else ()
     elsewhere = [a for n, a in enumerate(args) if n not in places]
     return bool(places) and all(v.ndim and v.dtype.kind == "f" for v in values_in(elsewhere))
 
@@ -98,11 +95,8 @@ def keeps_form(function: Any, args: Any) -> bool:
 def without_options(function: Any, args: Any, kwargs: Any) -> Any:
     """The arguments of a call, with numbers in place of fixed values that are options, such as an
     axis or a number of places. Options must be known while tracing."""
-    rule = RULES.get(function)
-    places: Any = PLACES.get(function)
-    if places is None and rule is not None and not isinstance(function, np.ufunc):
-        places = tuple(n for n, (_, pullback) in enumerate(rule.arguments) if pullback)
-    if places is None:
+    places = array_places(function)
+    if places is None or isinstance(function, np.ufunc):
         return args, kwargs
     kept = [a if n in places else mapped(a, plain_of) for n, a in enumerate(args)]
     if function is operator.getitem:  # an integer is an index known while tracing
@@ -115,21 +109,3 @@ def plain_of(leaf: Any) -> Any:
     if isinstance(leaf, Value) and leaf.fixed is not None:
         return pinned(leaf)[()]
     return leaf
-
-
-def callable_by_name(function: Any) -> bool:
-    """Whether a program can call it as np.tanh, np.linalg.norm or np.add.reduce."""
-    if function in OURS:
-        return True
-    owner = getattr(function, "__self__", None)
-    if isinstance(owner, np.ufunc):
-        return getattr(np, owner.__name__, None) is owner
-    if isinstance(function, np.ufunc):
-        return getattr(np, function.__name__, None) is function
-    return is_numpy(function)
-
-
-OURS = frozenset(
-    (operator.getitem, astype, placed, added_at, filled, cross_entropies, cross_entropy_gradient)
-)
-"""Functions that are not NumPy's, for which a program has other calls."""

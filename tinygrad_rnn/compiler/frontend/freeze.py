@@ -6,11 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_rnn.compiler.frontend.refusals import TraceError
 from tinygrad_rnn.compiler.frontend.trace import Trace
 from tinygrad_rnn.compiler.frontend.values import Value as Traced
 from tinygrad_rnn.compiler.ir import StepGraph, Value, mapped
-from tinygrad_rnn.compiler.operations import can_be_written
 from tinygrad_rnn.compiler.passes.rewrite import ordered
 
 GROUPS = (
@@ -32,12 +30,6 @@ def frozen(trace: Trace, loss_alone: bool = False, windows: bool = False) -> Ste
         several = None
         if isinstance(value.sample, tuple | list):
             several = tuple((np.shape(part), np.asarray(part).dtype) for part in value.sample)
-        if value.function is not None and not can_be_written(value.function):
-            raise TraceError(
-                f"{getattr(value.function, '__name__', value.function)} is not a NumPy function, "
-                f"so it cannot be compiled",
-                "write it in NumPy",
-            )
         args, kwargs = mapped((tuple(value.args), dict(value.kwargs)), of)
         shape, dtype = (value.shape, value.dtype) if several is None else several[0]
         new[value] = Value(shape, dtype, value.name, value.function, args, kwargs, several)

@@ -67,7 +67,7 @@ ASKERS: dict[Any, Callable[[dict[str, Any]], Any]] = {
 UNNAMED = "a function that the cell calls"
 
 
-def asking_function() -> str | None:
+def asking_function(unnamed: str = UNNAMED) -> str | None:
     """The function of the table whose rule reads the numbers of an array; None if the cell's own
     code reads them."""
     frame: Any = sys._getframe(1)
@@ -75,16 +75,26 @@ def asking_function() -> str | None:
         frame = frame.f_back
     if not frame.f_code.co_filename.startswith(PACKAGE):
         return None
-    name = UNNAMED
+    name = unnamed
     while frame is not None and frame.f_code not in BOUNDARIES:
         if frame.f_code in ASKERS:
-            function = ASKERS[frame.f_code](frame.f_locals)
-            name = path_of(function) or str(getattr(function, "__name__", name))
+            name = name_of(ASKERS[frame.f_code](frame.f_locals)) or name
         frame = frame.f_back
     return name
+
+
+def name_of(function: Any) -> str:
+    """The name of a function as the cell writes it; "" if it has none."""
+    name = path_of(function) or str(getattr(function, "__name__", ""))
+    return {"getitem": "an index", "astype": "np.astype", "filled": "np.full"}.get(name, name)
 
 
 def here() -> str:
     """The file and line in brackets, for a sentence."""
     place = user_frame()
     return f" ({place})" if place else ""
+
+
+def refused(problem: str, why: str = "which cannot be compiled", cure: str = "") -> TraceError:
+    """The error for something that the running line of the cell does."""
+    return TraceError(f"{problem}{here()}, {why}", cure)

@@ -19,7 +19,7 @@ from tinygrad_rnn.compiler.frontend.places import Contents, places_of
 from tinygrad_rnn.compiler.frontend.refusals import TraceError
 from tinygrad_rnn.compiler.frontend.stand_ins import STANDS_FOR
 from tinygrad_rnn.compiler.frontend.tracer import handle_of
-from tinygrad_rnn.compiler.frontend.values import Handle, Value, pinned
+from tinygrad_rnn.compiler.frontend.values import Value, is_handle, pinned
 from tinygrad_rnn.engine.tensor import Tensor
 from tinygrad_rnn.engine.trees import flatten as parts
 
@@ -81,7 +81,7 @@ def is_traced(thing: Any) -> bool:
     if isinstance(thing, tuple | list):
         return any(map(is_traced, thing))
     inside = thing._data if type(thing) is Tensor else thing
-    if not issubclass(type(inside), Handle):
+    if not is_handle(inside):
         return False
     if type(thing) is Tensor and inside.value.fixed is not None:
         thing._data = pinned(inside.value)

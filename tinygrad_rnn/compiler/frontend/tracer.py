@@ -17,25 +17,29 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from tinygrad_rnn.compiler.frontend.calls import called
-from tinygrad_rnn.compiler.frontend.refusals import ASKERS, TraceError, asking_function, here
+from tinygrad_rnn.compiler.frontend.python_numbers import PythonNumbers
+from tinygrad_rnn.compiler.frontend.refusals import ASKERS, TraceError, refused
 from tinygrad_rnn.compiler.frontend.straight import straight
 from tinygrad_rnn.compiler.frontend.values import (
     Handle,
     Value,
-    is_numpy,
     mapped,
     pinned,
     value_of,
 )
-from tinygrad_rnn.compiler.frontend.writing import WRITERS, cast, chosen, mask_or_places, written
-from tinygrad_rnn.compiler.operations import added_at, astype, filled, placed
+from tinygrad_rnn.compiler.frontend.writing import (
+    NO_INDEX,
+    WRITERS,
+    assign,
+    become,
+    cast,
+    writable,
+)
+from tinygrad_rnn.compiler.operations import added_at, astype, filled
 from tinygrad_rnn.engine.tensor import Tensor
 
-NO_INDEX: Any = object()
-"""The index of a view that has all of an array in another form."""
 
-
-class Traced(Handle, NDArrayOperatorsMixin):
+class Traced(Handle, PythonNumbers, NDArrayOperatorsMixin):
     """A handle to a value. Every NumPy function of it makes a new value."""
 
     __slots__ = ()
@@ -57,20 +61,14 @@ class Traced(Handle, NDArrayOperatorsMixin):
         if method == "at":
             target, *rest = args
             if ufunc is not np.add or not isinstance(target, Traced):
-                raise TraceError(f"np.{ufunc.__name__}.at cannot be compiled{here()}")
-            target.becomes(record(added_at, (target, *rest)).value, None)
+                raise refused(f"the cell calls np.{ufunc.__name__}.at")
+            become(target, record(added_at, (target, *rest)).value)
             return None
         function = ufunc if method == "__call__" else getattr(ufunc, method)
         result = record(function, args, kwargs)
         if out is not None:  # a += b: the handle goes on to stand for the new value
             (target,) = out
-            if not isinstance(target, Traced):
-                raise TraceError(
-                    f"the cell writes a value of the step into a plain array{here()}, which cannot "
-                    f"be compiled",
-                    "use the result of the call",
-                )
-            target.becomes(cast(result, target.dtype).value, None)
+            become(writable(target, "use the result of the call"), cast(result, target.dtype).value)
             return target
         return result
 
@@ -84,7 +82,10 @@ class Traced(Handle, NDArrayOperatorsMixin):
             return tensor.__array_function__(function, types, args, kwargs)
         if function in WRITERS:
             return WRITERS[function](*args, **kwargs)
-        if hasattr(function, "__wrapped__") and not is_numpy(function):
+        if (
+            hasattr(function, "__wrapped__")
+            and str(function.__module__).partition(".")[0] != "numpy"
+        ):
             # A function of the table: the NumPy calls in it are recorded, not its name.
             args = mapped(args, lambda a: a._data if isinstance(a, Tensor) else a)
             result = straight().get(function, function.__wrapped__)(*args, **kwargs)
@@ -101,62 +102,8 @@ class Traced(Handle, NDArrayOperatorsMixin):
             index = mapped(index, lambda i: i._data if type(i) is Tensor else i)
         return record(operator.getitem, (self, index))
 
-    # Writing ------------------------------------------------------------------------------
-
     def __setitem__(self, index: Any, value: Any) -> None:
-        """Assign at an index: the handle then stands for a new value with these numbers at the
-        index."""
-        if type(value) is Tensor and not value.requires_grad:
-            value = value._data
-        base = value.base if isinstance(value, Traced) else None
-        if base is not None and base[0] is self and is_same_index(base[1], index):
-            return  # x[i] += v: the view that it was added to has written it already
-        index = mask_or_places(index)
-        if self.value.function in (filled, placed) and not isinstance(index, Traced):
-            self.becomes(record(placed, (self, index, value)).value, index)
-            return
-        if isinstance(index, Traced):
-            chosen(self, index, value)
-            return
-
-        def put(target: Any, numbers: Any) -> None:
-            target[index] = numbers
-
-        written(self, put, value)
-
-    def becomes(self, value: Value, where: Any) -> None:
-        """Stand for another value from now on, like an array after a write.
-
-        where: the places that were written to, as booleans or an index; None for all.
-        """
-        if self.given:
-            raise TraceError(
-                f"the cell writes into an array that it was given or holds{here()}, which cannot "
-                f"be compiled",
-                "compute a new array",
-            )
-        touched = np.zeros(self.shape, bool)
-        touched[() if where is None else where] = True
-        for reference, function, (args, kwargs) in self.views:
-            view = reference()
-            if view is not None and view.base is not None:
-                seen = function(touched, *args, **kwargs)
-                if np.any(seen):
-                    raise TraceError(
-                        f"the cell writes into an array that another view shares{here()}",
-                        "write into copies, build the array with np.where or np.concatenate",
-                    )
-        self.value = value
-        if self.base is not None:
-            whole, index = self.base
-            if index is NO_INDEX:
-                raise TraceError(
-                    f"the cell writes into a reshaped or transposed view of an array{here()}",
-                    "write into the array itself or into a copy",
-                )
-            self.base = None  # it does not shadow itself
-            whole[index] = self
-            self.base = whole, index
+        assign(self, index, value)
 
     # What is known of it ------------------------------------------------------------------
 
@@ -226,80 +173,11 @@ class Traced(Handle, NDArrayOperatorsMixin):
             raise AttributeError(f"an array has no attribute {name!r}")
         raise asked_for(name)
 
-    # What would need its numbers ----------------------------------------------------------
-
-    def _numbers(self, why: str, cure: str) -> Any:
-        """The numbers of the sample, for Python code. Raises TraceError if they differ from step to
-        step."""
-        function = asking_function()
-        if function is not None:
-            why = (
-                f"{function}, or its derivative, needs the numbers of a value of the step{here()}, "
-                f"but a program is written before they are known"
-            )
-            cure = "use other NumPy functions"
-        raise TraceError(why, cure)
-
-    def __bool__(self) -> bool:
-        return bool(
-            self._numbers(
-                f"the cell's Python code decides by the numbers of an array{here()}, as an `if` "
-                f"does, so one program cannot serve all steps",
-                "write the choice with np.where",
-            )
-        )
-
-    def _number(self) -> Any:
-        return self._numbers(
-            f"the cell's Python code makes a Python number of an array{here()}, and in a program "
-            f"it would be the same at all steps",
-            "compute with the array itself",
-        )
-
-    def __float__(self) -> float:
-        return float(self._number())
-
-    def __int__(self) -> int:
-        return int(self._number())
-
-    def __index__(self) -> int:
-        return operator.index(self._number()[()])
-
-    def __round__(self, digits: int | None = None) -> Any:
-        return round(self._number()[()], digits)
-
-    def __hash__(self) -> int:
-        return hash(self._number()[()])
-
-    def __format__(self, spec: str) -> str:
-        return format(self._number()[()], spec)
-
-    def item(self, *place: Any) -> Any:
-        return self._number().item(*place)
-
-    def tolist(self) -> Any:
-        return self._number().tolist()
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
-        numbers = self._numbers(
-            f"a value of the step is made a plain array{here()}, and in a program it would be the "
-            f"same at all steps; np.asarray(x) does that, and so do a[x] and a[0] = x, where a is "
-            f"an array that is made in the cell",
-            "let the cell hold a, call a NumPy function of x",
-        )
-        return np.array(numbers, dtype)
-
-
-def is_same_index(one: Any, other: Any) -> bool:
-    """Whether both are one index. From Python 3.12 on, `x[1:] += v` makes its slice twice."""
-    return one is other or (type(one) is type(other) is slice and one == other)
-
 
 def asked_for(name: str) -> TraceError:
-    """An attribute that an array has, but a traced value does not."""
-    return TraceError(
-        f"the cell uses .{name} of a value of the step{here()}, which cannot be compiled",
-        "use NumPy functions instead",
+    """The error for an attribute that an array has, but a traced value does not."""
+    return refused(
+        f"the cell uses .{name} of a value of the step", cure="use NumPy functions instead"
     )
 
 
@@ -323,7 +201,7 @@ class FixedTraced(Traced):
     def flags(self) -> Any:
         return self.value.sample.flags
 
-    def _numbers(self, why: str, cure: str) -> Any:
+    def _numbers(self, problem: str, why: str, cure: str) -> Any:
         return pinned(self.value)
 
     def __getattr__(self, name: str) -> Any:
@@ -382,9 +260,8 @@ def _constant(
 ) -> Traced:
     fill = CONSTANT_LIKE[function] if function in CONSTANT_LIKE else rest[0]
     if isinstance(fill, Traced):
-        raise TraceError(
-            f"np.full_like with a computed value cannot be compiled{here()}",
-            "multiply np.ones_like by it",
+        raise refused(
+            "the cell calls np.full_like with a computed value", cure="multiply np.ones_like by it"
         )
     shape = like.shape if shape is None else (shape,) if isinstance(shape, int) else tuple(shape)
     args = (shape, fill, np.dtype(dtype or like.dtype))

@@ -92,23 +92,21 @@ class Handle:
     base: tuple[Any, Any] | None
 
 
+def is_handle(thing: Any) -> bool:
+    return isinstance(thing, Handle)
+
+
 def value_of(leaf: Any) -> Any:
     """The value of a handle. A slice must be known while tracing; otherwise it is refused."""
-    if issubclass(type(leaf), Handle):
+    if is_handle(leaf):
         return leaf.value
     if isinstance(leaf, slice):
-        return slice(*(p and operator.index(p) for p in _parts(leaf)))
+        return slice(*(p and operator.index(p) for p in (leaf.start, leaf.stop, leaf.step)))
     return leaf
-
-
-def _parts(leaf: slice) -> tuple[Any, ...]:
-    return leaf.start, leaf.stop, leaf.step
 
 
 def sample_in(leaf: Any) -> Any:
     """The numbers of an argument in the sample."""
-    if isinstance(leaf, slice):
-        return slice(*map(sample_in, _parts(leaf)))
     return leaf.sample if isinstance(leaf, Value) else leaf
 
 
@@ -135,7 +133,3 @@ def pinned(value: Value) -> Any:
     for source in value.fixed or ():
         source.pinned = True
     return np.array(value.sample)
-
-
-def is_numpy(function: Any) -> bool:
-    return (getattr(function, "__module__", None) or "").partition(".")[0] == "numpy"

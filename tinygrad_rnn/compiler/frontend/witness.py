@@ -6,20 +6,21 @@ calls. This comparison finds a counter, a random number or a changed setting.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from tinygrad_rnn.compiler.frontend.refusals import name_of
 from tinygrad_rnn.compiler.frontend.values import Value
 
 
 class Call(NamedTuple):
     """One call of a trace: the function, its arguments, and the line of the cell that makes it.
-    Values among the arguments are given by their numbers in the order of the trace."""
+    The arguments are those of `tokens`."""
 
     function: Any
-    args: Any
+    args: tuple[Any, ...]
     place: str | None
 
 
@@ -57,33 +58,16 @@ def witness_of(
     calls = []
     for value in values:
         numbers[id(value)] = len(numbers)
+        given: Any = value.args, value.kwargs
         if value.function is None:
-            calls.append(Call(None, (value.shape, str(value.dtype)), None))
-        else:
-            given = described(value.args, numbers), described(value.kwargs, numbers)
-            calls.append(Call(value.function, given, value.place))
+            given = value.shape, value.dtype
+        calls.append(Call(value.function, tuple(tokens(given, numbers)), value.place))
     return Witness(
         tuple(calls),
         tuple(None if value is None else numbers[id(value)] for value in outputs),
         tuple(value.name for value in parameters),
         tuple((i, value.sample.tobytes()) for i, value in enumerate(parameters) if value.pinned),
     )
-
-
-def described(leaf: Any, numbers: dict[int, int]) -> Any:
-    """An argument in a form that can be compared: values by number, arrays by their bytes."""
-    kind = type(leaf)
-    if kind is Value:
-        return "value", numbers[id(leaf)]
-    if isinstance(leaf, tuple | list):
-        return kind, *[described(part, numbers) for part in leaf]
-    if isinstance(leaf, dict):
-        return tuple((key, described(part, numbers)) for key, part in leaf.items())
-    if isinstance(leaf, np.ndarray):
-        return Numbers(leaf.shape, str(leaf.dtype), leaf.tobytes())
-    if isinstance(leaf, slice):
-        return "slice", *[described(p, numbers) for p in (leaf.start, leaf.stop, leaf.step)]
-    return kind, repr(leaf)
 
 
 class Numbers(NamedTuple):
@@ -94,34 +78,39 @@ class Numbers(NamedTuple):
     numbers: bytes
 
 
+def tokens(argument: Any, numbers: dict[int, int]) -> Iterator[Any]:
+    """An argument as a sequence that can be compared: values by number, arrays by their bytes, and
+    anything else by type and text. A nesting begins with its type and length."""
+    kind = type(argument)
+    if kind is Value:
+        yield f"value {numbers[id(argument)]}"
+    elif isinstance(argument, np.ndarray):
+        yield Numbers(argument.shape, str(argument.dtype), argument.tobytes())
+    elif isinstance(argument, tuple | list | dict):
+        yield kind, len(argument)
+        for part in argument.items() if isinstance(argument, dict) else argument:
+            yield from tokens(part, numbers)
+    else:
+        yield kind, repr(argument)
+
+
 def told(mine: Call, theirs: Call) -> str:
     """The difference between two calls, for a message."""
     place = f" ({mine.place or theirs.place})" if mine.place or theirs.place else ""
+    name, other = (name_of(call.function) or "no function" for call in (mine, theirs))
     if mine.function != theirs.function:
-        return f"{name_of(mine.function)} was called, and then {name_of(theirs.function)}{place}"
-    pairs = zip(flat(mine.args), flat(theirs.args), strict=False)
-    first, then = next(((a, b) for a, b in pairs if a != b), ("", ""))
-    if isinstance(first, Numbers) and isinstance(then, Numbers):
-        return f"{name_of(mine.function)} was called with an array and then with another{place}"
-    return f"{name_of(mine.function)} was called with {first}, and then with {then}{place}"
+        return f"{name} was called, and then {other}{place}"
+    pairs = zip(mine.args, theirs.args, strict=False)
+    first, then = next((text(a), text(b)) for a, b in pairs if a != b)
+    if first == then:
+        then = "another"
+    return f"{name} was called with {first}, and then with {then}{place}"
 
 
-def flat(args: Any) -> list[Any]:
-    """The arguments one after another, as text."""
-    if isinstance(args, Numbers):
-        return [args]
-    if isinstance(args, tuple):
-        if len(args) == 2 and isinstance(args[0], type) and isinstance(args[1], str):
-            return [args[1]]
-        if len(args) == 2 and args[0] == "value":
-            return [f"value {args[1]}"]
-        return [leaf for part in args for leaf in flat(part)]
-    return [args]
-
-
-def name_of(function: Any) -> str:
-    owner = getattr(function, "__self__", None)
-    name = getattr(function, "__name__", str(function))
-    if isinstance(owner, np.ufunc):
-        return f"np.{owner.__name__}.{name}"
-    return {"getitem": "an index", "filled": "np.full"}.get(name, f"np.{name}")
+def text(token: Any) -> str:
+    if isinstance(token, Numbers):
+        return "an array"
+    if isinstance(token, str):
+        return token
+    kind, said = token
+    return f"a {kind.__name__} of {said}" if type(said) is int else str(said)

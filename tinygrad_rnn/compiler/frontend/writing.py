@@ -8,12 +8,69 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_rnn.compiler.frontend.refusals import TraceError, here
-from tinygrad_rnn.compiler.frontend.values import Handle, pinned
+from tinygrad_rnn.compiler.frontend.refusals import TraceError, refused
+from tinygrad_rnn.compiler.frontend.values import Value, is_handle, pinned
+from tinygrad_rnn.compiler.operations import filled, placed
+from tinygrad_rnn.engine.tensor import Tensor
+
+NO_INDEX: Any = object()
+"""The index of a view that has all of an array in another form."""
 
 
-def is_handle(thing: Any) -> bool:
-    return issubclass(type(thing), Handle)
+def assign(target: Any, index: Any, value: Any) -> None:
+    """Assign at an index: the handle then stands for a new value with these numbers at the
+    index."""
+    if type(value) is Tensor and not value.requires_grad:
+        value = value._data
+    base = value.base if is_handle(value) else None
+    if base is not None and base[0] is target and is_same_index(base[1], index):
+        return  # x[i] += v: the view that it was added to has written it already
+    index = mask_or_places(index)
+    if is_handle(index):
+        chosen(target, index, value)
+    elif target.value.function in (filled, placed):
+        new = target.__array_function__(placed, (), (target, index, value), {})
+        become(target, new.value, index)
+    else:
+        written(target, lambda array, numbers: array.__setitem__(index, numbers), value)
+
+
+def is_same_index(one: Any, other: Any) -> bool:
+    """Whether both are one index. From Python 3.12 on, `x[1:] += v` makes its slice twice."""
+    return one is other or (type(one) is type(other) is slice and one == other)
+
+
+def become(target: Any, value: Value, where: Any = ()) -> None:
+    """Let a handle stand for another value from now on, like an array after a write.
+
+    where: the places that were written to, as booleans or an index; () for all.
+    """
+    if target.given:
+        raise refused(
+            "the cell writes into an array that it was given or holds", cure="compute a new array"
+        )
+    touched = np.zeros(target.shape, bool)
+    touched[where] = True
+    for reference, function, (args, kwargs) in target.views:
+        view = reference()
+        if view is None or view.base is None:
+            continue
+        if np.any(function(touched, *args, **kwargs)):
+            raise refused(
+                "the cell writes into an array that another view shares",
+                cure="write into copies, build the array with np.where or np.concatenate",
+            )
+    target.value = value
+    if target.base is not None:
+        whole, index = target.base
+        if index is NO_INDEX:
+            raise refused(
+                "the cell writes into a reshaped or transposed view of an array",
+                cure="write into the array itself or into a copy",
+            )
+        target.base = None  # it does not shadow itself
+        whole[index] = target
+        target.base = whole, index
 
 
 def written(target: Any, put: Callable[[Any, Any], None], values: Any) -> None:
@@ -30,64 +87,63 @@ def written(target: Any, put: Callable[[Any, Any], None], values: Any) -> None:
         values = np.asarray(values)
     if shape:
         values = np.take(np.reshape(values, (-1,)), np.where(where, places, 0))
-    target.becomes(cast(np.where(where, values, target.copy()), target.dtype).value, where)
+    become(target, cast(np.where(where, values, target.copy()), target.dtype).value, where)
 
 
 def chosen(target: Any, where: Any, values: Any) -> None:
     """The same for a mask that is known only when the program runs."""
     if where.dtype != bool or np.shape(values) not in ((), target.shape):
-        raise TraceError(
-            f"the cell writes to places that depend on the numbers{here()}, which cannot be "
-            f"compiled",
-            "build the array with np.where",
-        )
+        raise wandering_places()
     mask = np.reshape(where, where.shape + (1,) * (target.ndim - where.ndim))
-    target.becomes(cast(np.where(mask, values, target.copy()), target.dtype).value, None)
+    become(target, cast(np.where(mask, values, target.copy()), target.dtype).value)
+
+
+def wandering_places() -> TraceError:
+    return refused(
+        "the cell writes to places that depend on the numbers", cure="build the array with np.where"
+    )
 
 
 def _copyto(dst: Any, src: Any, casting: str = "same_kind", where: Any = True) -> None:
     where = settled(where)
     if is_handle(where):
         src = np.broadcast_to(src, dst.shape) if np.shape(src) else src
-        chosen(_writable(dst), np.broadcast_to(where, dst.shape), src)
+        chosen(writable(dst), np.broadcast_to(where, dst.shape), src)
     else:
-        written(_writable(dst), lambda a, v: np.copyto(a, v, where=where), src)
+        written(writable(dst), lambda a, v: np.copyto(a, v, where=where), src)
 
 
 def _fill_diagonal(a: Any, val: Any, wrap: bool = False) -> None:
-    written(_writable(a), lambda a, v: np.fill_diagonal(a, v, wrap), val)
+    written(writable(a), lambda a, v: np.fill_diagonal(a, v, wrap), val)
 
 
 def _put(a: Any, ind: Any, v: Any, mode: Any = "raise") -> None:
     ind = with_fixed_places(ind)
-    written(_writable(a), lambda a, v: np.put(a, ind, v, mode), v)
+    written(writable(a), lambda a, v: np.put(a, ind, v, mode), v)
 
 
 def _put_along_axis(arr: Any, indices: Any, values: Any, axis: Any) -> None:
     indices = with_fixed_places(indices)
-    written(_writable(arr), lambda a, v: np.put_along_axis(a, indices, v, axis), values)
+    written(writable(arr), lambda a, v: np.put_along_axis(a, indices, v, axis), values)
 
 
 def _putmask(a: Any, mask: Any, values: Any) -> None:
     mask = settled(mask)
     if is_handle(mask):
-        chosen(_writable(a), mask, values)
+        chosen(writable(a), mask, values)
     else:
-        written(_writable(a), lambda a, v: np.putmask(a, mask, v), values)
+        written(writable(a), lambda a, v: np.putmask(a, mask, v), values)
 
 
 def _place(arr: Any, mask: Any, vals: Any) -> None:
     mask = with_fixed_places(mask)
-    written(_writable(arr), lambda a, v: np.place(a, mask, v), vals)
+    written(writable(arr), lambda a, v: np.place(a, mask, v), vals)
 
 
-def _writable(target: Any) -> Any:
+def writable(target: Any, cure: str = "build the array with np.where or np.concatenate") -> Any:
     if is_handle(target):
         return target
-    raise TraceError(
-        f"the cell writes a value of the step into a plain array{here()}, which cannot be compiled",
-        "build the array with np.where or np.concatenate",
-    )
+    raise refused("the cell writes a value of the step into a plain array", cure=cure)
 
 
 def settled(index: Any) -> Any:
@@ -104,11 +160,7 @@ def with_fixed_places(index: Any) -> Any:
     """The numbers of an index. Raises TraceError if they differ from step to step."""
     index = settled(index)
     if any(map(is_handle, index if isinstance(index, tuple) else (index,))):
-        raise TraceError(
-            f"the cell writes to places that depend on the numbers{here()}, which cannot be "
-            f"compiled",
-            "build the array with np.where",
-        )
+        raise wandering_places()
     return index
 
 
