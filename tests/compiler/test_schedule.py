@@ -8,12 +8,24 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.compiler.programs import CASES, D, H, T, graph_of, inputs, sequence_of, state, weight
+import tinygrad_rnn as tg
+from tests.compiler.programs import (
+    CASES,
+    B,
+    D,
+    H,
+    T,
+    graph_of,
+    inputs,
+    sequence_of,
+    state,
+    weight,
+)
 from tinygrad_rnn.compiler.frontend.captures import CellKey
-from tinygrad_rnn.compiler.ir import Phase, Schedule, StepGraph, Value
+from tinygrad_rnn.compiler.ir import Depends, Phase, Schedule, StepGraph, Value
 from tinygrad_rnn.compiler.pipeline import PASSES
 from tinygrad_rnn.compiler.runtime.program import step_graph
-from tinygrad_rnn.compiler.schedule import schedule
+from tinygrad_rnn.compiler.schedule import SMALL, schedule
 from tinygrad_rnn.compiler.verify import verify_schedule
 
 
@@ -30,6 +42,15 @@ def of_case(name: str) -> Schedule:
 
 def functions(values: Any) -> list[str]:
     return [v.function.__name__ for v in values if v.function is not None]
+
+
+def test_what_values_of_a_recurrent_network_differ_with() -> None:
+    graph = graph_of(tg.RNNCell(D, H, rng=0), inputs())
+    depends = schedule(graph).depends
+    (result,), (gradient, *_) = graph.results, graph.parameter_gradients
+    assert depends[result] == Depends.INPUT | Depends.STATE
+    assert not depends[graph.parameters[0]] and depends[graph.inputs[0]] == Depends.INPUT
+    assert gradient is not None and Depends.GRADIENT in depends[gradient]
 
 
 def test_phases_of_a_recurrent_network() -> None:
@@ -56,6 +77,32 @@ def test_what_has_no_call_for_all_steps_is_made_in_the_loop_and_kept() -> None:
     inner = next(v for v in found.order if v.function is np.cumsum)
     assert inner in found.forward.loop and inner in found.saved
     assert functions(found.forward.before) == ["matmul"]
+
+
+def test_what_has_no_call_for_all_steps_is_late_with_all_that_hangs_on_it() -> None:
+    W = weight(D, H)
+
+    def cell(x: Any, h: Any) -> Any:
+        return np.tanh(np.cumsum(x @ W, axis=-1)) * h
+
+    def output(x: Any, s: Any) -> Any:
+        return s[0] + x @ W, np.tanh(np.cumsum(x @ W, axis=-1))
+
+    found = schedule(graph_of(cell, inputs(), state(B, H)))
+    assert functions(found.forward.loop) == ["cumsum", "tanh", "multiply"]
+    found = schedule(graph_of(output, inputs(), (state(B, H), state(B, H))))
+    assert functions(found.forward.loop) == ["add", "cumsum"]
+    assert functions(found.forward.after) == ["tanh"]  # no step needs it
+
+
+def test_large_factors_of_a_gradient_stay_in_the_loop() -> None:
+    for width, phase in ((4, Phase.BEFORE), (SMALL, Phase.LOOP)):
+        graph = graph_of(lambda x, h: np.tanh(h + x), inputs(width=width), state(B, width))
+        found = schedule(graph)
+        (gradient,) = graph.state_gradients
+        assert gradient is not None
+        factor = next(v for v in gradient.operands if Depends.GRADIENT not in found.depends[v])
+        assert found.backward.phase_of()[factor] is phase
 
 
 def test_a_sum_that_must_be_added_up_is_in_the_loop() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from dataclasses import replace
 from typing import Any
 
@@ -9,13 +10,13 @@ import numpy as np
 import pytest
 
 from tests.compiler.programs import B, H, graph_of, inputs, state, weight
-from tinygrad_rnn.compiler.dependence import Dependence
 from tinygrad_rnn.compiler.ir import T, Value
 from tinygrad_rnn.compiler.operations import assembled, scattered
-from tinygrad_rnn.compiler.passes.assemble import assemble
+from tinygrad_rnn.compiler.passes.assemble import assemble, concatenated
 from tinygrad_rnn.compiler.passes.cse import cse
 from tinygrad_rnn.compiler.passes.rewrite import call
-from tinygrad_rnn.compiler.time_sums import factors, time_sum, untransposed, vector_of
+from tinygrad_rnn.compiler.schedule import schedule
+from tinygrad_rnn.compiler.time_sums import factors, joint_products, untransposed, vector_of
 
 W, b, E = weight(H, H, name="W"), weight(H, name="b"), weight(7, H, name="E")
 full = weight(B, H, name="full")
@@ -40,21 +41,61 @@ def test_ways(name: str) -> None:
     n = [p.name for p in graph.parameters].index(tensor.name)
     gradient = graph.parameter_gradients[n]
     assert gradient is not None
-    assert time_sum(gradient, Dependence(graph), {}).function is function
+    (found,) = (call for call in schedule(graph).sums if call and call.value is gradient)
+    assert found.function is function
 
 
 def test_the_same_in_all_steps() -> None:
     graph = graph_of(lambda x, h: h + b + x, inputs(width=H), state(B, H))
     twice = call(np.tanh, graph.parameters[0])
-    known = Dependence(replace(graph, parameter_gradients=(twice,)))
-    assert time_sum(twice, known, {}).args[0] is T
+    (found,) = schedule(replace(graph, parameter_gradients=(twice,))).sums
+    assert found is not None and found.args[0] is T
+
+
+def test_each_term_of_a_sum_has_its_own_way() -> None:
+    def cell(x: Any, h: Any) -> Any:
+        return np.tanh(np.einsum("bi,ij->bj", h, W) + x @ W)
+
+    graph = assemble(cse(graph_of(cell, inputs(width=H), state(B, H))))
+    (found,) = (call for call in schedule(graph).sums if call is not None)
+    ways = {operand.value.function for operand in found.args}
+    assert found.function is np.add and ways == {None, np.matmul}
+
+
+FLOAT = np.dtype(float)
+A, C, V, U = (Value(shape, FLOAT) for shape in ((2, 3), (2, 4), (3,), (4,)))
 
 
 def test_factors() -> None:
-    a, c = Value((2, 3), np.dtype(float)), Value((2, 4), np.dtype(float))
-    turned = call(np.swapaxes, a, -1, -2)
-    assert factors(call(np.matmul, turned, c)) == (a, c) and untransposed(turned) is a
-    assert factors(call(np.add, a, a)) is None and untransposed(a) is None
-    column, row = call(np.reshape, Value((3,), a.dtype), (3, 1)), Value((3,), a.dtype)
-    assert vector_of(column, 1) is column.args[0] and vector_of(row, 0) is row
-    assert vector_of(a, 1) is None and vector_of(2.0, 0) is None
+    turned = call(np.swapaxes, A, -1, -2)
+    assert factors(call(np.matmul, turned, C)) == (A, C) and untransposed(turned) is A
+    assert untransposed(call(np.transpose, A)) is A
+    assert untransposed(call(np.swapaxes, A, 0, 0)) is None  # it turns nothing
+    assert factors(call(np.add, A, A)) is None and untransposed(A) is None
+    assert factors(call(np.matmul, A, turned)) is None and factors(call(np.matmul, V, V)) is None
+    assert factors(call(np.matmul, np.ones((3, 2)), C)) is None
+    assert factors(call(np.multiply, A, 2.0)) is None
+
+
+def test_factors_of_an_outer_product() -> None:
+    column, row = call(np.reshape, V, (3, 1)), call(operator.getitem, U, (None, slice(None)))
+    assert vector_of(column) is V and vector_of(row) is U and vector_of(A) is A
+    for right in (row, U):
+        assert factors(call(np.multiply, column, right)) == (V, U)
+        assert factors(call(np.multiply, right, column)) == (V, U)
+    backwards = call(operator.getitem, V, (slice(None, None, -1), None))
+    assert factors(call(np.multiply, backwards, row)) is None  # not the column of V
+    assert factors(call(np.multiply, column, Value((3, 4), FLOAT))) is None
+
+
+def test_products_of_the_parts_of_a_row_are_one() -> None:
+    for one, other in ((V, U), (A, C)):
+        row, right = concatenated([one, other], -1), Value((*one.shape[:-1], 5), FLOAT)
+        if one.ndim == 1:
+            gradients = [call(np.multiply, call(np.expand_dims, v, 1), right) for v in (one, other)]
+        else:
+            gradients = [call(np.matmul, call(np.transpose, v), right) for v in (one, other)]
+        joint = joint_products([row], gradients)
+        assert list(joint) == [(one, right), (other, right)]
+        assert {found.value.value.shape for found in joint.values()} == {(7, 5)}
+        assert not joint_products([row], gradients[:1])  # one alone is not joined

@@ -16,6 +16,7 @@ from tinygrad_rnn.compiler.ir import AtOnce, Operand, T, Value, View
 from tinygrad_rnn.compiler.operations import (
     OUT_LAST,
     REDUCTIONS,
+    assembled,
     astype,
     filled,
     is_elementwise,
@@ -133,6 +134,12 @@ def _cross_entropies(value: Value, varies: Varies) -> AtOnce | None:
     return AtOnce(value, value.function, args, {})
 
 
+def _assembled(value: Value, varies: Varies) -> AtOnce:
+    shape, dtype, indices, parts = value.args
+    places = tuple((slice(None), *index) for index in indices)
+    return AtOnce(value, assembled, ((T, *shape), dtype, places, [Operand(p) for p in parts]))
+
+
 def _converted(value: Value, varies: Varies) -> AtOnce | None:
     return AtOnce(value, astype, (Operand(value.args[0]), value.args[1]), {})
 
@@ -145,6 +152,7 @@ RULES: dict[Any, Callable[[Value, Varies], AtOnce | None]] = {
     np.squeeze: _reshaped,
     np.where: _elementwise,
     astype: _converted,
+    assembled: _assembled,
     **dict.fromkeys(OUT_LAST, _cross_entropies),
     **dict.fromkeys(REDUCTIONS, _reduction),
 }

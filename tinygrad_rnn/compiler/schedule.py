@@ -1,171 +1,188 @@
 """Scheduling: each call gets its phase, before, in or after the loop, forward and backward.
 
-The schedule is found from the end. Each output demands its operands, for all steps or in the loop.
-Dead values are never demanded, so they are not computed. Some values are demanded for all steps and
-have no call for all steps. Such a value is computed in the loop, with all its operands, and saved.
+One loop carries the state forward, another one carries its gradient back. A value that does not
+depend on what its loop carries is computed for all steps before the loop. A value that the next
+turn of the loop does not need is computed for all steps after it. All others are computed in the
+loop, and so is a call that cannot be made for all steps at once.
 """
 
 from __future__ import annotations
 
-from tinygrad_rnn.compiler.dependence import GRADIENT, STATE, Dependence
-from tinygrad_rnn.compiler.ir import AtOnce, Phase, Phases, Schedule, StepGraph, Value
+import functools
+import operator
+from collections.abc import Iterator
+
+from tinygrad_rnn.compiler.batching import batched
+from tinygrad_rnn.compiler.ir import Depends, Phase, Phases, Schedule, StepGraph, Value
 from tinygrad_rnn.compiler.passes.assemble import row_of_parts
-from tinygrad_rnn.compiler.passes.rewrite import ordered
+from tinygrad_rnn.compiler.passes.rewrite import ordered, reached, recurring, unread
 from tinygrad_rnn.compiler.time_sums import joint_products, time_sum
-from tinygrad_rnn.compiler.views import is_part, is_view
+from tinygrad_rnn.compiler.views import is_part, is_view, source
+
+SMALL = 4096
+"""Up to this many numbers a step, the operands of the backward loop are computed for all steps
+before the loop. Beyond it they are computed in the loop, where they stay in the cache."""
+
+CARRIED = Depends.STATE, Depends.GRADIENT
+"""What each of the two loops carries."""
 
 
 def schedule(graph: StepGraph) -> Schedule:
-    """The schedule of a step graph."""
-    known = Dependence(graph)
-    while True:
-        demand = Demand(known)
-        before = len(known.looping)
-        demand.all()
-        if len(known.looping) == before:  # else some calls planned for after the loop are now in it
-            return demand.schedule()
+    """The schedule of a step graph. Dead values have no phase."""
+    return Scheduler(graph).schedule()
 
 
-class Demand:
-    """The values that are demanded, and their phases.
+class Scheduler:
+    """The values of a step graph in order, and what they depend on and are needed for. A way is 0
+    for the forward and 1 for the backward function.
 
-    phases: the phases of the computed values, in the forward and in the backward function. saved:
-        the values of a loop that are kept for all steps. waiting: the demands still to be visited;
-        a list, because a graph may be deep. A demand is a value, the function that demands it (0
-        forward, 1 backward), and whether it is demanded for all steps. seen: the demands visited.
+    ahead: the values of the forward pass. needed: for each way, the values from which the next turn
+    of the loop is computed.
     """
 
-    def __init__(self, known: Dependence) -> None:
-        self.known, self.graph = known, known.graph
-        self.phases: tuple[dict[Value, Phase], dict[Value, Phase]] = {}, {}
-        self.saved: set[Value] = set()
-        self.rows = tuple(
+    def __init__(self, graph: StepGraph) -> None:
+        self.graph, self.order, self.unread = graph, ordered(graph.outputs()), unread(graph)
+        self.depends = dependences(graph, self.order)
+        self.ahead = set(ordered(graph.results))
+        links = [*graph.state_gradients, *(fused.row for fused in graph.fused_adjoints.values())]
+        self.needed = recurring(graph), ordered([v for v in links if v is not None])
+        self.rows = [
             value
-            for value in known.order
-            if value in known.ahead
-            and not known.at_once(value)
-            and known.varies(value)
-            and value not in self.graph.results
+            for value in self.needed[0]
+            if Depends.STATE in self.depends[value]
+            and value not in graph.results
             and row_of_parts(value) is not None
+        ]
+        joint = joint_products(self.rows, self.order)
+        self.sums = tuple(
+            None if value is None else time_sum(value, self.varies, joint)
+            for value in graph.parameter_gradients
         )
-        self.sums: list[AtOnce | None] = []
-        self.seen: set[tuple[Value, int, bool]] = set()
-        self.waiting: list[tuple[Value, int, bool]] = []
 
-    def all(self) -> None:
-        """Demand all outputs."""
-        graph, known = self.graph, self.known
-        for row in self.rows:
-            self.for_all_steps(row, 0)
+    def varies(self, value: Value) -> bool:
+        """Whether a value differs from step to step."""
+        return bool(self.depends[value])
+
+    def call_of(self, value: Value) -> Value:
+        """The call that makes a value, which may be a view or one of several results."""
+        while self.depends[value] and (is_view(value) or is_part(value)):
+            value = value.args[0]
+        return value
+
+    def way_of(self, call: Value) -> int:
+        return 0 if call in self.ahead else 1
+
+    def outputs(self) -> Iterator[tuple[Value, int, Phase]]:
+        """The outputs of the two functions, each with its way and the phase in which it is read. In
+        the loop it is read step by step, otherwise as the array of all steps."""
+        graph = self.graph
         for state, result in zip(graph.states, graph.results, strict=True):
-            at_once = known.at_once(result) or not known.varies(result)
-            self.demand(result, 0, state in known.unread and at_once)
+            after = state in self.unread and is_view(result)
+            yield result, 0, Phase.AFTER if after else Phase.LOOP
         for fused in graph.fused_adjoints.values():
-            self.for_all_steps(fused.row, 1)
-            self.in_loop(fused.matrix, 1)
+            yield fused.row, 1, Phase.AFTER
+            yield fused.matrix, 1, Phase.CONSTANT
+        for value in filter(None, graph.state_gradients):
+            yield value, 1, Phase.LOOP
         for value in (*graph.output_grads.values(), *filter(None, graph.input_gradients)):
-            self.for_all_steps(value, 1)
-        for gradient in filter(None, graph.state_gradients):
-            self.in_loop(gradient, 1)
-        joint = joint_products(self.rows, known.order)
-        for summed in graph.parameter_gradients:
-            found = None if summed is None else time_sum(summed, known, joint)
-            self.sums.append(found)
-            if found is not None and found.function is None:
-                self.pull_into_loop(found.value)
-                self.in_loop(found.value, 1)
-            elif found is not None:
-                for value in found.reads():
-                    self.for_all_steps(value, 1)
-        while self.waiting:
-            demand = self.waiting.pop()
-            if demand not in self.seen:
-                self.seen.add(demand)
-                self.visit(*demand)
+            yield value, 1, Phase.AFTER
+        for summed in filter(None, self.sums):
+            yield from ((value, 1, phase) for value, phase in summed.reads())
 
-    def demand(self, value: Value, way: int, whole: bool) -> None:
-        self.waiting.append((value, way, whole))
+    def calls(self) -> tuple[set[Value], set[Value]]:
+        """The calls that the outputs need, by their way. A value that is the same in all steps is
+        computed by each function that reads it, even where it is a view."""
+        found: tuple[set[Value], set[Value]] = set(), set()
+        waiting = [(value, way) for value, way, _ in self.outputs()]
+        while waiting:
+            value, way = waiting.pop()
+            call = self.call_of(value)
+            way = self.way_of(call) if self.varies(call) else way
+            if call not in found[way]:
+                found[way].add(call)
+                waiting += [(operand, way) for operand in call.operands]
+        return found
 
-    def for_all_steps(self, value: Value, way: int) -> None:
-        """Demand the array of a value for all steps."""
-        self.demand(value, way, True)
-
-    def in_loop(self, value: Value, way: int) -> None:
-        """Demand a value in a loop, for one step."""
-        self.demand(value, way, False)
-
-    def visit(self, value: Value, way: int, whole: bool) -> None:
-        """Give a demanded value its phase, and demand its operands."""
-        known, depends, made = self.known, self.known.depends[value], self.way(value)
-        if not depends:  # on parameters alone: the same in all steps
-            if value.function is not None:
-                self.phases[way][value] = Phase.CONSTANT
-            for operand in value.operands:
-                self.demand(operand, way, whole)
-        elif value.function is None:
-            if GRADIENT in depends and whole:
-                self.store(value)
-            elif GRADIENT in depends:
-                self.phases[1][value] = Phase.LOOP
-        elif is_view(value):
-            self.demand(value.args[0], way, whole)
-        elif is_part(value):
-            at_once = self.is_at_once(value.args[0])
-            if at_once or (not whole and made == way):
-                self.demand(value.args[0], way, at_once)
+    def phases(self, way: int, calls: set[Value]) -> dict[Value, Phase]:
+        """The phase of each call. The gradients that enter a step are calls of the loop."""
+        depends, carried = self.depends, CARRIED[way]
+        here = [
+            value
+            for value in self.order
+            if value in calls and (value.function is not None or Depends.GRADIENT in depends[value])
+        ]
+        inside = [value for value in here if self.varies(value) and self.is_inside(value, way)]
+        needed = set(ordered([*self.needed[way], *inside]))
+        looping = reached(self.order, inside)
+        found = {}
+        for value in here:
+            if not depends[value]:
+                found[value] = Phase.CONSTANT
+            elif carried not in depends[value] and value not in looping:
+                found[value] = Phase.BEFORE
             else:
-                self.phases[made][value] = Phase.LOOP
-                self.store(value)
-        elif not whole and (made != way or known.at_once(value)):
-            self.for_all_steps(value, way)
-        elif not whole:
-            self.phases[way][value] = Phase.LOOP
-            parts = row_of_parts(value) if value in self.rows else None
-            for operand in parts or value.operands:
-                early = parts and STATE not in known.depends[operand] and operand not in known.late
-                self.demand(operand, way, bool(early))
-        elif self.is_at_once(value):
-            self.phases[made][value] = Phase.AFTER if known.comes_after(value) else Phase.BEFORE
-            for operand in value.operands:
-                self.for_all_steps(operand, made)
-        else:
-            self.store(value)
+                found[value] = Phase.LOOP if value in needed else Phase.AFTER
+        return found
 
-    def way(self, value: Value) -> int:
-        """0 for a value of the forward pass, 1 for one of the backward pass."""
-        return 0 if value in self.known.ahead else 1
-
-    def is_at_once(self, value: Value) -> bool:
-        return self.known.at_once(value) and self.known.has_call_at_once(value)
-
-    def store(self, value: Value) -> None:
-        """Compute a value in the loop, and keep it for every step."""
-        self.pull_into_loop(value)
-        self.saved.add(value)
-        self.in_loop(value.args[0] if is_part(value) else value, self.way(value))
-
-    def pull_into_loop(self, value: Value) -> None:
-        """Move everything that a value needs into the loop, out of the phase after it."""
-        if value not in self.known.ahead:
-            self.known.looping.update(ordered([value]))
+    def is_inside(self, value: Value, way: int) -> bool:
+        """Whether a call has to be in the loop, whatever it depends on."""
+        large = way == 1 and value.size > SMALL and value in self.needed[1]
+        factor = self.depends[value] & ~Depends.INPUT == Depends.STATE
+        return (large and factor) or batched(value, self.varies) is None
 
     def schedule(self) -> Schedule:
-        known = self.known
+        phases = tuple(self.phases(way, calls) for way, calls in enumerate(self.calls()))
+        rows = tuple(value for value in self.rows if value in phases[0])
+        saved = set(rows)
+        read = [
+            (operand, way, phase)
+            for way in (0, 1)
+            for value, phase in phases[way].items()
+            for operand in value.operands
+        ]
+        for value, way, phase in (*read, *self.outputs()):
+            base = source(value)
+            call = self.call_of(base)
+            made = self.way_of(call)
+            if phases[made].get(call) is Phase.LOOP and (made, Phase.LOOP) != (way, phase):
+                saved.add(base)
+                phases[made][base] = Phase.LOOP  # one of several results has a place of its own
+        rank = {value: n for n, value in enumerate(self.order)}
 
-        def sorted_way(phases: dict[Value, Phase]) -> Phases[tuple[Value, ...]]:
+        def in_order(way: int) -> Phases[tuple[Value, ...]]:
             # The gradients that enter a step come first, because the loop writes to the links.
-            order = sorted(phases, key=lambda v: (v.function is not None, known.rank[v]))
-            found = {phase: tuple(v for v in order if phases[v] is phase) for phase in Phase}
-            return Phases(*(found[phase] for phase in Phase))
+            order = sorted(phases[way], key=lambda v: (v.function is not None, rank[v]))
+            return Phases(*(tuple(v for v in order if phases[way][v] is p) for p in Phase))
 
         return Schedule(
             graph=self.graph,
-            order=tuple(known.order),
-            depends=known.depends,
-            forward=sorted_way(self.phases[0]),
-            backward=sorted_way(self.phases[1]),
-            saved=frozenset(self.saved),
-            rows=self.rows,
-            unread=frozenset(known.unread),
-            sums=tuple(self.sums),
+            order=tuple(self.order),
+            depends=self.depends,
+            forward=in_order(0),
+            backward=in_order(1),
+            saved=frozenset(saved),
+            rows=rows,
+            unread=frozenset(self.unread),
+            sums=self.sums,
         )
+
+
+def dependences(graph: StepGraph, order: list[Value]) -> dict[Value, Depends]:
+    """The causes of each value's change from step to step."""
+    found: dict[Value, Depends] = {}
+    for flag, group in (
+        (Depends.INPUT, graph.inputs),
+        (Depends.STATE, graph.states),
+        (Depends.GRADIENT, graph.adjoints),
+        (Depends.NOTHING, graph.parameters),
+    ):
+        found |= dict.fromkeys([v for v in group if v is not None], flag)
+    for state, adjoint in zip(graph.states, graph.adjoints, strict=True):
+        # Under windows each lane has a gradient of its own, and the loop goes through the lanes.
+        if state in unread(graph) and adjoint is not None and not graph.windows:
+            found[adjoint] = Depends.OUTPUT_GRADIENT
+    for value in order:
+        if value not in found:
+            flags = [found[operand] for operand in value.operands]
+            found[value] = functools.reduce(operator.or_, flags, Depends.NOTHING)
+    return found

@@ -8,97 +8,97 @@ H and Δ have the rows of all steps under one another, so T small products becom
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, TypeGuard
 
 import numpy as np
 
-from tinygrad_rnn.compiler.batching import batched, rows
-from tinygrad_rnn.compiler.dependence import GRADIENT, Dependence
+from tinygrad_rnn.compiler.batching import Varies, batched, rows
 from tinygrad_rnn.compiler.ir import AtOnce, Operand, T, Value, View
 from tinygrad_rnn.compiler.operations import assembled, filled, scattered
 from tinygrad_rnn.compiler.passes.assemble import is_sum_at, row_of_parts
-from tinygrad_rnn.compiler.passes.rewrite import call
-from tinygrad_rnn.compiler.views import first_axis, is_view, view_of
+from tinygrad_rnn.compiler.views import first_axis, view_of
 
 Factors = tuple[Value | None, Value]
 Joint = dict[Factors, Operand]
 
 TURNED = View("transpose", (1, 0))
+LINEAR = np.add, np.subtract, np.negative
 
 
-def time_sum(value: Value, known: Dependence, joint: Joint) -> AtOnce:
-    """The sum of a value over the steps; without a function, if only the loop can accumulate it."""
-    return outside(value, known, joint) or AtOnce(value, None)
+def time_sum(value: Value, varies: Varies, joint: Joint) -> AtOnce:
+    """The sum of a value over the steps. What only the loop can compute, the loop accumulates.
+
+    varies: whether a value differs from step to step. joint: the products that are part of a larger
+    product.
+    """
+
+    def of(value: Value) -> AtOnce:
+        function, args, pair = value.function, value.args, factors(value)
+
+        def each(terms: Iterable[Value], *views: View) -> tuple[Operand, ...]:
+            return tuple(Operand(of(term), views) for term in terms)
+
+        if not varies(value):
+            return AtOnce(value, np.multiply, (T, Operand(value)))
+        if function in LINEAR and not value.kwargs and all(is_alike(arg, value) for arg in args):
+            return AtOnce(value, function, each(args))
+        view = view_of(value)
+        if view is not None and function is not operator.getitem:
+            return AtOnce(value, np.copy, each(args[:1], view))
+        if function is assembled:
+            return AtOnce(value, function, (*args[:3], each(args[3])))
+        if is_sum_at(value) and isinstance(args[1], Value) and args[1].dtype.kind != "b":
+            zeros, index, part = args
+            there = Operand(part) if varies(index) else Operand(of(part))
+            given = zeros.shape, zeros.dtype, Operand(index), there
+            return AtOnce(value, scattered, given)
+        if pair in joint:
+            return AtOnce(value, np.asarray, (joint[pair],))
+        if pair is not None and varies(pair[1]):
+            first, second = pair
+            if first is None:
+                ones = Operand(args[0], (View("reshape", (-1,)),), spread=(T, *args[0].shape))
+                return AtOnce(value, np.dot, (ones, rows_of(second)))
+            if varies(first):
+                return AtOnce(value, np.matmul, (turned_rows(first), rows_of(second)))
+        if view is None and batched(value, varies) is None:
+            return AtOnce(value, None)
+        return AtOnce(value, np.sum, (Operand(value),), {"axis": 0})
+
+    return of(value)
 
 
-def outside(value: Value, known: Dependence, joint: Joint) -> AtOnce | None:
-    """The sum of a value outside of the loop; None if there is none."""
-    function, args = value.function, value.args
-
-    def of_terms(function: Any, terms: Sequence[Value], views: Any = (), given: Any = ()) -> Any:
-        """A sum made of the sums of other values; None if one of these has no sum."""
-        sums = [outside(term, known, joint) for term in terms]
-        found = tuple(Operand(term, views) for term in sums if term is not None)
-        arrays = (*given, found) if given else found
-        return AtOnce(value, function, arrays) if len(found) == len(terms) else None
-
-    if not known.varies(value):
-        return AtOnce(value, np.multiply, (T, Operand(value)))
-    same = [v for v in value.operands if v.shape == value.shape and v.dtype == value.dtype]
-    if function is np.add and len(same) == 2 and not value.kwargs:
-        return of_terms(np.add, same)  # type: ignore[no-any-return]
-    if function is np.negative and not value.kwargs:
-        return of_terms(np.negative, args)  # type: ignore[no-any-return]
-    if is_view(value) and function is not operator.getitem:
-        return of_terms(np.copy, args[:1], (view_of(value),))  # type: ignore[no-any-return]
-    if function is assembled:
-        return of_terms(assembled, args[3], given=args[:3])  # type: ignore[no-any-return]
-    if is_sum_at(value):
-        zeros, index, part = args
-        if not isinstance(index, Value) or not isinstance(part, Value) or index.dtype.kind == "b":
-            return None
-        there = part if known.varies(index) else AtOnce(part, np.sum, (Operand(part),), {"axis": 0})
-        return AtOnce(value, scattered, (zeros.shape, zeros.dtype, Operand(index), Operand(there)))
-    pair = factors(value)
-    if pair is not None and pair in joint:
-        return AtOnce(value, np.asarray, (joint[pair],))
-    if pair is not None and known.varies(pair[1]):
-        first, second = pair
-        right = rows_of(second)
-        if first is None:
-            ones = Operand(args[0], (View("reshape", (-1,)),), spread=(T, *args[0].shape))
-            return AtOnce(value, np.dot, (ones, right))
-        if first.ndim == 2 and known.varies(first):
-            return AtOnce(value, np.matmul, (turned_rows(first), right))
-    if function is np.multiply and value.ndim == 2 and not value.kwargs:
-        for column, row in (args, args[::-1]):
-            a, b = vector_of(column, 1), vector_of(row, 0)
-            if a is not None and b is not None and known.varies(a) and known.varies(b):
-                return AtOnce(value, np.matmul, (Operand(a, (TURNED,)), Operand(b)))
-    in_loop = value in known.looping and GRADIENT in known.depends[value]
-    if in_loop or not (is_view(value) or batched(value, known.varies)):
-        return None
-    return AtOnce(value, np.sum, (Operand(value),), {"axis": 0})
+def is_alike(arg: Any, value: Value) -> TypeGuard[Value]:
+    return isinstance(arg, Value) and (arg.shape, arg.dtype) == (value.shape, value.dtype)
 
 
 def rows_of(value: Value) -> Operand:
-    return Operand(value, rows(value.shape[-1]))
+    """The rows of all steps under one another."""
+    return Operand(value, rows(value.shape[-1]) if value.ndim > 1 else ())
 
 
 def turned_rows(value: Value) -> Operand:
     """The rows of all steps, as columns."""
-    return Operand(value, (*rows(value.shape[-1]), TURNED))
+    return Operand(value, (*rows_of(value).views, TURNED))
 
 
 def factors(value: Value) -> Factors | None:
-    """The factors a and b of a product aᵀ b of one step. a is None for ones.
+    """The factors a and b of a product aᵀ b of one step, each a row or rows. a is None for ones.
 
     An empty product has none: rows without entries cannot be counted."""
-    if value.function is not np.matmul or 0 in value.shape:
+    if 0 in value.shape or value.kwargs or value.function not in (np.matmul, np.multiply):
         return None
     left, right = value.args
-    if not isinstance(left, Value) or not isinstance(right, Value) or right.ndim != 2:
+    if not isinstance(left, Value) or not isinstance(right, Value) or value.ndim == 0:
+        return None
+    if value.function is np.multiply:  # v[:, None] * w[None, :]
+        for column, row in ((left, right), (right, left)):
+            a, b = vector_of(column), vector_of(row)
+            if column.shape == (*a.shape, 1) and value.shape == a.shape + b.shape:
+                return a, b
+        return None
+    if right.ndim != 2:
         return None
     if is_ones(left) and left.ndim == 1:
         return None, right
@@ -106,52 +106,44 @@ def factors(value: Value) -> Factors | None:
     return None if factor is None else (factor, right)
 
 
-def joint_products(joined: tuple[Value, ...], order: list[Value]) -> Joint:
+def vector_of(value: Value) -> Value:
+    """The vector v, if the value is v[:, None] or v[None, :]; otherwise the value."""
+    view = view_of(value)
+    if view is None or value.args[0].ndim != 1:
+        return value
+    numbers = np.arange(value.args[0].size)
+    return value.args[0] if np.array_equal(view.of(numbers).ravel(), numbers) else value
+
+
+def joint_products(joined: Iterable[Value], order: list[Value]) -> Joint:
     """For products aᵀ b whose a is part of a row: the part of the product of the whole rows. Only
     groups of several products with one b count."""
     pairs = [pair for pair in map(factors, order) if pair is not None]
     joint: Joint = {}
     for row in joined:
-        start, place = 0, dict[Value | None, tuple[int, int]]()
+        start, place = 0, dict[Value | None, View]()
         for part in row_of_parts(row) or ():
             stop = start + part.shape[-1]
-            place[None if is_ones(part) else part] = start, stop
+            if is_ones(part):
+                place[None] = View("index", (start,))
+            else:
+                place[part] = first_axis(start, stop, row.shape[-1])
             start = stop
         found = [pair for pair in pairs if pair[0] in place and pair not in joint]
         for right in {b: None for _, b in found}:
             parts = [part for part, b in found if b is right]
             if len(parts) > 1:
-                product = call(np.matmul, call(np.swapaxes, row, -1, -2), right, name="dW_joined")
+                shape = row.shape[-1], right.shape[-1]
+                product = Value(shape, right.dtype, "dW_joined")
                 whole = AtOnce(product, np.matmul, (turned_rows(row), rows_of(right)))
-                for factor in parts:
-                    begin, end = place[factor]
-                    view = first_axis(begin, end, row.shape[-1])
-                    view = View("index", (begin,)) if factor is None else view
-                    joint[factor, right] = Operand(whole, (view,))
+                joint |= {(part, right): Operand(whole, (place[part],)) for part in parts}
     return joint
 
 
 def untransposed(value: Value) -> Value | None:
-    """A, if the value is Aᵀ."""
-    if value.function is np.swapaxes and value.ndim == 2:
-        return value.args[0]  # type: ignore[no-any-return]
-    if value.function is np.transpose and value.ndim == 2:
-        plain = value.args[1:] in ((), (None,)) and not value.kwargs
-        return value.args[0] if plain else None
-    return None
+    """A, if the value is the matrix Aᵀ."""
+    return value.args[0] if view_of(value) == TURNED else None
 
 
 def is_ones(value: Any) -> bool:
     return isinstance(value, Value) and value.function is filled and value.args[1] == 1
-
-
-def vector_of(value: Any, axis: int) -> Value | None:
-    """v, if the value is v[:, None] (axis 1) or v[None, :] or v itself (axis 0)."""
-    if not isinstance(value, Value):
-        return None
-    if axis == 0 and value.ndim == 1:
-        return value
-    if value.ndim == 2 and value.shape[axis] == 1 and is_view(value):
-        inner: Value = value.args[0]
-        return inner if inner.ndim == 1 and inner.size == value.size else None
-    return None

@@ -125,8 +125,8 @@ def verify_schedule(schedule: Schedule) -> None:
     for value in schedule.graph.outputs():
         verify_output(schedule, phases, source(value))
     for how in schedule.sums:
-        for value in [] if how is None else how.reads():
-            verify_read(schedule, phases, 1, Phase.AFTER, value, source(value))
+        for value, phase in [] if how is None else how.reads():
+            verify_read(schedule, phases, 1, phase, value, source(value))
     for value in schedule.saved:
         assert any(found.get(value) is Phase.LOOP for found in phases), f"{value} is not in a loop"
 

@@ -13,11 +13,15 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from tinygrad_rnn.compiler.ir import Ref, T, Value, View, When, leaves_of
+from tinygrad_rnn.compiler.ir import Ref, T, Value, View, When
 from tinygrad_rnn.derivatives.indexing import is_basic
 
-RESHAPES = (np.reshape, np.expand_dims, np.squeeze)
-FUNCTIONS = (operator.getitem, np.transpose, np.swapaxes, np.broadcast_to, *RESHAPES)
+KINDS: dict[Any, str] = {
+    operator.getitem: "index",
+    np.broadcast_to: "broadcast",
+    **dict.fromkeys((np.transpose, np.swapaxes), "transpose"),
+    **dict.fromkeys((np.reshape, np.expand_dims, np.squeeze), "reshape"),
+}
 
 _known: WeakKeyDictionary[Value, tuple[View | None, Any]] = WeakKeyDictionary()
 
@@ -49,61 +53,40 @@ def source(value: Value) -> Value:
 
 def _seen(value: Value) -> tuple[View | None, Any]:
     """The view, and an array with the strides of the value. Its numbers are not used."""
-    found = _known.get(value)
-    if found is None:
-        view = _as_view(value)
+    if value not in _known:
+        view, array = _as_view(value), None
         if view is not None:
             base = _seen(value.args[0])[1]
             array = view.of(base)
-            if not np.may_share_memory(base, array) and base.size:
+            if base.size and not np.may_share_memory(base, array):
                 view = None
         if view is None:
             array = np.empty(value.shape, np.int8)
-        found = _known[value] = view, array
-    return found
+        _known[value] = view, array
+    return _known[value]
 
 
 def _as_view(value: Value) -> View | None:
     """The call as a view, if the strides always allow it."""
     function, args = value.function, value.args
-    if not any(function is known for known in FUNCTIONS) or not args:
+    kind = KINDS.get(function)
+    base = args[0] if args else None
+    if kind is None or not isinstance(base, Value) or base.results is not None:
         return None
-    if len(args) > (3 if function is np.swapaxes else 2) or value.kwargs.keys() - {
-        "axis",
-        "axes",
-        "shape",
-    }:
-        return None
-    base = args[0]
-    if not isinstance(base, Value) or is_part(value) or base.results is not None:
-        return None
-    if function is operator.getitem:
-        if not is_basic(args[1]) or any(True for _ in leaves_of(args[1], Value)):
+    if kind == "index":
+        if not is_basic(args[1]) or len(value.operands) > 1:
             return None
         index = args[1] if isinstance(args[1], tuple) else (args[1],)
         if not value.shape and Ellipsis not in index:
             index = (*index, Ellipsis)  # an array without axes, and not a number: it can be seen
-        return View("index", index)
-    if function is np.broadcast_to:
-        return View("broadcast", value.shape, base.shape)
-    if function in RESHAPES:
-        return View("reshape", value.shape)
-    return View("transpose", axes_of(value))
-
-
-def axes_of(value: Value) -> tuple[int, ...]:
-    """The order of the axes that a transpose gives."""
-    ndim, args = value.args[0].ndim, value.args
-    if value.function is np.swapaxes and len(args) == 3:
-        axes = list(range(ndim))
-        i, j = (axis % ndim for axis in args[1:])
-        axes[i], axes[j] = axes[j], axes[i]
-        return tuple(axes)
-    given = args[1] if len(args) > 1 else value.kwargs.get("axes")
-    if given is None:
-        return tuple(range(ndim))[::-1]
-    given = given if isinstance(given, tuple | list) else (given,)
-    return tuple(axis % ndim for axis in given)
+        return View(kind, index)
+    if kind == "transpose":  # the lengths of the axes tell their order
+        assert function is not None
+        turned = function(np.empty(range(base.ndim), np.int8), *args[1:], **value.kwargs)
+        return View(kind, turned.shape)
+    if len(args) > 2 or "order" in value.kwargs:
+        return None
+    return View(kind, value.shape, base.shape if kind == "broadcast" else ())
 
 
 def of_all_steps(view: View) -> tuple[View, ...]:

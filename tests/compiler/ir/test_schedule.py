@@ -20,4 +20,5 @@ def test_a_call_for_all_steps_reads_what_its_sums_read() -> None:
     ones = call(filled, (2,), 1, np.dtype(float))
     inner = AtOnce(a, np.sum, (Operand(a),), {"axis": 0})
     outer = AtOnce(b, np.add, (Operand(inner), [Operand(b), Operand(ones)], 3))
-    assert list(outer.reads()) == [a, b]
+    assert list(outer.reads()) == [(a, Phase.AFTER), (b, Phase.AFTER)]
+    assert list(AtOnce(a, None).reads()) == [(a, Phase.LOOP)]  # it is accumulated

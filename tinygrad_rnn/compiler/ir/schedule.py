@@ -61,14 +61,16 @@ class AtOnce:
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     out_views: tuple[View, ...] = ()
 
-    def reads(self) -> Iterator[Value]:
-        """All values that the call reads, and the calls of its operands. Constant arrays are made
-        beforehand."""
+    def reads(self) -> Iterator[tuple[Value, Phase]]:
+        """All values that the call and the calls of its operands read, each with the phase.
+        Constant arrays are made beforehand."""
+        if self.function is None:
+            yield self.value, Phase.LOOP
         for operand in leaves_of((self.args, self.kwargs), Operand):
             if isinstance(operand.value, AtOnce):
                 yield from operand.value.reads()
             elif operand.value.function is not filled:
-                yield operand.value
+                yield operand.value, Phase.AFTER
 
 
 @dataclass(frozen=True)

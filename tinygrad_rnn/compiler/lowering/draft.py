@@ -74,7 +74,7 @@ class Draft:
         """The values that the function `backward` reads."""
         back = [v for v in self.s.order if v in self.phases[1]]
         read = {source(v) for value in back for v in value.operands}
-        read |= {source(v) for found in self.s.sums if found is not None for v in found.reads()}
+        read |= {source(v) for found in self.s.sums if found is not None for v, _ in found.reads()}
         read |= {source(v) for v in self.graph.output_grads.values()}
         return read | {v.args[0] for v in read if is_part(v)}
 

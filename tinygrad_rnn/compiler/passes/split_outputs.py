@@ -6,14 +6,13 @@ loop. Their gradients are known before the backward loop begins.
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import replace
 
 import numpy as np
 
-from tinygrad_rnn.compiler.dependence import Dependence
-from tinygrad_rnn.compiler.ir import Depends, StepGraph, Value
-from tinygrad_rnn.compiler.passes.rewrite import exchange
+from tinygrad_rnn.compiler.ir import Phase, StepGraph, Value
+from tinygrad_rnn.compiler.passes.rewrite import exchange, unread, uses_of
+from tinygrad_rnn.compiler.schedule import schedule
 from tinygrad_rnn.compiler.views import source
 
 
@@ -21,22 +20,19 @@ def split_outputs(graph: StepGraph) -> StepGraph:
     """Move the contribution E_t of a step's outputs to ∂L/∂h_t out of the loop. The gradient that
     enters the step is then the sum of the caller's gradient and E_t.
     """
-    known = Dependence(graph)
-    uses: Counter[Value] = known.uses
+    known, uses, outputs = schedule(graph), uses_of(graph), unread(graph)
+    phases = known.backward.phase_of()
     new: dict[Value, Value] = {}
     adjoints, output_grads = list(graph.adjoints), dict(graph.output_grads)
     for n, (state, adjoint) in enumerate(zip(graph.states, graph.adjoints, strict=True)):
-        if adjoint is None or state in known.unread or uses[adjoint] != 1:
+        if adjoint is None or state in outputs or uses[adjoint] != 1:
             continue
         total = next((v for v in known.order if adjoint in v.operands), adjoint)
         if total.function is not np.add or total.kwargs:
             continue
         added = next((v for v in total.operands if v is not adjoint), adjoint)
-        depends = known.depends.get(added, Depends.NOTHING)
         if (
-            Depends.OUTPUT_GRADIENT in depends
-            and Depends.GRADIENT not in depends
-            and known.at_once(source(added))
+            phases.get(source(added)) is Phase.BEFORE
             and uses[added] == 1
             and added.shape == total.shape == adjoint.shape
             and added.dtype == total.dtype == adjoint.dtype
