@@ -20,7 +20,7 @@ def test_all_of_them_must_hold() -> None:
     found.add("{}.W is {}", holder, holder.W)
     found.add_entry(entries, "a")
     found.add_entry(entries, "b")
-    found.add_elements(numbers)
+    found.add("all(map(is_, {}, {}))", numbers, [*numbers])
     assert found.hold() and found.hold()
     entries["b"] = Holder()
     assert not found.hold()

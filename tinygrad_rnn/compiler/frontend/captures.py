@@ -25,26 +25,38 @@ import types
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable
-from itertools import chain
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from tinygrad_rnn.compiler.frontend.code_names import (
-    LIBRARIES,
     REFLECTION,
-    imports_in,
-    inherits,
     is_of_user,
+    is_users_file,
     known_names,
-    names_in,
     operators_of,
+    read_in,
+    reads_any,
     remember_names,
 )
-from tinygrad_rnn.compiler.frontend.conditions import NOTHING, Conditions, contents
+from tinygrad_rnn.compiler.frontend.conditions import Conditions, contents
+from tinygrad_rnn.compiler.frontend.watching import (
+    watch_array,
+    watch_bytes,
+    watch_class,
+    watch_dict,
+    watch_elements,
+    watch_function,
+    watch_module,
+    watch_nothing,
+    watch_object,
+    watch_partial,
+    watch_tensor,
+    watch_variable,
+)
 from tinygrad_rnn.engine.rules import Pullback, Rule
 from tinygrad_rnn.engine.tensor import Tensor
-from tinygrad_rnn.support.code import globals_in, slots_of
+from tinygrad_rnn.support.code import slots_of
 
 PLAIN = frozenset((int, float, complex, bool, str, bytes, type(None), np.dtype))
 """The types whose objects are equal if their values are equal."""
@@ -126,7 +138,7 @@ class CellKey:
     def visit(self, thing: Any, name: str) -> None:
         """Record an object that the cell holds under this name, and visit what the object holds
         itself."""
-        kind = type(thing)
+        kind: Any = type(thing)
         if kind in PLAIN:
             self.key += (kind, thing)
             return
@@ -135,22 +147,21 @@ class CellKey:
         if place < count:
             self.key += ("seen", place)
         else:
-            look_at(kind)(self, thing, name)  # type: ignore[arg-type]
+            look, watch = ways(kind)
+            if self.watched is not None:
+                watch(self.watched, thing, self.names_read)
+            look(self, thing, name)
 
     def look_at_tensor(self, thing: Tensor, name: str) -> None:
         data = thing._data
         self.key += (Tensor, data.shape, data.dtype, thing._requires_grad)
         self.arrays.append(thing)
         self.labels.append(name)
-        if self.watched is not None:
-            self.watched.add(FACTS_OF_TENSOR, thing, data.shape, data.dtype, thing._requires_grad)
 
     def look_at_array(self, thing: Any, name: str) -> None:
         self.key += (np.ndarray, thing.shape, thing.dtype)
         self.arrays.append(thing)
         self.labels.append(name)
-        if self.watched is not None:
-            self.watched.add(FACTS_OF_ARRAY, thing, thing.shape, thing.dtype)
         if thing.dtype.hasobject:
             self.visit(thing.tolist(), name)
 
@@ -158,19 +169,12 @@ class CellKey:
 
     def look_at_function(self, thing: types.FunctionType, name: str) -> None:
         code = thing.__code__
-        of_user = not code.co_filename.startswith(LIBRARIES)
+        of_user = is_users_file(code.co_filename)
         if not of_user and thing.__closure__ is None:
             self.key.append(thing)  # it cannot change
             return
         self.key += (types.FunctionType, code)
         self.containers.append(thing)
-        watched = self.watched
-        if watched is not None:
-            watched.add(PARTS_OF_FUNCTION, thing, *parts_of_function(thing))
-            for variable_of in thing.__closure__ or ():
-                found = contents(variable_of)
-                seen = "contents({})" if found is NOTHING else "{}.cell_contents"
-                watched.add(f"{seen} is {{}}", variable_of, found)
         if thing.__closure__:
             for variable, cell_of in zip(code.co_freevars, thing.__closure__):  # noqa: B905 (hot)
                 self.visit(contents(cell_of), variable)
@@ -182,36 +186,24 @@ class CellKey:
             self.visit(thing.__kwdefaults__, "")
         if of_user:
             self.look_at_code(code, thing.__globals__)
-            if watched is not None:
-                watched.add("{}.__dict__ is {}", thing, thing.__dict__)
-                watched.add_elements(thing.__dict__)
             if thing.__dict__:
                 self.look_at_dict(thing.__dict__, name)
         rule = getattr(thing, "rule", None)
         if type(rule) is Rule:  # entered with `derivative`: its pull-backs are a part of it
-            if watched is not None:
-                watched.add("{}.rule is {}", thing, rule)
             for pullback in (p for _, p in rule.arguments if isinstance(p, Pullback)):
                 self.visit(pullback.function, name)
 
     def look_at_code(self, code: types.CodeType, known: dict[str, Any]) -> None:
         """Visit the variables of the module, and the modules, that a function's code names."""
-        names = names_in(code)
+        names, variables, modules = read_in(code)
         if not names <= self.names_read:
             self.names_read |= names
             self.reads_all = not REFLECTION.isdisjoint(self.names_read)
-        variables = globals_in(code)
-        watched = self.watched
-        if watched is not None:
-            for variable in variables:
-                watched.add_entry(known, variable)
         for variable in variables:
             if variable in known:
                 self.key.append(variable)
                 self.visit(known[variable], variable)
-        for module in imports_in(code):
-            if watched is not None:
-                watched.add("modules.get({}) is {}", module, sys.modules[module])
+        for module in modules:
             self.visit(sys.modules[module], module)
 
     def look_at_method(self, thing: types.MethodType, name: str) -> None:
@@ -227,8 +219,6 @@ class CellKey:
     def look_at_partial(self, thing: functools.partial[Any], name: str) -> None:
         self.key.append(functools.partial)
         self.containers.append(thing)
-        if self.watched is not None:
-            self.watched.add(PARTS_OF_PARTIAL, thing, thing.func, thing.args, thing.keywords)
         for part in (thing.func, thing.args, thing.keywords):
             self.visit(part, name)
 
@@ -237,17 +227,12 @@ class CellKey:
     def look_at_sequence(self, thing: Any, name: str) -> None:
         self.key += (type(thing), len(thing))
         self.containers.append(thing)
-        if self.watched is not None:
-            self.watched.add_elements(thing)
         for element in thing:
             self.visit(element, name)
 
     def look_at_dict(self, thing: Any, name: str) -> None:
         self.key += (type(thing), len(thing))
         self.containers.append(thing)
-        if self.watched is not None:
-            self.watched.add_elements(thing)
-            self.watched.add("all(map(is_, {}.values(), {}))", thing, [*thing.values()])
         for label, element in thing.items():
             self.visit(label, "")
             self.visit(element, label if isinstance(label, str) else name)
@@ -263,15 +248,10 @@ class CellKey:
 
     def look_at_bytes(self, thing: Any, name: str) -> None:
         """Visit an array of another library, whose numbers may change in place."""
-        value = bytes(memoryview(thing))
-        self.key += (type(thing), value)
-        if self.watched is not None:
-            self.watched.add("bytes(memoryview({})) == {}", thing, value)
+        self.key += (type(thing), bytes(memoryview(thing)))
 
     def look_at_variable(self, thing: contextvars.ContextVar[Any], name: str) -> None:
         self.key += (object, thing)
-        if self.watched is not None:
-            self.watched.add("{}.get(None) is {}", thing, thing.get(None))
         self.visit(thing.get(None), name)
 
     def look_at_one_of_a_kind(self, thing: Any, name: str) -> None:
@@ -292,15 +272,12 @@ class CellKey:
         slots = slots_of(kind)  # type: ignore[arg-type]
         if slots:
             attributes = {s: getattr(thing, s) for s in slots if hasattr(thing, s)} | attributes
-        read = None
         if is_of_user(kind.__module__):
             self.visit(kind, name)
             self.filters = True
-            if not (self.reads_all or hasattr(kind, "__getattr__") or inherits(kind)):  # type: ignore[arg-type]
+            if not (self.reads_all or reads_any(kind)):
                 read = self.names_read
                 attributes = {a: v for a, v in attributes.items() if a in read}
-        if self.watched is not None:
-            watch_object(self.watched, thing, slots, read)
         key += (weakref.ref(kind), len(attributes))
         for attribute, element in attributes.items():
             key.append(attribute)
@@ -309,15 +286,9 @@ class CellKey:
     def look_at_class(self, thing: type, name: str) -> None:
         self.key += (type, weakref.ref(thing))
         self.filters = True
-        bases = [base for base in thing.__mro__ if is_of_user(base.__module__)]
-        for base in bases:
-            self.look_at_members(base, vars(base), operators_of(vars(base)))
-        if self.watched is not None:  # where a base has none, it may come to stand before others
-            operators = chain.from_iterable(operators_of(vars(base)) for base in bases)
-            names = self.names_read.intersection(dir(thing)).union(operators)
-            for base in bases:
-                for name in sorted(names - vars(base).keys()):
-                    self.watched.add("{} not in {}", name, vars(base))
+        for base in thing.__mro__:
+            if is_of_user(base.__module__):
+                self.look_at_members(base, vars(base), operators_of(vars(base)))
 
     def look_at_module(self, thing: types.ModuleType, name: str) -> None:
         self.key += (object, thing)
@@ -330,9 +301,6 @@ class CellKey:
         self.containers.append(holder)
         names = [*always, *self.names_read.intersection(members)]
         names.sort()
-        if self.watched is not None:
-            for name in names:
-                self.watched.add_entry(members, name)
         for name in names:
             member = members[name]
             if type(member) in (staticmethod, classmethod):
@@ -346,41 +314,12 @@ class CellKey:
 
 
 BASES = (int, float, complex, str)
-EMPTY: dict[str, Any] = {}
-
-FACTS_OF_TENSOR = "{0}._data.shape == {1} and {0}._data.dtype == {2} and {0}._requires_grad is {3}"
-FACTS_OF_ARRAY = "{0}.shape == {1} and {0}.dtype == {2}"
-PARTS_OF_PARTIAL = "{0}.func is {1} and {0}.args is {2} and {0}.keywords is {3}"
-PARTS_OF_FUNCTION = (
-    "{0}.__code__ is {1} and {0}.__closure__ is {2} and "
-    "{0}.__defaults__ is {3} and {0}.__kwdefaults__ is {4}"
+ONE_OF_A_KIND = (
+    *(np.ufunc, types.ModuleType, enum.Enum, weakref.ref),
+    *(logging.Logger, io.IOBase, types.GeneratorType),
 )
-parts_of_function = operator.attrgetter("__code__", "__closure__", "__defaults__", "__kwdefaults__")
-
-
-def watch_object(
-    watched: Conditions, thing: Any, slots: tuple[str, ...], read: frozenset[str] | None
-) -> None:
-    """Watch the class of an object and its attributes. read: the names of the attributes that
-    count.
-
-    An attribute that the object lacks may come from its class. The object may later get its own.
-    """
-    watched.add("{}.__class__ is {}", thing, thing.__class__)
-    attributes = getattr(thing, "__dict__", None)
-    if attributes is not None:
-        watched.add("{}.__dict__ is {}", thing, attributes)
-        if read is None:
-            watched.add("[*{}] == {}", attributes, [*attributes])
-            names = list(attributes)
-        else:
-            watched.add("len({}) == {}", attributes, len(attributes))
-            names = sorted(read.intersection([*attributes, *dir(type(thing))]))
-        for name in names:
-            watched.add_entry(attributes, name)
-    for name in slots if read is None else read.intersection(slots):
-        found = getattr(thing, name, NOTHING)
-        watched.add("getattr({}, {}, NOTHING) is {}", thing, name, found)
+GENERATORS = (np.random.Generator, np.random.RandomState, random.Random)
+EMPTY: dict[str, Any] = {}
 
 
 class Same:
@@ -398,46 +337,49 @@ class Same:
         return isinstance(other, Same) and self.thing is other.thing
 
 
-LOOK: dict[tuple[type, ...], Callable[[CellKey, Any, str], None]] = {
-    (Tensor,): CellKey.look_at_tensor,
-    (types.FunctionType,): CellKey.look_at_function,
-    (types.MethodType,): CellKey.look_at_method,
-    (types.BuiltinFunctionType,): CellKey.look_at_builtin,
-    (functools.partial,): CellKey.look_at_partial,
-    (types.ModuleType,): CellKey.look_at_module,
-    (contextvars.ContextVar,): CellKey.look_at_variable,
-    (types.MappingProxyType,): CellKey.look_at_dict,
-}
-"""The methods that visit objects of exactly this type."""
+Look: TypeAlias = Callable[[CellKey, Any, str], None]
+Watch: TypeAlias = Callable[[Conditions, Any, frozenset[str]], None]
 
-LOOK_AT_HEIRS: dict[tuple[type, ...], Callable[[CellKey, Any, str], None]] = {
-    (np.ndarray,): CellKey.look_at_array,
-    (np.ufunc, types.ModuleType, enum.Enum, weakref.ref): CellKey.look_at_one_of_a_kind,
-    (logging.Logger, io.IOBase, types.GeneratorType): CellKey.look_at_one_of_a_kind,
-    (type,): CellKey.look_at_class,
-    (list, tuple, deque, set, frozenset): CellKey.look_at_sequence,
-    (dict,): CellKey.look_at_dict,
-    (np.generic,): CellKey.look_at_number,
-    BASES: CellKey.look_at_heir_of_number,
-    (bytes, bytearray, memoryview, array.array): CellKey.look_at_bytes,
-    (np.random.Generator, np.random.RandomState, random.Random): CellKey.look_at_generator,
-}
-"""The methods that visit objects of this type and of its subclasses."""
+EXACT: list[tuple[Any, Look, Watch]] = [
+    (Tensor, CellKey.look_at_tensor, watch_tensor),
+    (types.FunctionType, CellKey.look_at_function, watch_function),
+    (types.MethodType, CellKey.look_at_method, watch_nothing),
+    (types.BuiltinFunctionType, CellKey.look_at_builtin, watch_nothing),
+    (functools.partial, CellKey.look_at_partial, watch_partial),
+    (types.ModuleType, CellKey.look_at_module, watch_module),
+    (contextvars.ContextVar, CellKey.look_at_variable, watch_variable),
+    (types.MappingProxyType, CellKey.look_at_dict, watch_dict),
+]
+"""How objects of exactly this type are visited and watched."""
+
+HEIRS: list[tuple[Any, Look, Watch]] = [
+    (np.ndarray, CellKey.look_at_array, watch_array),
+    (ONE_OF_A_KIND, CellKey.look_at_one_of_a_kind, watch_nothing),
+    (type, CellKey.look_at_class, watch_class),
+    ((list, tuple, deque, set, frozenset), CellKey.look_at_sequence, watch_elements),
+    (dict, CellKey.look_at_dict, watch_dict),
+    (np.generic, CellKey.look_at_number, watch_nothing),
+    (BASES, CellKey.look_at_heir_of_number, watch_object),
+    ((bytes, bytearray, memoryview, array.array), CellKey.look_at_bytes, watch_bytes),
+    (GENERATORS, CellKey.look_at_generator, watch_nothing),
+]
+"""How objects of this type and of its subclasses are visited and watched."""
 
 
 @functools.lru_cache(256)
-def look_at(kind: type) -> Callable[[CellKey, Any, str], None]:
-    for kinds, look in LOOK.items():
-        if kind in kinds:
-            return look
-    for kinds, look in LOOK_AT_HEIRS.items():
+def ways(kind: Any) -> tuple[Look, Watch]:
+    """How objects of this type are visited and watched."""
+    for exact, look, watch in EXACT:
+        if kind is exact:
+            return look, watch
+    for kinds, look, watch in HEIRS:
         if issubclass(kind, kinds):
-            return look
+            return look, watch
     if not is_of_user(kind.__module__):
-        if kind.__module__ == "_ctypes" or any(b.__module__ == "_ctypes" for b in kind.__mro__):
-            return CellKey.look_at_bytes
+        if any(base.__module__ == "_ctypes" for base in kind.__mro__):
+            return CellKey.look_at_bytes, watch_bytes
         members = [vars(base) for base in kind.__mro__[:-1]]
         own_rules = [any(name in m for m in members) for name in ("__hash__", "__eq__")]
         if all(own_rules) and kind.__hash__ is not None:
-            return CellKey.look_at_number  # a Fraction, a Decimal, a date, a path
-    return CellKey.look_at_object
+            return CellKey.look_at_number, watch_nothing  # a Fraction, a Decimal, a date, a path
+    return CellKey.look_at_object, watch_object

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_rnn.compiler.frontend.refusals import PACKAGE
-from tinygrad_rnn.support.code import codes_in, variables_in
+from tinygrad_rnn.support.code import codes_in, globals_in, variables_in
 
 LIBRARIES = (PACKAGE, os.path.dirname(np.__file__) + os.sep)
 """The folders of code that does not change from call to call."""
@@ -53,9 +53,20 @@ def is_of_user(module: str) -> bool:
 
 
 @functools.lru_cache(256)
+def is_users_file(path: str) -> bool:
+    """Whether the code in a file can change from call to call."""
+    return not path.startswith(LIBRARIES)
+
+
+def reads_any(kind: type) -> bool:
+    """Whether any attribute of an object of this class may be read, by code that is not
+    inspected."""
+    return hasattr(kind, "__getattr__") or not is_of_user(kind.__module__) or inherits(kind)
+
+
+@functools.lru_cache(256)
 def inherits(kind: type) -> bool:
-    """Whether a class inherits from a class of this package. The code of this package is not
-    inspected, so it may read any attribute."""
+    """Whether a class inherits from a class of this package."""
     return any(base.__module__.partition(".")[0] == ROOT for base in kind.__mro__)
 
 
@@ -69,6 +80,12 @@ def operators_of(members: Any) -> list[str]:
 
 
 @functools.lru_cache(256)
+def read_in(code: types.CodeType) -> tuple[frozenset[str], tuple[str, ...], tuple[str, ...]]:
+    """What a function's code reads: all names in it, the globals, and the modules that it
+    imports."""
+    return names_in(code), globals_in(code), imports_in(code)
+
+
 def names_in(code: types.CodeType) -> frozenset[str]:
     """The names in code, as a set. Where the code reads attributes by strings, these strings,
     too."""
@@ -79,7 +96,6 @@ def names_in(code: types.CodeType) -> frozenset[str]:
     return frozenset(names)
 
 
-@functools.lru_cache(256)
 def imports_in(code: types.CodeType) -> tuple[str, ...]:
     """The modules that a function imports when it is called."""
     names = variables_in(code)

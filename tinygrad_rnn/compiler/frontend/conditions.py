@@ -62,12 +62,6 @@ class Conditions:
         else:
             self.add("{} not in {}", key, entries)
 
-    def add_elements(self, container: Any) -> None:
-        """Add the condition that a container has the same elements in the same order. For a dict
-        these are the keys."""
-        self.add("len({}) == {}", container, len(container))
-        self.add("all(map(is_, {}, {}))", container, [*container])
-
     def hold(self) -> bool:
         """Whether all conditions hold."""
         if self.expression is None:
