@@ -112,7 +112,7 @@ def test_what_is_asked_for_at_the_end_is_not_given_away() -> None:
     back = Sections(loop=(Instr(np.sin, (Ref(X),), Ref(A)),), after=after)
     made = program(Sections(), X, A, B, out, backward=back)
     for entry in ((), (Instr(np.copy, (Ref(A),), Ref(out)),)):
-        found = allocate(replace(made, links=(A,), entry=entry))
+        found = allocate(replace(made, links=(A,), backward=replace(back, after=(*after, *entry))))
         (link,), (other,) = (i.writes() for i in (*found.backward.loop, found.backward.after[0]))
         assert (link.buffer.root is other.buffer.root) is not bool(entry)
 

@@ -19,6 +19,7 @@ from tinygrad_rnn.compiler.operations import (
     copy,
     cross_entropies,
     cross_entropy_gradient,
+    entered,
     filled,
     over_lanes,
     path_of,
@@ -26,6 +27,7 @@ from tinygrad_rnn.compiler.operations import (
     scattered,
     takes_out,
     with_end,
+    with_given,
 )
 
 
@@ -92,6 +94,14 @@ def test_what_comes_from_behind_the_last_step() -> None:
     assert with_end(given, 0) is given
     assert with_end(given, np.full(2, 4.0)).tolist() == [[1, 1], [1, 1], [5, 5]]
     assert given.max() == 1
+    assert with_given(given, None) is given
+    assert with_given(given, given).tolist() == [[2, 2], [2, 2], [2, 2]]
+
+
+def test_what_enters_the_first_step() -> None:
+    row, matrix = np.ones((1, 2)), np.full((2, 3), 2.0)
+    assert entered(row, matrix, False).tolist() == [[4, 4, 4]]
+    assert entered(row, matrix, True).tolist() == [[1, 1]]
 
 
 @pytest.mark.parametrize("scale", [1, 30, 3e4])

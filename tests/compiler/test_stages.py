@@ -62,7 +62,7 @@ class Compiled:
             if self.program.windows:
                 found = backward(*lanes_of(self.sequence.truncation, self.sequence.steps), *given)
             else:
-                found = backward(*[0] * len(self.seeds), *given, True)
+                found = backward(*[0] * len(self.seeds), *given)
         return [*states, *found]
 
 

@@ -34,7 +34,7 @@ def coalesce(program: Program) -> Program:
     moves = Moves(program)
     copies = []
     for place, instr in enumerate(moves.times.instrs):
-        if instr.function is copy and not instr.guard:
+        if instr.function is copy:
             (given,), (out,) = instr.args, instr.writes()
             if isinstance(given, Ref):
                 # A state has its results first. Then it can take them along into a row.

@@ -16,7 +16,10 @@ from tinygrad_rnn.compiler.operations import copy, is_elementwise
 from tinygrad_rnn.compiler.views import at_all_steps
 from tinygrad_rnn.engine.graph import Array
 
-FRESH = (np.matmul, np.dot, np.copy, np.zeros, np.add, np.multiply, np.negative, np.sum, np.where)
+FRESH = (
+    *(np.matmul, np.dot, np.copy, np.array, np.zeros),
+    *(np.add, np.multiply, np.negative, np.sum, np.where),
+)
 """Functions whose results are new arrays, never views of their arguments."""
 
 
@@ -57,9 +60,6 @@ class Timeline:
                     self.turns[len(self.places) + len(places) - 1] = len(self.places) - len(places)
                     self.places += places
                 self.loops += [places] if phase is Phase.LOOP else []
-        entry = (*program.entry, *program.block_entry)
-        self.places += range(len(self.instrs), len(self.instrs) + len(entry))
-        self.instrs += entry
         self.lanes = self.loops[1] if program.windows else None
         self.fixed = {ref.buffer for i in program.setup for ref in (*i.reads(), *i.writes())}
         self.behind: dict[Buffer, set[Ref]] = {}

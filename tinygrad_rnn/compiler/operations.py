@@ -79,6 +79,16 @@ def with_end(gradient: Any, end: Any) -> Any:
     return gradient
 
 
+def with_given(gradient: Any, given: Any) -> Any:
+    """∂L/∂h of all steps, with what the caller adds: an array, or None."""
+    return gradient if given is None else gradient + given
+
+
+def entered(row: Any, matrix: Any, continued: Any) -> Any:
+    """∂L/∂h_0 as a row times a matrix. A block before this one makes the product itself."""
+    return row.copy() if continued else row @ matrix
+
+
 def over_lanes(link: Any) -> Any:
     """Σ of a link over the lanes alive at the first step. Each back end has its own way."""
     raise NotImplementedError
@@ -86,7 +96,7 @@ def over_lanes(link: Any) -> Any:
 
 HELPERS = (
     *(placed, added_at, assembled, exponentials, places_of, cross_entropies),
-    *(cross_entropy_gradient, scattered, with_end),
+    *(cross_entropy_gradient, scattered, with_end, with_given, entered),
 )
 """The operations that a printed program includes, each after those that it needs."""
 

@@ -273,7 +273,6 @@ def show_program(program: Program) -> str:
         lines.append(title)
         for phase in Phase:
             lines += instructions(f"  {TITLES[phase]}", getattr(sections, phase.value))
-    lines += instructions("  the initial state's gradient, if it is asked for", program.entry)
     return "\n".join([*lines, ""])
 
 
@@ -299,8 +298,6 @@ def of_instr(instr: Instr) -> str:
         text = f"{argument(instr.args[0])} @ {argument(instr.args[1])}"
     else:
         text = notation(instr.function, instr.args, instr.kwargs, argument)
-    if instr.guard is not None:
-        text += f", if {instr.guard.buffer.name} is given"
     return f"{out} ← {text}"
 
 

@@ -5,6 +5,7 @@ The tests run the checkers on every program. They do not run for users.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from typing import Any
 
@@ -190,8 +191,7 @@ def verify_program(program: Program) -> None:
         assert (root.shape, root.dtype, root.time) == (buffer.shape, buffer.dtype, buffer.time)
     sections = (program.forward, program.backward)
     loops = {id(instr) for found in sections for instr in found.loop}
-    groups: list[Iterable[Instr]] = [program.setup, program.entry, program.block_entry]
-    for instr in [i for group in (*groups, *(s.all() for s in sections)) for i in group]:
+    for instr in itertools.chain(program.setup, *(found.all() for found in sections)):
         for ref in (*instr.reads(), *instr.writes()):
             assert ref.buffer in known, f"{ref.buffer} is used, but not declared"
             assert (ref.when is When.ALWAYS) == (ref.buffer.time is None), ref

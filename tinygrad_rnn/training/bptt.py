@@ -298,7 +298,6 @@ class BPTT:
             weights,
             [*seeds, weights],
             schedule(truncation, T) if isinstance(truncation, Windows) else (),
-            any(i < states for i in program.wanted),
             nesting(sequence.form[0]),
         )
 
@@ -311,8 +310,8 @@ class PreparedRun(NamedTuple):
     """The program and buffers that run all sequences of one form.
 
     weights: ∂L/∂l_t. seeds: the gradients of all parts of the state; only the last part, the loss,
-    has one. windows: the lanes. entering: whether the initial state has a gradient.
-    nested: the function that brings the parts of a state into its form.
+    has one. windows: the lanes. nested: the function that brings the parts of a state into its
+    form.
     """
 
     program: Program
@@ -320,7 +319,6 @@ class PreparedRun(NamedTuple):
     weights: Any
     seeds: list[Any]
     windows: tuple[Any, ...]
-    entering: bool
     nested: Callable[[list[Any]], Any]
 
 
@@ -385,7 +383,7 @@ def propagated(
     """Loss and last state by the compiled program; the gradients are added to the leaves."""
     with contents_lock:
         ready, tensors, inputs, windows = bptt.arguments(given, state, reset, valid)
-        program, space, weights, seeds, _, entering, nested = ready
+        program, space, weights, seeds, _, nested = ready
         arrays = [t._data if type(t) is Tensor else t for t in tensors]
         nodes = [tensors[i]._node for i in program.wanted]
     if valid is not None:
@@ -395,7 +393,7 @@ def propagated(
     loss = weights.dot(losses) if losses.ndim == 1 else np.vdot(weights, losses)
     last = nested([part[-1].copy() for part in states])
     if current_mark() is not None:
-        found = space.backward(seeds, [0] * len(seeds), arrays, inputs, windows, entering)
+        found = space.backward(seeds, [0] * len(seeds), arrays, inputs, windows)
         hand_on(nodes, found, program.wanted)
     return loss, last
 

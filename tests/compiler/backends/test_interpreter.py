@@ -9,7 +9,7 @@ import numpy as np
 import tinygrad_rnn as tg
 from tests.compiler.backends.test_numpy_source import counting
 from tests.compiler.programs import CASES, B, H, T, program_of, sequence_of
-from tinygrad_rnn.compiler.backends.interpreter import is_nothing, maker
+from tinygrad_rnn.compiler.backends.interpreter import maker
 from tinygrad_rnn.compiler.runtime import cache
 from tinygrad_rnn.compiler.runtime.lanes import schedule
 
@@ -20,19 +20,15 @@ def test_a_program_by_hand() -> None:
     assert states.tolist() == [1, 2, 4, 7]
 
 
-def test_the_gradient_of_the_initial_state_only_if_it_is_asked_for() -> None:
+def test_what_enters_behind_the_last_step_reaches_the_first_state() -> None:
     case = CASES["rnn"]()
     program = program_of(case).program
     weights = [p.data for p in case.cell.parameters().values()]
     forward, backward = maker(program)(T)
     forward(np.zeros((B, H)), case.xs, *weights)
-    given = (0, np.ones((T, B, H)), case.xs, *weights)
-    asked, spared = backward(*given, True), backward(*given, False)
-    assert asked[0].shape == (B, H) and spared[0] is None
-    for one, other in zip(asked[1:], spared[1:], strict=True):
-        assert one is other is None or np.array_equal(one, other)
-    end = backward(np.ones((B, H)), *given[1:], True)
-    assert not np.array_equal(end[0], asked[0])
+    given = np.ones((T, B, H)), case.xs, *weights
+    found, end = backward(0, *given), backward(np.ones((B, H)), *given)
+    assert found[0].shape == (B, H) and not np.array_equal(end[0], found[0])
 
 
 def test_lanes() -> None:
@@ -73,7 +69,3 @@ def test_windows_of_each_sequence() -> None:
     for mine, theirs in zip(gradients(), expected, strict=True):
         np.testing.assert_array_equal(mine, theirs)
     tg.clear_programs()
-
-
-def test_nothing_is_given() -> None:
-    assert is_nothing(None) and is_nothing(0) and not is_nothing(np.zeros(2))

@@ -17,8 +17,8 @@ def test_what_binds_a_name_and_what_writes() -> None:
     assert not Instr(np.add, (out, a), out).binds()  # added up
     assert not Instr(np.tanh, (a,), Ref(result, views=(View("index", (0,)),))).binds()
     assert not Instr(np.tanh, (a,), Ref(H, When.LAST)).binds()
-    instr = Instr(np.add, (a, [out]), Ref(H, When.LAST), guard=out)
-    assert list(instr.reads()) == [a, out, out] and instr.writes() == (Ref(H, When.LAST),)
+    instr = Instr(np.add, (a, [out]), Ref(H, When.LAST))
+    assert list(instr.reads()) == [a, out] and instr.writes() == (Ref(H, When.LAST),)
 
 
 def test_sections_are_in_the_order_of_execution() -> None:

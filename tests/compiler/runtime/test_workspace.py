@@ -40,7 +40,7 @@ def test_every_way_through_the_blocks_is_the_same() -> None:
             np.testing.assert_array_equal(found[-1], part[-1])
         seeds: list[Any] = [np.zeros((T, 2, 4)) for _ in states]
         ends = [np.ones((2, 4)) for _ in states]
-        back = space.backward(seeds, ends, arrays(), 1, (), True)
+        back = space.backward(seeds, ends, arrays(), 1)
         gradients = gradients or back
         for one, other in zip(back, gradients, strict=True):
             assert (one is None) is (other is None)

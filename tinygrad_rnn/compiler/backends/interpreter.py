@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 
 from tinygrad_rnn.compiler.ir import (
+    CONTINUED,
     OWN,
     STEP,
     Buffer,
     Instr,
+    Known,
     Program,
     Ref,
     Storage,
@@ -39,14 +41,15 @@ def maker(program: Program) -> Callable[..., tuple[Any, Any]]:
 class Machine:
     """The buffers of a program for a number of steps.
 
-    arrays: the arrays, by the buffer that owns the memory. t, lane, seeded: the current position in
-        the loop.
+    arrays: the arrays, by the buffer that owns the memory. known: what is known while the functions
+        run. seeded: whether the loss at the current step belongs to the current lane.
     """
 
     def __init__(self, program: Program, steps: int, states: tuple[Any, ...], empty: Any) -> None:
         self.program, self.steps = program, steps
         self.arrays: dict[Buffer, Any] = {}
-        self.t, self.seeded = 0, True
+        self.known: dict[Any, Any] = {T: steps, STEP: 0, CONTINUED: False}
+        self.seeded = True
         given = dict(zip([ref.buffer for ref in program.states], states, strict=False))
         for buffer in program.buffers:
             if buffer.root is buffer and buffer.storage in OWN:
@@ -66,17 +69,16 @@ class Machine:
         """The array that a reference means at the current position."""
         if ref.seeded and not self.seeded:
             return 0
-        return ref.of(self.arrays[ref.buffer.root], self.steps, self.t)
+        array = self.arrays[ref.buffer.root]
+        return None if array is None else ref.of(array, self.steps, self.known[STEP])
 
     def argument(self, leaf: Any) -> Any:
         if isinstance(leaf, Ref):
             return self.read(leaf)
-        return self.steps if leaf is T else self.t if leaf is STEP else leaf
+        return self.known[leaf] if isinstance(leaf, Known) else leaf
 
     def run(self, instrs: Iterable[Instr]) -> None:
         for instr in instrs:
-            if instr.guard is not None and is_nothing(self.arrays[instr.guard.buffer]):
-                continue
             args, kwargs = mapped((instr.args, dict(instr.kwargs)), self.argument)
             outs = instr.writes()
             if instr.function is over_lanes:
@@ -107,14 +109,12 @@ class Machine:
         self.run(sections.constants)
         self.run(sections.before)
         for t in range(self.steps):
-            self.t = t
+            self.known[STEP] = t
             self.run(sections.loop)
         self.run(sections.after)
         return tuple(self.read(ref) for ref in sections.result if ref is not None)
 
-    def backward(
-        self, *given: Any, entering: bool = True, continued: bool = False
-    ) -> tuple[Any, ...]:
+    def backward(self, *given: Any) -> tuple[Any, ...]:
         program, sections = self.program, self.program.backward
         arguments = (*program.seeds, *program.inputs, *program.parameters)
         if program.windows:
@@ -122,9 +122,7 @@ class Machine:
             given = tuple(rest)
         else:
             arguments = (*program.ends, *arguments)
-            if len(given) > len(arguments):
-                given, (entering, *last) = given[: len(arguments)], given[len(arguments) :]
-                continued = any(last)
+            given, self.known[CONTINUED] = given[: len(arguments)], any(given[len(arguments) :])
         self.begin(arguments, given)
         self.run(sections.constants)
         self.run(sections.before)
@@ -132,16 +130,10 @@ class Machine:
             self.loop_of_lanes(windows, number)
         else:
             for t in reversed(range(self.steps)):
-                self.t = t
+                self.known[STEP] = t
                 self.run(sections.loop)
         self.run(sections.after)
-        if entering:
-            self.run(program.block_entry if continued else program.entry)
-        states = len(program.states)
-        return tuple(
-            None if ref is None or (n < states and not entering) else self.read(ref)
-            for n, ref in enumerate(sections.result)
-        )
+        return tuple(None if ref is None else self.read(ref) for ref in sections.result)
 
     def loop_of_lanes(self, windows: Any, number: int) -> None:
         """Run the backward loop, at each step once for each live lane."""
@@ -149,7 +141,7 @@ class Machine:
         lanes = [{link: self.new(link) for link in links} for _ in range(number)]
         alive: Any = ()
         for t, alive in zip(reversed(range(self.steps)), windows, strict=True):
-            self.t = t
+            self.known[STEP] = t
             for lane, start, seeded, cut in alive:
                 self.seeded = seeded
                 self.arrays.update(lanes[lane])
@@ -164,8 +156,3 @@ class Machine:
                             np.multiply(lanes[lane][link], rows, lanes[lane][link])
         self.seeded = True
         self.links_at_first = {link: [lanes[lane][link] for lane, *_ in alive] for link in links}
-
-
-def is_nothing(array: Any) -> bool:
-    """Whether the caller gives no array: None, or the number 0."""
-    return array is None or type(array) is int

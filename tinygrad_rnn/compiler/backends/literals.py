@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_rnn.compiler.ir import T
+from tinygrad_rnn.compiler.ir import Known
 from tinygrad_rnn.compiler.operations import astype, filled, path_of
 
 
@@ -16,8 +16,8 @@ def literal(value: Any) -> str:
     """The source of an argument that is no array of the program."""
     if value is Ellipsis:
         return "..."
-    if value is T:
-        return "T"
+    if isinstance(value, Known):
+        return repr(value)
     if isinstance(value, slice):
         return f"slice({', '.join(map(literal, (value.start, value.stop, value.step)))})"
     if isinstance(value, tuple):

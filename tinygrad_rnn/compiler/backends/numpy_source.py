@@ -18,6 +18,7 @@ import numpy as np
 from tinygrad_rnn.compiler.backends.literals import expression, literal, of_index
 from tinygrad_rnn.compiler.backends.references import References, Walk
 from tinygrad_rnn.compiler.ir import (
+    CONTINUED,
     OWN,
     STEP,
     Buffer,
@@ -49,10 +50,6 @@ def numbers(a):
     """Each number of an array as an array to write to."""
     return [a[t, ...] for t in range(len(a))]
 '''
-
-ENTERING = ("entering=True", "continued=False")
-"""Whether the gradients of the states that enter the first step are requested, and whether these
-states come from another block of steps."""
 
 
 def source(program: Program) -> str:
@@ -134,14 +131,7 @@ class Page:
     def lines(self, instr: Instr) -> list[str]:
         """The source of an instruction."""
         text = self.statement(instr)
-        if instr.comment:
-            text = f"{text}  # {instr.comment}"
-        if instr.guard is None:
-            return [text]
-        name = instr.guard.buffer.name
-        is_end = instr.guard.buffer in self.program.ends
-        test = f"type({name}) is not int" if is_end else f"{name} is not None"
-        return [f"if {test}:", f"    {text}"]
+        return [f"{text}  # {instr.comment}" if instr.comment else text]
 
     def statement(self, instr: Instr) -> str:
         function, outs = instr.function, instr.writes()
@@ -239,7 +229,7 @@ class Page:
             given = ["windows", "lanes", *given]
             what = "The loop: the gradient of each state, one lane for every loss that looks back."
         else:
-            given = [*(end.name for end in program.ends), *given, *ENTERING]
+            given = [*(end.name for end in program.ends), *given, f"{CONTINUED}=False"]
             names = [buffer.name.removesuffix("_0") for buffer in program.initial]
             h, meaning = (names[0], "") if len(names) == 1 else ("s", f", s = ({', '.join(names)})")
             what = (
@@ -257,37 +247,9 @@ class Page:
             *self.section(
                 "After the loop: ∂L/∂W = Σ_t ∂L/∂W_t, as products over all steps.", sections.after
             ),
-            *self.entry(),
-            f"return {together(self.results())}",
+            f"return {together('None' if r is None else self.at.ref(r) for r in sections.result)}",
         ]
         return [f"def backward({', '.join(given)}):", *indented(body)]
-
-    def entry(self) -> list[str]:
-        """The lines for the gradients of the states that enter the first step, if they are
-        requested."""
-        program = self.program
-        state, block = (
-            [line for instr in instrs for line in self.lines(instr)]
-            for instrs in (program.entry, program.block_entry)
-        )
-        if program.windows or not state:
-            return state
-        if state == block:
-            return ["if entering:", *indented(state)]
-        return [
-            "if entering and not continued:",
-            *indented(state),
-            "elif entering:  # the steps before are a block of their own",
-            *indented(block),
-        ]
-
-    def results(self) -> list[str]:
-        program, texts = self.program, []
-        for n, ref in enumerate(program.backward.result):
-            text = "None" if ref is None else self.at.ref(ref)
-            asked = n < len(program.states) and ref is not None and not program.windows
-            texts.append(f"{text} if entering else None" if asked else text)
-        return texts
 
     # Loops --------------------------------------------------------------------------------------
 
@@ -407,7 +369,7 @@ def without_types(function: Callable[..., Any]) -> str:
 def written_buffers(program: Program) -> set[Buffer]:
     """The buffers that the instructions write."""
     sections = (program.forward.all(), program.backward.all())
-    instrs = [*program.setup, *program.entry, *program.block_entry, *itertools.chain(*sections)]
+    instrs = itertools.chain(program.setup, *sections)
     found = {out.buffer for instr in instrs for out in instr.writes()}
     return found | {buffer.root for buffer in found}
 

@@ -11,9 +11,11 @@ All records are frozen. A pass makes new records.
 """
 
 from tinygrad_rnn.compiler.ir.arrays import (
+    CONTINUED as CONTINUED,
     OWN as OWN,
     STEP as STEP,
     Buffer as Buffer,
+    Known as Known,
     Ref as Ref,
     Storage as Storage,
     T as T,

@@ -69,21 +69,24 @@ class Buffer:
         return f"{self.name}: {self.dtype} {shape} {self.storage.name.lower()}"
 
 
-class Steps:
-    """The number of steps, T, as an argument of an instruction."""
+class Known:
+    """An argument of an instruction that is known only when the function runs."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
 
     def __repr__(self) -> str:
-        return "T"
+        return self.name
 
 
-T = Steps()
+T = Known("T")
+"""The number of steps."""
 
+STEP = Known("t")
+"""The current step of the loop."""
 
-class Step:
-    """The current step of the loop, t, as an argument of an instruction."""
-
-
-STEP = Step()
+CONTINUED = Known("continued")
+"""Whether the steps before are a block of their own (see `Program.backward`)."""
 
 
 @dataclass(frozen=True)

@@ -20,15 +20,13 @@ class Instr:
     """One call: out ← function(*args, **kwargs).
 
     args, kwargs: each argument is a `Ref`; a constant, that is a number, a dtype, a string, None,
-        an index, `T` or `STEP`; or a tuple, list, dict or slice of these. A `Ref` without axes is
-        an array, too.
+        an index, or something `Known` later; or a tuple, list, dict or slice of these. A `Ref`
+        without axes is an array, too.
     out: the place of the result; for a call of several results a tuple, one `Ref` each. A `RESULT`
         buffer is bound to the function's return value (see `binds`). Any other buffer is written
         to: with the argument `out` for functions that have one (see `operations.takes_out`),
         otherwise by `np.copyto(out, result)`. `operations.copy` only writes. For
         elementwise functions the output may be an operand as well, with the same views.
-    guard: an argument of the caller. The call is made only if it is an array, not None or the
-        number 0.
     comment: the call in the notation of the textbook.
 
     The choice of the function matters to the last bit: `np.dot` and `np.matmul` may sum in
@@ -39,13 +37,10 @@ class Instr:
     args: tuple[Any, ...]
     out: Ref | tuple[Ref, ...]
     kwargs: Mapping[str, Any] = field(default_factory=dict)
-    guard: Ref | None = None
     comment: str = ""
 
     def reads(self) -> Iterator[Ref]:
-        yield from leaves_of((self.args, self.kwargs), Ref)
-        if self.guard is not None:
-            yield self.guard
+        return leaves_of((self.args, self.kwargs), Ref)
 
     def writes(self) -> tuple[Ref, ...]:
         return self.out if isinstance(self.out, tuple) else (self.out,)
@@ -98,22 +93,20 @@ class Program:
         all steps (`ALL`, offset 1).
     backward: takes `ends`, `seeds`, `inputs` and `parameters`, and returns the gradients of the
         states that enter the first step, of the inputs, and of the parameters. It may be called any
-        number of times after one `forward`, and must find what `forward` has left.
+        number of times after one `forward`, and must find what `forward` has left. A last argument,
+        `CONTINUED`, is true for a block of a longer sequence that is not its first one. Then the
+        gradients of the states become the `ends` of the block before.
     ends: the gradient that enters behind the last step, an array or the number 0. seeds: ∂L/∂h_t of
         all steps from the caller, (T, *shape), or None where `output_grads` or `loss_alone` say
         that none is needed.
     links: the buffers that carry ∂L/∂h from a step to the one before; None for a part without one.
         Under windows each lane has its own.
-    entry: the instructions that compute the gradients of the initial state. They run after
-        everything else, and only if these gradients are requested. block_entry: the same for a
-        block of a longer sequence, whose gradients become the `ends` of the block before.
     windows: whether `backward` runs by lanes. It then takes, instead of `ends`, the live lanes of
         each step, the last step first: (number, start, seeded, cut). At each step and for each
         lane: where `start`, the lane's links are set to zero; the loop's instructions are run,
         `seeded` references being 0 where the lane is not `seeded`; and where `cut`, (batch,), is
         not None, each link that has axes is multiplied by it, row by row. The instruction
-        `operations.over_lanes` in `entry` is the sum of a link over the lanes that are live at the
-        first step.
+        `operations.over_lanes` is the sum of a link over the lanes that are live at the first step.
     outputs: the places of the parts of the state that no step reads. output_grads: the places of
         the parts whose gradient comes from the outputs, so that the caller may give None.
         differentiated: for each part of the state, whether it has a gradient.
@@ -130,8 +123,6 @@ class Program:
     ends: tuple[Buffer, ...]
     seeds: tuple[Buffer, ...]
     links: tuple[Buffer | None, ...]
-    entry: tuple[Instr, ...] = ()
-    block_entry: tuple[Instr, ...] = ()
     windows: bool = False
     outputs: frozenset[int] = frozenset()
     output_grads: frozenset[int] = frozenset()
@@ -157,10 +148,8 @@ class Program:
         def of_instrs(instrs: tuple[Instr, ...]) -> tuple[Instr, ...]:
             found = []
             for instr in instrs:
-                args, kwargs, out, guard = mapped(
-                    (instr.args, dict(instr.kwargs), instr.out, instr.guard), of_leaf
-                )
-                made = of_instr(replace(instr, args=args, kwargs=kwargs, out=out, guard=guard))
+                args, kwargs, out = mapped((instr.args, dict(instr.kwargs), instr.out), of_leaf)
+                made = of_instr(replace(instr, args=args, kwargs=kwargs, out=out))
                 if not made.is_needless():
                     found.append(made)
             return tuple(found)
@@ -177,8 +166,6 @@ class Program:
             forward=of_sections(self.forward),
             backward=of_sections(self.backward),
             links=tuple(None if link is None else of_ref(Ref(link)).buffer for link in self.links),
-            entry=of_instrs(self.entry),
-            block_entry=of_instrs(self.block_entry),
         )
 
     def step_bytes(self) -> int:

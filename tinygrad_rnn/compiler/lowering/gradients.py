@@ -1,4 +1,4 @@
-"""Emit ∂L/∂h_t at the head of the backward loop, and ∂L/∂h_0 after it.
+"""Emit ∂L/∂h_t at the head of the backward loop, and the gradients that the function returns.
 
 d: the draft of the program.
 """
@@ -9,50 +9,41 @@ from dataclasses import replace
 
 import numpy as np
 
-from tinygrad_rnn.compiler.ir import OWN, Buffer, Instr, Ref, Storage, Value, When
+from tinygrad_rnn.compiler.ir import CONTINUED, OWN, Instr, Ref, Storage, Value, When
+from tinygrad_rnn.compiler.lowering.calls import summed
 from tinygrad_rnn.compiler.lowering.draft import Draft, at_one_step, seen
-from tinygrad_rnn.compiler.operations import copy, over_lanes, with_end
-from tinygrad_rnn.compiler.views import at_all_steps, columns, first_axis, is_view
+from tinygrad_rnn.compiler.operations import copy, entered, over_lanes, with_end, with_given
+from tinygrad_rnn.compiler.views import at_all_steps, columns, first_axis
 
 FEW = 256
 """Up to this many numbers a step, a view of the caller's array costs more than a copy."""
 
 
-def given_whole(d: Draft, adjoint: Value, seed: Buffer, end: Buffer) -> None:
-    """The gradient of an output, including the gradient that enters behind the last step."""
-    made = d.buffer(f"{seed.name}_all", adjoint.shape, adjoint.dtype, Storage.RESULT, 0)
-    d.places[adjoint] = at_one_step(made)
-    given = at_all_steps(at_one_step(seed)), Ref(end)
-    d.ways[1].before.append(Instr(with_end, given, at_all_steps(d.places[adjoint])))
+def seed(d: Draft, n: int) -> Ref:
+    """∂L/∂h_t of all steps without the link's part: the contribution of the step's outputs, what
+    the caller gives, and, where there is no link, what enters behind the last step."""
 
-
-def given_gradient(d: Draft, n: int) -> Ref:
-    """∂L/∂h_t of all steps without the link's part: the caller's gradient, if there is one, plus
-    the contribution of the step's outputs, if it has outputs."""
-    given = at_all_steps(at_one_step(d.seeds[n]))
-    if n not in d.graph.output_grads:
-        return given
+    def bound(function: object, *args: Ref) -> Ref:
+        name = f"{d.seeds[n].name}_all"
+        made = d.buffer(name, d.seeds[n].shape, args[0].dtype, Storage.RESULT, 0)
+        d.ways[1].before.append(Instr(function, args, at_all_steps(at_one_step(made))))  # type: ignore[arg-type]
+        return at_all_steps(at_one_step(made))
 
     def made() -> Ref:
-        value, lines = d.graph.output_grads[n], d.ways[1].before
-        here = d.whole(value, 1)
-        if is_view(value) or here.views or here.buffer.storage not in OWN:
-            new = d.buffer(f"{d.seeds[n].name}_here", value.shape, value.dtype, Storage.SCRATCH, 0)
-            lines.append(Instr(copy, (here,), at_all_steps(at_one_step(new))))
-            here = at_all_steps(at_one_step(new))
-        if not d.graph.loss_alone:
-            lines.append(Instr(np.add, (here, given), here, guard=given))
-        return here
+        found = given = at_all_steps(at_one_step(d.seeds[n], d.seeds[n].name))
+        if n in d.graph.output_grads:
+            found = d.whole(d.graph.output_grads[n], 1)
+            found = found if d.graph.loss_alone else bound(with_given, found, given)
+        return found if d.links[n] or d.graph.windows else bound(with_end, found, Ref(d.ends[n]))
 
-    return d.once(("given", n), made)
+    return d.once(("seed", n), made)
 
 
 def left(d: Draft, n: int, when: When, offset: int) -> Ref:
     """The place of δ in the rows [δ_{t+1}, g_t]."""
     row, buffer = d.graph.fused_adjoints[n].row, d.fused[n]
-    return Ref(
-        buffer, when, offset, (columns(0, row.shape[-1], buffer.shape[-1]),), name=d.hint(row)
-    )
+    view = columns(0, row.shape[-1], buffer.shape[-1])
+    return Ref(buffer, when, offset, (view,), name=d.hint(row))
 
 
 def begin_fused(d: Draft, n: int) -> None:
@@ -63,63 +54,45 @@ def begin_fused(d: Draft, n: int) -> None:
     hint = f"{d.hint(row)}_dL_d{d.state_names[n]}"
     made = d.buffer(hint, (*row.shape[:-1], width), row.dtype, Storage.SCRATCH, 1)
     d.fused[n] = made
-    right = Ref(made, When.STEP, 1, (columns(row.shape[-1], width, width),))
+    right = Ref(made, When.ALL, 1, (columns(row.shape[-1], width, width),))
     is_appended = d.graph.output_grads.get(n) is appended
-    given = d.whole(appended, 1) if is_appended else given_gradient(d, n)
-    lines.append(Instr(copy, (given,), at_all_steps(right)))
-    end = Ref(d.ends[n])
-    lines.append(Instr(copy, (end if fused.is_complete else 0,), left(d, n, When.LAST, 1)))
-    if d.links[n] is None and not fused.is_complete:
-        here = replace(right, when=When.LAST)
-        lines.append(Instr(np.add, (here, end), here, guard=end))
+    given = d.whole(appended, 1) if is_appended else seed(d, n)
+    lines.append(Instr(copy, (given,), at_all_steps(replace(right, when=When.STEP))))
+    end = Ref(d.ends[n]) if fused.is_complete else 0
+    lines.append(Instr(copy, (end,), left(d, n, When.LAST, 1)))
 
 
 def head(d: Draft, adjoint: Value) -> None:
     """∂L/∂h_t as it enters a step: the sum of the loss at t and of the link from the step after
     it."""
-    graph, n = d.graph, d.graph.adjoints.index(adjoint)
-    lines, link = d.ways[1], d.links[n]
-    fused, windows = n in graph.fused_adjoints, graph.windows
-    loss: Ref | None = None
-    if not fused and not (link is not None and nothing_is_given(d, n)):
-        loss = loss_of_step(d, n, adjoint)
-    if windows and loss is not None:
-        loss = replace(loss, seeded=True)
-    if not fused and link is None and adjoint not in d.s.saved and not windows:
-        assert loss is not None
-        d.places[adjoint] = replace(loss, name=adjoint.name)
-        return
+    graph, lines, n = d.graph, d.ways[1].loop, d.graph.adjoints.index(adjoint)
+    fused = graph.fused_adjoints.get(n)
+    terms = [Ref(link) for link in (d.links[n],) if link is not None]
+    if fused is None and not (terms and nothing_is_given(d, n)):
+        loss = replace(loss_of_step(d, n, adjoint), seeded=graph.windows)
+        if not terms and adjoint not in d.s.saved and not graph.windows:
+            d.places[adjoint] = replace(loss, name=adjoint.name)
+            return
+        terms.append(loss)
     out = d.place_for(adjoint, at_once=False, writes=True)
-    if fused:
-        matrix = d.constant(graph.fused_adjoints[n].matrix, 1)
+    if fused is not None:
         row = Ref(d.fused[n], When.STEP, 1)
-        lines.loop.append(Instr(np.dot, (row, matrix), out))
-        if link is not None:
-            lines.loop.append(Instr(np.add, (out, Ref(link)), out))
-    elif link is not None and loss is not None:
-        lines.loop.append(Instr(np.add, (Ref(link), loss), out))
+        lines.append(Instr(np.dot, (row, d.constant(fused.matrix, 1)), out))
+        lines += [Instr(np.add, (out, link), out) for link in terms]
     else:
-        given = loss if loss is not None else Ref(link) if link is not None else 0
-        lines.loop.append(Instr(copy, (given,), out))
+        lines.append(Instr(np.add if terms[1:] else copy, tuple(terms), out))
 
 
 def loss_of_step(d: Draft, n: int, adjoint: Value) -> Ref:
     """The contribution of the loss at a step to the gradient of the state."""
-    lines, end, alone = d.ways[1].before, Ref(d.ends[n]), d.links[n] is None
-    seed = replace(at_one_step(d.seeds[n]), name=d.seeds[n].name)
-    if n in d.graph.output_grads:
-        here = replace(given_gradient(d, n), when=When.STEP)
-    elif not (alone and not d.graph.windows) and not (adjoint.ndim and adjoint.size <= FEW):
-        return seed
-    else:
-        hint = f"{seed.name}_here"
+    given = seed(d, n)
+    if given.buffer.storage not in OWN and adjoint.ndim and adjoint.size <= FEW:
+        hint = f"{d.seeds[n].name}_here"
         made = d.buffer(hint, adjoint.shape, adjoint.dtype, Storage.SCRATCH, 0)
-        here = at_one_step(made, seed.name)
-        lines.append(Instr(copy, (at_all_steps(seed),), at_all_steps(here)))
-    if alone and not d.graph.windows:
-        last = replace(here, when=When.LAST)
-        lines.append(Instr(np.add, (last, end), last, guard=end))
-    return here
+        here = at_one_step(made, d.seeds[n].name)
+        d.ways[1].before.append(Instr(copy, (given,), at_all_steps(here)))
+        return here
+    return replace(given, when=When.STEP)
 
 
 def nothing_is_given(d: Draft, n: int) -> bool:
@@ -129,29 +102,45 @@ def nothing_is_given(d: Draft, n: int) -> bool:
     return d.graph.loss_alone and not given and not d.graph.windows
 
 
-def of_states(d: Draft) -> tuple[list[Ref | None], list[Instr], list[Instr]]:
-    """The gradients of the states that enter the first step."""
-    graph = d.graph
-    entry: list[Instr] = []
-    block_entry: list[Instr] = []
-    found: list[Ref | None] = []
-    for n, state in enumerate(graph.states):
-        link, fused = d.links[n], graph.fused_adjoints.get(n)
-        if link is None and fused is None:
-            found.append(None)
-            continue
-        out = d.result(f"d{d.state_names[n]}_0", state)
-        found.append(out)
-        if fused is None:
-            assert link is not None
-            lines = [Instr(over_lanes if graph.windows else np.copy, (Ref(link),), out)]
-        else:
-            first, rows = left(d, n, When.FIRST, 0), fused.matrix.shape[0]
-            above = first_axis(0, fused.row.shape[-1], rows)
-            lines = [Instr(np.matmul, (first, seen(d.constant(fused.matrix, 1), above)), out)]
-            if link is not None:
-                lines.append(Instr(np.add, (out, Ref(link)), out))
-        entry += lines
-        complete = fused is not None and fused.is_complete
-        block_entry += [Instr(np.copy, (first,), out)] if complete else lines
-    return found, entry, block_entry
+def of_state(d: Draft, n: int) -> Ref | None:
+    """The gradient of a state that enters the first step."""
+    graph, link, lines = d.graph, d.links[n], d.ways[1].after
+    fused = graph.fused_adjoints.get(n)
+    if link is None and fused is None:
+        return None
+    out = d.result(f"d{d.state_names[n]}_0", graph.states[n])
+    if fused is None:
+        assert link is not None
+        lines.append(Instr(over_lanes if graph.windows else np.array, (Ref(link),), out))
+        return out
+    above = first_axis(0, fused.row.shape[-1], fused.matrix.shape[0])
+    args = left(d, n, When.FIRST, 0), seen(d.constant(fused.matrix, 1), above)
+    if fused.is_complete:
+        lines.append(Instr(entered, (*args, CONTINUED), out))
+    else:
+        lines.append(Instr(np.matmul, args, out))
+    if link is not None:
+        lines.append(Instr(np.add, (out, Ref(link)), out))
+    return out
+
+
+def of_input(d: Draft, gradient: Value | None) -> Ref | None:
+    """The gradient of the inputs of all steps, in an array that the caller keeps."""
+    if gradient is None:
+        return None
+    made = d.buffer("dx", gradient.shape, gradient.dtype, Storage.RETURNED, 0)
+    out = at_all_steps(at_one_step(made))
+    d.ways[1].after.append(Instr(copy, (d.whole(gradient, 1),), out))
+    return out
+
+
+def of_parameter(d: Draft, n: int) -> Ref | None:
+    """The gradient of a parameter, in an array of its own."""
+    call = d.s.sums[n]
+    if call is None:
+        return None
+    out = d.result(f"d{d.parameters[n].name}", call.value)
+    known = summed(d, call, out)
+    if known is not out:  # as for a second bias
+        d.ways[1].after.append(Instr(np.copy, (known,), out))
+    return out

@@ -8,11 +8,12 @@ copies away, and `allocate` lets buffers share memory.
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 
 from tinygrad_rnn.compiler.ir import Instr, Phase, Program, Ref, Schedule, Storage, Value, When
-from tinygrad_rnn.compiler.lowering import calls, gradients, sums
+from tinygrad_rnn.compiler.lowering import calls, gradients
 from tinygrad_rnn.compiler.lowering.draft import Draft, at_one_step
 from tinygrad_rnn.compiler.operations import copy
 from tinygrad_rnn.compiler.views import at_all_steps, is_view, source
@@ -23,8 +24,8 @@ def lower(schedule: Schedule, title: str = "") -> Program:
     d = Draft(schedule)
     graph = d.graph
     forward(d)
-    result, entry, block_entry = backward(d)
-    instrs = itertools.chain(d.setup, entry, block_entry, *d.ways[0], *d.ways[1])
+    result = backward(d)
+    instrs = itertools.chain(d.setup, *d.ways[0], *d.ways[1])
     kept = {ref.buffer for i in instrs for ref in (*i.reads(), *i.writes())}
     kept |= {*d.initial, *d.inputs, *d.parameters, *d.ends, *d.seeds, *filter(None, d.links)}
     kept |= {place.buffer for place in d.after}
@@ -40,8 +41,6 @@ def lower(schedule: Schedule, title: str = "") -> Program:
         ends=d.ends,
         seeds=d.seeds,
         links=d.links,
-        entry=entry,
-        block_entry=block_entry,
         windows=graph.windows,
         outputs=frozenset(n for n, v in enumerate(graph.states) if v in d.s.unread),
         output_grads=frozenset(graph.output_grads),
@@ -79,15 +78,12 @@ def is_known_at_once(d: Draft, state: Value, result: Value) -> bool:
     return d.phases[0].get(base) is not Phase.LOOP or base in d.s.saved
 
 
-def backward(d: Draft) -> tuple[tuple[Ref | None, ...], tuple[Instr, ...], tuple[Instr, ...]]:
-    """Emit the sections of the function `backward`. Returns its return values, and the instructions
-    for the gradients of the initial state."""
+def backward(d: Draft) -> tuple[Ref | None, ...]:
+    """Emit the sections of the function `backward`. Returns its return values."""
     graph, lines, way = d.graph, d.ways[1], d.s.backward
-    for state, adjoint, seed, end in zip(
-        graph.states, graph.adjoints, d.seeds, d.ends, strict=True
-    ):
+    for n, (state, adjoint) in enumerate(zip(graph.states, graph.adjoints, strict=True)):
         if adjoint is not None and state in d.s.unread and not graph.windows:
-            gradients.given_whole(d, adjoint, seed, end)
+            d.places[adjoint] = replace(gradients.seed(d, n), when=When.STEP)
     for value in way.before:
         calls.at_once(d, value, 1, lines.before)
     for n in graph.fused_adjoints:
@@ -114,7 +110,6 @@ def backward(d: Draft) -> tuple[tuple[Ref | None, ...], tuple[Instr, ...], tuple
             lines.loop.append(Instr(copy, (d.place(gradient, 1),), Ref(link)))
     for value in way.after:
         calls.at_once(d, value, 1, lines.after)
-    inputs = [sums.of_input(d, gradient) for gradient in graph.input_gradients]
-    parameters = sums.of_parameters(d)
-    states, entry, block_entry = gradients.of_states(d)
-    return (*states, *inputs, *parameters), tuple(entry), tuple(block_entry)
+    inputs = [gradients.of_input(d, gradient) for gradient in graph.input_gradients]
+    parameters = [gradients.of_parameter(d, n) for n in range(len(graph.parameters))]
+    return (*(gradients.of_state(d, n) for n in range(len(d.links))), *inputs, *parameters)

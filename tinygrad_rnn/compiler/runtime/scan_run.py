@@ -148,8 +148,7 @@ class ScanRun:
             schedule(truncation, self.sequence.steps) if isinstance(truncation, Windows) else ()
         )
         inputs = len(self.sequence.input_parts)
-        entering = any(i < len(seeds) for i in self.wanted)
-        return self.space.backward(seeds, ends, self.arrays, inputs, windows, entering)
+        return self.space.backward(seeds, ends, self.arrays, inputs, windows)
 
     def recorded(self, adjoints: dict[int, Any], create_graph: bool = True) -> list[Any]:
         """The gradients by `unroll`, with one node per operation. They are Tensors for derivatives

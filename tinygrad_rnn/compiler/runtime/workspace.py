@@ -117,26 +117,23 @@ class Workspace:
         arrays: list[Array],
         inputs: int,
         windows: tuple[Any, ...] = (),
-        entering: bool = True,
     ) -> tuple[Array | None, ...]:
         """The gradients of [*states, *inputs, *parameters].
 
         seeds: ∂L/∂h of each part for all steps. ends: the gradient that enters behind the last
-            step. Each is None or 0 if there is none. entering: whether the gradients of the states
-            that enter the first step are requested.
+            step. Each is None or 0 if there is none.
         """
         count = len(self.arrays)
         if self.has_one_block:
             given = (*seeds, *arrays[count:])
             back: Callable[..., tuple[Array | None, ...]] = self.blocks[0][1]
-            return back(*windows, *given) if windows else back(*ends, *given, entering)
+            return back(*windows, *given) if windows else back(*ends, *given)
         totals: list[Any] = []
         for n in self._blocks_backwards(arrays, inputs):
             start, stop = self.plan.bounds(n)
             given = (*seeds, *arrays[count : count + inputs])
             parts = [None if x is None else x[start:stop] for x in given]
-            asked = entering or n > 0, n > 0
-            found = list(self.blocks[n][1](*ends, *parts, *arrays[count + inputs :], *asked))
+            found = list(self.blocks[n][1](*ends, *parts, *arrays[count + inputs :], n > 0))
             ends = [0 if end is None else end for end in found[:count]]
             if not totals:
                 totals = [None] * count + [

@@ -155,8 +155,6 @@ def one_per_row(place: Place) -> Place:
 def work(instr: Instr, text: str, copies: Copies) -> tuple[Work, Span]:
     """The work of an instruction, and its number of steps. Raises UnknownError if it is not
     supported."""
-    if instr.guard is not None:
-        raise UnknownError("an instruction that is not always there")
     if not instr.binds() and any(ref.buffer.storage is Storage.RESULT for ref in instr.writes()):
         raise UnknownError("a result in an array that NumPy has made")
     function = instr.function

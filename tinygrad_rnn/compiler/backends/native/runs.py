@@ -95,7 +95,7 @@ class Arrangement:
         """The buffers that are returned, or used by instructions left to NumPy."""
         program = self.program
         refs = [ref for way in (program.forward, program.backward) for ref in way.result if ref]
-        for instr in (*program.setup, *program.entry, *program.block_entry):
+        for instr in program.setup:
             refs += [*instr.reads(), *instr.writes()]
         found = {ref.buffer.root for ref in refs}
         for items in self.lists.values():
@@ -198,6 +198,7 @@ class Arrangement:
         found: list[Item | Run] = []
         waiting: list[Item] = []
         section = "before"
+        last = list(itertools.takewhile(lambda item: item.nest is None, reversed(items)))
         in_python = [i for i in items if i.section == "loop" and (i.each_step or i.nest is None)]
 
         def add(section: str, chosen: list[Item], nests: list[Nest]) -> None:
@@ -234,7 +235,7 @@ class Arrangement:
             if item.nest is not None:
                 waiting.append(item)
                 continue
-            flush(needed_by([item]))
+            flush(list(waiting) if item in last else needed_by([item]))
             found.append(item)
         flush(list(waiting))
         return found
@@ -310,13 +311,7 @@ def items_of_a_step(part: list[Entry]) -> list[Item]:
 def copies_in(program: Program, way: str) -> dict[Buffer, Ref]:
     """The buffers that are pure copies of parameters, each with its original."""
     sections: Sections = getattr(program, way)
-    instrs = [
-        *program.setup,
-        *program.forward.all(),
-        *program.backward.all(),
-        *program.entry,
-        *program.block_entry,
-    ]
+    instrs = [*program.setup, *program.forward.all(), *program.backward.all()]
     writers: dict[Buffer, list[Instr]] = {}
     for instr in instrs:
         for ref in instr.writes():

@@ -79,7 +79,7 @@ class Translation:
     def read_by_numpy(self) -> set[Buffer]:
         program = self.program
         refs = [ref for way in (program.forward, program.backward) for ref in way.result]
-        for instr in (*program.setup, *program.entry, *program.block_entry):
+        for instr in program.setup:
             refs += instr.reads()
         found = {ref.buffer.root for ref in refs if ref is not None}
         found |= {link.root for link in program.links if link is not None}
@@ -215,7 +215,6 @@ class Translation:
             sections = Sections(**{k: tuple(v) for k, v in parts.items()}, result=old.result)
             ways[way] = self.without_unread(way, sections)
         used = buffers_in(setup).union(*(buffers_in(part) for part in ways.values()))
-        used |= buffers_in(self.program.entry) | buffers_in(self.program.block_entry)
         kept = tuple(b for b in self.program.buffers if b in used or b.storage not in WORKING)
         return replace(
             self.program,
@@ -243,8 +242,6 @@ class Translation:
         others = [i for i in sections.all() if i.function is operations.copy]
         read = {ref.buffer.root for i in left for ref in (*i.reads(), *i.writes())}
         read |= {ref.buffer.root for i in others for ref in i.reads()}
-        entry = (*self.program.entry, *self.program.block_entry)
-        read |= {ref.buffer.root for i in entry for ref in i.reads()}
         read |= {b for run in self.runs for b in self.roots[run.name] if isinstance(b, Buffer)}
         constants = tuple(
             i
