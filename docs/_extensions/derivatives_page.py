@@ -17,6 +17,7 @@ import tinygrad_rnn
 from tinygrad_rnn.engine.rules import Rule
 from tinygrad_rnn.engine.table import (
     COMPOSED,
+    CONSTANT,
     CONVENTIONS,
     METHODS,
     REFUSED,
@@ -131,7 +132,7 @@ def _row(*cells: str) -> str:
 
 
 def _rest() -> list[str]:
-    plain = sorted({name(f) for f in tinygrad_rnn.derivatives.CONSTANT})
+    plain = sorted({name(f) for f in CONSTANT})
     reasons: dict[str, list[str]] = {}
     for function, reason in REFUSED.items():
         reasons.setdefault(reason, []).append(name(function))

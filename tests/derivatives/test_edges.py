@@ -216,6 +216,32 @@ def test_where_joined_arrays_begin_is_found_once_for_all_of_them(axis):
     assert len(shapes.starts[axis]) == 51
 
 
+BILINEAR = [
+    *((np.convolve, {"mode": mode}, 5, 3) for mode in ("full", "same", "valid")),
+    *((np.correlate, {"mode": mode}, 5, 3) for mode in ("full", "same", "valid")),
+    *((np.convolve, {"mode": mode}, 2, 4) for mode in ("full", "same", "valid")),
+    (np.cross, {}, 3, 3),
+]
+
+
+@pytest.mark.parametrize(("f", "options", "n", "m"), BILINEAR)
+def test_a_nan_reaches_no_product_that_it_is_no_factor_of(f, options, n, m):
+    """The products a_i v_j in each entry of the result are those of NumPy's own function."""
+    units = np.eye(n), np.eye(m)
+    products = np.array([[f(a, v, **options) != 0 for v in units[1]] for a in units[0]])
+    for place in range(2):
+        for entry in range((n, m)[place]):
+            arrays = [np.arange(1.0, n + 1), np.arange(2.0, m + 2)]
+            arrays[place][entry] = nan
+            a, v = (tg.Tensor(array, requires_grad=True) for array in arrays)
+            y = f(a, v, **options)
+            np.testing.assert_array_equal(np.isnan(y.data), np.isnan(f(*arrays, **options)))
+            found = tg.gradients(np.sum(y), [a, v])
+            reached = np.any(np.take(products, entry, axis=place), axis=-1)
+            np.testing.assert_array_equal(np.isnan(found[1 - place]), reached)
+            assert not np.isnan(found[place]).any()
+
+
 def test_counts_of_nothing():
     assert np.bincount(np.zeros(0, int), tg.Tensor(np.zeros(0), requires_grad=True)).shape == (0,)
 
@@ -380,11 +406,30 @@ t, v = tg.Tensor(2.0, requires_grad=True), tg.Tensor([1.0, 2.0, 3.0], requires_g
             r"^3 observations need as many weights, but they have the shape \(2,\)$",
         ),
         (lambda: np.histogram(v), TypeError, "compares or counts values"),
+        (
+            lambda: np.convolve(v, []),
+            ValueError,
+            "^neither sequence may be empty, but they have 3 and 0 entries$",
+        ),
     ],
 )
 def test_what_cannot_be_is_one_sentence(call, error, sentence):
     with pytest.raises(error, match=sentence):
         call()
+
+
+@pytest.mark.parametrize(
+    ("f", "q"),
+    [
+        *((f, ()) for f in (np.median, np.nanmedian)),
+        *((f, (0.5,)) for f in (np.quantile, np.nanquantile, np.percentile, np.nanpercentile)),
+    ],
+)
+def test_nothing_has_no_median(f, q):
+    sentence = r"^medians and quantiles need .*, but an array of shape \(0, 2\) has none.* \(0,\)$"
+    with pytest.raises(ValueError, match=sentence):
+        f(np.zeros((0, 2)) * t, *q, axis=0)
+    assert f(np.zeros((2, 0)) * t, *q, axis=0).shape == (0,)
 
 
 def test_what_is_saved_loses_no_gradient(tmp_path):

@@ -7,10 +7,10 @@ import pytest
 
 import tinygrad_rnn as tg
 from tests.derivatives.samples import SAMPLES, Case, real
-from tinygrad_rnn.derivatives import COMPOSED, functions, linalg
+from tinygrad_rnn.derivatives import functions, linalg
 from tinygrad_rnn.derivatives.several import part, parts
 from tinygrad_rnn.engine import transforms
-from tinygrad_rnn.engine.table import differentiable
+from tinygrad_rnn.engine.table import COMPOSED, differentiable
 from tinygrad_rnn.engine.trees import flatten
 
 # What is there before any test adds rows of its own.

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tinygrad_rnn.engine.table import differentiable
-from tinygrad_rnn.support.signatures import WRITTEN, arguments, newer, signature
+from tinygrad_rnn.support.signatures import WRITTEN, arguments, signature
 
 
 @pytest.mark.parametrize("name", sorted(WRITTEN))
@@ -22,12 +22,6 @@ def test_the_names_are_numpys_own(name):
 def test_arguments_without_names():
     with pytest.raises(TypeError, match=r"names of .*'s arguments cannot be found out; wrap it"):
         signature(max)
-
-
-def test_functions_that_an_older_numpy_lacks():
-    assert newer("tanh") is np.tanh
-    with pytest.raises(AttributeError, match="has no no_such_function"):
-        newer("no_such_function")()
 
 
 @pytest.mark.parametrize("function", sorted(differentiable(), key=lambda f: f.__name__))

@@ -16,24 +16,3 @@ from tinygrad_rnn.derivatives import (  # noqa: F401
     signals,
     statistics,
 )
-from tinygrad_rnn.engine.table import (
-    COMPOSED,
-    CONSTANT,
-    RULES,
-    composed,
-    constant,
-    convention,
-    derivative,
-    refused,
-)
-
-__all__ = [
-    "COMPOSED",
-    "CONSTANT",
-    "RULES",
-    "composed",
-    "constant",
-    "convention",
-    "derivative",
-    "refused",
-]

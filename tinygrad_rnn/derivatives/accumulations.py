@@ -9,26 +9,29 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
-from tinygrad_rnn.derivatives.reductions import logsumexp
+from tinygrad_rnn.derivatives.reductions import all_but_one, logsumexp
 from tinygrad_rnn.derivatives.shapes import along, axes_of
 from tinygrad_rnn.engine.graph import Array
 from tinygrad_rnn.engine.table import METHODS, certain, composed, derivative
-from tinygrad_rnn.support.signatures import newer
 
 
 def _cumsum(g: Array, shape_of_a: tuple[int, ...], axis: int | None) -> Array:
-    along = 0 if axis is None else axis
-    return np.flip(np.cumsum(np.flip(g, along), along), along).reshape(shape_of_a)
+    return _from_the_end(g, 0 if axis is None else axis).reshape(shape_of_a)
+
+
+def _from_the_end(g: Array, axis: int) -> Array:
+    """The running sums of what follows each entry, and the entry."""
+    return np.flip(np.cumsum(np.flip(g, axis), axis), axis)
 
 
 def _cumprod(g: Array, y: Array, a: Array, axis: int | None) -> Array:
     if axis is None:
         return _cumprod(g, y, a.reshape(-1), 0).reshape(a.shape)
     if certain(np.all((y != 0) & np.isfinite(y))):
-        return np.flip(np.cumsum(np.flip(g * y, axis), axis), axis) / a
+        return _from_the_end(g * y, axis) / a
     # As for prod: row i holds the products without factor i, and contributes from entry i on.
     last, n = np.moveaxis(a, axis, -1), a.shape[axis]
-    without = np.cumprod(np.where(np.eye(n, dtype=bool), 1, last[..., None, :]), axis=-1)
+    without = np.cumprod(all_but_one(last), axis=-1)
     from_i_on = np.triu(np.ones((n, n), g.dtype))
     return np.moveaxis(
         np.sum(np.moveaxis(g, axis, -1)[..., None, :] * (without * from_i_on), axis=-1), -1, axis
@@ -44,18 +47,18 @@ def _cumulative(accumulate: Any, first: float) -> Any:
         x = np.atleast_1d(x)
         if axis is None and np.ndim(x) > 1:
             raise ValueError(f"an array of shape {np.shape(x)} needs an axis to be summed along")
-        result = accumulate(x, axis=0 if axis is None else axis)
+        axis = normalize_axis_index(axis or 0, x.ndim)
+        result = accumulate(x, axis=axis)
         if include_initial:
-            along = 0 if axis is None else axis
-            shape = [1 if i == along % x.ndim else n for i, n in enumerate(x.shape)]
-            result = np.concatenate([np.full(shape, first, result.dtype), result], axis=along)
+            initial = np.full((*x.shape[:axis], 1, *x.shape[axis + 1 :]), first, result.dtype)
+            result = np.concatenate([initial, result], axis=axis)
         return result
 
     return cumulative
 
 
-composed(newer("cumulative_sum"), _cumulative(np.cumsum, 0))
-composed(newer("cumulative_prod"), _cumulative(np.cumprod, 1))
+composed(getattr(np, "cumulative_sum", None), _cumulative(np.cumsum, 0))
+composed(getattr(np, "cumulative_prod", None), _cumulative(np.cumprod, 1))
 composed(np.nancumsum, lambda a, axis=None: np.cumsum(np.where(np.isnan(a), 0, a), axis))
 composed(np.nancumprod, lambda a, axis=None: np.cumprod(np.where(np.isnan(a), 1, a), axis))
 
@@ -69,10 +72,8 @@ def _diff(a: Array, n: int = 1, axis: int = -1, prepend: Any = None, append: Any
     axis = normalize_axis_index(axis, np.ndim(a))
 
     def edge(value: Any) -> Array:
-        if np.ndim(value) == 0:
-            shape = [1 if i == axis else k for i, k in enumerate(np.shape(a))]
-            return np.broadcast_to(value, tuple(shape))
-        return value
+        shape = (*np.shape(a)[:axis], 1, *np.shape(a)[axis + 1 :])
+        return value if np.ndim(value) else np.broadcast_to(value, shape)
 
     parts = [edge(part) for part in (prepend, a, append) if part is not None]
     a = np.concatenate(parts, axis=axis) if len(parts) > 1 else a
@@ -83,7 +84,7 @@ def _diff(a: Array, n: int = 1, axis: int = -1, prepend: Any = None, append: Any
 
 def _ediff1d(ary: Array, to_end: Any = None, to_begin: Any = None) -> Array:
     flat = np.reshape(ary, (-1,))
-    parts = to_begin, flat[1:] - flat[:-1], to_end
+    parts = to_begin, _diff(flat), to_end
     joined = [np.reshape(part, (-1,)) for part in parts if part is not None]
     return np.concatenate(joined, dtype=flat.dtype)
 
@@ -94,7 +95,7 @@ def _trapezoid(y: Array, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Array:
         if np.ndim(x) == 1:
             shape = [1] * np.ndim(y)
             shape[place] = -1
-            dx = np.reshape(x[1:] - x[:-1], shape)
+            dx = np.reshape(_diff(x), shape)
         else:
             dx = _diff(x, axis=axis)
     later, earlier = y[along(place, slice(1, None))], y[along(place, slice(None, -1))]

@@ -11,7 +11,6 @@ import numpy as np
 from tinygrad_rnn.derivatives.shapes import axes_of
 from tinygrad_rnn.engine.graph import Array
 from tinygrad_rnn.engine.table import composed
-from tinygrad_rnn.support.signatures import newer
 
 
 def _dot(a: Array, b: Array) -> Array:
@@ -80,11 +79,6 @@ def _kron(a: Array, b: Array) -> Array:
     return np.reshape(left * right, tuple(p * q for p, q in zip(shape_a, shape_b, strict=True)))
 
 
-LEVI_CIVITA = np.zeros((3, 3, 3))
-LEVI_CIVITA[[0, 1, 2], [1, 2, 0], [2, 0, 1]] = 1
-LEVI_CIVITA[[0, 2, 1], [2, 1, 0], [1, 0, 2]] = -1
-
-
 def _cross(
     a: Array, b: Array, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None
 ) -> Array:
@@ -96,12 +90,9 @@ def _cross(
             f"the derivative of a cross product needs vectors of length 3, but the shapes are "
             f"{np.shape(a)} and {np.shape(b)}"
         )
-    signs = LEVI_CIVITA.astype(np.result_type(_dtype(a), _dtype(b)))
-    return np.moveaxis(np.einsum("ijk,...i,...j->...k", signs, a, b), -1, axisc)
-
-
-def _dtype(x: Array) -> Any:
-    return x.dtype if hasattr(x, "dtype") else type(x)
+    return np.moveaxis(
+        np.roll(a, -1, -1) * np.roll(b, 1, -1) - np.roll(a, 1, -1) * np.roll(b, -1, -1), -1, axisc
+    )
 
 
 def _matrix_power(a: Array, n: int) -> Array:
@@ -134,5 +125,5 @@ composed(
     np.linalg.vecdot,
     lambda x1, x2, axis=-1: np.vecdot(np.moveaxis(x1, axis, -1), np.moveaxis(x2, axis, -1)),
 )
-composed(newer("matvec"), _matvec)
-composed(newer("vecmat"), lambda x1, x2: np.matmul(x1[..., None, :], x2)[..., 0, :])
+composed(getattr(np, "matvec", None), _matvec)
+composed(getattr(np, "vecmat", None), lambda x1, x2: np.matmul(x1[..., None, :], x2)[..., 0, :])

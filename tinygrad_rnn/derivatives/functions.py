@@ -91,7 +91,11 @@ def _softmax(x: Array) -> Array:
     return e / s
 
 
-softmax = derivative(_softmax, lambda g, y: y * (g - np.sum(g * y, axis=-1, keepdims=True)))
+def _softmax_pullback(g: Array, y: Array) -> Array:
+    return y * (g - np.sum(g * y, axis=-1, keepdims=True))
+
+
+softmax = derivative(_softmax, _softmax_pullback)
 
 
 def _log_softmax(x: Array) -> Array:
@@ -168,6 +172,15 @@ def labels_as_booleans(logits: Array, labels: Array) -> Array:
     return labels[..., None] == np.arange(logits.shape[-1], like=labels)
 
 
+def check_integers(labels: Array) -> None:
+    """TypeError unless the labels are integers."""
+    if labels.dtype.kind not in "iu":
+        raise TypeError(
+            f"the labels must be integers, but they are {labels.dtype}: convert them with "
+            f".astype(int)"
+        )
+
+
 def check_places(logits: Array, labels: Array) -> None:
     """TypeError or ValueError unless the labels have one integer for each position."""
     if labels.shape == logits.shape and logits.ndim > 1:
@@ -175,11 +188,7 @@ def check_places(logits: Array, labels: Array) -> None:
             f"the labels must be class numbers of shape {logits.shape[:-1]}, but they have the "
             f"shape {labels.shape} of the logits: for one-hot rows, pass np.argmax(labels, axis=-1)"
         )
-    if labels.dtype.kind not in "iu":
-        raise TypeError(
-            f"the labels must be integers, but they are {labels.dtype}: convert them with "
-            f".astype(int)"
-        )
+    check_integers(labels)
     if labels.shape != logits.shape[:-1]:
         raise ValueError(
             f"logits of shape {logits.shape} need labels of shape {logits.shape[:-1]}, "
@@ -195,7 +204,7 @@ def _residual(logits: Array, labels: Array, weight: Array, found: Found | None) 
     """
     if not isinstance(logits, np.ndarray):
         hot = labels_as_booleans(logits, labels)
-        return (softmax(logits) - hot) * (weight[..., None] if np.ndim(weight) else weight)
+        return (softmax(logits) - hot) * _for_rows(weight)
     known = found.pop("exponentials", None) if found else None
     e, s = known or _exponentials(logits)[:2]
     s = s.reshape(labels.shape)
@@ -203,9 +212,12 @@ def _residual(logits: Array, labels: Array, weight: Array, found: Found | None) 
 
 
 def _residual_pullback(g: Array, logits: Array, labels: Array, weight: Array) -> Array:
-    y = softmax(logits)
-    weight = weight[..., None] if np.ndim(weight) else weight
-    return y * (g - np.sum(g * y, axis=-1, keepdims=True)) * weight
+    return _softmax_pullback(g, softmax(logits)) * _for_rows(weight)
+
+
+def _for_rows(weight: Array) -> Array:
+    """One weight, or one per position, to broadcast over the classes."""
+    return weight[..., None] if np.ndim(weight) else weight
 
 
 def _residual_of_weight(g: Array, logits: Array, labels: Array, weight: Array) -> Array:
@@ -255,11 +267,7 @@ constant(_one_hot)
 
 def check_labels(labels: Array, classes: int) -> None:
     """TypeError or ValueError unless each label is the number of a class."""
-    if labels.dtype.kind not in "iu":
-        raise TypeError(
-            f"the labels must be integers, but they are {labels.dtype}: convert them with "
-            f".astype(int)"
-        )
+    check_integers(labels)
     if labels.size and (labels.min() < 0 or labels.max() >= classes):
         raise ValueError(
             f"the labels must lie in 0..{classes - 1}, because there are {classes} classes, "

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
-from tinygrad_rnn.derivatives.shapes import as_array, axes_of, in_dtype
+from tinygrad_rnn.derivatives.shapes import along, as_array, axes_of, in_dtype, on_axis
 from tinygrad_rnn.engine.array_methods import astype
 from tinygrad_rnn.engine.graph import Array
 from tinygrad_rnn.engine.table import (
@@ -96,21 +96,19 @@ derivative(
 
 # Selection by positions.
 def _take(a: Array, indices: Any, axis: int | None = None, mode: str = "raise") -> Array:
-    if axis is None:
-        a, axis = np.reshape(a, (-1,)), 0
-    axis = normalize_axis_index(axis, np.ndim(a))
-    n, places = np.shape(a)[axis], places_of(indices)
+    a, axis = on_axis(a, axis)
+    return a[along(axis, _within(places_of(indices), np.shape(a)[axis], mode))]
+
+
+def _within(places: Array, n: int, mode: str) -> Array:
+    """The places, with those beyond 0..n−1 brought into it as the mode says."""
     if mode == "clip":
-        places = np.clip(places, 0, n - 1)
-    elif mode == "wrap":
-        places = places % n
-    return a[(slice(None),) * axis + (places,)]
+        return np.clip(places, 0, n - 1)
+    return places % n if mode == "wrap" else places
 
 
 def _take_along_axis(arr: Array, indices: Any, axis: int | None = -1) -> Array:
-    if axis is None:
-        arr, axis = np.reshape(arr, (-1,)), 0
-    axis = normalize_axis_index(axis, np.ndim(arr))
+    arr, axis = on_axis(arr, axis)
     if np.ndim(indices) != np.ndim(arr):
         raise ValueError(
             f"the indices need as many axes as the array, but their shape is {np.shape(indices)} "
@@ -122,12 +120,8 @@ def _take_along_axis(arr: Array, indices: Any, axis: int | None = -1) -> Array:
 
 
 def _choose(a: Any, choices: Any, mode: str = "raise") -> Array:
-    places = places_of(a)
-    if mode == "clip":
-        places = np.clip(places, 0, len(choices) - 1)
-    elif mode == "wrap":
-        places = places % len(choices)
-    elif not known(places):
+    places = _within(places_of(a), len(choices), mode)
+    if not known(places):
         places = places.astype(np.uint32)  # -1 is not a choice; as an index it would be the last
     elif np.any((places < 0) | (places >= len(choices))):
         raise ValueError(
@@ -153,8 +147,8 @@ def _compress(condition: Any, a: Array, axis: int | None = None) -> Array:
 
 
 def _delete(arr: Array, obj: Any, axis: int | None = None) -> Array:
-    n = math.prod(np.shape(arr)) if axis is None else np.shape(arr)[axis]
-    return _take(arr, np.delete(np.arange(n), obj), axis)
+    arr, axis = on_axis(arr, axis)
+    return _take(arr, np.delete(np.arange(np.shape(arr)[axis]), obj), axis)
 
 
 def _unique(ar: Array, axis: int | None = None) -> Array:
@@ -276,14 +270,12 @@ composed(np.delete, _delete)
 
 # Sorting is a selection by the positions from argsort.
 def _sort(a: Array, axis: int | None) -> Array:
-    if axis is None:
-        a, axis = np.reshape(a, (-1,)), 0
+    a, axis = on_axis(a, axis)
     return _take_along_axis(a, np.argsort(a, axis=axis, kind="stable"), axis)
 
 
 def _partition(a: Array, kth: Any, axis: int | None) -> Array:
-    if axis is None:
-        a, axis = np.reshape(a, (-1,)), 0
+    a, axis = on_axis(a, axis)
     return _take_along_axis(a, np.argpartition(a, kth, axis=axis), axis)
 
 

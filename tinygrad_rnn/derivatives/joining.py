@@ -9,22 +9,21 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
-from tinygrad_rnn.derivatives.shapes import along, as_array, at_least, in_dtype
+from tinygrad_rnn.derivatives.shapes import along, as_array, at_least, in_dtype, on_axis
 from tinygrad_rnn.engine.graph import Array
 from tinygrad_rnn.engine.table import certain, composed, computed_by, derivative, plain
-from tinygrad_rnn.support.signatures import newer
 
 
 # Joining.
 def _slot(g: Array, i: int, axis: int) -> Array:
-    return g[i] if axis == 0 else g[(slice(None),) * (axis % g.ndim) + (i,)]
+    return g[i] if axis == 0 else g[along(axis % g.ndim, i)]
 
 
 def _part(g: Array, i: int, shape_of_arrays: Any, axis: int | None) -> Array:
     part = slice(shape_of_arrays.start(i, axis), shape_of_arrays.start(i + 1, axis))
     if axis is None:
         return g[part].reshape(shape_of_arrays[i])
-    return g[(slice(None),) * (axis % g.ndim) + (part,)]
+    return g[along(axis % g.ndim, part)]
 
 
 def _stack(arrays: Sequence[Array], axis: int = 0) -> Array:
@@ -74,17 +73,12 @@ def _block(arrays: Any) -> Array:
 
 
 def _append(arr: Array, values: Array, axis: int | None = None) -> Array:
-    arr, values = as_array(arr), as_array(values)
-    if axis is None:
-        return np.concatenate([np.reshape(arr, (-1,)), np.reshape(values, (-1,))])
-    return np.concatenate([arr, values], axis=axis)
+    return np.concatenate([as_array(arr), as_array(values)], axis=axis)
 
 
 def _insert(arr: Array, obj: Any, values: Any, axis: int | None = None) -> Array:
-    arr, values = as_array(arr), as_array(values)
-    if axis is None:
-        arr, axis = np.reshape(arr, (-1,)), 0
-    axis = normalize_axis_index(axis, np.ndim(arr))
+    arr, axis = on_axis(as_array(arr), axis)
+    values = as_array(values)
     n = np.shape(arr)[axis]
     places = np.arange(n)[obj] if isinstance(obj, slice) else np.asarray(obj)
     places = places if places.size else places.astype(int)
@@ -95,8 +89,8 @@ def _insert(arr: Array, obj: Any, values: Any, axis: int | None = None) -> Array
     if places.ndim == 0:
         values = np.moveaxis(values, 0, axis)
     count = np.shape(values)[axis] if places.size == 1 else len(places)
-    shape = [count if i == axis else k for i, k in enumerate(np.shape(arr))]
-    values = np.broadcast_to(in_dtype(values, arr.dtype), tuple(shape))
+    shape = (*np.shape(arr)[:axis], count, *np.shape(arr)[axis + 1 :])
+    values = np.broadcast_to(in_dtype(values, arr.dtype), shape)
     new = n + np.arange(count)
     order = np.insert(np.arange(n), places, new)
     return np.take(np.concatenate([arr, values], axis=axis), order, axis=axis)
@@ -150,7 +144,7 @@ composed(
 composed(np.vsplit, _vsplit)
 composed(np.dsplit, lambda ary, indices_or_sections: _split(ary, indices_or_sections, 2))
 composed(
-    newer("unstack"),
+    getattr(np, "unstack", None),
     lambda x, axis=0: tuple(x[along(axis % np.ndim(x), i)] for i in range(np.shape(x)[axis])),
 )
 
@@ -167,9 +161,7 @@ def _tile(A: Array, reps: Any) -> Array:
 
 
 def _repeat(a: Array, repeats: Any, axis: int | None = None) -> Array:
-    if axis is None:
-        a, axis = np.reshape(a, (-1,)), 0
-    a = np.atleast_1d(a)
+    a, axis = on_axis(np.atleast_1d(a), axis)
     places = np.repeat(np.arange(np.shape(a)[axis]), repeats)
     return np.take(a, places, axis=axis)
 
@@ -263,14 +255,12 @@ pad_constant = derivative(_pad_constant, _unpad)
 def _pad_with(array: Array, widths: Sequence[Any], values: Array) -> Array:
     """Pad one axis after the other with blocks of the values, which may need a gradient."""
     for axis, pair in enumerate(widths):
-        around = [
-            np.broadcast_to(
-                in_dtype(values[axis, side], array.dtype),
-                tuple(width if i == axis else k for i, k in enumerate(np.shape(array))),
-            )
-            for side, width in enumerate(pair)
-        ]
-        array = np.concatenate([around[0], array, around[1]], axis=axis)
+        before, after = np.shape(array)[:axis], np.shape(array)[axis + 1 :]
+        first, last = (
+            np.broadcast_to(in_dtype(value, array.dtype), (*before, width, *after))
+            for value, width in zip(values[axis], pair, strict=True)
+        )
+        array = np.concatenate([first, array, last], axis=axis)
     return array
 
 

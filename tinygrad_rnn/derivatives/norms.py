@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_rnn.derivatives.reductions import root
+from tinygrad_rnn.derivatives.shapes import axes_of
 from tinygrad_rnn.engine.graph import Array
 from tinygrad_rnn.engine.table import composed, convention, plain
 
@@ -15,7 +16,7 @@ def _norm(x: Array, ord: Any = None, axis: Any = None, keepdims: bool = False) -
     if axis is None and ord is None:
         n = root(np.sum(np.square(x)))
         return np.reshape(n, (1,) * np.ndim(x)) if keepdims else n
-    axes = tuple(range(np.ndim(x))) if axis is None else tuple(np.atleast_1d(axis).tolist())
+    axes = axes_of(axis, np.ndim(x))
     if len(axes) == 1:
         return _vector_norm(x, ord, axes[0], keepdims)
     if len(axes) != 2:
@@ -76,8 +77,7 @@ def _all_vector_norm(
     keepdims: bool = False,
     ord: Any = 2,  # noqa: A002
 ) -> Array:
-    axes = tuple(range(np.ndim(x))) if axis is None else axis
-    return _vector_norm(x, ord, axes, keepdims)
+    return _vector_norm(x, ord, axes_of(axis, np.ndim(x)), keepdims)
 
 
 def _cond(x: Array, p: Any = None) -> Array:

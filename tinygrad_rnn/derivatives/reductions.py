@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_rnn.derivatives.elementary import excess
+from tinygrad_rnn.derivatives.shapes import axes_of
 from tinygrad_rnn.engine.graph import Array
 from tinygrad_rnn.engine.table import certain, composed, constant, convention, derivative
 
@@ -78,17 +79,17 @@ convention("all entries equal to the extreme share its gradient equally", np.max
 def _prod(g: Array, y: Array, a: Array, axis: Any, keepdims: bool) -> Array:
     if certain(np.all((y != 0) & np.isfinite(y))):
         return _restored(g * y, axis, keepdims) / a
-    axes = tuple(range(a.ndim)) if axis is None else tuple((np.atleast_1d(axis) % a.ndim).tolist())
+    axes = axes_of(axis, a.ndim)
     kept = [i for i in range(a.ndim) if i not in axes]
     order = (*kept, *axes)
     last = np.transpose(a, order)
     outer, inner = last.shape[: len(kept)], last.shape[len(kept) :]
     flat = last.reshape((*outer, math.prod(inner)))
-    others = np.prod(_all_but_one(flat), axis=-1).reshape(outer + inner)
+    others = np.prod(all_but_one(flat), axis=-1).reshape(outer + inner)
     return _restored(g, axis, keepdims) * np.transpose(others, tuple(np.argsort(order).tolist()))
 
 
-def _all_but_one(x: Array) -> Array:
+def all_but_one(x: Array) -> Array:
     """(..., n) → (..., n, n): row i is x with a 1 in place i."""
     return np.where(np.eye(x.shape[-1], dtype=bool), 1, x[..., None, :])
 

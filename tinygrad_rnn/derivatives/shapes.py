@@ -11,7 +11,6 @@ from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 from tinygrad_rnn.engine.array_methods import astype
 from tinygrad_rnn.engine.graph import Array
 from tinygrad_rnn.engine.table import composed, computed_by, constant, derivative, plain
-from tinygrad_rnn.support.signatures import newer
 
 
 def axes_of(axis: Any, ndim: int) -> tuple[int, ...]:
@@ -19,9 +18,16 @@ def axes_of(axis: Any, ndim: int) -> tuple[int, ...]:
     return tuple(range(ndim)) if axis is None else normalize_axis_tuple(axis, ndim)
 
 
-def along(axis: int, part: slice | int) -> tuple[Any, ...]:
+def along(axis: int, part: Any) -> tuple[Any, ...]:
     """The index that takes a part of one axis and all of the others."""
     return (slice(None),) * axis + (part,)
+
+
+def on_axis(a: Array, axis: int | None) -> tuple[Array, int]:
+    """The array and the axis, counted from 0. For None the array is flat, as in NumPy."""
+    if axis is None:
+        a, axis = np.reshape(a, (-1,)), 0
+    return a, normalize_axis_index(axis, np.ndim(a))
 
 
 def as_array(value: Any) -> Array:
@@ -184,7 +190,7 @@ composed(np.diag, _diag)
 composed(np.diagflat, lambda v, k=0: _diag(np.reshape(v, (-1,)), k))
 
 
-composed(newer("astype"), lambda x, dtype: astype(x, dtype))
+composed(getattr(np, "astype", None), lambda x, dtype: astype(x, dtype))
 
 
 def _full_like(a: Array, fill_value: Any, dtype: Any = None, shape: Any = None) -> Array:

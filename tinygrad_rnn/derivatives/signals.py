@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_rnn.derivatives.indexing import scatter
 from tinygrad_rnn.derivatives.shapes import as_array, axes_of
 from tinygrad_rnn.engine.graph import Array
 from tinygrad_rnn.engine.table import composed, convention, derivative, known, places_of, plain
@@ -100,17 +101,20 @@ def _one_or_more(values: Any) -> Array:
 
 def _convolve(a: Array, v: Array, mode: str = "full") -> Array:
     a, v = _one_or_more(a), _one_or_more(v)
-    if len(a) < len(v):
-        a, v = v, a
-    n, m = len(a), len(v)
-    windows = np.arange(n + m - 1)[:, None] + np.arange(m)
-    full = np.matmul(np.pad(a, m - 1)[windows], np.flip(v))
-    start, length = {
-        "full": (0, n + m - 1),
-        "same": ((m - 1) // 2, n),
-        "valid": (m - 1, n - m + 1),
+    less, more = sorted((len(a), len(v)))
+    if less == 0:
+        raise ValueError(
+            f"neither sequence may be empty, but they have {len(a)} and {len(v)} entries"
+        )
+    first, count = {
+        "full": (0, less + more - 1),
+        "same": ((less - 1) // 2, more),
+        "valid": (less - 1, more - less + 1),
     }[mode]
-    return full[start : start + length]
+    # The products that there are, and none with a zero beyond an end, where NaN would be NaN again.
+    i, j = np.indices((len(a), len(v))).reshape(2, -1)
+    i, j = (places[(first <= i + j) & (i + j < first + count)] for places in (i, j))
+    return scatter(a[i] * v[j], i + j - first, (count,))
 
 
 def _correlate(a: Array, v: Array, mode: str = "valid") -> Array:

@@ -28,6 +28,11 @@ def _order_statistic(
     axes = axes_of(axis, n)
     kept = [i for i in range(n) if i not in axes]
     lanes, count = [np.shape(a)[i] for i in kept], math.prod(np.shape(a)[i] for i in axes)
+    if count == 0:
+        raise ValueError(
+            f"medians and quantiles need at least one value, but an array of shape {np.shape(a)} "
+            f"has none along the axes {axes}"
+        )
     ordered = np.sort(np.reshape(np.transpose(a, (*kept, *axes)), (*lanes, count)))
     missing = np.isnan(plain(ordered))
     valid: Any = np.full((*lanes, 1), count)

@@ -123,13 +123,15 @@ def constant(*functions: Callable[..., Any]) -> None:
     CONSTANT.update(functions)
 
 
-def composed(function: Callable[..., Any], composition: Callable[..., Any]) -> None:
+def composed(function: Callable[..., Any] | None, composition: Callable[..., Any]) -> None:
     """Enter a function as a composition of functions that are in the table already.
 
+    function: None if this version of NumPy lacks it; then nothing is entered.
     composition: a function with the same argument names. A call that sets an argument which the
         composition lacks is refused.
     """
-    COMPOSED[function] = Composition(function, composition)
+    if function is not None:
+        COMPOSED[function] = Composition(function, composition)
 
 
 def refused(reason: str, *functions: Callable[..., Any]) -> None:

@@ -51,16 +51,6 @@ def in_python(function: Callable[..., Any]) -> Callable[..., Any]:
     return WRITTEN.get(getattr(function, "__name__", ""), function)
 
 
-def newer(name: str) -> Callable[..., Any]:
-    """A function that an older NumPy may lack; a placeholder if it does."""
-
-    def absent(*args: Any, **kwargs: Any) -> Any:
-        raise AttributeError(f"NumPy {np.__version__} has no {name}")
-
-    function: Callable[..., Any] = getattr(np, name, absent)
-    return function
-
-
 class Arguments(NamedTuple):
     """The arguments of a function.
 
