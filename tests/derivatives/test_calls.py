@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
-from tests.derivatives.samples import SAMPLES
+from tests.derivatives.samples import OLDER, SAMPLES
 from tinygrad_rnn.engine.trees import flatten
 
 ERRORS = TypeError, ValueError, IndexError, ZeroDivisionError
@@ -109,6 +109,8 @@ def test_a_call_with_another_argument(function: Any) -> None:
             of_nothing = not all(a.size for a in arrays)
             allowed = isinstance(expected, Exception) or function in STRICTER or of_nothing
             assert allowed, f"{said}: {found!r}"
+            continue
+        if OLDER and isinstance(expected, Exception):  # it refuses more than NumPy does now
             continue
         assert not isinstance(expected, Exception), f"{said}: NumPy says {expected}"
         for k in (list, tuple):

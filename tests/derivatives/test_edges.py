@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
-from tests.derivatives.samples import singular
+from tests.derivatives.samples import OLDER, singular
 from tinygrad_rnn.derivatives import reductions
 
 inf, nan = np.inf, np.nan
@@ -262,7 +262,7 @@ def test_trimmed_zeros_get_no_gradient():
             found = np.trim_zeros(tg.Tensor(x, requires_grad=True), trim)
             np.testing.assert_array_equal(found.data, np.trim_zeros(x, trim))
     middle = np.pad([[1.5, 2.0]], 1)
-    for axis in (None, 0, -1, 1, (-2, 1)):
+    for axis in () if OLDER else (None, 0, -1, 1, (-2, 1)):
         found = np.trim_zeros(tg.Tensor(middle, requires_grad=True), axis=axis)
         np.testing.assert_array_equal(found.data, np.trim_zeros(middle, axis=axis))
 

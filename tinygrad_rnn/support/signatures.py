@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 # Functions written in C. Only NumPy 2.4 and later give the names of their arguments, and Python
 # takes several milliseconds to read them.
 WRITTEN: dict[str, Callable[..., Any]] = {
+    "bincount": lambda x, /, weights=None, minlength=0: None,
     "concatenate": lambda arrays, axis=0, out=None, *, dtype=None, casting="same_kind": None,
     "dot": lambda a, b, out=None: None,
     "getitem": lambda a, b, /: None,
