@@ -13,21 +13,8 @@ import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
+from tinygrad_rnn.compiler.frontend import watching
 from tinygrad_rnn.compiler.frontend.conditions import Conditions
-from tinygrad_rnn.compiler.frontend.watching import (
-    watch_array,
-    watch_bytes,
-    watch_class,
-    watch_dict,
-    watch_elements,
-    watch_function,
-    watch_module,
-    watch_nothing,
-    watch_object,
-    watch_partial,
-    watch_tensor,
-    watch_variable,
-)
 
 scale = 1.0
 
@@ -69,57 +56,69 @@ def changed_in_place(thing: Any) -> None:
 
 CASES: dict[str, tuple[Callable[..., None], Callable[[], Any], Callable[[Any], Any]]] = {
     "tensor": (
-        watch_tensor,
+        watching.of_tensor,
         lambda: tg.Tensor(np.ones(3)),
         lambda t: setattr(t, "requires_grad", True),
     ),
     "tensor of another shape": (
-        watch_tensor,
+        watching.of_tensor,
         lambda: tg.Tensor(np.ones(3)),
         lambda t: setattr(t, "data", np.ones(2)),
     ),
-    "array": (watch_array, lambda: np.ones(3), lambda a: np.ndarray.resize(a, 2, refcheck=False)),
+    "array": (
+        watching.of_array,
+        lambda: np.ones(3),
+        lambda a: np.ndarray.resize(a, 2, refcheck=False),
+    ),
     "function, variable": (
-        watch_function,
+        watching.of_function,
         function,
         lambda f: setattr(f.__closure__[0], "cell_contents", 2),
     ),
-    "function, defaults": (watch_function, function, lambda f: setattr(f, "__defaults__", (2,))),
-    "function, keywords": (watch_function, function, lambda f: setattr(f, "__kwdefaults__", None)),
+    "function, defaults": (
+        watching.of_function,
+        function,
+        lambda f: setattr(f, "__defaults__", (2,)),
+    ),
+    "function, keywords": (
+        watching.of_function,
+        function,
+        lambda f: setattr(f, "__kwdefaults__", None),
+    ),
     "function, global": (
-        watch_function,
+        watching.of_function,
         function,
         lambda f: f.__globals__.__setitem__("scale", float("2")),
     ),
-    "function, attribute": (watch_function, function, lambda f: setattr(f, "k", 1)),
+    "function, attribute": (watching.of_function, function, lambda f: setattr(f, "k", 1)),
     "function, rule": (
-        watch_function,
+        watching.of_function,
         with_derivative,
         lambda f: setattr(f, "rule", with_derivative().rule),
     ),
     "partial": (
-        watch_partial,
+        watching.of_partial,
         lambda: functools.partial(max, 1),
         lambda p: p.__setstate__((max, (2,), {}, {})),
     ),
-    "list": (watch_elements, lambda: [1, 2], changed_in_place),
-    "list in another order": (watch_elements, lambda: [1, 2], lambda s: s.reverse()),
-    "set": (watch_elements, lambda: {1, 2}, lambda s: s.add(3)),
-    "dict": (watch_dict, lambda: {0: 1}, changed_in_place),
-    "dict, key": (watch_dict, dict, changed_in_place),
-    "bytes": (watch_bytes, lambda: array.array("i", [1, 2]), changed_in_place),
-    "context": (watch_variable, lambda: contextvars.ContextVar("v"), lambda v: v.set(1)),
-    "object": (watch_object, types.SimpleNamespace, lambda o: setattr(o, "k", 1)),
-    "slot": (watch_object, WithSlots, lambda o: setattr(o, "k", 1)),
+    "list": (watching.of_elements, lambda: [1, 2], changed_in_place),
+    "list in another order": (watching.of_elements, lambda: [1, 2], lambda s: s.reverse()),
+    "set": (watching.of_elements, lambda: {1, 2}, lambda s: s.add(3)),
+    "dict": (watching.of_dict, lambda: {0: 1}, changed_in_place),
+    "dict, key": (watching.of_dict, dict, changed_in_place),
+    "bytes": (watching.of_bytes, lambda: array.array("i", [1, 2]), changed_in_place),
+    "context": (watching.of_variable, lambda: contextvars.ContextVar("v"), lambda v: v.set(1)),
+    "object": (watching.of_object, types.SimpleNamespace, lambda o: setattr(o, "k", 1)),
+    "slot": (watching.of_object, WithSlots, lambda o: setattr(o, "k", 1)),
     "class of an object": (
-        watch_object,
+        watching.of_object,
         lambda: class_of_two()[1](),
         lambda o: setattr(o, "__class__", class_of_two()[1]),
     ),
-    "class": (watch_class, lambda: class_of_two()[1], lambda kind: setattr(kind, "k", 2)),
-    "base": (watch_class, lambda: class_of_two()[1], lambda c: setattr(c.__base__, "k", 2)),
+    "class": (watching.of_class, lambda: class_of_two()[1], lambda kind: setattr(kind, "k", 2)),
+    "base": (watching.of_class, lambda: class_of_two()[1], lambda c: setattr(c.__base__, "k", 2)),
     "module": (
-        watch_module,
+        watching.of_module,
         lambda: types.ModuleType("settings"),
         lambda m: setattr(m, "__name__", "k"),
     ),
@@ -140,7 +139,11 @@ def test_a_change_is_seen(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_is_not_read_is_not_watched() -> None:
     thing, watched = class_of_two()[1](), Conditions()
     thing.history = 1
-    for watch, what in ((watch_object, thing), (watch_class, type(thing)), (watch_nothing, thing)):
+    for watch, what in (
+        (watching.of_object, thing),
+        (watching.of_class, type(thing)),
+        (watching.nothing, thing),
+    ):
         watch(watched, what, frozenset(("k",)))
     thing.history = 2
     type(thing).count = 1
@@ -149,6 +152,6 @@ def test_what_is_not_read_is_not_watched() -> None:
 
 def test_what_belongs_to_a_library_cannot_change() -> None:
     watched = Conditions()
-    watch_function(watched, np.average.__wrapped__, frozenset())  # type: ignore[attr-defined]
-    watch_module(watched, np, frozenset(("tanh",)))
+    watching.of_function(watched, np.average.__wrapped__, frozenset())  # type: ignore[attr-defined]
+    watching.of_module(watched, np, frozenset(("tanh",)))
     assert not watched.conditions

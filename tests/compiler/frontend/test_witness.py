@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import re
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,6 +14,11 @@ from tinygrad_rnn.compiler.frontend.values import Value
 from tinygrad_rnn.compiler.frontend.witness import Call, Witness, tokens, told, witness_of
 from tinygrad_rnn.compiler.operations import filled
 from tinygrad_rnn.compiler.passes.rewrite import ordered
+
+
+class Pair(NamedTuple):
+    one: Any
+    other: Any
 
 
 def of(cell: Any, table: Any = None) -> Witness:
@@ -74,7 +79,8 @@ def test_nestings_values_and_slices_are_compared() -> None:
         (1.0, np.float32(1.0), "1.0, and then with np.float32(1.0)"),
     ):
         mine, theirs = (
-            Call(np.sum, tuple(tokens(given, {id(value): 0})), None) for given in (first, then)
+            Call(np.sum, tokens(given, {id(value): 0}), None) for given in (first, then)
         )
         assert told(mine, theirs) == f"np.sum was called with {says}"
-    assert tuple(tokens([1, [2]], {})) != tuple(tokens([1, 2], {})) != tuple(tokens((1, 2), {}))
+    assert tokens(Pair(value, 1), {id(value): 0}) == ((Pair, 2), "value 0", (int, "1"))
+    assert tokens([1, [2]], {}) != tokens([1, 2], {}) != tokens((1, 2), {})

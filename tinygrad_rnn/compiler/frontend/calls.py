@@ -76,9 +76,9 @@ def called(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call
     several = isinstance(result, tuple | list) and result
     if several and all(isinstance(part, np.ndarray | np.generic) for part in result):
         remade = type(result)._make if hasattr(result, "_make") else type(result)
-        whole = made(remade(map(own, result)), function, args, kwargs, fixed, place)
+        whole = Value(remade(map(own, result)), "", function, args, kwargs, fixed, place)
         parts = [
-            made(part, operator.getitem, (whole, i), {}, fixed, place)
+            Value(part, "", operator.getitem, (whole, i), {}, fixed, place)
             for i, part in enumerate(whole.sample)
         ]
         return Call(parts, remade)
@@ -98,7 +98,8 @@ def called(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call
         looks = function, mapped((args[1:], kwargs), sample_in)
     if function is np.reshape and args[0].shape == result.shape and not kwargs:
         return Call([args[0]], next, looks)
-    return Call([made(own(result), function, args, kwargs, fixed, place)], next, looks)
+    value = Value(own(result), "", function, args, kwargs, fixed, place)
+    return Call([value], next, looks)
 
 
 def depends_on_numbers(function: Any) -> TraceError:
@@ -147,12 +148,3 @@ def on_samples(function: Any, args: Any, kwargs: Any) -> Any:
             "call it outside of the cell",
         )
     return result
-
-
-def made(
-    sample: Any, function: Any, args: Any, kwargs: Any, fixed: frozenset[Value] | None, place: Any
-) -> Value:
-    """A new value, with its dependences and the line that computes it."""
-    value = Value(sample, "", function, args, kwargs)
-    value.fixed, value.place = fixed, place
-    return value

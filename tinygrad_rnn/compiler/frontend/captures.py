@@ -29,6 +29,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from tinygrad_rnn.compiler.frontend import watching
 from tinygrad_rnn.compiler.frontend.code_names import (
     REFLECTION,
     is_of_user,
@@ -40,20 +41,6 @@ from tinygrad_rnn.compiler.frontend.code_names import (
     remember_names,
 )
 from tinygrad_rnn.compiler.frontend.conditions import Conditions, contents
-from tinygrad_rnn.compiler.frontend.watching import (
-    watch_array,
-    watch_bytes,
-    watch_class,
-    watch_dict,
-    watch_elements,
-    watch_function,
-    watch_module,
-    watch_nothing,
-    watch_object,
-    watch_partial,
-    watch_tensor,
-    watch_variable,
-)
 from tinygrad_rnn.engine.rules import Pullback, Rule
 from tinygrad_rnn.engine.tensor import Tensor
 from tinygrad_rnn.support.code import slots_of
@@ -341,27 +328,27 @@ Look: TypeAlias = Callable[[CellKey, Any, str], None]
 Watch: TypeAlias = Callable[[Conditions, Any, frozenset[str]], None]
 
 EXACT: list[tuple[Any, Look, Watch]] = [
-    (Tensor, CellKey.look_at_tensor, watch_tensor),
-    (types.FunctionType, CellKey.look_at_function, watch_function),
-    (types.MethodType, CellKey.look_at_method, watch_nothing),
-    (types.BuiltinFunctionType, CellKey.look_at_builtin, watch_nothing),
-    (functools.partial, CellKey.look_at_partial, watch_partial),
-    (types.ModuleType, CellKey.look_at_module, watch_module),
-    (contextvars.ContextVar, CellKey.look_at_variable, watch_variable),
-    (types.MappingProxyType, CellKey.look_at_dict, watch_dict),
+    (Tensor, CellKey.look_at_tensor, watching.of_tensor),
+    (types.FunctionType, CellKey.look_at_function, watching.of_function),
+    (types.MethodType, CellKey.look_at_method, watching.nothing),
+    (types.BuiltinFunctionType, CellKey.look_at_builtin, watching.nothing),
+    (functools.partial, CellKey.look_at_partial, watching.of_partial),
+    (types.ModuleType, CellKey.look_at_module, watching.of_module),
+    (contextvars.ContextVar, CellKey.look_at_variable, watching.of_variable),
+    (types.MappingProxyType, CellKey.look_at_dict, watching.of_dict),
 ]
 """How objects of exactly this type are visited and watched."""
 
 HEIRS: list[tuple[Any, Look, Watch]] = [
-    (np.ndarray, CellKey.look_at_array, watch_array),
-    (ONE_OF_A_KIND, CellKey.look_at_one_of_a_kind, watch_nothing),
-    (type, CellKey.look_at_class, watch_class),
-    ((list, tuple, deque, set, frozenset), CellKey.look_at_sequence, watch_elements),
-    (dict, CellKey.look_at_dict, watch_dict),
-    (np.generic, CellKey.look_at_number, watch_nothing),
-    (BASES, CellKey.look_at_heir_of_number, watch_object),
-    ((bytes, bytearray, memoryview, array.array), CellKey.look_at_bytes, watch_bytes),
-    (GENERATORS, CellKey.look_at_generator, watch_nothing),
+    (np.ndarray, CellKey.look_at_array, watching.of_array),
+    (ONE_OF_A_KIND, CellKey.look_at_one_of_a_kind, watching.nothing),
+    (type, CellKey.look_at_class, watching.of_class),
+    ((list, tuple, deque, set, frozenset), CellKey.look_at_sequence, watching.of_elements),
+    (dict, CellKey.look_at_dict, watching.of_dict),
+    (np.generic, CellKey.look_at_number, watching.nothing),
+    (BASES, CellKey.look_at_heir_of_number, watching.of_object),
+    ((bytes, bytearray, memoryview, array.array), CellKey.look_at_bytes, watching.of_bytes),
+    (GENERATORS, CellKey.look_at_generator, watching.nothing),
 ]
 """How objects of this type and of its subclasses are visited and watched."""
 
@@ -377,9 +364,9 @@ def ways(kind: Any) -> tuple[Look, Watch]:
             return look, watch
     if not is_of_user(kind.__module__):
         if any(base.__module__ == "_ctypes" for base in kind.__mro__):
-            return CellKey.look_at_bytes, watch_bytes
+            return CellKey.look_at_bytes, watching.of_bytes
         members = [vars(base) for base in kind.__mro__[:-1]]
         own_rules = [any(name in m for m in members) for name in ("__hash__", "__eq__")]
         if all(own_rules) and kind.__hash__ is not None:
-            return CellKey.look_at_number, watch_nothing  # a Fraction, a Decimal, a date, a path
-    return CellKey.look_at_object, watch_object
+            return CellKey.look_at_number, watching.nothing  # a Fraction, a Decimal, a date, a path
+    return CellKey.look_at_object, watching.of_object

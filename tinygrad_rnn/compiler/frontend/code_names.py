@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import functools
 import opcode
-import os
 import sys
 import types
 import weakref
 from typing import Any
 
-import numpy as np
-
-from tinygrad_rnn.compiler.frontend.refusals import PACKAGE
+from tinygrad_rnn.compiler.frontend.refusals import NUMPY, PACKAGE
 from tinygrad_rnn.support.code import codes_in, globals_in, variables_in
 
-LIBRARIES = (PACKAGE, os.path.dirname(np.__file__) + os.sep)
+LIBRARIES = (PACKAGE, NUMPY)
 """The folders of code that does not change from call to call."""
 
 REFLECTION = frozenset(

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_rnn.compiler.frontend.refusals import PACKAGE
+from tinygrad_rnn.compiler.frontend.refusals import NUMPY, PACKAGE
 from tinygrad_rnn.compiler.frontend.tracer import Traced
 from tinygrad_rnn.compiler.frontend.values import Value
 from tinygrad_rnn.engine.graph import Node
@@ -58,7 +58,7 @@ def is_cells_own(filename: str) -> bool:  # pragma: no cover (called by a profil
     return filename != "<string>" and not filename.startswith(OTHERS)
 
 
-OTHERS = (os.path.dirname(np.__file__) + os.sep, os.path.dirname(os.__file__) + os.sep)
+OTHERS = (NUMPY, os.path.dirname(os.__file__) + os.sep)
 """NumPy and Python's own library."""
 
 

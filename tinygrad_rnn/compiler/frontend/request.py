@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,7 @@ from tinygrad_rnn.recurrent.state import (
 from tinygrad_rnn.recurrent.truncation import Full, Truncation, Windows
 
 
+@dataclass(slots=True, init=False, eq=False, repr=False)
 class Sequence:
     """The arguments of a scan. `key` has the properties of them on which the program depends.
 
@@ -43,11 +45,6 @@ class Sequence:
     extras: the operations on the state between two steps, as further inputs of the program's cell
         `step_cell`, with their names.
     """
-
-    __slots__ = (
-        *("cell", "extras", "flat", "input_parts", "key", "loss_alone", "repeatable", "reset"),
-        *("state", "state_parts", "step_cell", "steps", "truncation", "xs"),
-    )
 
     cell: Callable[..., Any]
     step_cell: Callable[..., Any]

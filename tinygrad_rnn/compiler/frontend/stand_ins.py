@@ -10,17 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_rnn.compiler.frontend.calls import made
 from tinygrad_rnn.compiler.frontend.refusals import user_frame
 from tinygrad_rnn.compiler.frontend.tracer import Traced, handle_of
-from tinygrad_rnn.compiler.frontend.values import own
+from tinygrad_rnn.compiler.frontend.values import Value, own
 from tinygrad_rnn.engine.tensor import Tensor
 
 
 def _eye(*args: Any, **kwargs: Any) -> Any:
     """np.eye, whose rows an index of the step can pick."""
     array = own(np.eye(*args, **kwargs))
-    return handle_of(made(array, np.eye, args, kwargs, frozenset(), user_frame()))
+    return handle_of(Value(array, "", np.eye, args, kwargs, frozenset(), user_frame()))
 
 
 def _as_array(function: Any) -> Any:

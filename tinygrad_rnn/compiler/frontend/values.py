@@ -6,6 +6,7 @@ from __future__ import annotations
 import operator
 import weakref
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,32 +14,19 @@ import numpy as np
 from tinygrad_rnn.compiler.ir import leaves_of
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class Value:
     """One array of the program, with the call that makes it; None for a given array."""
 
-    __slots__ = (
-        *("_found", "args", "fixed", "function", "kwargs", "name", "origin", "pinned", "place"),
-        "sample",
-    )
-
-    def __init__(
-        self,
-        sample: Any,
-        name: str = "",
-        function: Callable[..., Any] | None = None,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> None:
-        self.sample = sample
-        self.name = name
-        self.function = function
-        self.args = args
-        self.kwargs = kwargs or {}
-        self.origin: tuple[str, Value] | None = None  # of which function of which value it is made
-        self._found: tuple[Any, Any, list[Value]] | None = None
-        self.fixed: frozenset[Value] | None = None  # see `FixedTraced`
-        self.pinned = False
-        self.place: str | None = None  # the line of the cell that made the call
+    sample: Any
+    name: str = ""
+    function: Callable[..., Any] | None = None
+    args: tuple[Any, ...] = ()
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    fixed: frozenset[Value] | None = None  # see `FixedTraced`
+    place: str | None = None  # the line of the cell that made the call
+    origin: tuple[str, Value] | None = None  # of which function of which value it is made
+    pinned: bool = False
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -55,11 +43,7 @@ class Value:
     @property
     def operands(self) -> list[Value]:
         """The values among the arguments, also inside lists, tuples and dicts."""
-        found = self._found  # asked for again and again
-        if found is None or found[0] is not self.args or found[1] is not self.kwargs:
-            here = list(values_in((self.args, self.kwargs)))
-            found = self._found = self.args, self.kwargs, here
-        return found[2]
+        return list(values_in((self.args, self.kwargs)))
 
 
 def values_in(tree: Any) -> Iterator[Value]:
@@ -98,7 +82,7 @@ def is_handle(thing: Any) -> bool:
 
 def value_of(leaf: Any) -> Any:
     """The value of a handle. A slice must be known while tracing; otherwise it is refused."""
-    if is_handle(leaf):
+    if isinstance(leaf, Handle):
         return leaf.value
     if isinstance(leaf, slice):
         return slice(*(p and operator.index(p) for p in (leaf.start, leaf.stop, leaf.step)))

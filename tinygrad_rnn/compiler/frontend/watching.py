@@ -25,20 +25,20 @@ from tinygrad_rnn.support.code import slots_of
 Names = frozenset[str]
 
 
-def watch_nothing(watched: Conditions, thing: Any, names: Names) -> None:
+def nothing(watched: Conditions, thing: Any, names: Names) -> None:
     """The object is known by its identity or its value."""
 
 
-def watch_tensor(watched: Conditions, thing: Any, names: Names) -> None:
+def of_tensor(watched: Conditions, thing: Any, names: Names) -> None:
     data = thing._data
     watched.add(FACTS_OF_TENSOR, thing, data.shape, data.dtype, thing._requires_grad)
 
 
-def watch_array(watched: Conditions, thing: Any, names: Names) -> None:
+def of_array(watched: Conditions, thing: Any, names: Names) -> None:
     watched.add("{0}.shape == {1} and {0}.dtype == {2}", thing, thing.shape, thing.dtype)
 
 
-def watch_function(watched: Conditions, thing: Any, names: Names) -> None:
+def of_function(watched: Conditions, thing: Any, names: Names) -> None:
     code = thing.__code__
     of_user = is_users_file(code.co_filename)
     if not of_user and thing.__closure__ is None:
@@ -55,38 +55,38 @@ def watch_function(watched: Conditions, thing: Any, names: Names) -> None:
         for module in modules:
             watched.add("modules.get({}) is {}", module, sys.modules[module])
         watched.add("{}.__dict__ is {}", thing, thing.__dict__)
-        watch_dict(watched, thing.__dict__, names)
+        of_dict(watched, thing.__dict__, names)
     rule = getattr(thing, "rule", None)
     if type(rule) is Rule:
         watched.add("{}.rule is {}", thing, rule)
 
 
-def watch_partial(watched: Conditions, thing: Any, names: Names) -> None:
+def of_partial(watched: Conditions, thing: Any, names: Names) -> None:
     watched.add(PARTS_OF_PARTIAL, thing, thing.func, thing.args, thing.keywords)
 
 
-def watch_elements(watched: Conditions, thing: Any, names: Names) -> None:
+def of_elements(watched: Conditions, thing: Any, names: Names) -> None:
     """Watch the elements of a sequence or a set, in their order."""
     watched.add("len({}) == {}", thing, len(thing))
     if thing:
         watched.add("all(map(is_, {}, {}))", thing, [*thing])
 
 
-def watch_dict(watched: Conditions, thing: Any, names: Names) -> None:
-    watch_elements(watched, thing, names)
+def of_dict(watched: Conditions, thing: Any, names: Names) -> None:
+    of_elements(watched, thing, names)
     if thing:
         watched.add("all(map(is_, {}.values(), {}))", thing, [*thing.values()])
 
 
-def watch_bytes(watched: Conditions, thing: Any, names: Names) -> None:
+def of_bytes(watched: Conditions, thing: Any, names: Names) -> None:
     watched.add("bytes(memoryview({})) == {}", thing, bytes(memoryview(thing)))
 
 
-def watch_variable(watched: Conditions, thing: Any, names: Names) -> None:
+def of_variable(watched: Conditions, thing: Any, names: Names) -> None:
     watched.add("{}.get(None) is {}", thing, thing.get(None))
 
 
-def watch_object(watched: Conditions, thing: Any, names: Names) -> None:
+def of_object(watched: Conditions, thing: Any, names: Names) -> None:
     """Watch the class of an object and its attributes.
 
     An attribute that the object lacks may come from its class. The object may later get its own.
@@ -111,7 +111,7 @@ def watch_object(watched: Conditions, thing: Any, names: Names) -> None:
         watched.add("getattr({}, {}, NOTHING) is {}", thing, name, found)
 
 
-def watch_class(watched: Conditions, thing: Any, names: Names) -> None:
+def of_class(watched: Conditions, thing: Any, names: Names) -> None:
     """Watch the members that are read, in each class that may get one that comes before others."""
     bases = [vars(base) for base in thing.__mro__ if is_of_user(base.__module__)]
     anywhere = names.intersection(dir(thing)).union(*map(operators_of, bases))
@@ -120,7 +120,7 @@ def watch_class(watched: Conditions, thing: Any, names: Names) -> None:
             watched.add_entry(members, name)
 
 
-def watch_module(watched: Conditions, thing: Any, names: Names) -> None:
+def of_module(watched: Conditions, thing: Any, names: Names) -> None:
     if is_of_user(thing.__name__):
         for name in sorted(names.intersection(vars(thing))):
             watched.add_entry(vars(thing), name)

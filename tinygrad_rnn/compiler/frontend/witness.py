@@ -6,7 +6,7 @@ calls. This comparison finds a counter, a random number or a changed setting.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -61,7 +61,7 @@ def witness_of(
         given: Any = value.args, value.kwargs
         if value.function is None:
             given = value.shape, value.dtype
-        calls.append(Call(value.function, tuple(tokens(given, numbers)), value.place))
+        calls.append(Call(value.function, tokens(given, numbers), value.place))
     return Witness(
         tuple(calls),
         tuple(None if value is None else numbers[id(value)] for value in outputs),
@@ -78,20 +78,20 @@ class Numbers(NamedTuple):
     numbers: bytes
 
 
-def tokens(argument: Any, numbers: dict[int, int]) -> Iterator[Any]:
+def tokens(argument: Any, numbers: dict[int, int]) -> tuple[Any, ...]:
     """An argument as a sequence that can be compared: values by number, arrays by their bytes, and
     anything else by type and text. A nesting begins with its type and length."""
     kind = type(argument)
     if kind is Value:
-        yield f"value {numbers[id(argument)]}"
-    elif isinstance(argument, np.ndarray):
-        yield Numbers(argument.shape, str(argument.dtype), argument.tobytes())
-    elif isinstance(argument, tuple | list | dict):
-        yield kind, len(argument)
+        return (f"value {numbers[id(argument)]}",)
+    if isinstance(argument, tuple | list | dict):
+        found: list[Any] = [(kind, len(argument))]
         for part in argument.items() if isinstance(argument, dict) else argument:
-            yield from tokens(part, numbers)
-    else:
-        yield kind, repr(argument)
+            found += tokens(part, numbers)
+        return tuple(found)
+    if isinstance(argument, np.ndarray):
+        return (Numbers(argument.shape, str(argument.dtype), argument.tobytes()),)
+    return ((kind, repr(argument)),)
 
 
 def told(mine: Call, theirs: Call) -> str:
