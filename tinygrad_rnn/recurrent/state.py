@@ -106,8 +106,9 @@ def scaled(h: Any, factor: Any) -> Any:
 def per_row(values: Array, h: Any) -> Array:
     """One value per sequence, (batch,), reshaped to broadcast to h: (batch, 1, ...)."""
     check_rows(len(values), np.shape(h))
-    values = np.asarray(values, like=plain(h))
-    return values.reshape(-1, *[1] * (np.ndim(h) - 1))
+    if not isinstance(values, Tensor):
+        values = np.asarray(values, like=plain(h))
+    return values.reshape(len(values), *[1] * (np.ndim(h) - 1))
 
 
 def check_rows(count: int, shape: tuple[int, ...]) -> None:

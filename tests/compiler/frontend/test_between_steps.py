@@ -1,6 +1,7 @@
 """Links and resets: the cell that takes them with its input computes what the engine computes."""
 
 import numpy as np
+import pytest
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.compiler.frontend.between_steps import between_steps, for_all
@@ -36,3 +37,13 @@ def test_links_scale_the_gradient_and_resets_give_zeros() -> None:
 def test_one_value_for_a_whole_step() -> None:
     assert for_all(np.array([[1, 1], [2, 2]])).tolist() == [1, 2]
     assert for_all(np.array([[1, 2], [2, 2]])).shape == (2, 2)
+
+
+def test_one_value_per_sequence_needs_a_state_with_rows() -> None:
+    """`scan` once ignored such a reset, which `unroll` refuses."""
+    ones, reset = np.ones((T, B)), np.zeros((T, B), bool)
+    ones[1, 0], reset[1, 0] = 0.5, True
+    for run in (tg.unroll, tg.scan):
+        for given in ({"reset": reset}, {"truncation": tg.Links(ones)}):
+            with pytest.raises(ValueError, match=r"each of 2 sequences, but .* the shape \(\)"):
+                run(lambda x, h: h + np.sum(x), np.ones((T, B, D)), np.float64(0.0), **given)

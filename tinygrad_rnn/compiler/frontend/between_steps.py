@@ -9,7 +9,7 @@ import numpy as np
 
 from tinygrad_rnn.derivatives.functions import scale_gradient
 from tinygrad_rnn.recurrent.arguments import restarts_of
-from tinygrad_rnn.recurrent.state import check_rows, has_numbers, map_state, zero_rows
+from tinygrad_rnn.recurrent.state import by_rows, check_rows, has_numbers, map_state, zero_rows
 from tinygrad_rnn.recurrent.truncation import Full, Links, Truncation, Windows
 
 
@@ -36,8 +36,6 @@ def between_steps(
         xi = xi if alone else for_all(xi)
         if not (xi == 1).all():
             extras.append("xi")
-            if xi.ndim > 1 and not any(h.ndim for h in known):
-                check_rows(xi.shape[1], ())  # says what is wrong
             floats = [h.dtype for h in known if h.dtype.kind == "f"]
             further.append(xi.astype(floats[0] if floats else np.float64))
     if reset is not None:
@@ -77,15 +75,7 @@ def for_all(values: Any) -> Any:
 
 
 def changed(change: Callable[[Any, Any], Any], values: Any, state: Any) -> Any:
-    """The state with each part changed by one value for all sequences, or by one value per
-    sequence. In the second case a scalar, which belongs to no sequence, does not change."""
+    """The state with each part changed by one value for all sequences, or by one per sequence."""
     if values.ndim == 0:
         return map_state(lambda h: change(h, values), state)
-
-    def by_row(h: Any) -> Any:
-        if h.ndim == 0:
-            return h
-        check_rows(len(values), h.shape)
-        return change(h, values.reshape(len(values), *[1] * (h.ndim - 1)))
-
-    return map_state(by_row, state)
+    return by_rows(change, values, state)

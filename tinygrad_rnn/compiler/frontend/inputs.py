@@ -49,10 +49,6 @@ def steps_in(cell: Any, xs: Any, inputs: list[Any], nested: bool) -> int:
 
 def names_of_inputs(xs: Any) -> tuple[str, ...]:
     """The names of the parts of the inputs."""
-    if isinstance(xs, np.ndarray | Tensor):
-        return ("x",)
-    if xs is None:
-        return ()
     return tuple(identifier(without_step(name)) for name in by_place(xs, "x"))
 
 
