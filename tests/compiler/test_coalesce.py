@@ -110,15 +110,33 @@ def test_a_copy_for_all_steps_costs_less_than_gaps() -> None:
 def test_an_entry_that_is_read_before_the_copy_is_left_alone(offset: int) -> None:
     """Entry t may be read at the step before, as δ_{t+1} is, but not at step t itself."""
     rows = replace(A, name="rows", time=1)
+    before = (
+        Instr(np.sin, (Ref(X),), Ref(rows, When.ALL, 0)),
+        Instr(np.sin, (Ref(X),), Ref(rows, When.LAST, 1)),
+    )
     loop = (
+        Instr(np.cos, (Ref(X),), Ref(B2)),
         Instr(np.sin, (Ref(rows, When.STEP, offset),), Ref(C)),
-        Instr(np.cos, (Ref(C),), Ref(B2)),
         Instr(copy, (Ref(B2),), Ref(rows, When.STEP, 0)),
     )
     after = (Instr(np.sum, (Ref(rows, When.ALL),), Ref(C)),)
-    back = Sections(loop=loop, after=after)
+    back = Sections(before=before, loop=loop, after=after)
     found = coalesce(program(Sections(), X, rows, B2, C, backward=back)).backward
     assert (copy in functions(found.loop)) is (offset == 0)
+
+
+def test_what_is_read_before_a_value_is_computed_does_not_matter() -> None:
+    rows = replace(A, name="rows", time=1)
+    loop = (
+        Instr(np.sin, (Ref(rows, When.STEP),), Ref(C)),
+        Instr(np.cos, (Ref(C),), Ref(B2)),
+        Instr(copy, (Ref(B2),), Ref(rows, When.STEP)),
+    )
+    before = (Instr(np.sin, (Ref(X),), Ref(rows, When.ALL)),)
+    after = (Instr(np.sum, (Ref(rows, When.ALL),), Ref(C)),)
+    sections = Sections(before=before, loop=loop, after=after)
+    found = coalesce(program(sections, X, rows, B2, C)).forward
+    assert functions(found.loop) == [np.sin, np.cos]
 
 
 def test_results_are_computed_where_the_states_stand() -> None:
@@ -261,7 +279,8 @@ def test_the_entry_after_a_step_does_not_go_into_the_row_of_the_step() -> None:
     forward = Sections(loop=loop, after=after, result=(Ref(h, When.ALL, 1),))
     assert copy in functions(coalesce(program(forward, X, h, rows, C)).forward.loop)
     before = (loop[0], Instr(copy, (Ref(h, When.STEP),), part))
-    forward = Sections(loop=before, after=after, result=(Ref(h, When.ALL, 1),))
+    first = (Instr(copy, (Ref(X),), Ref(h, When.FIRST)),)
+    forward = Sections((), first, before, after, result=(Ref(h, When.ALL, 1),))
     assert copy not in functions(coalesce(program(forward, X, h, rows, C)).forward.loop)
 
 
@@ -285,10 +304,16 @@ def test_an_array_of_all_steps_goes_where_it_has_an_entry_for_each_of_its_own() 
     found = coalesce(program(Sections(loop=loop, after=after), X, long, other, C)).forward
     assert functions(found.loop) == [np.sin]
     assert found.loop[0].writes()[0].at == (When.STEP, 1, ())
-    put = (loop[0], Instr(copy, (Ref(long, When.STEP),), Ref(short, When.STEP)))
+    copied = Ref(short, When.STEP)
+    put = (loop[0], Instr(copy, (Ref(long, When.STEP),), copied))
+    first = (Instr(copy, (Ref(X),), Ref(long, When.FIRST)),)
     after = (Instr(np.sum, (Ref(short, When.ALL),), Ref(C)),)
-    found = coalesce(program(Sections(loop=put, after=after), X, long, short, C)).forward
-    assert functions(found.loop) == [np.sin, copy]
+    found = coalesce(program(Sections((), first, put, after), X, long, short, C)).forward
+    assert functions(found.loop) == [np.sin]  # the entries of `short` are in `long`
+    put = (*put, Instr(np.cos, (copied,), copied))
+    after = (*after, Instr(np.sum, (Ref(long, When.ALL),), Ref(D2)))
+    found = coalesce(program(Sections((), first, put, after), X, long, short, C, D2)).forward
+    assert functions(found.loop) == [np.sin, copy, np.cos]
 
 
 def test_only_a_part_of_a_filled_array_takes_a_value() -> None:

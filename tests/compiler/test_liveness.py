@@ -6,10 +6,11 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pytest
 
 from tests.compiler.test_allocate import A, B, C, X, program
 from tinygrad_rnn.compiler.ir import Instr, Ref, Sections, Storage, View, When
-from tinygrad_rnn.compiler.liveness import Timeline, overlap, span
+from tinygrad_rnn.compiler.liveness import Life, Timeline, covers, overlap, span
 from tinygrad_rnn.compiler.operations import copy
 from tinygrad_rnn.compiler.views import columns
 
@@ -18,90 +19,143 @@ def times_of(*loop: Instr, **more: Any) -> Timeline:
     return Timeline(program(Sections(loop=loop, **more), X, A, B, C))
 
 
-def moments(times: Timeline, buffer: Any) -> int:
-    return times.moments(times.uses[buffer], buffer.time)
+def can_share(times: Timeline, one: Any, other: Any, by_lane: bool = False) -> bool:
+    uses = times.uses[one], times.uses[other]
+    first, second = (times.life(some, (*uses[0], *uses[1]), by_lane) for some in uses)
+    return not first.meets(second)
 
 
 def test_an_instruction_reads_before_it_writes() -> None:
     chain = (Instr(np.sin, (Ref(X),), Ref(A)), Instr(np.cos, (Ref(A),), Ref(B)))
     times = Timeline(program(Sections(before=chain), X, A, B))
-    assert span(2, 4) == 0b11100
-    assert moments(times, A) == span(1, 2) and moments(times, B) == span(3, 3)
-    assert times.writes(times.uses[B]) == 0b1000
+    assert span(2, 4) == 0b11100 and span(3, 2) == 0
+    life = times.life(times.uses[A])
+    assert life.needed & 0b1111 == 0b0110 and life.written & 0b1111 == 0b0010
+    assert can_share(times, A, B) and not life.lost
+    assert times.life(times.uses[A], but=0).written == 0
+
+
+def test_an_instruction_reads_until_it_writes_unless_it_goes_number_by_number() -> None:
+    made = Instr(np.sin, (Ref(X),), Ref(A))
+    for function, shares in ((np.add, True), (np.matmul, False), (copy, True)):
+        args = (Ref(A),) if function is copy else (Ref(A), Ref(X))
+        assert can_share(times_of(made, Instr(function, args, Ref(B))), A, B) is shares
+    turned = Ref(A, views=(View("transpose", (1, 0)),))
+    assert not can_share(times_of(made, Instr(np.cos, (turned,), Ref(B))), A, B)
 
 
 def test_what_a_loop_carries_is_live_in_all_of_it() -> None:
     add, put = Instr(np.add, (Ref(A), Ref(X)), Ref(B)), Instr(copy, (Ref(B),), Ref(A))
     times = times_of(add, put, before=(Instr(copy, (Ref(X),), Ref(A)),))
-    loop = times.loops[0]
-    assert times.loop_of(loop.start) == loop and times.loop_of(0) is None
-    assert times.places == [0, 1, 2, 1, 2]  # two turns
-    assert moments(times, A) & moments(times, B) == 0
+    assert times.loop_of(times.loops[0].start) == times.loops[0] and times.loop_of(0) is None
+    assert len(times.turns[0]) == 2 and [turn.t for turn in times.turns[1]] == [0, 0, 1, 2]
+    assert can_share(times, A, B)
     held = times_of(add, put, Instr(np.sin, (Ref(A),), Ref(C)), Instr(np.cos, (Ref(B),), Ref(C)))
-    assert moments(held, A) & moments(held, B)
+    assert not can_share(held, A, B)
 
 
-def test_what_backward_reads_is_needed_to_the_end() -> None:
+def test_loops_go_forward_and_back() -> None:
+    turn = Instr(np.sin, (Ref(X),), Ref(A))
+    back = Sections(loop=(turn,))
+    times = Timeline(program(Sections(loop=(turn,)), X, A, B, C, backward=back))
+    ahead, behind = ([n.t for n in times.turns[loop.start]] for loop in times.loops)
+    assert ahead == [0, 0, 1, 2] and behind == [0, 0, 2, 1, 0, 2, 1, 0]
+
+
+def test_what_backward_reads_is_needed_until_it_is_called_again() -> None:
     ahead = Sections(before=(Instr(np.sin, (Ref(X),), Ref(A)),))
     back = Sections(before=(Instr(np.cos, (Ref(A),), Ref(B)), Instr(np.sin, (Ref(B),), Ref(C))))
     times = Timeline(program(ahead, X, A, B, C, backward=back))
-    assert moments(times, A) & moments(times, C)
+    assert not can_share(times, A, C) and can_share(times, B, C)
+
+
+def test_what_the_caller_keeps_is_needed_to_the_end() -> None:
+    h = replace(A, name="h", storage=Storage.STATE, time=1)
+    rows = replace(h, name="rows", storage=Storage.KEPT)
+    ahead = Sections(
+        loop=(Instr(np.sin, (Ref(X),), Ref(h, When.STEP, 1)),), result=(Ref(h, When.ALL, 1),)
+    )
+    back = Sections(after=(Instr(np.sin, (Ref(X),), Ref(rows, When.ALL, 1)),))
+    assert not can_share(Timeline(program(ahead, X, h, rows, backward=back)), h, rows)
 
 
 def test_a_base_is_needed_while_its_view_is() -> None:
     turned = replace(C, storage=Storage.RESULT)
     times = times_of(
-        Instr(np.flip, (Ref(A),), Ref(turned)), Instr(np.add, (Ref(turned), Ref(X)), Ref(B))
+        Instr(np.sin, (Ref(X),), Ref(A)),
+        Instr(np.flip, (Ref(A),), Ref(turned)),
+        Instr(np.add, (Ref(turned), Ref(X)), Ref(B)),
     )
-    assert [(use.place, use.is_direct) for use in times.uses[A]] == [(0, True), (1, False)]
-    assert frozenset((A, B)) in times.clashes()  # the sum reads `a` in another order
-    in_place = times_of(Instr(np.add, (Ref(A), Ref(X)), Ref(B)))
-    assert frozenset((A, B)) not in in_place.clashes()
+    found = [(use.place, use.is_direct) for use in times.uses[A] if not use.writes]
+    assert found == [(1, True), (2, False)]
+    assert not can_share(times, A, B)  # the sum reads `a` in another order
 
 
 def test_references_that_meet() -> None:
     rows = replace(A, name="rows", shape=(2, 8), time=1)
     left, right = (Ref(rows, When.STEP, 0, (columns(start, start + 4, 8),)) for start in (0, 4))
     assert not overlap(left, right) and overlap(left, Ref(rows, When.ALL, 1))
-    assert overlap(left, replace(left, offset=1))  # at another step
     first, last = Ref(rows, When.FIRST), Ref(rows, When.LAST, 1)
-    assert not overlap(first, last) and not overlap(first, replace(left, offset=1))
+    assert overlap(first, last)  # in an entry that is both
     every_other = Ref(B, views=(View("index", (slice(None, None, 2),)),))
     assert not overlap(every_other, Ref(B, views=(View("index", (slice(1, None, 2),)),)))
+    assert covers(first, left) and covers(left, left) and not covers(left, first)
+    assert covers(Ref(rows, When.STEP, 0, (View("reshape", (16,)),)), left)
 
 
-def test_an_array_written_part_by_part_is_renewed_by_the_first_part() -> None:
+def test_an_array_written_part_by_part_is_renewed_by_its_parts() -> None:
     left, right = (Ref(B, views=(columns(n, n + 1, 2),)) for n in (0, 1))
     halves = Instr(np.sin, (Ref(X),), left), Instr(np.cos, (Ref(X),), right)
     total = Instr(np.sum, (Ref(B),), Ref(C))
-    fresh = times_of(*halves, total)
-    assert fresh.places == [0, 1, 2, 0, 1, 2]
-    assert moments(fresh, B) == sum(span(2 * n + 1, 2 * n + 4) for n in (0, 3))
-    carried = times_of(total, *halves)  # the sum reads what the turn before has written
-    assert moments(carried, B) & span(0, 6) == span(0, 6)
+    fresh = times_of(
+        Instr(np.sin, (Ref(X),), Ref(A)), Instr(np.cos, (Ref(A),), Ref(C)), *halves, total
+    )
+    assert can_share(fresh, A, B)
+    carried = times_of(
+        total, Instr(np.sin, (Ref(X),), Ref(A)), Instr(np.cos, (Ref(A),), Ref(A)), *halves
+    )
+    assert carried.life(carried.uses[B]).lost
+    assert can_share(carried, A, B)  # between the sum and the next halves
+    late = times_of(halves[0], Instr(np.sin, (Ref(X),), Ref(A)), halves[1], total)
+    assert not can_share(late, A, B)
 
 
-def test_a_loop_may_have_no_turn() -> None:
-    """Then what was there before it is read after it."""
-    before, loop = Instr(copy, (Ref(X),), Ref(A)), Instr(np.sin, (Ref(X),), Ref(A))
-    after = Instr(np.sum, (Ref(A),), Ref(B))
-    times = times_of(loop, before=(before,), after=(after,))
-    assert times.places == [0, 1, 1, 2]
-    assert moments(times, A) & span(1, 3) == span(1, 3)
-
-
-def test_an_array_of_all_steps_is_needed_in_the_whole_loop_if_its_entries_overlap() -> None:
+def test_entries_are_free_step_by_step() -> None:
     """An entry of T+1 is used at two steps. A step of windows has several lanes."""
     each, rows = (replace(A, name=f"rows{time}", time=time) for time in (0, 1))
-    for buffer, windows in ((each, False), (rows, False), (each, True)):
-        loop = (
-            Instr(np.sin, (Ref(X),), Ref(B)),
-            Instr(np.cos, (Ref(B),), Ref(buffer, When.STEP)),
-            Instr(np.sum, (Ref(B),), Ref(C)),
+    for windows in (False, True):
+        before = (
+            Instr(np.sin, (Ref(X),), Ref(each, When.ALL)),
+            Instr(np.sin, (Ref(X),), Ref(rows, When.FIRST)),
         )
-        before = (Instr(np.sin, (Ref(X),), Ref(C)),)
-        back = Sections(before=before, loop=loop)
-        made = program(Sections(), X, buffer, B, C, backward=back)
-        times = Timeline(replace(made, windows=windows))
-        whole = windows or buffer.time == 1
-        assert moments(times, buffer) == (span(2, 7) if whole else span(5, 5))
+        loop = (
+            Instr(np.sin, (Ref(each, When.STEP),), Ref(C)),
+            Instr(np.cos, (Ref(C),), Ref(rows, When.STEP, 1)),
+        )
+        after = (Instr(np.sum, (Ref(rows, When.ALL),), Ref(C)),)
+        back = Sections(before=before, loop=loop, after=after)
+        made = replace(program(Sections(), X, each, rows, C, backward=back), windows=windows)
+        times = Timeline(made)
+        needed = times.life(times.uses[each]).needed
+        last, second, first = (
+            needed >> n * times.length & (1 << times.length) - 1 for n in (2, 1, 0)
+        )
+        assert 0 < last.bit_length() < second.bit_length() < first.bit_length()
+        assert times.life(times.uses[rows]).needed >> 3 * times.length > 0
+        assert len(times.turns[times.loops[1].start]) == (16 if windows else 8)
+
+
+@pytest.mark.parametrize("by_lane", [True, False])
+def test_each_lane_has_its_own_link(by_lane: bool) -> None:
+    loop = (Instr(np.sin, (Ref(A),), Ref(B)), Instr(np.cos, (Ref(B),), Ref(A)))
+    made = program(Sections(), X, A, B, backward=Sections(loop=loop))
+    times = Timeline(replace(made, windows=True))
+    assert can_share(times, A, B, by_lane)
+    life = times.life(times.uses[A], by_lane=by_lane)
+    assert (life.needed >> times.length > 0) is by_lane
+
+
+def test_lives_are_joined() -> None:
+    one, other = Life(0b110, 0b010), Life(0b11000, 0b01000)
+    assert not one.meets(other) and one.joined(other) == Life(0b11110, 0b01010)
+    assert one.meets(Life(0b100, 0b100)) and Life(0b100, 0b100).meets(one)

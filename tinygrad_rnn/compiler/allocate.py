@@ -10,26 +10,17 @@ import re
 from dataclasses import dataclass, field, replace
 
 from tinygrad_rnn.compiler.ir import Buffer, Program, Storage
-from tinygrad_rnn.compiler.liveness import Timeline
+from tinygrad_rnn.compiler.liveness import Life, Timeline
+
+DEAD = Life()
 
 
 def allocate(program: Program) -> Program:
     """The same program with fewer arrays. A name with a meaning stays; of the names without one,
     a group of buffers that share their memory keeps one."""
     groups = shared(program)
-    new: dict[Buffer, Buffer] = {}
-    buffers: dict[Buffer, None] = {}
-    for buffer in program.buffers:
-        group = groups.get(buffer)
-        if group is None:
-            new[buffer] = buffer
-        else:
-            root, name = group.root, stem(buffer.name)
-            if name not in group.names:
-                group.names[name] = replace(buffer, shares=root)
-            new[buffer] = group.names[name]
-            buffers[root] = None
-        buffers[new[buffer]] = None
+    new = {b: groups[b].named(b) if b in groups else b for b in program.buffers}
+    buffers = dict.fromkeys(b for found in new.values() for b in (found.root, found))
     return program.rewritten(tuple(buffers), lambda ref: replace(ref, buffer=new[ref.buffer]))
 
 
@@ -37,55 +28,62 @@ def allocate(program: Program) -> Program:
 class Group:
     """Buffers that share one memory.
 
-    form: what they have in common. moments: the moments at which the memory is in use, as the bits
-    of a number. names: the buffers that are left.
+    form: what they have in common. by_lane: whether each lane has its own. life: when the memory is
+    in use. names: the buffers that are left.
     """
 
     form: tuple[object, ...]
+    by_lane: bool
+    life: Life = DEAD
     members: list[Buffer] = field(default_factory=list)
-    moments: int = 0
     names: dict[str, Buffer] = field(default_factory=dict)
 
     @functools.cached_property
     def root(self) -> Buffer:
         """The buffer that owns the memory. It has the last name with a meaning."""
         named = [m for m in self.members if not is_generic(m.name)] or self.members
-        link = next((m for m in self.members if m.storage is Storage.LANE), None)
-        base, kept = link or named[-1], any(m.storage is Storage.KEPT for m in self.members)
+        base = self.members[0] if self.by_lane else named[-1]
+        kept = any(member.storage is Storage.KEPT for member in self.members)
         root = replace(base, storage=Storage.KEPT if kept else base.storage)
-        of_root = self.members if link else [base]
+        of_root = self.members if self.by_lane else [base]
         self.names |= dict.fromkeys([stem(member.name) for member in of_root], root)
         return root
+
+    def named(self, member: Buffer) -> Buffer:
+        """The buffer that a member becomes."""
+        root = self.root
+        return self.names.setdefault(stem(member.name), replace(member, shares=root))
 
 
 def shared(program: Program) -> dict[Buffer, Group]:
     """Give each buffer the memory of an earlier one that is free, preferably that of an operand."""
     times = Timeline(program)
-    clashes = times.clashes()
+    every = [use for uses in times.uses.values() for use in uses]
     found: dict[Buffer, Group] = {}
     for buffer in program.buffers:
-        uses = times.uses.get(buffer, ())
+        uses, is_lane = times.uses[buffer], buffer.storage is Storage.LANE
         first = min((use.place for use in uses if use.writes), default=None)
         own = buffer.storage in (Storage.KEPT, Storage.SCRATCH) and buffer.fill is None
         if first is None or not (buffer in program.links or (own and buffer not in times.fixed)):
             continue
-        moments = times.moments(uses, buffer.time)
         # Buffers of one step are not shared by both functions: this would save next to nothing and
         # make the program harder to read.
         ahead = buffer.time is None and first < times.back
         form = buffer.shape, buffer.dtype, buffer.time, ahead
+        in_lane = all(use.place in times.lanes for use in uses)
+        life = {way: times.life(uses, every, way) for way in {is_lane, False, in_lane}}
         fitting = [
             group
             for group in dict.fromkeys(found.values())
             if group.form == form
-            and not group.moments & moments
-            and buffer.storage is not Storage.LANE
-            and not any(frozenset((buffer, member)) in clashes for member in group.members)
+            and group.by_lane in (life if not is_lane else ())
+            and not group.life.meets(life[group.by_lane])
         ]
         operands = {ref.buffer for ref in times.instrs[first].reads()}
-        home = min(fitting, key=lambda g: operands.isdisjoint(g.members), default=Group(form))
+        other = Group(form, is_lane)
+        home = min(fitting, key=lambda g: operands.isdisjoint(g.members), default=other)
         home.members.append(buffer)
-        home.moments |= moments
+        home.life = home.life.joined(life[home.by_lane])
         found[buffer] = home
     return found
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tinygrad_rnn.compiler.ir import OWN, Buffer, Instr, Program, Ref, Storage, When
-from tinygrad_rnn.compiler.liveness import Timeline, Use, memory_like, overlap
+from tinygrad_rnn.compiler.liveness import Timeline, memory_like, overlap
 from tinygrad_rnn.compiler.operations import copy
 from tinygrad_rnn.compiler.views import at_all_steps, of_all_steps
 
@@ -32,16 +32,22 @@ FORMS = (
 def coalesce(program: Program) -> Program:
     """The same program without the copies of values that can be computed in their place."""
     moves = Moves(program)
+    states = {ref.buffer for ref in program.states}
     copies = []
     for place, instr in enumerate(moves.times.instrs):
-        if instr.function is copy:
-            (given,), (out,) = instr.args, instr.writes()
-            if isinstance(given, Ref):
-                # A state has its results first. Then it can take them along into a row.
-                copies.append((out.buffer not in moves.states, place, given, out))
+        if instr.function is copy and isinstance(instr.args[0], Ref):
+            (out,) = instr.writes()
+            # A state has its results first. Then it can take them along into a row.
+            copies.append((out.buffer not in states, place, instr.args[0], out))
     for _, place, given, out in sorted(copies, key=lambda found: found[0]):
-        moves.consider(place, moves.resolved(given), moves.resolved(out))
-    buffers = {b: moves.renewed(b) for b in program.buffers if b not in moves.moved}
+        given, out = moves.resolved(given), moves.resolved(out)
+        if not moves.consider(place, given, out):
+            moves.consider(place, out, given)
+    buffers = {
+        b: b if moves.storage[b] is b.storage else replace(b, storage=moves.storage[b])
+        for b in program.buffers
+        if b not in moves.moved
+    }
 
     def of_ref(ref: Ref) -> Ref:
         ref = moves.resolved(ref)
@@ -94,13 +100,7 @@ class Moves:
         self.uses = self.times.uses
         self.moved: dict[Buffer, Move] = {}
         self.storage = {buffer: buffer.storage for buffer in program.buffers}
-        self.states = {ref.buffer for ref in program.states}
-        self.fixed = {*self.times.fixed, *program.links}
-
-    def renewed(self, buffer: Buffer) -> Buffer:
-        """The buffer after the moves."""
-        storage = self.storage[buffer]
-        return buffer if storage is buffer.storage else replace(buffer, storage=storage)
+        self.links = program.links
 
     def resolved(self, ref: Ref) -> Ref:
         """The reference after the moves."""
@@ -108,100 +108,59 @@ class Moves:
             ref = self.moved[ref.buffer].of(ref)
         return ref
 
-    def consider(self, place: int, given: Ref, out: Ref) -> None:
-        """Let the two sides of a copy be one place, if this changes no number: what the copy reads
-        is moved to where it writes, or the other way round."""
-        for ref, to in ((given, out), (out, given)):
-            source, target = ref.buffer, to.buffer
-            if not self.can_be_moved(ref, to):
-                continue
-            move = Move(to, shift(ref, to), ref.when is not When.ALWAYS)
-            uses = [use._replace(ref=move.of(use.ref)) for use in self.uses[source]]
-            if self.is_free(place, ref, to, uses):
-                self.moved[source] = move
-                self.uses[target] += [use for use in uses if use.place != place]
-                kinds = self.storage[source], self.storage[target]
-                self.storage[target] = min(kinds, key=KINDS.index)
-                return
+    def consider(self, place: int, ref: Ref, to: Ref) -> bool:
+        """Move the buffer on one side of a copy to the other side, if this changes no number."""
+        source, target = ref.buffer, to.buffer
+        if not (is_whole(ref, to) and self.can_be_moved(source, target, to)):
+            return False
+        move = Move(to, to.offset - ref.offset, ref.when is not When.ALWAYS)
+        uses = [use._replace(ref=move.of(use.ref)) for use in self.uses[source]]
+        there = [use for use in self.uses[target] if overlap(use.ref, to)]
+        loop = self.times.loop_of(place)
+        if ref.when is not to.when and any(self.times.loop_of(u.place) != loop for u in uses):
+            return False
+        by_lane = self.storage[target] is Storage.LANE
+        life, other = (
+            self.times.life(some, among, by_lane, but=place)
+            for some, among in ((uses, there), (there, uses))
+        )
+        if life.lost or life.meets(other) or not all(is_view(use.ref) for use in uses):
+            return False
+        self.moved[source] = move
+        self.uses[target] += [use for use in uses if use.place != place]
+        self.storage[target] = min(self.storage[source], self.storage[target], key=KINDS.index)
+        return True
 
-    def can_be_moved(self, given: Ref, out: Ref) -> bool:
-        """Whether a copy is one of a whole buffer to a place of the same form, whose owner lets it
-        in."""
-        source, target = given.buffer, out.buffer
-        if given.views or source is target or (given.when, out.when) not in FORMS:
+    def can_be_moved(self, source: Buffer, target: Buffer, to: Ref) -> bool:
+        """Whether a buffer may be moved, and the owner of the place lets it in."""
+        times, uses = self.times, self.uses[source]
+        if source in times.fixed or source in self.links or target in times.fixed:
             return False
-        if out.when is When.ALL and out.views:  # one copy for all steps costs less than the gaps
+        if source.fill is not None or (target.fill is not None and not to.views):
             return False
-        if source.dtype != target.dtype or out.strided()[0] != given.strided()[0]:
-            return False
-        if source in self.fixed or target in self.times.fixed or source.fill is not None:
-            return False
-        if target.fill is not None and not out.views:
-            return False
-        if not 0 <= shift(given, out) <= (target.time or 0) - (source.time or 0):
-            return False
-        uses, kinds = self.uses[source], (self.storage[source], self.storage[target])
         if not any(use.writes for use in uses):
             return False
+        kinds = self.storage[source], self.storage[target]
         if kinds == (Storage.SCRATCH, Storage.LANE):
-            return all(self.times.loop_of(use.place) == self.times.lanes for use in uses)
+            return all(use.place in times.lanes for use in uses)
         if kinds == (Storage.SCRATCH, Storage.RETURNED):
-            return all(use.ref.when is When.ALL and use.place >= self.times.back for use in uses)
+            return all(use.ref.when is When.ALL and use.place >= times.back for use in uses)
         return all(kind in OWN for kind in kinds) and kinds != (Storage.STATE, Storage.STATE)
 
-    def is_free(self, place: int, given: Ref, out: Ref, uses: list[Use]) -> bool:
-        """Whether the place of a copy is free while its source is needed. uses: those of the
-        source, in the new place."""
-        there = [use for use in self.uses[out.buffer] if overlap(use.ref, out)]
-        others = [use for use in there if use.place != place]
-        if not all(is_view(use.ref) for use in uses):
-            return False
-        if out.buffer.time is not None:
-            return self.is_free_at_step(place, given, out, others)
-        if clash(self.times, uses, others, place):
-            return False
-        if not any(use.writes for use in there):  # empty arrays do not overlap
-            return False
-        own = self.uses[given.buffer]
-        needed, used = self.times.moments(own, None), self.times.moments(there, None)
-        written = self.times.writes(others), self.times.writes(u for u in own if u.place != place)
-        return not (needed & written[0] or used & written[1])
 
-    def is_free_at_step(self, place: int, given: Ref, out: Ref, others: list[Use]) -> bool:
-        """The same for a place in an array of all steps. The copy alone writes to its entries, and
-        what reads the entry of a step comes after the copy."""
-        own = self.uses[given.buffer]
-        for use in others:
-            other_entry = use.ref.when is When.STEP and use.ref.offset != out.offset
-            if use.writes or (use.place < place and not other_entry):
-                return False
-        for use in own:
-            other_entry = use.ref.when is When.STEP and use.ref.offset != given.offset
-            if use.writes and use.place > place and not other_entry:
-                return False
-        if given.when is not When.ALWAYS:
-            return True
-        reads = [use.place for use in own if not use.writes]
-        first = min(use.place for use in own if use.writes)
-        loop = self.times.loop_of(place)
-        return first < min(reads) and all(self.times.loop_of(use.place) == loop for use in own)
-
-
-def clash(times: Timeline, moved: list[Use], others: list[Use], copied: int) -> bool:
-    """Whether an instruction would write to a place that it reads, other than number by number."""
-    for place in {use.place for use in moved} - {copied}:
-        here = [use for use in (*moved, *others) if use.place == place]
-        for out in (use for use in here if use.writes):
-            for use in here:
-                apart = use is out or not overlap(use.ref, out.ref)
-                if not apart and not times.in_place(use, out):
-                    return True
-    return False
-
-
-def shift(ref: Ref, to: Ref) -> int:
-    """How many entries of an array of all steps lie between two references to one step."""
-    return to.offset - ref.offset
+def is_whole(ref: Ref, to: Ref) -> bool:
+    """Whether a copy is one of a whole buffer to a place of the same form, with an entry for each
+    of its own. One copy for all steps costs less than the gaps of a part."""
+    source, target = ref.buffer, to.buffer
+    return (
+        source is not target
+        and not ref.views
+        and (ref.when, to.when) in FORMS
+        and not (to.when is When.ALL and to.views)
+        and source.dtype == target.dtype
+        and to.strided()[0] == ref.strided()[0]
+        and 0 <= to.offset - ref.offset <= (target.time or 0) - (source.time or 0)
+    )
 
 
 def is_view(ref: Ref) -> bool:

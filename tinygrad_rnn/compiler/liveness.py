@@ -1,19 +1,24 @@
-"""Liveness: when the numbers of a buffer are still needed.
+"""Liveness: when the numbers of a buffer are needed.
 
-Each instruction has two moments: it reads, then it writes. So the result of an elementwise call can
-take the memory of an operand that is dead afterwards.
+The instructions are laid out in the order of execution: for one step and for three, each time
+`forward` and twice `backward`, because it may be called again. Under windows, two lanes are alive
+at each step. Each instruction has two moments: it reads, then it writes. So the result of an
+elementwise call can take the memory of an operand that is dead afterwards.
 """
 
 from __future__ import annotations
 
+import itertools
+from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
-from tinygrad_rnn.compiler.ir import Buffer, Instr, Phase, Program, Ref
+from tinygrad_rnn.compiler.ir import Buffer, Instr, Phase, Program, Ref, When
 from tinygrad_rnn.compiler.operations import copy, is_elementwise
-from tinygrad_rnn.compiler.views import at_all_steps
+from tinygrad_rnn.compiler.views import of_all_steps
 from tinygrad_rnn.engine.graph import Array
 
 FRESH = (
@@ -21,6 +26,9 @@ FRESH = (
     *(np.add, np.multiply, np.negative, np.sum, np.where),
 )
 """Functions whose results are new arrays, never views of their arguments."""
+
+STEPS = (1, 3)
+"""The numbers of steps for which the instructions are laid out."""
 
 
 class Use(NamedTuple):
@@ -33,150 +41,176 @@ class Use(NamedTuple):
     is_direct: bool = True
 
 
-class Timeline:
-    """All instructions in order, and the uses of each buffer.
+class Turn(NamedTuple):
+    """One execution of an instruction. moment: it reads at this one, and writes at the next."""
 
-    places: the order of execution, as the places of the instructions. Each loop takes two turns:
-        what the second turn reads before it writes is carried from step to step. turns: where the
-        second turn of each loop ends and the first begins. loops: the places of each loop. back:
-        the place where `backward` begins.
-    fixed: the buffers that the set-up writes.
+    moment: int
+    steps: int
+    t: int
+    lane: int
+
+
+class Life(NamedTuple):
+    """The moments at which an array is needed and written, as the bits of two numbers. Each entry
+    of the array has its own bits. lost: whether numbers are needed that nobody has written."""
+
+    needed: int = 0
+    written: int = 0
+    lost: bool = False
+
+    def meets(self, other: Life) -> bool:
+        """Whether one of two arrays is written while the other is needed."""
+        return bool(self.needed & other.written or self.written & other.needed)
+
+    def joined(self, other: Life) -> Life:
+        lost = self.lost or other.lost
+        return Life(self.needed | other.needed, self.written | other.written, lost)
+
+
+class Timeline:
+    """All instructions, their turns, and the uses of each buffer.
+
+    loops: the places of each loop. lanes: those of the loop of lanes. back: the place where
+        `backward` begins. fixed: the buffers that the set-up writes.
     behind: for a result without a buffer of its own, the operands that it may be a view of. The
         result of `np.flip` is an example.
     """
 
     def __init__(self, program: Program) -> None:
         self.instrs: list[Instr] = []
-        self.places: list[int] = []
         self.loops: list[range] = []
-        self.turns: dict[int, int] = {}
-        for sections in (program.forward, program.backward):
-            self.back = len(self.instrs)
-            for phase in Phase:
-                places = range(len(self.instrs), len(self.instrs) + len(sections.of(phase)))
-                self.instrs += sections.of(phase)
-                self.places += places
-                if phase is Phase.LOOP and places:
-                    self.turns[len(self.places) + len(places) - 1] = len(self.places) - len(places)
-                    self.places += places
-                self.loops += [places] if phase is Phase.LOOP else []
-        self.lanes = self.loops[1] if program.windows else None
-        self.fixed = {ref.buffer for i in program.setup for ref in (*i.reads(), *i.writes())}
+        self.turns: dict[int, list[Turn]] = defaultdict(list)
+        self.uses: dict[Buffer, list[Use]] = defaultdict(list)
         self.behind: dict[Buffer, set[Ref]] = {}
-        self.uses: dict[Buffer, list[Use]] = {}
+        ways: list[list[range]] = []
+        for sections in (program.forward, program.backward):
+            self.back, ways = len(self.instrs), [*ways, []]
+            results = Instr(returned, tuple(ref for ref in sections.result if ref is not None), ())
+            for instrs in (*sections, (results,)):
+                ways[-1].append(range(len(self.instrs), len(self.instrs) + len(instrs)))
+                self.instrs += instrs
+            self.loops.append(ways[-1][list(Phase).index(Phase.LOOP)])
+        self.lanes = self.loops[1] if program.windows else range(0)
+        self.fixed = {ref.buffer for i in program.setup for ref in (*i.reads(), *i.writes())}
+        self._lay_out(*ways)
         for place, instr in enumerate(self.instrs):
-            self.note(place, instr)
+            self._note(place, instr)
 
-    def add(self, use: Use) -> None:
-        self.uses.setdefault(use.ref.buffer, []).append(use)
+    def _lay_out(self, forward: list[range], backward: list[range]) -> None:
+        moments = itertools.count(0, 2)
+        for steps in STEPS:
+            # The caller keeps the states, also after `backward`.
+            for places in (*forward, *backward, *backward, forward[-1]):
+                turns = range(steps if places in self.loops else 1)
+                for t in turns[::-1] if places == self.loops[1] else turns:
+                    for lane in range(2 if places is self.lanes else 1):
+                        for place in places:
+                            self.turns[place].append(Turn(next(moments), steps, t, lane))
+        self.length = next(moments)
 
-    def note(self, place: int, instr: Instr) -> None:
+    def _note(self, place: int, instr: Instr) -> None:
         read = dict.fromkeys(instr.reads())
         behind = [other for ref in read for other in self.behind.get(ref.buffer, ())]
-        for ref in read:
-            self.add(Use(place, ref, False))
-        for ref in behind:
-            self.add(Use(place, ref, False, is_direct=False))
+        uses = [Use(place, ref, False) for ref in read]
+        uses += [Use(place, ref, False, is_direct=False) for ref in behind]
         for out in instr.writes():
-            self.add(Use(place, out, True))
+            uses.append(Use(place, out, True))
             if instr.binds() and instr.function not in FRESH:
                 self.behind[out.buffer] = {*read, *behind}
-
-    def clashes(self) -> set[frozenset[Buffer]]:
-        """Pairs of buffers that must not share memory. One is written where the other is read, and
-        not number by number at the same place."""
-        found: set[frozenset[Buffer]] = set()
-        for uses in self.at_each_place():
-            for out in (use for use in uses if use.writes):
-                for use in uses:
-                    if use.ref.buffer is not out.ref.buffer and not self.in_place(use, out):
-                        found.add(frozenset((use.ref.buffer, out.ref.buffer)))
-        return found
-
-    def at_each_place(self) -> Iterable[list[Use]]:
-        found: list[list[Use]] = [[] for _ in self.instrs]
-        for uses in self.uses.values():
-            for use in uses:
-                found[use.place].append(use)
-        return found
-
-    def in_place(self, use: Use, out: Use) -> bool:
-        """Whether an instruction can write number by number to what it reads."""
-        function = self.instrs[out.place].function
-        return (
-            (is_elementwise(function) or function is copy)
-            and use.is_direct
-            and not use.writes
-            and use.ref.at == out.ref.at
-        )
+        for use in uses:
+            self.uses[use.ref.buffer].append(use)
 
     def loop_of(self, place: int) -> range | None:
         """The loop that an instruction belongs to; None outside of the loops."""
         return next((loop for loop in self.loops if place in loop), None)
 
-    def moments(self, uses: Iterable[Use], time: int | None) -> int:
-        """The moments at which a buffer, or a part of one, is in use, as the bits of a number.
-        Place p reads at 2p and writes at 2p + 1.
+    def in_place(self, use: Use, out: Ref) -> bool:
+        """Whether an instruction can write number by number to what it reads."""
+        function = self.instrs[use.place].function
+        by_number = is_elementwise(function) or function is copy
+        return by_number and use.is_direct and use.ref.at == out.at
 
-        An array of one step is in use while it is live. An array of all steps is so from its first
-        to its last use: a turn of a loop uses one entry of it.
+    def life(
+        self,
+        uses: Iterable[Use],
+        among: Iterable[Use] = (),
+        by_lane: bool = False,
+        but: int | None = None,
+    ) -> Life:
+        """The life of an array, or of a part of one: of each part that is written, from the end.
+
+        among: the uses of all arrays whose memory is compared. An instruction reads until it
+        writes, unless it writes number by number. by_lane: whether each lane has its own array.
+        but: the place of an instruction whose writes change nothing.
         """
-        uses = list(uses)
-        reads = [use.place for use in uses if not use.writes]
-        writes = [use.place for use in uses if use.writes]
-        # `backward` may be called again
-        if min(writes) < self.back and any(place >= self.back for place in reads):
-            begin = min(writes) if time is not None else self.places.index(min(writes))
-            return span(2 * begin, 2 * len(self.places))
-        if time is None:
-            return self.liveness(uses)
-        moments = [2 * use.place + use.writes for use in uses]
-        first, last = min(moments), max(moments)
-        for loop in self.loops:
-            inside = any(use.place in loop for use in uses)
-            if inside and (time == 1 or loop == self.lanes):
-                first, last = min(first, 2 * loop.start), max(last, 2 * loop.stop - 1)
-        return span(first, last)
-
-    def writes(self, uses: Iterable[Use]) -> int:
-        """The moments of the writes."""
-        places = {use.place for use in uses if use.writes}
-        return sum(2 << 2 * n for n, place in enumerate(self.places) if place in places)
-
-    def liveness(self, uses: Iterable[Use]) -> int:
-        """The moments at which an array of one step is live, found from the end, and those of its
-        writes."""
-        uses = list(uses)
-        reads = {use.place for use in uses if not use.writes}
-        writes = {use.place for use in uses if use.writes}
-        renewed = writes  # the places after which nothing is left of the earlier contents
-        if len({use.ref.views for use in uses if use.writes}) > 1:  # it is written part by part
-            first = min(writes)
-            loop = self.loop_of(first)
-            carried = loop and any(place in loop and place <= first for place in reads)
-            renewed = set() if carried else {first}
-        found, alive, after = 0, False, False
-        for n in reversed(range(len(self.places))):
-            place = self.places[n]
-            after = alive if n in self.turns else after
-            if alive or place in writes:
-                found |= 2 << 2 * n
-            alive = (alive and place not in renewed) or place in reads
-            alive = alive or (after and n in self.turns.values())  # a loop may have no turn
-            if alive:
-                found |= 1 << 2 * n
+        uses, outs, found = list(uses), defaultdict[int, list[Ref]](list), Life()
+        for use in (*uses, *among):
+            if use.writes:
+                outs[use.place].append(use.ref)
+        for part in {at_each_step(use.ref): None for use in uses if use.writes}:
+            events: dict[int, list[tuple[int, bool, Use]]] = defaultdict(list)
+            for use in uses:
+                if overlap(use.ref, part):
+                    late = use.writes or not all(self.in_place(use, o) for o in outs[use.place])
+                    for turn in self.turns[use.place]:
+                        for entry in entries(use.ref, turn, by_lane):
+                            events[entry].append((turn.moment + late, use.writes, use))
+            for entry, some in events.items():
+                needed = written = 0
+                until = -1  # the last moment at which the part is needed
+                for moment, writes, use in sorted(some, key=lambda event: event[:2], reverse=True):
+                    if writes and use.place != but:
+                        needed, written = needed | 1 << moment, written | 1 << moment
+                    if writes and covers(use.ref, part):
+                        needed, until = needed | span(moment, until), -1
+                    elif not writes:
+                        until = max(moment, until)
+                needed, begin = needed | span(0, until), entry * self.length
+                found = found.joined(Life(needed << begin, written << begin, until >= 0))
         return found
+
+
+def returned(*results: Array) -> None:
+    """The caller reads the results of a function when it has run."""
+
+
+def entries(ref: Ref, turn: Turn, by_lane: bool) -> Iterable[int]:
+    """The entries of its array that a reference means at a turn."""
+    if ref.when is When.ALWAYS:
+        return (turn.lane if by_lane else 0,)
+    first = {When.STEP: turn.t, When.LAST: turn.steps - 1}.get(ref.when, 0) + ref.offset
+    return range(first, first + (turn.steps if ref.when is When.ALL else 1))
 
 
 def span(first: int, last: int) -> int:
     """The bits first..last."""
-    return (1 << (last + 1)) - (1 << first)
+    return (1 << (last + 1)) - (1 << first) if last >= first else 0
+
+
+def at_each_step(ref: Ref) -> Ref:
+    """The reference in an array of all steps, wherever it begins."""
+    if ref.when is When.ALWAYS:
+        return ref
+    views = ref.views
+    if ref.when is not When.ALL:
+        views = tuple(part for view in views for part in of_all_steps(view))
+    return Ref(ref.buffer, When.ALL, 0, views)
 
 
 def overlap(one: Ref, other: Ref) -> bool:
-    """Whether two references to one buffer have a number in common, at any steps."""
+    """Whether two references to one buffer have a number in common, if they mean one entry."""
+    if not (one.views and other.views):
+        return True
     array = memory_like(one.buffer)
-    return np.shares_memory(*(at_all_steps(ref).of(array, 3) for ref in (one, other)))
+    return np.shares_memory(*(at_each_step(ref).of(array, 3) for ref in (one, other)))
+
+
+def covers(one: Ref, other: Ref) -> bool:
+    """Whether a reference means the same numbers of an entry as another one, or all of them."""
+    one, other = at_each_step(one), at_each_step(other)
+    array = memory_like(one.buffer)
+    whole = replace(one, views=()).of(array, 3)
+    return one.at == other.at or bool(one.of(array, 3).size == whole.size)
 
 
 def memory_like(buffer: Buffer) -> Array:
