@@ -40,6 +40,7 @@ exclude_patterns = [
 ]
 nitpicky = True
 default_role = "literal"
+smartquotes = False  # a quote in prose is often code: checkpoint="auto"
 
 # Pages with code are run when the site is built, so that what they show is what comes out.
 nb_execution_mode = "cache"
@@ -52,6 +53,7 @@ myst_heading_anchors = 3
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"
+autodoc_preserve_defaults = True  # dtype=np.float64, as it is written
 
 # The inventories are in the repository: the site builds without a network.
 intersphinx_mapping = {
@@ -70,6 +72,6 @@ html_math_renderer = "mathml"
 html_show_sourcelink = False
 html_theme_options = {
     "source_repository": "",
-    "light_css_variables": {"color-brand-primary": "#1f6feb", "color-brand-content": "#1f6feb"},
+    "light_css_variables": {"color-brand-primary": "#1a5fd0", "color-brand-content": "#1a5fd0"},
     "dark_css_variables": {"color-brand-primary": "#7cb7ff", "color-brand-content": "#7cb7ff"},
 }

@@ -13,7 +13,7 @@ Expected: `Subsequence(K)` diverges for K = 1, 10 and 100 and converges for 200.
 diverges up to k = 39 and converges from 40 on. The scheduled `Randomized`, with a mean length of
 only 16, converges for five seeds of five, because it is right on average.
 
-    python -m examples.lesson_4_influence_balancing        (a quarter of a minute)
+    python -m examples.lesson_4_influence_balancing
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ import importlib.util
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import fill
 from traceback import extract_tb
 from typing import Any
 
@@ -136,7 +137,7 @@ def _command(
     parser = commands.add_parser(
         name,
         help=short,
-        description=long,
+        description=fill(long, 78),
         epilog=f"examples:\n  {examples}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

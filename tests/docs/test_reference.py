@@ -1,7 +1,10 @@
 """The reference: every public name on exactly one page, and docstrings as pages show them."""
 
+import inspect
+import itertools
 import re
 from collections import Counter
+from operator import attrgetter
 
 import pytest
 
@@ -51,3 +54,34 @@ def test_arguments_become_a_list_of_definitions():
     assert "Raises TypeError for \\* nothing." in text
     order = ["Run.", "``xs``", "``lengths``", "Raises TypeError", ">>> f(1)"]
     assert sorted(order, key=text.index) == order
+
+
+def test_a_line_for_each_argument_and_for_what_is_returned():
+    def f(norms, steps, xs=None):
+        """norms: n. steps: how many; xs: inputs, T: any. Returns a number. See also: g."""
+
+    assert docstrings.one_each(f.__doc__, docstrings.arguments_of(f)) == [
+        "norms: n.",
+        "steps: how many",
+        "xs: inputs, T: any.",
+        "Returns a number. See also: g.",
+    ]
+
+
+def test_the_lines_of_a_formula_stay_apart():
+    lines = ["A cell.", "", "    c = f | c", "    h = o", "", ">>> [[1,", "    2]]"]
+    docstrings.rewrite(None, "class", "C", tg.LSTMCell, None, lines)
+    assert lines == ["A cell.", "", "    | c = f \\| c", "    | h = o", "", ">>> [[1,", "    2]]"]
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_what_an_argument_is_goes_on_in_indented_lines(name):
+    """Any other line begins a paragraph of its own, and must not do so within a sentence."""
+    named = attrgetter(name.partition(".")[2])(tg if name.startswith("tinygrad_rnn") else viz)
+    members = vars(named).values() if inspect.isclass(named) else ()
+    for thing in (named, *members):
+        known = docstrings.arguments_of(thing)
+        lines = (inspect.getdoc(thing) or "").splitlines()
+        for line, after in itertools.pairwise(lines):
+            if docstrings.described(line, known) and not line.endswith("."):
+                assert after.startswith("    "), (line, after)

@@ -125,7 +125,9 @@ def test_mistakes_on_the_command_line(
 
 
 def test_help_shows_examples(capsys: pytest.CaptureFixture[str]) -> None:
-    for command in ("rnn", "truncation", "script"):
+    for command in ("rnn", "truncation", "script", "play"):
         with pytest.raises(SystemExit):
             main([command, "--help"])
-        assert f"python -m viz {command}" in capsys.readouterr().out
+        text = capsys.readouterr().out
+        assert f"python -m viz {command}" in text
+        assert all(len(line) < 80 for line in text.partition("examples:")[0].splitlines())

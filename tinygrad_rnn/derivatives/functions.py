@@ -278,8 +278,8 @@ def check_labels(labels: Array, classes: int) -> None:
 def _scale_gradient(x: Array, factor: Array) -> Array:
     """The identity, whose gradient is multiplied by `factor`. With factor 0 it is a detach.
 
-    x: any shape; factor: a number, or an array that broadcasts to x, such as (batch, 1) for one
-    factor per sequence.
+    x: any shape.
+    factor: a number, or an array that broadcasts to x: (batch, 1) is one factor per sequence.
 
     >>> import tinygrad_rnn as tg
     >>> w = tg.Tensor(3.0, requires_grad=True)

@@ -142,7 +142,7 @@ def jacobian(f: Callable[..., Tree], argnums: Argnums = 0) -> Callable[..., Tree
     """All partial derivatives: an array of the output's shape followed by the argument's.
 
     argnums: as in `grad`. If the function returns lists, tuples or dicts of arrays, so does the
-    Jacobian, and each entry has the structure of the arguments.
+        Jacobian, and each entry has the structure of the arguments.
 
     >>> import numpy as np, tinygrad_rnn as tg
     >>> tg.jacobian(lambda x: x[0] * x)(np.array([2.0, 3.0]))

@@ -197,8 +197,9 @@ class BPTT:
     ) -> str:
         """The program that runs for these arguments, as Python source.
 
-        backend: a backend in place of that of this object. llvm_ir: return the LLVM IR of the
-        native program. See `scan_source`."""
+        backend: a backend in place of that of this object.
+        llvm_ir: return the LLVM IR of the native program. See `scan_source`.
+        """
         name = "native" if llvm_ir else backend
         chosen = self.backend if name is None else backends.checked(name)
         with contents_lock:

@@ -63,8 +63,9 @@ class Optimizer:
     def direction(self, w: Any, g: Any, memory: dict[str, Any]) -> Any:
         """The update direction: w ← w − η · direction.
 
-        w, g: a parameter and its gradient. memory: the rule's memory of this parameter, empty at
-        its first step. The arrays in it are replaced and never written into.
+        w, g: a parameter and its gradient.
+        memory: the rule's memory of this parameter, empty at its first step. The arrays in it are
+            replaced and never written into.
         """
         raise NotImplementedError
 
