@@ -73,16 +73,24 @@ class Features(dict):
 
 
 @pytest.mark.parametrize(
-    ("features", "register"), [(["avx512f", "avx512vl", "avx"], 64), (["avx"], 32), ([], 16)]
+    ("features", "register", "triple", "tile"),
+    [
+        (["avx512f", "avx512vl", "avx"], 64, "x86_64-unknown-linux-gnu", (8, 3)),
+        (["avx"], 32, "x86_64-unknown-linux-gnu", (6, 2)),
+        ([], 16, "x86_64-unknown-linux-gnu", (6, 2)),
+        (["neon"], 16, "arm64-apple-darwin24.0.0", (6, 4)),
+        ([], 16, "aarch64-unknown-linux-gnu", (6, 4)),
+    ],
 )
-def test_registers_of_other_processors(features, register, monkeypatch):
+def test_registers_of_other_processors(features, register, triple, tile, monkeypatch):
     llvm = types.SimpleNamespace(
         get_host_cpu_name=lambda: "some",
         get_host_cpu_features=lambda: Features.fromkeys(features, 1),
+        get_default_triple=lambda: triple,
     )
     monkeypatch.setattr(objects, "initialized", lambda: llvm)
     found = objects.machine.__wrapped__()
-    assert found.name == "some" and register in found
+    assert (found.name, found.bytes, found.rows, found.vectors) == ("some", register, *tile)
     assert found.features.startswith(",".join(features))
     assert ("-prefer-256-bit" in found.features) == (register == 64)
 

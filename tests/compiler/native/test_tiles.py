@@ -20,7 +20,7 @@ PROCESSORS = {
         objects.Machine("x86-64-v4", "-prefer-256-bit", 64, 8, 3),
     ),
     "avx2": ("x86_64-unknown-linux-gnu", objects.Machine("x86-64-v3", "", 32, 6, 2)),
-    "neon": ("aarch64-unknown-linux-gnu", objects.Machine("generic", "+neon", 16, 6, 2)),
+    "neon": ("aarch64-unknown-linux-gnu", objects.Machine("generic", "+neon", 16, 6, 4)),
 }
 MULTIPLIED = {"avx512": r"vfmadd\S+\s.*zmm", "avx2": r"vfmadd\S+\s.*ymm", "neon": r"fmla"}
 STACK = r"\((%rsp|%rbp)\)|\[sp"
