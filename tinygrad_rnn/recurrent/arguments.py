@@ -182,9 +182,14 @@ def of_array(x: Any, number: int, mark: Mark | None) -> Tensor:
 
 def check_width(cell: Any, x: Any, t: int) -> None:
     """ValueError if the cell declares an input width and this input has another one."""
+    if isinstance(x, Tensor):
+        check_shape(cell, x.shape, t)
+
+
+def check_shape(cell: Any, shape: tuple[int, ...], t: int) -> None:
+    """The same for the shape of an input."""
     width = getattr(cell, "input_size", None)
-    shape = x.shape if isinstance(x, Tensor) else None
-    if width is None or shape is None or (len(shape) == 2 and shape[1] == width):
+    if width is None or (len(shape) == 2 and shape[1] == width):
         return
     raise ValueError(
         f"the cell takes inputs of shape (batch, {width}), so xs must have the shape "

@@ -38,6 +38,17 @@ def test_steps_and_names_of_nested_inputs() -> None:
         steps_in(None, xs, [XS, XS[1:]], nested=True)
 
 
+@pytest.mark.parametrize("shape", [(), (0,), (5,), (5, 3), (5, 2, 7), (5, 2, 3, 1)])
+def test_wrong_shapes_are_refused_as_by_unroll(shape: tuple[int, ...]) -> None:
+    cell, said = tg.RNNCell(3, 4, rng=0), []
+    for run in (tg.unroll, tg.scan):
+        with pytest.raises((TypeError, ValueError)) as caught:
+            run(cell, np.zeros(shape) if shape else 1.0)
+        said.append(str(caught.value))
+    assert said[0] == said[1]
+    assert tg.scan(cell, [], np.zeros((2, 4)))[0].shape == (0, 2, 4)
+
+
 def test_steps_without_inputs() -> None:
     assert stacked([None, None]) is None and names_of_inputs(None) == ()
     with pytest.raises(ValueError, match="an input for every step or for none"):

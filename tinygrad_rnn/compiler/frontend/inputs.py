@@ -9,7 +9,7 @@ import numpy as np
 
 from tinygrad_rnn.engine.tensor import Tensor
 from tinygrad_rnn.engine.trees import flatten as parts, flatten_like, unflatten
-from tinygrad_rnn.recurrent.arguments import length, of_numbers
+from tinygrad_rnn.recurrent.arguments import check_shape, length, of_numbers
 from tinygrad_rnn.recurrent.names import by_place, identifier, without_step
 from tinygrad_rnn.recurrent.state import described
 
@@ -38,8 +38,12 @@ def flatten(tree: Any, found: list[Any], structure: list[Any], outputs: bool = F
 def steps_in(cell: Any, xs: Any, inputs: list[Any], nested: bool) -> int:
     """The number of steps. Raises ValueError or TypeError where the argument cannot be inputs."""
     if not nested:
-        check_shape(cell, xs, np.shape(xs))
-        return len(xs)
+        shape = np.shape(xs)
+        if not shape:
+            length(xs)  # says what is wrong
+        if shape != (0,):
+            check_shape(cell, shape[1:], 0)
+        return int(shape[0])
     try:
         (T,) = {array.shape[0] for array in inputs}
     except (AttributeError, IndexError, ValueError):
@@ -113,22 +117,6 @@ def stack(arrays: Any, what: str) -> Any:
             f"takes several inputs, pass a dict of sequences"
         )
     return np.stack(arrays)
-
-
-def check_shape(cell: Any, xs: Any, shape: tuple[int, ...]) -> None:
-    """Raise TypeError or ValueError if this cannot be a sequence of inputs of the cell."""
-    if not shape:
-        raise TypeError(
-            f"xs must be a sequence, of shape (T, batch, input), but it is a single "
-            f"{type(xs).__name__}"
-        )
-    width = getattr(cell, "input_size", None)
-    if width is not None and (len(shape) != 3 or shape[2] != width):
-        raise ValueError(
-            f"xs must have the shape (T, batch, {width}), but it has "
-            f"{shape if shape != (0,) else 'no steps'}"
-            + ("; for a batch of one sequence, pass xs[:, None, :]" if len(shape) == 2 else "")
-        )
 
 
 def no_inputs(xs: Any) -> None:
