@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, Executor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
@@ -93,6 +93,17 @@ def test_calls_wait_for_a_process_and_results_for_their_reader(pool):
     assert results([pool.submit(twice, big) for _ in range(5)]) == [2 * big] * 5
 
 
+def test_it_is_an_executor(pool):
+    assert isinstance(pool, Executor)
+    numbers = pool.map(twice, range(9), timeout=60)
+    assert list(numbers) == [2 * n for n in range(9)]
+    slow = pool.submit(time.sleep, 0.3)
+    for timeout in (0, 0.01):
+        with pytest.raises(TimeoutError, match=f"^there is no result after {timeout} s$"):
+            slow.result(timeout)
+    assert slow.result(60) is None
+
+
 def test_threads_may_share_a_pool(pool):
     found = {}
 
@@ -151,13 +162,30 @@ def test_a_process_that_dies_is_named(idle):
         pool.submit(twice, 1)
 
 
-def test_after_it_was_shut_down():
+@pytest.mark.parametrize("cancel", [False, True])
+def test_after_it_was_shut_down(cancel):
     with tg.process_pool(1) as pool:
-        waiting = [pool.submit(time.sleep, 0.01) for _ in range(2)]
+        calls = [pool.submit(time.sleep, 0.01) for _ in range(3)]
+        if cancel:
+            pool.shutdown(cancel_futures=True)
     assert not any(worker.process.is_alive() for worker in pool.workers)
-    for refused in (lambda: pool.submit(twice, 1), waiting[1].result):
-        with pytest.raises(RuntimeError, match=r"^the pool was shut down: start another one$"):
-            refused()
+    assert calls[0].result() is None
+    for call in calls[1:]:
+        if cancel:
+            with pytest.raises(CancelledError):
+                call.result()
+        else:
+            assert call.result() is None
+    with pytest.raises(RuntimeError, match=r"^the pool was shut down: start another one$"):
+        pool.submit(twice, 1)
+
+
+def test_a_process_may_die_while_the_pool_shuts_down():
+    with tg.process_pool(1) as pool:
+        calls = [pool.submit(leave, 3), pool.submit(twice, 1)]
+    for call in calls:
+        with pytest.raises(BrokenProcessPool, match="exit code 3"):
+            call.result()
 
 
 def test_half_a_message_is_never_read_on(pool, monkeypatch):

@@ -27,7 +27,6 @@ from tinygrad_rnn.recurrent.randomized import Randomized
 from tinygrad_rnn.recurrent.truncation import Full, Links, Subsequence, Truncation
 from tinygrad_rnn.training.bptt import BPTT
 from tinygrad_rnn.training.pickling import pickled, unpickled
-from tinygrad_rnn.training.process_pool import ProcessPool
 from tinygrad_rnn.training.shared_memory import Asked, ask
 
 Shard = Sequence[Any] | Mapping[str, Any] | Callable[[], Any]
@@ -47,7 +46,7 @@ class Result(NamedTuple):
 
 
 def data_parallel(
-    bptt: BPTT, shards: Iterable[Shard], executor: Executor | ProcessPool
+    bptt: BPTT, shards: Iterable[Shard], executor: Executor
 ) -> tuple[float, list[Any]]:
     """Loss and gradient over the shards of a batch, computed in parallel by other processes.
 
@@ -98,7 +97,7 @@ def data_parallel(
 
 
 def shard_gradients(
-    bptt: BPTT, shards: Iterable[Shard], executor: Executor | ProcessPool
+    bptt: BPTT, shards: Iterable[Shard], executor: Executor
 ) -> Iterator[tuple[float, dict[str, Any], Any]]:
     """Each shard's own loss, gradients by name, and last state, in the order of the shards.
 
@@ -140,7 +139,7 @@ def split_batch(parts: int, xs: Any, targets: Any, state: Any = None) -> list[tu
 
 
 def _computed(
-    bptt: BPTT, shards: Iterable[Shard], executor: Executor | ProcessPool
+    bptt: BPTT, shards: Iterable[Shard], executor: Executor
 ) -> tuple[list[Tensor], Iterator[Result]]:
     model, tensors, _ = _without_weights(bptt)
     arrays = [tensor.data for tensor in tensors]

@@ -11,12 +11,13 @@ import os
 import pickle
 import signal
 import threading
+import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, Executor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import wait
 from typing import Any
 
@@ -34,17 +35,17 @@ def process_pool(workers: int | None = None) -> ProcessPool:
     has the next shard to send. If there is one worker for each core, each stays on its core:
     otherwise two of them often compute on the same core for some milliseconds.
 
-    Returns the pool, whose processes have started. Its `submit(function, *args)` sends a call to
-    one of them, and the call's `result()` waits for the result. `shutdown()`, or the end of a
-    `with` block, ends the processes. They import the main module of the program, which therefore
-    must call this under `if __name__ == "__main__":`. Ctrl-C does not interrupt them.
+    Returns the pool, whose processes have started. It is a `concurrent.futures.Executor`: its
+    `submit(function, *args)` sends a call to one of the processes, and the call's `result()` waits
+    for the result. The processes import the main module of the program, which therefore must call
+    this under `if __name__ == "__main__":`. Ctrl-C does not interrupt them.
     Raises ValueError unless workers is a whole number of at least 1, and `BrokenProcessPool` if the
     workers cannot start.
 
     >>> import tinygrad_rnn as tg
     >>> with tg.process_pool(2) as pool:
-    ...     pool.submit(sum, [1, 2, 3]).result()
-    6
+    ...     pool.submit(sum, [1, 2, 3]).result(), list(pool.map(abs, [-1, 2]))
+    (6, [1, 2])
     """
     count = len(_cores()) if workers is None else workers
     if not isinstance(count, int) or count < 1:
@@ -52,11 +53,11 @@ def process_pool(workers: int | None = None) -> ProcessPool:
     return ProcessPool(count)
 
 
-class ProcessPool:
+class ProcessPool(Executor):
     """Processes that compute calls: see `process_pool`.
 
-    It has the methods of an executor that training needs. It has no thread that waits for answers,
-    so `concurrent.futures.wait` does not take its calls.
+    It has no thread that waits for answers. So its calls are no `Future`, and
+    `concurrent.futures.wait` does not take them.
     """
 
     def __init__(self, count: int) -> None:
@@ -78,7 +79,7 @@ class ProcessPool:
             for call in [self.submit(os.getpid) for _ in cores]:
                 call.result()
         except BaseException:
-            self.shutdown()
+            self._end()
             raise
         finally:
             for name, value in before.items():
@@ -87,7 +88,9 @@ class ProcessPool:
                 else:
                     os.environ[name] = value
 
-    def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Call:
+    def submit(  # type: ignore[override]
+        self, function: Callable[..., Any], /, *args: Any, **kwargs: Any
+    ) -> Call:
         """Send function(*args, **kwargs) to a process, as soon as one has nothing to do.
 
         Raises `BrokenProcessPool` if a process has died, RuntimeError after `shutdown`, and what
@@ -99,24 +102,30 @@ class ProcessPool:
             self._send()
         return call
 
-    def shutdown(self) -> None:
-        """End the processes, after the calls that they compute now."""
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """End the processes after all calls are done.
+
+        wait: has no effect, because the results reach this thread alone.
+        cancel_futures: withdraw the calls that no process has yet.
+        """
+        with self.lock, suppress(BrokenProcessPool):
+            for call in [*self.waiting] if cancel_futures else []:
+                call.cancel()
+            while self.broken is None and any(worker.call for worker in self.workers):
+                self.receive()
+        self._end()
+
+    def _end(self) -> None:
         self.broken = self.broken or RuntimeError("the pool was shut down: start another one")
         for worker in self.workers:
             worker.pipe.close()
         for worker in self.workers:
             worker.process.join()
 
-    def __enter__(self) -> ProcessPool:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.shutdown()
-
-    def receive(self) -> None:
-        """Wait until a call is done, and send the next one to its process."""
+    def receive(self, timeout: float | None = None) -> None:
+        """Wait until a call is done, for so many seconds; send the next one to its process."""
         self._refuse_if_broken()
-        ready = wait([worker.pipe for worker in self.workers])
+        ready = wait([worker.pipe for worker in self.workers], timeout)
         for worker in self.workers:
             if worker.pipe in ready:
                 with self._exchange(worker):
@@ -172,12 +181,19 @@ class Call:
         self.answer: bytes | None = None
         self.kept: Any = None
 
-    def result(self) -> Any:
-        """Wait for the result. An exception of the function is raised here."""
+    def result(self, timeout: float | None = None) -> Any:
+        """Wait for the result. An exception of the function is raised here.
+
+        timeout: in seconds; TimeoutError after it. It takes longer if another thread is waiting.
+        """
+        end = None if timeout is None else time.monotonic() + timeout
         while self.answer is None:
+            left = None if end is None else max(0, end - time.monotonic())
             with self.pool.lock:
                 if self.answer is None:
-                    self.pool.receive()
+                    self.pool.receive(left)
+            if left == 0 and self.answer is None:
+                raise TimeoutError(f"there is no result after {timeout} s")
         found, problem = pickle.loads(self.answer)
         if problem is not None:
             raise problem

@@ -41,9 +41,7 @@ class Asked(NamedTuple):
     close: Callable[[], None]
 
 
-def ask(
-    executor: Executor | ProcessPool, work: Callable[..., Any], common: Any, each: Iterable[Any]
-) -> Asked:
+def ask(executor: Executor, work: Callable[..., Any], common: Any, each: Iterable[Any]) -> Asked:
     """Submit work(common, one) to an executor, for each `one` of `each`.
 
     With a `ProcessPool`, the arrays in the arguments are in shared memory. Each is copied once for
