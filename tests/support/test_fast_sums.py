@@ -6,25 +6,16 @@ import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.support.fast_sums import KEPT, ones, over_last_axis, over_rows
-
-SHAPES = [(3,), (2, 3), (2, 3, 4), (0,), (3, 0), (0, 3), (2, 0, 3)]
+from tinygrad_rnn.support.fast_sums import KEPT, ones, over_rows
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_over_the_last_axis(shape, dtype):
+@pytest.mark.parametrize("shape", [(2, 3), (3, 0), (0, 3)], ids=str)
+def test_over_rows(shape, dtype):
     a = np.random.default_rng(0).normal(size=shape).astype(dtype)
-    for found in (over_last_axis(a), over_last_axis(tg.Tensor(a)).data):
-        assert found.dtype == dtype and found.shape == shape[:-1]
-        np.testing.assert_allclose(found, a.sum(axis=-1), rtol=1e-5)
-
-
-@pytest.mark.parametrize("shape", [s for s in SHAPES if len(s) == 2], ids=str)
-def test_over_rows(shape):
-    a = np.random.default_rng(0).normal(size=shape)
     for found in (over_rows(a), over_rows(tg.Tensor(a)).data):
-        np.testing.assert_allclose(found, a.sum(axis=0), rtol=1e-14)
+        assert found.dtype == dtype
+        np.testing.assert_allclose(found, a.sum(axis=0), rtol=4 * np.finfo(dtype).eps)
 
 
 def test_ones_are_kept_up_to_a_length_and_are_nobodys_to_write():

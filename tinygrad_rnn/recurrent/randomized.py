@@ -56,7 +56,7 @@ class Randomized(Links):
         return with_first(self._drawn(pi, (max(T - 1, 0),)), T)
 
     def ended(self, T: int) -> None:
-        if np.ndim(getattr(self, "keep", 0)):
+        if self.keep.ndim:
             exactly(self.keep, T, "probabilities")
 
     def _drawn(self, pi: Array, links: tuple[int, ...]) -> Array:
@@ -123,9 +123,8 @@ class Scheduled(Randomized):
             raise ValueError(
                 f"alpha and mean_length must be above 1, but they are {alpha!r} and {mean_length!r}"
             )
-        self.alpha, self.mean_length, self.batch = alpha, mean_length, batch
-        self.seed = rng
-        self.rng = np.random.default_rng(rng)
+        super().__init__(1.0, rng, batch)  # π follows from the earlier links
+        self.alpha, self.mean_length = alpha, mean_length
 
     def cut_probability(self, since: Any) -> Any:
         """c = α/((α−1)·L₀ + d) at d steps since the last cut."""

@@ -15,14 +15,6 @@ def over_rows(rows: Any) -> Any:
     return np.ones_like(rows, shape=len(rows)) @ rows
 
 
-def over_last_axis(a: Any) -> Any:
-    """Σ over the last axis of an array of any rank."""
-    if type(a) is np.ndarray and a.size:
-        sums = a.reshape(-1, a.shape[-1]).dot(ones(a.shape[-1], a.dtype))
-        return sums.reshape(a.shape[:-1])
-    return a @ np.ones_like(a, shape=a.shape[-1:])
-
-
 KEPT = 2**16
 """Vectors up to this length are cached. For longer ones the cache would save no time."""
 

@@ -42,6 +42,7 @@ from tinygrad_rnn.recurrent.lengths import (
     valid_steps,
 )
 from tinygrad_rnn.recurrent.names import by_place, name
+from tinygrad_rnn.recurrent.order import rows_of
 from tinygrad_rnn.recurrent.parameters import parameters
 from tinygrad_rnn.recurrent.state import as_entered, map_state, tensor
 from tinygrad_rnn.recurrent.truncation import Full, Truncation, Windows
@@ -372,8 +373,7 @@ def given_of(
         return {"x": xs, "y": targets}, reset, None
     index = last_valid(valid)
     if reset is not None:
-        reset = np.asarray(reset)
-        reset = (reset if reset.ndim > 1 else reset[:, None]) & valid
+        reset = rows_of(reset) & valid
     given = {"x": taken(xs, index), "y": taken(targets, index)}
     return {**given, "valid": beside(for_all(valid), xs)}, reset, valid
 

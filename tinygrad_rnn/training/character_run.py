@@ -44,6 +44,10 @@ class Options:
     validation: float = 0.1
     seed: int = 0
 
+    def model(self, characters: int, rng: np.random.Generator | int) -> LanguageModel:
+        """A new model of these options."""
+        return LanguageModel(characters, self.hidden_size, self.cell, self.layers, rng, self.dtype)
+
 
 class CharacterRun:
     """A model, its optimizer, and the place in the text.
@@ -87,14 +91,7 @@ class CharacterRun:
         self.updates_per_epoch = chunk_count(len(self.training), *self.shape)
         self.vocabulary = ByteVocabulary(self.bytes)
         self.rng = np.random.default_rng(options.seed)
-        self.model = LanguageModel(
-            len(self.vocabulary),
-            options.hidden_size,
-            options.cell,
-            options.layers,
-            self.rng,
-            options.dtype,
-        )
+        self.model = options.model(len(self.vocabulary), self.rng)
         truncation = strategy(options.truncation)
         # With a generator of its own, a random truncation would begin anew when the run is resumed.
         if hasattr(truncation, "rng"):
@@ -186,9 +183,7 @@ class CharacterRun:
 
         changed: new values of options, such as the learning rate and the clip.
         """
-        saved = restore_run(path)
-        if "alphabet" not in saved:
-            raise ValueError(f"{path} is a saved run, but not one of a character model")
+        saved = _saved(path)
         run = cls(text, Options(**{**saved["options"], **changed}))
         if len(run.bytes) != saved["size"] or list(run.vocabulary.bytes) != list(saved["alphabet"]):
             raise ValueError(
@@ -208,13 +203,16 @@ def saved_model(path: str | os.PathLike[str]) -> tuple[LanguageModel, ByteVocabu
     """The model of a saved run, its alphabet, and the numbers of the first characters of its text.
 
     The text itself is not needed. ValueError for any other file."""
+    saved = _saved(path)
+    vocabulary = ByteVocabulary(saved["alphabet"])
+    model = Options(**saved["options"]).model(len(vocabulary), 0)
+    restore_run(path, model=model)
+    return model, vocabulary, saved["opening"]
+
+
+def _saved(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The values of a saved run; ValueError if it is none of a character model."""
     saved = restore_run(path)
     if "alphabet" not in saved:
         raise ValueError(f"{path} is a saved run, but not one of a character model")
-    options = Options(**saved["options"])
-    vocabulary = ByteVocabulary(saved["alphabet"])
-    model = LanguageModel(
-        len(vocabulary), options.hidden_size, options.cell, options.layers, 0, options.dtype
-    )
-    restore_run(path, model=model)
-    return model, vocabulary, saved["opening"]
+    return saved

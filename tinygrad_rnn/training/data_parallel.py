@@ -12,6 +12,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Executor
+from contextlib import nullcontext
 from functools import reduce
 from hashlib import sha256
 from typing import Any, NamedTuple
@@ -312,11 +313,8 @@ def _work(common: tuple[bytes, bytes, list[Any], bool], one: tuple[Any, Any]) ->
     arguments = _arguments(shard() if callable(shard) else shard)
     if links is not None:
         bptt._truncation = links  # of the same kind as before, so the program stays valid
-    if back:
+    with nullcontext() if back else no_grad():
         loss, state = bptt(**arguments)
-    else:
-        with no_grad():
-            loss, state = bptt(**arguments)
     return Result(float(loss), _weight(arguments), [tensor.grad for tensor in tensors], state)
 
 

@@ -116,7 +116,7 @@ class ByteVocabulary:
     """
 
     def __init__(self, text: Any) -> None:
-        text = np.frombuffer(text, np.uint8) if isinstance(text, bytes) else np.asarray(text)
+        text = _as_array(text)
         if not len(text):
             raise ValueError("a vocabulary needs a text with at least one byte")
         counts = np.zeros(256, np.int64)
@@ -131,7 +131,7 @@ class ByteVocabulary:
 
     def encode(self, text: Any) -> Any:
         """The numbers of the bytes, of the same shape; KeyError names unknown bytes."""
-        text = np.frombuffer(text, np.uint8) if isinstance(text, bytes) else np.asarray(text)
+        text = _as_array(text)
         numbers = self.numbers[text]
         if numbers.size and numbers.min() < 0:
             unknown = bytes(np.unique(text[numbers < 0]).tolist())
@@ -141,3 +141,7 @@ class ByteVocabulary:
     def decode(self, numbers: Any) -> str:
         """The text of these numbers, decoded as UTF-8. Invalid bytes are shown as \ufffd."""
         return codecs.decode(self.bytes[np.asarray(numbers, int)].tobytes(), errors="replace")
+
+
+def _as_array(text: Any) -> Any:
+    return np.frombuffer(text, np.uint8) if isinstance(text, bytes) else np.asarray(text)
