@@ -335,6 +335,7 @@ SAMPLES |= {
         case(real(2, 3), prepend=0.5, append=1.0),
         case(real(3), 1, -1, real(2), real(1)),
         case(real(3), prepend=1.0),
+        case(real(2, 1, 3), axis=0, append=0.5),
         case(real(3), 0, prepend=1.0),
         case(real(1)),
     ],
