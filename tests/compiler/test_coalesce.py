@@ -341,3 +341,12 @@ def test_one_entry_for_all_steps_is_copied() -> None:
     sections = Sections(before=before, loop=loop, after=after)
     found = coalesce(program(sections, X, each, other, C, D2)).forward
     assert len({ref.buffer for instr in found.after for ref in instr.reads()}) == 2
+
+
+@pytest.mark.parametrize("seeded", [False, True])
+def test_what_is_a_seed_for_some_lanes_only_is_copied(seeded: bool) -> None:
+    first = Instr(np.add, (Ref(A), Ref(X)), Ref(B2))
+    last = Instr(np.cos, (Ref(C),), Ref(A))
+    loop = (first, Instr(copy, (Ref(B2, seeded=seeded),), Ref(C)), last)
+    found = functions(coalesce(in_loop(*loop)).forward.loop)
+    assert found == ([np.add, copy, np.cos] if seeded else [np.add, np.cos])

@@ -35,10 +35,12 @@ def coalesce(program: Program) -> Program:
     states = {ref.buffer for ref in program.states}
     copies = []
     for place, instr in enumerate(moves.times.instrs):
-        if instr.function is copy and isinstance(instr.args[0], Ref):
+        given = instr.args[0] if instr.function is copy else None
+        # A seed counts as 0 in a lane that is not seeded. Then its copy differs from it.
+        if isinstance(given, Ref) and not given.seeded:
             (out,) = instr.writes()
             # A state has its results first. Then it can take them along into a row.
-            copies.append((out.buffer not in states, place, instr.args[0], out))
+            copies.append((out.buffer not in states, place, given, out))
     for _, place, given, out in sorted(copies, key=lambda found: found[0]):
         given, out = moves.resolved(given), moves.resolved(out)
         if not moves.consider(place, given, out):
