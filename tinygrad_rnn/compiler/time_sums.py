@@ -61,7 +61,7 @@ def time_sum(value: Value, varies: Varies, joint: Joint) -> AtOnce:
                 ones = Operand(args[0], (View("reshape", (-1,)),), spread=(T, *args[0].shape))
                 return AtOnce(value, np.dot, (ones, rows_of(second)))
             if varies(first):
-                return AtOnce(value, np.matmul, (turned_rows(first), rows_of(second)))
+                return AtOnce(value, np.matmul, (rows_of(first, TURNED), rows_of(second)))
         if view is None and batched(value, varies) is None:
             return AtOnce(value, None)
         return AtOnce(value, np.sum, (Operand(value),), {"axis": 0})
@@ -73,14 +73,9 @@ def is_alike(arg: Any, value: Value) -> TypeGuard[Value]:
     return isinstance(arg, Value) and (arg.shape, arg.dtype) == (value.shape, value.dtype)
 
 
-def rows_of(value: Value) -> Operand:
-    """The rows of all steps under one another."""
-    return Operand(value, rows(value.shape[-1]) if value.ndim > 1 else ())
-
-
-def turned_rows(value: Value) -> Operand:
-    """The rows of all steps, as columns."""
-    return Operand(value, (*rows_of(value).views, TURNED))
+def rows_of(value: Value, *views: View) -> Operand:
+    """The rows of all steps under one another, and views of them."""
+    return Operand(value, (*rows(value), *views))
 
 
 def factors(value: Value) -> Factors | None:
@@ -135,7 +130,7 @@ def joint_products(joined: Iterable[Value], order: list[Value]) -> Joint:
             if len(parts) > 1:
                 shape = row.shape[-1], right.shape[-1]
                 product = Value(shape, right.dtype, "dW_joined")
-                whole = AtOnce(product, np.matmul, (turned_rows(row), rows_of(right)))
+                whole = AtOnce(product, np.matmul, (rows_of(row, TURNED), rows_of(right)))
                 joint |= {(part, right): Operand(whole, (place[part],)) for part in parts}
     return joint
 
