@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable
-from typing import Any, TypeGuard
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from tinygrad_rnn.compiler.batching import Varies, batched, rows
 from tinygrad_rnn.compiler.ir import AtOnce, Operand, T, Value, View
 from tinygrad_rnn.compiler.operations import assembled, filled, scattered
 from tinygrad_rnn.compiler.passes.assemble import is_sum_at, row_of_parts
+from tinygrad_rnn.compiler.passes.rewrite import alike
 from tinygrad_rnn.compiler.views import first_axis, view_of
 
 Factors = tuple[Value | None, Value]
@@ -41,7 +42,7 @@ def time_sum(value: Value, varies: Varies, joint: Joint) -> AtOnce:
 
         if not varies(value):
             return AtOnce(value, np.multiply, (T, Operand(value)))
-        if function in LINEAR and not value.kwargs and all(is_alike(arg, value) for arg in args):
+        if function in LINEAR and not value.kwargs and all(alike(arg, value) for arg in args):
             return AtOnce(value, function, each(args))
         view = view_of(value)
         if view is not None and function is not operator.getitem:
@@ -67,10 +68,6 @@ def time_sum(value: Value, varies: Varies, joint: Joint) -> AtOnce:
         return AtOnce(value, np.sum, (Operand(value),), {"axis": 0})
 
     return of(value)
-
-
-def is_alike(arg: Any, value: Value) -> TypeGuard[Value]:
-    return isinstance(arg, Value) and (arg.shape, arg.dtype) == (value.shape, value.dtype)
 
 
 def rows_of(value: Value, *views: View) -> Operand:

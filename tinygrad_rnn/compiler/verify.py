@@ -27,7 +27,7 @@ from tinygrad_rnn.compiler.ir import (
     When,
     mapped,
 )
-from tinygrad_rnn.compiler.passes.rewrite import ordered
+from tinygrad_rnn.compiler.passes.rewrite import alike, ordered
 from tinygrad_rnn.compiler.views import is_part, source
 
 ORDER = list(Phase)
@@ -75,10 +75,6 @@ def verify_graph(graph: StepGraph) -> None:
     for n, fused in graph.fused_adjoints.items():
         rows = fused.row.shape[-1] + fused.appended.shape[-1]
         assert fused.matrix.shape == (rows, graph.states[n].shape[-1]), fused
-
-
-def alike(one: Value, other: Value) -> bool:
-    return (one.shape, one.dtype) == (other.shape, other.dtype)
 
 
 def verify_call(value: Value, rng: np.random.Generator) -> None:

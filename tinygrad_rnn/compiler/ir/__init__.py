@@ -23,6 +23,7 @@ from tinygrad_rnn.compiler.ir.arrays import (
     When as When,
 )
 from tinygrad_rnn.compiler.ir.graph import (
+    OUTPUTS as OUTPUTS,
     FusedAdjoint as FusedAdjoint,
     StepGraph as StepGraph,
     Type as Type,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -50,17 +50,14 @@ class Value:
 
     @property
     def nbytes(self) -> int:
-        """The bytes of the array, or of all results if there are several."""
-        types = self.results or ((self.shape, self.dtype),)
-        return sum(int(np.prod(shape)) * dtype.itemsize for shape, dtype in types)
+        return self.size * self.dtype.itemsize
 
     def __repr__(self) -> str:
         made = "given" if self.function is None else getattr(self.function, "__name__", "?")
         return f"<{self.name or 'value'} {self.shape} {self.dtype}: {made}>"
 
 
-@dataclass(frozen=True)
-class FusedAdjoint:
+class FusedAdjoint(NamedTuple):
     """A part of ∂L/∂h_{t−1} that is a row times a matrix. The step before computes the product.
 
     row: δ_t, (1, n) or (n,). matrix: the matrices of the row and of `appended`, stacked, so that
@@ -111,17 +108,15 @@ class StepGraph:
     windows: bool = False
 
     def outputs(self) -> list[Value]:
-        """All outputs: results, gradients, output gradients and fused adjoints."""
-        groups = (
-            self.results,
-            self.state_gradients,
-            self.input_gradients,
-            self.parameter_gradients,
-        )
-        wanted = [v for group in groups for v in group if v is not None]
-        for fused in self.fused_adjoints.values():
-            wanted += [fused.row, fused.matrix]
-        return [*wanted, *self.output_grads.values()]
+        """All outputs: results, gradients, fused adjoints and output gradients."""
+        return list(leaves_of([getattr(self, name) for name in OUTPUTS], Value))
+
+
+OUTPUTS = (
+    *("results", "state_gradients", "input_gradients", "parameter_gradients"),
+    *("fused_adjoints", "output_grads"),
+)
+"""The fields of a step graph that have its outputs."""
 
 
 def leaves_of(tree: Any, kind: type) -> Iterator[Any]:
@@ -142,7 +137,8 @@ def leaves_of(tree: Any, kind: type) -> Iterator[Any]:
 def mapped(tree: Any, leaf: Callable[[Any], Any]) -> Any:
     """The same nesting with `leaf` applied to everything but lists, tuples, dicts and slices."""
     if isinstance(tree, tuple | list):
-        return type(tree)([mapped(branch, leaf) for branch in tree])
+        made = getattr(tree, "_make", type(tree))
+        return made([mapped(branch, leaf) for branch in tree])
     if isinstance(tree, Mapping):
         return {key: mapped(branch, leaf) for key, branch in tree.items()}
     if isinstance(tree, slice):

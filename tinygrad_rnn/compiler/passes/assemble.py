@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import itertools
 import operator
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 
 from tinygrad_rnn.compiler.ir import StepGraph, Value
 from tinygrad_rnn.compiler.operations import JOINING, added_at, assembled, filled, placed
-from tinygrad_rnn.compiler.passes.rewrite import transformed
+from tinygrad_rnn.compiler.passes.rewrite import alike, transformed
 from tinygrad_rnn.derivatives.indexing import is_basic
 from tinygrad_rnn.engine.graph import Array
 
@@ -35,9 +36,7 @@ def of_parts(value: Value) -> Value | None:
                 isinstance(zeros, Value)
                 and zeros.function is operator.getitem
                 and is_zeros(zeros.args[0])
-                and isinstance(part, Value)
-                and part.shape == value.shape
-                and part.dtype == value.dtype
+                and alike(part, value)
             ):
                 return part
         if is_assembled(left) and is_assembled(right) and disjoint(left, right):
@@ -50,8 +49,8 @@ def of_parts(value: Value) -> Value | None:
     return None
 
 
-def assembly(value: Value, indices: tuple[Any, ...], parts: list[Value]) -> Value:
-    args = (value.shape, value.dtype, indices, parts)
+def assembly(value: Value, indices: tuple[Any, ...], parts: Sequence[Value]) -> Value:
+    args = (value.shape, value.dtype, indices, list(parts))
     return Value(value.shape, value.dtype, value.name, assembled, args)
 
 
@@ -67,13 +66,13 @@ def of_joined(value: Value) -> Value | None:
         return None
     axis %= value.ndim
     if value.function is np.concatenate:
-        return replace(concatenated(list(parts), axis), name=value.name)
+        return replace(concatenated(parts, axis), name=value.name)
     each = (slice(None),) * axis
     indices = tuple((*each, number, Ellipsis) for number in range(len(parts)))
-    return assembly(value, indices, list(parts))
+    return assembly(value, indices, parts)
 
 
-def concatenated(parts: list[Value], axis: int) -> Value:
+def concatenated(parts: Sequence[Value], axis: int) -> Value:
     """Arrays of one dtype, side by side along an axis."""
     first, *_ = parts
     axis %= first.ndim

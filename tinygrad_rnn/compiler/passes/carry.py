@@ -29,15 +29,15 @@ def carry(graph: StepGraph) -> StepGraph:
     """Move the product out of the gradient of each state, where this saves time."""
     if graph.windows:
         return graph
-    given = [v for v in graph.state_gradients if v is not None]
-    values = ordered([*given, *graph.output_grads.values()])
-    changing = reached(values, [*graph.inputs, *graph.states, *graph.adjoints])
-    outputs, pairs = unread(graph), zip(graph.states, graph.adjoints, strict=True)
-    linked = reached(values, [adjoint for state, adjoint in pairs if state not in outputs])
-    gradients = [*values, *(v for v in graph.parameter_gradients if v is not None)]
-    taken = {p for v in ordered(gradients) if v.function is assembled for p in v.args[3]}
     fused, rests = dict(graph.fused_adjoints), list(graph.state_gradients)
-    output_grads = dict(graph.output_grads)
+    output_grads, outputs = dict(graph.output_grads), unread(graph)
+    gradients = [*filter(None, rests), *output_grads.values()]
+    values = ordered(gradients)
+    changing = reached(values, [*graph.inputs, *graph.states, *graph.adjoints])
+    pairs = list(zip(graph.states, graph.adjoints, strict=True))
+    linked = reached(values, [adjoint for state, adjoint in pairs if state not in outputs])
+    every = ordered([*gradients, *filter(None, graph.parameter_gradients)])
+    taken = {part for v in every if v.function is assembled for part in v.args[3]}
 
     def is_product(term: Any) -> bool:
         return is_product_of_row(term, lambda value: value not in changing)
@@ -59,13 +59,12 @@ def carry(graph: StepGraph) -> StepGraph:
         rest = [term for term in terms if term is not products[0]]
         taken.add(row)
         appended, below = adjoint, eye(width, gradient.dtype)
-        added = output_grads.get(n)
+        added: Any = output_grads.get(n)
         complete = graph.loss_alone and not rest and is_product(added)
-        if added is not None and complete and added.args[1].nbytes <= PRODUCT:
+        complete = complete and added.args[1].nbytes <= PRODUCT
+        if complete:
             appended, below = added.args
             output_grads[n] = appended
-        else:
-            complete = False
         fused[n] = FusedAdjoint(row, concatenated([matrix, below], 0), appended, complete)
         rests[n] = total(rest) if rest else None
     return replace(

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from tinygrad_rnn.compiler.ir import StepGraph, Value, mapped
-from tinygrad_rnn.compiler.passes.rewrite import exchanged, identity, ordered, transformed
+from tinygrad_rnn.compiler.passes.rewrite import exchanged, ordered, transformed
 
 
 def cse(graph: StepGraph) -> StepGraph:
@@ -15,7 +17,7 @@ def cse(graph: StepGraph) -> StepGraph:
     first: dict[Value, Value] = {}  # of the duplicates of each value
     names: dict[Value, str] = {}
     for value in ordered(graph.outputs()):
-        args = mapped((value.args, dict(value.kwargs)), lambda leaf: exchanged(leaf, first))
+        args = exchanged((value.args, value.kwargs), first)
         key = value if value.function is None else (value.function, identity(args))
         first[value] = same = calls.setdefault(key, value)
         names[same] = names.get(same) or value.name
@@ -26,3 +28,12 @@ def cse(graph: StepGraph) -> StepGraph:
         return fresh if fresh.name == names[value] else replace(fresh, name=names[value])
 
     return transformed(graph, merged)
+
+
+def identity(args: Any) -> str:
+    """A key that is equal for equal arguments."""
+
+    def of(leaf: Any) -> Any:
+        return id(leaf) if isinstance(leaf, Value | np.ndarray) else (type(leaf), leaf)
+
+    return repr(mapped(args, of))

@@ -73,26 +73,20 @@ def fuse_products(graph: StepGraph) -> StepGraph:
     def joined(value: Value, fresh: Value, new: dict[Value, Value]) -> Value | None:
         heavy, light = sums.get(value, ([], []))
         products = [t for t in heavy if is_product_of_row(t, fixed) and uses[t] == 1]
-        if not is_row(value) or not products or any(t.dtype != value.dtype for t in products):
+        if not is_row(value) or not products:
             return None
         rest = [term for term in heavy if term not in products]
         pairs = [term.args for term in products] + light_pairs(value, light, fixed)
         if len(pairs) == len(products):
             rest += light
-        if len(pairs) < 2 or any(dtype_of(term) not in (None, value.dtype) for term in rest):
+        if len(pairs) < 2:
             return None
-        row = concatenated([exchanged(row, new) for row, _ in pairs], -1)
-        matrix = concatenated([exchanged(matrix, new) for _, matrix in pairs], 0)
-        terms = [call(np.matmul, row, matrix), *(exchanged(term, new) for term in rest)]
-        result: Value = total(terms)
+        rows, matrices = zip(*exchanged(pairs, new), strict=True)
+        product = call(np.matmul, concatenated(rows, -1), concatenated(matrices, 0))
+        result: Value = total([product, *exchanged(rest, new)])
         return replace(result, name=value.name)
 
     return transformed(graph, joined)
-
-
-def dtype_of(term: Any) -> Any:
-    """The dtype of an argument; None for a plain number."""
-    return getattr(term, "dtype", None)
 
 
 def light_pairs(value: Value, light: list[Any], fixed: Any) -> list[Any]:
@@ -103,10 +97,8 @@ def light_pairs(value: Value, light: list[Any], fixed: Any) -> list[Any]:
     if all(pairs) and sum(matrix.shape[0] for _, matrix in pairs) * width * size <= PRODUCT:
         return pairs
     if light and width * width * size <= IDENTITY:
-        if any(dtype_of(term) not in (None, value.dtype) for term in light):
-            return []
         term = total(light)
-        if isinstance(term, Value) and term.shape == value.shape and term.dtype == value.dtype:
+        if isinstance(term, Value) and term.shape == value.shape:
             return [(term, eye(width, value.dtype))]
     return []
 
@@ -114,7 +106,7 @@ def light_pairs(value: Value, light: list[Any], fixed: Any) -> list[Any]:
 def pair_of(term: Any, value: Value, fixed: Any) -> Any:
     """A term that does not depend on the state, as a row and a matrix; None if it has no such
     form."""
-    if not isinstance(term, Value) or term.dtype != value.dtype:
+    if not isinstance(term, Value):
         return None
     if is_product_of_row(term, fixed):
         return term.args

@@ -24,14 +24,12 @@ from tinygrad_rnn.compiler.passes.rewrite import (
 
 def hoist_sums(graph: StepGraph) -> StepGraph:
     """Reorder a + b + c: the terms that do not depend on the state come first and are one term in
-    the loop. Only terms of the sum's own dtype change their order. A sum of masks would overflow,
-    or stay a truth value, in its own dtype."""
+    the loop."""
     sums = sums_of_loop(graph)
 
     def hoisted(value: Value, fresh: Value, new: dict[Value, Value]) -> Value | None:
         heavy, light = sums.get(value, ([], []))
-        terms = [*heavy, *light]
-        if not light or not heavy or len(terms) < 3 or not of_one_dtype(terms, value):
+        if not light or not heavy or len(heavy) + len(light) < 3:
             return None
         together = total([exchanged(t, new) for t in light])
         if value.name and isinstance(together, Value) and not together.name:
@@ -43,7 +41,8 @@ def hoist_sums(graph: StepGraph) -> StepGraph:
 
 def sums_of_loop(graph: StepGraph) -> dict[Value, tuple[list[Any], list[Any]]]:
     """For each sum of the forward loop, the terms that depend on the state, and those that do not.
-    Partial sums are expanded if they have no other use."""
+    Partial sums are expanded if they have no other use. Only terms of the sum's own dtype may
+    change their order: a sum of masks would overflow, or stay a truth value, in its own dtype."""
     values, uses = ordered(graph.outputs()), uses_of(graph)
     state, adjoint = reached(values, graph.states), reached(values, graph.adjoints)
     needed, ahead = set(recurring(graph)), set(ordered(graph.results))
@@ -53,11 +52,7 @@ def sums_of_loop(graph: StepGraph) -> dict[Value, tuple[list[Any], list[Any]]]:
         if value.function is np.add and not value.kwargs and loops:
             dtype = value.dtype
             terms = terms_of(value, lambda v: uses[v] == 1 and v.dtype == dtype)  # noqa: B023
-            heavy = [t for t in terms if among(t, state)]
-            found[value] = heavy, [t for t in terms if not among(t, state)]
+            if all(getattr(term, "dtype", dtype) == dtype for term in terms):
+                heavy = [t for t in terms if among(t, state)]
+                found[value] = heavy, [t for t in terms if not among(t, state)]
     return found
-
-
-def of_one_dtype(terms: list[Any], value: Value) -> bool:
-    arrays = [t for t in terms if isinstance(t, Value | np.ndarray | np.generic)]
-    return all(t.dtype == value.dtype for t in arrays)

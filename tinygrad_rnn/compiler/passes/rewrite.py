@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeGuard, TypeVar
 
 import numpy as np
 
-from tinygrad_rnn.compiler.ir import FusedAdjoint, StepGraph, Value, mapped
+from tinygrad_rnn.compiler.ir import OUTPUTS, StepGraph, Value, mapped
 
 
 class Node(Protocol):
@@ -20,12 +20,6 @@ class Node(Protocol):
 
 
 N = TypeVar("N", bound=Node)
-
-OUTPUTS = (
-    *("results", "state_gradients", "input_gradients", "parameter_gradients"),
-    *("output_grads", "fused_adjoints"),
-)
-"""The fields of a step graph that have its outputs."""
 
 
 def ordered(outputs: Iterable[N]) -> list[N]:
@@ -44,28 +38,21 @@ def ordered(outputs: Iterable[N]) -> list[N]:
     return list(done)
 
 
+def exchanged(tree: Any, new: Mapping[Value, Value]) -> Any:
+    """The same nesting with some of the values replaced."""
+    return mapped(tree, lambda leaf: new.get(leaf, leaf) if isinstance(leaf, Value) else leaf)
+
+
 def rewritten(value: Value, new: Mapping[Value, Value]) -> Value:
     """The value with its operands replaced; the value itself, if they do not change."""
     if all(new[v] is v for v in value.operands):
         return value
-    args, kwargs = mapped((value.args, dict(value.kwargs)), lambda leaf: exchanged(leaf, new))
-    return replace(value, args=args, kwargs=kwargs)
-
-
-def exchanged(leaf: Any, new: Mapping[Value, Value]) -> Any:
-    return new.get(leaf, leaf) if isinstance(leaf, Value) else leaf
+    return replace(value, args=exchanged(value.args, new), kwargs=exchanged(value.kwargs, new))
 
 
 def substituted(graph: StepGraph, new: Mapping[Value, Value]) -> StepGraph:
     """The graph with its outputs replaced. `new` has the rewritten values."""
-
-    def of(leaf: Any) -> Any:
-        if isinstance(leaf, FusedAdjoint):
-            row, matrix, appended = map(of, (leaf.row, leaf.matrix, leaf.appended))
-            return replace(leaf, row=row, matrix=matrix, appended=appended)
-        return exchanged(leaf, new)
-
-    return replace(graph, **{name: mapped(getattr(graph, name), of) for name in OUTPUTS})
+    return replace(graph, **{name: exchanged(getattr(graph, name), new) for name in OUTPUTS})
 
 
 def transformed(
@@ -94,9 +81,8 @@ def uses_of(graph: StepGraph) -> Counter[Value]:
     return Counter([v for value in ordered(outputs) for v in value.operands] + outputs)
 
 
-def call(function: Callable[..., Any] | None, *args: Any, name: str = "", **kwargs: Any) -> Value:
+def call(function: Callable[..., Any], *args: Any, name: str = "", **kwargs: Any) -> Value:
     """A new value. Its shape and dtype come from running the call in NumPy on arrays of ones."""
-    assert function is not None
     with np.errstate(all="ignore"):
         array = function(*mapped(args, stand_in), **kwargs)
     return Value(np.shape(array), np.asarray(array).dtype, name, function, args, kwargs)
@@ -105,19 +91,6 @@ def call(function: Callable[..., Any] | None, *args: Any, name: str = "", **kwar
 def stand_in(leaf: Any) -> Any:
     """An array of a value's shape and dtype."""
     return np.broadcast_to(np.ones((), leaf.dtype), leaf.shape) if isinstance(leaf, Value) else leaf
-
-
-def identity(leaf: Any) -> Any:
-    """A key that is equal for equal arguments."""
-    if isinstance(leaf, tuple | list):
-        return (type(leaf), *map(identity, leaf))
-    if isinstance(leaf, Mapping):
-        return tuple((key, identity(part)) for key, part in leaf.items())
-    if isinstance(leaf, Value | np.ndarray):
-        return id(leaf)
-    if isinstance(leaf, slice):
-        return (slice, identity((leaf.start, leaf.stop, leaf.step)))
-    return (type(leaf), repr(leaf))
 
 
 def reached(values: list[Value], start: Iterable[Value | None]) -> set[Value]:
@@ -158,6 +131,11 @@ def recurring(graph: StepGraph) -> list[Value]:
     outputs = unread(graph)
     pairs = zip(graph.states, graph.results, strict=True)
     return ordered([result for state, result in pairs if state not in outputs])
+
+
+def alike(leaf: Any, value: Value) -> TypeGuard[Value]:
+    """Whether an argument is a value of the same shape and dtype."""
+    return isinstance(leaf, Value) and (leaf.shape, leaf.dtype) == (value.shape, value.dtype)
 
 
 def among(leaf: Any, values: Iterable[Value]) -> bool:

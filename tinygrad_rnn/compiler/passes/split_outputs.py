@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from tinygrad_rnn.compiler.ir import Phase, StepGraph, Value
-from tinygrad_rnn.compiler.passes.rewrite import exchange, unread, uses_of
+from tinygrad_rnn.compiler.passes.rewrite import alike, exchange, unread, uses_of
 from tinygrad_rnn.compiler.schedule import schedule
 from tinygrad_rnn.compiler.views import source
 
@@ -34,8 +34,8 @@ def split_outputs(graph: StepGraph) -> StepGraph:
         if (
             phases.get(source(added)) is Phase.BEFORE
             and uses[added] == 1
-            and added.shape == total.shape == adjoint.shape
-            and added.dtype == total.dtype == adjoint.dtype
+            and alike(added, adjoint)
+            and alike(total, adjoint)
         ):
             given = Value(total.shape, total.dtype, adjoint.name)
             new[total] = adjoints[n] = given
