@@ -12,18 +12,24 @@ from tinygrad_rnn.compiler.ir import Known
 from tinygrad_rnn.compiler.operations import astype, filled, path_of
 
 
-def literal(value: Any) -> str:
-    """The source of an argument that is no array of the program."""
+def literal(value: Any, known: Callable[[Any], str | None] = lambda leaf: None) -> str:
+    """The source of an argument. known: a function that gives the name of an array of the program,
+    and None for a constant."""
+    name = known(value)
+    if name is not None:
+        return name
     if value is Ellipsis:
         return "..."
     if isinstance(value, Known):
         return repr(value)
     if isinstance(value, slice):
-        return f"slice({', '.join(map(literal, (value.start, value.stop, value.step)))})"
-    if isinstance(value, tuple):
-        return f"({', '.join(map(literal, value))}{',' if len(value) == 1 else ''})"
-    if isinstance(value, list):
-        return f"[{', '.join(map(literal, value))}]"
+        parts = (value.start, value.stop, value.step)
+        return f"slice({', '.join(literal(part, known) for part in parts)})"
+    if isinstance(value, tuple | list):
+        inner = ", ".join(literal(part, known) for part in value)
+        if isinstance(value, list):
+            return f"[{inner}]"
+        return f"({inner}{',' if len(value) == 1 else ''})"
     if isinstance(value, np.dtype):
         return of_dtype(value)
     if isinstance(value, type) and issubclass(value, np.generic):

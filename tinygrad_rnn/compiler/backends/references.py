@@ -6,7 +6,6 @@ views that exist already.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 
 from tinygrad_rnn.compiler.backends.literals import literal, of_index
@@ -53,23 +52,31 @@ class References:
             return f"{self.ref(replace(ref, seeded=False))} if seeded else 0"
         if ref.when is When.STEP:
             return self.step(ref)
-        if ref.when in (When.FIRST, When.LAST):
-            entry = (
-                ref.offset if ref.when is When.FIRST else ref.offset - 1 - (ref.buffer.time or 0)
-            )
-            text = self.seen(f"{ref.buffer.name}[{entry}]", ref.views)
-            made_once = ref.views and ref.buffer.storage in OWN
-            return self.kept(ref, text, ref.when.name.lower()) if made_once else text
-        if not ref.views:
-            return self.entries(ref)
-        last = ref.views[-1]
-        if last.kind == "reshape" and len(last.argument) == 2 and last.argument[0] == -1:
-            return f"rows({self.ref(replace(ref, views=ref.views[:-1]))})"
-        if last.kind == "transpose" and last.argument == (1, 0):
-            return f"{self.ref(replace(ref, views=ref.views[:-1]))}.T"
-        if ref.buffer.storage not in OWN:
-            return self.seen(self.entries(replace(ref, views=())), ref.views)
-        return self.view(ref)
+        if ref.views:
+            *views, last = ref.views
+            base = self.ref(replace(ref, views=tuple(views)))
+            if last.kind == "reshape" and len(last.argument) == 2 and last.argument[0] == -1:
+                return f"rows({base})"
+            if last.kind == "transpose" and last.argument == (1, 0):
+                return f"{base}.T"
+            text = seen(base, last)
+        else:
+            text = entries(ref)
+            if ref.when is not When.ALL or not ref.buffer.time:
+                return text
+        return self.kept(ref, text) if ref.buffer.storage in OWN else text
+
+    def kept(self, ref: Ref, text: str) -> str:
+        """The name of a view that is made once."""
+        if ref not in self.views:
+            which = ref.when.name.lower()
+            if ref.when not in (When.FIRST, When.LAST):
+                side = "after" if ref.offset else "before"
+                which = side if not ref.views or self.is_state(ref) else "" if ref.name else "part"
+            name = (ref.views and ref.name) or ref.buffer.name
+            self.views[ref] = made = self.names.fresh(f"{name}_{which}" if which else name)
+            self.factory.append(f"{made} = {text}")
+        return self.views[ref]
 
     def number_of_step(self) -> str:
         """The name of t in the loop."""
@@ -77,71 +84,38 @@ class References:
         self.walk.step = self.walk.step or self.names.fresh("t")
         return self.walk.step
 
-    def entries(self, ref: Ref) -> str:
-        """The source of the entries that a reference means, with the whole array of each step."""
-        name, time = ref.buffer.name, ref.buffer.time
-        if ref.when is not When.ALL or not time:
-            return name
-        if ref not in self.views:
-            self.views[ref] = made = self.names.fresh(f"{name}_{side(ref)}")
-            self.factory.append(f"{made} = {name}[{'1:' if ref.offset else ':-1'}]")
-        return self.views[ref]
-
-    def view(self, ref: Ref) -> str:
-        """The name of a view of one of the program's buffers, made once."""
-        if ref in self.views:
-            return self.views[ref]
-        base = self.ref(replace(ref, views=ref.views[:-1]))
-        which = side(ref) if self.is_state(ref) else "" if ref.name else "part"
-        return self.kept(ref, self.seen(base, ref.views[-1:]), which)
-
-    def kept(self, ref: Ref, text: str, which: str) -> str:
-        """The name of an object that is made once."""
-        if ref not in self.views:
-            hint = "_".join(filter(None, (ref.name or ref.buffer.name, which)))
-            self.views[ref] = made = self.names.fresh(hint)
-            self.factory.append(f"{made} = {text}")
-        return self.views[ref]
-
-    def seen(self, text: str, views: Iterable[View]) -> str:
-        """The source of the views of an array."""
-        for view in views:
-            arguments = ", ".join(map(literal, view.argument)) or "()"
-            if view.kind == "index":
-                text = f"{text}[{of_index(view.argument)}]"
-            elif view.kind == "broadcast":
-                text = f"np.broadcast_to({text}, {literal(view.argument)})"
-            else:
-                text = f"{text}.{view.kind}({arguments})"
-        return text
-
     def step(self, ref: Ref) -> str:
         """The name of the current step's entry in the loop."""
         assert self.walk is not None
-        whole = in_place(at_all_steps(ref))
-        walked = self.walk.own if ref.buffer.storage in OWN else self.walk.given
-        if whole not in walked:
-            if whole not in self.step_names:
-                name = ref.name if ref.views else ""
-                name = name or (self.ref(whole) if ref.buffer.storage in OWN else ref.buffer.name)
-                name = name.removesuffix("_before").removesuffix("_after").removesuffix("_here")
-                name = f"{name}_{'prev' if self.is_state_before(whole) else 't'}"
-                self.step_names[whole] = self.names.fresh(name)
-            walked[whole] = self.step_names[whole]
-        return walked[whole]
-
-    def is_state_before(self, whole: Ref) -> bool:
-        """Whether the reference is h_{t−1} of all steps."""
-        return whole.offset == 0 and self.is_state(whole)
+        own = ref.buffer.storage in OWN
+        whole = replace(at_all_steps(ref), buffer=ref.buffer.root)
+        if whole not in self.step_names:
+            name = ref.name if ref.views else ""
+            name = name or (self.ref(whole) if own else ref.buffer.name)
+            name = name.removesuffix("_before").removesuffix("_after").removesuffix("_here")
+            is_before = whole.offset == 0 and self.is_state(whole)
+            self.step_names[whole] = self.names.fresh(f"{name}_{'prev' if is_before else 't'}")
+        walked = self.walk.own if own else self.walk.given
+        return walked.setdefault(whole, self.step_names[whole])
 
     def is_state(self, whole: Ref) -> bool:
         return bool(whole.buffer.time) and replace(whole, offset=1) in self.program.forward.result
 
 
-def in_place(whole: Ref) -> Ref:
-    """The same reference on the buffer whose memory it uses, so that both have one view."""
-    return replace(whole, buffer=whole.buffer.root)
+def entries(ref: Ref) -> str:
+    """The source of the entries that a reference means, without its views."""
+    name, time = ref.buffer.name, ref.buffer.time
+    if ref.when is When.FIRST:
+        return f"{name}[{ref.offset}]"
+    if ref.when is When.LAST:
+        return f"{name}[{ref.offset - 1 - (time or 0)}]"
+    return f"{name}[{'1:' if ref.offset else ':-1'}]" if time and ref.when is When.ALL else name
 
 
-def side(ref: Ref) -> str:
-    return "after" if ref.offset else "before"
+def seen(text: str, view: View) -> str:
+    """The source of a view of an array."""
+    if view.kind == "index":
+        return f"{text}[{of_index(view.argument)}]"
+    if view.kind == "broadcast":
+        return f"np.broadcast_to({text}, {literal(view.argument)})"
+    return f"{text}.{view.kind}({', '.join(map(literal, view.argument)) or '()'})"

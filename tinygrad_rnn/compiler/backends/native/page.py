@@ -19,8 +19,8 @@ class NativePage(Page):
         super().__init__(program)
         self.translation = translation
 
-    def lines(self, instr: Instr) -> list[str]:
-        lines = super().lines(instr)
+    def lines_of(self, instr: Instr) -> list[str]:
+        lines = super().lines_of(instr)
         if instr.function not in (called, called_at):
             return lines
         name = self.run(instr).partition("_")[2]
