@@ -4,7 +4,8 @@ import ctypes
 
 from tinygrad_rnn.compiler.backends.native import objects
 from tinygrad_rnn.compiler.backends.native.groups import grouped
-from tinygrad_rnn.compiler.backends.native.loops import Emitter
+from tinygrad_rnn.compiler.backends.native.links import TYPES
+from tinygrad_rnn.compiler.backends.native.loops import ROOTS, STEPS, Emitter, Form
 from tinygrad_rnn.compiler.backends.native.memory import aligned
 from tinygrad_rnn.compiler.backends.native.nests import Memory, Packed, ordered
 from tinygrad_rnn.compiler.backends.native.text import INDEX, POINTER, Module
@@ -30,12 +31,13 @@ def built(write, pointers=1, indices=0):
 def run_nest(nest, arrays, steps, part=(0, 1)):
     """Run a loop on the arrays of its buffers. part: which part of the rows, of how many."""
     module, memory = Module(), Memory()
-    emitter = Emitter(module, "run", objects.machine(), {}, {})
+    emitter = Emitter(module, "run", objects.machine(), {}, {}, Form.DIVIDED)
     works = ordered(nest.works, memory)
-    emitter.nest(nest, memory, grouped(works, memory, lambda place: True), False)
+    emitter.nest(nest, memory, grouped(works, memory, lambda place: True))
     emitter.finish()
     library = objects.library(str(module), lambda: module)
     packed = {r: aligned(r.size, r.dtype) for r in emitter.roots if isinstance(r, Packed)}
     held = [{**arrays, **packed}[root] for root in emitter.roots]
-    table = (ctypes.c_size_t * len(held))(*(a.ctypes.data for a in held))
-    return library.function("run", P, N, N, N)(ctypes.addressof(table), steps, *part)
+    table = (ctypes.c_size_t * (ROOTS + len(held)))(*[0] * ROOTS, *(a.ctypes.data for a in held))
+    table[STEPS] = steps
+    return library.function("run", *TYPES[Form.DIVIDED])(ctypes.addressof(table), *part)

@@ -10,23 +10,28 @@ pytest.importorskip("llvmlite")
 import tinygrad_rnn as tg
 from tests.compiler.programs import B, D, H, inputs
 from tinygrad_rnn.compiler.backends.native.links import Divided
+from tinygrad_rnn.compiler.backends.native.loops import Form
 
 
 def test_parts_run_one_after_the_other_and_in_parallel():
     done, lock = [], threading.Lock()
 
     def function(name, failed=0):
-        def run(address, steps, part, parts):
+        def run(table, part=0, parts=1):
             with lock:
                 done.append((name, part, parts))
             return failed
 
         return run
 
-    parts = [(function("pack"), False), (function("loop", 2), True), (function("end", 1), False)]
-    assert Divided(parts, 3)(0, 0, 0, 1) == 3  # what failed anywhere
+    parts = [(function("pack"), Form.WHOLE), (function("loop", 2), Form.DIVIDED)]
+    parts.append((function("end", 1), Form.WHOLE))
+    assert Divided(parts, 3)(0) == 3  # what failed anywhere
     assert done[0] == ("pack", 0, 1) and done[-1] == ("end", 0, 1)
     assert sorted(done[1:-1]) == [("loop", n, 3) for n in range(3)]
+    done.clear()
+    assert Divided([(function("pack", -2), Form.WHOLE), *parts], 3)(0) == -2
+    assert done == [("pack", 0, 1)]  # the addresses are not known
 
 
 FORMS = {

@@ -10,6 +10,7 @@ from tests.compiler.programs import CASES, B, Case, D, H, T, inputs, sequence_of
 from tests.compiler.test_stages import random_case
 from tinygrad_rnn.compiler.backends import Backend, interpreter
 from tinygrad_rnn.compiler.backends.native import objects, page
+from tinygrad_rnn.compiler.backends.native.loops import Form
 from tinygrad_rnn.compiler.backends.native.translate import Translation
 from tinygrad_rnn.compiler.frontend.captures import CellKey
 from tinygrad_rnn.compiler.runtime.lanes import schedule
@@ -296,8 +297,8 @@ def test_threads_have_the_numbers_of_one(name):
     compiled = Compiled(MORE[name]())
     one = Translation(compiled.program)
     two = Translation(compiled.program, threads=2)
-    divided = [divided for parts in two.functions.values() for _, divided in parts]
-    assert any(divided) == (name != "of_functions")  # two rows are no two tiles
+    forms = [part.form for parts in two.functions.values() for part in parts]
+    assert (Form.DIVIDED in forms) == (name != "of_functions")  # two rows are no two tiles
     mine, theirs = (compiled.run(interpreter.maker(t.result())(compiled.steps)) for t in (one, two))
     for a, b in zip(mine, theirs, strict=True):
         np.testing.assert_array_equal(a, b)

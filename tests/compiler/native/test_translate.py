@@ -9,6 +9,7 @@ from tests.compiler.native.test_programs import EVERY, Compiled
 from tests.compiler.programs import Case
 from tinygrad_rnn.compiler import operations
 from tinygrad_rnn.compiler.backends.native.links import Link, called
+from tinygrad_rnn.compiler.backends.native.loops import Form
 from tinygrad_rnn.compiler.backends.native.translate import WORKING, Translation, buffers_in
 
 NAMES = ("rnn", "lstm_one_row", "einsum", "window_lstm", "loss_alone")
@@ -46,8 +47,8 @@ def test_parts_for_threads():
     """All sums over the steps are one part, after the loop."""
     functions = Translation(Compiled(EVERY["wide_loss_float32"]()).program, threads=2).functions
     parts = functions["backward_1"]
-    assert parts[0] == ("backward_1_pack", False) and parts[-1][1]
-    assert [divided for _, divided in parts].count(True) == 2
+    assert parts[0] == ("backward_1_pack", Form.WHOLE) and parts[-1].form is Form.DIVIDED
+    assert [part.form for part in parts].count(Form.DIVIDED) == 2
 
 
 def test_a_program_without_machine_code_stays_as_it_is():

@@ -88,7 +88,7 @@ class Workspace:
         for n in range(plan.blocks):
             states = self._run(n, state, arrays, inputs)
             start, stop = plan.bounds(n)
-            state = [part[-1] for part in states]
+            state = [part[-1, ...] for part in states]
             if plan.keeps_blocks:
                 continue
             if plan.all_states:
@@ -173,7 +173,7 @@ class Workspace:
                 if action.stop not in ready:
                     at, state = kept[-1]
                     for n in range(at, action.stop):
-                        state = [part[-1] for part in self._run(n, state, arrays, inputs)]
+                        state = [part[-1, ...] for part in self._run(n, state, arrays, inputs)]
                     kept.append((action.stop, [part.copy() for part in state]))
                 continue
             ready = [n for n in ready if n < action.unit]
@@ -183,7 +183,7 @@ class Workspace:
             start, stop = plan.bounds(action.unit)
             if self.current[stop - start] != action.unit:
                 for n in range(at, action.unit + 1):
-                    state = [part[-1] for part in self._run(n, state, arrays, inputs)]
+                    state = [part[-1, ...] for part in self._run(n, state, arrays, inputs)]
             yield action.unit
 
 

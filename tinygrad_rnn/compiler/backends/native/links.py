@@ -13,22 +13,29 @@ from typing import Any
 import numpy as np
 
 from tinygrad_rnn.compiler import operations
-from tinygrad_rnn.compiler.backends.native.memory import address, aligned
+from tinygrad_rnn.compiler.backends.native.arguments import OBJECTS, Arguments
+from tinygrad_rnn.compiler.backends.native.loops import AT_CALL, AT_STEP, ROOTS, STEPS, Form, Part
+from tinygrad_rnn.compiler.backends.native.memory import aligned
 from tinygrad_rnn.compiler.backends.native.nests import Packed
 from tinygrad_rnn.compiler.backends.native.objects import Library
-from tinygrad_rnn.compiler.ir import Buffer, Ref, Storage
+from tinygrad_rnn.compiler.ir import Buffer, Ref
 
-TYPES = (ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
+TYPES = {
+    Form.WHOLE: (ctypes.c_void_p,),
+    Form.STEP: (ctypes.c_void_p, ctypes.c_int64),
+    Form.DIVIDED: (ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64),
+}
+"""The arguments of the functions in machine code."""
 
 
-def called(run: Callable[..., int], *given: Any) -> int:
+def called(run: Callable[..., None], *given: Any) -> None:
     """Run machine code on the buffers that it knows and on the given arrays."""
-    return run(*given)
+    run(*given)
 
 
-def called_at(run: Callable[..., int], step: int, *given: Any) -> int:
+def called_at(run: Callable[..., None], step: int, *given: Any) -> None:
     """The same for one step of a loop."""
-    return run(step, *given)
+    run(step, *given)
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,10 +44,9 @@ class Link:
 
     name: the name of the run. roots: the arrays of the machine code, in the order of its table.
         buffers: the arrays of the program, known now. given: the arrays of each call. changing: the
-        arrays of each step, for a run that is called at each step of a loop. parts: the names of
-        the functions, and whether each can be divided among threads; for a run of each step the
-        last function does one step. labels: the label arrays to check, with the number of classes
-        of each.
+        arrays of each step, for a run that is called at each step of a loop. optional: the arrays
+        for which a call may pass the number 0. parts: the functions, in their order. labels: the
+        label arrays to check, with the number of classes of each.
     """
 
     name: str
@@ -48,8 +54,8 @@ class Link:
     buffers: tuple[Buffer, ...]
     given: tuple[Buffer, ...]
     changing: tuple[Buffer, ...]
-    each_step: bool
-    parts: tuple[tuple[str, bool], ...]
+    optional: frozenset[Buffer]
+    parts: tuple[Part, ...]
     labels: tuple[tuple[Ref, int], ...]
     library: Library
     threads: int
@@ -63,58 +69,41 @@ class Link:
         the changing arrays."""
         have: dict[Any, Any] = dict(zip(self.buffers, arrays, strict=True))
         have |= {p: aligned(p.size, p.dtype) for p in self.roots if isinstance(p, Packed)}
-        table = (ctypes.c_size_t * len(self.roots))()
-        for n, root in enumerate(self.roots):
+        table = (ctypes.c_size_t * (ROOTS + len(self.roots)))()
+        table[STEPS] = steps
+        for n, root in enumerate(self.roots, ROOTS):
             if root in have:
-                table[n] = address(have[root])
-        functions = [(self.library.function(name, *TYPES), divided) for name, divided in self.parts]
-        start = ctypes.c_void_p(ctypes.addressof(table))
-        every = functions[:-1] if self.each_step else functions
-        function = every[0][0] if len(every) == 1 else Divided(every, self.threads)
-        places = [(self.roots.index(b), b.dtype) for b in self.given]
-        kept: list[Any] = [None] * len(places)
-        # Converted once: this is half of what a call costs.
-        count, first, one = (ctypes.c_int64(n) for n in (steps, 0, 1))
+                table[n] = have[root].ctypes.data
+        at_call, at_step = (self.arguments(table, some) for some in (self.given, self.changing))
+        table[AT_CALL], table[AT_STEP] = at_call.address, at_step.address
+        start = ctypes.c_void_p(ctypes.addressof(table))  # converted once: half of a call's price
+        functions = [(self.library.function(p.name, *TYPES[p.form]), p.form) for p in self.parts]
+        of_step = functions.pop()[0] if functions[-1][1] is Form.STEP else None
+        whole = functions[0][0] if len(functions) == 1 else Divided(functions, self.threads)
 
-        def run(*given: Any, keeps: Any = (have, self.library)) -> int:
-            for n, array in enumerate(given):
-                if array is kept[n]:  # its address is known, and cannot change while it is held
-                    continue
-                place, dtype = places[n]
-                made = np.ascontiguousarray(array, dtype)
-                table[place] = address(made)
-                kept[n] = made
-            failed: int = function(start, count, first, one)
-            if failed:
-                self.complain(kept)
-            return failed
+        def run(*given: Any, keeps: Any = (have, self.library)) -> None:
+            at_call.list[OBJECTS] = id(given)
+            failed: int = whole(start)
+            if failed < 0:
+                run(*at_call.accepted(given, failed))
+            elif failed:
+                self.complain(given)
 
-        if not self.each_step:
-            return run
-        return run, self.of_a_step(functions[-1][0], table, start, steps)
+        def step(t: int, *given: Any) -> None:
+            at_step.list[OBJECTS] = id(given)
+            failed: int = of_step(start, t)
+            if failed < 0:
+                step(t, *at_step.accepted(given, failed))
 
-    def of_a_step(self, function: Any, table: Any, start: Any, steps: int) -> Callable[..., int]:
-        if not self.changing:
-            return lambda t: function(start, steps, t, 1)
-        places = [
-            (self.roots.index(b), np.zeros(b.shape, b.dtype), b.storage is Storage.LANE)
-            for b in self.changing
-        ]
+        return run if of_step is None else (run, step)
 
-        def run(t: int, *given: Any) -> int:
-            kept = []
-            for array, (place, nothing, is_own) in zip(given, places, strict=True):
-                if type(array) is int:  # the 0 of a lane to which a loss does not belong
-                    array = nothing
-                elif not is_own:
-                    array = np.ascontiguousarray(array, nothing.dtype)
-                    kept.append(array)
-                table[place] = address(array)
-            return function(start, steps, t, 1)  # type: ignore[no-any-return]
+    def arguments(self, table: Any, buffers: tuple[Buffer, ...]) -> Arguments:
+        """The list of the arrays of a call."""
+        places = [ROOTS + self.roots.index(b) for b in buffers]
+        zeros = [np.zeros(b.shape, b.dtype) if b in self.optional else None for b in buffers]
+        return Arguments(table, places, [b.dtype for b in buffers], zeros)
 
-        return run
-
-    def complain(self, arrays: list[Any]) -> None:
+    def complain(self, arrays: tuple[Any, ...]) -> None:
         """Run NumPy's form of the instruction, which raises the error about the labels."""
         for ref, classes in self.labels:  # one of them raises
             labels = arrays[self.given.index(ref.buffer.root)]
@@ -131,20 +120,22 @@ class Divided:
     number of parts, so the numbers are those of one thread.
     """
 
-    def __init__(self, parts: list[tuple[Any, bool]], threads: int) -> None:
-        self.parts, self.threads = parts, threads
+    def __init__(self, functions: list[tuple[Any, Form]], threads: int) -> None:
+        self.functions, self.threads = functions, threads
 
-    def __call__(self, address: Any, steps: Any, first: Any, one: Any) -> int:
+    def __call__(self, table: Any) -> int:
         failed = 0
-        for function, divided in self.parts:
-            if not divided:
-                failed |= function(address, steps, first, one)
+        for function, form in self.functions:
+            if form is Form.WHOLE:
+                failed |= function(table)
+                if failed < 0:  # an argument was not accepted
+                    break
                 continue
             others = [
-                pool(self.threads - 1).submit(function, address, steps, n, self.threads)
+                pool(self.threads - 1).submit(function, table, n, self.threads)
                 for n in range(1, self.threads)
             ]
-            failed |= function(address, steps, 0, self.threads)
+            failed |= function(table, 0, self.threads)
             for other in others:
                 failed |= other.result()
         return failed

@@ -7,7 +7,11 @@ over vectors. A value that only this loop reads is never written to memory.
 
 from __future__ import annotations
 
+import enum
+from typing import NamedTuple
+
 from tinygrad_rnn.compiler.backends.native import packing, products, time_sums
+from tinygrad_rnn.compiler.backends.native.arguments import taken
 from tinygrad_rnn.compiler.backends.native.groups import Group, chunks, steps_as_rows
 from tinygrad_rnn.compiler.backends.native.nests import Memory, Nest, Packed, Place, Span, Work
 from tinygrad_rnn.compiler.backends.native.objects import Machine
@@ -28,12 +32,32 @@ TILES = 8
 a matrix into the cache once."""
 
 
-class Emitter:
-    """Emits a function for some nests. `name(table, T, part, parts)` does its part of the rows of
-    all steps. For a part of a loop in Python, `name(table, T, t, 1)` does one step.
+AT_CALL, AT_STEP, STEPS, ROOTS = range(4)
+"""The entries of a table: the lists of the arrays of a call and of a step (see `arguments.py`), T,
+and the address of the first root."""
 
-    table: the addresses of the arrays, in the order of `roots`. packed: the matrices, and their
-        packed forms. Functions that are called one after the other may share both.
+
+class Form(enum.Enum):
+    """The forms of a function: `WHOLE`, name(table); `DIVIDED`, name(table, part, parts), which
+    does a part of the rows; `STEP`, name(table, t), which does one step of a loop in Python."""
+
+    WHOLE = enum.auto()
+    DIVIDED = enum.auto()
+    STEP = enum.auto()
+
+
+class Part(NamedTuple):
+    """A function of a run."""
+
+    name: str
+    form: Form
+
+
+class Emitter:
+    """Emits a function for some nests.
+
+    roots: the arrays, in the order of the table. packed: the matrices, and their packed forms.
+        Functions that are called one after the other may share both.
     """
 
     def __init__(
@@ -43,10 +67,15 @@ class Emitter:
         machine: Machine,
         roots: dict[Buffer | Packed, Value],
         packed: dict[Place, Packed],
+        form: Form = Form.WHOLE,
     ) -> None:
-        self.module, self.machine = module, machine
-        self.f = module.function(name, [POINTER, INDEX, INDEX, INDEX], "i64", True)
-        self.table, self.steps, self.part, self.parts = self.f.parameters
+        self.module, self.machine, self.form = module, machine, form
+        numbers = {Form.WHOLE: 0, Form.STEP: 1, Form.DIVIDED: 2}[form]
+        self.f = module.function(name, [POINTER] + [INDEX] * numbers, "i64", True)
+        self.table, *self.numbers = self.f.parameters
+        whole = constant(INDEX, 0), constant(INDEX, 1)
+        self.part, self.parts = self.numbers if form is Form.DIVIDED else whole
+        self.steps = Value(INDEX, "%steps")
         self.roots, self.packed = roots, packed
         self.slots: list[str] = []
         # Addresses and stack slots come first in the function, but are known only at the end.
@@ -68,15 +97,23 @@ class Emitter:
         self.slots.append(f"  {value.name} = alloca {form}, align 64")
         return value
 
-    def finish(self) -> None:
-        """Write the beginning of the function: addresses and stack slots."""
+    def finish(self, takes: int | None = None) -> None:
+        """Write the beginning of the function: addresses and stack slots.
+
+        takes: the list of arrays whose addresses the function looks up first, `AT_CALL` or
+            `AT_STEP`. If one is not accepted, the function does nothing else."""
         f = self.f
         f.do(f"ret i64 {f.load(self.failed, INDEX).name}")
         body, f.lines = f.lines, list(self.slots)
-        for n, value in enumerate(self.roots.values()):
-            at = f.at(self.table, n, "ptr")
-            f.do(f"{value.name} = load ptr, {at}, align 8")
-        f.block = "entry"
+        if takes is not None:
+            expected = f.load(f.at(self.table, takes, "ptr"), POINTER)
+            refused = f.op(INDEX, f"call i64 @{taken(self.module)}({self.table}, {expected})")
+            f.branch(f.compare("eq", refused, 0), "accepted", "refused")
+            f.begin("refused")
+            f.do(f"ret {refused}")
+            f.begin("accepted")
+        for n, value in ((STEPS, self.steps), *enumerate(self.roots.values(), ROOTS)):
+            f.do(f"{value.name} = load {value.type}, {f.at(self.table, n, 'i64')}, align 8")
         f.lines += body
 
     def pack(self, matrix: Place) -> Value:
@@ -100,8 +137,9 @@ class Emitter:
         value = f.binary("mul nsw", self.steps, span.slope)
         return f.binary("add nsw", value, span.fixed) if span.fixed else value
 
-    def nest(self, nest: Nest, memory: Memory, groups: list[Group], each_step: bool) -> None:
+    def nest(self, nest: Nest, memory: Memory, groups: list[Group]) -> None:
         """Emit all steps of a nest; or, for a call at each step, the given step."""
+        each_step = self.form is Form.STEP
         for group in groups:
             for work in group.works:
                 if work.kind == "product":
@@ -117,8 +155,7 @@ class Emitter:
             start, kind = self.span(place.offset), KINDS[place.dtype]
             offsets[place] = self.f.at(self.base(place.root), start, kind)
         if each_step:
-            t, self.part, self.parts = self.part, constant(INDEX, 0), constant(INDEX, 1)
-            self.step(t, offsets, memory, groups)
+            self.step(self.numbers[0], offsets, memory, groups)
             return
         if nest.steps_are_rows:
             steps, f = self.span(nest.count), self.f

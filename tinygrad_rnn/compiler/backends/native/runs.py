@@ -132,12 +132,12 @@ class Arrangement:
 
     def refuse(self, instr: Instr, nest: Nest) -> None:
         """Raise UnknownError for instructions that are as fast or faster in NumPy."""
-        given = {*self.program.ends, *self.program.seeds, *self.program.initial}
         touched = {ref.buffer.root for ref in instr.reads()}
-        if touched & given:
+        if touched & {*self.program.seeds}:
             raise UnknownError("an argument of any form")
         (work,) = nest.works
-        if work.kind == "copy" and any(b.storage is Storage.GIVEN for b in touched):
+        states = {*self.program.ends, *self.program.initial}
+        if work.kind == "copy" and any(b.storage is Storage.GIVEN for b in touched - states):
             raise UnknownError("a copy of an argument")
         if work.kind == "product":
             assert isinstance(work.args[1], Place)
@@ -216,8 +216,11 @@ class Arrangement:
 
         def flush(needed: list[Item]) -> None:
             chosen = [item for item in waiting if item in needed]
-            if chosen:
-                add(section, chosen, self.fused([i.nest for i in chosen if i.nest is not None]))
+            nests = [i.nest for i in chosen if i.nest is not None]
+            if any(w.kind != "copy" for nest in nests for w in nest.works):
+                add(section, chosen, self.fused(nests))
+            else:  # copies alone are not worth a call
+                found.extend(replace(i, section=section, nest=None) for i in chosen)
             waiting[:] = [item for item in waiting if item not in chosen]
 
         for item in items:

@@ -16,7 +16,7 @@ from tinygrad_rnn.compiler.backends.native import objects
 from tinygrad_rnn.compiler.backends.native.contraction import contracted
 from tinygrad_rnn.compiler.backends.native.groups import Group, divisible, grouped
 from tinygrad_rnn.compiler.backends.native.links import Link, called, called_at
-from tinygrad_rnn.compiler.backends.native.loops import Emitter
+from tinygrad_rnn.compiler.backends.native.loops import AT_CALL, AT_STEP, Emitter, Form, Part
 from tinygrad_rnn.compiler.backends.native.nests import (
     Memory,
     Nest,
@@ -65,7 +65,7 @@ class Translation:
         self.notes: dict[str, list[str]] = {}
         self.module = Module()
         self.roots: dict[str, list[Buffer | Packed]] = {}
-        self.functions: dict[str, list[tuple[str, bool]]] = {}
+        self.functions: dict[str, list[Part]] = {}
         for run in self.runs:
             self.emit(run)
 
@@ -112,25 +112,27 @@ class Translation:
         changing = any(isinstance(m, Place) and m.root in written for m in matrices)
         apart = run.each_step or (not changing and any(map(self.divides, run.nests)))
 
-        def function(name: str, some: list[Grouped], divided: bool) -> None:
-            emitter = Emitter(self.module, name, self.machine, roots, packed)
+        def function(name: str, form: Form, some: list[Grouped]) -> None:
+            emitter = Emitter(self.module, name, self.machine, roots, packed, form)
+            if not some:
+                for matrix in matrices:
+                    assert isinstance(matrix, Place)
+                    emitter.pack(matrix)
             for nest, groups in some:
-                emitter.nest(nest, self.memory, groups, run.each_step)
-            emitter.finish()
-            parts.append((name, divided))
+                emitter.nest(nest, self.memory, groups)
+            emitter.finish(AT_STEP if form is Form.STEP else None if parts else AT_CALL)
+            parts.append(Part(name, form))
 
         if apart:
-            packer = Emitter(self.module, f"{run.name}_pack", self.machine, roots, packed)
-            for matrix in matrices:
-                assert isinstance(matrix, Place)
-                packer.pack(matrix)
-            packer.finish()
-            parts.append((f"{run.name}_pack", False))
-        if apart and not run.each_step:
+            function(f"{run.name}_pack", Form.WHOLE, [])
+        if run.each_step:
+            function(run.name, Form.STEP, nests)
+        elif apart:
             for divided, group in self.in_parts(nests):
-                function(f"{run.name}_{len(parts)}", group, divided)
+                form = Form.DIVIDED if divided else Form.WHOLE
+                function(f"{run.name}_{len(parts)}", form, group)
         else:
-            function(run.name, nests, False)
+            function(run.name, Form.WHOLE, nests)
         self.roots[run.name] = list(roots)
 
     def in_parts(self, nests: list[Grouped]) -> list[tuple[bool, list[Grouped]]]:
@@ -276,8 +278,9 @@ class Translation:
             if i.function is operations.cross_entropies
         ]
         link = Link(
-            run.name, tuple(roots), tuple(buffers), tuple(given), tuple(changing), run.each_step,
-            tuple(self.functions[run.name]), tuple(labels), library, self.threads,
+            run.name, tuple(roots), tuple(buffers), tuple(given), tuple(changing),
+            frozenset({*self.program.ends, *seeded}), tuple(self.functions[run.name]),
+            tuple(labels), library, self.threads,
         )  # fmt: skip
 
         def named_result(name: str, dtype: type) -> Ref:
