@@ -19,7 +19,7 @@ HEAD, ITEMS = object.__basicsize__, tuple.__basicsize__
 """The sizes in bytes of the headers of an object and of a tuple. The last field of an object's
 header is its type. The items of a tuple follow its header."""
 
-ADDRESS, DTYPE, FLAGS = HEAD, HEAD + 40, HEAD + 48
+ADDRESS, AXES, DTYPE, FLAGS = HEAD, HEAD + 16, HEAD + 40, HEAD + 48
 """The places of the fields of an array in NumPy's C headers (`PyArrayObject_fields`)."""
 
 WHOLE = 0x0101
@@ -36,26 +36,22 @@ EACH = 3
 class Arguments:
     """The arrays of a call.
 
-    table: the addresses of a run. places: the place of each array in the table. dtypes: of each.
-        zeros: for each array, an array of zeros if the int 0 may stand for it, or None.
+    places: the place of each array in the table of the run. dtypes: of each. zeros: for each, an
+        array of zeros if the int 0 may stand for it, or None.
     """
 
     def __init__(
-        self, table: Any, places: list[int], dtypes: list[np.dtype[Any]], zeros: list[Any]
+        self, places: list[int], dtypes: list[np.dtype[Any]], zeros: list[Any]
     ) -> None:
-        self.table, self.zeros = table, zeros
+        self.zeros = zeros
         self.dtypes = [np.dtype(dtype.type) for dtype in dtypes]
         expected = [0, id(np.ndarray), id(int), len(places)]
         for place, dtype, nothing in zip(places, self.dtypes, zeros, strict=True):
             expected += [place, id(dtype), 0 if nothing is None else nothing.ctypes.data]
         self.list = (ctypes.c_int64 * len(expected))(*expected)
+        self.address = ctypes.addressof(self.list)
 
-    @property
-    def address(self) -> int:
-        """The address of the list."""
-        return ctypes.addressof(self.list)
-
-    def accepted(self, given: tuple[Any, ...], failed: int) -> list[Any]:
+    def accepted(self, given: tuple[Any, ...], failed: int) -> tuple[Any, ...]:
         """The objects of a call, with one that was not accepted replaced by an equal array."""
         n = -1 - failed
         array, dtype = given[n], self.dtypes[n]
@@ -66,7 +62,7 @@ class Arguments:
             )
         made = np.ascontiguousarray(array, dtype)
         made = np.array(array, dtype) if made is array else made
-        return [*given[:n], made, *given[n + 1 :]]
+        return (*given[:n], made, *given[n + 1 :])
 
 
 def taken(module: Module) -> str:

@@ -14,10 +14,19 @@ import numpy as np
 
 from tinygrad_rnn.compiler import operations
 from tinygrad_rnn.compiler.backends.native.arguments import OBJECTS, Arguments
-from tinygrad_rnn.compiler.backends.native.loops import AT_CALL, AT_STEP, ROOTS, STEPS, Form, Part
+from tinygrad_rnn.compiler.backends.native.loops import (
+    AT_CALL,
+    AT_STEP,
+    RESULTS,
+    ROOTS,
+    STEPS,
+    Form,
+    Part,
+)
 from tinygrad_rnn.compiler.backends.native.memory import aligned
 from tinygrad_rnn.compiler.backends.native.nests import Packed
 from tinygrad_rnn.compiler.backends.native.objects import Library
+from tinygrad_rnn.compiler.backends.native.results import HELD, Results
 from tinygrad_rnn.compiler.ir import Buffer, Ref
 
 TYPES = {
@@ -28,9 +37,9 @@ TYPES = {
 """The arguments of the functions in machine code."""
 
 
-def called(run: Callable[..., None], *given: Any) -> None:
-    """Run machine code on the buffers that it knows and on the given arrays."""
-    run(*given)
+def called(run: Callable[..., Any], *given: Any) -> Any:
+    """Run machine code on the buffers that it knows and on the given arrays. Return its results."""
+    return run(*given)
 
 
 def called_at(run: Callable[..., None], step: int, *given: Any) -> None:
@@ -45,8 +54,9 @@ class Link:
     name: the name of the run. roots: the arrays of the machine code, in the order of its table.
         buffers: the arrays of the program, known now. given: the arrays of each call. changing: the
         arrays of each step, for a run that is called at each step of a loop. optional: the arrays
-        for which a call may pass the number 0. parts: the functions, in their order. labels: the
-        label arrays to check, with the number of classes of each.
+        for which a call may pass the number 0. returned: the arrays that a call returns. parts: the
+        functions, in their order. labels: the label arrays to check, with the number of classes of
+        each.
     """
 
     name: str
@@ -55,6 +65,7 @@ class Link:
     given: tuple[Buffer, ...]
     changing: tuple[Buffer, ...]
     optional: frozenset[Buffer]
+    returned: tuple[Buffer, ...]
     parts: tuple[Part, ...]
     labels: tuple[tuple[Ref, int], ...]
     library: Library
@@ -74,20 +85,27 @@ class Link:
         for n, root in enumerate(self.roots, ROOTS):
             if root in have:
                 table[n] = have[root].ctypes.data
-        at_call, at_step = (self.arguments(table, some) for some in (self.given, self.changing))
+        at_call, at_step = self.arguments(self.given), self.arguments(self.changing)
+        results = Results(self.returned, self.places(self.returned))
         table[AT_CALL], table[AT_STEP] = at_call.address, at_step.address
+        table[RESULTS] = results.address
         start = ctypes.c_void_p(ctypes.addressof(table))  # converted once: half of a call's price
         functions = [(self.library.function(p.name, *TYPES[p.form]), p.form) for p in self.parts]
         of_step = functions.pop()[0] if functions[-1][1] is Form.STEP else None
         whole = functions[0][0] if len(functions) == 1 else Divided(functions, self.threads)
 
-        def run(*given: Any, keeps: Any = (have, self.library)) -> None:
+        def run(*given: Any, keeps: Any = (have, table, self.library)) -> tuple[Any, ...]:
             at_call.list[OBJECTS] = id(given)
             failed: int = whole(start)
-            if failed < 0:
-                run(*at_call.accepted(given, failed))
-            elif failed:
+            if not failed:
+                return results.arrays
+            if failed > 0:
                 self.complain(given)
+            if failed == HELD:
+                results.renew()
+            else:
+                given = at_call.accepted(given, failed)
+            return run(*given)
 
         def step(t: int, *given: Any) -> None:
             at_step.list[OBJECTS] = id(given)
@@ -97,11 +115,14 @@ class Link:
 
         return run if of_step is None else (run, step)
 
-    def arguments(self, table: Any, buffers: tuple[Buffer, ...]) -> Arguments:
+    def places(self, buffers: tuple[Buffer, ...]) -> list[int]:
+        """The places of arrays in the table."""
+        return [ROOTS + self.roots.index(b) for b in buffers]
+
+    def arguments(self, buffers: tuple[Buffer, ...]) -> Arguments:
         """The list of the arrays of a call."""
-        places = [ROOTS + self.roots.index(b) for b in buffers]
         zeros = [np.zeros(b.shape, b.dtype) if b in self.optional else None for b in buffers]
-        return Arguments(table, places, [b.dtype for b in buffers], zeros)
+        return Arguments(self.places(buffers), [b.dtype for b in buffers], zeros)
 
     def complain(self, arrays: tuple[Any, ...]) -> None:
         """Run NumPy's form of the instruction, which raises the error about the labels."""

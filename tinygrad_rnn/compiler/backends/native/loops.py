@@ -15,6 +15,7 @@ from tinygrad_rnn.compiler.backends.native.arguments import taken
 from tinygrad_rnn.compiler.backends.native.groups import Group, chunks, steps_as_rows
 from tinygrad_rnn.compiler.backends.native.nests import Memory, Nest, Packed, Place, Span, Work
 from tinygrad_rnn.compiler.backends.native.objects import Machine
+from tinygrad_rnn.compiler.backends.native.results import reused
 from tinygrad_rnn.compiler.backends.native.rows import Rows
 from tinygrad_rnn.compiler.backends.native.text import (
     INDEX,
@@ -32,9 +33,9 @@ TILES = 8
 a matrix into the cache once."""
 
 
-AT_CALL, AT_STEP, STEPS, ROOTS = range(4)
-"""The entries of a table: the lists of the arrays of a call and of a step (see `arguments.py`), T,
-and the address of the first root."""
+AT_CALL, AT_STEP, RESULTS, STEPS, ROOTS = range(5)
+"""The entries of a table: the lists of the arrays of a call and of a step (see `arguments.py`) and
+of the results (see `results.py`), T, and the address of the first root."""
 
 
 class Form(enum.Enum):
@@ -97,21 +98,22 @@ class Emitter:
         self.slots.append(f"  {value.name} = alloca {form}, align 64")
         return value
 
-    def finish(self, takes: int | None = None) -> None:
+    def finish(self, *lists: int) -> None:
         """Write the beginning of the function: addresses and stack slots.
 
-        takes: the list of arrays whose addresses the function looks up first, `AT_CALL` or
-            `AT_STEP`. If one is not accepted, the function does nothing else."""
+        lists: the lists of arrays whose addresses the function looks up first, `AT_CALL`, `AT_STEP`
+            or `RESULTS`. If one is refused, the function does nothing else."""
         f = self.f
         f.do(f"ret i64 {f.load(self.failed, INDEX).name}")
         body, f.lines = f.lines, list(self.slots)
-        if takes is not None:
-            expected = f.load(f.at(self.table, takes, "ptr"), POINTER)
-            refused = f.op(INDEX, f"call i64 @{taken(self.module)}({self.table}, {expected})")
-            f.branch(f.compare("eq", refused, 0), "accepted", "refused")
-            f.begin("refused")
+        for n in lists:
+            look = reused(self.module) if n == RESULTS else taken(self.module)
+            expected = f.load(f.at(self.table, n, "ptr"), POINTER)
+            refused = f.op(INDEX, f"call i64 @{look}({self.table}, {expected})")
+            f.branch(f.compare("eq", refused, 0), f"accepted{n}", f"refused{n}")
+            f.begin(f"refused{n}")
             f.do(f"ret {refused}")
-            f.begin("accepted")
+            f.begin(f"accepted{n}")
         for n, value in ((STEPS, self.steps), *enumerate(self.roots.values(), ROOTS)):
             f.do(f"{value.name} = load {value.type}, {f.at(self.table, n, 'i64')}, align 8")
         f.lines += body

@@ -37,7 +37,7 @@ class NativePage(Page):
         return ref.buffer.name
 
     def statement(self, instr: Instr) -> str:
-        if instr.function in (called, called_at):
+        if instr.function in (called, called_at) and not isinstance(instr.out, tuple):
             return self.call(instr)
         return super().statement(instr)
 

@@ -16,7 +16,7 @@ from tinygrad_rnn.compiler.backends.native import objects
 from tinygrad_rnn.compiler.backends.native.contraction import contracted
 from tinygrad_rnn.compiler.backends.native.groups import Group, divisible, grouped
 from tinygrad_rnn.compiler.backends.native.links import Link, called, called_at
-from tinygrad_rnn.compiler.backends.native.loops import AT_CALL, AT_STEP, Emitter, Form, Part
+from tinygrad_rnn.compiler.backends.native.loops import AT_CALL, AT_STEP, RESULTS, Emitter, Form, Part
 from tinygrad_rnn.compiler.backends.native.nests import (
     Memory,
     Nest,
@@ -27,6 +27,7 @@ from tinygrad_rnn.compiler.backends.native.nests import (
     ordered,
     retargeted,
 )
+from tinygrad_rnn.compiler.backends.native.results import is_kept
 from tinygrad_rnn.compiler.backends.native.runs import WAYS, Arrangement, Item, Run
 from tinygrad_rnn.compiler.backends.native.text import Module, Value
 from tinygrad_rnn.compiler.ir import (
@@ -120,7 +121,10 @@ class Translation:
                     emitter.pack(matrix)
             for nest, groups in some:
                 emitter.nest(nest, self.memory, groups)
-            emitter.finish(AT_STEP if form is Form.STEP else None if parts else AT_CALL)
+            if form is Form.STEP:
+                emitter.finish(AT_STEP)
+            else:
+                emitter.finish(*(() if parts else (AT_CALL, RESULTS)))
             parts.append(Part(name, form))
 
         if apart:
@@ -200,9 +204,15 @@ class Translation:
                 if isinstance(item, Item):
                     parts[item.section] += item.instrs
                     continue
-                parts[item.section] += self.made_anew(item)
-                calls = self.linked(way, item, library)
-                made += [out.buffer for call in calls.values() for out in call.writes()]
+                returned, anew = self.results_of(item)
+                parts[item.section] += map(made_anew, anew)
+                calls = self.linked(way, item, returned, library)
+                made += [
+                    b
+                    for call in calls.values()
+                    for b in (out.buffer for out in call.writes())
+                    if b not in returned
+                ]
                 made += [
                     b
                     for b in self.roots[item.name]
@@ -226,16 +236,14 @@ class Translation:
             backward=ways["backward"],
         )
 
-    def made_anew(self, run: Run) -> list[Instr]:
-        """Instructions that make the arrays that a run writes and returns. NumPy's functions would
-        have made them."""
-        found = []
+    def results_of(self, run: Run) -> tuple[list[Buffer], list[Buffer]]:
+        """The arrays that a run writes and NumPy's functions would have made: those that the run
+        itself returns, and those that are made for each call."""
+        written = run.writes() & self.arrangement.seen_by_numpy
+        found: tuple[list[Buffer], list[Buffer]] = [], []
         for buffer in self.roots[run.name]:
-            seen = buffer in run.writes() & self.arrangement.seen_by_numpy
-            if isinstance(buffer, Buffer) and seen and buffer.storage is Storage.RESULT:
-                shape = buffer.shape if buffer.time is None else (T, *buffer.shape)
-                made = Instr(np.empty, (shape, buffer.dtype), whole(buffer))
-                found.append(made)
+            if buffer in written and buffer.storage is Storage.RESULT:
+                found[run.each_step or not is_kept(buffer)].append(buffer)
         return found
 
     def without_unread(self, way: str, sections: Sections) -> Sections:
@@ -256,7 +264,9 @@ class Translation:
         )
         return replace(sections, constants=constants)
 
-    def linked(self, way: str, run: Run, library: objects.Library) -> dict[str, Instr]:
+    def linked(
+        self, way: str, run: Run, returned: list[Buffer], library: objects.Library
+    ) -> dict[str, Instr]:
         """The instruction that passes the addresses, and the calls, by their sections."""
         results, seeded = self.arrangement.results, self.arrangement.seeded
         loop: Sections = getattr(self.program, way)
@@ -270,7 +280,7 @@ class Translation:
             for b in others
             if run.each_step and (b.storage is Storage.LANE or b in seeded or b in in_loop)
         ]
-        given = [b for b in others if b not in changing]
+        given = [b for b in others if b not in changing and b not in returned]
         labels = [
             (i.args[1], i.args[0].buffer.shape[-1])
             for item in run.items
@@ -279,8 +289,8 @@ class Translation:
         ]
         link = Link(
             run.name, tuple(roots), tuple(buffers), tuple(given), tuple(changing),
-            frozenset({*self.program.ends, *seeded}), tuple(self.functions[run.name]),
-            tuple(labels), library, self.threads,
+            frozenset({*self.program.ends, *seeded}), tuple(returned),
+            tuple(self.functions[run.name]), tuple(labels), library, self.threads,
         )  # fmt: skip
 
         def named_result(name: str, dtype: type) -> Ref:
@@ -289,7 +299,7 @@ class Translation:
         native = named_result(f"run_{run.name}", object)
         done = named_result(f"{run.name}_done", np.int64)
         arguments = (T, *map(whole, buffers))
-        call = Instr(called, (native, *map(whole, given)), done)
+        call = Instr(called, (native, *map(whole, given)), tuple(map(whole, returned)) or done)
         if not run.each_step:
             return {"setup": Instr(link, arguments, native), run.section: call}
         step = named_result(f"step_{run.name}", object)
@@ -308,6 +318,12 @@ def buffers_in(instrs: Sections | Iterable[Instr]) -> set[Buffer]:
     return {
         b for i in every for ref in (*i.reads(), *i.writes()) for b in (ref.buffer, ref.buffer.root)
     }
+
+
+def made_anew(buffer: Buffer) -> Instr:
+    """The instruction that makes a result."""
+    shape = buffer.shape if buffer.time is None else (T, *buffer.shape)
+    return Instr(np.empty, (shape, buffer.dtype), whole(buffer))
 
 
 def whole(buffer: Buffer) -> Ref:
