@@ -15,13 +15,11 @@ An interrupt inside a `__del__` or a weak reference callback is lost: Python pri
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable
-from functools import partial
 from typing import Any
 
-all_of: Callable[[Iterable[Any]], Any] = partial(deque, maxlen=0)
-"""Exhaust an iterator, such as a `map` of a C function, in one call."""
+all_of: Callable[[Iterable[None]], bool] = any
+"""Exhaust a `map` of a C function that returns None, in one call."""
 
 
 def setter(cls: type, slot: str) -> Callable[[Any, Any], None]:

@@ -339,7 +339,7 @@ class Usual(NamedTuple):
     def serves(self, state: Any, captured: CellKey) -> bool:
         """Whether the shortcut is valid for this state, with the model as it is now."""
         return (
-            form_of_arrays(state) == self.entering
+            (state is self.start or form_of_arrays(state) == self.entering)
             and captured.unchanged()
             and goes_on(self.ready.program)
         )

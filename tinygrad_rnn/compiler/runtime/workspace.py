@@ -125,9 +125,8 @@ class Workspace:
         """
         count = len(self.arrays)
         if self.has_one_block:
-            given = (*seeds, *arrays[count:])
             back: Callable[..., tuple[Array | None, ...]] = self.blocks[0][1]
-            return back(*windows, *given) if windows else back(*ends, *given)
+            return back(*(windows or ends), *seeds, *arrays[count:])
         totals: list[Any] = []
         for n in self._blocks_backwards(arrays, inputs):
             start, stop = self.plan.bounds(n)
