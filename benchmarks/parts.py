@@ -15,6 +15,7 @@ os.environ.pop("OPENBLAS_L2_SIZE", None)
 
 import statistics
 import time
+import timeit
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -26,11 +27,11 @@ import numpy as np
 from tqdm import trange
 
 import tinygrad_rnn as tg
-from benchmarks.peers import bptt, by_hand, own
+from benchmarks.peers import bptt, by_hand, own, training
 from benchmarks.workloads import problem
 from tinygrad_rnn.compiler.runtime.workspace import Workspace
 
-STEPS = 2000
+STEPS, ROUNDS = 2000, 21
 
 
 @contextmanager
@@ -104,6 +105,48 @@ def parts_of_bptt(workload: str, steps: int, backend: str = "numpy") -> dict[str
     return medians(names, rows)
 
 
+def python_around(workload: str, rounds: int, calls: int = 500) -> dict[str, float]:
+    """The seconds of a training step in machine code, and of all Python around it, which is the
+    rest of the step. No clock is read within the step."""
+    machine_code = seconds_of_machine_code(workload, rounds, calls)
+    train, _ = training(problem(workload), backend="native")
+    whole = seconds_of_call(train, rounds, calls)
+    return {"its machine code alone": machine_code, "all Python around it": whole - machine_code}
+
+
+def seconds_of_machine_code(workload: str, rounds: int, calls: int) -> float:
+    """The seconds that the functions of a training step take if each is called again and again, on
+    the arrays of the step."""
+    from tinygrad_rnn.compiler.backends.native.objects import Library
+
+    taken: list[float] = []
+    function = Library.function
+
+    def repeated(library: Any, name: str, *types: Any) -> Callable[..., Any]:
+        compiled = function(library, name, *types)
+
+        def call(*args: Any) -> Any:
+            taken.append(seconds_of_call(partial(compiled, *args), rounds, calls))
+            return compiled(*args)
+
+        return call
+
+    tg.clear_programs()  # the functions are looked up when a program is made
+    Library.function = repeated  # type: ignore[method-assign]
+    try:
+        bptt(problem(workload), backend="native")()
+    finally:
+        Library.function = function  # type: ignore[method-assign]
+        tg.clear_programs()
+    return sum(taken)
+
+
+def seconds_of_call(call: Callable[[], Any], rounds: int, calls: int) -> float:
+    """The median over some rounds of the mean over some calls."""
+    call()
+    return statistics.median(timeit.repeat(call, repeat=rounds, number=calls)) / calls
+
+
 def medians(names: Sequence[str], rows: list[list[float]]) -> dict[str, float]:
     return dict(zip(names, map(statistics.median, zip(*rows, strict=True)), strict=True))
 
@@ -156,6 +199,8 @@ def table_of_steps() -> str:
         for what, take_apart in taken_apart.items():
             parts = take_apart(workload, steps)
             parts["all of it"] = sum(parts.values())
+            if what == "BPTT, native":
+                parts |= python_around(workload, ROUNDS)
             column |= {f"{what}: {name}": seconds for name, seconds in parts.items()}
         column["by hand: all of it"] = median_of(by_hand(problem(workload)), 201)
         columns.append(column)

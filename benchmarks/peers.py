@@ -104,6 +104,12 @@ def bptt(problem: Problem, **options: Any) -> Step:
 
     options: of `BPTT`, such as another back end.
     """
+    train, gradients = training(problem, **options)
+    return lambda: (train().item(), gradients())
+
+
+def training(problem: Problem, **options: Any) -> tuple[Callable[[], Any], Callable[[], list[Any]]]:
+    """A step of a `BPTT`, which gives the loss, and a function that collects its gradients."""
     import tinygrad_rnn as tg
 
     cell, state, parameters, gradients = own(problem)
@@ -112,15 +118,14 @@ def bptt(problem: Problem, **options: Any) -> Step:
     def loss(h: Any, y: Any) -> Any:
         return tg.cross_entropy(h @ W_hq + b_q, y)
 
-    train = tg.BPTT(cell, loss, **options)
+    bptt = tg.BPTT(cell, loss, **options)
 
-    def step() -> tuple[Any, list[Any]]:
+    def train() -> Any:
         for parameter in parameters:
             parameter.grad = None
-        total, _ = train(problem.xs, problem.labels, state)
-        return total.item(), gradients()
+        return bptt(problem.xs, problem.labels, state)[0]
 
-    return step
+    return train, gradients
 
 
 def bptt_native(problem: Problem) -> Step:

@@ -133,6 +133,13 @@ def test_the_parts_of_a_step_make_up_the_step():
     assert parts.products_of_lstm("lstm char") > 0
 
 
+@native
+def test_python_is_what_is_around_the_machine_code() -> None:
+    taken = parts.python_around("tiny", 1, 1)
+    assert [*taken] == ["its machine code alone", "all Python around it"]
+    assert taken["its machine code alone"] > 0
+
+
 def test_processes_and_threads_learn_the_same(tmp_path: Path) -> None:
     """The losses are compared before anything is timed."""
     options = "--workloads d2l --backends numpy --given numbers --rounds 1 --seconds 0"

@@ -40,9 +40,7 @@ class Arguments:
         array of zeros if the int 0 may stand for it, or None.
     """
 
-    def __init__(
-        self, places: list[int], dtypes: list[np.dtype[Any]], zeros: list[Any]
-    ) -> None:
+    def __init__(self, places: list[int], dtypes: list[np.dtype[Any]], zeros: list[Any]) -> None:
         self.zeros = zeros
         self.dtypes = [np.dtype(dtype.type) for dtype in dtypes]
         expected = [0, id(np.ndarray), id(int), len(places)]

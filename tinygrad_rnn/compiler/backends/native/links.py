@@ -91,7 +91,7 @@ class Link:
         table[RESULTS] = results.address
         start = ctypes.c_void_p(ctypes.addressof(table))  # converted once: half of a call's price
         functions = [(self.library.function(p.name, *TYPES[p.form]), p.form) for p in self.parts]
-        of_step = functions.pop()[0] if functions[-1][1] is Form.STEP else None
+        of_step: Any = functions.pop()[0] if functions[-1][1] is Form.STEP else None
         whole = functions[0][0] if len(functions) == 1 else Divided(functions, self.threads)
 
         def run(*given: Any, keeps: Any = (have, table, self.library)) -> tuple[Any, ...]:

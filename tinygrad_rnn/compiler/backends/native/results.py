@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ctypes
 from functools import partial
-from typing import Any
 
 import numpy as np
 

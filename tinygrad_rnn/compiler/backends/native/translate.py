@@ -16,7 +16,14 @@ from tinygrad_rnn.compiler.backends.native import objects
 from tinygrad_rnn.compiler.backends.native.contraction import contracted
 from tinygrad_rnn.compiler.backends.native.groups import Group, divisible, grouped
 from tinygrad_rnn.compiler.backends.native.links import Link, called, called_at
-from tinygrad_rnn.compiler.backends.native.loops import AT_CALL, AT_STEP, RESULTS, Emitter, Form, Part
+from tinygrad_rnn.compiler.backends.native.loops import (
+    AT_CALL,
+    AT_STEP,
+    RESULTS,
+    Emitter,
+    Form,
+    Part,
+)
 from tinygrad_rnn.compiler.backends.native.nests import (
     Memory,
     Nest,
