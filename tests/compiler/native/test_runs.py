@@ -8,9 +8,9 @@ import pytest
 from tests.compiler.native.test_reader import ref
 from tests.compiler.programs import CASES
 from tinygrad_rnn.compiler import operations
-from tinygrad_rnn.compiler.backends.native.nests import Memory, Work
+from tinygrad_rnn.compiler.backends.native.nests import Memory, Nest, Place, Span, Work
 from tinygrad_rnn.compiler.backends.native.products import LARGEST
-from tinygrad_rnn.compiler.backends.native.reader import UnknownError, nest_of
+from tinygrad_rnn.compiler.backends.native.reader import ONCE, UnknownError, nest_of
 from tinygrad_rnn.compiler.backends.native.runs import (
     WAYS,
     Arrangement,
@@ -133,3 +133,26 @@ def test_a_seed_that_is_read_twice_has_one_stand_in():
     seed = replace(ref("seed", 4), seeded=True)
     (one, other), *_ = [arrangement.without_seeds(Instr(np.add, (seed, seed), a)).args]
     assert one == other and not one.seeded and list(arrangement.seeded.values()) == [seed]
+
+
+def test_sums_over_the_steps_wait_for_what_does_not_need_them():
+    def nest(kind, source, target):
+        work = Work(kind, (place(buffer(source, 3, 4)),), (place(buffer(target, 3, 4)),), "")
+        return Nest(ONCE, (work,), False)
+
+    buffers = {}
+
+    def buffer(name, *shape):
+        return buffers.setdefault(name, ref(name, *shape).buffer)
+
+    def place(of):
+        return Place(of, Span(0, 0), 0, 3, 4, (4, 1))
+
+    arrangement = Arrangement(program("rnn"), Memory(), 1)
+    total, free, needing = (
+        nest("time_sum", "a", "b"),
+        nest("copy", "c", "d"),
+        nest("copy", "b", "e"),
+    )
+    assert arrangement.sums_last([total, free]) == [free, total]
+    assert arrangement.sums_last([total, free, needing]) == [total, free, needing]

@@ -21,6 +21,8 @@ UFUNCS = {
 
 REDUCTIONS = {np.sum: "sum", np.mean: "mean", np.max: "max"}
 
+OTHERS = {operations.copy: "copy", np.copy: "copy", np.array: "copy", np.where: "where"}
+
 ONCE = Span(0, 1)
 
 
@@ -173,10 +175,8 @@ def work(instr: Instr, text: str, copies: Copies) -> tuple[Work, Span]:
         return product(instr, out, text, copies)
     if function in REDUCTIONS:
         return reduction(instr, out, text, copies)
-    kind = {operations.copy: "copy", np.where: "where", np.copy: "copy"}.get(
-        function, function.__name__ if isinstance(function, np.ufunc) else ""
-    )
-    if (kind not in UFUNCS and kind not in ("copy", "where")) or instr.kwargs:
+    kind = OTHERS.get(function, function.__name__ if isinstance(function, np.ufunc) else "")
+    if (kind not in UFUNCS and function not in OTHERS) or instr.kwargs:
         raise UnknownError(f"{getattr(function, '__name__', function)} is none of its functions")
     into, count = placed(out, copies)
     shape = seen(out, copies).shape

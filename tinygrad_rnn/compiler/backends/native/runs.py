@@ -259,7 +259,18 @@ class Arrangement:
                     break
             else:
                 found.append(nest)
-        return found
+        return self.sums_last(found)
+
+    def sums_last(self, nests: list[Nest]) -> list[Nest]:
+        """The nests with the sums over the steps at the end, if they can wait. Threads divide them
+        in another way, so they separate what stands before them from what stands behind."""
+
+        def is_sum(nest: Nest) -> bool:
+            return nest.works[0].kind == "time_sum"
+
+        pairs = itertools.combinations(nests, 2)
+        needed = any(is_sum(a) and not is_sum(b) and not self.apart(a, b) for a, b in pairs)
+        return nests if needed else sorted(nests, key=is_sum)
 
     def alike(self, a: Nest, b: Nest) -> bool:
         """Whether fusion preserves the division among threads: the fused nest can be divided if
