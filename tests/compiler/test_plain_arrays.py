@@ -350,3 +350,73 @@ def test_shapes_that_depend_on_the_numbers() -> None:
             tg.scan(cell, XS, H_0)
     with pytest.raises(tg.TraceError, match=r"allclose returns a bool"):
         tg.scan(lambda x, h: h * np.allclose(x, 0), XS, H_0)
+
+
+def zero(array: Any) -> Any:
+    """Write into an array."""
+    array[...] = 0.0
+    return array
+
+
+def after(taken: Any, array: Any) -> Any:
+    """What was taken from an array, after a write into the array."""
+    array[0] = 9.0
+    return next(iter(taken))
+
+
+def over(array: Any) -> None:
+    with np.nditer(array, op_flags=[["readwrite"]]) as entries:
+        for entry in entries:
+            entry[...] = 2.0
+
+
+# Writes into an array that the cell computed from a plain array, or into a copy or a part of it.
+AGREE: dict[str, Callable[[Any], Any]] = {
+    "astype": lambda m: zero(m.astype(float)),
+    "astype without a copy": lambda m: zero(m.astype(float, copy=False)),
+    "np.array": lambda m: zero(np.array(m)),
+    "np.array of a dtype": lambda m: zero(np.array(m, float)),
+    "np.array with more axes": lambda m: zero(np.array(m, ndmin=2))[0],
+    "np.asarray": lambda m: zero(np.asarray(m)),
+    "np.ascontiguousarray": lambda m: zero(np.ascontiguousarray(m)),
+    "np.ascontiguousarray of a number": lambda m: np.ascontiguousarray(m[0]).shape[0] * m,
+    "copy": lambda m: zero(m.copy()),
+    "flatten": lambda m: zero(m.flatten()),
+    "np.copy": lambda m: zero(np.copy(m)),
+    "slice": lambda m: zero(m[1:])[0],
+    "np.add.at": lambda m: np.add.at(m, [0, 0], 1.0),
+    "a number read before": lambda m: after([float(m[0])], m),
+    "unique numbers read before": lambda m: after(np.unique(m), m),
+}
+REFUSED: dict[str, Callable[[Any], Any]] = {
+    "sort": lambda m: m.sort(),
+    "partition": lambda m: m.partition(1),
+    "put": lambda m: m.put([0], 9.0),
+    "setfield": lambda m: m.setfield(9.0, float),
+    "flat": lambda m: zero(m.flat),
+    "real": lambda m: zero(m.real),
+    "nditer": over,
+    "np.split": lambda m: zero(np.split(m, 2)[0])[0],
+    "np.require": lambda m: zero(np.require(m)),
+    "real, then written": lambda m: after(m.real, m),
+    "flat, then written": lambda m: after(m.flat, m),
+    "windows, then written": lambda m: after(np.lib.stride_tricks.sliding_window_view(m, 2)[0], m),
+}
+
+
+@pytest.mark.parametrize("write", [*AGREE, *REFUSED])
+def test_writes_beside_the_handles(write: str) -> None:
+    """Each of these once gave other numbers than `unroll`, or could have."""
+    table = np.array([3.0, 1.0, 2.0, 0.5])
+
+    def cell(x: Any, h: Any) -> Any:
+        m = table * 1.0
+        found = {**AGREE, **REFUSED}[write](m)
+        return np.tanh(h @ W * m + x + (0.0 if found is None else found))
+
+    if write in AGREE:
+        agree(cell)
+    else:
+        tg.unroll(cell, XS, H_0)
+        with pytest.raises(tg.TraceError):
+            tg.scan(cell, XS, H_0)

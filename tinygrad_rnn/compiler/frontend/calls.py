@@ -6,7 +6,8 @@ A call that a program cannot contain is refused here.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -42,13 +43,13 @@ class Call(NamedTuple):
     """The values that a call makes.
 
     together: from an iterator over these values, or over handles of them, to the result of the
-        call. looks: if the result is a view of the first argument, the function and its other
-        arguments, in the sample.
+        call. looks: for each value that is a view of the first argument, the same view of another
+        array.
     """
 
     values: list[Value]
     together: Callable[[Iterator[Any]], Any]
-    looks: tuple[Any, Any] | None = None
+    looks: Sequence[Callable[[Any], Any]] = ()
 
 
 def of_python(result: Any) -> Call:
@@ -73,6 +74,14 @@ def called(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call
         function = np.multiply  # which it is, if one of them is a number
     result = on_samples(function, args, kwargs)
     place = user_frame()
+
+    def look(array: Any) -> Any:
+        rest, options = mapped((args[1:], kwargs), sample_in)
+        return function(array, *rest, **options)
+
+    def look_at(part: int, array: Any) -> Any:
+        return look(array)[part]
+
     several = isinstance(result, tuple | list) and result
     if several and all(isinstance(part, np.ndarray | np.generic) for part in result):
         remade = type(result)._make if hasattr(result, "_make") else type(result)
@@ -81,7 +90,9 @@ def called(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call
             Value(part, "", operator.getitem, (whole, i), {}, fixed, place)
             for i, part in enumerate(whole.sample)
         ]
-        return Call(parts, remade)
+        if not is_view(whole.sample[0], args):
+            return Call(parts, remade)
+        return Call(parts, remade, [partial(look_at, i) for i in range(len(parts))])
     if not isinstance(result, np.ndarray | np.generic):
         if function not in OF_FORM:  # else a shape, a number of axes: known while tracing
             if fixed is None:
@@ -93,13 +104,17 @@ def called(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call
             for value in operands:
                 pinned(value)
         return of_python(result)
-    looks = None
-    if args and isinstance(args[0], Value) and np.may_share_memory(result, args[0].sample):
-        looks = function, mapped((args[1:], kwargs), sample_in)
+    looks = [look] if is_view(result, args) else []
     if function is np.reshape and args[0].shape == result.shape and not kwargs:
         return Call([args[0]], next, looks)
     value = Value(own(result), "", function, args, kwargs, fixed, place)
     return Call([value], next, looks)
+
+
+def is_view(result: Any, args: Any) -> bool:
+    """Whether a result in the sample is a view of the first argument."""
+    given = args[0] if args else None
+    return isinstance(given, Value) and np.may_share_memory(result, given.sample)
 
 
 def depends_on_numbers(function: Any) -> TraceError:

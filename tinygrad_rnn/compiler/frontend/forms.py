@@ -14,7 +14,7 @@ from tinygrad_rnn.compiler.frontend.values import (
     sample_in,
     values_in,
 )
-from tinygrad_rnn.compiler.operations import astype
+from tinygrad_rnn.compiler.operations import added_at, astype
 from tinygrad_rnn.engine.table import COMPOSED, CONSTANT, RULES
 
 OF_FORM: frozenset[Any] = frozenset(
@@ -81,7 +81,7 @@ def keeps_form(function: Any, args: Any) -> bool:
     that does not depend on the numbers."""
     if is_dynamic(function, args):
         return False
-    if function is operator.getitem or isinstance(function, np.ufunc) or function is astype:
+    if function in (operator.getitem, astype, added_at) or isinstance(function, np.ufunc):
         return True
     if isinstance(getattr(function, "__self__", None), np.ufunc):
         return function.__name__ in ("reduce", "accumulate", "outer")

@@ -43,7 +43,7 @@ class PythonNumbers:
             "do a[x] and a[0] = x, where a is an array that is made in the cell",
             "let the cell hold a, call a NumPy function of x",
         )
-        return np.array(numbers, dtype)
+        return np.array(numbers, dtype) if copy else np.asarray(numbers, dtype)
 
     def _number(self) -> Any:
         return self._numbers(

@@ -84,7 +84,7 @@ def is_traced(thing: Any) -> bool:
     if not is_handle(inside):
         return False
     if type(thing) is Tensor and inside.value.fixed is not None:
-        thing._data = pinned(inside.value)
+        thing._data = pinned(inside.value).copy()
         return False
     return True
 

@@ -29,7 +29,13 @@ def _as_array(function: Any) -> Any:
         inside = a._data if type(a) is Tensor and not a.requires_grad else a
         if not isinstance(inside, Traced):
             return function(a, dtype, **options)
-        return inside.copy() if dtype is None else inside.astype(dtype)
+        if dtype is not None:
+            inside = inside.astype(dtype, copy=False)
+        missing = options.get("ndmin", int(function is np.ascontiguousarray)) - inside.ndim
+        if missing > 0:
+            inside = inside.reshape((1,) * missing + inside.shape)
+        copies = function is np.array and options.get("copy", True)
+        return inside.copy() if copies else inside
 
     return convert
 

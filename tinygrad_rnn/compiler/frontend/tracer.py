@@ -23,6 +23,7 @@ from tinygrad_rnn.compiler.frontend.straight import straight
 from tinygrad_rnn.compiler.frontend.values import (
     Handle,
     Value,
+    is_handle,
     mapped,
     pinned,
     value_of,
@@ -37,6 +38,7 @@ from tinygrad_rnn.compiler.frontend.writing import (
 )
 from tinygrad_rnn.compiler.operations import added_at, astype, filled
 from tinygrad_rnn.engine.tensor import Tensor
+from tinygrad_rnn.engine.trees import flatten
 
 
 class Traced(Handle, PythonNumbers, NDArrayOperatorsMixin):
@@ -139,7 +141,9 @@ class Traced(Handle, PythonNumbers, NDArrayOperatorsMixin):
         return record(np.transpose, (self,))
 
     def astype(self, dtype: Any, copy: bool = True) -> Any:
-        return self if dtype == self.dtype else record(astype, (self, np.dtype(dtype)))
+        if dtype == self.dtype:
+            return self.copy() if copy else self
+        return record(astype, (self, np.dtype(dtype)))
 
     def reshape(self, *shape: Any, order: str = "C") -> Any:
         shape = shape[0] if len(shape) == 1 else shape
@@ -207,9 +211,14 @@ class FixedTraced(Traced):
     def __getattr__(self, name: str) -> Any:
         if name in METHODS:
             return functools.partial(getattr(np, name), self)
+        if name in WRITING:
+            raise asked_for(name)
         if name.startswith("__array"):
             raise AttributeError(name)
-        return getattr(pinned(self.value), name)
+        found = getattr(pinned(self.value), name)
+        if isinstance(found, np.ndarray | np.flatiter):
+            self.given = True  # Python has a view of its numbers
+        return found
 
     def __repr__(self) -> str:
         return repr(pinned(self.value))
@@ -231,6 +240,9 @@ METHODS = frozenset(
 )
 """Methods of arrays for which NumPy has a function of the same name."""
 
+WRITING = frozenset(("sort", "partition", "put", "resize", "setfield", "byteswap"))
+"""Methods that write into the array."""
+
 
 def handle_of(value: Value, given: bool = False) -> Traced:
     return (Traced if value.fixed is None else FixedTraced)(value, given)
@@ -246,13 +258,16 @@ def record(function: Any, args: Any, kwargs: Any = None) -> Any:
         return _constant(function, *args, **kwargs)
     call = called(function, *mapped((tuple(args), kwargs), value_of))
     handles = [handle_of(value) for value in call.values]
-    parent = args[0] if args else None
-    if call.looks is not None and isinstance(parent, Traced):
-        (handle,) = handles
-        parent.views.append((weakref.ref(handle), *call.looks))
+    for handle, look in zip(handles, call.looks, strict=False):
+        parent = args[0]
+        parent.views.append((weakref.ref(handle), look))
         handle.base = parent, args[1] if function is operator.getitem else NO_INDEX
         handle.given = parent.given
-    return call.together(iter(handles))
+    result = call.together(iter(handles))
+    if not handles and isinstance(result, np.ndarray) and not result.flags.owndata:
+        for leaf in filter(is_handle, flatten(list(args))):
+            leaf.given = True  # Python has a view of its numbers
+    return result
 
 
 def _constant(

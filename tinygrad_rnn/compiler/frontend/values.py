@@ -65,14 +65,14 @@ class Handle:
 
     given: whether the value is an argument of the cell or an array that the cell carries; such
         arrays are read-only. views: the handles that are views of this one's array, each with the
-        call that made it. base: the handle of which this one is a view, with the index.
+        same view of another array. base: the handle of which this one is a view, with the index.
     """
 
     __slots__ = ("__weakref__", "base", "given", "value", "views")
 
     value: Value
     given: bool
-    views: list[tuple[weakref.ref[Handle], Any, Any]]
+    views: list[tuple[weakref.ref[Handle], Callable[[Any], Any]]]
     base: tuple[Any, Any] | None
 
 
@@ -113,7 +113,11 @@ def sample_of(array: Any) -> Any:
 
 
 def pinned(value: Value) -> Any:
-    """A copy of the numbers of a fixed value. The arrays that it is computed from are pinned."""
+    """The numbers of a fixed value. The arrays that it is computed from are pinned.
+
+    The numbers are read-only: a program would not see what is written."""
     for source in value.fixed or ():
         source.pinned = True
-    return np.array(value.sample)
+    numbers = np.array(value.sample)
+    numbers.flags.writeable = False
+    return numbers

@@ -51,11 +51,9 @@ def become(target: Any, value: Value, where: Any = ()) -> None:
         )
     touched = np.zeros(target.shape, bool)
     touched[where] = True
-    for reference, function, (args, kwargs) in target.views:
+    for reference, look in target.views:
         view = reference()
-        if view is None or view.base is None:
-            continue
-        if np.any(function(touched, *args, **kwargs)):
+        if view is not None and view.base is not None and np.any(look(touched)):
             raise refused(
                 "the cell writes into an array that another view shares",
                 cure="write into copies, build the array with np.where or np.concatenate",
