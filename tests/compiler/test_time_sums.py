@@ -11,12 +11,18 @@ import pytest
 
 from tests.compiler.programs import B, H, graph_of, inputs, state, weight
 from tinygrad_rnn.compiler.ir import T, Value
-from tinygrad_rnn.compiler.operations import assembled, scattered
+from tinygrad_rnn.compiler.operations import added_at, assembled, filled, scattered
 from tinygrad_rnn.compiler.passes.assemble import assemble, concatenated
 from tinygrad_rnn.compiler.passes.cse import cse
 from tinygrad_rnn.compiler.passes.rewrite import call
 from tinygrad_rnn.compiler.schedule import schedule
-from tinygrad_rnn.compiler.time_sums import factors, joint_products, untransposed, vector_of
+from tinygrad_rnn.compiler.time_sums import (
+    factors,
+    is_sum_at_indices,
+    joint_products,
+    untransposed,
+    vector_of,
+)
 
 W, b, E = weight(H, H, name="W"), weight(H, name="b"), weight(7, H, name="E")
 full = weight(B, H, name="full")
@@ -99,3 +105,12 @@ def test_products_of_the_parts_of_a_row_are_one() -> None:
         assert list(joint) == [(one, right), (other, right)]
         assert {found.value.value.shape for found in joint.values()} == {(7, 5)}
         assert not joint_products([row], gradients[:1])  # one alone is not joined
+
+
+def test_a_sum_at_indices_is_added_to_zeros() -> None:
+    zeros, index = call(filled, (4,), 0, FLOAT), Value((2,), np.dtype(int))
+    rows, mask = Value((2,), FLOAT), Value((4,), np.dtype(bool))
+    assert is_sum_at_indices(call(added_at, zeros, index, rows))
+    for args in ((U, index, rows), (zeros, np.array([0, 0]), rows), (zeros, mask, rows)):
+        assert not is_sum_at_indices(Value((4,), FLOAT, "", added_at, args))
+    assert not is_sum_at_indices(call(np.sin, zeros))

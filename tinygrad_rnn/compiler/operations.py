@@ -7,6 +7,7 @@ source.
 from __future__ import annotations
 
 import operator
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -117,8 +118,7 @@ def takes_out(function: Callable[..., Any] | None, kwargs: Any = ()) -> bool:
         return not kwargs
     if function in JOINING and "dtype" in dict(kwargs):
         return False  # NumPy takes one of the two
-    more = (np.matmul, np.dot, *OUT_LAST, copy, *REDUCTIONS, *JOINING)
-    return any(function is known for known in more)
+    return function in (np.matmul, np.dot, *OUT_LAST, copy, *REDUCTIONS, *JOINING)
 
 
 def called(instr_function: Callable[..., Any], args: Any, kwargs: Any, out: Any) -> Any:
@@ -131,24 +131,16 @@ def called(instr_function: Callable[..., Any], args: Any, kwargs: Any, out: Any)
 def path_of(function: Any) -> str | None:
     """The path of a function in NumPy, such as np.tanh, np.linalg.norm or np.add.reduce; None if it
     is not NumPy's."""
-    if any(function is helper for helper in HELPERS):
-        return str(function.__name__)
-    owner = getattr(function, "__self__", None)
+    name, owner = getattr(function, "__name__", ""), getattr(function, "__self__", None)
+    if function in HELPERS:
+        return str(name)
     if isinstance(owner, np.ufunc):
         base = path_of(owner)
-        return None if base is None else f"{base}.{function.__name__}"
-    name = getattr(function, "__name__", "")
-    module = getattr(function, "__module__", None) or "numpy"
-    if isinstance(function, np.ufunc):
-        module = "numpy"
-    if module.partition(".")[0] != "numpy":
-        return None
-    for place in ("numpy", module):
-        found: Any = np
-        for part in place.split(".")[1:]:
-            found = getattr(found, part, None)
-        if getattr(found, name, None) is function:
-            return f"np{place.removeprefix('numpy')}.{name}"
+        return None if base is None else f"{base}.{name}"
+    for module in ("numpy", str(getattr(function, "__module__", ""))):
+        is_numpy = module.partition(".")[0] == "numpy"
+        if is_numpy and getattr(sys.modules.get(module), name, None) is function:
+            return f"np{module.removeprefix('numpy')}.{name}"
     return None
 
 
@@ -157,4 +149,4 @@ KNOWN = (operator.getitem, astype, filled)
 
 
 def can_be_written(function: Any) -> bool:
-    return any(function is known for known in KNOWN) or path_of(function) is not None
+    return function in KNOWN or path_of(function) is not None

@@ -15,10 +15,10 @@ import numpy as np
 
 from tinygrad_rnn.compiler.batching import Varies, batched, rows
 from tinygrad_rnn.compiler.ir import AtOnce, Operand, T, Value, View
-from tinygrad_rnn.compiler.operations import assembled, filled, scattered
-from tinygrad_rnn.compiler.passes.assemble import is_sum_at, row_of_parts
+from tinygrad_rnn.compiler.operations import added_at, assembled, filled, scattered
+from tinygrad_rnn.compiler.passes.assemble import is_zeros
 from tinygrad_rnn.compiler.passes.rewrite import alike
-from tinygrad_rnn.compiler.views import first_axis, view_of
+from tinygrad_rnn.compiler.views import view_of
 
 Factors = tuple[Value | None, Value]
 Joint = dict[Factors, Operand]
@@ -49,11 +49,10 @@ def time_sum(value: Value, varies: Varies, joint: Joint) -> AtOnce:
             return AtOnce(value, np.copy, each(args[:1], view))
         if function is assembled:
             return AtOnce(value, function, (*args[:3], each(args[3])))
-        if is_sum_at(value) and isinstance(args[1], Value) and args[1].dtype.kind != "b":
+        if is_sum_at_indices(value):
             zeros, index, part = args
-            there = Operand(part) if varies(index) else Operand(of(part))
-            given = zeros.shape, zeros.dtype, Operand(index), there
-            return AtOnce(value, scattered, given)
+            there = Operand(part if varies(index) else of(part))
+            return AtOnce(value, scattered, (zeros.shape, zeros.dtype, Operand(index), there))
         if pair in joint:
             return AtOnce(value, np.asarray, (joint[pair],))
         if pair is not None and varies(pair[1]):
@@ -68,6 +67,12 @@ def time_sum(value: Value, varies: Varies, joint: Joint) -> AtOnce:
         return AtOnce(value, np.sum, (Operand(value),), {"axis": 0})
 
     return of(value)
+
+
+def is_sum_at_indices(value: Value) -> bool:
+    """Whether the value is Σ of rows of a value at each of its indices."""
+    known = value.function is added_at and all(isinstance(arg, Value) for arg in value.args)
+    return known and is_zeros(value.args[0]) and value.args[1].dtype.kind != "b"
 
 
 def rows_of(value: Value, *views: View) -> Operand:
@@ -113,14 +118,12 @@ def joint_products(joined: Iterable[Value], order: list[Value]) -> Joint:
     pairs = [pair for pair in map(factors, order) if pair is not None]
     joint: Joint = {}
     for row in joined:
-        start, place = 0, dict[Value | None, View]()
-        for part in row_of_parts(row) or ():
-            stop = start + part.shape[-1]
-            if is_ones(part):
-                place[None] = View("index", (start,))
-            else:
-                place[part] = first_axis(start, stop, row.shape[-1])
-            start = stop
+        place: dict[Value | None, View] = {}
+        for (_, columns), part in zip(*row.args[2:], strict=True):
+            ones = is_ones(part)
+            place[None if ones else part] = View(
+                "index", (columns.start or 0 if ones else columns,)
+            )
         found = [pair for pair in pairs if pair[0] in place and pair not in joint]
         for right in {b: None for _, b in found}:
             parts = [part for part, b in found if b is right]

@@ -76,10 +76,7 @@ def _as_view(value: Value) -> View | None:
     if kind == "index":
         if not is_basic(args[1]) or len(value.operands) > 1:
             return None
-        index = args[1] if isinstance(args[1], tuple) else (args[1],)
-        if not value.shape and Ellipsis not in index:
-            index = (*index, Ellipsis)  # an array without axes, and not a number: it can be seen
-        return View(kind, index)
+        return View(kind, as_index(args[1], value.shape))
     if kind == "transpose":  # the lengths of the axes tell their order
         assert function is not None
         turned = function(np.empty(range(base.ndim), np.int8), *args[1:], **value.kwargs)
@@ -116,9 +113,16 @@ def aligned(shape: tuple[int, ...], ndim: int) -> tuple[View, ...]:
     return (View("reshape", (T, *[1] * missing, *shape)),) if missing > 0 else ()
 
 
+def as_index(index: Any, shape: tuple[int, ...]) -> tuple[Any, ...]:
+    """An index as a tuple that gives an array even where the result has no axes."""
+    index = index if isinstance(index, tuple) else (index,)
+    return index if shape or Ellipsis in index else (*index, Ellipsis)
+
+
+def span(start: int, stop: int, length: int) -> slice:
+    """The slice start..stop of an axis, in its shortest form."""
+    return slice(start or None, stop if stop < length else None)
+
+
 def columns(start: int, stop: int, width: int) -> View:
-    return View("index", (Ellipsis, slice(start or None, stop if stop < width else None)))
-
-
-def first_axis(start: int, stop: int, length: int) -> View:
-    return View("index", (slice(start or None, stop if stop < length else None),))
+    return View("index", (Ellipsis, span(start, stop, width)))

@@ -8,14 +8,13 @@ import numpy as np
 
 from tests.compiler.programs import B, D, H, functions_of, graph_of, inputs, state, weight
 from tinygrad_rnn.compiler.ir import Value
-from tinygrad_rnn.compiler.operations import added_at, assembled, filled
+from tinygrad_rnn.compiler.operations import assembled
 from tinygrad_rnn.compiler.passes.assemble import (
     assemble,
     concatenated,
     covers,
-    disjoint,
-    is_sum_at,
     of_parts,
+    overlap,
     row_of_parts,
 )
 from tinygrad_rnn.compiler.passes.cse import cse
@@ -44,9 +43,9 @@ def test_overlapping_parts_are_added() -> None:
         return Value(shape, dtype, "", assembled, (shape, dtype, (index,), [part]))
 
     nothing = Value((0, 3), dtype, "", assembled, ((0, 3), dtype, (slice(0, 2),), [part]))
-    assert disjoint(nothing, nothing) and covers(nothing)  # a batch of 0
-    assert disjoint(of(slice(0, 2)), of(slice(2, 4)))
-    assert not disjoint(of(slice(0, 2)), of(slice(1, 3))) and not covers(of(slice(0, 2)))
+    assert not overlap(nothing, nothing) and covers(nothing)  # a batch of 0
+    assert not overlap(of(slice(0, 2)), of(slice(2, 4)))
+    assert overlap(of(slice(0, 2)), of(slice(1, 3))) and not covers(of(slice(0, 2)))
     W = weight(D, H)
 
     def cell(x: Any, h: Any) -> Any:
@@ -56,14 +55,6 @@ def test_overlapping_parts_are_added() -> None:
     graph = assemble(cse(graph_of(cell, inputs(), state(B, H))))
     (gradient,) = (g for g in graph.parameter_gradients if g is not None)
     assert sum(v.function is assembled for v in ordered([gradient])) == 2
-
-
-def test_a_sum_at_indices_is_added_to_zeros() -> None:
-    zeros, rows = call(filled, (4,), 0, np.dtype(float)), Value((2,), np.dtype(float))
-    index = np.array([0, 0])
-    assert is_sum_at(call(added_at, zeros, index, rows))
-    assert not is_sum_at(call(added_at, Value((4,), np.dtype(float)), index, rows))
-    assert not is_sum_at(call(np.sin, zeros))
 
 
 def given(*shape: int, dtype: Any = float) -> Value:

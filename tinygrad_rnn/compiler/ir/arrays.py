@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+
+from tinygrad_rnn.engine.graph import Array
 
 
 class Storage(enum.Enum):
@@ -175,27 +177,22 @@ class Ref:
             array = view.of(array, steps)
         return array
 
+    def seen(self, steps: int = 1) -> tuple[Array, Array]:
+        """An array in place of the entry (of the whole buffer for `ALL`), and the place in it. Not
+        for `GIVEN` buffers, whose strides only the caller knows."""
+        buffer, whole = self.buffer, self.when is When.ALL
+        entries = (steps + (buffer.time or 0),) if whole else ()
+        array = np.empty((*entries, *buffer.shape), np.int8)
+        return array, (self if whole else replace(self, when=When.ALWAYS)).of(array, steps)
+
     def strided(self, steps: int = 1) -> tuple[tuple[int, ...], tuple[int, ...], int]:
         """Shape, strides and offset of the place, counted in numbers and not in bytes, from the
-        beginning of the entry (of the whole buffer for `ALL`). Not for `GIVEN` buffers, whose
-        strides only the caller knows."""
-        buffer = self.buffer
-        entries = () if self.when is not When.ALL else (steps + (buffer.time or 0),)
-        array = np.empty((*entries, *buffer.shape), np.int8)
-        seen = array if self.when is not When.ALL else array[self.offset : self.offset + steps]
-        for view in self.views:
-            seen = view.of(seen, steps)
-        begin = seen.__array_interface__["data"][0] - array.__array_interface__["data"][0]
-        return seen.shape, seen.strides, begin
+        beginning of the entry (of the whole buffer for `ALL`)."""
+        array, place = self.seen(steps)
+        begin, start = (a.__array_interface__["data"][0] for a in (array, place))
+        return place.shape, place.strides, start - begin
 
     def is_contiguous(self) -> bool:
-        """Whether the place is contiguous. An axis of length one makes no gap."""
-        if self.buffer.storage is Storage.GIVEN:
-            return False
-        shape, strides, _ = self.strided()
-        expected = 1
-        for length, stride in zip(reversed(shape), reversed(strides), strict=True):
-            if length != 1 and stride != expected:
-                return False
-            expected *= length
-        return True
+        """Whether the place is contiguous."""
+        known = self.buffer.storage is not Storage.GIVEN
+        return known and self.seen()[1].flags.c_contiguous

@@ -9,11 +9,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from tinygrad_rnn.compiler.ir import CONTINUED, OWN, Instr, Ref, Storage, Value, When
+from tinygrad_rnn.compiler.ir import CONTINUED, OWN, Instr, Ref, Storage, Value, View, When
 from tinygrad_rnn.compiler.lowering.calls import summed
 from tinygrad_rnn.compiler.lowering.draft import Draft, at_one_step, seen
 from tinygrad_rnn.compiler.operations import copy, entered, over_lanes, with_end, with_given
-from tinygrad_rnn.compiler.views import at_all_steps, columns, first_axis
+from tinygrad_rnn.compiler.views import at_all_steps, columns, span
 
 FEW = 256
 """Up to this many numbers a step, a view of the caller's array costs more than a copy."""
@@ -113,7 +113,7 @@ def of_state(d: Draft, n: int) -> Ref | None:
         assert link is not None
         lines.append(Instr(over_lanes if graph.windows else np.array, (Ref(link),), out))
         return out
-    above = first_axis(0, fused.row.shape[-1], fused.matrix.shape[0])
+    above = View("index", (span(0, fused.row.shape[-1], fused.matrix.shape[0]),))
     args = left(d, n, When.FIRST, 0), seen(d.constant(fused.matrix, 1), above)
     if fused.is_complete:
         lines.append(Instr(entered, (*args, CONTINUED), out))
