@@ -11,6 +11,7 @@ import tinygrad_rnn as tg
 from tinygrad_rnn.engine.table import (
     COMPOSED,
     RULES,
+    composed,
     computed_by,
     differentiable,
     on_rule_change,
@@ -149,6 +150,12 @@ def test_a_composition_has_no_other_fields():
     composition = next(iter(COMPOSED.values()))
     with pytest.raises(AttributeError, match="nothing"):
         composition.nothing  # noqa: B018
+
+
+def test_a_function_that_numpy_lacks_has_no_row():
+    before = dict(COMPOSED)
+    composed(None, lambda x: x)
+    assert before == COMPOSED
 
 
 def test_places_are_no_values():

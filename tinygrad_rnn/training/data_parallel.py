@@ -57,7 +57,7 @@ def data_parallel(
         modules. If the cloudpickle package is installed, they may be any.
     shards: for each shard the arguments of `bptt`, as a tuple or a dict; or a function without
         arguments that returns them. The worker calls this function, so it can read a file there.
-    executor: a `process_pool`, or any `concurrent.futures.Executor`: Dask's
+    executor: a `process_pool`, or any other `concurrent.futures.Executor`: Dask's
         `client.get_executor()`, `mpi4py.futures.MPIPoolExecutor`. With a `process_pool` on Linux,
         arrays go through shared memory, and a worker cannot write into its shard.
 
