@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -122,3 +123,31 @@ def test_a_call_with_another_argument(function: Any) -> None:
             finite = np.isfinite(theirs)
             mine, theirs = np.asarray(mine)[finite], theirs[finite]
             np.testing.assert_allclose(mine, theirs, rtol=1e-10, atol=1e-12, err_msg=said)
+
+
+def with_lists(function: Any) -> Iterator[tuple[tuple[Any, ...], dict[str, Any], int | str]]:
+    """The samples of a function with a list in place of one array, and which it is."""
+    for args, kwargs in SAMPLES[function]:
+        for n, value in enumerate(args):
+            if isinstance(value, np.ndarray) and value.ndim:
+                yield (*args[:n], value.tolist(), *args[n + 1 :]), kwargs, n
+        for name, value in kwargs.items():
+            if isinstance(value, np.ndarray) and value.ndim:
+                yield args, kwargs | {name: value.tolist()}, name
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("function", FUNCTIONS, ids=lambda f: getattr(f, "__name__", str(f)))
+def test_a_list_in_place_of_an_array(function: Any) -> None:
+    for args, kwargs, place in with_lists(function):
+        given = tuple(a if n == place else tracked(a) for n, a in enumerate(args))
+        expected, found = result(function, args, kwargs), result(function, given, kwargs)
+        if isinstance(expected, Exception):
+            continue
+        if isinstance(found, Exception):  # NumPy does not look for Tensors in every argument
+            unseen = "plain array would lose it|writes in place"
+            assert re.search(unseen, str(found)), f"{args}, {kwargs}: {found!r}"
+            continue
+        for mine, theirs in zip(flatten(found), flatten(expected), strict=True):
+            mine = getattr(mine, "data", mine)
+            np.testing.assert_allclose(mine, theirs, rtol=1e-10, atol=1e-12)

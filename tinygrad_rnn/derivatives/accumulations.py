@@ -10,7 +10,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
 from tinygrad_rnn.derivatives.reductions import all_but_one, logsumexp
-from tinygrad_rnn.derivatives.shapes import along, axes_of
+from tinygrad_rnn.derivatives.shapes import along, as_array, axes_of
 from tinygrad_rnn.engine.graph import Array
 from tinygrad_rnn.engine.table import METHODS, certain, composed, derivative
 
@@ -90,6 +90,7 @@ def _ediff1d(ary: Array, to_end: Any = None, to_begin: Any = None) -> Array:
 
 
 def _trapezoid(y: Array, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Array:
+    y, x = as_array(y), as_array(x)
     place = normalize_axis_index(axis, np.ndim(y))
     if x is not None:
         if np.ndim(x) == 1:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_rnn.derivatives.several import Several, parts, several
+from tinygrad_rnn.derivatives.shapes import as_array
 from tinygrad_rnn.engine.graph import Array
 from tinygrad_rnn.engine.table import certain, composed, constant, convention, derivative, plain
 
@@ -57,7 +58,7 @@ solve: Callable[[Array, Array], Array] = derivative(
 )
 composed(
     np.linalg.solve,
-    lambda a, b: solve(a, b[:, None])[..., 0] if np.ndim(b) == 1 else solve(a, b),
+    lambda a, b: solve(a, as_array(b)[:, None])[..., 0] if np.ndim(b) == 1 else solve(a, b),
 )
 
 

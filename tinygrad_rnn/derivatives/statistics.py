@@ -69,7 +69,7 @@ def _quantile(skip_nan: bool, unit: float) -> Callable[..., Array]:
     def quantile(
         a: Array, q: Any, axis: Any = None, method: str = "linear", keepdims: bool = False
     ) -> Array:
-        q = as_array(q) / unit
+        a, q = as_array(a), as_array(q) / unit
         if np.ndim(q) > 2:
             raise ValueError(f"q can have two axes at most, but it has the shape {np.shape(q)}")
         if certain(np.any((plain(q) < 0) | (plain(q) > 1))):
