@@ -437,6 +437,20 @@ def test_what_is_saved_loses_no_gradient(tmp_path):
     np.testing.assert_array_equal(np.load(tmp_path / "weights.npz")["v"], v.data)
 
 
+def test_an_interpolation_is_computed_in_double_precision():
+    x, xp, fp = (np.array(a, np.float16) for a in ([0.1, 0.7], [0.0, 0.3, 1.0], [2.0, 3.1, 9.7]))
+    found = np.interp(tg.Tensor(x, requires_grad=True), xp, fp)
+    np.testing.assert_allclose(found.data, np.interp(x, xp, fp), rtol=1e-15)
+    found = tg.grad(lambda fp: np.sum(np.interp(x, xp, fp)))(fp)
+    assert found.dtype == np.float16 and found.sum() == 2
+
+
+@pytest.mark.parametrize("f", [np.nanmean, np.nanvar, np.nanstd])
+def test_bytes_in_the_other_order(f):
+    a = np.array([1.0, nan, 2.5]).astype(">f8" if np.little_endian else "<f8")
+    assert f(tg.Tensor(a, requires_grad=True)).data == f(a)
+
+
 def test_leading_zeros_of_polynomials_do_not_count():
     product = np.polymul(tg.Tensor([0.0, 2.0, 1.0], requires_grad=True), np.array([1.0, 3.0]))
     np.testing.assert_array_equal(product.data, np.polymul([0.0, 2.0, 1.0], [1.0, 3.0]))

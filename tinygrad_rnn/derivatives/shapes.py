@@ -50,7 +50,7 @@ def in_dtype(values: Any, dtype: Any) -> Array:
             f"a Tensor that needs a gradient would be rounded to the array's dtype {dtype}; "
             f"convert the array to floats first, for example with .astype(np.float64)"
         )
-    return astype(values, dtype)
+    return values if values.dtype == dtype else astype(values, dtype)
 
 
 # Shape and order of the axes.

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_rnn.derivatives.indexing import scatter
-from tinygrad_rnn.derivatives.shapes import as_array, axes_of
+from tinygrad_rnn.derivatives.shapes import as_array, axes_of, in_dtype
 from tinygrad_rnn.engine.graph import Array
 from tinygrad_rnn.engine.table import composed, convention, derivative, known, places_of, plain
 
@@ -57,7 +57,7 @@ def _slope(f: Array, h: Any, axis: int, edge_order: int) -> Array:
 def _interp(
     x: Array, xp: Array, fp: Array, left: Any = None, right: Any = None, period: Any = None
 ) -> Array:
-    x, xp, fp = as_array(x), as_array(xp), as_array(fp)
+    x, xp, fp = (in_dtype(as_array(values), np.float64) for values in (x, xp, fp))  # as NumPy does
     if np.ndim(xp) != 1 or np.shape(xp) != np.shape(fp):
         raise ValueError(
             f"np.interp needs one value for each knot, but xp has the shape {np.shape(xp)} and fp "
@@ -76,8 +76,7 @@ def _interp(
     share = (x - from_x) / (_picked(xp, i + 1) - from_x)
     inside = from_y + (_picked(fp, i + 1) - from_y) * share
     inside = np.where(at < knots[0], fp[0] if left is None else left, inside)
-    result = np.where(at > knots[-1], fp[-1] if right is None else right, inside)
-    return result.astype(np.float64)
+    return np.where(at > knots[-1], fp[-1] if right is None else right, inside)
 
 
 def _picked(values: Array, places: Array) -> Array:

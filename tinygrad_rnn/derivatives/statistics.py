@@ -204,7 +204,7 @@ def _extreme_without_nan(reduce: Callable[..., Array], neutral: float) -> Callab
 
 
 def _valid(a: Array, axis: Any, keepdims: bool) -> Array:
-    return np.sum(~np.isnan(plain(a)), axis=axis, keepdims=keepdims, dtype=a.dtype)
+    return np.sum(~np.isnan(plain(a)), axis=axis, keepdims=keepdims).astype(a.dtype)
 
 
 def _nanmean(a: Array, axis: Any = None, keepdims: bool = False) -> Array:
