@@ -547,7 +547,7 @@ def test_nothing_is_added_that_nobody_gives() -> None:
 
 @pytest.mark.usefixtures("source_of_numpy")
 def test_for_one_row_the_product_of_the_loss_is_joined() -> None:
-    assert ".dot(W_hq_T, " in bptt_of("tanh").source(*task(3))
+    assert ", W_hq_T, " in bptt_of("tanh").source(*task(3))
     alone = bptt_of("tanh").source(*task(1))
     assert "W_hq.T" in alone and "np.eye" not in alone
     assert "np.eye" in tg.scan_source(model_of("tanh"), sequence(1))
