@@ -96,3 +96,11 @@ def test_a_bias_of_one_row_is_joined_as_it_is() -> None:
     assert "reshape" not in functions_of(graph.results)
     several = weight(2, H)
     assert rows(lambda x, h: np.tanh(h[:1] @ U + several), state(2, H), xs=inputs(2, H)) == [None]
+
+
+def test_what_is_known_before_the_loop_stays_one_term() -> None:
+    A, C, wide, b = weight(64, 64), weight(64, 64), weight(500, 64), weight(64)
+    graph = cse(graph_of(lambda x, h: h @ A + h @ C + x @ wide + b, inputs(1, 500), state(1, 64)))
+    (result,) = fuse_products(graph).results
+    product, rest = result.args
+    assert product.function is np.matmul and functions_of([rest]) == ["matmul", "add"]

@@ -77,8 +77,8 @@ def fuse_products(graph: StepGraph) -> StepGraph:
             return None
         rest = [term for term in heavy if term not in products]
         pairs = [term.args for term in products] + light_pairs(value, light, fixed)
-        if len(pairs) == len(products):
-            rest += light
+        if light and len(pairs) == len(products):
+            rest.append(total(light))
         if len(pairs) < 2:
             return None
         rows, matrices = zip(*exchanged(pairs, new), strict=True)

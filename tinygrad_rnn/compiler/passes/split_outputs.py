@@ -20,7 +20,10 @@ def split_outputs(graph: StepGraph) -> StepGraph:
     """Move the contribution E_t of a step's outputs to ∂L/∂h_t out of the loop. The gradient that
     enters the step is then the sum of the caller's gradient and E_t.
     """
-    known, uses, outputs = schedule(graph), uses_of(graph), unread(graph)
+    outputs = unread(graph)
+    if not outputs:
+        return graph
+    known, uses = schedule(graph), uses_of(graph)
     phases = known.backward.phase_of()
     new: dict[Value, Value] = {}
     adjoints, output_grads = list(graph.adjoints), dict(graph.output_grads)
@@ -40,6 +43,4 @@ def split_outputs(graph: StepGraph) -> StepGraph:
             given = Value(total.shape, total.dtype, adjoint.name)
             new[total] = adjoints[n] = given
             output_grads[n] = added
-    if not new:
-        return graph
     return exchange(replace(graph, adjoints=tuple(adjoints), output_grads=output_grads), new)
