@@ -16,7 +16,7 @@ import operator
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import count, islice
+from itertools import count, islice, repeat
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -216,12 +216,11 @@ class Windows(Truncation):
         return fixed
 
     def weights(self, T: int) -> Array:
-        steps, fixed = np.arange(T), self.fixed(T)
+        fixed = self.fixed(T)
         f = np.array([fixed.earliest(t) for t in range(T)])
-        t, s = steps[:, None], steps[None, :]
-        if f.ndim == 1:
-            return ((f[:, None] <= s) & (s <= t)).astype(np.float64)
-        return ((f[:, None, :] <= s[..., None]) & (s <= t)[..., None]).astype(np.float64)
+        s = np.arange(T).reshape(T, *[1] * (f.ndim - 1))
+        t = s[:, None]
+        return ((f[:, None] <= s) & (s <= t)).astype(np.float64)
 
 
 def checked_links(xi: Any, T: int | None, whose: str) -> Array:
@@ -269,8 +268,7 @@ class Full(Deterministic, Links):
     """
 
     def factors(self) -> Iterator[Any]:
-        while True:
-            yield 1.0
+        return repeat(1.0)
 
     def earliest(self, t: int) -> int:
         """f(t) = 0."""
@@ -308,10 +306,8 @@ class Subsequence(Deterministic, Links):
         return self.k  # type: ignore[no-any-return]
 
     def factors(self) -> Iterator[Any]:
-        k, t = spread(self.k), 0
-        while True:
-            t += 1
-            yield np.where(t % k == 0, 0.0, 1.0) if np.ndim(k) else float(t % k != 0)
+        k = spread(self.k)
+        return ((t % k != 0) * 1.0 for t in count(1))
 
     def earliest(self, t: int) -> Any:
         """f(t) = k·⌊t/k⌋."""

@@ -68,24 +68,3 @@ def schedule(n: int, slots: int) -> Iterator[Advance | Reverse]:
         middle = start + max(1, split(stop - start, free))
         yield Advance(start, middle)
         waiting += [(start, middle, free), (middle, stop, free - 1)]
-
-
-def runs(n: int, slots: int) -> int:
-    """The number of units that are run forward in all.
-
-    >>> from tinygrad_rnn.compiler.runtime.checkpoint import runs
-    >>> [runs(1000, slots) for slots in (10, 20, 50, 1000)]
-    [4636, 3747, 2948, 1999]
-    """
-    kept, total = [0], 0
-    for action in schedule(n, slots):
-        if isinstance(action, Advance):
-            while kept[-1] > action.start:
-                kept.pop()
-            total += action.stop - action.start
-            kept.append(action.stop)
-        else:
-            while kept[-1] > action.unit:
-                kept.pop()
-            total += action.unit + 1 - kept[-1]
-    return total

@@ -43,18 +43,13 @@ def schedule(truncation: Windows, T: int) -> tuple[list[list[Lane]], int]:
     steps = []
     for s in reversed(range(T)):
         for first, reach in starting.get(s, ()):
-            if free:
-                lane = free.pop()
-            else:
-                lane, count = count, count + 1
+            lane = free.pop() if free else count
+            count = max(count, lane + 1)
             alive.append((lane, first, reach, s))
-        here = []
-        staying = []
+        here, staying = [], []
         for lane, first, reach, started in alive:
-            differ = np.ndim(reach) > 0
-            cut = (
-                np.where(reach == s, 0.0, 1.0) if differ and s > 0 and np.any(reach == s) else None
-            )
+            some_end = s > 0 and np.ndim(reach) > 0 and np.any(reach == s)
+            cut = np.where(reach == s, 0.0, 1.0) if some_end else None
             here.append(Lane(lane, s == started, s >= first, cut))
             if np.min(reach) < s:
                 staying.append((lane, first, reach, started))

@@ -93,8 +93,7 @@ def planned(
         if checkpoint is not None or outputs == "last":
             raise ValueError(
                 f'checkpoint and outputs="last" do not work with {sequence.truncation!r}, under '
-                f"which "
-                f"all states are kept: use tg.Full, tg.Subsequence or another tg.Links"
+                f"which all states are kept: use tg.Full, tg.Subsequence or another tg.Links"
             )
         return Plan(T, T, None, True)
     first = sequence.state_parts[0]
