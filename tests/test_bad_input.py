@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
+import viz
+from tinygrad_rnn.recurrent.strategy import strategy
 
 XS, H_0 = np.ones((5, 2, 3)), np.zeros((2, 4))
 LABELS = np.zeros((5, 2), int)
@@ -18,11 +20,11 @@ RUNS = (tg.unroll, tg.scan, lambda *a: list(tg.stream(*a)))
 
 @pytest.mark.parametrize("run", RUNS)
 def test_a_state_of_other_parts(run: Any) -> None:
-    with pytest.raises(TypeError, match=r"LSTMCell has 2 parts .* one array of shape \(2, 4\) was"):
-        run(LSTM, XS, H_0)
     with pytest.raises(
-        TypeError, match=r"RNNCell has 1 part \(h_\{t\}\).* but 2 arrays were given"
+        TypeError, match=r"has 2 parts \(h, c\), .* one array of shape \(2, 4\) was"
     ):
+        run(LSTM, XS, H_0)
+    with pytest.raises(TypeError, match=r"RNNCell has 1 part \(h\), as.* but 2 arrays were given"):
         run(RNN, XS, (H_0, H_0))
     with pytest.raises(ValueError, match=r"a state of shape \(batch, 4\), but .* state \(2, 5\)"):
         run(RNN, XS, np.zeros((2, 5)))
@@ -229,3 +231,61 @@ def test_threads_of_numpy() -> None:
         tg.scan(RNN, XS, threads=0)
     with pytest.raises(ValueError, match='threads=2 needs backend="native"'):
         tg.scan(RNN, XS, threads=2)
+
+
+STATES = tg.unroll(RNN, XS)[0]
+
+
+@pytest.mark.parametrize(
+    ("call", "kind", "said"),
+    [
+        (lambda: tg.Tensor([1.0], "W"), TypeError, r"True or False, not 'W'.*grad, name"),
+        (lambda: tg.Tensor([1.0], name=3), TypeError, "a name must be a str, not 3"),
+        (lambda: tg.Tensor([1.0]).named(3), TypeError, "a name must be a str, not 3"),
+        (lambda: setattr(tg.Tensor([1.0]), "name", 3), TypeError, "must be a str, not 3"),
+        (lambda: tg.step("a"), TypeError, "a step must be a whole number.*not 'a'"),
+        (lambda: tg.scope(3), TypeError, "the name of a scope must be a str, not 3"),
+        (lambda: tg.tape(STATES), TypeError, "one by one, not list"),
+        (lambda: tg.grad(W), TypeError, "a function of arrays.*Tensor.*tg.gradients"),
+        (lambda: tg.value_and_grad(3.0), TypeError, "its type is float"),
+        (lambda: tg.vjp(3.0, 1.0), TypeError, "its type is float"),
+        (lambda: tg.derivative(3, lambda g: g), TypeError, "needs a function.*not 3"),
+        (
+            lambda: tg.vjp(tg.derivative(lambda x: +x, lambda g: np.ones(7)), XS[0, 0])[1](
+                XS[0, 0]
+            ),
+            ValueError,
+            r"gradient of shape \(7,\), which does not fit .* shape \(3,\)",
+        ),
+        (lambda: tg.check_gradients(np.sin, 1.0, order=0), ValueError, "at least 1, not 0"),
+        (lambda: tg.RNNCell(3, 4, "tanh", 0), TypeError, "bias must be True or False, not 0"),
+        (lambda: tg.LSTMCell(3, 4, "tanh"), TypeError, "bias must be .* not 'tanh'"),
+        (lambda: RNN.initial_state("2"), TypeError, "batch_size must be .* its type is str"),
+        (lambda: tg.Stacked(RNN), TypeError, "a list of cells.*its type is RNNCell"),
+        (lambda: tg.Full().weights(3.5), TypeError, "number of steps.*its type is float"),
+        (lambda: tg.Window(2).weights(-1), ValueError, "at least 0, not -1"),
+        (
+            lambda: list(tg.stream(RNN, XS[:3], None, tg.Randomized.from_links([1, 1, 0]))),
+            ValueError,
+            "2 links between them, but 3 links were given: a stream takes none for the initial",
+        ),
+        (lambda: tg.scan(RNN, XS, checkpoint=True), TypeError, "a number of .* not True"),
+        (lambda: tg.SGD(RNN, 0.1, momentum=2), ValueError, "at least 0 and below 1, not 2"),
+        (lambda: tg.one_hot(3, [0, 1]), TypeError, r"type is list; .*\(labels, classes\)"),
+        (lambda: tg.analysis.plot_lags([1, 2, 3]), TypeError, "curves must be .* type is list"),
+        (lambda: tg.analysis.plot_steps(np.ones(3)), TypeError, "its type is ndarray"),
+        (lambda: tg.analysis.plot_pairs({}), ValueError, "panels is empty"),
+        (lambda: tg.analysis.gradient_norms(W, STATES[0]), TypeError, "states must be a list"),
+        (lambda: tg.analysis.pair_contributions(W, W), TypeError, "losses must be a list"),
+        (
+            lambda: tg.analysis.jacobian_norms(RNN, XS, t=9),
+            ValueError,
+            r"must lie in -5\.\.4, for 5 steps, but it is 9",
+        ),
+        (lambda: viz.draw(STATES), TypeError, r"not list: viz\.draw\(\*losses\)"),
+        (lambda: strategy("Window"), ValueError, "'Window' is not a truncation.*as a call"),
+    ],
+)
+def test_what_has_another_meaning_or_none(call: Any, kind: Any, said: str) -> None:
+    with pytest.raises(kind, match=said):
+        call()

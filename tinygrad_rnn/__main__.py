@@ -303,6 +303,8 @@ def _plot(run: CharacterRun, path: Path) -> None:
 def _sample(options: argparse.Namespace) -> int:
     if options.length < 0:
         raise ValueError(f"--length must be at least 0, not {options.length}")
+    if not options.temperature > 0:
+        raise ValueError(f"--temperature must be positive, not {options.temperature}")
     model, vocabulary, opening = saved_model(options.model)
     prefix = opening if options.prefix is None else vocabulary.encode(options.prefix.encode())
     numbers = model.sample(prefix, options.length, options.seed, options.temperature)

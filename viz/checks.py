@@ -56,8 +56,10 @@ def tensors(function: str, outputs: Sequence[Any]) -> None:
         raise TypeError(f"{function} needs a loss, or another Tensor: viz.{function}(loss)")
     for output in outputs:
         if not isinstance(output, tg.Tensor):
+            several = function == "draw" and isinstance(output, list | tuple)
             raise TypeError(
                 f"{function} takes Tensors, usually the loss, not {type(output).__name__}"
+                + f": viz.{function}(*losses)" * several
             )
 
 

@@ -30,7 +30,8 @@ def check_gradients(
     args: float64 arrays; arguments of other kinds are held constant.
     step: half of the difference's width, for entries of size 1.
     tolerance: the largest relative difference (absolute, below 1).
-    Raises TypeError below float64, where differences are too inaccurate; AssertionError, with the
+    Raises TypeError below float64, where differences are too inaccurate, and ValueError for an
+    order below 1; AssertionError, with the
     order, the argument, the entry and both numbers, if they differ.
 
     >>> import numpy as np, tinygrad_rnn as tg
@@ -40,6 +41,8 @@ def check_gradients(
     Traceback (most recent call last):
     AssertionError: the derivative of order 1 by argument 0, entry (0,), is ... by differences
     """
+    if order < 1:
+        raise ValueError(f"order must be at least 1, not {order}")
     rng = np.random.default_rng(rng)
     variables = [(name, leaf) for name, leaf in _named_leaves(args) if _is_float(leaf)]
     for name, leaf in variables:

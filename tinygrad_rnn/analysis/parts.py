@@ -25,6 +25,7 @@ def gradient_norms(loss: Tensor, states: Sequence[Any]) -> Array:
     >>> tg.analysis.gradient_norms(last, states)
     array([0.125, 0.25 , 0.5  , 1.   ])
     """
+    check_list("states", states)
     parts = [part for state in states for part in flatten(state)]
     squares = iter([float(np.sum(np.square(g))) for g in gradients(loss, parts)])
     return np.sqrt([sum(next(squares) for _ in flatten(state)) for state in states])
@@ -65,7 +66,16 @@ def pair_contributions(losses: Sequence[Tensor], tensor: Tensor) -> Array:
            [0.5 , 0.5 , 0.  ],
            [0.  , 0.25, 0.25]])
     """
+    check_list("losses", losses)
     T = len(losses)
     axes = tuple(range(1, tensor.ndim + 1))
     parts = [np.square(step_contributions(loss, tensor, T)).sum(axis=axes) for loss in losses]
     return np.sqrt(np.array(parts)).reshape(T, T)
+
+
+def check_list(argument: str, given: Any) -> None:
+    if not isinstance(given, list | tuple):
+        raise TypeError(
+            f"{argument} must be a list with an entry for each step, but its type is "
+            f"{type(given).__name__}"
+        )

@@ -56,6 +56,7 @@ def plot_lags(
     >>> figure.axes[0].get_yscale()
     'log'
     """
+    check_by_name("curves", curves)
     figure, axes = new_figure(6.4, 4.0)
     longest = 1
     for (name, norms), style in zip(curves.items(), styles(), strict=False):
@@ -97,6 +98,7 @@ def plot_steps(
     >>> import numpy as np, tinygrad_rnn as tg
     >>> figure = tg.analysis.plot_steps({"full": 0.8 ** np.arange(20)[::-1]})
     """
+    check_by_name("curves", curves)
     figure, axes = new_figure(6.4, 4.0)
     for (name, norms), style in zip(curves.items(), styles(), strict=False):
         norms = np.asarray(norms, np.float64)
@@ -121,6 +123,7 @@ def plot_pairs(panels: Mapping[str, Any], title: str = "Which losses reach which
     >>> import tinygrad_rnn as tg
     >>> figure = tg.analysis.plot_pairs({repr(s): s.weights(12) for s in (tg.Full(), tg.Window(3))})
     """
+    check_by_name("panels", panels)
     columns = min(len(panels), 4)
     rows = -(-len(panels) // columns)
     figure, _ = new_figure(2.9 * columns + 0.4, 2.9 * rows + 0.3, axes=False)
@@ -133,6 +136,17 @@ def plot_pairs(panels: Mapping[str, Any], title: str = "Which losses reach which
         axes.set_axis_off()
     figure.suptitle(title, fontsize=10)
     return figure
+
+
+def check_by_name(argument: str, given: Any) -> None:
+    """TypeError or ValueError unless there are names, each with an array."""
+    if not isinstance(given, Mapping):
+        raise TypeError(
+            f"{argument} must be a dict from names to arrays, but its type is "
+            f"{type(given).__name__}"
+        )
+    if not given:
+        raise ValueError(f"{argument} is empty: pass at least one name with an array")
 
 
 def _draw_pairs(figure: Any, axes: Any, matrix: Array) -> None:

@@ -70,7 +70,10 @@ def jacobian_products(J: Array, t: int = -1) -> Array:
     >>> tg.analysis.jacobian_products(J).ravel()
     array([1.    , 0.5   , 0.25  , 0.125 , 0.0625])
     """
-    t = range(len(J))[t]
+    steps = len(J)
+    if not -steps <= t < steps:
+        raise ValueError(f"t must lie in {-steps}..{steps - 1}, for {steps} steps, but it is {t}")
+    t = range(steps)[t]
     products = [np.broadcast_to(np.eye(J.shape[-1]), J.shape[1:])]
     for factor in J[t::-1]:
         products.append(products[-1] @ factor)

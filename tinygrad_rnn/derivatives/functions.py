@@ -256,6 +256,11 @@ def one_hot(labels: Array, classes: int, dtype: Any = np.float64) -> Array:
 
 
 def _rows_of_identity(labels: Array, classes: int, dtype: Any) -> Array:
+    if not isinstance(classes, int | np.integer):
+        raise TypeError(
+            f"classes must be the number of classes, but its type is {type(classes).__name__}; the "
+            f"order of the arguments is (labels, classes)"
+        )
     labels = np.asanyarray(labels)
     check_labels(labels, classes)
     return np.eye(classes, dtype=dtype)[labels]

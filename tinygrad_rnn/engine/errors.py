@@ -96,3 +96,9 @@ def refuse_unread(
             f"{name_of(function)} with {option}= has no derivative in the table; omit {option}=, "
             f"or pass .data to compute without a gradient"
         )
+
+
+def check_name(name: str) -> None:
+    """TypeError unless a name is a text."""
+    if not isinstance(name, str):
+        raise TypeError(f"a name must be a str, not {name!r}")

@@ -24,7 +24,15 @@ def fit(gradient: Array, shape: tuple[int, ...]) -> Array:
     stretched = tuple(n for n in range(len(have)) if want[n] == 1 and have[n] != 1)
     if stretched:
         gradient = np.sum(gradient, axis=stretched, keepdims=True)
-    return gradient if gradient.shape == shape else np.broadcast_to(gradient, shape)
+    if gradient.shape == shape:
+        return gradient
+    try:
+        return np.broadcast_to(gradient, shape)
+    except ValueError:
+        raise ValueError(
+            f"a pull-back returned a gradient of shape {have}, which does not fit its argument of "
+            f"shape {shape}"
+        ) from None
 
 
 def added(held: Array, contribution: Array, shape: tuple[int, ...]) -> Array:

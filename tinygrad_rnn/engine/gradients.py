@@ -162,4 +162,7 @@ def tape(*outputs: Tensor) -> list[Node]:
     >>> [node.name or node.function.__name__ for node in tg.tape(np.tanh(w * w))]
     ['w', 'multiply', 'tanh']
     """
+    for output in outputs:
+        if not isinstance(output, Tensor):
+            raise TypeError(f"tape takes Tensors one by one, not {type(output).__name__}")
     return history(*(output.node for output in outputs))

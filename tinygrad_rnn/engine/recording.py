@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
     from contextlib import _GeneratorContextManager as ContextManager  # also a decorator
 
@@ -127,6 +129,8 @@ def step(t: int) -> ContextManager[None]:
     >>> y.node.step
     3
     """
+    if not isinstance(t, int | np.integer):
+        raise TypeError(f"a step must be a whole number, counted from 0, not {t!r}")
     return _changed(lambda mark: mark and mark.replace(step=t))
 
 
@@ -140,4 +144,6 @@ def scope(name: str) -> ContextManager[None]:
     >>> y.node.scope
     ('encoder', 'cell')
     """
+    if not isinstance(name, str):
+        raise TypeError(f"the name of a scope must be a str, not {name!r}")
     return _changed(lambda mark: mark and mark.replace(scope=(*mark.scope, name)))

@@ -82,6 +82,8 @@ def derivative(
     >>> print(tg.grad(tg.grad(cube))(2.0))
     12.0
     """
+    if not callable(function):
+        raise TypeError(f"derivative needs a function and its pull-backs, not {function!r}")
     if not (
         isinstance(function, np.ufunc)
         or hasattr(function, "_implementation")

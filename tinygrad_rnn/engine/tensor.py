@@ -16,7 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinygrad_rnn.engine.array_methods import ArrayMethods
-from tinygrad_rnn.engine.errors import complex_values, python_objects, refuse_gradient_of
+from tinygrad_rnn.engine.errors import (
+    check_name,
+    complex_values,
+    python_objects,
+    refuse_gradient_of,
+)
 from tinygrad_rnn.engine.graph import Array, Edge, Leaf, Node, next_position
 from tinygrad_rnn.engine.lost_gradients import warn_of_lost_gradient
 from tinygrad_rnn.engine.recording import Mark
@@ -57,6 +62,13 @@ class Tensor(ArrayMethods):
         )
 
     def __init__(self, data: Any, requires_grad: bool = False, name: str | None = None) -> None:
+        if requires_grad is not False and not isinstance(requires_grad, bool | np.bool_):
+            raise TypeError(
+                f"requires_grad must be True or False, not {requires_grad!r}; the order of the "
+                f"arguments is (data, requires_grad, name)"
+            )
+        if name is not None:
+            check_name(name)
         if type(data) is not np.ndarray:
             data = array_of(data)
         if requires_grad:
@@ -171,6 +183,8 @@ class Tensor(ArrayMethods):
 
     @name.setter
     def name(self, value: str | None) -> None:
+        if value is not None:
+            check_name(value)
         self.node.name = value
 
     def named(self, name: str) -> Tensor:
@@ -180,6 +194,7 @@ class Tensor(ArrayMethods):
         >>> tg.Tensor([1.0, 2.0]).named("h_1").name
         'h_1'
         """
+        check_name(name)
         self.node.name = name
         return self
 

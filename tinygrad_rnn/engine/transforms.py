@@ -40,10 +40,21 @@ def grad(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Tree]:
     0.0
     """
 
+    check_function(f)
+
     def gradient(*args: Any, **kwargs: Any) -> Tree:
         return value_and_grad(f, argnums)(*args, **kwargs)[1]
 
     return gradient
+
+
+def check_function(f: Any) -> None:
+    """TypeError unless f can be called."""
+    if not callable(f):
+        raise TypeError(
+            f"f must be a function of arrays, but its type is {type(f).__name__}: for a value that "
+            f"is computed already, use backward or tg.gradients"
+        )
 
 
 def value_and_grad(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., tuple[Any, Tree]]:
@@ -54,6 +65,8 @@ def value_and_grad(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[...,
     >>> print(value, slope)
     9.0 6.0
     """
+
+    check_function(f)
 
     def evaluate(*args: Any, **kwargs: Any) -> tuple[Any, Tree]:
         of_chosen, chosen, order = _by_argnums(f, argnums, args, kwargs)
@@ -80,6 +93,7 @@ def vjp(f: Callable[..., Tree], *args: Tree) -> tuple[Tree, Callable[[Tree], tup
     >>> pullback(np.array([1.0, 5.0]))
     (array([1., 5.]),)
     """
+    check_function(f)
     ambient = current_mark()
     level = depth.get()
     is_nested = level > 0 or any(isinstance(leaf, Tensor) for leaf in flatten(args))

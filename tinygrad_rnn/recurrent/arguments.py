@@ -234,13 +234,13 @@ def check_parts(cell: Any, state: Any) -> None:
     wanted, given = flatten(named), flatten(form)
     if len(wanted) != len(given):
         shapes = [np.shape(part) for part in given]
+        parts = ", ".join(wanted).replace("_{t}", "")
         had = f"{len(given)} arrays were"
         if len(given) == 1:
             had = f"one array of shape {shapes[0]} was"
         raise TypeError(
             f"the state of {type(cell).__name__} has {len(wanted)} part{'s'[: len(wanted) - 1]} "
-            f"({', '.join(map(str, wanted))}), as initial_state(batch_size) returns them, but "
-            f"{had} given"
+            f"({parts}), as initial_state(batch_size) returns them, but {had} given"
         )
 
 

@@ -73,6 +73,8 @@ class Cell:
         for argument, size in (("input_size", input_size), ("hidden_size", hidden_size)):
             if not isinstance(size, int | np.integer) or size < 1:
                 raise ValueError(f"{argument} must be a whole number of at least 1, not {size!r}")
+        if not isinstance(bias, bool | np.bool_):
+            raise TypeError(f"bias must be True or False, not {bias!r}")
         if np.dtype(dtype).kind != "f":
             raise TypeError(f"the dtype of a cell must be one of floats, not {np.dtype(dtype)}")
         rng = np.random.default_rng(rng)
@@ -144,6 +146,10 @@ class Cell:
         return state
 
     def _zeros(self, batch_size: int, name: str) -> Tensor:
+        if not isinstance(batch_size, int | np.integer):
+            raise TypeError(
+                f"batch_size must be a whole number, but its type is {type(batch_size).__name__}"
+            )
         like = self.W_hh.data  # an array of the same library (NEP 35)
         return Tensor(np.zeros((batch_size, self.hidden_size), like.dtype, like=like), name=name)
 

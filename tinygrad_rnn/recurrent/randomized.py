@@ -196,7 +196,7 @@ def exactly(values: Array, T: int, what: str) -> None:
     if len(values) > T - 1:
         raise ValueError(
             f"the stream ended after {T} steps, which have {max(T - 1, 0)} links between them, but "
-            f"{len(values)} {what} were given"
+            f"{len(values)} {what} were given: a stream takes none for the initial state"
         )
 
 

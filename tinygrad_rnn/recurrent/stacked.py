@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from tinygrad_rnn.engine.tensor import Tensor
@@ -27,6 +27,11 @@ class Stacked:
     """
 
     def __init__(self, cells: Sequence[Any]) -> None:
+        if not isinstance(cells, Iterable):
+            raise TypeError(
+                f"cells must be a list of cells, the lowest first, but its type is "
+                f"{type(cells).__name__}"
+            )
         self.cells = list(cells)
         if not self.cells:
             raise ValueError("a stack needs at least one cell")

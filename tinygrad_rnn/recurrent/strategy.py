@@ -23,7 +23,7 @@ def strategy(text: str) -> Truncation:
     """
     try:
         call = ast.parse(text.removeprefix("tg."), mode="eval").body
-        if isinstance(call, ast.Name):
+        if isinstance(call, ast.Name) and call.id == "Full":
             call = ast.Call(call, [], [])
         if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
             raise ValueError("no call of a name")

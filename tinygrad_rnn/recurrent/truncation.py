@@ -150,6 +150,7 @@ class Links(Truncation):
         return fixed
 
     def weights(self, T: int) -> Array:
+        check_steps(T)
         xi = self.fixed(T).links(T)
         M = np.zeros((T, *xi.shape))
         for t in range(T):
@@ -216,11 +217,19 @@ class Windows(Truncation):
         return fixed
 
     def weights(self, T: int) -> Array:
+        check_steps(T)
         fixed = self.fixed(T)
         f = np.array([fixed.earliest(t) for t in range(T)])
         s = np.arange(T).reshape(T, *[1] * (f.ndim - 1))
         t = s[:, None]
         return ((f[:, None] <= s) & (s <= t)).astype(np.float64)
+
+
+def check_steps(T: int) -> None:
+    if not isinstance(T, int | np.integer):
+        raise TypeError(f"T must be the number of steps, but its type is {type(T).__name__}")
+    if T < 0:
+        raise ValueError(f"T, the number of steps, must be at least 0, not {T}")
 
 
 def checked_links(xi: Any, T: int | None, whose: str) -> Array:

@@ -144,7 +144,7 @@ class SGD(Optimizer):
 
     nesterov: Nesterov momentum, w ← w − η (g + μ v). Sutskever et al. (2013), "On the importance
         of initialization and momentum in deep learning".
-    Raises ValueError for nesterov without momentum.
+    Raises ValueError for nesterov without momentum, and for a momentum outside of [0, 1).
 
     >>> import tinygrad_rnn as tg
     >>> w = tg.Tensor([3.0], requires_grad=True)
@@ -163,6 +163,8 @@ class SGD(Optimizer):
         nesterov: bool = False,
     ) -> None:
         super().__init__(parameters, learning_rate)
+        if not 0 <= momentum < 1:
+            raise ValueError(f"momentum must be at least 0 and below 1, not {momentum}")
         if nesterov and not momentum:
             raise ValueError("nesterov=True needs a momentum: pass momentum=0.9, for example")
         self.momentum, self.nesterov = momentum, nesterov

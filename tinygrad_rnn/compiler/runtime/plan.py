@@ -77,7 +77,7 @@ def planned(
     """The blocks and slots for the requested options. most: the rows of a block."""
     if outputs not in ("all", "last"):
         raise ValueError(f'outputs must be "all" or "last", not {outputs!r}')
-    if not (checkpoint is None or checkpoint == "auto" or isinstance(checkpoint, int)):
+    if checkpoint not in (None, "auto") and type(checkpoint) is not int:
         raise TypeError(
             f'checkpoint must be a number of states, "auto" or None, not {checkpoint!r}'
         )
