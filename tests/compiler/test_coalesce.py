@@ -158,7 +158,7 @@ def test_a_state_is_a_part_of_its_row() -> None:
     (h,) = made.states
     assert h.buffer.shape == (1, H + D + 1) and h.buffer.storage is Storage.STATE
     assert functions(made.forward.loop) == [np.dot, np.tanh]
-    (ones,) = (instr for instr in made.forward.constants if instr.args == (1,))
+    (ones,) = (instr for instr in made.setup if instr.args == (1,))
     assert ones.writes()[0].buffer is h.buffer
 
 
@@ -285,14 +285,16 @@ def test_the_entry_after_a_step_does_not_go_into_the_row_of_the_step() -> None:
 
 
 def test_what_the_setup_writes_stays() -> None:
-    ones = (Instr(copy, (1,), Ref(A)),)
-    loop = (
-        Instr(np.sin, (Ref(X),), Ref(B2)),
-        Instr(copy, (Ref(B2),), Ref(A)),
-        Instr(np.sum, (Ref(A),), Ref(C)),
-    )
-    made = replace(program(Sections(loop=loop), X, A, B2, C), setup=ones)
-    assert copy in functions(coalesce(made).forward.loop)
+    wide = replace(A, name="wide", shape=(2, 4), storage=Storage.KEPT)
+    left, right = (Ref(wide, views=(columns(n, n + 2, 4),)) for n in (0, 2))
+    fill, total = Instr(np.sin, (Ref(X),), Ref(B2)), Instr(np.sum, (Ref(wide),), Ref(C))
+    for part, expected in ((left, [np.sin, np.sum]), (right, [np.sin, np.sum, copy])):
+        put = Instr(copy, (Ref(B2),), part)
+        loop = (fill, put, total) if part is left else (fill, total, put)
+        made = program(Sections(loop=loop), X, wide, B2, C)
+        setup = (Instr(copy, (1,), right), Instr(copy, (1,), left))
+        found = coalesce(replace(made, setup=setup)).forward
+        assert functions(found.loop) == expected
 
 
 def test_an_array_of_all_steps_goes_where_it_has_an_entry_for_each_of_its_own() -> None:

@@ -48,7 +48,7 @@ def test_what_a_loop_carries_is_live_in_all_of_it() -> None:
     add, put = Instr(np.add, (Ref(A), Ref(X)), Ref(B)), Instr(copy, (Ref(B),), Ref(A))
     times = times_of(add, put, before=(Instr(copy, (Ref(X),), Ref(A)),))
     assert times.loop_of(times.loops[0].start) == times.loops[0] and times.loop_of(0) is None
-    assert len(times.turns[0]) == 2 and [turn.t for turn in times.turns[1]] == [0, 0, 1, 2]
+    assert len(times.turns[0]) == 4 and [n.t for n in times.turns[1]] == [0, 0, 0, 1, 2, 0, 1, 2]
     assert can_share(times, A, B)
     held = times_of(add, put, Instr(np.sin, (Ref(A),), Ref(C)), Instr(np.cos, (Ref(B),), Ref(C)))
     assert not can_share(held, A, B)
@@ -59,7 +59,7 @@ def test_loops_go_forward_and_back() -> None:
     back = Sections(loop=(turn,))
     times = Timeline(program(Sections(loop=(turn,)), X, A, B, C, backward=back))
     ahead, behind = ([n.t for n in times.turns[loop.start]] for loop in times.loops)
-    assert ahead == [0, 0, 1, 2] and behind == [0, 0, 2, 1, 0, 2, 1, 0]
+    assert ahead == [0, 0, 0, 1, 2, 0, 1, 2] and behind == [0, 0, 2, 1, 0, 2, 1, 0]
 
 
 def test_what_backward_reads_is_needed_until_it_is_called_again() -> None:

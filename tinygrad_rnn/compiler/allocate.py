@@ -64,7 +64,7 @@ def shared(program: Program) -> dict[Buffer, Group]:
         uses, is_lane = times.uses[buffer], buffer.storage is Storage.LANE
         first = min((use.place for use in uses if use.writes), default=None)
         own = buffer.storage in (Storage.KEPT, Storage.SCRATCH) and buffer.fill is None
-        if first is None or not (buffer in program.links or (own and buffer not in times.fixed)):
+        if first is None or not (own or buffer in program.links):
             continue
         # Buffers of one step are not shared by both functions: this would save next to nothing and
         # make the program harder to read.

@@ -136,7 +136,7 @@ class Moves:
     def can_be_moved(self, source: Buffer, target: Buffer, to: Ref) -> bool:
         """Whether a buffer may be moved, and the owner of the place lets it in."""
         times, uses = self.times, self.uses[source]
-        if source in times.fixed or source in self.links or target in times.fixed:
+        if source in self.links:
             return False
         if source.fill is not None or (target.fill is not None and not to.views):
             return False

@@ -1,9 +1,10 @@
 """Liveness: when the numbers of a buffer are needed.
 
-The instructions are laid out in the order of execution: for one step and for three, each time
-`forward` and twice `backward`, because it may be called again. Under windows, two lanes are alive
-at each step. Each instruction has two moments: it reads, then it writes. So the result of an
-elementwise call can take the memory of an operand that is dead afterwards.
+The instructions are laid out in the order of execution: the set-up, and then, for one step and for
+three, `forward`, twice `backward` and once more `forward`, because all may be called again. Under
+windows, two lanes are alive at each step. Each instruction has two moments: it reads, then it
+writes. So the result of an elementwise call can take the memory of an operand that is dead
+afterwards.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ class Timeline:
     """All instructions, their turns, and the uses of each buffer.
 
     loops: the places of each loop. lanes: those of the loop of lanes. back: the place where
-        `backward` begins. fixed: the buffers that the set-up writes.
+        `backward` begins.
     behind: for a result without a buffer of its own, the operands that it may be a view of. The
         result of `np.flip` is an example.
     """
@@ -82,25 +83,28 @@ class Timeline:
         self.turns: dict[int, list[Turn]] = defaultdict(list)
         self.uses: dict[Buffer, list[Use]] = defaultdict(list)
         self.behind: dict[Buffer, set[Ref]] = {}
-        ways: list[list[range]] = []
-        for sections in (program.forward, program.backward):
-            self.back, ways = len(self.instrs), [*ways, []]
+        setup = [self._numbered(program.setup)]
+        ways: tuple[list[range], list[range]] = [], []
+        for sections, way in zip((program.forward, program.backward), ways, strict=True):
+            self.back = len(self.instrs)
             results = Instr(returned, tuple(ref for ref in sections.result if ref is not None), ())
-            for instrs in (*sections, (results,)):
-                ways[-1].append(range(len(self.instrs), len(self.instrs) + len(instrs)))
-                self.instrs += instrs
-            self.loops.append(ways[-1][list(Phase).index(Phase.LOOP)])
+            way += map(self._numbered, (*sections, (results,)))
+            self.loops.append(way[list(Phase).index(Phase.LOOP)])
         self.lanes = self.loops[1] if program.windows else range(0)
-        self.fixed = {ref.buffer for i in program.setup for ref in (*i.reads(), *i.writes())}
-        self._lay_out(*ways)
+        self._lay_out(setup, *ways)
         for place, instr in enumerate(self.instrs):
             self._note(place, instr)
 
-    def _lay_out(self, forward: list[range], backward: list[range]) -> None:
+    def _numbered(self, instrs: tuple[Instr, ...]) -> range:
+        self.instrs += instrs
+        return range(len(self.instrs) - len(instrs), len(self.instrs))
+
+    def _lay_out(self, setup: list[range], forward: list[range], backward: list[range]) -> None:
         moments = itertools.count(0, 2)
-        for steps in STEPS:
+        for steps, begin in zip((max(STEPS), *STEPS), (setup, forward, forward), strict=True):
             # The caller keeps the states, also after `backward`.
-            for places in (*forward, *backward, *backward, forward[-1]):
+            again = () if begin is setup else (*backward, *backward, forward[-1], *forward)
+            for places in (*begin, *again):
                 turns = range(steps if places in self.loops else 1)
                 for t in turns[::-1] if places == self.loops[1] else turns:
                     for lane in range(2 if places is self.lanes else 1):

@@ -87,7 +87,7 @@ def with_given(gradient: Any, given: Any) -> Any:
 
 def entered(row: Any, matrix: Any, continued: Any) -> Any:
     """∂L/∂h_0 as a row times a matrix. A block before this one makes the product itself."""
-    return row.copy() if continued else row @ matrix
+    return row.copy() if continued else row.dot(matrix)
 
 
 def over_lanes(link: Any) -> Any:

@@ -41,7 +41,7 @@ def test_gradients_of_the_first_state_are_returned() -> None:
         return next(i.function for i in after if i.writes()[0].buffer.name == "dh_0")
 
     assert of("rnn") is np.array and of("window") is over_lanes
-    assert of("rnn_one_row") is np.matmul and of("loss_alone_one_row") is entered
+    assert of("rnn_one_row") is np.dot and of("loss_alone_one_row") is entered
 
 
 def of_sum(cell: Any, xs: Any = None) -> list[Instr]:

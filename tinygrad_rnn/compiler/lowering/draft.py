@@ -143,7 +143,7 @@ class Draft:
         saved = value in self.s.saved and not self.is_lane_sum(value)
         fill = fill_of(value)
         kept = (at_once or saved) and self.way(value) == 0 and value in self.read_back
-        if kept or fill is not None:
+        if kept or is_set_up(value):
             storage = Storage.KEPT
         else:
             storage = Storage.SCRATCH if writes or saved else Storage.RESULT
@@ -281,31 +281,24 @@ class Draft:
         return self.constants[known]
 
     def new_constant(self, value: Value, way: int) -> Buffer:
-        lines, view = self.ways[way].constants, view_of(value)
+        """Emit a constant, and return its buffer. What depends on nothing is made once."""
+        lines = self.setup if is_made_once(value) else self.ways[way].constants
+        view, fill = view_of(value), fill_of(value)
         hint = value.name or self.constant_hint(value)
-        if not value.operands:
-            fill = value.args[1] if value.function is filled else None
-            made = self.buffer(hint, value.shape, value.dtype, Storage.KEPT, None, fill)
-            if fill is None:
-                self.setup.append(self.instr_of(value, way, Ref(made)))
-        elif value.function is assembled:
-            fill = fill_of(value)
-            storage = Storage.SCRATCH if fill is None else Storage.KEPT
-            made = self.buffer(
-                value.name or "W_joined", value.shape, value.dtype, storage, None, fill
-            )
-            self.copy_parts(value, Ref(made), way)
-        elif view is not None:
+        instr = None
+        if view is not None:
             given = seen(self.constant(value.args[0], way), view, name=value.name)
-            made = self.buffer(hint, value.shape, value.dtype, Storage.SCRATCH)
-            lines.append(Instr(copy, (given,), Ref(made)))
-        else:
-            for operand in value.operands:
-                self.constant(operand, way)
-            writes = takes_out(value.function, value.kwargs) or not value.shape
-            storage = Storage.SCRATCH if writes else Storage.RESULT
-            made = self.buffer(hint, value.shape, value.dtype, storage)
-            lines.append(self.instr_of(value, way, Ref(made)))
+            instr = Instr(copy, (given,), given)
+        elif value.function not in (assembled, filled):
+            instr = self.instr_of(value, way, None)
+        writes = instr is None or takes_out(instr.function, instr.kwargs) or not value.shape
+        storage = Storage.SCRATCH if writes else Storage.RESULT
+        storage = Storage.KEPT if is_set_up(value) else storage
+        made = self.buffer(hint, value.shape, value.dtype, storage, None, fill)
+        if instr is not None:
+            lines.append(replace(instr, out=Ref(made)))
+        elif value.function is assembled:
+            self.copy_parts(value, Ref(made), way)
         return made
 
     def copy_parts(self, value: Value, whole: Ref, way: int) -> list[tuple[Value, Ref]]:
@@ -318,12 +311,15 @@ class Draft:
                 varying.append((part, out))
                 continue
             given = part.args[1] if part.function is filled else self.constant(part, way)
-            self.ways[way].constants.append(Instr(copy, (given,), at_all_steps(out)))
+            lines = self.setup if is_made_once(part) else self.ways[way].constants
+            lines.append(Instr(copy, (given,), at_all_steps(out)))
         return varying
 
     def constant_hint(self, value: Value) -> str:
         if is_view(value) and source(value).name:
             return f"{source(value).name}_T"
+        if value.function is assembled:
+            return "W_joined"
         return "ones" if is_ones(value) else "w"
 
     def spread_out(self, leaf: Value, shape: tuple[Any, ...], way: int) -> Ref:
@@ -352,9 +348,22 @@ def seen(ref: Ref, *views: View, name: str = "") -> Ref:
     return replace(ref, views=(*ref.views, *views), name=name or ref.name)
 
 
-def fill_of(value: Value) -> int | None:
-    """What is in the places of an assembled array that no part fills."""
+def fill_of(value: Value) -> Any:
+    """What is in a constant array, or in the places of an assembled array that no part fills."""
+    if value.function is filled:
+        return value.args[1]
     return 0 if value.function is assembled and not covers(value) else None
+
+
+def is_set_up(value: Value) -> bool:
+    """Whether an array, or a part of it, is made once."""
+    parts = value.args[3] if value.function is assembled else [value]
+    return fill_of(value) is not None or any(map(is_made_once, parts))
+
+
+def is_made_once(value: Value) -> bool:
+    """Whether a value depends on nothing."""
+    return value.function is not None and not value.operands
 
 
 def label(part: Value) -> str:

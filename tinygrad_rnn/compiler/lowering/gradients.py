@@ -118,7 +118,7 @@ def of_state(d: Draft, n: int) -> Ref | None:
     if fused.is_complete:
         lines.append(Instr(entered, (*args, CONTINUED), out))
     else:
-        lines.append(Instr(np.matmul, args, out))
+        lines.append(Instr(np.dot, args, out))
     if link is not None:
         lines.append(Instr(np.add, (out, Ref(link)), out))
     return out
