@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import decimal
 import functools
 import sys
 import types
@@ -361,3 +362,29 @@ def test_what_has_changed_stays_so() -> None:
     assert not look.unchanged()
     scale["by"] = 0.5
     assert not look.unchanged()
+
+
+class Angle(float):
+    """A number with a name."""
+
+
+@pytest.mark.parametrize(
+    ("positive", "negative"),
+    [
+        (0.0, -0.0),
+        (np.float64(0.0), np.float64(-0.0)),
+        (complex(1.0, 0.0), complex(1.0, -0.0)),
+        (Angle(0.0), Angle(-0.0)),
+        (decimal.Decimal("0"), decimal.Decimal("-0")),
+    ],
+    ids=repr,
+)
+def test_the_sign_of_a_zero_is_seen(positive: Any, negative: Any) -> None:
+    """The two are equal. A program that was made for one was once run for the other."""
+    box = [positive]
+    cell = holding(box, lambda b: (np.eye(4), b[0]))
+    first = CellKey(cell)
+    box[0] = negative
+    assert CellKey(cell).key != first.key
+    box[0] = type(positive)(positive)
+    assert CellKey(cell).key == first.key

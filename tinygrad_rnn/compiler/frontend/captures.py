@@ -18,6 +18,7 @@ import enum
 import functools
 import io
 import logging
+import numbers
 import operator
 import random
 import sys
@@ -45,8 +46,8 @@ from tinygrad_rnn.engine.rules import Pullback, Rule
 from tinygrad_rnn.engine.tensor import Tensor
 from tinygrad_rnn.support.code import slots_of
 
-PLAIN = frozenset((int, float, complex, bool, str, bytes, type(None), np.dtype))
-"""The types whose objects are equal if their values are equal."""
+PLAIN = frozenset((int, float, bool, str, bytes, type(None), np.dtype))
+"""The types whose objects are equal if their values are equal, except that -0.0 == 0.0."""
 
 
 class CellKey:
@@ -127,10 +128,11 @@ class CellKey:
         itself."""
         kind: Any = type(thing)
         if kind in PLAIN:
-            self.key += (kind, thing)
+            self.key += (kind, thing or repr(thing))  # the sign of a zero, too
             return
-        count = len(self.seen)
-        place = self.seen.setdefault(id(thing), count)
+        seen = self.seen
+        count = len(seen)
+        place = seen.setdefault(id(thing), count)
         if place < count:
             self.key += ("seen", place)
         else:
@@ -225,12 +227,13 @@ class CellKey:
             self.visit(element, label if isinstance(label, str) else name)
 
     def look_at_number(self, thing: Any, name: str) -> None:
-        self.key += (type(thing), thing)
+        sign = str(thing) if isinstance(thing, numbers.Number) else ""  # of a zero
+        self.key += (type(thing), thing, sign)
 
     def look_at_heir_of_number(self, thing: Any, name: str) -> None:
         """Visit an instance of a subclass of float, int or str, which may also have attributes."""
         base: Any = next(base for base in BASES if issubclass(type(thing), base))
-        self.key += (base, base.__getnewargs__(thing))
+        self.key += (base, base.__repr__(thing))
         self.look_at_object(thing, name)
 
     def look_at_bytes(self, thing: Any, name: str) -> None:
@@ -334,6 +337,7 @@ EXACT: list[tuple[Any, Look, Watch]] = [
     (types.BuiltinFunctionType, CellKey.look_at_builtin, watching.nothing),
     (functools.partial, CellKey.look_at_partial, watching.of_partial),
     (types.ModuleType, CellKey.look_at_module, watching.of_module),
+    (complex, CellKey.look_at_number, watching.nothing),
     (contextvars.ContextVar, CellKey.look_at_variable, watching.of_variable),
     (types.MappingProxyType, CellKey.look_at_dict, watching.of_dict),
 ]
