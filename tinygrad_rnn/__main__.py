@@ -126,7 +126,11 @@ def _train(options: argparse.Namespace) -> int:
         raise ValueError(
             f"{path} exists already: continue it with --resume, or choose another --out"
         )
-    run.save(path)  # what is wrong with the path shows now, and not after hours
+    if options.plot:
+        from tinygrad_rnn.analysis.pictures import new_figure
+
+        new_figure(1, 1)  # that matplotlib is missing shows now, and not after hours
+    run.save(path)  # likewise what is wrong with the path
     total = round(options.epochs * run.updates_per_epoch)
     if run.updates > total:
         raise ValueError(

@@ -60,7 +60,10 @@ def new_graph() -> Any:
     try:
         import graphviz
     except ImportError:
-        raise ImportError("a DOT source needs the graphviz package: pip install graphviz") from None
+        raise ImportError(
+            "DOT, .gv, .png and .pdf need the graphviz package: pip install graphviz pygraphviz, or "
+            "save the picture as .svg"
+        ) from None
     return graphviz.Digraph(
         graph_attr={"layout": "nop2", "pad": "0.02", "outputorder": "edgesfirst"},
         node_attr={

@@ -143,8 +143,9 @@ def test_mistakes_are_one_sentence(text, capsys, arguments, says):
     command, *rest = arguments.split()
     fresh = command == "train" and "--resume" not in rest
     assert main([command, *(SMALL if fresh else []), *rest]) == 2
-    error = capsys.readouterr().err
+    printed, error = capsys.readouterr()
     assert error.startswith("tinygrad-rnn: ") and says in error and error.count("\n") == 1
+    assert not printed
 
 
 def test_the_learning_rate_of_a_resumed_run_can_be_another(text):
@@ -170,6 +171,16 @@ def test_without_a_progress_bar(text, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "tqdm", None)
     assert main(["train", str(text), *SMALL, "--epochs", "1"]) == 0
     assert "epoch 1: perplexity" in capsys.readouterr().out
+
+
+def test_without_matplotlib_no_run_begins_that_ends_in_a_plot(text, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    assert main(["train", str(text), *SMALL, "--plot"]) == 2
+    assert capsys.readouterr() == (
+        "",
+        "tinygrad-rnn: pictures need matplotlib: pip install matplotlib\n",
+    )
+    assert not Path("text.npz").exists()
 
 
 def test_every_few_seconds(text, monkeypatch, capsys):
