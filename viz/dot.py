@@ -61,8 +61,8 @@ def new_graph() -> Any:
         import graphviz
     except ImportError:
         raise ImportError(
-            "DOT, .gv, .png and .pdf need the graphviz package: pip install graphviz pygraphviz, or "
-            "save the picture as .svg"
+            "a picture as .gv, .png or .pdf needs the graphviz package: pip install graphviz "
+            "pygraphviz, or save it as .svg"
         ) from None
     return graphviz.Digraph(
         graph_attr={"layout": "nop2", "pad": "0.02", "outputorder": "edgesfirst"},

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -217,6 +218,13 @@ def test_a_folder_in_the_way(path):
     assert [p.name for p in path.parent.iterdir()] == [path.name]
 
 
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="a folder that nobody can write into")
+def test_a_folder_that_cannot_be_written_into():
+    """The message once named the file that is written first, beside the one that was asked for."""
+    with pytest.raises(OSError, match=r"'/proc/cell\.npz'"):
+        tg.save("/proc/cell.npz", {"a": np.ones(2)})
+
+
 def test_what_goes_wrong_leaves_the_last_file_and_nothing_else(path):
     tg.save(path, {"a": np.ones(2)})
 
@@ -230,7 +238,7 @@ def test_what_goes_wrong_leaves_the_last_file_and_nothing_else(path):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))  # as a full disk
     try:
-        with pytest.raises(OSError, match="File too large"):
+        with pytest.raises(OSError, match=f"File too large: '{path}'"):
             tg.save(path, {"a": np.zeros(10_000)})
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -329,6 +337,8 @@ def test_values_come_back_as_they_were(path):
 def test_what_cannot_be_saved_says_where_it_is(path):
     with pytest.raises(TypeError, match="state/1/a has the type set, which cannot be saved"):
         tg.save_run(path, state=[0, {"a": {1, 2}}])
+    with pytest.raises(TypeError, match=r"place is neither a value nor a model: .* type function"):
+        tg.save_run(path, place=lambda: 3)
     assert not path.exists()
 
 

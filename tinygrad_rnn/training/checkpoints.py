@@ -80,7 +80,10 @@ def save_run(path: Path, **parts: Any) -> None:
     structure: dict[str, Any] = {}
     arrays: dict[str, Any] = {}
     for name, part in parts.items():
-        kind, value = _value_of(part)
+        try:
+            kind, value = _value_of(part)
+        except TypeError as problem:
+            raise TypeError(f"{name} is neither a value nor a model: {problem}") from problem
         structure[name] = [kind, encoded(value, name, arrays)]
     write_arrays(path, arrays, json.dumps(structure))
 

@@ -38,8 +38,10 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         if target.exists():
             shutil.copymode(target, partial)
         os.replace(partial, target)
-    except BaseException:
+    except BaseException as problem:
         partial.unlink(missing_ok=True)
+        if isinstance(problem, OSError) and problem.filename in (None, str(partial)):
+            problem.filename = str(path)  # the name that the user knows
         raise
     _bring_to_disk(target.parent)
 
