@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import functools
 import types
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from tinygrad_rnn.compiler.frontend.conditions import NOTHING, contents
 from tinygrad_rnn.support.code import slots_of, variables_in
+
+CHANGEABLE: tuple[Any, ...] = (dict, list, deque)
 
 
 def places_of(container: Any) -> Iterator[tuple[Callable[[Any, Any], Any], Any, Any]]:
@@ -25,15 +28,13 @@ def places_of(container: Any) -> Iterator[tuple[Callable[[Any, Any], Any], Any, 
                 yield known.__setitem__, name, known[name]
         if container.__defaults__:
             yield functools.partial(setattr, container), "__defaults__", container.__defaults__
-    elif isinstance(container, dict):
-        yield from each(functools.partial(dict.__setitem__, container), list(container.items()))
-    elif isinstance(container, list):
-        yield from each(functools.partial(list.__setitem__, container), enumerate(list(container)))
+    elif isinstance(container, CHANGEABLE):
+        base = next(base for base in CHANGEABLE if isinstance(container, base))
+        items = container.items() if base is dict else enumerate(container)
+        yield from each(functools.partial(base.__setitem__, container), list(items))
     elif isinstance(container, type):
         put = functools.partial(type.__setattr__, container)
         yield from each(put, [(k, v) for k, v in vars(container).items() if not k.startswith("__")])
-    elif hasattr(container, "__setitem__") and hasattr(container, "rotate"):  # a deque
-        yield from each(container.__setitem__, enumerate(list(container)))
     elif not isinstance(container, tuple | set | frozenset | functools.partial):
         attributes = getattr(container, "__dict__", None)
         if isinstance(attributes, dict):
@@ -71,7 +72,7 @@ class Contents:
             for key, thing in before.items():  # in their order, for those of a list
                 if key in there:
                     continue
-                if hasattr(container, "append"):
+                if isinstance(container, list | deque):
                     container.append(thing)
                 elif isinstance(container, dict):
                     dict.__setitem__(container, key, thing)
@@ -89,7 +90,7 @@ class Contents:
                 found.append(key)
                 if key in before:
                     put(key, before[key])
-                elif isinstance(container, list | dict) or hasattr(container, "rotate"):
+                elif isinstance(container, CHANGEABLE):
                     del container[key]
                 elif not isinstance(container, types.FunctionType):
                     delattr(container, key)
