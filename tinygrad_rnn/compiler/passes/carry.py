@@ -21,32 +21,26 @@ from tinygrad_rnn.compiler.passes.fuse_products import (
     is_product_of_row,
     is_row,
 )
-from tinygrad_rnn.compiler.passes.rewrite import ordered, reached, terms_of, total, unread
-from tinygrad_rnn.compiler.views import is_view
+from tinygrad_rnn.compiler.passes.rewrite import terms_of, total
+from tinygrad_rnn.compiler.schedule import schedule
 
 
 def carry(graph: StepGraph) -> StepGraph:
     """Move the product out of the gradient of each state, where this saves time."""
-    if graph.windows:
+    if graph.windows or not any(map(is_row, graph.state_gradients)):
         return graph
-    fused, rests = dict(graph.fused_adjoints), list(graph.state_gradients)
-    output_grads, outputs = dict(graph.output_grads), unread(graph)
-    gradients = [*filter(None, rests), *output_grads.values()]
-    values = ordered(gradients)
-    changing = reached(values, [*graph.inputs, *graph.states, *graph.adjoints])
-    pairs = list(zip(graph.states, graph.adjoints, strict=True))
-    linked = reached(values, [adjoint for state, adjoint in pairs if state not in outputs])
-    every = ordered([*gradients, *filter(None, graph.parameter_gradients)])
-    taken = {part for v in every if v.function is assembled for part in v.args[3]}
+    known = schedule(graph)
+    loop, fused, rests = set(known.backward.loop), {}, list(graph.state_gradients)
+    output_grads = dict(graph.output_grads)
+    taken = {part for v in known.order if v.function is assembled for part in v.args[3]}
 
     def is_product(term: Any) -> bool:
-        return is_product_of_row(term, lambda value: value not in changing)
+        return is_product_of_row(term, lambda value: not known.depends[value])
 
     def can_move(term: Any) -> bool:
-        """Whether a term is a product to leave to the step before. A row that does not depend on
-        the link is known before the loop, and so is its product."""
-        row = term.args[0] if is_product(term) else None
-        return row in linked and row not in taken and not is_view(row)
+        """Whether a term is a product to leave to the step before. A row that is known before the
+        loop is not, and neither is a row that is written to another place."""
+        return is_product(term) and term.args[0] in loop - taken
 
     for n, (gradient, adjoint) in enumerate(zip(rests, graph.adjoints, strict=True)):
         if gradient is None or adjoint is None or not is_row(gradient):

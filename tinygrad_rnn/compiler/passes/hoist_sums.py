@@ -9,7 +9,6 @@ import numpy as np
 
 from tinygrad_rnn.compiler.ir import StepGraph, Value
 from tinygrad_rnn.compiler.passes.rewrite import (
-    among,
     call,
     exchanged,
     ordered,
@@ -31,10 +30,10 @@ def hoist_sums(graph: StepGraph) -> StepGraph:
         heavy, light = sums.get(value, ([], []))
         if not light or not heavy or len(heavy) + len(light) < 3:
             return None
-        together = total([exchanged(t, new) for t in light])
+        rest, together = map(total, exchanged((heavy, light), new))
         if value.name and isinstance(together, Value) and not together.name:
             together = replace(together, name=f"{value.name}_x")
-        return call(np.add, total([exchanged(t, new) for t in heavy]), together, name=value.name)
+        return call(np.add, rest, together, name=value.name)
 
     return transformed(graph, hoisted)
 
@@ -43,16 +42,15 @@ def sums_of_loop(graph: StepGraph) -> dict[Value, tuple[list[Any], list[Any]]]:
     """For each sum of the forward loop, the terms that depend on the state, and those that do not.
     Partial sums are expanded if they have no other use. Only terms of the sum's own dtype may
     change their order: a sum of masks would overflow, or stay a truth value, in its own dtype."""
-    values, uses = ordered(graph.outputs()), uses_of(graph)
-    state, adjoint = reached(values, graph.states), reached(values, graph.adjoints)
-    needed, ahead = set(recurring(graph)), set(ordered(graph.results))
+    uses, state = uses_of(graph), reached(ordered(graph.outputs()), graph.states)
     found = {}
-    for value in values:
-        loops = value in state - adjoint and (value in needed or value not in ahead)
-        if value.function is np.add and not value.kwargs and loops:
+    for value in recurring(graph):
+        if value.function is np.add and not value.kwargs:
             dtype = value.dtype
             terms = terms_of(value, lambda v: uses[v] == 1 and v.dtype == dtype)  # noqa: B023
             if all(getattr(term, "dtype", dtype) == dtype for term in terms):
-                heavy = [t for t in terms if among(t, state)]
-                found[value] = heavy, [t for t in terms if not among(t, state)]
+                pair: tuple[list[Any], list[Any]] = [], []
+                for term in terms:
+                    pair[not (isinstance(term, Value) and term in state)].append(term)
+                found[value] = pair
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -103,10 +104,7 @@ def reached(values: list[Value], start: Iterable[Value | None]) -> set[Value]:
 
 
 def total(terms: list[Any]) -> Any:
-    result = terms[0]
-    for term in terms[1:]:
-        result = call(np.add, result, term)
-    return result
+    return functools.reduce(functools.partial(call, np.add), terms)
 
 
 def terms_of(value: Any, opens: Callable[[Value], bool] = lambda value: True) -> list[Any]:
@@ -136,8 +134,3 @@ def recurring(graph: StepGraph) -> list[Value]:
 def alike(leaf: Any, value: Value) -> TypeGuard[Value]:
     """Whether an argument is a value of the same shape and dtype."""
     return isinstance(leaf, Value) and (leaf.shape, leaf.dtype) == (value.shape, value.dtype)
-
-
-def among(leaf: Any, values: Iterable[Value]) -> bool:
-    """Whether an argument, which may be a plain number or array, is one of the values."""
-    return isinstance(leaf, Value) and leaf in values
