@@ -3,7 +3,7 @@ program."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -32,35 +32,50 @@ from tinygrad_rnn.compiler.operations import (
 from tinygrad_rnn.compiler.views import at_all_steps, is_part, source
 
 
-def in_loop(d: Draft, value: Value, way: int) -> None:
-    """Emit the call of a value in the loop."""
-    lines = d.ways[way].loop
+def emit(d: Draft, value: Value, way: int, phase: Phase) -> None:
+    """Emit the call of a value, for one step in the loop or for all steps at once."""
+    lines, at_once = d.ways[way].of(phase), phase is not Phase.LOOP
     if value.function is assembled:
-        whole = d.place_for(value, at_once=False, writes=True)
+        whole = d.place_for(value, at_once, writes=True)
         for part, out in d.copy_parts(value, whole, way):
-            if out.when is When.STEP and is_before(d, part, way):
-                given = d.whole(part, way)
-                d.ways[way].before.append(Instr(copy, (given,), at_all_steps(out)))
+            if at_once or (out.when is When.STEP and is_before(d, part, way)):
+                here = lines if at_once else d.ways[way].before
+                here.append(Instr(copy, (d.whole(part, way),), at_all_steps(out)))
             else:
                 lines.append(Instr(copy, (d.place(part, way),), out))
-    elif is_part(value):  # a saved result of a call that has several
+        return
+    if is_part(value):  # a saved result of a call that has several
         given = d.part(None, value)
-        lines.append(Instr(copy, (given,), d.place_for(value, at_once=False, writes=True)))
-    elif value.results is not None:
-        storage = Storage.SCRATCH if value.function in OUT_LAST else Storage.RESULT
-        refs = d.results[None, value] = d.new_results(value, None, storage)
-        lines.append(d.instr_of(value, way, refs))
+        lines.append(Instr(copy, (given,), d.place_for(value, at_once, writes=True)))
+        return
+    call = batched(value, d.varies) if at_once else for_one_step(d, value)
+    assert call is not None and call.function is not None, value
+    args, kwargs = arguments(d, call, way, d.whole if at_once else d.place)
+    if value.results is None:
+        writes = takes_out(call.function, call.kwargs) or not (at_once or value.shape)
+        place = d.place_for(value, at_once, writes)
+        made: Any = seen(at_all_steps(place) if at_once else place, *call.out_views)
     else:
-        writes = takes_out(value.function, value.kwargs) or not value.shape
-        out = d.place_for(value, at_once=False, writes=writes)
-        assert value.function is not None
-        if is_elementwise(value.function) and not value.kwargs:
-            args = tuple(operand(d, leaf, value, way) for leaf in value.args)
-            lines.append(Instr(value.function, args, out))
-            return
-        instr = d.instr_of(value, way, out)
-        is_dot = value.function is np.matmul and can_be_dot(value)
-        lines.append(replace(instr, function=np.dot) if is_dot else instr)
+        writes = at_once or call.function in OUT_LAST
+        kept = Storage.KEPT if at_once and way == 0 else Storage.SCRATCH
+        storage = kept if writes else Storage.RESULT
+        refs = d.results[None, value] = d.new_results(value, 0 if at_once else None, storage)
+        made = tuple(map(at_all_steps, refs)) if at_once else refs
+    lines.append(Instr(call.function, args, made, kwargs))
+
+
+def for_one_step(d: Draft, value: Value) -> AtOnce:
+    """The call for one step. Elementwise calls have operands of the same shape."""
+    elementwise = is_elementwise(value.function) and not value.kwargs
+
+    def operand(leaf: Any) -> Any:
+        if not isinstance(leaf, Value):
+            return leaf
+        is_row = elementwise and not d.varies(leaf) and leaf.shape != value.shape
+        return Operand(leaf, spread=value.shape if is_row else None)
+
+    args, kwargs = mapped((value.args, dict(value.kwargs)), operand)
+    return AtOnce(value, np.dot if can_be_dot(value) else value.function, args, kwargs)
 
 
 def is_before(d: Draft, value: Value, way: int) -> bool:
@@ -73,59 +88,30 @@ def is_before(d: Draft, value: Value, way: int) -> bool:
 
 def can_be_dot(value: Value) -> bool:
     """Whether a product can be a call of `np.dot`, which is faster: of matrices of one dtype."""
+    if value.function is not np.matmul:
+        return False
     pair = [v for v in value.args if isinstance(v, Value)]
     plain = len(pair) == 2 and all(v.dtype == value.dtype and v.ndim <= 2 for v in pair)
     return plain and value.ndim > 0 and not value.kwargs
 
 
-def operand(d: Draft, leaf: Any, value: Value, way: int) -> Any:
-    """An operand of an elementwise call in the loop, in its fastest form."""
-    leaf = d.number_of(leaf, value)
-    if not isinstance(leaf, Value):
-        return d.argument(leaf, way, d.place)
-    if not d.varies(leaf) and leaf.shape != value.shape:
-        return d.spread_out(leaf, value.shape, way)
-    return d.place(leaf, way)
-
-
-def at_once(d: Draft, value: Value, way: int, lines: list[Instr]) -> None:
-    """Emit the call of a value for all steps."""
-    if value.function is assembled:
-        whole = d.place_for(value, at_once=True, writes=True)
-        for part, place in d.copy_parts(value, whole, way):
-            lines.append(Instr(copy, (d.whole(part, way),), at_all_steps(place)))
-        return
-    call = batched(value, d.varies)
-    assert call is not None and call.function is not None, value
-    args = arguments(d, call, way)
-    out: Ref | tuple[Ref, ...]
-    if value.results is not None:
-        kept = Storage.KEPT if way == 0 else Storage.SCRATCH
-        d.results[None, value] = d.new_results(value, 0, kept)
-        out = tuple(map(at_all_steps, d.results[None, value]))
-    else:
-        kwargs = () if is_elementwise(call.function) else call.kwargs
-        place = d.place_for(value, at_once=True, writes=takes_out(call.function, kwargs))
-        out = seen(at_all_steps(place), *call.out_views)
-    lines.append(Instr(call.function, args, out, call.kwargs))
-
-
-def arguments(d: Draft, call: AtOnce, way: int) -> Any:
-    """The arguments of a call for all steps. The sums among them are emitted first."""
+def arguments(d: Draft, call: AtOnce, way: int, place: Callable[..., Ref]) -> Any:
+    """The arguments of a call, and its options. place: the place from which to read a value. The
+    sums among the arguments are emitted first."""
 
     def read(leaf: Any) -> Any:
         if not isinstance(leaf, Operand):
-            return d.argument(d.number_of(leaf, call.value), way, d.whole)
+            return d.argument(d.number_of(leaf, call), way, place)
         if isinstance(leaf.value, AtOnce):
             return seen(summed(d, leaf.value), *leaf.views)
-        number = d.number_of(leaf.value, call.value)
+        number = d.number_of(leaf.value, call)
         if not isinstance(number, Value):
             return number
         if leaf.spread is not None:
             return seen(d.spread_out(leaf.value, leaf.spread, way), *leaf.views)
-        return d.whole(leaf.value, way, *leaf.views)
+        return seen(place(leaf.value, way), *leaf.views)
 
-    return mapped(call.args, read)
+    return mapped((call.args, dict(call.kwargs)), read)
 
 
 def summed(d: Draft, call: AtOnce, out: Ref | None = None) -> Ref:
@@ -142,8 +128,8 @@ def summed(d: Draft, call: AtOnce, out: Ref | None = None) -> Ref:
         if call.function in (np.matmul, np.dot):
             factors = [d.symbol(o.value) for o in call.args if not o.spread]
             comment = f"Σ_t {'ᵀ '.join(factors)}"
-        args = arguments(d, call, 1)
-        lines.after.append(Instr(call.function, args, place, call.kwargs, comment=comment))
+        args, kwargs = arguments(d, call, 1, d.whole)
+        lines.after.append(Instr(call.function, args, place, kwargs, comment=comment))
         return place
 
     return d.once(("sum", call.value), emitted)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_rnn.compiler.ir import (
+    AtOnce,
     Buffer,
     Depends,
     Instr,
@@ -245,16 +246,16 @@ class Draft:
         )
         return Instr(value.function, args, out, kwargs)
 
-    def number_of(self, leaf: Any, value: Value) -> Any:
+    def number_of(self, leaf: Any, call: AtOnce) -> Any:
         """An array in place of a number, if the other operands and the result have one dtype;
         otherwise the number."""
+        value = call.value
         if isinstance(leaf, Value) and leaf.function is filled and leaf.shape == ():
             leaf = np.asarray(leaf.args[1], leaf.dtype)[()]
         is_number = isinstance(leaf, int | float | np.floating) and not isinstance(leaf, bool)
-        if not is_number or value.function not in ARITHMETIC:
-            return leaf
         same = {v.dtype for v in value.operands if v.function is not filled or v.ndim}
-        if same != {value.dtype} or value.dtype.kind not in "fc":
+        is_plain = call.function in ARITHMETIC and same == {value.dtype}
+        if not (is_number and is_plain and value.dtype.kind in "fc"):
             return leaf
         number, dtype = float(leaf), value.dtype
         hint = NUMBERS.get(number, "number")

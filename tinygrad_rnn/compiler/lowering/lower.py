@@ -13,7 +13,8 @@ from dataclasses import replace
 import numpy as np
 
 from tinygrad_rnn.compiler.ir import Instr, Phase, Program, Ref, Schedule, Storage, Value, When
-from tinygrad_rnn.compiler.lowering import calls, gradients
+from tinygrad_rnn.compiler.lowering import gradients
+from tinygrad_rnn.compiler.lowering.calls import emit
 from tinygrad_rnn.compiler.lowering.draft import Draft, at_one_step
 from tinygrad_rnn.compiler.operations import copy
 from tinygrad_rnn.compiler.views import at_all_steps, is_view, source
@@ -56,15 +57,15 @@ def forward(d: Draft) -> None:
     for place, initial in zip(d.before, d.initial, strict=True):
         lines.before.append(Instr(copy, (Ref(initial),), Ref(place.buffer, When.FIRST)))
     for value in way.before:
-        calls.at_once(d, value, 0, lines.before)
+        emit(d, value, 0, Phase.BEFORE)
     for value in way.loop:
-        calls.in_loop(d, value, 0)
+        emit(d, value, 0, Phase.LOOP)
     results = list(zip(d.graph.states, d.graph.results, d.after, strict=True))
     for state, result, after in results:
         if not is_known_at_once(d, state, result):
             lines.loop.append(Instr(copy, (d.place(result, 0),), after))
     for value in way.after:
-        calls.at_once(d, value, 0, lines.after)
+        emit(d, value, 0, Phase.AFTER)
     for state, result, after in results:
         if is_known_at_once(d, state, result):
             lines.after.append(Instr(copy, (d.whole(result, 0),), at_all_steps(after)))
@@ -85,7 +86,7 @@ def backward(d: Draft) -> tuple[Ref | None, ...]:
         if adjoint is not None and state in d.s.unread and not graph.windows:
             d.places[adjoint] = replace(gradients.seed(d, n), when=When.STEP)
     for value in way.before:
-        calls.at_once(d, value, 1, lines.before)
+        emit(d, value, 1, Phase.BEFORE)
     for n in graph.fused_adjoints:
         gradients.begin_fused(d, n)
     for adjoint in way.loop:
@@ -96,7 +97,7 @@ def backward(d: Draft) -> tuple[Ref | None, ...]:
             lines.before.append(Instr(copy, (Ref(d.ends[n]),), Ref(link)))
     for value in way.loop:
         if value.function is not None:
-            calls.in_loop(d, value, 1)
+            emit(d, value, 1, Phase.LOOP)
     for value in way.loop:
         if value in d.s.saved and d.is_lane_sum(value):
             made = d.buffer(d.hint(value), value.shape, value.dtype, Storage.SCRATCH, 0)
@@ -109,7 +110,7 @@ def backward(d: Draft) -> tuple[Ref | None, ...]:
         if gradient is not None and link is not None:
             lines.loop.append(Instr(copy, (d.place(gradient, 1),), Ref(link)))
     for value in way.after:
-        calls.at_once(d, value, 1, lines.after)
+        emit(d, value, 1, Phase.AFTER)
     inputs = [gradients.of_input(d, gradient) for gradient in graph.input_gradients]
     parameters = [gradients.of_parameter(d, n) for n in range(len(graph.parameters))]
     return (*(gradients.of_state(d, n) for n in range(len(d.links))), *inputs, *parameters)
