@@ -80,7 +80,7 @@ def test_a_page_for_each_stage() -> None:
 def test_what_has_no_gradient_has_no_way_back() -> None:
     cell = lambda x, h: h + (x > 0).astype(np.int64)  # noqa: E731
     text = show(graph_of(cell, inputs(), np.zeros((B, D), np.int64)))
-    assert " as int64" in text and "back, from" not in text and text.endswith("h_t = v3\n")
+    assert " as np.int64" in text and "back, from" not in text and text.endswith("h_t = v3\n")
 
 
 def test_sums_in_the_notation_of_the_textbook() -> None:

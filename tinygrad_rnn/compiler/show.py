@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_rnn.compiler.backends.literals import literal, of_index
+from tinygrad_rnn.compiler.backends.literals import expression, literal, of_index
 from tinygrad_rnn.compiler.ir import (
     AtOnce,
     Buffer,
@@ -24,21 +24,34 @@ from tinygrad_rnn.compiler.ir import (
     Storage,
     Value,
     When,
-    leaves_of,
 )
 from tinygrad_rnn.compiler.lowering.names import Names
-from tinygrad_rnn.compiler.operations import added_at, assembled, astype, copy, filled, placed
+from tinygrad_rnn.compiler.operations import (
+    added_at,
+    assembled,
+    astype,
+    copy,
+    filled,
+    over_lanes,
+    placed,
+)
 from tinygrad_rnn.compiler.passes.rewrite import ordered
 
-INFIX: dict[Any, str] = {
-    np.add: "+",
-    np.subtract: "−",
-    np.multiply: "·",
-    np.divide: "/",
-    np.matmul: "@",
-    np.power: "**",
-    np.greater: ">",
-    np.less: "<",
+FORMS: dict[Any, str] = {
+    np.add: "{} + {}",
+    np.subtract: "{} − {}",
+    np.multiply: "{} · {}",
+    np.divide: "{} / {}",
+    np.matmul: "{} @ {}",
+    np.dot: "{} @ {}",
+    np.power: "{} ** {}",
+    np.greater: "{} > {}",
+    np.less: "{} < {}",
+    np.negative: "−{}",
+    np.transpose: "{}.T",
+    astype: "{} as {}",
+    copy: "{}",
+    over_lanes: "Σ over the lanes of {}",
 }
 
 
@@ -98,13 +111,14 @@ class Words:
         return self.known[value]
 
     def argument(self, leaf: Any) -> str:
-        if isinstance(leaf, Value):
-            if leaf.function is filled and leaf.shape == ():
-                return literal(np.asarray(leaf.args[1])[()].item())
-            return self.of(leaf)
-        if isinstance(leaf, tuple | list) and any(True for _ in leaves_of(leaf, Value)):
-            return f"[{', '.join(map(self.argument, leaf))}]"
-        return literal(leaf)
+        return literal(leaf, self.known_name)
+
+    def known_name(self, leaf: Any) -> str | None:
+        if not isinstance(leaf, Value):
+            return None
+        if leaf.function is filled and leaf.shape == ():
+            return literal(np.asarray(leaf.args[1])[()].item())
+        return self.of(leaf)
 
     def call(self, value: Value) -> str:
         return notation(value.function, value.args, value.kwargs, self.argument)
@@ -112,16 +126,7 @@ class Words:
 
 def notation(function: Any, args: Any, kwargs: Any, name: Any) -> str:
     """A call in mathematical notation."""
-    infix = INFIX.get(function)
-    if infix is not None and len(args) == 2 and not kwargs:
-        return f"{name(args[0])} {infix} {name(args[1])}"
-    if function is np.negative and not kwargs:
-        return f"−{name(args[0])}"
-    if getattr(function, "__name__", "") == "getitem":
-        return f"{name(args[0])}[{of_index(args[1], name)}]"
-    if (function is np.transpose and len(args) == 1) or (
-        function is np.swapaxes and args[1:] == (-1, -2)
-    ):
+    if function is np.swapaxes and args[1:] == (-1, -2):
         return f"{name(args[0])}.T"
     if function is filled:
         return f"{literal(args[1])}, everywhere"
@@ -133,13 +138,7 @@ def notation(function: Any, args: Any, kwargs: Any, name: Any) -> str:
     if function in (placed, added_at):
         sign = "=" if function is placed else "+="
         return f"{name(args[0])} with [{of_index(args[1], name)}] {sign} {name(args[2])}"
-    if function is astype:
-        return f"{name(args[0])} as {np.dtype(args[1])}"
-    owner = getattr(function, "__self__", None)
-    called = getattr(function, "__name__", str(function))
-    called = f"{owner.__name__}.{called}" if isinstance(owner, np.ufunc) else called
-    options = [f"{key}={name(value)}" for key, value in kwargs.items()]
-    return f"{called}({', '.join([*map(name, args), *options])})"
+    return expression(function, args, kwargs, name, FORMS).removeprefix("np.")
 
 
 # Step graphs ------------------------------------------------------------------------------------
@@ -272,7 +271,7 @@ def show_program(program: Program) -> str:
     for title, sections in (("forward", program.forward), ("back", program.backward)):
         lines.append(title)
         for phase in Phase:
-            lines += instructions(f"  {TITLES[phase]}", getattr(sections, phase.value))
+            lines += instructions(f"  {TITLES[phase]}", sections.of(phase))
     return "\n".join([*lines, ""])
 
 
@@ -292,21 +291,11 @@ def instructions(title: str, instrs: Iterable[Instr]) -> list[str]:
 
 def of_instr(instr: Instr) -> str:
     out = ", ".join(map(of_ref, instr.writes()))
-    if instr.function is copy:
-        text = argument(instr.args[0])
-    elif instr.function is np.dot:
-        text = f"{argument(instr.args[0])} @ {argument(instr.args[1])}"
-    else:
-        text = notation(instr.function, instr.args, instr.kwargs, argument)
-    return f"{out} ← {text}"
+    return f"{out} ← {notation(instr.function, instr.args, instr.kwargs, argument)}"
 
 
 def argument(leaf: Any) -> str:
-    if isinstance(leaf, Ref):
-        return of_ref(leaf)
-    if isinstance(leaf, tuple | list) and any(True for _ in leaves_of(leaf, Ref)):
-        return f"[{', '.join(map(argument, leaf))}]"
-    return literal(leaf)
+    return literal(leaf, lambda part: of_ref(part) if isinstance(part, Ref) else None)
 
 
 def of_ref(ref: Ref) -> str:

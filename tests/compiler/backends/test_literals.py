@@ -37,7 +37,9 @@ def test_more_literals() -> None:
 
 def test_expressions() -> None:
     def of(function: Any, *args: Any, **kwargs: Any) -> str:
-        return expression(function, args, kwargs, lambda leaf: str(leaf))
+        return expression(
+            function, args, kwargs, lambda leaf: leaf if type(leaf) is str else literal(leaf)
+        )
 
     assert of(np.matmul, "a", "b") == "a @ b" and of(np.dot, "a", "b") == "a.dot(b)"
     assert of(np.sort, "a", axis=None) == "np.sort(a, axis=None)"  # None is an argument, too

@@ -68,25 +68,28 @@ def of_index(index: Any, name: Callable[[Any], str] = literal) -> str:
     return part(index)
 
 
-def expression(function: Any, args: Any, kwargs: Any, name: Callable[[Any], str]) -> str:
+FORMS: dict[Any, str] = {
+    np.asarray: "{}",  # it is one
+    np.copy: "{}.copy()",
+    np.dot: "{}.dot({})",
+    np.matmul: "{} @ {}",
+    astype: "{}.astype({})",
+    filled: "np.full({}, {}, {})",
+}
+"""The calls that are written in another form than `function(…)`."""
+
+
+def expression(
+    function: Any, args: Any, kwargs: Any, name: Callable[[Any], str], forms: Any = FORMS
+) -> str:
     """The source of a call. name: a function that gives the source of an argument, array or not."""
+    form = forms.get(function, "")
+    if form and form.count("{}") == len(args) and not kwargs:
+        return str(form.format(*map(name, args)))
     if function is operator.getitem:
         return f"{name(args[0])}[{of_index(args[1], name)}]"
     if function is np.reshape and len(args) == 2 and not kwargs:
         shape = args[1] if isinstance(args[1], tuple) else (args[1],)
         return f"{name(args[0])}.reshape({', '.join(map(literal, shape)) or '()'})"
-    if function is np.asarray and len(args) == 1 and not kwargs:
-        return name(args[0])  # it is one
-    if function is np.copy:
-        return f"{name(args[0])}.copy()"
-    if function is astype:
-        return f"{name(args[0])}.astype({literal(args[1])})"
-    if function is filled:
-        shape, value, dtype = args
-        return f"np.full({literal(shape)}, {literal(value)}, {literal(dtype)})"
-    if function is np.matmul and not kwargs:
-        return f"{name(args[0])} @ {name(args[1])}"
-    if function is np.dot and not kwargs:
-        return f"{name(args[0])}.dot({name(args[1])})"
     options = [f"{key}={name(value)}" for key, value in kwargs.items()]
     return f"{path_of(function)}({', '.join([*map(name, args), *options])})"
