@@ -161,7 +161,10 @@ def _known() -> dict[Any, str]:
 
 
 def name(function: Callable[..., Any]) -> str:
-    """What a function is called in a program: `np.linalg.norm`."""
+    """What a function is called in a program: `np.linalg.norm`, `np.add.at`."""
+    owner = getattr(function, "__self__", None)
+    if isinstance(owner, np.ufunc):
+        return f"{name(owner)}.{function.__name__}"
     return _known().get(function, function.__name__)
 
 

@@ -1,5 +1,7 @@
 """The page of derivatives is the table."""
 
+import numpy as np
+
 from tests.derivatives.test_table import TABLE
 from tests.docs.extensions import derivatives_page as page
 
@@ -21,3 +23,7 @@ def test_lambdas_are_shown_as_they_are_written():
         "| `np.absolute` | `x` | `g * np.sign(x)` | `x` | the gradient at 0 is 0 |",
     ):
         assert row in made
+
+
+def test_a_method_of_a_ufunc_is_called_by_both_names():
+    assert "`np.add.at`, " in page.page() and page.name(np.add.at) == "np.add.at"

@@ -26,7 +26,7 @@ class GradientLostWarning(UserWarning):
     and for a call written as `float(t)` or `complex(t)`, also in `np.array([float(t), 1.0])`. While
     a function is being differentiated (`tg.grad` and similar functions), `float(t)` does warn,
     because it makes the derivative wrong. `int(t)`, `bool(t)` and comparisons have no gradient to
-    lose. A Tensor of several numbers raises TypeError instead.
+    lose. A Tensor of several numbers is refused.
     """
 
 

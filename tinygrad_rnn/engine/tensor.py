@@ -316,12 +316,21 @@ class Tensor(ArrayMethods):
         return bool(self._data)
 
     def __float__(self) -> float:
+        number = self._number()
         if self._requires_grad:
             warn_of_lost_gradient(self)
-        return float(self.item())
+        return float(number)
 
     def __int__(self) -> int:
-        return int(self.item())
+        return int(self._number())
+
+    def _number(self) -> float:
+        if self.size != 1:
+            raise TypeError(
+                f"{self.name or 'a Tensor'} of shape {self.shape} cannot become one Python number: "
+                f"choose an entry, or reduce it, for example with np.sum"
+            )
+        return self.item()
 
     def __format__(self, spec: str) -> str:
         return format(self.item() if spec and self.ndim == 0 else str(self), spec)
