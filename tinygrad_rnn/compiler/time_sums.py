@@ -87,7 +87,7 @@ def factors(value: Value) -> Factors | None:
     if 0 in value.shape or value.kwargs or value.function not in (np.matmul, np.multiply):
         return None
     left, right = value.args
-    if not isinstance(left, Value) or not isinstance(right, Value) or value.ndim == 0:
+    if not isinstance(left, Value) or not isinstance(right, Value):
         return None
     if value.function is np.multiply:  # v[:, None] * w[None, :]
         for column, row in ((left, right), (right, left)):
@@ -95,12 +95,9 @@ def factors(value: Value) -> Factors | None:
             if column.shape == (*a.shape, 1) and value.shape == a.shape + b.shape:
                 return a, b
         return None
-    if right.ndim != 2:
-        return None
-    if is_ones(left) and left.ndim == 1:
+    if right.ndim == 2 and left.ndim == 1 and is_ones(left):
         return None, right
-    factor = untransposed(left)
-    return None if factor is None else (factor, right)
+    return (left.args[0], right) if view_of(left) == TURNED and right.ndim == 2 else None
 
 
 def vector_of(value: Value) -> Value:
@@ -121,9 +118,8 @@ def joint_products(joined: Iterable[Value], order: list[Value]) -> Joint:
         place: dict[Value | None, View] = {}
         for (_, columns), part in zip(*row.args[2:], strict=True):
             ones = is_ones(part)
-            place[None if ones else part] = View(
-                "index", (columns.start or 0 if ones else columns,)
-            )
+            index = columns.start or 0 if ones else columns
+            place[None if ones else part] = View("index", (index,))
         found = [pair for pair in pairs if pair[0] in place and pair not in joint]
         for right in {b: None for _, b in found}:
             parts = [part for part, b in found if b is right]
@@ -133,11 +129,6 @@ def joint_products(joined: Iterable[Value], order: list[Value]) -> Joint:
                 whole = AtOnce(product, np.matmul, (rows_of(row, TURNED), rows_of(right)))
                 joint |= {(part, right): Operand(whole, (place[part],)) for part in parts}
     return joint
-
-
-def untransposed(value: Value) -> Value | None:
-    """A, if the value is the matrix Aᵀ."""
-    return value.args[0] if view_of(value) == TURNED else None
 
 
 def is_ones(value: Any) -> bool:

@@ -85,6 +85,11 @@ def test_only_a_state_through_which_a_gradient_flows_on_is_carried() -> None:
     assert list(counted) == [1]
 
 
+def test_a_state_without_a_product_is_left_out() -> None:
+    U, given = weight(H, H), (state(1, H), state(1, H))
+    assert list(carried(lambda x, s: (s[0] * 0.5, np.tanh(x + s[1] @ U)), *given)) == [1]
+
+
 def test_the_first_product_is_carried_and_the_others_stay() -> None:
     U, V = weight(H, H), weight(H, H)
     graph = cse(graph_of(lambda x, h: np.tanh(h @ U) + np.sin(h @ V), inputs(1, H), state(1, H)))
