@@ -22,7 +22,6 @@ from tinygrad_rnn.compiler.backends.native.text import INDEX, KINDS, POINTER, Mo
 TRUTH: dict[str, Callable[[Any], Any]] = {
     "exp": np.exp,
     "tanh": np.tanh,
-    "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
     "log": np.log,
 }
 

@@ -11,7 +11,7 @@ pytest.importorskip("llvmlite")
 import tinygrad_rnn as tg
 from tests.compiler.programs import B, D, H, inputs
 from tinygrad_rnn.compiler.backends.native.arguments import AXES
-from tinygrad_rnn.compiler.backends.native.results import LARGEST, is_kept
+from tinygrad_rnn.compiler.backends.native.results import KEPT, is_kept
 from tinygrad_rnn.compiler.ir import Buffer, Storage
 
 
@@ -86,7 +86,7 @@ def test_a_weak_reference_does_not_see_other_numbers():
 
 def reshaped_in_place(a):
     """Another shape at the address of the old one, where NumPy may put it."""
-    axes = ctypes.c_size_t.from_address(id(a) + AXES).value
+    axes = ctypes.c_size_t.from_address(id(a) + 8 * AXES).value
     (ctypes.c_int64 * 2).from_address(axes)[:] = 1, a.size
     assert a.shape == (1, a.size)
 
@@ -111,5 +111,5 @@ def test_large_arrays_and_arrays_of_all_steps_are_made_anew():
     def result(entries, time=None):
         return Buffer("dW", (entries,), np.dtype(np.float64), Storage.RESULT, time=time)
 
-    assert is_kept(result(LARGEST // 8))
-    assert not is_kept(result(LARGEST // 8 + 1)) and not is_kept(result(1, time=0))
+    assert is_kept(result(KEPT // 8))
+    assert not is_kept(result(KEPT // 8 + 1)) and not is_kept(result(1, time=0))

@@ -9,24 +9,33 @@ is replaced in Python, and the call is made again.
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
-from tinygrad_rnn.compiler.backends.native.text import INDEX, POINTER, Module, Value, Vector
+from tinygrad_rnn.compiler.backends.native.text import (
+    INDEX,
+    POINTER,
+    Function,
+    Module,
+    Value,
+    Vector,
+)
 
-HEAD, ITEMS = object.__basicsize__, tuple.__basicsize__
-"""The sizes in bytes of the headers of an object and of a tuple. The last field of an object's
-header is its type. The items of a tuple follow its header."""
+HEAD, ITEMS = object.__basicsize__ // 8, tuple.__basicsize__ // 8
+"""The sizes of the headers of an object and of a tuple, in words of 8 bytes. The last word of an
+object's header is its type. The items of a tuple follow its header."""
 
-ADDRESS, AXES, DTYPE, FLAGS = HEAD, HEAD + 16, HEAD + 40, HEAD + 48
-"""The places of the fields of an array in NumPy's C headers (`PyArrayObject_fields`)."""
+TYPE, ADDRESS, AXES, DTYPE, FLAGS = HEAD - 1, HEAD, HEAD + 2, HEAD + 5, HEAD + 6
+"""The words of an array in NumPy's C headers (`PyArrayObject_fields`)."""
 
 WHOLE = 0x0101
 """The flags of an array that is contiguous in C order, and aligned."""
 
-OBJECTS, ARRAY, NUMBER, COUNT, FIRST = range(5)
-"""The entries of a list: the tuple of a call, the types `ndarray` and `int`, the number of arrays,
+OBJECTS, COUNT, ARRAY, NUMBER, FIRST = range(5)
+"""The entries of a list: the tuple of a call, the number of arrays, the types `ndarray` and `int`,
 and the first array. Each array has as many entries as `EACH`: its place in the table, its dtype,
 and the address of zeros if the int 0 may stand for it."""
 
@@ -43,7 +52,7 @@ class Arguments:
     def __init__(self, places: list[int], dtypes: list[np.dtype[Any]], zeros: list[Any]) -> None:
         self.zeros = zeros
         self.dtypes = [np.dtype(dtype.type) for dtype in dtypes]
-        expected = [0, id(np.ndarray), id(int), len(places)]
+        expected = [0, len(places), id(np.ndarray), id(int)]
         for place, dtype, nothing in zip(places, self.dtypes, zeros, strict=True):
             expected += [place, id(dtype), 0 if nothing is None else nothing.ctypes.data]
         self.list = (ctypes.c_int64 * len(expected))(*expected)
@@ -73,35 +82,38 @@ def taken(module: Module) -> str:
         return name
     f = module.function(name, [POINTER, POINTER], "i64")
     table, expected = f.parameters
-
-    def field(of: Value, offset: int, form: Vector = POINTER) -> Value:
-        return f.load(f.at(of, offset, "i8"), form)
-
-    items = f.at(field(expected, 8 * OBJECTS), ITEMS, "i8")
-    with f.loop(0, field(expected, 8 * COUNT, INDEX)) as n:
-        entry = f.at(expected, f.binary("mul", n, EACH), "i64")
-        place, dtype, zeros = (
-            field(entry, 8 * (FIRST + k), form) for k, form in enumerate((INDEX, POINTER, POINTER))
-        )
-        into = f.at(table, place, "ptr")
-        thing = f.load(f.at(items, n, "ptr"), POINTER)
-        kind = field(thing, HEAD - 8)
-        is_array = f.compare("eq", kind, field(expected, 8 * ARRAY))
-        f.branch(is_array, "array", "other")
+    with each(f, table, expected) as (n, thing, into, dtype, zeros):
+        kind = word(f, thing, TYPE)
+        f.branch(f.compare("eq", kind, word(f, expected, ARRAY)), "array", "other")
         f.begin("array")
-        flags = f.binary("and", field(thing, FLAGS, Vector("i32")), WHOLE)
-        fits = f.binary(
-            "and", f.compare("eq", flags, WHOLE), f.compare("eq", field(thing, DTYPE), dtype)
-        )
-        f.store(field(thing, ADDRESS), into)
-        f.branch(fits, "next", "refused")
+        f.store(word(f, thing, ADDRESS), into)
+        flags = f.binary("and", word(f, thing, FLAGS, Vector("i32")), WHOLE)
+        whole, typed = f.compare("eq", flags, WHOLE), f.compare("eq", word(f, thing, DTYPE), dtype)
+        f.branch(f.binary("and", whole, typed), "next", "refused")
         f.begin("other")
-        is_number = f.compare("eq", kind, field(expected, 8 * NUMBER))
         f.store(zeros, into)
-        allowed = f.binary("and", is_number, f.compare("ne", zeros, Value(POINTER, "null")))
-        f.branch(allowed, "next", "refused")
+        is_number = f.compare("eq", kind, word(f, expected, NUMBER))
+        f.branch(f.binary("and", is_number, f.compare("ne", zeros, 0)), "next", "refused")
         f.begin("refused")
-        f.do(f"ret i64 {f.binary('sub', Value(INDEX, '-1'), n).name}")
+        f.do(f"ret {f.binary('xor', n, -1)}")
         f.begin("next")
     f.do("ret i64 0")
     return name
+
+
+def word(f: Function, of: Value, n: int, form: Vector = INDEX) -> Value:
+    """The n-th word of an object or a list."""
+    return f.load(f.at(of, n, "i64"), form)
+
+
+@contextmanager
+def each(
+    f: Function, table: Value, expected: Value
+) -> Iterator[tuple[Value, Value, Value, Value, Value]]:
+    """A loop over the arrays of a list: the number of each, the object, its place in the table, and
+    the other two entries of the list."""
+    items = f.at(word(f, expected, OBJECTS, POINTER), ITEMS, "i64")
+    with f.loop(0, word(f, expected, COUNT)) as n:
+        here = f.at(expected, f.binary("mul", n, EACH), "i64")
+        place, second, third = (word(f, here, FIRST + k) for k in range(EACH))
+        yield n, f.load(f.at(items, n, "i64"), POINTER), f.at(table, place, "i64"), second, third

@@ -1,4 +1,4 @@
-"""exp, tanh, sigmoid and log as straight lines of arithmetic, any number of lanes at once.
+"""exp, tanh and log as straight lines of arithmetic, any number of lanes at once.
 
 All rest on one reduction, x = n ln 2 + r with |r| ≤ ln 2 / 2, as in Cody & Waite (1980), *Software
 Manual for the Elementary Functions*: n by adding and subtracting 1.5·2^(digits−1), which rounds to
@@ -103,15 +103,6 @@ def tanh(f: Function, x: Value) -> Value:
     m = f.fma(scale, r, f.binary("fsub", scale, 1.0))
     y = f.binary("fdiv", m, f.binary("fadd", m, 2.0))
     return f.intrinsic("copysign", y, x)
-
-
-def sigmoid(f: Function, x: Value) -> Value:
-    """1 / (1 + e⁻ˣ), and eˣ / (1 + eˣ) for negative x, so that no exponential overflows."""
-    size = f.intrinsic("fabs", x)
-    e = exp(f, f.op(x.type, f"fneg {size}"))
-    one = constant(x.type, 1.0)
-    above = f.select(f.compare("olt", x, 0.0), e, one)
-    return f.binary("fdiv", above, f.binary("fadd", e, one))
 
 
 def log(f: Function, x: Value) -> Value:

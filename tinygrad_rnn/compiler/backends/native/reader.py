@@ -11,13 +11,8 @@ import numpy as np
 
 from tinygrad_rnn.compiler import operations
 from tinygrad_rnn.compiler.backends.native.nests import Memory, Nest, Place, Span, Work, is_free
+from tinygrad_rnn.compiler.backends.native.operations import OPERATIONS
 from tinygrad_rnn.compiler.ir import Buffer, Instr, Ref, Storage, View, When
-
-UFUNCS = {
-    "add", "subtract", "multiply", "divide", "negative", "tanh", "exp", "log", "sqrt", "absolute",
-    "square", "reciprocal", "maximum", "minimum", "greater", "greater_equal", "less", "less_equal",
-    "equal", "not_equal", "logical_and", "logical_or", "logical_not",
-}  # fmt: skip
 
 REDUCTIONS = {np.sum: "sum", np.mean: "mean", np.max: "max"}
 
@@ -176,7 +171,7 @@ def work(instr: Instr, text: str, copies: Copies) -> tuple[Work, Span]:
     if function in REDUCTIONS:
         return reduction(instr, out, text, copies)
     kind = OTHERS.get(function, function.__name__ if isinstance(function, np.ufunc) else "")
-    if (kind not in UFUNCS and function not in OTHERS) or instr.kwargs:
+    if kind not in OPERATIONS or instr.kwargs:
         raise UnknownError(f"{getattr(function, '__name__', function)} is none of its functions")
     into, count = placed(out, copies)
     shape = seen(out, copies).shape

@@ -12,11 +12,18 @@ from functools import partial
 
 import numpy as np
 
-from tinygrad_rnn.compiler.backends.native.arguments import ADDRESS, AXES, ITEMS
-from tinygrad_rnn.compiler.backends.native.text import INDEX, POINTER, Module, Value
+from tinygrad_rnn.compiler.backends.native.arguments import (
+    ADDRESS,
+    ARRAY,
+    AXES,
+    OBJECTS,
+    each,
+    word,
+)
+from tinygrad_rnn.compiler.backends.native.text import INDEX, POINTER, Module, Value, constant
 from tinygrad_rnn.compiler.ir import Buffer
 
-LARGEST = 1 << 16
+KEPT = 1 << 16
 """The size in bytes up to which an array is kept. The making of a larger one is a small part of a
 call, and its memory would be missed."""
 
@@ -26,18 +33,16 @@ WORDS = np.ndarray.__basicsize__ // 8
 HELD = -(1 << 62)
 """What a function returns if somebody may still have an array."""
 
-OBJECTS, NEW, COUNT, FIRST = range(4)
-"""The entries of a list: the tuple of the arrays, whether they are new, their number, and the first
-array. Each array has as many entries as `EACH`: its place in the table, the number of words for
-its shape and strides, and the address of what its object looked like."""
-
-EACH = 3
+NEW = ARRAY
+"""The entry of a list that says whether the arrays are new. For each array the list has its place
+in the table, the number of words for its shape and strides, and the address of what its object
+looked like."""
 
 
 def is_kept(buffer: Buffer) -> bool:
     """Whether a result is used again."""
     size = int(np.prod(buffer.shape)) * buffer.dtype.itemsize
-    return buffer.time is None and size <= LARGEST
+    return buffer.time is None and size <= KEPT
 
 
 class Results:
@@ -46,7 +51,7 @@ class Results:
     def __init__(self, buffers: tuple[Buffer, ...], places: list[int]) -> None:
         self.makers = [partial(np.empty, b.shape, b.dtype) for b in buffers]
         self.looks = [np.zeros(WORDS + 2 * len(b.shape), np.int64) for b in buffers]
-        expected = [0, 0, len(buffers)]
+        expected = [0, len(buffers), 0, 0]
         for buffer, place, look in zip(buffers, places, self.looks, strict=True):
             expected += [place, 2 * len(buffer.shape), look.ctypes.data]
         self.list = (ctypes.c_int64 * len(expected))(*expected)
@@ -70,32 +75,24 @@ def reused(module: Module) -> str:
     f = module.function(name, [POINTER, POINTER], "i64")
     table, expected = f.parameters
     changed = f.op(POINTER, "alloca i64, align 8")
-    f.store(Value(INDEX, "0"), changed)
+    f.store(constant(INDEX, 0), changed)
 
     def compare(words: Value, count: Value | int, before: Value) -> None:
         """Compare some words with what they were, and note what they are."""
         with f.loop(0, count) as n:
-            word, there = f.load(f.at(words, n, "i64"), INDEX), f.at(before, n, "i64")
-            differs = f.binary("xor", word, f.load(there, INDEX))
+            now, there = f.load(f.at(words, n, "i64"), INDEX), f.at(before, n, "i64")
+            differs = f.binary("xor", now, f.load(there, INDEX))
             f.store(f.binary("or", f.load(changed, INDEX), differs), changed)
-            f.store(word, there)
+            f.store(now, there)
 
-    items = f.at(f.load(f.at(expected, OBJECTS, "i64"), POINTER), ITEMS, "i8")
-    with f.loop(0, f.load(f.at(expected, COUNT, "i64"), INDEX)) as n:
-        entry = f.at(f.at(expected, f.binary("mul", n, EACH), "i64"), FIRST, "i64")
-        place, count = f.load(entry, INDEX), f.load(f.at(entry, 1, "i64"), INDEX)
-        before = f.load(f.at(entry, 2, "i64"), POINTER)
-        array = f.load(f.at(items, n, "ptr"), POINTER)
-        f.store(f.load(f.at(array, ADDRESS, "i8"), POINTER), f.at(table, place, "ptr"))
+    with each(f, table, expected) as (_, array, into, count, look):
+        before = f.cast("inttoptr", look, "ptr")
+        f.store(word(f, array, ADDRESS), into)
         compare(array, WORDS, before)
-        axes = f.load(f.at(array, AXES, "i8"), POINTER)
-        compare(axes, count, f.at(before, WORDS, "i64"))
+        compare(word(f, array, AXES, POINTER), count, f.at(before, WORDS, "i64"))
     new = f.at(expected, NEW, "i64")
-    held = f.binary(
-        "and",
-        f.compare("ne", f.load(changed, INDEX), 0),
-        f.compare("eq", f.load(new, INDEX), 0),
-    )
-    f.store(Value(INDEX, "0"), new)
-    f.do(f"ret i64 {f.select(held, Value(INDEX, str(HELD)), Value(INDEX, '0')).name}")
+    same = f.compare("eq", f.load(changed, INDEX), 0)
+    good = f.binary("or", same, f.compare("ne", f.load(new, INDEX), 0))
+    f.store(constant(INDEX, 0), new)
+    f.do(f"ret {f.select(good, constant(INDEX, 0), constant(INDEX, HELD))}")
     return name

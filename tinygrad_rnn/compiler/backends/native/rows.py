@@ -20,7 +20,7 @@ from tinygrad_rnn.compiler.backends.native.text import (
     constant,
 )
 
-FETCHED = 1
+ROWS_AHEAD = 1
 """So many rows ahead, the cache lines of an array of all steps are fetched before they are written.
 Otherwise each store waits for its line: the writing of a step of an LSTM takes twice as long."""
 
@@ -108,27 +108,25 @@ class Rows:
                     [value(a, "i8" if n < truths else kind) for n, a in enumerate(work.args)],
                 )
                 values[out] = result
-                fixed.pop(out, None)
                 if out in group.stored:
                     self.stored(result, out, here[out], column)
 
-        kept = dict(fixed)
+        self.over_columns(group.works[0].columns, lanes, body)
 
-        def fresh(column: Value | int, width: int) -> None:
-            fixed.clear()
-            fixed.update(kept)
-            body(column, width)
-
-        self.over_columns(group.works[0].columns, lanes, fresh)
+    def entry(self, place: Place, row: Value, column: Value | int) -> Value:
+        """The address of a column of a row."""
+        across = place.strides[1]
+        if across != 1:
+            column = (
+                self.f.binary("mul", column, across)
+                if isinstance(column, Value)
+                else column * across
+            )
+        return self.f.at(row, column, KINDS[place.dtype])
 
     def loaded(self, place: Place, row: Value, column: Value | int, width: int) -> Value:
         f, kind = self.f, KINDS[place.dtype]
-        across = place.strides[1]
-        if across not in (0, 1):
-            column = (
-                f.binary("mul", column, across) if isinstance(column, Value) else column * across
-            )
-        at = row if across == 0 else f.at(row, column, kind)
+        at = self.entry(place, row, column) if place.strides[1] else row
         value = f.load(at, Vector(kind, width))
         return f.compare("ne", value, 0) if kind == "i8" else value
 
@@ -136,14 +134,9 @@ class Rows:
         f, kind = self.f, KINDS[place.dtype]
         if value.type.kind == "i1":
             value = f.cast("zext", value, "i8")
-        across = place.strides[1]
-        if across not in (0, 1):
-            column = (
-                f.binary("mul", column, across) if isinstance(column, Value) else column * across
-            )
-        at = f.at(row, column, kind)
+        at = self.entry(place, row, column)
         if place.step and value.type.lanes > 1:
-            f.prefetch(f.at(at, place.strides[0] * FETCHED, kind), write=True)
+            f.prefetch(f.at(at, place.strides[0] * ROWS_AHEAD, kind), write=True)
         f.store(value, at)
 
     def reduced(

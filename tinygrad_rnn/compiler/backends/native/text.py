@@ -218,22 +218,35 @@ class Function:
     @contextmanager
     def loop(self, start: Value | int, stop: Value | int, step: int = 1) -> Iterator[Value]:
         """A loop over index in start, start + step, … below stop. It may have no iterations."""
+        with self.carrying(start, stop, step, []) as (index, _, _):
+            yield index
+
+    @contextmanager
+    def carrying(
+        self, start: Value | int, stop: Value | int, step: int, begins: list[Value]
+    ) -> Iterator[tuple[Value, list[Value], list[Value]]]:
+        """A loop that carries values in registers: the index, the values, and a list of these that
+        takes the values of the next iteration."""
         first, limit = (v if isinstance(v, Value) else constant(INDEX, v) for v in (start, stop))
         head, body, end = (self.fresh(s) for s in ("head", "body", "end"))
         before = self.block
         self.jump(head)
         self.begin(head)
         index = Value(INDEX, self.fresh("%i"))
+        values = [Value(v.type, self.fresh("%s")) for v in begins]
         place = len(self.lines)
-        self.lines.append("")
+        self.lines += [""] * (1 + len(values))
         self.branch(self.compare("slt", index, limit), body, end)
         self.begin(body)
-        yield index
-        following = self.binary("add nsw", index, step)
-        self.lines[place] = (
-            f"  {index.name} = phi i64 [ {first.name}, %{before} ], "
-            f"[ {following.name}, %{self.block} ]"
-        )
+        following = list(values)
+        yield index, values, following
+        following = [self.binary("add nsw", index, step), *following]
+        carried = zip([index, *values], [first, *begins], following, strict=True)
+        for n, (value, begin, after) in enumerate(carried, place):
+            self.lines[n] = (
+                f"  {value.name} = phi {value.type} [ {begin.name}, %{before} ], "
+                f"[ {after.name}, %{self.block} ]"
+            )
         self.jump(head)
         self.begin(end)
 

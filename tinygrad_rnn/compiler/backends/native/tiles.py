@@ -27,7 +27,7 @@ CHAINS = 8
 LINE = 64
 """The size of a cache line in bytes."""
 
-FETCHED = 20
+AHEAD = 20
 """So many k ahead, the entries of the left factor are fetched into the L1 cache where each k has a
 cache line of its own."""
 
@@ -66,7 +66,7 @@ def tile(
     vector = Vector(kind, lanes)
     starts = [f.at(left, f.binary("mul", down, r), kind) for r in range(rows)]
     zero = constant(vector, 0.0)
-    next_a = f.binary("mul nsw", across, FETCHED)
+    next_a = f.binary("mul nsw", across, AHEAD)
     begins = []
     for r in range(rows):
         at = f.at(added, f.binary("mul", added_stride, r), kind) if adds else added
@@ -163,27 +163,7 @@ def sums_over(
     step: Callable[[Value, int, list[Value]], list[Value]],
 ) -> list[Value]:
     """Sums carried in registers through a loop over k, with several k in each iteration."""
-    start = start if isinstance(start, Value) else constant(INDEX, start)
-    head, body, end = (f.fresh(s) for s in ("head", "body", "end"))
-    before = f.block
-    f.jump(head)
-    f.begin(head)
-    index = Value(INDEX, f.fresh("%k"))
-    sums = [Value(v.type, f.fresh("%s")) for v in begins]
-    place = len(f.lines)
-    f.lines += [""] * (len(sums) + 1)
-    f.branch(f.compare("slt", index, stop), body, end)
-    f.begin(body)
-    found = list(sums)
-    for u in range(at_once):
-        found = step(f.binary("add nsw", index, u) if u else index, u, found)
-    following = f.binary("add nsw", index, at_once)
-    pairs = zip([index, *sums], [start, *begins], [following, *found], strict=True)
-    for n, (value, first, last) in enumerate(pairs):
-        f.lines[place + n] = (
-            f"  {value.name} = phi {value.type} [ {first.name}, %{before} ], "
-            f"[ {last.name}, %{f.block} ]"
-        )
-    f.jump(head)
-    f.begin(end)
+    with f.carrying(start, stop, at_once, begins) as (k, sums, found):
+        for u in range(at_once):
+            found[:] = step(f.binary("add nsw", k, u) if u else k, u, found)
     return sums

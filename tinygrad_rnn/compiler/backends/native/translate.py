@@ -69,7 +69,8 @@ class Translation:
         self.machine = objects.machine()
         self.arrangement = Arrangement(program, self.memory, threads)
         self.runs = self.contracted(self.arrangement.runs)
-        self.numpy_reads = self.read_by_numpy()
+        links = {link.root for link in program.links if link is not None}
+        self.seen_elsewhere = self.arrangement.seen_by_numpy | links
         self.notes: dict[str, list[str]] = {}
         self.module = Module()
         self.roots: dict[str, list[Buffer | Packed]] = {}
@@ -83,19 +84,6 @@ class Translation:
         return str(self.module)
 
     # Machine code ---------------------------------------------------------------------------------
-
-    def read_by_numpy(self) -> set[Buffer]:
-        program = self.program
-        refs = [ref for way in (program.forward, program.backward) for ref in way.result]
-        for instr in program.setup:
-            refs += instr.reads()
-        found = {ref.buffer.root for ref in refs if ref is not None}
-        found |= {link.root for link in program.links if link is not None}
-        for items in self.arrangement.lists.values():
-            for item in items:
-                if isinstance(item, Item):
-                    found |= item.reads()
-        return found
 
     def contracted(self, runs: list[Run]) -> list[Run]:
         """The runs, where arrays that only one loop uses are of one step where possible."""
@@ -182,7 +170,7 @@ class Translation:
         ]
 
         def read_elsewhere(place: Place) -> bool:
-            return place.root in self.numpy_reads or any(
+            return place.root in self.seen_elsewhere or any(
                 self.memory.overlap(p, place) for w in others for p in w.reads()
             )
 
