@@ -43,7 +43,7 @@ def fits(root: Buffer, nest: Nest, memory: Memory) -> bool:
         and not nest.steps_are_rows
         and all(abs(p.step) == entry > 0 and p.offset.slope in (0, entry) for p in places)
         and not any(memory.crosses(p, q) for p in places for q in places)
-        and nest.works[0].kind != "time_sum"
+        and not nest.is_sum
     )
 
 

@@ -25,8 +25,7 @@ class Group(NamedTuple):
         found: dict[Place, None] = {}
         made: set[Place] = set()
         for work in self.works:
-            matrix = work.args[1] if work.kind == "product" else None
-            found |= {p: None for p in work.reads() if p not in made and p is not matrix}
+            found |= {p: None for p in work.reads() if p not in made and p is not work.matrix}
             found |= {p: None for p in work.outs if p in self.stored}
             made |= set(work.outs) if work.elementwise else set()
         return list(found)
@@ -40,9 +39,8 @@ def steps_as_rows(group: Group) -> Group:
 
     works = []
     for work in group.works:
-        matrix = work.args[1] if work.kind == "product" else None
         args = tuple(
-            turned(a) if isinstance(a, Place) and a is not matrix else a for a in work.args
+            turned(a) if isinstance(a, Place) and a is not work.matrix else a for a in work.args
         )
         works.append(replace(work, args=args, outs=tuple(map(turned, work.outs))))
     return Group(tuple(works), frozenset(map(turned, group.stored)))

@@ -128,7 +128,7 @@ class Emitter:
             shape = matrix.rows, matrix.columns
             name = packing.pack(self.module, kind, self.machine, shape, matrix.strides)
             start = self.f.at(self.base(matrix.root), matrix.offset.fixed, kind)
-            self.f.do(f"call void @{name}({start}, {self.base(memory)})")
+            self.f.call(name, start, self.base(memory))
         return self.base(self.packed[matrix])
 
     def span(self, span: Span) -> Value:
@@ -142,12 +142,10 @@ class Emitter:
     def nest(self, nest: Nest, memory: Memory, groups: list[Group]) -> None:
         """Emit all steps of a nest; or, for a call at each step, the given step."""
         each_step = self.form is Form.STEP
-        for group in groups:
-            for work in group.works:
-                if work.kind == "product":
-                    assert isinstance(work.args[1], Place)
-                    self.pack(work.args[1])
-        if nest.works[0].kind == "time_sum":
+        for matrix in [work.matrix for group in groups for work in group.works]:
+            if matrix is not None:
+                self.pack(matrix)
+        if nest.is_sum:
             self.time_sums(nest.works, nest.count)
             return
         if nest.steps_are_rows and not each_step:
@@ -256,7 +254,7 @@ class Emitter:
             constant(INDEX, more.strides[0]),
             count if isinstance(count, Value) else constant(INDEX, count),
         ]
-        self.f.do(f"call void @{name}({', '.join(map(str, given))})")
+        self.f.call(name, *given)
 
     def time_sums(self, works: tuple[Work, ...], count: Span) -> None:
         """Emit sums over all steps with the same right factor, for this part's share of their
@@ -280,4 +278,4 @@ class Emitter:
                 constant(INDEX, out.strides[0]),
                 f.binary("sub nsw", stop, first),
             ]
-        f.do(f"call void @{name}({', '.join(map(str, given))})")
+        f.call(name, *given)

@@ -98,6 +98,13 @@ class Work:
             *("cross_entropies", "cross_entropy_gradient"),
         )
 
+    @property
+    def matrix(self) -> Place | None:
+        """The matrix of a product."""
+        matrix = self.args[1] if self.kind == "product" else None
+        assert not isinstance(matrix, float)
+        return matrix
+
     def reads(self) -> list[Place]:
         return [a for a in self.args if isinstance(a, Place)]
 
@@ -117,6 +124,11 @@ class Nest:
     count: Span
     works: tuple[Work, ...]
     free: bool
+
+    @property
+    def is_sum(self) -> bool:
+        """Whether the works are sums over the steps."""
+        return self.works[0].kind == "time_sum"
 
     @property
     def steps_are_rows(self) -> bool:
@@ -248,7 +260,7 @@ def fused(first: Nest, second: Nest, memory: Memory) -> Nest | None:
     can be the rows of one step are not fused with others.
     """
     works = (*first.works, *second.works)
-    if any(w.kind == "time_sum" for w in works):
+    if first.is_sum or second.is_sum:
         alike = first.count == second.count and len({(w.kind, w.args[1:]) for w in works}) == 1
         apart = not any(memory.conflict(v, w) for v in first.works for w in second.works)
         return replace(first, works=works) if alike and apart else None

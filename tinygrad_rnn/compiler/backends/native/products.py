@@ -70,7 +70,7 @@ def product(
                 following = f.at(here, lanes * len(group) * depth, kind)
                 lines = f.binary("mul", f.binary("udiv", row, machine.rows), depth)
                 given.append(f.at(following, f.binary("mul", lines, LINE), "i8"))
-            f.do(f"call void @{inner}({', '.join(map(str, given))})")
+            f.call(inner, *given)
 
         in_tiles(f, machine, rows, rows_of, 1 if single else None)
 

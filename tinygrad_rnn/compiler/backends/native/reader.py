@@ -339,7 +339,7 @@ def cross_entropy(instr: Instr, text: str, copies: Copies) -> tuple[Work, Span]:
 def nest_of(instr: Instr, text: str, memory: Memory, copies: Copies) -> Nest:
     """An instruction outside of the loop."""
     done, count = work(instr, text, copies)
-    free = done.kind != "time_sum" and is_free([done], memory)
-    if count != ONCE and not free and done.kind != "time_sum":
+    nest = Nest(count, (done,), done.kind != "time_sum" and is_free([done], memory))
+    if count != ONCE and not nest.free and not nest.is_sum:
         raise UnknownError("steps that depend on one another")
-    return Nest(count, (done,), free)
+    return nest

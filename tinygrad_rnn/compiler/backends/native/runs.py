@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tinygrad_rnn.compiler import operations
-from tinygrad_rnn.compiler.backends.native.nests import Memory, Nest, Place, Span, Work, fused
+from tinygrad_rnn.compiler.backends.native.nests import Memory, Nest, Span, Work, fused
 from tinygrad_rnn.compiler.backends.native.products import LARGEST
 from tinygrad_rnn.compiler.backends.native.reader import ONCE, UnknownError, nest_of, work
 from tinygrad_rnn.compiler.ir import Buffer, Instr, Program, Ref, Sections, Storage, When, mapped
@@ -139,10 +139,9 @@ class Arrangement:
         states = {*self.program.ends, *self.program.initial}
         if work.kind == "copy" and any(b.storage is Storage.GIVEN for b in touched - states):
             raise UnknownError("a copy of an argument")
-        if work.kind == "product":
-            assert isinstance(work.args[1], Place)
-            if work.args[1].rows * work.columns > LARGEST or nest.count == ONCE:
-                raise UnknownError("a product with a large matrix, or not for all steps")
+        large = work.matrix is not None and work.matrix.rows * work.columns > LARGEST
+        if large or (work.kind == "product" and nest.count == ONCE):
+            raise UnknownError("a product with a large matrix, or not for all steps")
 
     def loop(self, way: str, loop: tuple[Instr, ...]) -> list[Item]:
         """A loop as one item, or as the parts of a loop in Python."""
@@ -167,8 +166,7 @@ class Arrangement:
         done, count = work(instr, shown(instr), self.copies[way])
         if count != ONCE:
             raise UnknownError("all steps within one step")
-        matrix = done.args[1] if done.kind == "product" else None
-        if isinstance(matrix, Place) and matrix.root in written:
+        if done.matrix is not None and done.matrix.root in written:
             raise UnknownError("a product with a matrix that changes from step to step")
         return done
 
@@ -264,13 +262,9 @@ class Arrangement:
     def sums_last(self, nests: list[Nest]) -> list[Nest]:
         """The nests with the sums over the steps at the end, if they can wait. Threads divide them
         in another way, so they separate what stands before them from what stands behind."""
-
-        def is_sum(nest: Nest) -> bool:
-            return nest.works[0].kind == "time_sum"
-
         pairs = itertools.combinations(nests, 2)
-        needed = any(is_sum(a) and not is_sum(b) and not self.apart(a, b) for a, b in pairs)
-        return nests if needed else sorted(nests, key=is_sum)
+        needed = any(a.is_sum and not b.is_sum and not self.apart(a, b) for a, b in pairs)
+        return nests if needed else sorted(nests, key=lambda nest: nest.is_sum)
 
     def alike(self, a: Nest, b: Nest) -> bool:
         """Whether fusion preserves the division among threads: the fused nest can be divided if

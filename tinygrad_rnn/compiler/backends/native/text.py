@@ -137,6 +137,10 @@ class Function:
         self.module.declared.add(f"declare {form} @{full}({', '.join(str(v.type) for v in given)})")
         return self.op(form, f"call {form} @{full}({', '.join(map(str, given))})")
 
+    def call(self, name: str, *given: Value) -> None:
+        """Call a function of this module that has no value."""
+        self.do(f"call void @{name}({', '.join(map(str, given))})")
+
     def fma(self, a: Value, b: Value | float, c: Value | float) -> Value:
         """a·b + c, rounded once where the processor supports it."""
         b, c = (v if isinstance(v, Value) else constant(a.type, v) for v in (b, c))

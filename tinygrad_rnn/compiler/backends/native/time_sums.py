@@ -85,7 +85,7 @@ def time_sum(
                 at = f.at(one.out, place, kind)
                 given = [f.at(start, row, kind), constant(INDEX, 1), one.left_stride, here, stride]
                 given += [at, one.out_stride, at, one.out_stride, count]
-                f.do(f"call void @{inner}({', '.join(map(str, given))})")
+                f.call(inner, *given)
 
             in_tiles(f, machine, one.wide, tiles, one.rows)
 

@@ -103,16 +103,15 @@ class Translation:
         self.notes[run.name] = [
             line for nest, groups in nests for line in described(nest, groups, run.each_step)
         ]
-        matrices = [w.args[1] for w in works if w.kind == "product"]
+        matrices = [w.matrix for w in works if w.matrix is not None]
         written = {out.root for w in works for out in w.outs}
-        changing = any(isinstance(m, Place) and m.root in written for m in matrices)
+        changing = any(matrix.root in written for matrix in matrices)
         apart = run.each_step or (not changing and any(map(self.divides, run.nests)))
 
         def function(name: str, form: Form, some: list[Grouped]) -> None:
             emitter = Emitter(self.module, name, self.machine, roots, packed, form)
             if not some:
                 for matrix in matrices:
-                    assert isinstance(matrix, Place)
                     emitter.pack(matrix)
             for nest, groups in some:
                 emitter.nest(nest, self.memory, groups)
@@ -140,13 +139,14 @@ class Translation:
         for nest, groups in nests:
             divided = self.divides(nest)
             if found:
-                before = [w for other, _ in found[-1][1] for w in other.works]
-                sums = {w.kind == "time_sum" for w in (*before, *nest.works)}
+                before = [other for other, _ in found[-1][1]]
+                sums = {other.is_sum for other in (*before, nest)}
+                works = [w for other in (*before, nest) for w in other.works]
                 # Sums over the steps read what all threads have written, and nothing here reads
                 # them. A small one is left to one of the threads.
                 if sums == {True} or (
                     divided == found[-1][0]
-                    and (not divided or (sums == {False} and self.divisible(*before, *nest.works)))
+                    and (not divided or (sums == {False} and self.divisible(*works)))
                 ):
                     found[-1] = found[-1][0] or divided, [*found[-1][1], (nest, groups)]
                     continue
@@ -156,7 +156,7 @@ class Translation:
     def divides(self, nest: Nest) -> bool:
         """Whether the rows of a nest can be divided among threads; of sums over the steps, the rows
         of each sum."""
-        if nest.works[0].kind == "time_sum":
+        if nest.is_sum:
             return self.threads > 1 and any(w.rows > self.machine.rows for w in nest.works)
         return self.threads > 1 and self.divisible(*nest.works)
 
@@ -187,8 +187,6 @@ class Translation:
         if not self.runs:
             return self.program
         library = objects.library(self.text, lambda: self.module)
-        results = self.arrangement.results
-        made: list[Buffer] = list(results.values())
         setup = list(self.program.setup)
         ways: dict[str, Sections] = {}
         for way in WAYS:
@@ -202,27 +200,15 @@ class Translation:
                 returned, anew = self.results_of(item)
                 parts[item.section] += map(made_anew, anew)
                 calls = self.linked(way, item, returned, library)
-                made += [
-                    b
-                    for call in calls.values()
-                    for b in (out.buffer for out in call.writes())
-                    if b not in returned
-                ]
-                made += [
-                    b
-                    for b in self.roots[item.name]
-                    if isinstance(b, Buffer)
-                    and b.storage is Storage.SCRATCH
-                    and b not in self.program.buffers
-                ]
                 setup.append(calls.pop("setup"))
                 for section, call in calls.items():
                     parts[section].append(call)
             old: Sections = getattr(self.program, way)
             sections = Sections(**{k: tuple(v) for k, v in parts.items()}, result=old.result)
             ways[way] = self.without_unread(way, sections)
-        used = buffers_in(setup).union(*(buffers_in(part) for part in ways.values()))
-        kept = tuple(b for b in self.program.buffers if b in used or b.storage not in WORKING)
+        used = buffers_in([*setup, *ways["forward"].all(), *ways["backward"].all()])
+        kept = [b for b in self.program.buffers if b in used or b.storage not in WORKING]
+        made = [b for b in used if b not in self.program.buffers]
         return replace(
             self.program,
             buffers=(*kept, *made),
@@ -243,20 +229,10 @@ class Translation:
 
     def without_unread(self, way: str, sections: Sections) -> Sections:
         """Drop the copies of parameters that only machine code would read."""
-        left = [i for i in sections.all() if i.function is not operations.copy]
-        others = [i for i in sections.all() if i.function is operations.copy]
-        read = {ref.buffer.root for i in left for ref in (*i.reads(), *i.writes())}
-        read |= {ref.buffer.root for i in others for ref in i.reads()}
+        read = {ref.buffer.root for i in sections.all() for ref in i.reads()}
         read |= {b for run in self.runs for b in self.roots[run.name] if isinstance(b, Buffer)}
-        constants = tuple(
-            i
-            for i in sections.constants
-            if not (
-                i.function is operations.copy
-                and i.writes()[0].buffer in self.arrangement.copies[way]
-            )
-            or i.writes()[0].buffer in read
-        )
+        unread = self.arrangement.copies[way].keys() - read
+        constants = tuple(i for i in sections.constants if i.writes()[0].buffer not in unread)
         return replace(sections, constants=constants)
 
     def linked(
@@ -307,12 +283,10 @@ class Translation:
         }
 
 
-def buffers_in(instrs: Sections | Iterable[Instr]) -> set[Buffer]:
-    """All arrays that instructions use."""
-    every = instrs.all() if isinstance(instrs, Sections) else instrs
-    return {
-        b for i in every for ref in (*i.reads(), *i.writes()) for b in (ref.buffer, ref.buffer.root)
-    }
+def buffers_in(instrs: Iterable[Instr]) -> dict[Buffer, None]:
+    """All arrays that instructions use, each before those that share its memory."""
+    refs = (ref for i in instrs for ref in (*i.reads(), *i.writes()))
+    return {b: None for ref in refs for b in (ref.buffer.root, ref.buffer)}
 
 
 def made_anew(buffer: Buffer) -> Instr:
@@ -328,7 +302,7 @@ def whole(buffer: Buffer) -> Ref:
 def described(nest: Nest, groups: list[Group], each_step: bool) -> list[str]:
     """The description of a loop: the size of its rows, and its computation."""
     steps = "at this step" if each_step else "for each step" if nest.count.slope else "once"
-    if nest.works[0].kind == "time_sum":
+    if nest.is_sum:
         steps = "over all steps"
     found = []
     for group in groups:
