@@ -8,6 +8,8 @@ pytest.importorskip("llvmlite")
 from tests.compiler.native.test_programs import EVERY, Compiled
 from tests.compiler.programs import Case
 from tinygrad_rnn.compiler import operations
+from tinygrad_rnn.compiler.backends import interpreter
+from tinygrad_rnn.compiler.backends.native import results
 from tinygrad_rnn.compiler.backends.native.links import Link, called
 from tinygrad_rnn.compiler.backends.native.loops import Form
 from tinygrad_rnn.compiler.backends.native.translate import WORKING, Translation, buffers_in
@@ -54,3 +56,12 @@ def test_a_program_without_machine_code_stays_as_it_is():
     case = Case(lambda x, h: np.einsum("bi,bi->bi", x, h), np.ones((3, 2, 4)), np.ones((2, 4)))
     program = Compiled(case).program
     assert Translation(program).result() is program
+
+
+def test_results_that_are_not_kept_are_made_for_each_call(monkeypatch):
+    monkeypatch.setattr(results, "KEPT", 0)
+    compiled = Compiled(EVERY["rnn"]())
+    result = Translation(compiled.program).result()
+    made = {i.out for i in result.backward.all() if i.function is np.empty}
+    assert made and made <= {*result.backward.result}
+    compiled.check(interpreter.maker(result)(compiled.steps))
