@@ -44,17 +44,20 @@ class Call(NamedTuple):
 
     together: from an iterator over these values, or over handles of them, to the result of the
         call. looks: for each value that is a view of the first argument, the same view of another
-        array.
+        array. shares: whether there is a view that is not followed, of another argument or in
+        Python.
     """
 
     values: list[Value]
     together: Callable[[Iterator[Any]], Any]
     looks: Sequence[Callable[[Any], Any]] = ()
+    shares: bool = False
 
 
 def of_python(result: Any) -> Call:
     """A call whose result is known while tracing, and no value of the program."""
-    return Call([], lambda _: result)
+    shares = isinstance(result, np.ndarray) and not result.flags.owndata
+    return Call([], lambda _: result, shares=shares)
 
 
 def called(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
@@ -74,14 +77,6 @@ def called(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call
         function = np.multiply  # which it is, if one of them is a number
     result = on_samples(function, args, kwargs)
     place = user_frame()
-
-    def look(array: Any) -> Any:
-        rest, options = mapped((args[1:], kwargs), sample_in)
-        return function(array, *rest, **options)
-
-    def look_at(part: int, array: Any) -> Any:
-        return look(array)[part]
-
     several = isinstance(result, tuple | list) and result
     if several and all(isinstance(part, np.ndarray | np.generic) for part in result):
         remade = type(result)._make if hasattr(result, "_make") else type(result)
@@ -90,9 +85,7 @@ def called(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call
             Value(part, "", operator.getitem, (whole, i), {}, fixed, place)
             for i, part in enumerate(whole.sample)
         ]
-        if not is_view(whole.sample[0], args):
-            return Call(parts, remade)
-        return Call(parts, remade, [partial(look_at, i) for i in range(len(parts))])
+        return Call(parts, remade, *views(whole.sample, function, args, kwargs))
     if not isinstance(result, np.ndarray | np.generic):
         if function not in OF_FORM:  # else a shape, a number of axes: known while tracing
             if fixed is None:
@@ -104,17 +97,31 @@ def called(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call
             for value in operands:
                 pinned(value)
         return of_python(result)
-    looks = [look] if is_view(result, args) else []
-    if function is np.reshape and args[0].shape == result.shape and not kwargs:
-        return Call([args[0]], next, looks)
     value = Value(own(result), "", function, args, kwargs, fixed, place)
-    return Call([value], next, looks)
+    if function is np.reshape and args[0].shape == result.shape and not kwargs:
+        value = args[0]
+    return Call([value], next, *views(result, function, args, kwargs))
 
 
-def is_view(result: Any, args: Any) -> bool:
-    """Whether a result in the sample is a view of the first argument."""
-    given = args[0] if args else None
-    return isinstance(given, Value) and np.may_share_memory(result, given.sample)
+def views(result: Any, function: Any, args: Any, kwargs: Any) -> tuple[list[Any], bool]:
+    """The fields `looks` and `shares` of a call, by its result in the sample."""
+    several = isinstance(result, tuple | list)
+    parts = result if several else [result]
+    if all(part.base is None for part in parts):
+        return [], False  # new arrays
+    first = args[0] if args else None
+
+    def look(part: int, array: Any) -> Any:
+        rest, options = mapped((args[1:], kwargs), sample_in)
+        found = function(array, *rest, **options)
+        return found[part] if several else found
+
+    def shared(operand: Value) -> bool:
+        return any(np.may_share_memory(part, operand.sample) for part in parts)
+
+    follows = isinstance(first, Value) and shared(first)
+    looks = [partial(look, n) for n in range(len(parts))] if follows else []
+    return looks, any(shared(v) for v in values_in((args, kwargs)) if v is not first)
 
 
 def depends_on_numbers(function: Any) -> TraceError:

@@ -263,11 +263,10 @@ def record(function: Any, args: Any, kwargs: Any = None) -> Any:
         parent.views.append((weakref.ref(handle), look))
         handle.base = parent, args[1] if function is operator.getitem else NO_INDEX
         handle.given = parent.given
-    result = call.together(iter(handles))
-    if not handles and isinstance(result, np.ndarray) and not result.flags.owndata:
-        for leaf in filter(is_handle, flatten(list(args))):
-            leaf.given = True  # Python has a view of its numbers
-    return result
+    if call.shares:
+        for leaf in filter(is_handle, [*handles, *flatten([*args])]):
+            leaf.given = True  # a write would have to be seen elsewhere
+    return call.together(iter(handles))
 
 
 def _constant(
