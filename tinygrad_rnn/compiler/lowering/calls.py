@@ -57,8 +57,7 @@ def emit(d: Draft, value: Value, way: int, phase: Phase) -> None:
         made: Any = seen(at_all_steps(place) if at_once else place, *call.out_views)
     else:
         writes = at_once or call.function in OUT_LAST
-        kept = Storage.KEPT if at_once and way == 0 else Storage.SCRATCH
-        storage = kept if writes else Storage.RESULT
+        storage = Storage.SCRATCH if writes else Storage.RESULT
         refs = d.results[None, value] = d.new_results(value, 0 if at_once else None, storage)
         made = tuple(map(at_all_steps, refs)) if at_once else refs
     lines.append(Instr(call.function, args, made, kwargs))

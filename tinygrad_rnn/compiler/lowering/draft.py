@@ -68,16 +68,7 @@ class Draft:
         self.made: dict[Any, Ref] = {}
         self.lane_sums: dict[Value, Ref] = {}
         self.fused: dict[int, Buffer] = {}
-        self.read_back = self._read_back()
         self._make_arguments()
-
-    def _read_back(self) -> set[Value]:
-        """The values that the function `backward` reads."""
-        back = [v for v in self.s.order if v in self.phases[1]]
-        read = {source(v) for value in back for v in value.operands}
-        read |= {source(v) for found in self.s.sums if found is not None for v, _ in found.reads()}
-        read |= {source(v) for v in self.graph.output_grads.values()}
-        return read | {v.args[0] for v in read if is_part(v)}
 
     def _make_arguments(self) -> None:
         """Make the buffers of the caller's arguments, of the states, and of the links that carry
@@ -143,11 +134,8 @@ class Draft:
         writes: whether its call can write into an array that exists."""
         saved = value in self.s.saved and not self.is_lane_sum(value)
         fill = fill_of(value)
-        kept = (at_once or saved) and self.way(value) == 0 and value in self.read_back
-        if kept or is_set_up(value):
-            storage = Storage.KEPT
-        else:
-            storage = Storage.SCRATCH if writes or saved else Storage.RESULT
+        storage = Storage.SCRATCH if writes or saved else Storage.RESULT
+        storage = storage if fill is None else Storage.KEPT
         time = 1 if value in self.s.rows else 0 if at_once or saved else None
         made = self.buffer(self.hint(value), value.shape, value.dtype, storage, time, fill)
         self.places[value] = at_one_step(made, value.name)
@@ -294,7 +282,7 @@ class Draft:
             instr = self.instr_of(value, way, None)
         writes = instr is None or takes_out(instr.function, instr.kwargs) or not value.shape
         storage = Storage.SCRATCH if writes else Storage.RESULT
-        storage = Storage.KEPT if is_set_up(value) else storage
+        storage = storage if fill is None else Storage.KEPT
         made = self.buffer(hint, value.shape, value.dtype, storage, None, fill)
         if instr is not None:
             lines.append(replace(instr, out=Ref(made)))
@@ -354,12 +342,6 @@ def fill_of(value: Value) -> Any:
     if value.function is filled:
         return value.args[1]
     return 0 if value.function is assembled and not covers(value) else None
-
-
-def is_set_up(value: Value) -> bool:
-    """Whether an array, or a part of it, is made once."""
-    parts = value.args[3] if value.function is assembled else [value]
-    return fill_of(value) is not None or any(map(is_made_once, parts))
 
 
 def is_made_once(value: Value) -> bool:

@@ -27,12 +27,12 @@ def lower(schedule: Schedule, title: str = "") -> Program:
     forward(d)
     result = backward(d)
     instrs = itertools.chain(d.setup, *d.ways[0], *d.ways[1])
-    kept = {ref.buffer for i in instrs for ref in (*i.reads(), *i.writes())}
-    kept |= {*d.initial, *d.inputs, *d.parameters, *d.ends, *d.seeds, *filter(None, d.links)}
-    kept |= {place.buffer for place in d.after}
-    return Program(
+    used = {ref.buffer for i in instrs for ref in (*i.reads(), *i.writes())}
+    used |= {*d.initial, *d.inputs, *d.parameters, *d.ends, *d.seeds, *filter(None, d.links)}
+    used |= {place.buffer for place in d.after}
+    program = Program(
         title=title,
-        buffers=tuple(b for b in d.buffers if b in kept),
+        buffers=tuple(b for b in d.buffers if b in used),
         setup=tuple(d.setup),
         forward=d.sections(0, tuple(map(at_all_steps, d.after))),
         backward=d.sections(1, result),
@@ -47,6 +47,24 @@ def lower(schedule: Schedule, title: str = "") -> Program:
         output_grads=frozenset(graph.output_grads),
         differentiated=tuple(adjoint is not None for adjoint in graph.adjoints),
     )
+    return with_kept(program)
+
+
+def with_kept(program: Program) -> Program:
+    """The program with the storage `KEPT` for what is set up, and for what `backward` reads of
+    `forward`."""
+    set_up, ahead = (
+        {out.buffer for instr in instrs for out in instr.writes()}
+        for instrs in (program.setup, program.forward.all())
+    )
+    kept = {ref.buffer for instr in program.backward.all() for ref in instr.reads()} & ahead
+    new = {
+        b: replace(b, storage=Storage.KEPT)
+        if b in kept | set_up and b.storage in (Storage.SCRATCH, Storage.RESULT)
+        else b
+        for b in program.buffers
+    }
+    return program.rewritten(tuple(new.values()), lambda ref: replace(ref, buffer=new[ref.buffer]))
 
 
 def forward(d: Draft) -> None:
