@@ -57,6 +57,15 @@ def test_the_same_in_all_steps() -> None:
     assert found is not None and found.args[0] is T
 
 
+def test_a_product_with_a_constant_is_no_product_of_rows() -> None:
+    graph = graph_of(lambda x, h: np.tanh(h @ W + x), inputs(width=H), state(B, H))
+    (x,), (p, *_) = graph.inputs, graph.parameters
+    wide = call(np.transpose, call(np.matmul, x, p))
+    product = call(np.matmul, call(np.transpose, p), wide)
+    (found,) = schedule(replace(graph, parameter_gradients=(product,))).sums
+    assert found is not None and found.function is np.sum
+
+
 def test_each_term_of_a_sum_has_its_own_way() -> None:
     def cell(x: Any, h: Any) -> Any:
         return np.tanh(np.einsum("bi,ij->bj", h, W) + x @ W)

@@ -55,13 +55,12 @@ def time_sum(value: Value, varies: Varies, joint: Joint) -> AtOnce:
             return AtOnce(value, scattered, (zeros.shape, zeros.dtype, Operand(index), there))
         if pair in joint:
             return AtOnce(value, np.asarray, (joint[pair],))
-        if pair is not None and varies(pair[1]):
+        if pair is not None and all(factor is None or varies(factor) for factor in pair):
             first, second = pair
             if first is None:
                 ones = Operand(args[0], (View("reshape", (-1,)),), spread=(T, *args[0].shape))
                 return AtOnce(value, np.dot, (ones, rows_of(second)))
-            if varies(first):
-                return AtOnce(value, np.matmul, (rows_of(first, TURNED), rows_of(second)))
+            return AtOnce(value, np.matmul, (rows_of(first, TURNED), rows_of(second)))
         if view is None and batched(value, varies) is None:
             return AtOnce(value, None)
         return AtOnce(value, np.sum, (Operand(value),), {"axis": 0})

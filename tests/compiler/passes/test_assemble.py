@@ -8,7 +8,7 @@ import numpy as np
 
 from tests.compiler.programs import B, D, H, functions_of, graph_of, inputs, state, weight
 from tinygrad_rnn.compiler.ir import Value
-from tinygrad_rnn.compiler.operations import assembled
+from tinygrad_rnn.compiler.operations import assembled, filled, placed
 from tinygrad_rnn.compiler.passes.assemble import (
     assemble,
     concatenated,
@@ -87,6 +87,13 @@ def test_concatenations_and_stacks_are_put_together_from_their_parts() -> None:
     ):
         assert joined(np.concatenate, *args) is None
     assert joined(np.concatenate, (one, other), -1, dtype=np.float64) is None
+
+
+def test_a_part_is_put_into_zeros_alone() -> None:
+    zeros, part, index = call(filled, (4,), 0, np.dtype(float)), given(2), slice(0, 2)
+    assert joined(placed, zeros, index, part).args[2:] == (((index,),), [part])
+    for args in ((given(4), index, part), (zeros, np.array([0, 1]), part), (zeros, index, 1.0)):
+        assert joined(placed, *args) is None
 
 
 def test_a_row_of_parts_is_put_together_along_its_last_axis() -> None:

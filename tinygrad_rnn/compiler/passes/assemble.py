@@ -38,9 +38,9 @@ def of_parts(value: Value) -> Value | None:
                 return part
         if is_assembled(left) and is_assembled(right) and not overlap(left, right):
             return assembly(value, left.args[2] + right.args[2], left.args[3] + right.args[3])
-    if value.function is placed and is_zeros(value.args[0]) and is_basic(value.args[1]):
-        _, index, part = value.args
-        if isinstance(part, Value):
+    if value.function is placed:
+        zeros, index, part = value.args
+        if is_zeros(zeros) and is_basic(index) and isinstance(part, Value):
             return assembly(value, (as_index(index, part.shape),), [part])
     return None
 

@@ -39,18 +39,17 @@ def hoist_sums(graph: StepGraph) -> StepGraph:
 
 
 def sums_of_loop(graph: StepGraph) -> dict[Value, tuple[list[Any], list[Any]]]:
-    """For each sum of the forward loop, the terms that depend on the state, and those that do not.
+    """For each value of the forward loop, its terms that depend on the state, and its other terms.
     Partial sums are expanded if they have no other use. Only terms of the sum's own dtype may
     change their order: a sum of masks would overflow, or stay a truth value, in its own dtype."""
     uses, state = uses_of(graph), reached(ordered(graph.outputs()), graph.states)
     found = {}
     for value in recurring(graph):
-        if value.function is np.add and not value.kwargs:
-            dtype = value.dtype
-            terms = terms_of(value, lambda v: uses[v] == 1 and v.dtype == dtype)  # noqa: B023
-            if all(getattr(term, "dtype", dtype) == dtype for term in terms):
-                pair: tuple[list[Any], list[Any]] = [], []
-                for term in terms:
-                    pair[not (isinstance(term, Value) and term in state)].append(term)
-                found[value] = pair
+        dtype = value.dtype
+        terms = terms_of(value, lambda v: uses[v] == 1 and v.dtype == dtype)  # noqa: B023
+        if all(getattr(term, "dtype", dtype) == dtype for term in terms):
+            pair: tuple[list[Any], list[Any]] = [], []
+            for term in terms:
+                pair[not (isinstance(term, Value) and term in state)].append(term)
+            found[value] = pair
     return found
