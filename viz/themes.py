@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
 
@@ -109,8 +109,8 @@ class Theme:
     """A table of colours, and optionally the table that replaces it on dark pages."""
 
     name: str
-    light: Table
-    dark: Table | None = None
+    light: Table = field(repr=False)
+    dark: Table | None = field(default=None, repr=False)
 
     def __getitem__(self, kind: str) -> Colours:
         return self.light[kind]

@@ -85,3 +85,9 @@ def test_what_an_argument_is_goes_on_in_indented_lines(name):
         for line, after in itertools.pairwise(lines):
             if docstrings.described(line, known) and not line.endswith("."):
                 assert after.startswith("    "), (line, after)
+
+
+def test_defaults_in_signatures_are_short():
+    """That of a figure's theme was its whole table of colours."""
+    theme = inspect.signature(viz.Figure).parameters["theme"].default
+    assert repr(theme) == "Theme(name='textbook')"
