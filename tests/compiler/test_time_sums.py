@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import tinygrad_rnn as tg
 from tests.compiler.programs import B, H, graph_of, inputs, state, weight
 from tinygrad_rnn.compiler.ir import T, Value
 from tinygrad_rnn.compiler.operations import added_at, assembled, filled, scattered
@@ -123,3 +124,19 @@ def test_a_sum_at_indices_is_added_to_zeros() -> None:
     for args in ((U, index, rows), (zeros, np.array([0, 0]), rows), (zeros, mask, rows)):
         assert not is_sum_at_indices(Value((4,), FLOAT, "", added_at, args))
     assert not is_sum_at_indices(call(np.sin, zeros))
+
+
+def test_a_column_that_runs_backwards_is_not_summed_forwards() -> None:
+    backwards = tg.derivative(
+        lambda h, W: h[::-1] @ W,
+        lambda g, h, W: (W @ g)[::-1],
+        lambda g, h, W: h[::-1, None] * g,
+    )
+    V, xs, h_0 = weight(H, H), inputs(width=H)[:, 0], np.ones(H)
+    found = []
+    for run in (tg.unroll, tg.scan):
+        V.grad = None
+        states, _ = run(lambda x, h: np.tanh(backwards(h, V) + x), xs, h_0)
+        np.sum(states[-1]).backward()
+        found.append(V.grad)
+    np.testing.assert_allclose(*found, 1e-12)

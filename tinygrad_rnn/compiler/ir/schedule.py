@@ -38,8 +38,8 @@ class Phase(enum.Enum):
 class Operand:
     """A value, or the sum of a value over the steps, as an operand of a call for all steps.
 
-    views: the views of its array. spread: the shape to which a value that is the same in all steps
-        is copied beforehand; it may have `T` as its first entry.
+    views: the views of its array. spread: for a constant array that is made for all steps, such as
+        ones, its shape, with `T` as the first entry.
     """
 
     value: Value | AtOnce
