@@ -10,7 +10,8 @@ pytest.importorskip("llvmlite")
 
 import tinygrad_rnn as tg
 from tests.compiler.programs import B, D, H, inputs
-from tinygrad_rnn.compiler.backends.native.arguments import AXES
+from tinygrad_rnn.compiler.backends.native import results
+from tinygrad_rnn.compiler.backends.native.arguments import AXES, OBJECTS
 from tinygrad_rnn.compiler.backends.native.results import KEPT, is_kept
 from tinygrad_rnn.compiler.ir import Buffer, Storage
 
@@ -107,9 +108,23 @@ def test_an_array_that_was_changed_is_not_used_again(change):
         train.check(train.gradient())
 
 
-def test_large_arrays_and_arrays_of_all_steps_are_made_anew():
-    def result(entries, time=None):
-        return Buffer("dW", (entries,), np.dtype(np.float64), Storage.RESULT, time=time)
+def result(entries, time=None):
+    return Buffer("dW", (entries,), np.dtype(np.float64), Storage.RESULT, time=time)
 
+
+def test_an_interrupt_leaves_no_address_of_arrays_that_are_gone(monkeypatch):
+    made = results.Results((result(3),), [0])
+
+    def interrupted(thing):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(results, "id", interrupted, raising=False)
+        with pytest.raises(KeyboardInterrupt):
+            made.renew()
+    assert made.list[OBJECTS] == id(made.arrays)
+
+
+def test_large_arrays_and_arrays_of_all_steps_are_made_anew():
     assert is_kept(result(KEPT // 8))
     assert not is_kept(result(KEPT // 8 + 1)) and not is_kept(result(1, time=0))

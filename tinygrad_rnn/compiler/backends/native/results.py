@@ -59,9 +59,10 @@ class Results:
         self.renew()
 
     def renew(self) -> None:
-        """Make new arrays."""
-        self.arrays = tuple([make() for make in self.makers])
-        self.list[OBJECTS], self.list[NEW] = id(self.arrays), 1
+        """Make new arrays. Ctrl-C never leaves the address of arrays that are gone."""
+        arrays = tuple([make() for make in self.makers])
+        address = id(arrays)
+        self.list[OBJECTS], self.list[NEW], self.arrays = address, 1, arrays
 
 
 def reused(module: Module) -> str:
