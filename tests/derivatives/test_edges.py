@@ -451,6 +451,27 @@ def test_bytes_in_the_other_order(f):
     assert f(tg.Tensor(a, requires_grad=True)).data == f(a)
 
 
+@pytest.mark.parametrize("f", [np.quantile, np.nanquantile])
+def test_every_quantile_is_numpys_bit_by_bit(f):
+    rng = np.random.default_rng(0)
+    for values in (rng.normal(size=(20, 7)), rng.choice([-inf, inf, 0.0, 1.0], (20, 7))):
+        for q in (0.0, 0.1, 0.3, 0.5, 0.77, 1.0):
+            found = f(tg.Tensor(values, requires_grad=True), q, axis=1).data
+            expected = f(values, q, axis=1)
+            there = ~np.isnan(expected)  # NumPy has none between equal infinities
+            np.testing.assert_array_equal(found[there], expected[there])
+            assert there.all() or np.isinf(values).any()
+
+
+def test_infinities_are_counted_as_numpy_does():
+    infinite = tg.Tensor([inf, 0.0, 1.0], requires_grad=True)
+    assert np.linalg.norm(infinite, 0).data == 2
+    assert np.median(tg.Tensor([inf, inf, 1.0, inf], requires_grad=True)).data == inf
+    roots = [1.0, inf, 2.0]
+    found = np.poly(tg.Tensor(roots, requires_grad=True)).data
+    np.testing.assert_array_equal(found, np.poly(roots))
+
+
 def test_leading_zeros_of_polynomials_do_not_count():
     product = np.polymul(tg.Tensor([0.0, 2.0, 1.0], requires_grad=True), np.array([1.0, 3.0]))
     np.testing.assert_array_equal(product.data, np.polymul([0.0, 2.0, 1.0], [1.0, 3.0]))

@@ -195,7 +195,7 @@ def _polynomial_of_roots(seq_of_zeros: Array) -> Array:
         raise TypeError("np.poly of a matrix has no derivative here; pass its eigenvalues")
     p = np.ones(1, roots.dtype)
     for root in roots:
-        p = np.pad(p, (0, 1)) - root * np.pad(p, (1, 0))
+        p = np.convolve(p, np.stack([np.ones_like(root), -root]))
     return p
 
 

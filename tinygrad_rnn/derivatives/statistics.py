@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_rnn.derivatives.elementary import excess
 from tinygrad_rnn.derivatives.reductions import root
 from tinygrad_rnn.derivatives.shapes import as_array, axes_of
 from tinygrad_rnn.engine.graph import Array
@@ -53,8 +54,10 @@ def _order_statistic(
     between = method in ("linear", "midpoint")
     dtype = np.result_type(a.dtype, plain(q)) if between else a.dtype
     weight = weight.astype(dtype)
-    low = np.take_along_axis(ordered, below, -1)
-    result = low + (np.take_along_axis(ordered, above, -1) - low) * weight
+    low, high = (np.take_along_axis(ordered, places, -1) for places in (below, above))
+    gap = excess(high, low)
+    # From the nearer of the two, as NumPy does, so that the numbers are the same.
+    result = np.where(weight < 0.5, low + gap * weight, high - gap * (1 - weight))
     if not skip_nan and not known(a):  # they cannot be refused now
         result = np.where(missing[..., -1:], np.nan, result)
 
