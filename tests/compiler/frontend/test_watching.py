@@ -5,6 +5,7 @@ from __future__ import annotations
 import array
 import contextvars
 import functools
+import sys
 import types
 from collections.abc import Callable
 from typing import Any
@@ -155,3 +156,18 @@ def test_what_belongs_to_a_library_cannot_change() -> None:
     watching.of_function(watched, np.average.__wrapped__, frozenset())  # type: ignore[attr-defined]
     watching.of_module(watched, np, frozenset(("tanh",)))
     assert not watched.conditions
+
+
+def test_an_imported_module_that_is_replaced_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "settings_of_watching", types.ModuleType("settings"))
+
+    def importing() -> Any:
+        import settings_of_watching  # type: ignore[import-not-found]
+
+        return settings_of_watching
+
+    watched = Conditions()
+    watching.of_function(watched, importing, frozenset())
+    assert watched.hold() and importing().__name__ == "settings"
+    monkeypatch.setitem(sys.modules, "settings_of_watching", types.ModuleType("other"))
+    assert not watched.hold()

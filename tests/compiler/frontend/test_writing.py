@@ -67,3 +67,9 @@ def test_places_that_differ_from_step_to_step_are_refused() -> None:
         np.putmask(a, a < 4.0, GIVEN[0])  # NumPy begins the values anew where they end
     with pytest.raises(tg.TraceError, match="into a plain array"):
         np.copyto(START.copy(), a)
+
+
+def test_a_tensor_without_a_gradient_is_written_by_its_array() -> None:
+    a = handle_of(Value(START)).copy()
+    a[0] = tg.Tensor(handle_of(Value(GIVEN[0])))
+    np.testing.assert_array_equal(a.value.sample, [GIVEN[0], *START[1:]])
