@@ -245,8 +245,6 @@ STATES = tg.unroll(RNN, XS)[0]
         (lambda: setattr(tg.Tensor([1.0]), "name", 3), TypeError, "must be a str, not 3"),
         (lambda: float(STATES[0]), TypeError, r"h_1 of shape \(2, 4\) cannot become one .* np.sum"),
         (lambda: int(STATES[0]), TypeError, "cannot become one Python number"),
-        (lambda: W.tanh(), AttributeError, r"no attribute 'tanh'; NumPy's .*: np\.tanh\(t\)"),
-        (lambda: W.zero_(), AttributeError, "a Tensor has no attribute 'zero_'$"),
         (lambda: tg.step("a"), TypeError, "a step must be a whole number.*not 'a'"),
         (lambda: tg.scope(3), TypeError, "the name of a scope must be a str, not 3"),
         (lambda: tg.tape(STATES), TypeError, "one by one, not list"),

@@ -324,12 +324,6 @@ class Tensor(ArrayMethods):
     def __int__(self) -> int:
         return int(self._number())
 
-    if not TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> Any:
-            hint = f"; NumPy's functions take Tensors: np.{name}(t)" if hasattr(np, name) else ""
-            raise AttributeError(f"a Tensor has no attribute {name!r}{hint}")
-
     def _number(self) -> float:
         if self.size != 1:
             raise TypeError(
