@@ -119,8 +119,9 @@ def test_little_more_memory_than_the_program_written_by_hand(peer: Callable[...,
         tracemalloc.stop()
         return found
 
+    logits = problem.labels.size * problem.W_hq.shape[1] * problem.xs.itemsize
     for mine, by_hand in zip(peaks(peer), peaks(peers.by_hand), strict=True):
-        assert mine <= 1.1 * by_hand
+        assert mine <= 1.01 * (by_hand + logits)
 
 
 def test_the_parts_of_a_step_make_up_the_step():
