@@ -38,7 +38,7 @@ def flatten(tree: Any, found: list[Any], structure: list[Any], outputs: bool = F
 def steps_in(cell: Any, xs: Any, inputs: list[Any], nested: bool) -> int:
     """The number of steps. Raises ValueError or TypeError where the argument cannot be inputs."""
     if not nested:
-        shape = np.shape(xs)
+        shape: Any = getattr(xs, "shape", ())
         if not shape:
             length(xs)  # says what is wrong
         if shape != (0,):
