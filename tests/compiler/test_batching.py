@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinygrad_rnn.compiler.batching import Operand, batched
+from tinygrad_rnn.compiler.batching import MANY, Operand, batched
 from tinygrad_rnn.compiler.ir import T, Value, leaves_of, mapped
 from tinygrad_rnn.compiler.operations import astype, cross_entropies
 from tinygrad_rnn.compiler.passes.rewrite import call
@@ -34,6 +34,7 @@ CASES: dict[str, Callable[[], Value]] = {
     "add": lambda: call(np.add, each(2, 4), each(2, 4)),
     "add a row": lambda: call(np.add, each(2, 4), each(4)),
     "add a constant row": lambda: call(np.add, each(2, 4), given(4)),
+    "add it to many rows": lambda: call(np.add, each(MANY, 4), given(4)),
     "add a number": lambda: call(np.multiply, each(2, 4), each()),
     "matrix": lambda: call(np.matmul, each(2, 3), given(3, 4)),
     "no columns": lambda: call(np.matmul, each(2, 3), given(3, 0)),
@@ -100,6 +101,15 @@ def test_all_steps_at_once(name: str) -> None:
         )
         assert value.function is not None
         np.testing.assert_allclose(at_once[t], value.function(*args, **kwargs), 1e-12)
+
+
+@pytest.mark.parametrize("rows", [MANY - 1, MANY])
+def test_a_row_beside_many_is_copied_to_as_many(rows: int) -> None:
+    for constant in (given(4), given()):
+        found = batched(call(np.add, each(rows, 4), constant), varies)
+        assert found is not None
+        spread = (rows, 4) if rows == MANY and constant.ndim else None
+        assert found.args[1] == Operand(constant, spread=spread)
 
 
 NONE: dict[str, Callable[[], Value]] = {

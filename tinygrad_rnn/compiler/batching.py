@@ -27,6 +27,11 @@ from tinygrad_rnn.compiler.views import aligned
 Varies = Callable[[Value], bool]
 
 
+MANY = 32
+"""Beside this many rows, a vector is copied once to as many rows. NumPy then processes each step in
+one piece, not row by row."""
+
+
 def batched(value: Value, varies: Varies) -> AtOnce | None:
     """The call for all steps. varies: whether an operand differs from step to step."""
     function = value.function
@@ -49,8 +54,16 @@ def _aligned(value: Value, ndim: int, varies: Varies) -> Operand:
 def _elementwise(value: Value, varies: Varies) -> AtOnce | None:
     if any(isinstance(part, list | tuple) for part in value.args):
         return None
-    args = [_aligned(v, value.ndim, varies) if isinstance(v, Value) else v for v in value.args]
-    return AtOnce(value, value.function, tuple(args))
+
+    def operand(leaf: Any) -> Any:
+        if not isinstance(leaf, Value):
+            return leaf
+        is_row = leaf.ndim > 0 and leaf.shape == value.shape[1:] and not varies(leaf)
+        if is_row and value.shape[0] >= MANY:
+            return Operand(leaf, spread=value.shape)
+        return _aligned(leaf, value.ndim, varies)
+
+    return AtOnce(value, value.function, tuple(map(operand, value.args)))
 
 
 def _matmul(value: Value, varies: Varies) -> AtOnce | None:
