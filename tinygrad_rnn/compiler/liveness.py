@@ -152,20 +152,21 @@ class Timeline:
             if use.writes:
                 outs[use.place].append(use.ref)
         for part in {at_each_step(use.ref): None for use in uses if use.writes}:
-            events: dict[int, list[tuple[int, bool, Use]]] = defaultdict(list)
+            events: dict[int, list[tuple[int, bool, bool, bool]]] = defaultdict(list)
             for use in uses:
                 if overlap(use.ref, part):
                     late = use.writes or not all(self.in_place(use, o) for o in outs[use.place])
+                    does = use.writes, use.writes and use.place != but, covers(use.ref, part)
                     for turn in self.turns[use.place]:
                         for entry in entries(use.ref, turn, by_lane):
-                            events[entry].append((turn.moment + late, use.writes, use))
+                            events[entry].append((turn.moment + late, *does))
             for entry, some in events.items():
                 needed = written = 0
                 until = -1  # the last moment at which the part is needed
-                for moment, writes, use in sorted(some, key=lambda event: event[:2], reverse=True):
-                    if writes and use.place != but:
+                for moment, writes, changes, whole in sorted(some, reverse=True):
+                    if changes:
                         needed, written = needed | 1 << moment, written | 1 << moment
-                    if writes and covers(use.ref, part):
+                    if writes and whole:
                         needed, until = needed | span(moment, until), -1
                     elif not writes:
                         until = max(moment, until)
@@ -212,9 +213,10 @@ def overlap(one: Ref, other: Ref) -> bool:
 def covers(one: Ref, other: Ref) -> bool:
     """Whether a reference means the same numbers of an entry as another one, or all of them."""
     one, other = at_each_step(one), at_each_step(other)
+    if one.at == other.at or not one.views:
+        return True
     array = memory_like(one.buffer)
-    whole = replace(one, views=()).of(array, 3)
-    return one.at == other.at or bool(one.of(array, 3).size == whole.size)
+    return bool(one.of(array, 3).size == replace(one, views=()).of(array, 3).size)
 
 
 def memory_like(buffer: Buffer) -> Array:
