@@ -285,6 +285,11 @@ def test_one_hot_of_what_is_no_class(labels, problem, says):
         tg.one_hot(np.array(labels), 3)
 
 
+def test_one_hot_with_its_arguments_in_the_other_order():
+    with pytest.raises(TypeError, match=r"its type is ndarray; the order .* \(labels, classes\)"):
+        tg.one_hot(3, np.array([0, 2]))
+
+
 def test_one_hot_of_no_labels():
     assert tg.one_hot(np.zeros((0, 2), int), 3).shape == (0, 2, 3)
 

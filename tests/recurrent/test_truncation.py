@@ -449,3 +449,12 @@ def test_a_stream_says_how_many_steps_it_had():
         with pytest.raises(ValueError, match=r"links|probabilities"):
             strategy.ended(2)
     tg.Randomized(0.5).ended(7)
+
+
+@pytest.mark.parametrize("strategy", [tg.Full(), tg.Window(2)])
+def test_the_number_of_steps_of_the_weights(strategy: Links | Windows) -> None:
+    assert strategy.weights(0).shape == (0, 0)
+    with pytest.raises(ValueError, match="at least 0, not -1"):
+        strategy.weights(-1)
+    with pytest.raises(TypeError, match="number of steps, but its type is float"):
+        strategy.weights(3.5)  # type: ignore[arg-type]
