@@ -311,7 +311,8 @@ def test_an_array_of_all_steps_goes_where_it_has_an_entry_for_each_of_its_own() 
     first = (Instr(copy, (Ref(X),), Ref(long, When.FIRST)),)
     after = (Instr(np.sum, (Ref(short, When.ALL),), Ref(C)),)
     found = coalesce(program(Sections((), first, put, after), X, long, short, C)).forward
-    assert functions(found.loop) == [np.sin]  # the entries of `short` are in `long`
+    assert functions(found.loop) == [np.sin]
+    assert found.loop[0].writes()[0].buffer.name == "long"  # it has one entry more
     put = (*put, Instr(np.cos, (copied,), copied))
     after = (*after, Instr(np.sum, (Ref(long, When.ALL),), Ref(D2)))
     found = coalesce(program(Sections((), first, put, after), X, long, short, C, D2)).forward

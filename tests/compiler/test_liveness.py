@@ -6,11 +6,19 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import pytest
 
-from tests.compiler.test_allocate import A, B, C, X, program
+from tests.compiler.test_allocate import A, B, C, X, program, scratch
 from tinygrad_rnn.compiler.ir import Instr, Ref, Sections, Storage, View, When
-from tinygrad_rnn.compiler.liveness import Life, Timeline, covers, overlap, span
+from tinygrad_rnn.compiler.liveness import (
+    STEPS,
+    Life,
+    Timeline,
+    Turn,
+    covers,
+    entries,
+    overlap,
+    span,
+)
 from tinygrad_rnn.compiler.operations import copy
 from tinygrad_rnn.compiler.views import columns
 
@@ -19,16 +27,16 @@ def times_of(*loop: Instr, **more: Any) -> Timeline:
     return Timeline(program(Sections(loop=loop, **more), X, A, B, C))
 
 
-def can_share(times: Timeline, one: Any, other: Any, by_lane: bool = False) -> bool:
+def can_share(times: Timeline, one: Any, other: Any) -> bool:
     uses = times.uses[one], times.uses[other]
-    first, second = (times.life(some, (*uses[0], *uses[1]), by_lane) for some in uses)
+    first, second = (times.life(some, (*uses[0], *uses[1])) for some in uses)
     return not first.meets(second)
 
 
 def test_an_instruction_reads_before_it_writes() -> None:
     chain = (Instr(np.sin, (Ref(X),), Ref(A)), Instr(np.cos, (Ref(A),), Ref(B)))
     times = Timeline(program(Sections(before=chain), X, A, B))
-    assert span(2, 4) == 0b11100 and span(3, 2) == 0
+    assert span(2, 4) == 0b11100 and span(2, 2) == 0b100 and span(3, 2) == 0
     life = times.life(times.uses[A])
     assert life.needed & 0b1111 == 0b0110 and life.written & 0b1111 == 0b0010
     assert can_share(times, A, B) and not life.lost
@@ -103,6 +111,36 @@ def test_references_that_meet() -> None:
     assert covers(Ref(rows, When.STEP, 0, (View("reshape", (16,)),)), left)
 
 
+def test_views_of_an_array_with_one_entry_a_step() -> None:
+    each = scratch("each", 0)
+    flat, row = (Ref(each, When.STEP, 0, (View("reshape", shape),)) for shape in ((4,), (1, 4)))
+    left, right = (replace(row, views=(*row.views, columns(n, n + 2, 4))) for n in (0, 2))
+    assert overlap(flat, left) and not overlap(left, right)
+    assert covers(flat, row) and not covers(left, row)
+
+
+def test_the_first_entry_and_the_last() -> None:
+    """Of T+1 entries, the last one leaves the last step."""
+    for steps in STEPS:
+        moments = Turn(0, steps, steps - 1)
+        for offset in (0, 1):
+            first, step, last = (
+                entries(Ref(scratch("rows", 1), when, offset), moments)
+                for when in (When.FIRST, When.STEP, When.LAST)
+            )
+            assert list(first) == [offset] and list(last) == list(step) == [steps - 1 + offset]
+
+
+def test_what_nobody_reads_is_not_needed() -> None:
+    """And nobody misses the numbers of the other part."""
+    rows = replace(A, name="rows", time=1)
+    left = Ref(rows, When.FIRST, 0, (columns(0, 1, 2),))
+    written = Instr(np.sin, (Ref(X),), left), Instr(np.sin, (Ref(X),), Ref(rows, When.LAST, 1))
+    times = Timeline(program(Sections(before=written), X, rows))
+    life = times.life(times.uses[rows])
+    assert life.needed == 0 and life.written > 0 and not life.lost
+
+
 def test_an_array_written_part_by_part_is_renewed_by_its_parts() -> None:
     left, right = (Ref(B, views=(columns(n, n + 1, 2),)) for n in (0, 1))
     halves = Instr(np.sin, (Ref(X),), left), Instr(np.cos, (Ref(X),), right)
@@ -141,18 +179,15 @@ def test_entries_are_free_step_by_step() -> None:
             needed >> n * times.length & (1 << times.length) - 1 for n in (2, 1, 0)
         )
         assert 0 < last.bit_length() < second.bit_length() < first.bit_length()
-        assert times.life(times.uses[rows]).needed >> 3 * times.length > 0
+        assert times.life(times.uses[rows]).written >> 3 * times.length > 0
         assert len(times.turns[times.loops[1].start]) == (16 if windows else 8)
 
 
-@pytest.mark.parametrize("by_lane", [True, False])
-def test_each_lane_has_its_own_link(by_lane: bool) -> None:
+def test_each_lane_has_its_own_link() -> None:
     loop = (Instr(np.sin, (Ref(A),), Ref(B)), Instr(np.cos, (Ref(B),), Ref(A)))
     made = program(Sections(), X, A, B, backward=Sections(loop=loop))
     times = Timeline(replace(made, windows=True))
-    assert can_share(times, A, B, by_lane)
-    life = times.life(times.uses[A], by_lane=by_lane)
-    assert (life.needed >> times.length > 0) is by_lane
+    assert can_share(times, A, B)
 
 
 def test_lives_are_joined() -> None:

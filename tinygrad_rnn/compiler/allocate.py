@@ -70,20 +70,21 @@ def shared(program: Program) -> dict[Buffer, Group]:
         # make the program harder to read.
         ahead = buffer.time is None and first < times.back
         form = buffer.shape, buffer.dtype, buffer.time, ahead
-        in_lane = all(use.place in times.lanes for use in uses)
-        life = {way: times.life(uses, every, way) for way in {is_lane, False, in_lane}}
+        in_loop = all(use.place in times.loops[1] for use in uses)
+        life = times.life(uses, every)
         fitting = [
             group
             for group in dict.fromkeys(found.values())
             if group.form == form
-            and group.by_lane in (life if not is_lane else ())
-            and not group.life.meets(life[group.by_lane])
+            and not is_lane
+            and (in_loop or not group.by_lane)
+            and not group.life.meets(life)
         ]
         operands = {ref.buffer for ref in times.instrs[first].reads()}
         other = Group(form, is_lane)
         home = min(fitting, key=lambda g: operands.isdisjoint(g.members), default=other)
         home.members.append(buffer)
-        home.life = home.life.joined(life[home.by_lane])
+        home.life = home.life.joined(life)
         found[buffer] = home
     return found
 

@@ -42,9 +42,8 @@ def coalesce(program: Program) -> Program:
             # A state has its results first. Then it can take them along into a row.
             copies.append((out.buffer not in states, place, given, out))
     for _, place, given, out in sorted(copies, key=lambda found: found[0]):
-        given, out = moves.resolved(given), moves.resolved(out)
-        if not moves.consider(place, given, out):
-            moves.consider(place, out, given)
+        for ref, to in ((given, out), (out, given)):  # after a move, both are at one place
+            moves.consider(place, moves.resolved(ref), moves.resolved(to))
     buffers = {
         b: b if moves.storage[b] is b.storage else replace(b, storage=moves.storage[b])
         for b in program.buffers
@@ -110,28 +109,26 @@ class Moves:
             ref = self.moved[ref.buffer].of(ref)
         return ref
 
-    def consider(self, place: int, ref: Ref, to: Ref) -> bool:
+    def consider(self, place: int, ref: Ref, to: Ref) -> None:
         """Move the buffer on one side of a copy to the other side, if this changes no number."""
         source, target = ref.buffer, to.buffer
         if not (is_whole(ref, to) and self.can_be_moved(source, target, to)):
-            return False
+            return
         move = Move(to, to.offset - ref.offset, ref.when is not When.ALWAYS)
         uses = [use._replace(ref=move.of(use.ref)) for use in self.uses[source]]
         there = [use for use in self.uses[target] if overlap(use.ref, to)]
         loop = self.times.loop_of(place)
         if ref.when is not to.when and any(self.times.loop_of(u.place) != loop for u in uses):
-            return False
-        by_lane = self.storage[target] is Storage.LANE
+            return
         life, other = (
-            self.times.life(some, among, by_lane, but=place)
+            self.times.life(some, among, but=place)
             for some, among in ((uses, there), (there, uses))
         )
         if life.lost or life.meets(other) or not all(is_view(use.ref) for use in uses):
-            return False
+            return
         self.moved[source] = move
         self.uses[target] += [use for use in uses if use.place != place]
         self.storage[target] = min(self.storage[source], self.storage[target], key=KINDS.index)
-        return True
 
     def can_be_moved(self, source: Buffer, target: Buffer, to: Ref) -> bool:
         """Whether a buffer may be moved, and the owner of the place lets it in."""
@@ -144,7 +141,7 @@ class Moves:
             return False
         kinds = self.storage[source], self.storage[target]
         if kinds == (Storage.SCRATCH, Storage.LANE):
-            return all(use.place in times.lanes for use in uses)
+            return all(use.place in times.loops[1] for use in uses)
         if kinds == (Storage.SCRATCH, Storage.RETURNED):
             return all(use.ref.when is When.ALL and use.place >= times.back for use in uses)
         return all(kind in OWN for kind in kinds) and kinds != (Storage.STATE, Storage.STATE)

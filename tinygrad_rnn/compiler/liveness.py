@@ -48,7 +48,6 @@ class Turn(NamedTuple):
     moment: int
     steps: int
     t: int
-    lane: int
 
 
 class Life(NamedTuple):
@@ -71,8 +70,7 @@ class Life(NamedTuple):
 class Timeline:
     """All instructions, their turns, and the uses of each buffer.
 
-    loops: the places of each loop. lanes: those of the loop of lanes. back: the place where
-        `backward` begins.
+    loops: the places of each loop. back: the place where `backward` begins.
     behind: for a result without a buffer of its own, the operands that it may be a view of. The
         result of `np.flip` is an example.
     """
@@ -90,8 +88,7 @@ class Timeline:
             results = Instr(returned, tuple(ref for ref in sections.result if ref is not None), ())
             way += map(self._numbered, (*sections, (results,)))
             self.loops.append(way[list(Phase).index(Phase.LOOP)])
-        self.lanes = self.loops[1] if program.windows else range(0)
-        self._lay_out(setup, *ways)
+        self._lay_out(setup, *ways, lanes=2 if program.windows else 1)
         for place, instr in enumerate(self.instrs):
             self._note(place, instr)
 
@@ -99,7 +96,9 @@ class Timeline:
         self.instrs += instrs
         return range(len(self.instrs) - len(instrs), len(self.instrs))
 
-    def _lay_out(self, setup: list[range], forward: list[range], backward: list[range]) -> None:
+    def _lay_out(
+        self, setup: list[range], forward: list[range], backward: list[range], lanes: int
+    ) -> None:
         moments = itertools.count(0, 2)
         for steps, begin in zip((max(STEPS), *STEPS), (setup, forward, forward), strict=True):
             # The caller keeps the states, also after `backward`.
@@ -107,9 +106,8 @@ class Timeline:
             for places in (*begin, *again):
                 turns = range(steps if places in self.loops else 1)
                 for t in turns[::-1] if places == self.loops[1] else turns:
-                    for lane in range(2 if places is self.lanes else 1):
-                        for place in places:
-                            self.turns[place].append(Turn(next(moments), steps, t, lane))
+                    for place in (*places,) * (lanes if places is self.loops[1] else 1):
+                        self.turns[place].append(Turn(next(moments), steps, t))
         self.length = next(moments)
 
     def _note(self, place: int, instr: Instr) -> None:
@@ -134,18 +132,13 @@ class Timeline:
         by_number = is_elementwise(function) or function is copy
         return by_number and use.is_direct and use.ref.at == out.at
 
-    def life(
-        self,
-        uses: Iterable[Use],
-        among: Iterable[Use] = (),
-        by_lane: bool = False,
-        but: int | None = None,
-    ) -> Life:
+    def life(self, uses: Iterable[Use], among: Iterable[Use] = (), but: int | None = None) -> Life:
         """The life of an array, or of a part of one: of each part that is written, from the end.
 
         among: the uses of all arrays whose memory is compared. An instruction reads until it
-        writes, unless it writes number by number. by_lane: whether each lane has its own array.
-        but: the place of an instruction whose writes change nothing.
+        writes, unless it writes number by number. An array of each lane counts as one for all:
+        the lanes run the same instructions, one after the other, as the steps do. but: the place of
+        an instruction whose writes change nothing.
         """
         uses, outs, found = list(uses), defaultdict[int, list[Ref]](list), Life()
         for use in (*uses, *among):
@@ -158,14 +151,13 @@ class Timeline:
                     late = use.writes or not all(self.in_place(use, o) for o in outs[use.place])
                     does = use.writes, use.writes and use.place != but, covers(use.ref, part)
                     for turn in self.turns[use.place]:
-                        for entry in entries(use.ref, turn, by_lane):
+                        for entry in entries(use.ref, turn):
                             events[entry].append((turn.moment + late, *does))
             for entry, some in events.items():
                 needed = written = 0
                 until = -1  # the last moment at which the part is needed
                 for moment, writes, changes, whole in sorted(some, reverse=True):
-                    if changes:
-                        needed, written = needed | 1 << moment, written | 1 << moment
+                    written |= changes << moment
                     if writes and whole:
                         needed, until = needed | span(moment, until), -1
                     elif not writes:
@@ -179,17 +171,17 @@ def returned(*results: Array) -> None:
     """The caller reads the results of a function when it has run."""
 
 
-def entries(ref: Ref, turn: Turn, by_lane: bool) -> Iterable[int]:
+def entries(ref: Ref, turn: Turn) -> Iterable[int]:
     """The entries of its array that a reference means at a turn."""
     if ref.when is When.ALWAYS:
-        return (turn.lane if by_lane else 0,)
+        return (0,)
     first = {When.STEP: turn.t, When.LAST: turn.steps - 1}.get(ref.when, 0) + ref.offset
     return range(first, first + (turn.steps if ref.when is When.ALL else 1))
 
 
 def span(first: int, last: int) -> int:
     """The bits first..last."""
-    return (1 << (last + 1)) - (1 << first) if last >= first else 0
+    return max((1 << (last + 1)) - (1 << first), 0)
 
 
 def at_each_step(ref: Ref) -> Ref:
@@ -204,8 +196,6 @@ def at_each_step(ref: Ref) -> Ref:
 
 def overlap(one: Ref, other: Ref) -> bool:
     """Whether two references to one buffer have a number in common, if they mean one entry."""
-    if not (one.views and other.views):
-        return True
     array = memory_like(one.buffer)
     return np.shares_memory(*(at_each_step(ref).of(array, 3) for ref in (one, other)))
 
