@@ -64,7 +64,17 @@ def of_functions():
     return Case(cell, inputs(width=H), tg.Tensor(inputs(width=H)[0]))
 
 
+def ones_beside_the_state():
+    W = weight(2 * H, H, name="W")
+
+    def cell(x, h):
+        return np.tanh(np.concatenate([h, np.ones_like(h)], axis=-1) @ W + x)
+
+    return Case(cell, inputs(width=H), tg.Tensor(inputs(width=H)[0]))
+
+
 MORE = {
+    "ones_beside_the_state": ones_beside_the_state,
     "wide_float32": lambda: wide(np.float32),
     "wide_float64": lambda: wide(np.float64),
     "wide_lstm_float32": lambda: wide(np.float32, cell=tg.LSTMCell),

@@ -87,6 +87,14 @@ def test_what_is_left_to_numpy_has_a_reason():
     assert all(line.startswith(WAYS) for line in lines)
 
 
+def test_what_is_set_up_once_is_seen_by_numpy():
+    from tests.compiler.native.test_programs import MORE, Compiled
+
+    given = Compiled(MORE["ones_beside_the_state"]()).program
+    (instr,) = given.setup
+    assert instr.writes()[0].buffer.root in Arrangement(given, Memory(), 1).seen_by_numpy
+
+
 def test_copies_of_parameters():
     given = program("rnn")
     for way in WAYS:
