@@ -30,9 +30,9 @@ def check_gradients(
     args: float64 arrays; arguments of other kinds are held constant.
     step: half of the difference's width, for entries of size 1.
     tolerance: the largest relative difference (absolute, below 1).
-    Raises TypeError below float64, where differences are too inaccurate, and ValueError for an
-    order below 1; AssertionError, with the
-    order, the argument, the entry and both numbers, if they differ.
+    Raises TypeError below float64, where differences are too inaccurate; ValueError for an order
+    below 1; AssertionError, with the order, the argument, the entry and both numbers, if they
+    differ.
 
     >>> import numpy as np, tinygrad_rnn as tg
     >>> tg.check_gradients(np.tanh, np.array([0.5, -1.0]), order=3)

@@ -368,6 +368,12 @@ class Angle(float):
     """A number with a name."""
 
 
+def test_an_empty_text_is_none_of_two_quotes() -> None:
+    """The sign of a zero is in its text. The text of "" is a text that a cell may hold itself."""
+    keys = [CellKey(holding([mark], lambda b: b[0])).key for mark in ("", "''")]
+    assert keys[0] != keys[1]
+
+
 @pytest.mark.parametrize(
     ("positive", "negative"),
     [

@@ -128,7 +128,7 @@ class CellKey:
         itself."""
         kind: Any = type(thing)
         if kind in PLAIN:
-            self.key += (kind, thing or repr(thing))  # the sign of a zero, too
+            self.key += (kind, thing or (repr(thing),))  # the sign of a zero, too
             return
         seen = self.seen
         count = len(seen)
