@@ -299,6 +299,7 @@ SAMPLES |= {
     ],
     np.convolve: [case(real(4), real(3), m) for m in ("full", "same", "valid")]
     + [case(real(2), real(5), "same"), case(real(4), real(2), mode="same")],
+    signals.convolve: [case(real(3), real(4), m) for m in ("full", "same", "valid")],
     np.correlate: [case(real(4), real(3), m) for m in ("full", "same", "valid")]
     + [case(real(2), real(5)), case(real(2), real(5), "same")],
     np.polyval: [case(real(3), real(2, 2)), case(real(4), real())],

@@ -1,5 +1,6 @@
 """Kinks, ties, zeros, infinities, singular matrices: the right number, or a clear refusal."""
 
+import tracemalloc
 import warnings
 from fractions import Fraction
 
@@ -240,6 +241,23 @@ def test_a_nan_reaches_no_product_that_it_is_no_factor_of(f, options, n, m):
             reached = np.any(np.take(products, entry, axis=place), axis=-1)
             np.testing.assert_array_equal(np.isnan(found[1 - place]), reached)
             assert not np.isnan(found[place]).any()
+
+
+def test_a_convolution_keeps_no_array_of_all_products():
+    a, v = (tg.Tensor(np.ones(size), requires_grad=True) for size in (5000, 500))
+    tracemalloc.start()
+    try:
+        tg.gradients(np.sum(np.convolve(a, v)), [a, v])
+        assert tracemalloc.get_traced_memory()[1] < 20 * a.data.nbytes
+    finally:
+        tracemalloc.stop()
+
+
+def test_the_power_0_is_the_identity_whatever_the_matrix():
+    a = tg.Tensor(np.full((2, 3, 3), nan), requires_grad=True)
+    y = np.linalg.matrix_power(a, 0)
+    np.testing.assert_array_equal(y.data, np.linalg.matrix_power(a.data, 0))
+    np.testing.assert_array_equal(tg.gradients(np.sum(y * nan), [a])[0], np.zeros((2, 3, 3)))
 
 
 def test_counts_of_nothing():

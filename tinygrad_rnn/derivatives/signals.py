@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_rnn.derivatives.indexing import scatter
 from tinygrad_rnn.derivatives.shapes import as_array, axes_of, in_dtype
 from tinygrad_rnn.engine.graph import Array
 from tinygrad_rnn.engine.table import composed, convention, derivative, known, places_of, plain
@@ -98,29 +97,43 @@ def _one_or_more(values: Any) -> Array:
     return _sequence(np.atleast_1d(as_array(values)))
 
 
-def _convolve(a: Array, v: Array, mode: str = "full") -> Array:
+def _convolve(a: Array, v: Array, mode: str) -> Array:
+    return np.convolve(a, v, mode)
+
+
+def _other_factors(g: Array, other: Array, size: int, mode: str) -> Array:
+    """The gradient of one sequence of a convolution, which has `size` entries: the sums of g times
+    the entries of the other sequence, over the products that there are.
+
+    A product with a zero beyond an end would carry a NaN to where none belongs.
+    """
+    less = min(len(other), size)
+    first = {"full": 0, "same": (less - 1) // 2, "valid": less - 1}[mode]
+    start = len(other) - 1 - first
+    return np.correlate(g, other, "full")[start : start + size]
+
+
+convolve: Callable[..., Array] = derivative(
+    _convolve,
+    lambda g, v, shape_of_a, mode: _other_factors(g, v, *shape_of_a, mode),
+    lambda g, a, shape_of_v, mode: _other_factors(g, a, *shape_of_v, mode),
+)
+
+
+def _convolve_sequences(a: Array, v: Array, mode: str = "full") -> Array:
     a, v = _one_or_more(a), _one_or_more(v)
-    less, more = sorted((len(a), len(v)))
-    if less == 0:
+    if 0 in (len(a), len(v)):
         raise ValueError(
             f"neither sequence may be empty, but they have {len(a)} and {len(v)} entries"
         )
-    first, count = {
-        "full": (0, less + more - 1),
-        "same": ((less - 1) // 2, more),
-        "valid": (less - 1, more - less + 1),
-    }[mode]
-    # The products that there are, and none with a zero beyond an end, where NaN would be NaN again.
-    i, j = np.indices((len(a), len(v))).reshape(2, -1)
-    i, j = (places[(first <= i + j) & (i + j < first + count)] for places in (i, j))
-    return scatter(a[i] * v[j], i + j - first, (count,))
+    return convolve(a, v, mode)
 
 
 def _correlate(a: Array, v: Array, mode: str = "valid") -> Array:
     a, v = _sequence(a), _sequence(v)
     if len(a) < len(v):
-        return np.flip(_convolve(v, np.flip(a), mode))
-    return _convolve(a, np.flip(v), mode)
+        return np.flip(np.convolve(v, np.flip(a), mode))
+    return np.convolve(a, np.flip(v), mode)
 
 
 def _polyval(p: Array, x: Array) -> Array:
@@ -208,7 +221,7 @@ composed(np.polyint, _integrate_polynomial)
 composed(np.polyfit, _fit_polynomial)
 composed(np.gradient, _gradient)
 composed(np.interp, _interp)
-composed(np.convolve, _convolve)
+composed(np.convolve, _convolve_sequences)
 composed(np.correlate, _correlate)
 composed(np.polyval, _polyval)
 composed(np.vander, _vander)
