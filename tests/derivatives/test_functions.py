@@ -162,7 +162,8 @@ def test_ignored_places_against_pytorch():
     rng = np.random.default_rng(0)
     logits, labels = rng.normal(size=(6, 4)), np.array([0, -100, 3, 1, -100, 2])
     theirs = torch.nn.functional.cross_entropy(torch.tensor(logits), torch.tensor(labels))
-    assert tg.cross_entropy(logits, labels, -100) == pytest.approx(theirs.item(), rel=1e-14)
+    for given in (labels, labels.tolist()):
+        assert tg.cross_entropy(logits, given, -100) == pytest.approx(theirs.item(), rel=1e-14)
 
 
 def test_what_cross_entropy_refuses():

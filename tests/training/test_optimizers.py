@@ -339,3 +339,14 @@ def test_the_values_of_a_dict_and_an_iterator_are_parameters_too():
     for given in (cell.parameters().values(), iter(cell.parameters().values())):
         assert len(tg.SGD(given, learning_rate=0.1).parameters) == 3
     assert list(tg.parameters(cell.parameters().values())) == ["W_xh", "W_hh", "b_h"]
+
+
+def test_the_norm_over_parameters_of_several_dtypes():
+    """The largest entry of all may not fit the dtype of a single gradient."""
+    half, single = (tg.Tensor(np.zeros(2, d), requires_grad=True) for d in "ef")
+    half.grad, single.grad = np.array([6e4, 1.0], np.float16), np.array([7e4, 0.0], np.float32)
+    norm = np.linalg.norm([6e4, 1.0, 7e4])
+    assert tg.clip_grad_norm([half, single], 1e4) == pytest.approx(norm, rel=1e-6)
+    np.testing.assert_allclose(half.grad, np.array([6e4, 1.0]) * 1e4 / norm, rtol=1e-3)
+    np.testing.assert_allclose(single.grad, [7e8 / norm, 0.0], rtol=1e-6)
+    assert (half.grad.dtype, single.grad.dtype) == (np.float16, np.float32)

@@ -34,11 +34,12 @@ def clip_grad_norm(parameters: Any, max_norm: float) -> float:
     check_positive("max_norm", max_norm)
     found = _with_gradient(parameters)
     largest, relative = _norm([gradient for _, gradient in found])
-    norm = largest * relative
+    norm = float(largest) * relative
     if norm > max_norm:
         for tensor, gradient in found:
-            # In two steps: the norm may overflow the dtype of the entries.
-            tensor.grad = gradient / largest * (max_norm / relative)
+            # In two steps, because the norm may overflow.
+            scaled = gradient / largest * (max_norm / relative)
+            tensor.grad = scaled.astype(gradient.dtype, copy=False)
     return norm
 
 
@@ -76,13 +77,15 @@ def _with_gradient(parameters: Any) -> list[tuple[Tensor, Any]]:
     return found
 
 
-def _norm(gradients: Iterable[Any]) -> tuple[float, float]:
+def _norm(gradients: Iterable[Any]) -> tuple[Any, float]:
     """The largest entry, and the norm over all entries divided by it.
 
-    The squares of large or tiny numbers would overflow or underflow."""
+    The squares of large or tiny numbers would overflow or underflow. The largest entry has a dtype
+    that holds the entries of all gradients: that of a single one may be narrower."""
     gradients = [g for g in gradients if np.size(g)]
-    largest = max((float(np.max(np.abs(g))) for g in gradients), default=0.0)
+    dtype = np.result_type(np.float32, *(g.dtype for g in gradients))
+    largest = dtype.type(max((float(np.max(np.abs(g))) for g in gradients), default=0.0))
     if largest == 0:
-        return 0.0, 0.0
+        return largest, 0.0
     squares = (float(np.sum(np.square(g / largest, dtype=np.float64))) for g in gradients)
     return largest, float(np.sqrt(sum(squares)))

@@ -47,6 +47,7 @@ def cross_entropy(
             return mean_loss(logits, labels, {})
         losses = losses_at(logits, labels, {})
         return losses if reduction == "none" else np.sum(losses)
+    labels = labels if hasattr(labels, "dtype") else np.asarray(labels)
     counts = labels != ignore_index
     losses = losses_at(logits, np.where(counts, labels, np.zeros_like(labels)), {})
     losses = np.where(counts, losses, np.zeros_like(losses))
