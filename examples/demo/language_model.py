@@ -64,12 +64,13 @@ class Model:
         return tg.cross_entropy(h @ self.W_hq + self.b_q, y)
 
     def sample(self, prefix: str, length: int, rng: np.random.Generator) -> str:
-        """`length` characters, each drawn from the model's own guess, after a prefix."""
+        """A prefix and `length` bytes after it, each drawn from the model's own guess."""
         size = len(self.vocabulary)
         numbers = self.vocabulary.encode(prefix).tolist()
+        begun = len(numbers)
         state = self.cell.initial_state(1)
         with tg.no_grad():
-            for n in range(len(prefix) + length - 1):
+            for n in range(begun + length - 1):
                 state = self.cell(tg.one_hot(numbers[n : n + 1], size, np.float32), state)
                 if n + 1 == len(numbers):
                     p = tg.softmax((state @ self.W_hq + self.b_q) / 0.7).data[0].astype(np.float64)

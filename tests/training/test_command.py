@@ -15,7 +15,6 @@ import pytest
 import tinygrad_rnn as tg
 from tinygrad_rnn.__main__ import PROGRAM, main
 from tinygrad_rnn.training.character_run import CharacterRun
-from tinygrad_rnn.training.text import BLOCK, ByteVocabulary
 
 ROOT = Path(__file__).parents[2]
 SMALL = shlex.split("--hidden-size 8 --steps 5 --batch-size 4 --sample 10")
@@ -221,17 +220,6 @@ def test_a_long_text_is_mapped_and_not_read(tmp_path):
         file.truncate(120 << 20)
     done = subprocess.run([sys.executable, "-c", MAPPED, path], capture_output=True, check=False)
     assert done.returncode == 0, done.stderr.decode()
-
-
-def test_a_vocabulary_of_bytes():
-    text = np.arange(3, 100, dtype=np.uint8).repeat(BLOCK // 50)
-    vocabulary = ByteVocabulary(text)
-    assert vocabulary.bytes.tolist() == list(range(3, 100))
-    np.testing.assert_array_equal(vocabulary.encode(text[::1000]), text[::1000] - 3)
-    with pytest.raises(KeyError, match=r"does not contain b'.*x01.*xff'"):
-        vocabulary.encode(bytes([255, 5, 1]))
-    with pytest.raises(ValueError, match="at least one byte"):
-        ByteVocabulary(b"")
 
 
 @pytest.fixture

@@ -3,17 +3,27 @@
 import numpy as np
 import pytest
 
-from tinygrad_rnn.training.text import Vocabulary, chunks
+from tinygrad_rnn.training.text import BLOCK, Vocabulary, chunks
 
 
 def test_there_and_back():
-    text = "the time machine, by h. g. wells"
+    text = "the time machine, by h. g. wells: naïve"
     vocabulary = Vocabulary(text)
     assert vocabulary.decode(vocabulary.encode(text)) == text
-    with pytest.raises(KeyError, match=r"does not contain \['z'\]"):
-        vocabulary.encode("zeit")
-    with pytest.raises(ValueError, match="at least one character"):
+    np.testing.assert_array_equal(vocabulary.encode(text.encode()), vocabulary.encode(text))
+    with pytest.raises(KeyError, match=r"vocabulary of 21 bytes does not contain b'kz'"):
+        vocabulary.encode("kazan")
+    with pytest.raises(ValueError, match="at least one byte"):
         Vocabulary("")
+
+
+def test_a_long_text_is_read_block_by_block():
+    text = np.arange(3, 100, dtype=np.uint8).repeat(BLOCK // 50)
+    vocabulary = Vocabulary(text)
+    assert vocabulary.bytes.tolist() == list(range(3, 100))
+    np.testing.assert_array_equal(vocabulary.encode(text[::1000]), text[::1000] - 3)
+    with pytest.raises(KeyError, match=r"does not contain b'.*x01.*xff'"):
+        vocabulary.encode(bytes([255, 5, 1]))
 
 
 @pytest.mark.parametrize(("length", "batch", "steps"), [(101, 4, 5), (100, 3, 7), (1000, 1, 999)])

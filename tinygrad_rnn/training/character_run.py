@@ -15,7 +15,7 @@ from tinygrad_rnn.training.checkpoints import restore_run, save_run
 from tinygrad_rnn.training.clipping import clip_grad_norm
 from tinygrad_rnn.training.language_model import LanguageModel
 from tinygrad_rnn.training.optimizers import Adam
-from tinygrad_rnn.training.text import ByteVocabulary, chunk, chunk_count, mapped
+from tinygrad_rnn.training.text import Vocabulary, chunk, chunk_count, mapped
 
 MOST = 200
 """The largest number of chunks in a validation."""
@@ -89,7 +89,7 @@ class CharacterRun:
                     f"{rows * options.steps + 1:,}; choose a smaller batch size or fewer steps"
                 )
         self.updates_per_epoch = chunk_count(len(self.training), *self.shape)
-        self.vocabulary = ByteVocabulary(self.bytes)
+        self.vocabulary = Vocabulary(self.bytes)
         self.rng = np.random.default_rng(options.seed)
         self.model = options.model(len(self.vocabulary), self.rng)
         truncation = strategy(options.truncation)
@@ -199,12 +199,12 @@ class CharacterRun:
         return run
 
 
-def saved_model(path: str | os.PathLike[str]) -> tuple[LanguageModel, ByteVocabulary, Any]:
+def saved_model(path: str | os.PathLike[str]) -> tuple[LanguageModel, Vocabulary, Any]:
     """The model of a saved run, its alphabet, and the numbers of the first characters of its text.
 
     The text itself is not needed. ValueError for any other file."""
     saved = _saved(path)
-    vocabulary = ByteVocabulary(saved["alphabet"])
+    vocabulary = Vocabulary(saved["alphabet"])
     model = Options(**saved["options"]).model(len(vocabulary), 0)
     restore_run(path, model=model)
     return model, vocabulary, saved["opening"]

@@ -1,4 +1,4 @@
-"""Text as sequences of characters, cut so that a state can be carried from chunk to chunk."""
+"""Text as sequences of bytes, cut so that a state can be carried from chunk to chunk."""
 
 from __future__ import annotations
 
@@ -9,40 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-
-class Vocabulary:
-    """The characters of a text and their numbers, in sorted order.
-
-    >>> from tinygrad_rnn.training.text import Vocabulary
-    >>> vocabulary = Vocabulary("the time machine")
-    >>> len(vocabulary), vocabulary.encode("time").tolist()
-    (9, [8, 5, 6, 3])
-    >>> vocabulary.decode([8, 4, 3])
-    'the'
-    """
-
-    def __init__(self, text: str) -> None:
-        if not text:
-            raise ValueError("a vocabulary needs a text with at least one character")
-        self.characters = sorted(set(text))
-        self.numbers = {character: n for n, character in enumerate(self.characters)}
-
-    def __len__(self) -> int:
-        return len(self.characters)
-
-    def encode(self, text: str) -> Any:
-        """The numbers of the characters, an integer array; KeyError names unknown characters."""
-        unknown = set(text) - self.numbers.keys()
-        if unknown:
-            raise KeyError(
-                f"the vocabulary of {len(self)} characters does not contain {sorted(unknown)}"
-            )
-        return np.array([self.numbers[character] for character in text], dtype=np.intp)
-
-    def decode(self, numbers: Any) -> str:
-        """The text of these numbers."""
-        return "".join(self.characters[n] for n in numbers)
 
 
 def chunks(numbers: Any, batch_size: int, steps: int) -> Iterator[tuple[Any, Any]]:
@@ -101,15 +67,16 @@ def mapped(path: str | os.PathLike[str]) -> Any:
     return np.memmap(source, np.uint8, "r")
 
 
-class ByteVocabulary:
-    """The bytes that occur in a text and their numbers, for files in any encoding.
+class Vocabulary:
+    """The bytes that occur in a text and their numbers, in sorted order.
 
-    text: bytes, or an array of them. It is read block by block.
+    text: a string, which counts as UTF-8; or bytes in any encoding, or an array of them. They are
+        read block by block.
     In UTF-8 a letter outside ASCII is two bytes or more. The model has to learn these sequences.
 
-    >>> from tinygrad_rnn.training.text import ByteVocabulary
-    >>> vocabulary = ByteVocabulary("naïve".encode())
-    >>> len(vocabulary), vocabulary.encode("vïa".encode()).tolist()
+    >>> from tinygrad_rnn.training.text import Vocabulary
+    >>> vocabulary = Vocabulary("naïve")
+    >>> len(vocabulary), vocabulary.encode("vïa").tolist()
     (6, [3, 5, 4, 0])
     >>> vocabulary.decode([3, 5, 4, 0])
     'vïa'
@@ -130,7 +97,7 @@ class ByteVocabulary:
         return len(self.bytes)
 
     def encode(self, text: Any) -> Any:
-        """The numbers of the bytes, of the same shape; KeyError names unknown bytes."""
+        """The numbers of the bytes, an integer array; KeyError names unknown bytes."""
         text = _as_array(text)
         numbers = self.numbers[text]
         if numbers.size and numbers.min() < 0:
@@ -144,4 +111,5 @@ class ByteVocabulary:
 
 
 def _as_array(text: Any) -> Any:
+    text = text.encode() if isinstance(text, str) else text
     return np.frombuffer(text, np.uint8) if isinstance(text, bytes) else np.asarray(text)
