@@ -20,15 +20,6 @@ def straight() -> dict[Any, Callable[..., Any]]:
     def call(handle: Any, function: Any, *args: Any) -> Any:
         return handle.__array_function__(function, (), args, {})
 
-    def softmax(x: Any) -> Any:
-        e, s, _ = functions.of_any_kind(functions.as_floats(x))
-        return e / s
-
-    def log_softmax(x: Any) -> Any:
-        x = functions.as_floats(x)
-        _, s, shift = functions.of_any_kind(x)
-        return x - shift - np.log(s)
-
     def scored(logits: Any, labels: Any) -> Any:
         logits = functions.as_floats(logits)
         ones = np.ones_like(logits, shape=logits.shape[-1])
@@ -62,8 +53,6 @@ def straight() -> dict[Any, Callable[..., Any]]:
 
     return {
         functions._one_hot: one_hot,
-        functions.softmax: softmax,
-        functions.log_softmax: log_softmax,
         functions.losses_at: losses_at,
         functions.mean_loss: cross_entropy,
         functions.residual: residual,
