@@ -30,11 +30,12 @@ from tinygrad_rnn.compiler.frontend.values import (
 )
 from tinygrad_rnn.compiler.frontend.writing import (
     NO_INDEX,
-    WRITERS,
+    VALUES,
     assign,
     become,
     cast,
     writable,
+    write,
 )
 from tinygrad_rnn.compiler.operations import added_at, astype, filled
 from tinygrad_rnn.engine.tensor import Tensor
@@ -82,8 +83,8 @@ class Traced(Handle, PythonNumbers, NDArrayOperatorsMixin):
         tensor = next((a for a in (*args, *kwargs.values()) if type(a) is Tensor), None)
         if tensor is not None:  # which NumPy did not ask, as for the places of np.take
             return tensor.__array_function__(function, types, args, kwargs)
-        if function in WRITERS:
-            return WRITERS[function](*args, **kwargs)
+        if function in VALUES:
+            return write(function, args, kwargs)
         if (
             hasattr(function, "__wrapped__")
             and str(function.__module__).partition(".")[0] != "numpy"

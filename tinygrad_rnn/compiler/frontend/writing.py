@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_rnn.compiler.frontend.refusals import TraceError, refused
+from tinygrad_rnn.compiler.frontend.refusals import TraceError, name_of, refused
 from tinygrad_rnn.compiler.frontend.values import Value, is_handle, pinned
 from tinygrad_rnn.compiler.operations import filled, placed
 from tinygrad_rnn.engine.tensor import Tensor
@@ -90,7 +90,7 @@ def written(target: Any, put: Callable[[Any, Any], None], values: Any) -> None:
 
 def chosen(target: Any, where: Any, values: Any) -> None:
     """The same for a mask that is known only when the program runs."""
-    if where.dtype != bool or np.shape(values) not in ((), target.shape):
+    if np.shape(values) not in ((), target.shape):
         raise wandering_places()
     mask = np.reshape(where, where.shape + (1,) * (target.ndim - where.ndim))
     become(target, cast(np.where(mask, values, target.copy()), target.dtype).value)
@@ -102,40 +102,27 @@ def wandering_places() -> TraceError:
     )
 
 
-def _copyto(dst: Any, src: Any, casting: str = "same_kind", where: Any = True) -> None:
-    where = settled(where)
-    if is_handle(where):
-        src = np.broadcast_to(src, dst.shape) if np.shape(src) else src
-        chosen(writable(dst), np.broadcast_to(where, dst.shape), src)
-    else:
-        written(writable(dst), lambda a, v: np.copyto(a, v, where=where), src)
+VALUES: dict[Any, int] = {
+    **dict.fromkeys((np.copyto, np.fill_diagonal), 1),
+    **dict.fromkeys((np.put, np.put_along_axis, np.putmask, np.place), 2),
+}
+"""The functions that only write into their first argument, with the place of the values."""
 
 
-def _fill_diagonal(a: Any, val: Any, wrap: bool = False) -> None:
-    written(writable(a), lambda a, v: np.fill_diagonal(a, v, wrap), val)
+def write(function: Any, args: Any, kwargs: Any) -> None:
+    """Let a handle stand for its array after a call of one of these functions."""
+    place = VALUES[function]
+    if len(args) <= place:
+        raise refused(
+            f"the cell calls {name_of(function)} with keywords", cure="pass the values by position"
+        )
+    given = [a if n in (0, place) else with_fixed_places(a) for n, a in enumerate(args)]
+    options = {key: with_fixed_places(option) for key, option in kwargs.items()}
 
+    def put(array: Any, numbers: Any) -> None:
+        function(array, *given[1:place], numbers, *given[place + 1 :], **options)
 
-def _put(a: Any, ind: Any, v: Any, mode: Any = "raise") -> None:
-    ind = with_fixed_places(ind)
-    written(writable(a), lambda a, v: np.put(a, ind, v, mode), v)
-
-
-def _put_along_axis(arr: Any, indices: Any, values: Any, axis: Any) -> None:
-    indices = with_fixed_places(indices)
-    written(writable(arr), lambda a, v: np.put_along_axis(a, indices, v, axis), values)
-
-
-def _putmask(a: Any, mask: Any, values: Any) -> None:
-    mask = settled(mask)
-    if is_handle(mask):
-        chosen(writable(a), mask, values)
-    else:
-        written(writable(a), lambda a, v: np.putmask(a, mask, v), values)
-
-
-def _place(arr: Any, mask: Any, vals: Any) -> None:
-    mask = with_fixed_places(mask)
-    written(writable(arr), lambda a, v: np.place(a, mask, v), vals)
+    written(writable(args[0]), put, args[place])
 
 
 def writable(target: Any, cure: str = "build the array with np.where or np.concatenate") -> Any:
@@ -171,13 +158,3 @@ def mask_or_places(index: Any) -> Any:
 
 def cast(x: Any, dtype: Any) -> Any:
     return x if x.dtype == dtype else x.astype(dtype)
-
-
-WRITERS: dict[Any, Callable[..., None]] = {
-    np.copyto: _copyto,
-    np.fill_diagonal: _fill_diagonal,
-    np.put: _put,
-    np.put_along_axis: _put_along_axis,
-    np.putmask: _putmask,
-    np.place: _place,
-}
