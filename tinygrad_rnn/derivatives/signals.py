@@ -97,7 +97,7 @@ def _one_or_more(values: Any) -> Array:
     return _sequence(np.atleast_1d(as_array(values)))
 
 
-def _convolve(a: Array, v: Array, mode: str) -> Array:
+def _convolve(a: Array, v: Array, mode: Any) -> Array:
     return np.convolve(a, v, mode)
 
 
@@ -115,12 +115,12 @@ def _other_factors(g: Array, other: Array, size: int, mode: str) -> Array:
 
 convolve: Callable[..., Array] = derivative(
     _convolve,
-    lambda g, v, shape_of_a, mode: _other_factors(g, v, *shape_of_a, mode),
-    lambda g, a, shape_of_v, mode: _other_factors(g, a, *shape_of_v, mode),
+    lambda g, v, shape_of_a, mode: _other_factors(g, v, shape_of_a[0], mode),
+    lambda g, a, shape_of_v, mode: _other_factors(g, a, shape_of_v[0], mode),
 )
 
 
-def _convolve_sequences(a: Array, v: Array, mode: str = "full") -> Array:
+def _convolve_sequences(a: Array, v: Array, mode: Any = "full") -> Array:
     a, v = _one_or_more(a), _one_or_more(v)
     if 0 in (len(a), len(v)):
         raise ValueError(
@@ -129,7 +129,7 @@ def _convolve_sequences(a: Array, v: Array, mode: str = "full") -> Array:
     return convolve(a, v, mode)
 
 
-def _correlate(a: Array, v: Array, mode: str = "valid") -> Array:
+def _correlate(a: Array, v: Array, mode: Any = "valid") -> Array:
     a, v = _sequence(a), _sequence(v)
     if len(a) < len(v):
         return np.flip(np.convolve(v, np.flip(a), mode))
