@@ -187,6 +187,17 @@ def test_resets_behind_the_end_and_before(run: Any, reverse: bool) -> None:
         np.testing.assert_allclose(last.data[b], end.data[0], atol=1e-14)
 
 
+@pytest.mark.parametrize(
+    "reset",
+    [True, np.ones((1, B), bool), np.ones((T, 1), bool), np.ones((T, B), int), np.ones(2, bool)],
+    ids=lambda reset: str(np.shape(reset)),
+)
+@pytest.mark.parametrize("options", [{}, {"lengths": LENGTHS}, {"reverse": True}], ids=repr)
+def test_resets_that_do_not_fit(reset: Any, options: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"reset must be booleans of shape \(6, 3\), True where"):
+        tg.unroll(tg.RNNCell(D, H, rng=0), xs(), reset=reset, **options)
+
+
 @pytest.mark.parametrize("run", RUNS)
 def test_a_system_without_inputs(run: Any) -> None:
     A, seen = parameter(H, H), set()

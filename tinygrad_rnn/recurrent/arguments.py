@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_rnn.engine.graph import Leaf
+from tinygrad_rnn.engine.graph import Array, Leaf
 from tinygrad_rnn.engine.recording import Mark, current_mark, set_mark
 from tinygrad_rnn.engine.tensor import Tensor, untracked
 from tinygrad_rnn.engine.trees import flatten, flatten_like
@@ -250,13 +250,17 @@ def restarts_of(reset: Any, inputs: list[Any]) -> Any:
         return None
     rows = np.asarray(reset)
     parts = flatten(inputs[0]) if inputs else []
-    batch = np.shape(parts[0])[:1] if parts else rows.shape[1:2]
-    if rows.dtype != bool or rows.shape not in [(len(inputs),), (len(inputs), *batch)]:
+    check_resets(rows, len(inputs), np.shape(parts[0])[:1] if parts else rows.shape[1:2])
+    return rows
+
+
+def check_resets(rows: Array, steps: int, batch: tuple[int, ...]) -> None:
+    """ValueError unless the resets have a boolean for each step, or for each step and sequence."""
+    if rows.dtype != bool or rows.shape not in [(steps,), (steps, *batch)]:
         raise ValueError(
-            f"reset must be booleans of shape {(len(inputs), *batch)}, True where a sequence "
+            f"reset must be booleans of shape {(steps, *batch)}, True where a sequence "
             f"starts anew, but it has the shape {rows.shape} and the dtype {rows.dtype}"
         )
-    return rows
 
 
 def check_first_step(entered: Any, state: Any) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 
 from tinygrad_rnn.engine.graph import Array
 from tinygrad_rnn.engine.trees import flatten, unflatten
+from tinygrad_rnn.recurrent.arguments import check_resets
 from tinygrad_rnn.recurrent.lengths import (
     Padded,
     WithoutInputs,
@@ -72,12 +73,12 @@ class Order:
                 self.back = np.minimum(t, np.maximum(ends - 1, 0)), sequences
             self.ends = np.maximum(ends - 1, 0), sequences
             if reset is not None:
-                reset = np.broadcast_to(rows_of(reset), valid.shape)
+                reset = np.broadcast_to(rows_of(reset, valid.shape), valid.shape)
                 reset = reset[there, sequences] & valid
             cell, xs = Padded(cell), {"x": taken(xs, (there, rows)), "valid": beside(valid, xs)}
         elif reverse:
             xs = backwards(xs)
-            reset = None if reset is None else np.asarray(reset)[::-1]
+            reset = None if reset is None else np.atleast_1d(reset)[::-1]
         self.cell, self.xs, self.state, self.reset = cell, xs, state, reset
 
     def results(
@@ -146,7 +147,8 @@ def backwards(xs: Any) -> Any:
     return xs[::-1]
 
 
-def rows_of(reset: Any) -> Array:
-    """The resets in the shape (T, batch) or (T, 1)."""
+def rows_of(reset: Any, shape: tuple[int, ...]) -> Array:
+    """The resets in the shape (T, batch) or (T, 1); ValueError if they do not fit (T, batch)."""
     rows = np.asarray(reset)
+    check_resets(rows, shape[0], shape[1:])
     return rows if rows.ndim > 1 else rows[:, None]
