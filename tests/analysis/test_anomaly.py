@@ -216,7 +216,7 @@ def test_truncation_that_keeps_the_gradient_finite():
 
 
 def dot_reports_its_overflow():
-    """Whether NumPy reports an overflow in `np.dot`, which the pull-back calls. NumPy 2.0 does not."""
+    """Whether NumPy reports an overflow in `np.dot`, as the pull-back needs. NumPy 2.0 does not."""
     large = np.full((2, 2), 1e30, np.float32)
     try:
         with np.errstate(over="raise"):
@@ -230,7 +230,7 @@ def dot_reports_its_overflow():
 @pytest.mark.parametrize("inside", [True, False])
 def test_an_exploding_gradient_is_found_at_its_step(run, inside):
     # 1 at step 19, 1e4 at step 18, ..., 1e36 at step 10, whose product with V is too large.
-    "it overflowed, .*Subseq" if dot_reports_its_overflow() else "what went in is too large for it, or "
+    why = "it overflowed, .*Subseq" if dot_reports_its_overflow() else "what went in is too large"
     sentence = (
         r"^the gradient that matmul at step 10 .*passes back to its argument x1, h_10 of shape "
         rf"\(4, 3\), has 12 infinite entries of 12, .* of 1e\+36, is finite: {why}"
