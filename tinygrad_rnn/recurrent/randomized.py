@@ -170,11 +170,6 @@ class Given(Randomized):
     def ended(self, T: int) -> None:
         exactly(self.given, T, "links")
 
-    def earliest(self, t: int) -> Any:
-        """The last step up to t that is entered through a link ξ = 0; needs ξ_1 .. ξ_t, no ξ_0."""
-        cut = np.concatenate([np.ones((1, *self.given.shape[1:])), self.given == 0])[: t + 1]
-        return t - np.argmax(cut[::-1], axis=0)
-
     def __repr__(self) -> str:
         return f"Randomized.from_links({self.given.tolist()!r})"
 

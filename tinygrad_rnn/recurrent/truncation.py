@@ -34,24 +34,23 @@ class Truncation(ABC):
     TBPTT(1, k+1) equals Window(k).
     """
 
-    k1: Any = None
-    k2: Any = None
     given: Any = None
     """The given numbers ξ or f, if the strategy consists of them; else None."""
+
+    @property
+    def meaning(self) -> Any:
+        """What equal strategies have in common; None if a strategy equals itself alone."""
+        if self.given is None:
+            return None
+        return type(self), self.given.shape, self.given.tobytes()
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Truncation):
             return NotImplemented
-        if self.given is not None:
-            return type(self) is type(other) and np.array_equal(self.given, other.given)
-        if self.k1 is None:
-            return self is other
-        return bool(self.k1 == other.k1 and self.k2 == other.k2)
+        return self is other or (self.meaning is not None and self.meaning == other.meaning)
 
     def __hash__(self) -> int:
-        if self.given is not None:
-            return hash((type(self), self.given.shape, self.given.tobytes()))
-        return object.__hash__(self) if self.k1 is None else hash((self.k1, self.k2))
+        return object.__hash__(self) if self.meaning is None else hash(self.meaning)
 
     @abstractmethod
     def weights(self, T: int) -> Array:
@@ -193,7 +192,7 @@ class Windows(Truncation):
         self.given = np.array(f)
         if self.given.ndim not in (1, 2):
             raise ValueError(f"f must have the shape (T,) or (T, batch), not {self.given.shape}")
-        self.fixed(len(self.given))
+        self.given = self.fixed(len(self.given)).given
 
     def earliest(self, t: int) -> Any:
         """f(t); an array (batch,) if the sequences of a batch differ."""
@@ -305,14 +304,9 @@ class Subsequence(Deterministic, Links):
         object.__setattr__(self, "k", steps(self.k, "Subsequence", "k", 1))
 
     @property
-    def k1(self) -> Steps:
-        """The k1 of the equal TBPTT(k1, k2): k."""
-        return self.k  # type: ignore[no-any-return]
-
-    @property
-    def k2(self) -> Steps:
-        """The k2 of the equal TBPTT(k1, k2): k."""
-        return self.k  # type: ignore[no-any-return]
+    def meaning(self) -> Any:
+        """That of TBPTT(k, k)."""
+        return self.k, self.k
 
     def factors(self) -> Iterator[Any]:
         k = spread(self.k)
@@ -344,14 +338,9 @@ class Window(Deterministic, Windows):
         object.__setattr__(self, "k", steps(self.k, "Window", "k", 0))
 
     @property
-    def k1(self) -> int:
-        """The k1 of the equal TBPTT(k1, k2): 1."""
-        return 1
-
-    @property
-    def k2(self) -> Steps:
-        """The k2 of the equal TBPTT(k1, k2): k + 1."""
-        return self.k + 1 if isinstance(self.k, int) else tuple(k + 1 for k in self.k)
+    def meaning(self) -> Any:
+        """That of TBPTT(1, k+1)."""
+        return 1, self.k + 1 if isinstance(self.k, int) else tuple(k + 1 for k in self.k)
 
     def earliest(self, t: int) -> Any:
         """f(t) = max(0, t−k)."""
@@ -385,6 +374,10 @@ class TBPTT(Deterministic, Windows):
                 f"TBPTT goes back k2 steps for the newest k1 losses, so k2 must be at least k1, "
                 f"but k1 is {self.k1} and k2 is {self.k2}"
             )
+
+    @property
+    def meaning(self) -> Any:
+        return self.k1, self.k2
 
     def earliest(self, t: int) -> Any:
         """f(t) = max(0, (⌊t/k1⌋+1)·k1 − k2)."""
