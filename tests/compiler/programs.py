@@ -10,8 +10,7 @@ import numpy as np
 import tinygrad_rnn as tg
 from tinygrad_rnn.compiler.frontend.captures import CellKey
 from tinygrad_rnn.compiler.frontend.request import Sequence, prepared
-from tinygrad_rnn.compiler.ir import StepGraph, Value
-from tinygrad_rnn.compiler.passes.rewrite import ordered
+from tinygrad_rnn.compiler.ir import StepGraph, Value, ordered
 from tinygrad_rnn.compiler.runtime.program import Program, step_graph
 from tinygrad_rnn.training.cell_with_loss import CellWithLoss
 

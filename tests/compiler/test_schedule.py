@@ -46,7 +46,7 @@ def functions(values: Any) -> list[str]:
 
 def test_what_values_of_a_recurrent_network_differ_with() -> None:
     graph = graph_of(tg.RNNCell(D, H, rng=0), inputs())
-    depends = schedule(graph).depends
+    depends = graph.depends
     (result,), (gradient, *_) = graph.results, graph.parameter_gradients
     assert depends[result] == Depends.INPUT | Depends.STATE
     assert not depends[graph.parameters[0]] and depends[graph.inputs[0]] == Depends.INPUT
@@ -66,7 +66,7 @@ def test_the_loss_is_computed_after_the_loop_and_its_gradient_before_it() -> Non
     found = of_case("loss_alone")
     assert "cross_entropies" in functions(found.forward.after)
     assert "cross_entropy_gradient" in functions(found.backward.before)
-    assert found.unread == {found.graph.states[-1]}
+    assert found.graph.unread == {found.graph.states[-1]}
 
 
 def test_what_has_no_call_for_all_steps_is_made_in_the_loop_and_kept() -> None:
@@ -74,7 +74,7 @@ def test_what_has_no_call_for_all_steps_is_made_in_the_loop_and_kept() -> None:
     found = schedule(
         passed(graph_of(lambda x, h: np.cumsum(x @ W, axis=-1) * h, inputs(), state(2, H)))
     )
-    inner = next(v for v in found.order if v.function is np.cumsum)
+    inner = next(v for v in found.graph.order if v.function is np.cumsum)
     assert inner in found.forward.loop and inner in found.saved
     assert functions(found.forward.before) == ["matmul"]
 
@@ -101,7 +101,7 @@ def test_large_factors_of_a_gradient_stay_in_the_loop() -> None:
         found = schedule(graph)
         (gradient,) = graph.state_gradients
         assert gradient is not None
-        factor = next(v for v in gradient.operands if Depends.GRADIENT not in found.depends[v])
+        factor = next(v for v in gradient.operands if Depends.GRADIENT not in graph.depends[v])
         assert found.backward.phase_of()[factor] is phase
 
 

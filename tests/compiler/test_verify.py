@@ -11,8 +11,8 @@ import pytest
 
 import tinygrad_rnn as tg
 from tests.compiler.programs import CASES, B, D, H, graph_of, inputs, program_of
-from tinygrad_rnn.compiler.ir import Buffer, Instr, Program, Ref, Storage, Value, When
-from tinygrad_rnn.compiler.passes.rewrite import exchange, ordered
+from tinygrad_rnn.compiler.ir import Buffer, Instr, Program, Ref, Storage, Value, When, ordered
+from tinygrad_rnn.compiler.passes.rewrite import exchange
 from tinygrad_rnn.compiler.verify import (
     checked,
     verify,

@@ -10,8 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_rnn.compiler.ir import StepGraph, Value, mapped
-from tinygrad_rnn.compiler.passes.rewrite import ordered
+from tinygrad_rnn.compiler.ir import StepGraph, Value, mapped, ordered
 
 
 class Numbers(NamedTuple):

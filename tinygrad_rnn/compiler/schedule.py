@@ -8,14 +8,19 @@ loop, and so is a call that cannot be made for all steps at once.
 
 from __future__ import annotations
 
-import functools
-import operator
 from collections.abc import Iterator
 
 from tinygrad_rnn.compiler.batching import batched
-from tinygrad_rnn.compiler.ir import Depends, Phase, Phases, Schedule, StepGraph, Value
+from tinygrad_rnn.compiler.ir import (
+    Depends,
+    Phase,
+    Phases,
+    Schedule,
+    StepGraph,
+    Value,
+    ordered,
+)
 from tinygrad_rnn.compiler.passes.assemble import row_of_parts
-from tinygrad_rnn.compiler.passes.rewrite import ordered, reached, recurring, unread
 from tinygrad_rnn.compiler.time_sums import joint_products, time_sum
 from tinygrad_rnn.compiler.views import is_part, is_view, source
 
@@ -33,19 +38,18 @@ def schedule(graph: StepGraph) -> Schedule:
 
 
 class Scheduler:
-    """The values of a step graph in order, and what they depend on and are needed for. A way is 0
-    for the forward and 1 for the backward function.
+    """What the values of a step graph are needed for. A way is 0 for the forward and 1 for the
+    backward function.
 
     ahead: the values of the forward pass. needed: for each way, the values from which the next turn
     of the loop is computed.
     """
 
     def __init__(self, graph: StepGraph) -> None:
-        self.graph, self.order, self.unread = graph, ordered(graph.outputs()), unread(graph)
-        self.depends = dependences(graph, self.order)
+        self.graph, self.depends = graph, graph.depends
         self.ahead = set(ordered(graph.results))
         links = [*graph.state_gradients, *(fused.row for fused in graph.fused_adjoints.values())]
-        self.needed = recurring(graph), ordered([v for v in links if v is not None])
+        self.needed = graph.recurring, ordered([v for v in links if v is not None])
         self.rows = [
             value
             for value in self.needed[0]
@@ -53,7 +57,7 @@ class Scheduler:
             and value not in graph.results
             and row_of_parts(value) is not None
         ]
-        joint = joint_products(self.rows, self.order)
+        joint = joint_products(self.rows, graph.order)
         self.sums = tuple(
             None if value is None else time_sum(value, self.varies, joint)
             for value in graph.parameter_gradients
@@ -77,7 +81,7 @@ class Scheduler:
         the loop it is read step by step, otherwise as the array of all steps."""
         graph = self.graph
         for state, result in zip(graph.states, graph.results, strict=True):
-            after = state in self.unread and is_view(result)
+            after = state in graph.unread and is_view(result)
             yield result, 0, Phase.AFTER if after else Phase.LOOP
         for fused in graph.fused_adjoints.values():
             yield fused.row, 1, Phase.AFTER
@@ -105,24 +109,28 @@ class Scheduler:
 
     def phases(self, way: int, calls: set[Value]) -> dict[Value, Phase]:
         """The phase of each call. The gradients that enter a step are calls of the loop."""
-        depends, carried = self.depends, CARRIED[way]
         here = [
             value
-            for value in self.order
-            if value in calls and (value.function is not None or Depends.GRADIENT in depends[value])
+            for value in self.graph.order
+            if value in calls
+            and (value.function is not None or Depends.GRADIENT in self.depends[value])
         ]
-        inside = [value for value in here if self.varies(value) and self.is_inside(value, way)]
+        inside = {value for value in here if self.varies(value) and self.is_inside(value, way)}
         needed = set(ordered([*self.needed[way], *inside]))
-        looping = reached(self.order, inside)
-        found = {}
-        for value in here:
-            if not depends[value]:
-                found[value] = Phase.CONSTANT
-            elif carried not in depends[value] and value not in looping:
-                found[value] = Phase.BEFORE
-            else:
-                found[value] = Phase.LOOP if value in needed else Phase.AFTER
-        return found
+        late: set[Value] = set()  # what a turn of the loop changes
+        for value in self.graph.order:
+            carried = CARRIED[way] in self.depends[value] or value in inside
+            if carried or not late.isdisjoint(value.operands):
+                late.add(value)
+
+        def phase_of(value: Value) -> Phase:
+            if not self.varies(value):
+                return Phase.CONSTANT
+            if value not in late:
+                return Phase.BEFORE
+            return Phase.LOOP if value in needed else Phase.AFTER
+
+        return {value: phase_of(value) for value in here}
 
     def is_inside(self, value: Value, way: int) -> bool:
         """Whether a call has to be in the loop, whatever it depends on."""
@@ -147,7 +155,7 @@ class Scheduler:
             if phases[made].get(call) is Phase.LOOP and (made, Phase.LOOP) != (way, phase):
                 saved.add(base)
                 phases[made][base] = Phase.LOOP  # one of several results has a place of its own
-        rank = {value: n for n, value in enumerate(self.order)}
+        rank = {value: n for n, value in enumerate(self.graph.order)}
 
         def in_order(way: int) -> Phases[tuple[Value, ...]]:
             # The gradients that enter a step come first, because the loop writes to the links.
@@ -156,33 +164,9 @@ class Scheduler:
 
         return Schedule(
             graph=self.graph,
-            order=tuple(self.order),
-            depends=self.depends,
             forward=in_order(0),
             backward=in_order(1),
             saved=frozenset(saved),
             rows=rows,
-            unread=frozenset(self.unread),
             sums=self.sums,
         )
-
-
-def dependences(graph: StepGraph, order: list[Value]) -> dict[Value, Depends]:
-    """The causes of each value's change from step to step."""
-    found: dict[Value, Depends] = {}
-    for flag, group in (
-        (Depends.INPUT, graph.inputs),
-        (Depends.STATE, graph.states),
-        (Depends.GRADIENT, graph.adjoints),
-        (Depends.NOTHING, graph.parameters),
-    ):
-        found |= dict.fromkeys([v for v in group if v is not None], flag)
-    for state, adjoint in zip(graph.states, graph.adjoints, strict=True):
-        # Under windows each lane has a gradient of its own, and the loop goes through the lanes.
-        if state in unread(graph) and adjoint is not None and not graph.windows:
-            found[adjoint] = Depends.OUTPUT_GRADIENT
-    for value in order:
-        if value not in found:
-            flags = [found[operand] for operand in value.operands]
-            found[value] = functools.reduce(operator.or_, flags, Depends.NOTHING)
-    return found

@@ -24,6 +24,7 @@ from tinygrad_rnn.compiler.ir import (
     Storage,
     Value,
     When,
+    ordered,
 )
 from tinygrad_rnn.compiler.lowering.names import Names
 from tinygrad_rnn.compiler.operations import (
@@ -35,7 +36,6 @@ from tinygrad_rnn.compiler.operations import (
     over_lanes,
     placed,
 )
-from tinygrad_rnn.compiler.passes.rewrite import ordered
 
 FORMS: dict[Any, str] = {
     np.add: "{} + {}",
@@ -216,7 +216,7 @@ TITLES = {
 
 def show_schedule(schedule: Schedule) -> str:
     words = Words(schedule.graph)
-    for value in schedule.order:  # the same names as those of the graph
+    for value in schedule.graph.order:  # the same names as those of the graph
         words.of(value)
     lines = []
     for title, way in (("forward", schedule.forward), ("back", schedule.backward)):

@@ -26,8 +26,9 @@ from tinygrad_rnn.compiler.ir import (
     Value,
     When,
     mapped,
+    ordered,
 )
-from tinygrad_rnn.compiler.passes.rewrite import alike, ordered
+from tinygrad_rnn.compiler.passes.rewrite import alike
 from tinygrad_rnn.compiler.views import is_part, source
 
 ORDER = list(Phase)
@@ -117,7 +118,7 @@ def verify_schedule(schedule: Schedule) -> None:
         for value, phase in found.items():
             for operand in value.operands:
                 # A value that is the same in all steps is copied even where it is a view.
-                read = source(operand) if schedule.depends[operand] else operand
+                read = source(operand) if schedule.graph.depends[operand] else operand
                 verify_read(schedule, phases, n, phase, value, read)
     for value in schedule.graph.outputs():
         verify_output(schedule, phases, source(value))
@@ -146,7 +147,7 @@ def verify_read(
 ) -> None:
     """Check that a value that is read has been computed, and is kept for the reader."""
     said = f"{reader}, in {phase.value}, reads {value}"
-    depends = schedule.depends[value]
+    depends = schedule.graph.depends[value]
     if value.function is None:
         if Depends.GRADIENT in depends:
             assert way == 1, said

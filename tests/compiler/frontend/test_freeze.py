@@ -13,7 +13,7 @@ from tinygrad_rnn.compiler.frontend.freeze import GROUPS, frozen
 from tinygrad_rnn.compiler.frontend.purity import trace
 from tinygrad_rnn.compiler.frontend.trace import Trace
 from tinygrad_rnn.compiler.frontend.values import Value as Traced
-from tinygrad_rnn.compiler.passes.rewrite import ordered
+from tinygrad_rnn.compiler.ir import ordered
 
 
 def traced(cell: Any, xs: Any, start: Any = None) -> Trace:

@@ -12,8 +12,8 @@ from tinygrad_rnn.compiler.frontend.refusals import name_of
 from tinygrad_rnn.compiler.frontend.tracer import handle_of
 from tinygrad_rnn.compiler.frontend.values import Value
 from tinygrad_rnn.compiler.frontend.witness import Call, Witness, tokens, told, witness_of
+from tinygrad_rnn.compiler.ir import ordered
 from tinygrad_rnn.compiler.operations import filled
-from tinygrad_rnn.compiler.passes.rewrite import ordered
 
 
 class Pair(NamedTuple):

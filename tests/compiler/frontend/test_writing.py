@@ -12,7 +12,7 @@ import tinygrad_rnn as tg
 from tinygrad_rnn.compiler.frontend.tracer import handle_of
 from tinygrad_rnn.compiler.frontend.values import Value
 from tinygrad_rnn.compiler.frontend.writing import VALUES
-from tinygrad_rnn.compiler.passes.rewrite import ordered
+from tinygrad_rnn.compiler.ir import ordered
 
 START = np.arange(12.0).reshape(3, 4)
 GIVEN = -np.arange(1.0, 13.0).reshape(3, 4)

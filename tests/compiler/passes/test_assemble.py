@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tests.compiler.programs import B, D, H, functions_of, graph_of, inputs, state, weight
-from tinygrad_rnn.compiler.ir import Value
+from tinygrad_rnn.compiler.ir import Value, ordered
 from tinygrad_rnn.compiler.operations import assembled, filled, placed
 from tinygrad_rnn.compiler.passes.assemble import (
     assemble,
@@ -18,7 +18,7 @@ from tinygrad_rnn.compiler.passes.assemble import (
     row_of_parts,
 )
 from tinygrad_rnn.compiler.passes.cse import cse
-from tinygrad_rnn.compiler.passes.rewrite import call, ordered
+from tinygrad_rnn.compiler.passes.rewrite import call
 
 
 def test_parts_of_a_gradient_are_put_together() -> None:

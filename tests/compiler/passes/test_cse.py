@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from tests.compiler.programs import B, D, H, functions_of, graph_of, inputs, state, weight
+from tinygrad_rnn.compiler.ir import ordered
 from tinygrad_rnn.compiler.passes.cse import cse, identity
-from tinygrad_rnn.compiler.passes.rewrite import ordered
 
 
 def test_equal_calls_are_one_and_keep_a_name() -> None:

@@ -9,17 +9,17 @@ import numpy as np
 
 import tinygrad_rnn as tg
 from tests.compiler.programs import B, D, H, graph_of, inputs, state
-from tinygrad_rnn.compiler.ir import StepGraph
+from tinygrad_rnn.compiler.ir import Depends, StepGraph, ordered
 from tinygrad_rnn.compiler.passes.cse import cse
 from tinygrad_rnn.compiler.passes.factor import factor
-from tinygrad_rnn.compiler.passes.rewrite import call, ordered, reached
+from tinygrad_rnn.compiler.passes.rewrite import call
 
 
 def test_what_multiplies_a_gradient_is_one_factor() -> None:
     def gradient_calls(graph: StepGraph) -> list[str]:
         values = ordered(g for g in graph.state_gradients if g is not None)
-        found = reached(values, graph.adjoints)
-        return [v.function.__name__ for v in values if v in found and v.function is not None]
+        found = [v for v in values if Depends.GRADIENT in graph.depends[v]]
+        return [v.function.__name__ for v in found if v.function is not None]
 
     graph = cse(graph_of(tg.GRUCell(D, H, rng=0), inputs()))
     before, after = gradient_calls(graph), gradient_calls(factor(graph))

@@ -8,11 +8,10 @@ import numpy as np
 
 import tinygrad_rnn as tg
 from tests.compiler.programs import D, H, functions_of, graph_of, inputs, state, weight
-from tinygrad_rnn.compiler.ir import Value
+from tinygrad_rnn.compiler.ir import Value, ordered
 from tinygrad_rnn.compiler.passes.assemble import row_of_parts
 from tinygrad_rnn.compiler.passes.cse import cse
 from tinygrad_rnn.compiler.passes.fuse_products import fuse_products, is_row
-from tinygrad_rnn.compiler.passes.rewrite import ordered
 
 
 def given(*shape: int, dtype: Any = float, name: str = "") -> Value:

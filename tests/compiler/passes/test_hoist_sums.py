@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 from tests.compiler.programs import B, H, graph_of, inputs, state, weight
-from tinygrad_rnn.compiler.ir import StepGraph, Value
+from tinygrad_rnn.compiler.ir import StepGraph, Value, ordered
 from tinygrad_rnn.compiler.passes.hoist_sums import hoist_sums
-from tinygrad_rnn.compiler.passes.rewrite import ordered
 
 
 def reads_state(graph: StepGraph, value: Value) -> bool:

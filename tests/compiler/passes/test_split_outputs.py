@@ -10,14 +10,7 @@ import tinygrad_rnn as tg
 from tests.compiler.programs import B, D, H, functions_of, graph_of, inputs, state, weight
 from tinygrad_rnn.compiler.ir import StepGraph, Value
 from tinygrad_rnn.compiler.passes.cse import cse
-from tinygrad_rnn.compiler.passes.rewrite import (
-    call,
-    exchange,
-    ordered,
-    recurring,
-    substituted,
-    unread,
-)
+from tinygrad_rnn.compiler.passes.rewrite import call, exchange, substituted
 from tinygrad_rnn.compiler.passes.split_outputs import split_outputs
 from tinygrad_rnn.training.cell_with_loss import CellWithLoss
 
@@ -31,8 +24,8 @@ def with_loss(alone: bool = False, batch: int = B, classes: int = 5) -> StepGrap
 
 def test_what_an_output_adds_is_set_apart() -> None:
     graph = with_loss()
-    assert unread(graph) == {graph.states[1]}
-    assert "cross_entropies" not in functions_of(recurring(graph))
+    assert graph.unread == {graph.states[1]}
+    assert "cross_entropies" not in functions_of(graph.recurring)
     found = split_outputs(graph)
     assert list(found.output_grads) == [0]
     (gradient,) = (g for g in found.state_gradients if g is not None)
@@ -93,6 +86,6 @@ def test_what_is_not_set_apart() -> None:
 
     assert not set_apart(broadcast, state(B, H), state(B, 1))  # of another shape
     graph = with_loss()
-    (total,) = (v for v in ordered(graph.outputs()) if graph.adjoints[0] in v.operands)
+    (total,) = (v for v in graph.order if graph.adjoints[0] in v.operands)
     product = exchange(graph, {total: call(np.multiply, *total.args)})
     assert split_outputs(product) == product

@@ -8,8 +8,7 @@ import numpy as np
 
 from tinygrad_rnn.compiler.frontend.trace import Trace
 from tinygrad_rnn.compiler.frontend.values import Value as Traced
-from tinygrad_rnn.compiler.ir import StepGraph, Value, mapped
-from tinygrad_rnn.compiler.passes.rewrite import ordered
+from tinygrad_rnn.compiler.ir import StepGraph, Value, mapped, ordered
 
 GROUPS = (
     *("inputs", "states", "parameters", "results", "adjoints"),

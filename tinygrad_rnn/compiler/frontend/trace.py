@@ -19,7 +19,7 @@ from tinygrad_rnn.compiler.frontend.replacements import in_place, instead_of_pla
 from tinygrad_rnn.compiler.frontend.tracer import Traced, handle_of
 from tinygrad_rnn.compiler.frontend.values import Value, mapped, sample_of
 from tinygrad_rnn.compiler.frontend.witness import Witness, witness_of
-from tinygrad_rnn.compiler.passes.rewrite import ordered
+from tinygrad_rnn.compiler.ir import ordered
 from tinygrad_rnn.engine.backward import pull_on_arrays, reverse_pass
 from tinygrad_rnn.engine.fit import fit
 from tinygrad_rnn.engine.gradients import between

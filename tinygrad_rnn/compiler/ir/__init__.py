@@ -24,12 +24,14 @@ from tinygrad_rnn.compiler.ir.arrays import (
 )
 from tinygrad_rnn.compiler.ir.graph import (
     OUTPUTS as OUTPUTS,
+    Depends as Depends,
     FusedAdjoint as FusedAdjoint,
     StepGraph as StepGraph,
     Type as Type,
     Value as Value,
     leaves_of as leaves_of,
     mapped as mapped,
+    ordered as ordered,
 )
 from tinygrad_rnn.compiler.ir.program import (
     Instr as Instr,
@@ -38,7 +40,6 @@ from tinygrad_rnn.compiler.ir.program import (
 )
 from tinygrad_rnn.compiler.ir.schedule import (
     AtOnce as AtOnce,
-    Depends as Depends,
     Operand as Operand,
     Phase as Phase,
     Phases as Phases,

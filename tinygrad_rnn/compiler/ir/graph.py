@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import enum
+import functools
+import operator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
 Type = tuple[tuple[int, ...], np.dtype[Any]]
 """The shape and the dtype of an array."""
+
+
+class Depends(enum.Flag):
+    """The causes of a value's change from step to step. A value of parameters alone has none."""
+
+    NOTHING = 0
+    INPUT = enum.auto()
+    STATE = enum.auto()
+    OUTPUT_GRADIENT = enum.auto()  # of a part of the state that no step reads: known beforehand
+    GRADIENT = enum.auto()
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,12 +125,76 @@ class StepGraph:
         """All outputs: results, gradients, fused adjoints and output gradients."""
         return list(leaves_of([getattr(self, name) for name in OUTPUTS], Value))
 
+    @functools.cached_property
+    def order(self) -> list[Value]:
+        """All values that the outputs depend on, each after its operands."""
+        return ordered(self.outputs())
+
+    @functools.cached_property
+    def uses(self) -> Counter[Value]:
+        """How often each value is an operand or an output."""
+        return Counter([v for value in self.order for v in value.operands] + self.outputs())
+
+    @functools.cached_property
+    def unread(self) -> frozenset[Value]:
+        """The parts of the state that no step reads, the outputs."""
+        return frozenset(self.states).difference(self.order)
+
+    @functools.cached_property
+    def recurring(self) -> list[Value]:
+        """The values from which the next state is computed."""
+        pairs = zip(self.states, self.results, strict=True)
+        return ordered([result for state, result in pairs if state not in self.unread])
+
+    @functools.cached_property
+    def depends(self) -> Mapping[Value, Depends]:
+        """The causes of each value's change from step to step."""
+        found = dict.fromkeys(self.parameters, Depends.NOTHING)
+        found |= dict.fromkeys(self.inputs, Depends.INPUT)
+        found |= dict.fromkeys(self.states, Depends.STATE)
+        for state, adjoint in zip(self.states, self.adjoints, strict=True):
+            if adjoint is not None:
+                # Under windows each lane has a gradient of its own, and the loop goes through them.
+                known = state in self.unread and not self.windows
+                found[adjoint] = Depends.OUTPUT_GRADIENT if known else Depends.GRADIENT
+        for value in self.order:
+            if value not in found:
+                flags = [found[operand] for operand in value.operands]
+                found[value] = functools.reduce(operator.or_, flags, Depends.NOTHING)
+        return found
+
 
 OUTPUTS = (
     *("results", "state_gradients", "input_gradients", "parameter_gradients"),
     *("fused_adjoints", "output_grads"),
 )
 """The fields of a step graph that have its outputs."""
+
+
+class Node(Protocol):
+    """A value of a step graph, or of a trace."""
+
+    @property
+    def operands(self) -> Sequence[Any]: ...
+
+
+N = TypeVar("N", bound=Node)
+
+
+def ordered(outputs: Iterable[N]) -> list[N]:
+    """All values that the outputs depend on, in topological order. Iterative."""
+    done: dict[N, None] = {}
+    waiting: list[tuple[N, bool]] = [(v, False) for v in reversed(list(outputs))]
+    while waiting:
+        value, ready = waiting.pop()
+        if value in done:
+            continue
+        if ready:
+            done[value] = None
+        else:
+            waiting.append((value, True))
+            waiting += [(v, False) for v in reversed(value.operands) if v not in done]
+    return list(done)
 
 
 def leaves_of(tree: Any, kind: type) -> Iterator[Any]:

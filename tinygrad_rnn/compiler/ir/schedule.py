@@ -14,16 +14,6 @@ from tinygrad_rnn.compiler.operations import filled
 P = TypeVar("P")
 
 
-class Depends(enum.Flag):
-    """The causes of a value's change from step to step. A value of parameters alone has none."""
-
-    NOTHING = 0
-    INPUT = enum.auto()
-    STATE = enum.auto()
-    OUTPUT_GRADIENT = enum.auto()  # of a part of the state that no step reads: known beforehand
-    GRADIENT = enum.auto()
-
-
 class Phase(enum.Enum):
     """When a value is computed: once in each call of the function, for all steps at once before the
     loop, in the loop, or for all steps at once after it."""
@@ -97,22 +87,17 @@ class Phases(Generic[P]):
 class Schedule:
     """When each value of a step graph is computed.
 
-    order: all values, each after its operands. depends: the causes of each value's change.
     forward, backward: the calls of the two functions. A constant may be in both, any other value is
         in one. Views and given values are in neither, because they need no computation.
     saved: the values of a loop that are kept for all steps, because they are read outside of the
         loop.
     rows: the concatenations in the forward loop whose parts are written in their place.
-    unread: the parts of the state that no step reads, the outputs.
     sums: for each parameter the sum of its gradient over the steps; None where there is none.
     """
 
     graph: StepGraph
-    order: tuple[Value, ...]
-    depends: Mapping[Value, Depends]
     forward: Phases[tuple[Value, ...]]
     backward: Phases[tuple[Value, ...]]
     saved: frozenset[Value]
     rows: tuple[Value, ...]
-    unread: frozenset[Value]
     sums: tuple[AtOnce | None, ...]

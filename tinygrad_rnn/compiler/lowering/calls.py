@@ -81,7 +81,7 @@ def is_before(d: Draft, value: Value, way: int) -> bool:
     """Whether a value is known before a loop."""
     base = source(value)
     if base.function is None:
-        return (Depends.STATE, Depends.GRADIENT)[way] not in d.s.depends[base]
+        return (Depends.STATE, Depends.GRADIENT)[way] not in d.graph.depends[base]
     return d.way(base) < way or d.phases[way].get(base) is Phase.BEFORE
 
 

@@ -160,7 +160,7 @@ class Draft:
         if value in self.s.rows:
             parts = row_of_parts(value) or []
             return "_".join(map(label, parts)) if len(parts) < 5 else "row"
-        back = self.s.depends[value] & (Depends.GRADIENT | Depends.OUTPUT_GRADIENT)
+        back = self.graph.depends[value] & (Depends.GRADIENT | Depends.OUTPUT_GRADIENT)
         return value.name or ("d" if back else "a")
 
     def symbol(self, value: Value) -> str:
@@ -182,11 +182,11 @@ class Draft:
         return 0 if value in self.phases[0] else 1
 
     def varies(self, value: Value) -> bool:
-        return bool(self.s.depends[value])
+        return bool(self.graph.depends[value])
 
     def is_lane_sum(self, value: Value) -> bool:
         """Whether a value has a lane for each loss. The array of all steps has the sums."""
-        return self.graph.windows and Depends.GRADIENT in self.s.depends[value]
+        return self.graph.windows and Depends.GRADIENT in self.graph.depends[value]
 
     def place(self, value: Value, way: int, whole: bool = False) -> Ref:
         """The place from which to read a value at one step. whole: whether it is read at all

@@ -97,7 +97,7 @@ def loss_of_step(d: Draft, n: int, adjoint: Value) -> Ref:
 
 def nothing_is_given(d: Draft, n: int) -> bool:
     """Whether the gradient of a state comes only from the steps after it."""
-    outputs = (i for i, state in enumerate(d.graph.states) if state in d.s.unread)
+    outputs = (i for i, state in enumerate(d.graph.states) if state in d.graph.unread)
     given = n in (*d.graph.output_grads, *outputs) or n == len(d.graph.states) - 1
     return d.graph.loss_alone and not given and not d.graph.windows
 

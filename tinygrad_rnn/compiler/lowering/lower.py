@@ -43,7 +43,7 @@ def lower(schedule: Schedule, title: str = "") -> Program:
         seeds=d.seeds,
         links=d.links,
         windows=graph.windows,
-        outputs=frozenset(n for n, v in enumerate(graph.states) if v in d.s.unread),
+        outputs=frozenset(n for n, v in enumerate(graph.states) if v in d.graph.unread),
         output_grads=frozenset(graph.output_grads),
         differentiated=tuple(adjoint is not None for adjoint in graph.adjoints),
     )
@@ -91,7 +91,7 @@ def forward(d: Draft) -> None:
 
 def is_known_at_once(d: Draft, state: Value, result: Value) -> bool:
     """Whether an output has, or can have, an array of all steps to copy."""
-    if state not in d.s.unread or d.phases[0].get(result) is Phase.LOOP:
+    if state not in d.graph.unread or d.phases[0].get(result) is Phase.LOOP:
         return False
     base = source(result) if is_view(result) else result
     return d.phases[0].get(base) is not Phase.LOOP or base in d.s.saved
@@ -101,7 +101,7 @@ def backward(d: Draft) -> tuple[Ref | None, ...]:
     """Emit the sections of the function `backward`. Returns its return values."""
     graph, lines, way = d.graph, d.ways[1], d.s.backward
     for n, (state, adjoint) in enumerate(zip(graph.states, graph.adjoints, strict=True)):
-        if adjoint is not None and state in d.s.unread and not graph.windows:
+        if adjoint is not None and state in d.graph.unread and not graph.windows:
             d.places[adjoint] = replace(gradients.seed(d, n), when=When.STEP)
     for value in way.before:
         emit(d, value, 1, Phase.BEFORE)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_rnn.compiler.ir import StepGraph, Value, mapped
-from tinygrad_rnn.compiler.passes.rewrite import exchanged, ordered, transformed
+from tinygrad_rnn.compiler.passes.rewrite import exchanged, transformed
 
 
 def cse(graph: StepGraph) -> StepGraph:
@@ -16,7 +16,7 @@ def cse(graph: StepGraph) -> StepGraph:
     calls: dict[Any, Value] = {}
     first: dict[Value, Value] = {}  # of the duplicates of each value
     names: dict[Value, str] = {}
-    for value in ordered(graph.outputs()):
+    for value in graph.order:
         args = exchanged((value.args, value.kwargs), first)
         key = value if value.function is None else (value.function, identity(args))
         first[value] = same = calls.setdefault(key, value)

@@ -10,22 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_rnn.compiler.ir import StepGraph, Value
-from tinygrad_rnn.compiler.passes.rewrite import (
-    alike,
-    call,
-    ordered,
-    reached,
-    transformed,
-    uses_of,
-)
+from tinygrad_rnn.compiler.ir import Depends, StepGraph, Value
+from tinygrad_rnn.compiler.passes.rewrite import alike, call, transformed
+
+GRADIENTS = Depends.GRADIENT | Depends.OUTPUT_GRADIENT
 
 
 def factor(graph: StepGraph) -> StepGraph:
     """Rewrite gradients as one gradient times one factor, where the intermediate values have no
     other use. All regrouped values have the gradient's shape and dtype, so a mask of integers is
     left alone."""
-    uses, adjoint = uses_of(graph), reached(ordered(graph.outputs()), graph.adjoints)
+    adjoint = {v for v, causes in graph.depends.items() if causes & GRADIENTS}
     factors: dict[Value, tuple[Value, Any]] = {}  # for a product: the gradient and its factor
 
     def regrouped(value: Value, fresh: Value, new: dict[Value, Value]) -> Value | None:
@@ -33,7 +28,7 @@ def factor(graph: StepGraph) -> StepGraph:
 
         def opened(part: Any) -> tuple[Value, Any]:
             """A gradient and its factor, None for 1. It is split only if this is its only use."""
-            return factors[part] if part in factors and uses[part] <= 1 else (new[part], None)
+            return factors[part] if part in factors and graph.uses[part] <= 1 else (new[part], None)
 
         def product(base: Value, factor: Any) -> Value:
             factors[value] = base, factor

@@ -18,15 +18,7 @@ from tinygrad_rnn.compiler.ir import StepGraph, Value
 from tinygrad_rnn.compiler.operations import filled
 from tinygrad_rnn.compiler.passes.assemble import concatenated
 from tinygrad_rnn.compiler.passes.hoist_sums import sums_of_loop
-from tinygrad_rnn.compiler.passes.rewrite import (
-    call,
-    exchanged,
-    ordered,
-    reached,
-    total,
-    transformed,
-    uses_of,
-)
+from tinygrad_rnn.compiler.passes.rewrite import call, exchanged, total, transformed
 
 PRODUCT = 32768
 """Bytes of the matrices that a joined product may multiply by in every step instead of once before
@@ -45,7 +37,7 @@ def is_row(value: Any) -> TypeGuard[Value]:
     )
 
 
-def is_product_of_row(term: Any, fixed: Any) -> bool:
+def is_product_of_row(graph: StepGraph, term: Any) -> bool:
     """Whether a term is a row times a matrix that is the same in all steps."""
     if not isinstance(term, Value) or term.function is not np.matmul or not is_row(term):
         return False
@@ -55,28 +47,23 @@ def is_product_of_row(term: Any, fixed: Any) -> bool:
         and isinstance(matrix, Value)
         and row.ndim == term.ndim
         and matrix.ndim == 2
-        and not fixed(row)
-        and fixed(matrix)
+        and bool(graph.depends[row])
+        and not graph.depends[matrix]
         and row.dtype == matrix.dtype == term.dtype
     )
 
 
 def fuse_products(graph: StepGraph) -> StepGraph:
     """Join the products in the sums of the loop, where this saves calls."""
-    sums, uses = sums_of_loop(graph), uses_of(graph)
-    given = [*graph.inputs, *graph.states, *graph.adjoints]
-    changing = reached(ordered(graph.outputs()), given)
-
-    def fixed(value: Value) -> bool:
-        return value not in changing
+    sums = sums_of_loop(graph)
 
     def joined(value: Value, fresh: Value, new: dict[Value, Value]) -> Value | None:
         heavy, light = sums.get(value, ([], []))
-        products = [t for t in heavy if is_product_of_row(t, fixed) and uses[t] == 1]
+        products = [t for t in heavy if is_product_of_row(graph, t) and graph.uses[t] == 1]
         if not is_row(value) or not products:
             return None
         rest = [term for term in heavy if term not in products]
-        pairs = [term.args for term in products] + light_pairs(value, light, fixed)
+        pairs = [term.args for term in products] + light_pairs(graph, value, light)
         if light and len(pairs) == len(products):
             rest.append(total(light))
         if len(pairs) < 2:
@@ -89,33 +76,29 @@ def fuse_products(graph: StepGraph) -> StepGraph:
     return transformed(graph, joined)
 
 
-def light_pairs(value: Value, light: list[Any], fixed: Any) -> list[Any]:
-    """The terms that do not depend on the state, as rows and matrices; no terms if joining them
-    costs too much."""
+def light_pairs(graph: StepGraph, value: Value, light: list[Any]) -> list[Any]:
+    """The terms of a sum that do not depend on the state, as rows and matrices; no terms if joining
+    them costs too much."""
     width, size = value.shape[-1], value.dtype.itemsize
-    pairs = [pair_of(term, value, fixed) for term in light]
+    pairs = [pair_of(graph, value, term) for term in light]
     if all(pairs) and sum(matrix.shape[0] for _, matrix in pairs) * width * size <= PRODUCT:
         return pairs
     if light and width * width * size <= IDENTITY:
         term = total(light)
         if isinstance(term, Value) and term.shape == value.shape:
-            return [(term, eye(width, value.dtype))]
+            return [(term, call(np.eye, width, dtype=value.dtype))]
     return []
 
 
-def pair_of(term: Any, value: Value, fixed: Any) -> Any:
+def pair_of(graph: StepGraph, value: Value, term: Any) -> Any:
     """A term that does not depend on the state, as a row and a matrix; None if it has no such
     form."""
     if not isinstance(term, Value):
         return None
-    if is_product_of_row(term, fixed):
+    if is_product_of_row(graph, term):
         return term.args
     width = value.shape[-1]
-    if fixed(term) and term.shape in ((width,), (1, width)):
+    if not graph.depends[term] and term.shape in ((width,), (1, width)):
         one = call(filled, (*value.shape[:-1], 1), 1, value.dtype)
         return one, term if term.ndim == 2 else call(np.reshape, term, (1, width), name=term.name)
     return None
-
-
-def eye(width: int, dtype: Any) -> Value:
-    return call(np.eye, width, dtype=dtype)

@@ -3,40 +3,13 @@
 from __future__ import annotations
 
 import functools
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, Protocol, TypeGuard, TypeVar
+from typing import Any, TypeGuard
 
 import numpy as np
 
 from tinygrad_rnn.compiler.ir import OUTPUTS, StepGraph, Value, mapped
-
-
-class Node(Protocol):
-    """A value of a step graph, or of a trace."""
-
-    @property
-    def operands(self) -> Sequence[Any]: ...
-
-
-N = TypeVar("N", bound=Node)
-
-
-def ordered(outputs: Iterable[N]) -> list[N]:
-    """All values that the outputs depend on, in topological order. Iterative."""
-    done: dict[N, None] = {}
-    waiting: list[tuple[N, bool]] = [(v, False) for v in reversed(list(outputs))]
-    while waiting:
-        value, ready = waiting.pop()
-        if value in done:
-            continue
-        if ready:
-            done[value] = None
-        else:
-            waiting.append((value, True))
-            waiting += [(v, False) for v in reversed(value.operands) if v not in done]
-    return list(done)
 
 
 def exchanged(tree: Any, new: Mapping[Value, Value]) -> Any:
@@ -65,7 +38,7 @@ def transformed(
         returns the value to put in its place; None keeps the second.
     """
     new: dict[Value, Value] = {}
-    for value in ordered(graph.outputs()):
+    for value in graph.order:
         fresh = rewritten(value, new)
         new[value] = rule(value, fresh, new) or fresh
     return substituted(graph, new)
@@ -74,12 +47,6 @@ def transformed(
 def exchange(graph: StepGraph, some: Mapping[Value, Value]) -> StepGraph:
     """The graph with these values replaced, and all values computed from them rebuilt."""
     return transformed(graph, lambda value, fresh, new: some.get(value))
-
-
-def uses_of(graph: StepGraph) -> Counter[Value]:
-    """How often each value is an operand or an output."""
-    outputs = graph.outputs()
-    return Counter([v for value in ordered(outputs) for v in value.operands] + outputs)
 
 
 def call(function: Callable[..., Any], *args: Any, name: str = "", **kwargs: Any) -> Value:
@@ -92,15 +59,6 @@ def call(function: Callable[..., Any], *args: Any, name: str = "", **kwargs: Any
 def stand_in(leaf: Any) -> Any:
     """An array of a value's shape and dtype."""
     return np.broadcast_to(np.ones((), leaf.dtype), leaf.shape) if isinstance(leaf, Value) else leaf
-
-
-def reached(values: list[Value], start: Iterable[Value | None]) -> set[Value]:
-    """The values among these, in order, that depend on one of `start`, and `start` itself."""
-    found = {value for value in start if value is not None}
-    for value in values:
-        if any(operand in found for operand in value.operands):
-            found.add(value)
-    return found
 
 
 def total(terms: list[Any]) -> Any:
@@ -117,18 +75,6 @@ def terms_of(value: Any, opens: Callable[[Value], bool] = lambda value: True) ->
         for part in value.args
         for term in (terms_of(part, opens) if isinstance(part, Value) and opens(part) else [part])
     ]
-
-
-def unread(graph: StepGraph) -> set[Value]:
-    """The parts of the state that no step reads, the outputs."""
-    return set(graph.states) - set(ordered(graph.outputs()))
-
-
-def recurring(graph: StepGraph) -> list[Value]:
-    """The values from which the next state is computed."""
-    outputs = unread(graph)
-    pairs = zip(graph.states, graph.results, strict=True)
-    return ordered([result for state, result in pairs if state not in outputs])
 
 
 def alike(leaf: Any, value: Value) -> TypeGuard[Value]:

@@ -10,8 +10,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from tinygrad_rnn.compiler.ir import Phase, StepGraph, Value
-from tinygrad_rnn.compiler.passes.rewrite import alike, exchange, unread, uses_of
+from tinygrad_rnn.compiler.ir import StepGraph, Value
+from tinygrad_rnn.compiler.passes.rewrite import alike, exchange
 from tinygrad_rnn.compiler.schedule import schedule
 from tinygrad_rnn.compiler.views import source
 
@@ -20,26 +20,19 @@ def split_outputs(graph: StepGraph) -> StepGraph:
     """Move the contribution E_t of a step's outputs to ∂L/∂h_t out of the loop. The gradient that
     enters the step is then the sum of the caller's gradient and E_t.
     """
-    outputs = unread(graph)
-    if not outputs:
+    if not graph.unread:
         return graph
-    known, uses = schedule(graph), uses_of(graph)
-    phases = known.backward.phase_of()
+    before = schedule(graph).backward.before
     new: dict[Value, Value] = {}
     adjoints, output_grads = list(graph.adjoints), dict(graph.output_grads)
     for n, (state, adjoint) in enumerate(zip(graph.states, graph.adjoints, strict=True)):
-        if adjoint is None or state in outputs or uses[adjoint] != 1:
+        if adjoint is None or state in graph.unread or graph.uses[adjoint] != 1:
             continue
-        total = next((v for v in known.order if adjoint in v.operands), adjoint)
+        total = next((v for v in graph.order if adjoint in v.operands), adjoint)
         if total.function is not np.add or total.kwargs:
             continue
-        added = next((v for v in total.operands if v is not adjoint), adjoint)
-        if (
-            phases.get(source(added)) is Phase.BEFORE
-            and uses[added] == 1
-            and alike(added, adjoint)
-            and alike(total, adjoint)
-        ):
+        (added,) = (v for v in total.args if v is not adjoint)
+        if alike(added, adjoint) and source(added) in before:
             given = Value(total.shape, total.dtype, adjoint.name)
             new[total] = adjoints[n] = given
             output_grads[n] = added
