@@ -314,6 +314,30 @@ def test_threads_have_the_numbers_of_one(name):
         np.testing.assert_array_equal(a, b)
 
 
+def of_two_types():
+    """A state of two parts, float64 and float32, whose works are in one loop."""
+    rng = np.random.default_rng(0)
+    xs = {"a": rng.standard_normal((T, B, 20)), "b": rng.standard_normal((T, B, 20))}
+    xs["b"] = xs["b"].astype(np.float32)
+    start = tuple(tg.Tensor(np.ones((B, 20), x.dtype), requires_grad=True) for x in xs.values())
+
+    def cell(x, state):
+        return np.tanh(state[0] * 0.5 + x["a"]), np.tanh(state[1] * 0.5 + x["b"])
+
+    return Case(cell, xs, start)
+
+
+def test_two_types_in_one_loop():
+    """Always the same text, whatever order sets have: otherwise no process finds the machine code
+    of another."""
+    compiled = Compiled(of_two_types())
+    translation = Translation(compiled.program)
+    compiled.check(interpreter.maker(translation.result())(compiled.steps))
+    lanes = objects.machine().lanes("double")
+    assert f"load <{lanes} x float>" in translation.text
+    assert f"load <{2 * lanes} x double>" not in translation.text
+
+
 def test_threads_of_numpy_are_not_ours():
     with pytest.raises(ValueError, match='threads=2 needs backend="native"'):
         tg.scan(tg.RNNCell(D, H), inputs(), backend="numpy", threads=2)

@@ -76,6 +76,19 @@ def test_a_sum_of_each_row():
     assert (done.kind, done.outs[0].rows, done.outs[0].columns) == ("sum", B, 1)
 
 
+def test_a_sum_of_a_vector():
+    done, _ = of(np.sum, (ref("a", B),), ref("b"))
+    assert (done.kind, done.args[0].columns, done.columns) == ("sum", B, 1)
+    with pytest.raises(UnknownError, match="another axis than the last"):
+        of(np.sum, (ref("a", B, H),), ref("b"))
+
+
+@pytest.mark.parametrize("shape", [(0, H), (B, 0)])
+def test_arrays_without_entries_are_numpy_s(shape):
+    with pytest.raises(UnknownError, match="an array without entries"):
+        of(np.add, (ref("a", *shape), 1.0), ref("b", *shape))
+
+
 def test_a_cross_entropy():
     done, _ = of(*crossed())
     assert (done.kind, done.rows, done.reads()[0].columns) == ("cross_entropies", B, Q)

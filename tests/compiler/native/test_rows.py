@@ -37,6 +37,20 @@ def test_reductions(kind, columns):
     np.testing.assert_allclose(out, getattr(np, kind)(rows, axis=1), atol=1e-14)
 
 
+@pytest.mark.parametrize("apart", [0, 2, -1, 40])
+@pytest.mark.parametrize("kind", ["sum", "mean", "max"])
+def test_reductions_of_columns_that_are_not_side_by_side(kind, apart):
+    """A number for all columns, every other column, columns in reverse, and a transposed array."""
+    given, out = np.random.default_rng(0).standard_normal(40 * 37), np.zeros(3)
+    root = Buffer("given", given.shape, given.dtype, Storage.SCRATCH)
+    start, down = max(0, -36 * apart), 1 if apart == 40 else 100
+    of, into = Place(root, Span(0, start), 0, 3, 37, (down, apart)), place("out", out)
+    nest = Nest(ONCE, (Work(kind, (of,), (into,), ""),), False)
+    run_nest(nest, {root: given, into.root: out}, 1)
+    rows = given[start + down * np.arange(3)[:, None] + apart * np.arange(37)]
+    np.testing.assert_allclose(out, getattr(np, kind)(rows, axis=1), atol=1e-13)
+
+
 def test_the_largest_of_a_row_with_nan_is_nan():
     rows = np.zeros((2, 37))
     rows[0, 20] = np.nan
@@ -78,6 +92,17 @@ def test_truth_values(columns):
     np.testing.assert_array_equal(out, ~mask)
     run("copy", [mask], [numbers])
     np.testing.assert_array_equal(numbers, mask)
+
+
+@pytest.mark.parametrize("number", [True, False, 2.0])
+def test_truth_values_and_a_number(number):
+    mask, x, out = np.arange(111).reshape(3, 37) % 3 == 0, np.ones((3, 37)), np.zeros((3, 37))
+    both = np.zeros_like(mask)
+    a, b, c, d = (place(n, v) for n, v in (("a", mask), ("b", x), ("c", both), ("d", out)))
+    works = Work("logical_and", (a, number), (c,), ""), Work("where", (number, a, b), (d,), "")
+    run_nest(Nest(ONCE, works, False), {a.root: mask, b.root: x, c.root: both, d.root: out}, 1)
+    np.testing.assert_array_equal(both, np.logical_and(mask, number))
+    np.testing.assert_array_equal(out, np.where(number, mask, x))
 
 
 @pytest.mark.parametrize("columns", [1, 5, 37])

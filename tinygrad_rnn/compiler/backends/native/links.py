@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import ctypes
 import functools
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+import itertools
+import os
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,20 +102,27 @@ class Link:
             if not failed:
                 return results.arrays
             if failed > 0:
-                self.complain(given)
+                self.complain(have | dict(zip(self.given, given, strict=True)), steps, range(steps))
             if failed == HELD:
                 results.renew()
             else:
                 given = at_call.accepted(given, failed)
             return run(*given)
 
+        def begin(*given: Any) -> tuple[Any, ...]:
+            if self.labels:
+                have.update(zip(self.given, given, strict=True))
+            return run(*given)
+
         def step(t: int, *given: Any) -> None:
             at_step.list[OBJECTS] = id(given)
             failed: int = of_step(start, t)
+            if failed > 0:
+                self.complain(have | dict(zip(self.changing, given, strict=True)), steps, [t])
             if failed < 0:
                 step(t, *at_step.accepted(given, failed))
 
-        return run if of_step is None else (run, step)
+        return run if of_step is None else (begin, step)
 
     def places(self, buffers: tuple[Buffer, ...]) -> list[int]:
         """The places of arrays in the table."""
@@ -124,10 +133,13 @@ class Link:
         zeros = [np.zeros(b.shape, b.dtype) if b in self.optional else None for b in buffers]
         return Arguments(self.places(buffers), [b.dtype for b in buffers], zeros)
 
-    def complain(self, arrays: tuple[Any, ...]) -> None:
-        """Run NumPy's form of the instruction, which raises the error about the labels."""
-        for ref, classes in self.labels:  # one of them raises
-            labels = arrays[self.given.index(ref.buffer.root)]
+    def complain(self, arrays: Mapping[Any, Any], steps: int, at: Iterable[int]) -> None:
+        """Run NumPy's form of the instructions on labels. One of them raises the error.
+
+        arrays: the arrays by their buffers. at: the steps that have been run.
+        """
+        for (ref, classes), t in itertools.product(self.labels, at):
+            labels = ref.of(arrays[ref.buffer.root], steps, t)
             logits = np.zeros((*labels.shape, classes))
             operations.cross_entropies(logits, labels, np.ones(classes))
         # Unless another thread has changed the label meanwhile, this is not reached.
@@ -156,13 +168,29 @@ class Divided:
                 pool(self.threads - 1).submit(function, table, n, self.threads)
                 for n in range(1, self.threads)
             ]
-            failed |= function(table, 0, self.threads)
+            try:
+                failed |= function(table, 0, self.threads)
+            finally:
+                finish(others)
             for other in others:
                 failed |= other.result()
         return failed
+
+
+def finish(parts: list[Future[int]]) -> None:
+    """Wait for all parts, also after Ctrl-C: the arrays must live as long as a part uses them."""
+    try:
+        wait(parts)
+    finally:
+        if not all(part.done() for part in parts):
+            finish(parts)
 
 
 @functools.cache
 def pool(workers: int) -> ThreadPoolExecutor:
     """The pool of threads for the parts of a batch."""
     return ThreadPoolExecutor(workers, thread_name_prefix="tinygrad_rnn")
+
+
+if hasattr(os, "register_at_fork"):  # a forked process has none of the threads
+    os.register_at_fork(after_in_child=pool.cache_clear)

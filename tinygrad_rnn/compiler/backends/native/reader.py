@@ -54,6 +54,8 @@ def strided(ref: Ref, source: Ref | None, steps: int) -> tuple[Any, Any, int]:
         view = np.broadcast_to(view, buffer.shape)
     for way in ref.views:
         view = looked(view, way, steps)
+    if view.size == 0:
+        raise UnknownError("an array without entries")
     if not np.may_share_memory(view, array):
         raise UnknownError("a view that is a copy")
     begin = view.__array_interface__["data"][0] - array.__array_interface__["data"][0]
@@ -294,7 +296,8 @@ def reduction(instr: Instr, out: Ref, text: str, copies: Copies) -> tuple[Work, 
     of, steps = placed(given, copies)
     into, count = placed(out, copies)
     ndim = len(seen(given, copies).shape)
-    axes = axis if isinstance(axis, tuple) else (axis,)
+    every = range(ndim) if axis is None else (axis,)
+    axes = axis if isinstance(axis, tuple) else tuple(every)
     if given.dtype.kind != "f" or axes not in ((-1,), (ndim - 1,)) or steps != count:
         raise UnknownError("a reduction along another axis than the last")
     if not instr.kwargs.get("keepdims") and of.rows > 1:

@@ -71,14 +71,14 @@ class Rows:
         """Emit one row of elementwise works."""
         f = self.f
         places = [place for work in group.works for place, _ in work.places()]
-        kinds = {KINDS[p.dtype] for p in places if p.dtype.kind == "f"} or {"float"}
-        dense = all(p.strides[1] == 1 or (p.strides[1] == 0 and p.columns) for p in places)
-        lanes = self.machine.lanes(kinds.pop()) if dense else 1
+        dense = all(p.strides[1] in (0, 1) for p in places)
+        most = [self.machine.lanes(KINDS[p.dtype]) for p in places]
+        lanes = min(most) if dense else 1
         made: set[Place] = set()
         fixed: dict[Place, Value] = {}
         for work in group.works:  # a number for all columns is read once
             for place in work.reads():
-                if place.strides[1] == 0 and place not in made and place.columns >= 1:
+                if place.strides[1] == 0 and place not in made:
                     fixed.setdefault(place, self.loaded(place, here[place], 0, 1))
             made.update(work.outs)
 
@@ -87,29 +87,23 @@ class Rows:
 
             def value(a: Place | float, kind: str) -> Value:
                 if not isinstance(a, Place):
-                    return constant(Vector(kind, width), a)
+                    return constant(Vector(kind, width), bool(a) if kind == "i1" else a)
                 if a not in values:
                     if a in fixed:
                         values[a] = f.spread(fixed[a], width)
                     else:
                         values[a] = self.loaded(a, here[a], column, width)
                 found = values[a]
-                if found.type.kind == "i1" and kind in ("float", "double"):
-                    return f.cast("uitofp", found, kind)
-                return found
+                return f.cast("uitofp", found, kind) if found.type.kind != kind else found
 
             for work in group.works:
                 (out,) = work.outs
-                kind = KINDS[work_type(work)]
-                truths = {"where": 1}.get(work.kind, len(work.args) if kind == "i8" else 0)
-                result = operation(
-                    f,
-                    work.kind,
-                    [value(a, "i8" if n < truths else kind) for n, a in enumerate(work.args)],
-                )
-                values[out] = result
+                kinds = [kind_of(work)] * len(work.args)
+                if work.kind == "where":
+                    kinds[0] = "i1"
+                values[out] = operation(f, work.kind, list(map(value, work.args, kinds)))
                 if out in group.stored:
-                    self.stored(result, out, here[out], column)
+                    self.stored(values[out], out, here[out], column)
 
         self.over_columns(group.works[0].columns, lanes, body)
 
@@ -149,7 +143,7 @@ class Rows:
     ) -> Value:
         """One number of a row: its entries, or values computed from them, combined."""
         f, kind = self.f, KINDS[place.dtype]
-        lanes = self.machine.lanes(kind)
+        lanes = self.machine.lanes(kind) if place.strides[1] == 1 else 1
         slot = self.slot(Vector(kind, lanes))
         f.store(constant(Vector(kind, lanes), start), slot)
         rest: list[Value] = []
@@ -242,9 +236,7 @@ class Rows:
         f.store(f.binary("fsub", f.load(at, Vector(kind)), weight), at)
 
 
-def work_type(work: Work) -> np.dtype[np.generic]:
-    """The floating-point type of a work; that of truth values if it has none."""
-    for place, _ in work.places():
-        if place.dtype.kind == "f":
-            return place.dtype
-    return np.dtype(np.bool)
+def kind_of(work: Work) -> str:
+    """The type of the numbers that a work computes with; that of truth values if it has none."""
+    kinds = [KINDS[place.dtype] for place, _ in work.places() if place.dtype.kind == "f"]
+    return kinds[0] if kinds else "i1"
