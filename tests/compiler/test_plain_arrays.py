@@ -256,12 +256,6 @@ def in_a_view(a: Any) -> None:
     row[1:] = 0.0
 
 
-def two_views(a: Any) -> None:
-    first, second = a[0], a[1]
-    first += 1.0 * second
-    second *= 2
-
-
 WRITES: dict[str, Callable[[Any], Any]] = {
     "fill_diagonal": lambda a: np.fill_diagonal(a, 0.0),
     "copyto": lambda a: np.copyto(a, 0.0, where=np.eye(4, dtype=bool)),
@@ -275,7 +269,6 @@ WRITES: dict[str, Callable[[Any], Any]] = {
     "a row from another": lambda a: a.__setitem__(0, 3 * a[1]),
     "fill": lambda a: a[1:].fill(0.0),
     "a view": in_a_view,
-    "two views": two_views,
     "in place": lambda a: a.__imul__(2.0),
     "out": lambda a: np.multiply(a, 2.0, out=a),
 }
@@ -293,6 +286,12 @@ def through_a_transpose(a: Any) -> None:
     a.T[0] = 0.0
 
 
+def two_views(a: Any) -> None:
+    first, second = a[0], a[1]
+    first += 1.0 * second
+    second *= 2
+
+
 def under_a_view(a: Any) -> Any:
     view = a[0]
     a[0] = 0.0
@@ -307,6 +306,7 @@ def with_another_reader(a: Any) -> None:
     ("write", "message"),
     [
         (through_a_transpose, "reshaped or transposed view"),
+        (two_views, "another view"),
         (under_a_view, "another view"),
         (lambda a: a.sort(), "uses .sort of a value of the step"),
         (lambda a: a.__setitem__(np.argmax(a, 1), 0.0), "that depend on the numbers"),

@@ -6,8 +6,7 @@ A call that a program cannot contain is refused here.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -43,14 +42,13 @@ class Call(NamedTuple):
     """The values that a call makes.
 
     together: from an iterator over these values, or over handles of them, to the result of the
-        call. looks: for each value that is a view of the first argument, the same view of another
-        array. shares: whether there is a view that is not followed, of another argument or in
-        Python.
+        call. views: whether the values are views of the first argument. shares: whether there is a
+        view that is not followed, of another argument or in Python.
     """
 
     values: list[Value]
     together: Callable[[Iterator[Any]], Any]
-    looks: Sequence[Callable[[Any], Any]] = ()
+    views: bool = False
     shares: bool = False
 
 
@@ -85,7 +83,7 @@ def called(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call
             Value(part, "", operator.getitem, (whole, i), {}, fixed, place)
             for i, part in enumerate(whole.sample)
         ]
-        return Call(parts, remade, *views(whole.sample, function, args, kwargs))
+        return Call(parts, remade, *views(whole.sample, args, kwargs))
     if not isinstance(result, np.ndarray | np.generic):
         if function not in OF_FORM:  # else a shape, a number of axes: known while tracing
             if fixed is None:
@@ -100,28 +98,21 @@ def called(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call
     value = Value(own(result), "", function, args, kwargs, fixed, place)
     if function is np.reshape and args[0].shape == result.shape and not kwargs:
         value = args[0]
-    return Call([value], next, *views(result, function, args, kwargs))
+    return Call([value], next, *views(result, args, kwargs))
 
 
-def views(result: Any, function: Any, args: Any, kwargs: Any) -> tuple[list[Any], bool]:
-    """The fields `looks` and `shares` of a call, by its result in the sample."""
-    several = isinstance(result, tuple | list)
-    parts = result if several else [result]
+def views(result: Any, args: Any, kwargs: Any) -> tuple[bool, bool]:
+    """The fields `views` and `shares` of a call, by its result in the sample."""
+    parts = result if isinstance(result, tuple | list) else [result]
     if all(part.base is None for part in parts):
-        return [], False  # new arrays
-    first = args[0] if args else None
-
-    def look(part: int, array: Any) -> Any:
-        rest, options = mapped((args[1:], kwargs), sample_in)
-        found = function(array, *rest, **options)
-        return found[part] if several else found
+        return False, False  # new arrays
 
     def shared(operand: Value) -> bool:
         return any(np.may_share_memory(part, operand.sample) for part in parts)
 
-    follows = isinstance(first, Value) and shared(first)
-    looks = [partial(look, n) for n in range(len(parts))] if follows else []
-    return looks, any(shared(v) for v in values_in((args, kwargs)) if v is not first)
+    first = args[0] if args else None
+    others = (value for value in values_in((args, kwargs)) if value is not first)
+    return isinstance(first, Value) and shared(first), any(map(shared, others))
 
 
 def depends_on_numbers(function: Any) -> TraceError:

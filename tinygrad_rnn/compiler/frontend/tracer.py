@@ -259,9 +259,9 @@ def record(function: Any, args: Any, kwargs: Any = None) -> Any:
         return _constant(function, *args, **kwargs)
     call = called(function, *mapped((tuple(args), kwargs), value_of))
     handles = [handle_of(value) for value in call.values]
-    for handle, look in zip(handles, call.looks, strict=False):
+    for handle in handles if call.views else ():
         parent = args[0]
-        parent.views.append((weakref.ref(handle), look))
+        parent.views.append(weakref.ref(handle))
         handle.base = parent, args[1] if function is operator.getitem else NO_INDEX
         handle.given = parent.given
     if call.shares:

@@ -64,15 +64,15 @@ class Handle:
     """A stand-in for a value while a cell is traced.
 
     given: whether the value is an argument of the cell or an array that the cell carries; such
-        arrays are read-only. views: the handles that are views of this one's array, each with the
-        same view of another array. base: the handle of which this one is a view, with the index.
+        arrays are read-only. views: the handles that are views of this one's array. base: the
+        handle of which this one is a view, with the index.
     """
 
     __slots__ = ("__weakref__", "base", "given", "value", "views")
 
     value: Value
     given: bool
-    views: list[tuple[weakref.ref[Handle], Callable[[Any], Any]]]
+    views: list[weakref.ref[Handle]]
     base: tuple[Any, Any] | None
 
 

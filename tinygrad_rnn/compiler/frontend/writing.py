@@ -30,7 +30,7 @@ def assign(target: Any, index: Any, value: Any) -> None:
         chosen(target, index, value)
     elif target.value.function in (filled, placed):
         new = target.__array_function__(placed, (), (target, index, value), {})
-        become(target, new.value, index)
+        become(target, new.value)
     else:
         written(target, lambda array, numbers: array.__setitem__(index, numbers), value)
 
@@ -40,24 +40,18 @@ def is_same_index(one: Any, other: Any) -> bool:
     return one is other or (type(one) is type(other) is slice and one == other)
 
 
-def become(target: Any, value: Value, where: Any = ()) -> None:
-    """Let a handle stand for another value from now on, like an array after a write.
-
-    where: the places that were written to, as booleans or an index; () for all.
-    """
+def become(target: Any, value: Value) -> None:
+    """Let a handle stand for another value from now on, like an array after a write."""
     if target.given:
         raise refused(
             "the cell writes into an array that it was given or holds", cure="compute a new array"
         )
-    touched = np.zeros(target.shape, bool)
-    touched[where] = True
-    for reference, look in target.views:
-        view = reference()
-        if view is not None and view.base is not None and np.any(look(touched)):
-            raise refused(
-                "the cell writes into an array that another view shares",
-                cure="write into copies, build the array with np.where or np.concatenate",
-            )
+    views = [view for reference in target.views if (view := reference()) is not None]
+    if any(view.base is not None for view in views):
+        raise refused(
+            "the cell writes into an array that another view shares",
+            cure="write into copies, build the array with np.where or np.concatenate",
+        )
     target.value = value
     if target.base is not None:
         whole, index = target.base
@@ -85,7 +79,7 @@ def written(target: Any, put: Callable[[Any, Any], None], values: Any) -> None:
         values = np.asarray(values)
     if shape:
         values = np.take(np.reshape(values, (-1,)), np.where(where, places, 0))
-    become(target, cast(np.where(where, values, target.copy()), target.dtype).value, where)
+    become(target, cast(np.where(where, values, target.copy()), target.dtype).value)
 
 
 def chosen(target: Any, where: Any, values: Any) -> None:
