@@ -373,7 +373,7 @@ def given_of(
         return {"x": xs, "y": targets}, reset, None
     index = last_valid(valid)
     if reset is not None:
-        reset = rows_of(reset) & valid
+        reset = rows_of(reset, valid.shape) & valid
     given = {"x": taken(xs, index), "y": taken(targets, index)}
     return {**given, "valid": beside(for_all(valid), xs)}, reset, valid
 
