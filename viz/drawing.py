@@ -72,7 +72,7 @@ def draw(
         them, side by side, with the gradients and the matrix of losses and steps.
     copies: whether to draw every copy of a step that windows make. Otherwise one chain is drawn,
         with the reach of each loss on its links.
-    hide: names of values to leave out, such as "y" or "b_*".
+    hide: names of values to leave out, such as "y" or "b_*". One that matches nothing is warned of.
     direction: the direction of time, "up", "right" or "down".
     title: the title above the figure.
     legend: whether a legend under the picture explains the classes and colours. None explains only

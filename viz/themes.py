@@ -6,10 +6,11 @@ A user's own table is laid over the textbook's, so it names only what differs.
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
+
+from viz.colours import in_digits
 
 
 class Colours(NamedTuple):
@@ -127,20 +128,17 @@ THEMES = {
 }
 
 
-COLOUR = re.compile(r"[A-Za-z]+|#[0-9A-Fa-f]{3,8}|(rgb|hsl)a?\([\d.,%/ ]+\)")
-
-
 def theme_of(theme: str | Mapping[str, str | tuple[str, ...]]) -> Theme:
     """The theme of this name, or the textbook's with a user's colours laid over it.
 
     theme: "textbook", "dark", "print", or a table from classes to colours. A colour is that of the
         area if the class has one, else of the line or the letters; or it is a tuple (fill, stroke,
         text).
-    Raises ValueError for an unknown name or class.
+    Raises ValueError for an unknown name, class or colour.
 
     >>> from viz.themes import theme_of
     >>> theme_of({"parameters": "gold"})["parameters"]
-    Colours(fill='gold', stroke='#000', text='#000')
+    Colours(fill='#ffd700', stroke='#000', text='#000')
     """
     if isinstance(theme, str):
         if theme not in THEMES:
@@ -161,19 +159,27 @@ def theme_of(theme: str | Mapping[str, str | tuple[str, ...]]) -> Theme:
                 f"the colour of {kind} must be a str or a tuple (fill, stroke, text), not "
                 f"{colours!r}"
             )
-        for colour in [colours] if isinstance(colours, str) else colours:
-            if not COLOUR.fullmatch(colour):
-                raise ValueError(
-                    f"the colour of {kind} must be a name, #RGB, #RRGGBB or rgb(...), not "
-                    f"{colour!r}"
-                )
+        given = [
+            _checked(kind, one) for one in ([colours] if isinstance(colours, str) else colours)
+        ]
         if not isinstance(colours, str):
-            table[kind] = Colours(*colours)
+            table[kind] = Colours(*given)
         elif known.fill != "none":
-            table[kind] = known._replace(fill=colours)
+            table[kind] = known._replace(fill=given[0])
         elif known.stroke != "none":
-            table[kind] = known._replace(stroke=colours)
+            table[kind] = known._replace(stroke=given[0])
         else:
-            table[kind] = known._replace(text=colours)
+            table[kind] = known._replace(text=given[0])
     digest = hashlib.sha256(repr(sorted(table.items())).encode()).hexdigest()[:8]
     return Theme(f"own-{digest}", table)
+
+
+def _checked(kind: str, colour: Any) -> str:
+    """A colour in digits. ValueError for what is no colour."""
+    digits = in_digits(colour) if isinstance(colour, str) else None
+    if digits is None:
+        raise ValueError(
+            f"the colour of {kind} must be a name that CSS knows, #RGB, #RRGGBB, rgb(r, g, b) or "
+            f"none, not {colour!r}"
+        )
+    return digits

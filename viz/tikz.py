@@ -88,11 +88,9 @@ def _name(colour: str) -> str:
 
 def _colour(name: str, colour: str) -> str:
     digits = colour.removeprefix("#")
-    if re.fullmatch(r"[0-9A-Fa-f]{3}", digits):
-        digits = "".join(2 * d for d in digits)
-    if re.fullmatch(r"[0-9A-Fa-f]{6}", digits):
-        return rf"\definecolor{{{name}}}{{HTML}}{{{digits.upper()}}}"
-    return rf"\colorlet{{{name}}}{{{colour}}}"
+    if len(digits) == 3:
+        digits = "".join(2 * digit for digit in digits)
+    return rf"\definecolor{{{name}}}{{HTML}}{{{digits.upper()}}}"
 
 
 def _path(path: Path) -> Iterator[str]:

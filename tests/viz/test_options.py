@@ -154,6 +154,14 @@ def test_hiding() -> None:
     assert viz.draw(recurrent_loss(3), hide="L").source == viz.draw(recurrent_loss(3)).source
 
 
+def test_hiding_what_is_not_there() -> None:
+    with pytest.warns(UserWarning, match="matches no name") as warned:
+        figure = viz.draw(recurrent_loss(3), hide=["y", "q_*", "o_7"])
+    assert [str(w.message).split()[0] for w in warned] == ["hide='q_*'", "hide='o_7'"]
+    assert {w.filename for w in warned} == {__file__}
+    assert figure.source == viz.draw(recurrent_loss(3), hide="y").source
+
+
 def test_directions() -> None:
     up, down, right = (viz.draw(*outputs("rnn"), direction=d) for d in ("up", "down", "right"))
     for t in (1, 2):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import math
+import re
 import runpy
 import subprocess
 import sys
@@ -55,27 +56,32 @@ def test_a_slice_that_is_no_gate() -> None:
     assert gate_of(gates[:, 2:].node) is gate_of(gates[:, 2:5].node) is None
 
 
-@pytest.mark.parametrize("colours", ["12px", ("#FFF", "url(x)")])
+@pytest.mark.parametrize(
+    "colours", ["goldd", "12px", "#12", "rgb(0, 0, 256)", ("#FFF", "url(x)"), ("#FFF", None)]
+)
 def test_what_is_no_colour(colours: Any) -> None:
-    with pytest.raises(ValueError, match=r"parameters .*#RGB, #RRGGBB or rgb"):
+    wrong = re.escape(repr(colours if isinstance(colours, str) else colours[1]))
+    with pytest.raises(ValueError, match=rf"colour of parameters .*#RRGGBB, .* not {wrong}$"):
         theme_of({"parameters": colours})
 
 
 def test_a_colour_is_that_of_what_a_class_has() -> None:
-    table: Mapping[str, Any] = {"parameters": ("gold", "navy", "black"), "muted": "teal"}
+    table: Mapping[str, Any] = {"parameters": ("Gold", "#abc", "rgb(0, 8,255)"), "muted": "teal"}
     theme = theme_of(table)
-    assert tuple(theme["parameters"]) == ("gold", "navy", "black")
-    assert theme["muted"].text == "teal" and theme["muted"].fill == theme["muted"].stroke == "none"
+    assert tuple(theme["parameters"]) == ("#ffd700", "#aabbcc", "#0008ff")
+    assert (
+        theme["muted"].text == "#008080" and theme["muted"].fill == theme["muted"].stroke == "none"
+    )
 
 
 def test_a_page_without_paper_and_colours_by_name(tmp_path: Path) -> None:
     figure = viz.draw(network(), theme={"paper": "none", "parameters": "gold"}, values=True)
     text = figure.svg()
-    assert 'class="paper"' not in text and "gold" in text
+    assert 'class="paper"' not in text and "#ffd700" in text
     figure.save(tmp_path / "figure.tex")
     written = (tmp_path / "figure.tex").read_text()
     assert (
-        r"\colorlet{" in written
+        r"\definecolor{parameters-fill}{HTML}{FFD700}" in written
         and r"$\tilde{\mathrm{W}}$" in written
         and r"\fontsize{6.5}" in written
     )

@@ -58,7 +58,7 @@ def test_every_shape_says_what_it_is() -> None:
 
 def test_two_themes_on_one_page_do_not_share_rules() -> None:
     own = viz.draw(*outputs("rnn"), theme={"parameters": "gold", "cut": "red"}).svg()
-    assert 'fill="gold"' in own and "prefers-color-scheme" not in own
+    assert 'fill="#ffd700"' in own and "prefers-color-scheme" not in own
     (name,) = set(re.findall(r"viz-([\w-]+)", own))
     assert name != "textbook"
     textbook = viz.draw(*outputs("rnn")).svg()
