@@ -155,6 +155,17 @@ def test_lists_of_numbers_of_different_lengths(run: Any) -> None:
         run(RNN, [])
 
 
+@pytest.mark.parametrize("run", RUNS)
+def test_a_truncation_in_the_place_of_the_state(run: Any) -> None:
+    for cell in (RNN, LSTM, lambda x, h: h):
+        with pytest.raises(TypeError, match=r"nesting of arrays, but .* the part Window\(k=2\)$"):
+            run(cell, XS, tg.Window(2))
+    with pytest.raises(TypeError, match=r"has the part Window\(k=2\)$"):
+        bptt()(XS, LABELS, tg.Window(2))
+    with pytest.raises(TypeError, match=r"has the part 'zeros'$"):
+        run(RNN, XS, "zeros")
+
+
 def test_targets_and_losses() -> None:
     for call, says in (
         (lambda: bptt()(XS, None), "^targets must be a sequence"),
@@ -272,6 +283,8 @@ STATES = tg.unroll(RNN, XS)[0]
             "2 links between them, but 3 links were given: a stream takes none for the initial",
         ),
         (lambda: tg.scan(RNN, XS, checkpoint=True), TypeError, "a number of .* not True"),
+        (lambda: tg.cross_entropy(LABELS, H_0), TypeError, r"float64.*; .* \(logits, labels\)$"),
+        (lambda: tg.analysis.spectrum(RNN), ValueError, r"cell\.W_hh, not this RNNCell of shape"),
         (lambda: tg.SGD(RNN, 0.1, momentum=2), ValueError, "at least 0 and below 1, not 2"),
         (lambda: tg.one_hot(3, [0, 1]), TypeError, r"type is list; .*\(labels, classes\)"),
         (lambda: tg.analysis.plot_lags([1, 2, 3]), TypeError, "curves must be .* type is list"),

@@ -57,8 +57,9 @@ def spectrum(W_hh: Any) -> Spectrum:
     W = W_hh._data if isinstance(W_hh, Tensor) else np.asarray(W_hh)
     if W.ndim != 2 or W.shape[0] != W.shape[1]:
         raise ValueError(
-            f"the spectrum needs a square matrix, but this one has the shape {W.shape}; for a "
-            f"gated cell, pass the block of one gate"
+            f"the spectrum needs a square matrix such as cell.W_hh, not this "
+            f"{type(W_hh).__name__} of shape {W.shape}; for a gated cell, pass the block of one "
+            f"gate"
         )
     radius = float(np.max(np.abs(np.linalg.eigvals(W))))
     return Spectrum(radius, float(np.linalg.norm(W, ord=2)))

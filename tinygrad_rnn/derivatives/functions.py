@@ -172,12 +172,12 @@ def labels_as_booleans(logits: Array, labels: Array) -> Array:
     return labels[..., None] == np.arange(logits.shape[-1], like=labels)
 
 
-def check_integers(labels: Array) -> None:
+def check_integers(labels: Array, hint: str = "") -> None:
     """TypeError unless the labels are integers."""
     if labels.dtype.kind not in "iu":
         raise TypeError(
             f"the labels must be integers, but they are {labels.dtype}: convert them with "
-            f".astype(int)"
+            f".astype(int){hint}"
         )
 
 
@@ -188,7 +188,7 @@ def check_places(logits: Array, labels: Array) -> None:
             f"the labels must be class numbers of shape {logits.shape[:-1]}, but they have the "
             f"shape {labels.shape} of the logits: for one-hot rows, pass np.argmax(labels, axis=-1)"
         )
-    check_integers(labels)
+    check_integers(labels, "; the order of the arguments is (logits, labels)")
     if labels.shape != logits.shape[:-1]:
         raise ValueError(
             f"logits of shape {logits.shape} need labels of shape {logits.shape[:-1]}, "

@@ -14,7 +14,14 @@ from tinygrad_rnn.engine.recording import Mark, current_mark, set_mark
 from tinygrad_rnn.engine.tensor import Tensor, untracked
 from tinygrad_rnn.engine.trees import flatten, flatten_like
 from tinygrad_rnn.recurrent.names import by_place, declared, name, names_of
-from tinygrad_rnn.recurrent.state import as_returned, form_of, has_outputs, map_state, tensor
+from tinygrad_rnn.recurrent.state import (
+    OUTPUT,
+    as_returned,
+    form_of,
+    has_outputs,
+    map_state,
+    tensor,
+)
 from tinygrad_rnn.recurrent.truncation import Full, Links, Truncation, Windows
 
 
@@ -226,12 +233,19 @@ def initial_state(cell: Any, state: Any, inputs: list[Any]) -> Any:
 
 
 def check_parts(cell: Any, state: Any) -> None:
-    """TypeError if the parts of the state differ from those of the cell's own initial state."""
+    """TypeError if a part of the state is no array, or if the parts differ from those of the cell's
+    own initial state."""
     form = form_of(state)
+    given = flatten(form)
+    for part in given:
+        if not (hasattr(part, "dtype") or isinstance(part, numbers.Number) or part is OUTPUT):
+            raise TypeError(
+                f"the state must be an array or a nesting of arrays, but it has the part {part!r}"
+            )
     named = declared(cell, form)
     if named is None:
         return
-    wanted, given = flatten(named), flatten(form)
+    wanted = flatten(named)
     if len(wanted) != len(given):
         shapes = [np.shape(part) for part in given]
         parts = ", ".join(wanted).replace("_{t}", "")
