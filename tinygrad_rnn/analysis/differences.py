@@ -12,26 +12,28 @@ EVERY_ENTRY = 64
 
 DIRECTIONS = 8
 
+STEP = 1e-5
+"""Half of the difference's width, for entries of size 1."""
+
+TOLERANCE = 1e-6
+"""The largest relative difference (absolute, below 1), in addition to the rounding error."""
+
 
 def compare(
     gradient: Any,
     value_at: Callable[[Any], float],
     point: Any,
     label: Callable[[str], str],
-    *,
-    step: float,
-    tolerance: float,
     rng: np.random.Generator,
+    tolerance: float = TOLERANCE,
 ) -> None:
     """AssertionError if `gradient` is not the gradient of `value_at` at `point`.
 
     label: the function that describes the comparison, given a text for the direction.
-    step: half of the difference's width, for entries of size 1. tolerance: the largest relative
-        difference (absolute, below 1), in addition to the rounding error.
     """
     value = abs(value_at(point))
     for where, direction in directions(point, rng):
-        width = step * max(1.0, float(np.max(np.abs(point * (direction != 0)))))
+        width = STEP * max(1.0, float(np.max(np.abs(point * (direction != 0)))))
         above, below = value_at(point + width * direction), value_at(point - width * direction)
         difference = (above - below) / (2 * width)
         found = float(np.sum(gradient * direction))
