@@ -37,8 +37,8 @@ class Asked(NamedTuple):
     close: to be called after the last result is read."""
 
     calls: list[Any]
-    read: Callable[[Any], Any]
-    close: Callable[[], None]
+    read: Callable[[Any], Any] = lambda result: result
+    close: Callable[[], None] = lambda: None
 
 
 def ask(executor: Executor, work: Callable[..., Any], common: Any, each: Iterable[Any]) -> Asked:
@@ -54,7 +54,7 @@ def ask(executor: Executor, work: Callable[..., Any], common: Any, each: Iterabl
             f"{type(executor).__name__}"
         )
     if not isinstance(executor, ProcessPool) or not AVAILABLE:
-        return Asked([executor.submit(work, common, one) for one in each], _as_it_is, _nothing)
+        return Asked([executor.submit(work, common, one) for one in each])
     layout = Layout()
     first = layout.pickled(common, "the model")
     others, ends = [], [layout.end]
@@ -79,14 +79,6 @@ def ask(executor: Executor, work: Callable[..., Any], common: Any, each: Iterabl
             free.append(block)
 
     return Asked(calls, block.read, close)
-
-
-def _as_it_is(thing: Any) -> Any:
-    return thing
-
-
-def _nothing() -> None:
-    pass
 
 
 class Pickled(NamedTuple):
