@@ -20,9 +20,8 @@ import numpy as np
 from tinygrad_rnn import __version__
 from tinygrad_rnn.training.character_run import CharacterRun, Options, saved_model
 
-FIXED = ("cell", "layers", "hidden_size", "dtype", "steps", "batch_size", "truncation",
-         "validation", "seed")  # fmt: skip
-"""Options that a resumed run cannot change."""
+CHANGEABLE = ("learning_rate", "clip")
+"""The options that a resumed run may change."""
 
 
 PROGRAM = "python -m tinygrad_rnn" if sys.argv[0].endswith("__main__.py") else "tinygrad-rnn"
@@ -67,20 +66,21 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--resume", type=Path, metavar="RUN", help="go on with a saved run")
     train.add_argument("--epochs", type=float, default=10, metavar="X",
                        help="times through the text (10)")  # fmt: skip
-    for name, kind, about in [
-        ("cell", str, "rnn, lstm or gru"),
-        ("layers", int, "how many of them"),
-        ("hidden-size", int, "units in each"),
-        ("steps", int, "characters per update; the state goes on, the gradient does not"),
-        ("batch-size", int, "places of the text that are read side by side"),
-        ("truncation", str, 'within the steps, such as "Window(8)" or "Randomized(0.9)"'),
-        ("dtype", str, "float32 or float64"),
-        ("learning-rate", float, "of Adam"),
-        ("clip", float, "largest norm of the gradient"),
-        ("validation", float, "part at the end of the text that is held out"),
-        ("seed", int, "of the first weights and of randomized truncation"),
+    for name, about in [
+        ("cell", "rnn, lstm or gru"),
+        ("layers", "how many of them"),
+        ("hidden-size", "units in each"),
+        ("steps", "characters per update; the state goes on, the gradient does not"),
+        ("batch-size", "places of the text that are read side by side"),
+        ("truncation", 'within the steps, such as "Window(8)" or "Randomized(0.9)"'),
+        ("dtype", "float32 or float64"),
+        ("learning-rate", "of Adam"),
+        ("clip", "largest norm of the gradient"),
+        ("validation", "part at the end of the text that is held out"),
+        ("seed", "of the first weights and of randomized truncation"),
     ]:
         default = getattr(Options, name.replace("-", "_"))
+        kind = type(default)
         train.add_argument(
             f"--{name}",
             type=kind,
@@ -156,14 +156,14 @@ def _train(options: argparse.Namespace) -> int:
 
 
 def _resumed(options: argparse.Namespace, given: dict[str, Any]) -> CharacterRun:
-    changed = {name: value for name, value in given.items() if name not in FIXED}
+    changed = {name: value for name, value in given.items() if name in CHANGEABLE}
     run = CharacterRun.resumed(options.resume, options.text, **changed)
-    for name in FIXED:
+    for name, value in given.items():
         was = getattr(run.options, name)
-        if name in given and given[name] != was:
+        if value != was:
             raise ValueError(
                 f"{options.resume} was started with --{name.replace('_', '-')} {was}, which cannot "
-                f"be changed to {given[name]}: omit the option, or start a new run"
+                f"be changed to {value}: omit the option, or start a new run"
             )
     return run
 
