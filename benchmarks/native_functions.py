@@ -48,7 +48,7 @@ def compiled(name: str, dtype: Any) -> Callable[[Any, Any], None]:
         x = f.load(f.at(source, i, kind), Vector(kind, lanes))
         f.store(getattr(functions, name)(f, x), f.at(target, i, kind))
     f.do("ret i64 0")
-    library = objects.library(str(module), lambda: module)
+    library = objects.library(str(module))
     run = library.function("run", ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)
 
     def call(x: Any, y: Any, library: Any = library) -> None:
@@ -105,7 +105,7 @@ def nanoseconds(call: Callable[[Any, Any], Any], dtype: Any) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.native_functions")
-    parser.add_argument("names", nargs="*", default=list(TRUTH), choices=[*TRUTH, []])
+    parser.add_argument("names", nargs="*", choices=list(TRUTH))
     names = parser.parse_args().names or list(TRUTH)
     print("function   worst ulp        at    wrong   ns float32 (NumPy)   ns float64 (NumPy)")
     for name in names:

@@ -68,7 +68,7 @@ def machine_code() -> tuple[Callable[[int], Any], int]:
     for total in sums_over(f, [start] * CHAINS, 0, count, 1, turn):
         f.store(f.binary("fadd", total, f.load(out, vector)), out)
     f.do("ret i64 0")
-    library = objects.library(str(module), lambda: module)
+    library = objects.library(str(module))
     run = library.function("run", ctypes.c_int64, ctypes.c_void_p)
     memory = (ctypes.c_float * (4 * lanes))()
     return lambda n, library=library: run(n, memory), CHAINS * TURNS * lanes

@@ -19,7 +19,7 @@ def built(write, pointers=1, indices=0):
     f = module.function("run", [POINTER] * pointers + [INDEX] * indices, "i64", public=True)
     write(f, *f.parameters)
     f.do("ret i64 0")
-    library = objects.library(str(module), lambda: module)
+    library = objects.library(str(module))
     function = library.function("run", *[P] * pointers, *[N] * indices)
 
     def run(*given, keeps=library):
@@ -35,7 +35,7 @@ def run_nest(nest, arrays, steps, part=(0, 1)):
     works = ordered(nest.works, memory)
     emitter.nest(nest, memory, grouped(works, memory, lambda place: True))
     emitter.finish()
-    library = objects.library(str(module), lambda: module)
+    library = objects.library(str(module))
     packed = {r: aligned(r.size, r.dtype) for r in emitter.roots if isinstance(r, Packed)}
     held = [{**arrays, **packed}[root] for root in emitter.roots]
     table = (ctypes.c_size_t * (ROOTS + len(held)))(*[0] * ROOTS, *(a.ctypes.data for a in held))

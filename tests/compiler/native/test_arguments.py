@@ -25,7 +25,7 @@ class Call:
         f.do(f"%found = call i64 @{taken(module)}({table}, {expected})")
         f.do("ret i64 %found")
         assert taken(module) == "taken"  # written once
-        self.library = objects.library(str(module), lambda: module)
+        self.library = objects.library(str(module))
         self.zeros = np.zeros(3)
         self.arguments = Arguments([2, 0], [FLOAT, LONG], [self.zeros, None])
 

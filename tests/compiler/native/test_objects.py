@@ -14,15 +14,24 @@ from tinygrad_rnn.compiler.backends.native import memory, objects
 from tinygrad_rnn.compiler.backends.native.text import INDEX, Module
 
 
-def module():
+def program(name="twice"):
     made = Module()
-    f = made.function("twice", [INDEX], "i64", public=True)
+    f = made.function(name, [INDEX], "i64", public=True)
     f.do(f"ret {f.binary('add', f.parameters[0], f.parameters[0])}")
-    return made
+    return str(made)
 
 
-def never():
-    raise AssertionError("compiled although it is there")
+TEXT = program()
+
+
+@pytest.fixture
+def never(monkeypatch):
+    """A function after which nothing is compiled any more."""
+
+    def compiled(text):
+        raise AssertionError("compiled although it is there")
+
+    return lambda: monkeypatch.setattr(objects, "compiled", compiled)
 
 
 def twice(library):
@@ -36,35 +45,42 @@ def place(tmp_path, monkeypatch):
     return folder
 
 
-def test_what_is_compiled_once_is_read_from_the_disk(place):
-    assert twice(objects.library("a program", module)) == 42
+def test_what_is_compiled_once_is_read_from_the_disk(place, never):
+    assert twice(objects.library(TEXT)) == 42
     (file,) = place.iterdir()
     assert file.suffix == ".o"
-    assert twice(objects.library("a program", never)) == 42
+    never()
+    assert twice(objects.library(TEXT)) == 42
 
 
-def test_another_program_another_processor_another_file(place, monkeypatch):
-    objects.library("a program", module)
-    objects.library("another program", module)
-    other = objects.machine()._replace(name="another processor")
+@pytest.mark.parametrize("changed", [{"name": "another"}, {"features": "+another"}])
+def test_another_processor_another_file(place, monkeypatch, changed):
+    mine, other = objects.kept_at(TEXT), objects.machine()._replace(**changed)
     monkeypatch.setattr(objects, "machine", lambda: other)
-    assert objects.kept_at("a program") not in list(place.iterdir())
-    assert len(list(place.iterdir())) == 2
+    assert objects.kept_at(TEXT) != mine
+
+
+def test_another_program_or_system_another_file(place, monkeypatch):
+    mine = objects.kept_at(TEXT)
+    assert objects.kept_at(program("another")) != mine
+    system = types.SimpleNamespace(get_process_triple=lambda: "x86_64-pc-windows-msvc")
+    monkeypatch.setattr(objects, "initialized", lambda: system)
+    assert objects.kept_at(TEXT) != mine
 
 
 @pytest.mark.parametrize("damage", [lambda b: b[:100], lambda b: b[:-1] + b"?", lambda b: b""])
 def test_a_damaged_file_is_compiled_again(place, damage):
-    objects.library("a program", module)
+    objects.library(TEXT)
     (file,) = place.iterdir()
     good = file.read_bytes()
     file.write_bytes(damage(good))
-    assert twice(objects.library("a program", module)) == 42
+    assert twice(objects.library(TEXT)) == 42
     assert file.read_bytes() == good
 
 
 def test_a_function_that_is_not_there(place):
     with pytest.raises(KeyError, match="no function thrice"):
-        objects.library("a program", module).function("thrice")
+        objects.library(TEXT).function("thrice")
 
 
 class Features(dict):
@@ -110,26 +126,28 @@ def test_the_folders_of_other_systems(monkeypatch, tmp_path):
 def test_switched_off(word, monkeypatch, tmp_path):
     monkeypatch.setenv(objects.VARIABLE, word)
     monkeypatch.setattr(objects, "user_cache", lambda: tmp_path)
-    assert twice(objects.library("a program", module)) == 42
+    assert twice(objects.library(TEXT)) == 42
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="rights are kept in another way there")
 class TestOthers:
-    def test_a_folder_that_others_can_write_to_is_not_used(self, place):
+    def test_a_folder_that_others_can_write_to_is_not_used(self, place, never):
         place.mkdir()
-        objects.library("a program", module)
+        objects.library(TEXT)
         place.chmod(0o777)
+        never()
         with pytest.raises(AssertionError, match="compiled although"):
-            objects.library("a program", never)
+            objects.library(TEXT)
         assert objects.folder() is None
 
-    def test_a_file_that_others_can_write_to_is_not_read(self, place):
-        objects.library("a program", module)
+    def test_a_file_that_others_can_write_to_is_not_read(self, place, never):
+        objects.library(TEXT)
         (file,) = place.iterdir()
         file.chmod(0o666)
+        never()
         with pytest.raises(AssertionError, match="compiled although"):
-            objects.library("a program", never)
+            objects.library(TEXT)
 
     def test_the_folder_of_somebody_else_is_not_used(self, place, monkeypatch):
         place.mkdir()
@@ -139,7 +157,7 @@ class TestOthers:
     def test_a_folder_that_cannot_be_made_is_no_error(self, monkeypatch, tmp_path):
         (tmp_path / "file").write_text("")
         monkeypatch.setenv(objects.VARIABLE, str(tmp_path / "file" / "folder"))
-        assert twice(objects.library("a program", module)) == 42
+        assert twice(objects.library(TEXT)) == 42
 
 
 def test_by_default_it_is_in_the_user_s_cache(monkeypatch, tmp_path):
@@ -151,7 +169,7 @@ def test_by_default_it_is_in_the_user_s_cache(monkeypatch, tmp_path):
 def test_nothing_half_written_is_left(place, monkeypatch):
     place.mkdir()
     monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
-    assert twice(objects.library("a program", module)) == 42
+    assert twice(objects.library(TEXT)) == 42
     assert not list(place.iterdir())
 
 

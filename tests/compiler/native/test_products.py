@@ -33,7 +33,7 @@ def compiled(dtype, sizes, machine=None):
             f = module.function(f"{what}_{depth}_{columns}", types, "i64", public=True)
             f.do(f"call void @{inner}({', '.join(map(str, f.parameters))})")
             f.do("ret i64 0")
-    library = objects.library(str(module), lambda: module)
+    library = objects.library(str(module))
 
     def function(what, depth, columns):
         types = (P, N, P, P, N, P, N, N) if what in ("multiply", "add") else (P, P)

@@ -25,7 +25,7 @@ def sums(dtype, sizes, machine=None):
         f = module.function(f"sum_{rows}_{columns}", types, "i64", public=True)
         f.do(f"call void @{inner}({', '.join(map(str, f.parameters))})")
         f.do("ret i64 0")
-    library = objects.library(str(module), lambda: module)
+    library = objects.library(str(module))
     types = (P, N, N, P, N, P, N, N, P, N, P, N, N)
 
     def result(left, right, first=0, stop=None):

@@ -18,8 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 VERSION = 2
-"""The version of this back end's output. Raise it when the machine code for the same program
-changes."""
+"""The version of `compiled`. Raise it when the machine code for the same LLVM IR changes."""
 
 VARIABLE = "TINYGRAD_RNN_CACHE"
 
@@ -116,32 +115,28 @@ class Library:
         return ctypes.CFUNCTYPE(ctypes.c_int64, *types)(address)
 
 
-def library(program: str, module: Any) -> Library:
-    """The compiled functions of a program, from the disk or compiled now.
-
-    program: the full text of the program. module: a function that gives the LLVM IR.
-    """
-    place = kept_at(program)
-    if place is not None:
-        data = read(place)
-        if data is not None:
-            return Library(data)
-    data = compiled(str(module()))
-    if place is not None:
-        write(place, data)
+def library(text: str) -> Library:
+    """The compiled functions of a module, from the disk or compiled now. text: its LLVM IR."""
+    place = kept_at(text)
+    data = None if place is None else read(place)
+    if data is None:
+        data = compiled(text)
+        if place is not None:
+            write(place, data)
     return Library(data)
 
 
-def kept_at(program: str) -> Path | None:
-    """The file for a program on this processor; None if nothing is to be kept."""
+def kept_at(text: str) -> Path | None:
+    """The file for a module on this system and processor; None if nothing is to be kept."""
     place = folder()
     if place is None:
         return None
     import llvmlite
 
-    host = machine()
-    key = "\0".join([program, host.name, host.features, llvmlite.__version__, str(VERSION)])
-    return place / f"{hashlib.sha256(key.encode()).hexdigest()}.o"
+    host, system = machine(), initialized().get_process_triple()
+    key = [text, system, host.name, host.features, llvmlite.__version__, str(VERSION)]
+    digest = hashlib.sha256("\0".join(key).encode()).hexdigest()
+    return place / f"{digest}.o"
 
 
 def folder() -> Path | None:

@@ -141,9 +141,12 @@ def placed(ref: Ref, copies: Copies, shape: tuple[Span, ...] | None = None) -> t
         across = 0
     if rows == 1:
         down = 0
-    root = ref.buffer if ref.buffer not in copies else copies[ref.buffer].buffer
-    place = Place(root.root, offset, step, rows, columns, (down, across))
-    return place, count
+    return Place(owner(ref, copies), offset, step, rows, columns, (down, across)), count
+
+
+def owner(ref: Ref, copies: Copies) -> Buffer:
+    """The buffer whose memory machine code uses for a reference."""
+    return copies.get(ref.buffer, ref).buffer.root
 
 
 def one_per_row(place: Place) -> Place:
@@ -238,29 +241,28 @@ def product(instr: Instr, out: Ref, text: str, copies: Copies) -> tuple[Work, Sp
     if not fits or (rows.strides[1] != 1 and depth > 1) or (into.strides[1] != 1 and columns > 1):
         raise UnknownError("a product of arrays that are not in rows")
     down, across = matrix.strides
-    root = right.buffer if right.buffer not in copies else copies[right.buffer].buffer
-    of = Place(root.root, matrix.offset, 0, depth, columns, (down, across))
+    of = Place(owner(right, copies), matrix.offset, 0, depth, columns, (down, across))
     return Work("product", (rows, of), (into,), text), count
 
 
 def time_sum(left: Ref, right: Ref, out: Ref, text: str, copies: Copies) -> tuple[Work, Span]:
     """The sum over all steps and rows of a row of one array times a row of another."""
-    one, other = seen(left, copies), seen(right, copies)
     into, count = placed(out, copies)
-    rows = other.shape[0]
-    depth, columns = (*one.shape[:-1], ONCE)[0].fixed, (*other.shape[1:], ONCE)[0].fixed
-    if rows.fixed or count != ONCE or (into.rows, into.columns) != (depth, columns):
+    args = all_rows(turned(left, copies), copies), all_rows(right, copies)
+    if count != ONCE or (into.rows, into.columns) != tuple(place.columns for place in args):
         raise UnknownError("a sum over the steps of another form")
-
-    def place(ref: Ref, of: Seen, axis: int, wide: int) -> Place:
-        down, across = of.strides[axis], (*of.strides, 1)[1 + axis]
-        if wide > 1 and across != 1:
-            raise UnknownError("a sum over the steps of what is not in rows")
-        root = ref.buffer if ref.buffer not in copies else copies[ref.buffer].buffer
-        return Place(root.root, of.offset, rows.slope * down, rows.slope, wide, (down, 1))
-
-    args = place(left, one, -1, depth), place(right, other, 0, columns)
     return Work("time_sum", args, (into,), text), Span(1, 0)
+
+
+def all_rows(ref: Ref, copies: Copies) -> Place:
+    """The place of the rows of all steps; of a vector, the rows of one column."""
+    of = seen(ref, copies)
+    (rows, *wide), (down, *across) = of.shape, of.strides
+    columns = wide[0].fixed if wide else 1
+    if rows.fixed or len(wide) > 1 or (columns > 1 and across != [1]):
+        raise UnknownError("a sum over the steps of what is not in rows")
+    step = rows.slope * down
+    return Place(owner(ref, copies), of.offset, step, rows.slope, columns, (down, 1))
 
 
 def is_fixed(ref: Ref, copies: Copies) -> bool:

@@ -186,7 +186,7 @@ class Translation:
         """The program with calls of machine code."""
         if not self.runs:
             return self.program
-        library = objects.library(self.text, lambda: self.module)
+        library = objects.library(self.text)
         setup = list(self.program.setup)
         ways: dict[str, Sections] = {}
         for way in WAYS:
