@@ -124,17 +124,36 @@ def test_the_checker_notices_what_comes_too_late_or_is_lost() -> None:
     found = of_case("rnn")
     verify_schedule(found)
     ahead, back = found.forward, found.backward
-    wrong = [
-        changed(found, "forward", before=(), after=ahead.before),
-        changed(found, "forward", before=(), loop=()),
-        changed(found, "backward", constants=()),
-        changed(found, "backward", before=back.before[1:], after=back.before[:1]),
-        changed(found, "backward", before=(*back.before, back.loop[-1])),
-        replace(found, saved=frozenset()),
-    ]
-    for schedule_ in wrong:
-        with pytest.raises(AssertionError):
-            verify_schedule(schedule_)
+    factor, result = back.before[0], ahead.loop[-1]
+    wrong = {
+        "reads .* not known": [
+            changed(found, "forward", before=(), after=ahead.before),
+            changed(found, "forward", before=(), loop=()),
+            changed(found, "forward", loop=ahead.loop[::-1]),  # before its operands
+            changed(found, "forward", before=(*ahead.before, *ahead.loop), loop=()),  # no state yet
+            changed(found, "backward", constants=()),
+            changed(found, "backward", before=back.before[1:], after=back.before[:1]),
+            replace(found, saved=frozenset()),
+        ],
+        "the sum of .* not known": [changed(found, "backward", loop=back.loop[:1])],
+        "computed twice": [
+            changed(found, "backward", before=(*back.before, back.loop[-1])),
+            changed(found, "backward", after=(result,)),
+        ],
+        "no constant": [changed(found, "forward", constants=ahead.before, before=())],
+        "in the loop alone": [changed(found, "backward", before=back.loop, loop=())],
+        "in no loop": [replace(found, saved=found.saved | {factor})],
+        "not computed": [replace(found, graph=replace(found.graph, results=(other(result),)))],
+    }
+    for match, schedules in wrong.items():
+        for schedule_ in schedules:
+            with pytest.raises(AssertionError, match=match):
+                verify_schedule(schedule_)
+
+
+def other(value: Value) -> Value:
+    """The same call once more."""
+    return replace(value, name="other")
 
 
 def test_deep_graphs_need_no_recursion() -> None:

@@ -54,15 +54,17 @@ class Compiled:
             self.seeds.append(seed if given and adjoint is not None else seed * 0)
 
     def run(self, make: Any, times: int = 1) -> list[Any]:
-        """Forward, and back so many times; all that comes out of the last time."""
+        """Forward, and back so many times, and all of it so many times; what comes out last."""
         forward, backward = make(self.sequence.steps)
-        states = [h.copy() for h in forward(*self.states, *self.inputs, *self.parameters)]
         given = (*self.seeds, *self.inputs, *self.parameters)
         for _ in range(times):
-            if self.program.windows:
-                found = backward(*lanes_of(self.sequence.truncation, self.sequence.steps), *given)
-            else:
-                found = backward(*[0] * len(self.seeds), *given)
+            states = [h.copy() for h in forward(*self.states, *self.inputs, *self.parameters)]
+            for _ in range(times):
+                if self.program.windows:
+                    lanes = lanes_of(self.sequence.truncation, self.sequence.steps)
+                    found = backward(*lanes, *given)
+                else:
+                    found = backward(*[0] * len(self.seeds), *given)
         return [*states, *found]
 
 
@@ -116,7 +118,7 @@ def test_the_same_numbers_after_every_pass(name: str | int, compile_case: Any) -
 
 @pytest.mark.parametrize("name", ALL)
 def test_nothing_is_read_before_it_is_written(name: str | int, compile_case: Any) -> None:
-    """Nor after somebody else has written to the same memory; also when going back twice."""
+    """Nor after somebody else has written to the same memory; also when all is done twice."""
     case = compile_case(name)
     programs = [result for _, result in case.stages if isinstance(result, Program)]
     lowered, coalesced, allocated = (case.run(checked(p), times=2) for p in programs)

@@ -10,9 +10,20 @@ import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
-from tests.compiler.programs import CASES, B, D, H, graph_of, inputs, program_of
-from tinygrad_rnn.compiler.ir import Buffer, Instr, Program, Ref, Storage, Value, When, ordered
-from tinygrad_rnn.compiler.passes.rewrite import exchange
+from tests.compiler.programs import CASES, B, Case, D, H, graph_of, inputs, program_of
+from tinygrad_rnn.compiler.ir import (
+    Buffer,
+    Instr,
+    Program,
+    Ref,
+    Storage,
+    Value,
+    View,
+    When,
+    ordered,
+)
+from tinygrad_rnn.compiler.passes.carry import carry
+from tinygrad_rnn.compiler.passes.rewrite import call, exchange
 from tinygrad_rnn.compiler.verify import (
     checked,
     verify,
@@ -35,6 +46,30 @@ def test_a_wrong_shape_or_dtype_of_a_value() -> None:
             verify_graph(exchange(graph, {result: wrong}))
     with pytest.raises(AssertionError):
         verify_graph(replace(graph, parameter_gradients=graph.parameter_gradients[::-1]))
+
+
+def test_values_that_do_not_fit_one_another() -> None:
+    graph = graph_of(tg.RNNCell(D, H, rng=0), inputs(1))
+    ((state,), (result,), (adjoint,)) = graph.states, graph.results, graph.adjoints
+    fused = carry(graph).fused_adjoints[0]
+    large = Value((2, H), state.dtype, "large")
+    no_gradients = replace(
+        graph, state_gradients=(None,), parameter_gradients=(None,) * len(graph.parameters)
+    )
+    wrong = {
+        "has the dtype": exchange(graph, {result: replace(result, dtype=np.dtype(np.float32))}),
+        "becomes": replace(graph, results=(call(np.sum, result),)),
+        "large .* is the gradient of": replace(no_gradients, adjoints=(large,)),
+        "is the gradient of": replace(graph, state_gradients=(call(np.sum, result),)),
+        "is added to that of": replace(graph, output_grads={0: call(np.sum, result)}),
+        "number of rows": replace(
+            graph, fused_adjoints={0: fused._replace(appended=call(np.sum, state, keepdims=True))}
+        ),
+    }
+    assert adjoint is not None
+    for match, graph in wrong.items():
+        with pytest.raises(AssertionError, match=match):
+            verify_graph(graph)
 
 
 def test_a_call_with_several_results() -> None:
@@ -73,9 +108,12 @@ def with_loop(program: Program, *loop: Instr) -> Program:
     return replace(program, forward=replace(program.forward, loop=loop))
 
 
-def run(program: Program) -> None:
-    forward, _ = checked(program)(3)
-    forward(np.zeros((B, H)), np.ones((3, B, D)), np.ones((D, H)), np.ones((H, H)), np.ones(H))
+def run(program: Program, back: bool = False) -> None:
+    forward, backward = checked(program)(3)
+    given = np.ones((3, B, D)), np.ones((D, H)), np.ones((H, H)), np.ones(H)
+    forward(np.zeros((B, H)), *given)
+    if back:
+        backward(0, np.ones((3, B, H)), *given)
 
 
 def test_what_is_read_before_it_is_written() -> None:
@@ -107,22 +145,51 @@ def test_references_that_cannot_be() -> None:
     program = rnn()
     verify("lower", program)
     product, *rest = program.forward.loop
-    x = program.inputs[0]
+    (x,), (out,) = program.inputs, product.writes()
     stranger = Buffer("stranger", (B, H), np.dtype(float), Storage.SCRATCH)
-    wrong: list[Any] = [
-        replace(product, out=Ref(stranger)),
-        replace(product, out=Ref(x, When.STEP)),
-        replace(product, args=(Ref(x), product.args[1])),
-        replace(product, args=(Ref(x, When.STEP, 1), product.args[1])),
-    ]
-    for instr in wrong:
-        with pytest.raises(AssertionError):
+    row = replace(out, views=(View("index", (slice(0, 1),)),))
+    wrong: dict[str, Instr] = {
+        "not declared": replace(product, out=Ref(stranger)),
+        "the caller's array": replace(product, out=Ref(x, When.STEP)),
+        "no such axis": replace(product, args=(Ref(x), product.args[1])),
+        "behind the end": replace(product, args=(Ref(x, When.STEP, 1), product.args[1])),
+        "spread out": Instr(np.negative, (row,), out),
+    }
+    for match, instr in wrong.items():
+        with pytest.raises(AssertionError, match=match):
             verify_program(with_loop(program, instr, *rest))
-    outside = replace(program.forward, before=program.forward.loop)
-    with pytest.raises(AssertionError):
-        verify_program(replace(program, forward=replace(outside, loop=())))
-    with pytest.raises(AssertionError):
-        verify_program(replace(program, buffers=(*program.buffers, program.buffers[0])))
+    outside = replace(program.forward, before=program.forward.loop, loop=())
+    with pytest.raises(AssertionError, match="outside of a loop"):
+        verify_program(replace(program, forward=outside))
+
+
+def test_buffers_that_cannot_be() -> None:
+    program = rnn()
+    first, *_ = program.buffers
+    wide = replace(first, name="wide", shape=(B, H + 1), shares=first)
+    same = replace(first, name="same", shares=first)
+    for match, buffers in {
+        "one name": (*program.buffers, first),
+        "before it": (same, *program.buffers),
+        "shares the memory": (*program.buffers, wide),
+    }.items():
+        with pytest.raises(AssertionError, match=match):
+            verify_program(replace(program, buffers=buffers))
+
+
+def test_results_that_nobody_has_written() -> None:
+    xs = tg.Tensor(inputs(), requires_grad=True)
+    program = program_of(Case(tg.RNNCell(D, H, rng=0), xs)).program
+    *loop, _ = program.forward.loop
+    with pytest.raises(AssertionError, match=r"h.* is read before it is written"):
+        run(with_loop(program, *loop))
+    (dx,) = (b for b in program.buffers if b.storage is Storage.RETURNED)
+    after = [i for i in program.backward.after if all(o.buffer is not dx for o in i.writes())]
+    assert len(after) + 1 == len(program.backward.after)
+    run(program, back=True)
+    wrong = replace(program, backward=replace(program.backward, after=tuple(after)))
+    with pytest.raises(AssertionError, match=r"dx.* is read before it is written"):
+        run(wrong, back=True)
 
 
 def test_calls_of_several_results_and_of_what_not_all_numbers_have() -> None:

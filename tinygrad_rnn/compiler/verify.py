@@ -28,10 +28,9 @@ from tinygrad_rnn.compiler.ir import (
     mapped,
     ordered,
 )
+from tinygrad_rnn.compiler.operations import is_elementwise
 from tinygrad_rnn.compiler.passes.rewrite import alike
 from tinygrad_rnn.compiler.views import is_part, source
-
-ORDER = list(Phase)
 
 
 def verify(stage: str, result: Any) -> None:
@@ -68,14 +67,16 @@ def verify_graph(graph: StepGraph) -> None:
     )
     for values, gradients in pairs:
         for value, gradient in zip(values, gradients, strict=True):
-            assert gradient is None or gradient.shape == value.shape, (value, gradient)
+            fits = gradient is None or gradient.shape == value.shape
+            assert fits, f"{gradient} is the gradient of {value}"
     for n, added in graph.output_grads.items():
         fused = graph.fused_adjoints.get(n)
         if fused is None or not fused.is_complete:
-            assert alike(added, graph.states[n]), (added, graph.states[n])
+            assert alike(added, graph.states[n]), f"{added} is added to that of {graph.states[n]}"
     for n, fused in graph.fused_adjoints.items():
         rows = fused.row.shape[-1] + fused.appended.shape[-1]
-        assert fused.matrix.shape == (rows, graph.states[n].shape[-1]), fused
+        fits = fused.matrix.shape == (rows, graph.states[n].shape[-1])
+        assert fits, f"{fused} has another number of rows or columns"
 
 
 def verify_call(value: Value, rng: np.random.Generator) -> None:
@@ -107,70 +108,48 @@ def example(leaf: Any, rng: np.random.Generator) -> Any:
 
 
 def verify_schedule(schedule: Schedule) -> None:
-    """Check a schedule. Each call is made in one place, where its operands are available."""
+    """Check a schedule, by following its two functions. Each call is made in one place, after its
+    operands. Of the values of a loop only the saved ones are left when it has ended."""
+    graph, depends = schedule.graph, schedule.graph.depends
     ways = (schedule.forward, schedule.backward)
-    phases = [way.phase_of() for way in ways]
-    for way, found in zip(ways, phases, strict=True):
-        assert sum(map(len, way)) == len(found), "a value is computed in two phases"
-    for value in phases[0].keys() & phases[1].keys():
-        assert phases[0][value] is phases[1][value] is Phase.CONSTANT, f"{value} is computed twice"
-    for n, found in enumerate(phases):
-        for value, phase in found.items():
-            for operand in value.operands:
-                # A value that is the same in all steps is copied even where it is a view.
-                read = source(operand) if schedule.graph.depends[operand] else operand
-                verify_read(schedule, phases, n, phase, value, read)
-    for value in schedule.graph.outputs():
-        verify_output(schedule, phases, source(value))
-    for how in schedule.sums:
-        for value, phase in [] if how is None else how.reads():
-            verify_read(schedule, phases, 1, phase, value, source(value))
-    for value in schedule.saved:
-        assert any(found.get(value) is Phase.LOOP for found in phases), f"{value} is not in a loop"
+    calls = [[value for phase in way for value in phase] for way in ways]
+    varying = [value for values in calls for value in values if depends[value]]
+    assert len(varying) == len(set(varying)), "a value is computed twice"
+    output_gradients = {v for v in graph.adjoints if v and depends[v] is Depends.OUTPUT_GRADIENT}
+    known = {*graph.inputs, *graph.parameters}
 
+    def verify_read(said: str, value: Value) -> None:
+        # A value that is the same in all steps is copied even where it is a view.
+        read = source(value) if depends[value] else value
+        if is_part(read) and read not in known:
+            read = read.args[0]
+        assert read in known, f"{said} reads {value}, which is not known"
 
-def verify_output(schedule: Schedule, phases: list[dict[Value, Phase]], value: Value) -> None:
-    """Check that an output is computed. The gradients of parameters are sums of other values."""
-    if value.function is None or value in schedule.graph.parameter_gradients:
-        return
-    made = value.args[0] if is_part(value) and value not in {*phases[0], *phases[1]} else value
-    assert any(made in found for found in phases), f"{value} is wanted, but not computed"
-
-
-def verify_read(
-    schedule: Schedule,
-    phases: list[dict[Value, Phase]],
-    way: int,
-    phase: Phase,
-    reader: Value,
-    value: Value,
-) -> None:
-    """Check that a value that is read has been computed, and is kept for the reader."""
-    said = f"{reader}, in {phase.value}, reads {value}"
-    depends = schedule.graph.depends[value]
-    if value.function is None:
-        if Depends.GRADIENT in depends:
-            assert way == 1, said
-            assert phase is Phase.LOOP or value in schedule.saved, said
-        elif phase is Phase.CONSTANT:
-            assert not depends, said
-        return
-    if is_part(value) and value not in phases[way] and value not in phases[0]:
-        verify_read(schedule, phases, way, phase, reader, value.args[0])
-        return
-    if not depends:
-        assert value in phases[way], f"{said}, which is computed in the other function"
-        return
-    made = 0 if value in phases[0] else 1
-    assert value in phases[made], f"{said}, which is not computed"
-    assert made <= way, f"{said}, which comes later"
-    if made < way:
-        assert phases[made][value] is not Phase.LOOP or value in schedule.saved, f"{said}: lost"
-        return
-    earlier = ORDER.index(phases[made][value])
-    assert earlier <= ORDER.index(phase), f"{said}, which comes later"
-    if phases[made][value] is Phase.LOOP and phase is Phase.AFTER:
-        assert value in schedule.saved, f"{said}, which is not kept"
+    for n, way in enumerate(ways):
+        # Each function computes by itself what is the same in all steps.
+        known = {value for value in known if depends[value] or value in graph.parameters}
+        known |= output_gradients if n == 1 else set()
+        for phase in Phase:
+            if phase is Phase.LOOP:
+                known |= set(graph.states)
+            for value in way.of(phase):
+                assert phase is not Phase.CONSTANT or not depends[value], f"{value} is no constant"
+                assert phase is Phase.LOOP or value.function, f"{value} is given in the loop alone"
+                for operand in value.operands:
+                    verify_read(f"{value}, in {phase.value},", operand)
+                known.add(value)
+            for total in filter(None, schedule.sums if n == 1 else ()):
+                for value, when in total.reads():
+                    if when is phase:
+                        verify_read(f"the sum of {total.value}", value)
+            if phase is Phase.LOOP:
+                known -= set(way.loop) - schedule.saved
+    made = {*calls[0], *calls[1]}
+    assert schedule.saved <= {*ways[0].loop, *ways[1].loop}, "what is saved is in no loop"
+    for value in map(source, graph.outputs()):
+        of_loop = value.args[0] if is_part(value) and value not in made else value
+        is_summed = value in graph.parameter_gradients
+        assert value.function is None or is_summed or of_loop in made, f"{value} is not computed"
 
 
 # Programs ---------------------------------------------------------------------------------------
@@ -178,31 +157,40 @@ def verify_read(
 
 def verify_program(program: Program) -> None:
     """Check a program. Every referenced buffer exists. No array of the caller is written to.
-    Buffers that share memory have the same form. Each view has the shape that is written to it."""
+    Buffers that share memory have the same form. All views fit, and an elementwise call has the
+    shape of the place that it writes to. For other calls NumPy checks it when they run."""
     names = [buffer.name for buffer in program.buffers]
     assert len(names) == len(set(names)), "two buffers have one name"
-    known = set(program.buffers)
+    known: set[Buffer] = set()
     for buffer in program.buffers:
-        assert buffer.shares is None or buffer.shares in known, f"{buffer} shares nothing"
-        root = buffer.root
-        assert (root.shape, root.dtype, root.time) == (buffer.shape, buffer.dtype, buffer.time)
+        assert buffer.shares is None or buffer.shares in known, f"{buffer} shares nothing before it"
+        one, root = ((b.shape, b.dtype, b.time) for b in (buffer, buffer.root))
+        assert one == root, f"{buffer} shares the memory of {buffer.root}"
+        known.add(buffer)
     sections = (program.forward, program.backward)
     loops = {id(instr) for found in sections for instr in found.loop}
     for instr in itertools.chain(program.setup, *(found.all() for found in sections)):
         for ref in (*instr.reads(), *instr.writes()):
             assert ref.buffer in known, f"{ref.buffer} is used, but not declared"
-            assert (ref.when is When.ALWAYS) == (ref.buffer.time is None), ref
+            assert (ref.when is When.ALWAYS) == (ref.buffer.time is None), f"{ref} has no such axis"
             assert ref.when is not When.STEP or id(instr) in loops, f"{ref} outside of a loop"
             assert ref.offset <= (ref.buffer.time or 0), f"{ref} is behind the end"
             ref.strided(3)  # the views fit
         for out in instr.writes():
             assert out.buffer.storage is not Storage.GIVEN, f"{instr} writes to the caller's array"
+            if is_elementwise(instr.function):
+                shapes = [ref.strided(3)[0] for ref in instr.reads()]
+                assert np.broadcast_shapes(*shapes) == out.strided(3)[0], f"{instr} is spread out"
+
+
+MADE = (*OWN, Storage.RETURNED)
+"""The arrays whose numbers are followed."""
 
 
 class Checked(Machine):
-    """An interpreter that checks every read, number by number. The number must have been written
-    through the buffer that is read: no other buffer with the same memory may have been written to
-    since.
+    """An interpreter that checks every read, number by number, and what the functions return. The
+    number must have been written through the buffer that is read: no other buffer with the same
+    memory may have been written to since.
 
     owners: for each array, the buffer that wrote each number, by its place among all, from 1.
     """
@@ -227,18 +215,33 @@ class Checked(Machine):
         finally:
             self.arrays = arrays
 
+    def verify_read(self, ref: Ref) -> None:
+        if ref.buffer.storage in MADE:
+            number = self.numbers[ref.buffer]
+            assert np.all(self.owner(ref) == number), f"{ref} is read before it is written"
+
     def argument(self, leaf: Any) -> Any:
-        meant = isinstance(leaf, Ref) and (self.seeded or not leaf.seeded)
-        if meant and leaf.buffer.storage in OWN:
-            number = self.numbers[leaf.buffer]
-            assert np.all(self.owner(leaf) == number), f"{leaf} is read before it is written"
+        if isinstance(leaf, Ref) and (self.seeded or not leaf.seeded):
+            self.verify_read(leaf)
         return super().argument(leaf)
+
+    def forward(self, *given: Any) -> tuple[Any, ...]:
+        found = super().forward(*given)
+        for ref in filter(None, self.program.forward.result):
+            self.verify_read(ref)
+        return found
+
+    def backward(self, *given: Any) -> tuple[Any, ...]:
+        found = super().backward(*given)
+        for ref in filter(None, self.program.backward.result):
+            self.verify_read(ref)
+        return found
 
     def run(self, instrs: Iterable[Instr]) -> None:
         for instr in instrs:
             super().run([instr])
             for out in instr.writes():
-                if out.buffer.storage in OWN:
+                if out.buffer.storage in MADE:
                     self.owner(out)[...] = self.numbers[out.buffer]
 
 
