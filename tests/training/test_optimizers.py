@@ -276,6 +276,22 @@ def test_a_restored_optimizer_goes_on_with_the_same_bits(name, options, _):
         np.testing.assert_array_equal(other.data, one.data)
 
 
+def test_a_learning_rate_is_restored_and_a_schedule_stays():
+    w, schedule = tg.Tensor(np.ones(2), requires_grad=True, name="w"), tg.schedules.Warmup(0.1, 4)
+    rates = {}
+    for before in (0.1, schedule):
+        for after in (0.3, schedule):
+            optimizer = tg.SGD(w, after)
+            optimizer.restore(tg.SGD(w, before).state())
+            rates[before, after] = optimizer.learning_rate
+    assert rates == {
+        (0.1, 0.3): 0.1,
+        (0.1, schedule): schedule,
+        (schedule, 0.3): 0.3,
+        (schedule, schedule): schedule,
+    }
+
+
 def test_what_cannot_be_restored_is_said():
     w = tg.Tensor(np.ones(2), requires_grad=True, name="w")
     u = tg.Tensor(np.ones(3), requires_grad=True)

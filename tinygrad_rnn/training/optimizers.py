@@ -57,8 +57,7 @@ class Optimizer:
             if parameter.grad is not None:
                 w, dtype = _precise(parameter.data), parameter.dtype
                 change = rate * self.direction(w, _precise(parameter.grad), self.memory[name])
-                moved = (w - change).astype(dtype)
-                parameter.data = np.asarray(moved) if isinstance(moved, np.generic) else moved
+                parameter.data = (w - change).astype(dtype)
 
     def direction(self, w: Any, g: Any, memory: dict[str, Any]) -> Any:
         """The update direction: w ← w − η · direction.
