@@ -50,6 +50,19 @@ def test_embedding() -> None:
 
 
 def test_layer_norm() -> None:
+    x, gain, bias = (np.random.default_rng(n).normal(size=4) for n in range(3))
+    normal = (x - x.mean()) / np.sqrt(x.var() + 1e-5)
+    for found, expected in (
+        (tg.layer_norm(x), normal),
+        (tg.layer_norm(x, gain), normal * gain),
+        (tg.layer_norm(x, bias=bias), normal + bias),
+        (tg.layer_norm(x, gain, bias), normal * gain + bias),
+        (tg.layer_norm(x, epsilon=1.0), (x - x.mean()) / np.sqrt(x.var() + 1.0)),
+    ):
+        np.testing.assert_allclose(found, expected, rtol=1e-13)
+
+
+def test_layer_norm_as_in_pytorch() -> None:
     torch = pytest.importorskip("torch")
     x, gain, bias = parameter(B, H), parameter(H, seed=1), parameter(H, seed=2)
     theirs = [torch.tensor(t.data, requires_grad=True) for t in (x, gain, bias)]

@@ -197,6 +197,51 @@ OPTIMIZERS = [
 ]
 
 
+def mean(values, decay):
+    """The running mean from zero, as the sum that it is."""
+    return (1 - decay) * sum(decay**n * value for n, value in enumerate(reversed(values)))
+
+
+def adam(w, g, first=0.9, second=0.999):
+    corrected = mean(g, first) / (1 - first ** len(g))
+    squares = mean([x * x for x in g], second) / (1 - second ** len(g))
+    return corrected / (np.sqrt(squares) + 1e-8)
+
+
+EQUATIONS = [
+    ("SGD", {"learning_rate": 0.1}, lambda w, g: 0.1 * g[-1]),
+    ("SGD", {"learning_rate": 0.1, "momentum": 0.8}, lambda w, g: 0.5 * mean(g, 0.8)),
+    (
+        "SGD",
+        {"learning_rate": 0.1, "momentum": 0.8, "nesterov": True},
+        lambda w, g: 0.1 * g[-1] + 0.4 * mean(g, 0.8),
+    ),
+    ("Adagrad", {}, lambda w, g: 0.01 * g[-1] / (np.sqrt(sum(x * x for x in g)) + 1e-10)),
+    (
+        "RMSProp",
+        {},
+        lambda w, g: 0.01 * g[-1] / (np.sqrt(mean([x * x for x in g], 0.99)) + 1e-8),
+    ),
+    ("Adam", {}, lambda w, g: 0.001 * adam(w, g)),
+    ("Adam", {"betas": (0.5, 0)}, lambda w, g: 0.001 * adam(w, g, 0.5, 0)),
+    ("AdamW", {}, lambda w, g: 0.001 * (adam(w, g) + 0.01 * w)),
+]
+
+
+@pytest.mark.parametrize(("name", "options", "change"), EQUATIONS)
+def test_the_equations(name, options, change):
+    """With their own defaults. ε shows where gradients are as small."""
+    rng = np.random.default_rng(0)
+    w = tg.Tensor(np.array([1.0, -2.0, 3.0, 4.0]), requires_grad=True)
+    optimizer, gradients, expected = getattr(tg, name)(w, **options), [], w.data
+    for _ in range(5):
+        gradients.append(rng.normal(size=4) * [1, 1, 1e-8, 1e-10])
+        w.grad = gradients[-1]
+        expected = expected - change(expected, gradients)
+        optimizer.step()
+        np.testing.assert_allclose(w.data, expected, rtol=1e-13)
+
+
 def against_pytorch(torch, make, other, schedule=None):
     """100 steps on the same function, in NumPy and in PyTorch."""
     w = tg.Tensor(np.array([1.0, -2.0, 3.0]), requires_grad=True)
