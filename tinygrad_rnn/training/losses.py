@@ -42,12 +42,12 @@ def cross_entropy(
         )
     if not getattr(logits, "ndim", 0):
         raise ValueError("the logits must have an axis of classes, but they are a single number")
+    labels = labels if hasattr(labels, "dtype") else np.asarray(labels)
     if ignore_index is None:
         if reduction == "mean":
             return mean_loss(logits, labels, {})
         losses = losses_at(logits, labels, {})
         return losses if reduction == "none" else np.sum(losses)
-    labels = labels if hasattr(labels, "dtype") else np.asarray(labels)
     counts = labels != ignore_index
     losses = losses_at(logits, np.where(counts, labels, np.zeros_like(labels)), {})
     losses = np.where(counts, losses, np.zeros_like(losses))
