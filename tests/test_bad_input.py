@@ -222,6 +222,9 @@ def test_directions_of_another_shape() -> None:
 def test_numbers_of_the_optimizers() -> None:
     with pytest.raises(ValueError, match=r"betas must be .* not \(1\.5, 2\)"):
         tg.Adam([W], betas=(1.5, 2))
+    for betas in ((0.9, 1.0), (0.9, 1.5), (-0.1, 0.9), (0.9,)):
+        with pytest.raises(ValueError, match="betas must be two numbers from 0 to below 1, not"):
+            tg.Adam([W], betas=betas)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"learning_rate must be .* but its type is str"):
         tg.SGD([W], "a")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="learning_rate must be a positive number, not -1"):

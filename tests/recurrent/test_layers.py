@@ -126,8 +126,9 @@ def test_two_layers_of_two_directions_as_in_pytorch(run: Any) -> None:
     assert list(layers[0].parameters())[:2] == ["forward.W_xh", "forward.W_hh"]
 
 
-def test_the_state_that_each_direction_begins_with() -> None:
-    layer = tg.Bidirectional(tg.LSTMCell(D, H, rng=0), tg.RNNCell(D, 2, rng=1))
+@pytest.mark.parametrize("run", [tg.scan, tg.unroll])
+def test_the_state_that_each_direction_begins_with(run: Any) -> None:
+    layer = tg.Bidirectional(tg.LSTMCell(D, H, rng=0), tg.RNNCell(D, 2, rng=1), run=run)
     xs, state = parameter(T, B, D, seed=9).data, (tuple(np.ones((2, B, H))), np.ones((B, 2)))
     outputs, last = layer(xs, state, truncation=tg.Subsequence(2))
     (h, _), end = tg.scan(layer.forward, xs, state[0])

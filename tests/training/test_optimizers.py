@@ -39,6 +39,26 @@ def test_short_gradients_are_left_alone():
     np.testing.assert_array_equal(all_entries(made), before)
 
 
+def test_a_gradient_of_the_largest_norm_is_left_alone():
+    w = tg.Tensor(np.zeros(2), requires_grad=True)
+    w.grad = gradient = np.array([3.0, 4.0])
+    assert tg.clip_grad_norm(w, 5.0) == 5.0 and w.grad is gradient
+
+
+def test_zeros_have_the_norm_zero():
+    w = tg.Tensor(np.zeros(2), requires_grad=True)
+    w.grad = np.zeros(2)
+    assert tg.clip_grad_norm(w, 1.0) == 0.0
+    np.testing.assert_array_equal(w.grad, np.zeros(2))
+
+
+def test_the_norm_is_of_double_precision():
+    w = tg.Tensor(np.zeros(1001, np.float32), requires_grad=True)
+    w.grad = np.linspace(-1, 0.5, 1001, dtype=np.float32)
+    expected = np.linalg.norm(w.grad.astype(np.float64))
+    assert tg.clip_grad_norm(w, 100.0) == pytest.approx(expected, rel=1e-14)
+
+
 def test_large_float32_gradients_do_not_overflow():
     w = tg.Tensor(np.zeros(2, np.float32), requires_grad=True)
     w.grad = np.array([3e30, 4e30], np.float32)
@@ -288,6 +308,20 @@ def test_schedules_against_pytorch(schedule, name, options):
         lambda v: torch.optim.Adam(v, lr=0.1),
         lambda other: getattr(torch.optim.lr_scheduler, name)(other, **options),
     )
+
+
+def test_schedules_by_their_formulas():
+    schedules = tg.schedules
+    for n in (0, 1, 2, 5, 7, 10, 11, 30):
+        x = min(n / 10, 1.0)
+        cosine = 0.1 + 0.5 * (0.4 - 0.1) * (1 + np.cos(np.pi * x))
+        assert schedules.Exponential(0.5, 0.9)(n) == pytest.approx(0.5 * 0.9**n)
+        assert schedules.Stepwise(0.5, every=5)(n) == pytest.approx(0.5 * 0.1 ** (n // 5))
+        assert schedules.Cosine(0.4, steps=10, end=0.1)(n) == pytest.approx(cosine)
+        ahead = min((n + 1) / 10, 1.0)
+        assert schedules.Warmup(0.5, steps=10)(n) == pytest.approx(0.5 * ahead)
+        after = schedules.Warmup(schedules.Exponential(0.5, 0.9), steps=10)
+        assert after(n) == pytest.approx(0.5 * 0.9**n * ahead)
 
 
 def test_any_function_of_the_step_is_a_schedule():

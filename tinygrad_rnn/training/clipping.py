@@ -78,14 +78,13 @@ def _with_gradient(parameters: Any) -> list[tuple[Tensor, Any]]:
 
 
 def _norm(gradients: Iterable[Any]) -> tuple[Any, float]:
-    """The largest entry, and the norm over all entries divided by it.
+    """The largest entry, or 1 if all are 0, and the norm over all entries divided by it.
 
     The squares of large or tiny numbers would overflow or underflow. The largest entry has a dtype
     that holds the entries of all gradients: that of a single one may be narrower."""
     gradients = [g for g in gradients if np.size(g)]
     dtype = np.result_type(np.float32, *(g.dtype for g in gradients))
-    largest = dtype.type(max((float(np.max(np.abs(g))) for g in gradients), default=0.0))
-    if largest == 0:
-        return largest, 0.0
+    entry = max((float(np.max(np.abs(g))) for g in gradients), default=0.0)
+    largest = dtype.type(entry or 1.0)  # zeros are divided by 1
     squares = (float(np.sum(np.square(g / largest, dtype=np.float64))) for g in gradients)
     return largest, float(np.sqrt(sum(squares)))
