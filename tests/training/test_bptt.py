@@ -530,6 +530,13 @@ def test_recorded_for_pictures() -> None:
     assert "cross_entropies(" in bptt.source(xs, labels)
 
 
+def test_layers_without_names_are_counted_in_the_program() -> None:
+    W, xs = tg.Tensor(np.eye(3), requires_grad=True), np.ones((2, 2, 3))
+    layers = tg.Stacked([lambda x, h: np.tanh(x @ W + h)] * 2)
+    source = tg.BPTT(layers, tg.mse).source(xs, xs, (np.ones((2, 3)), np.ones((2, 3))))
+    assert "# The loop: h_1_t, h_2_t, l_t from" in source
+
+
 def test_parameters_of_cell_and_loss() -> None:
     bptt = bptt_of("lstm")
     assert sorted(bptt.parameters()) == ["W_hh", "W_hq", "W_xh", "b_h", "b_q"]
