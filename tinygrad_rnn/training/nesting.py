@@ -12,8 +12,7 @@ from tinygrad_rnn.engine.tensor import Tensor
 def encoded(value: Any, path: str, arrays: dict[str, Any]) -> Any:
     """The value in a form that JSON can hold. Arrays go into `arrays`, under their path.
 
-    The value is a nesting of lists, tuples and dicts of None, numbers, texts, arrays and Tensors
-    that need no gradient.
+    The value is a nesting of lists, tuples and dicts of None, numbers, texts, arrays and Tensors.
     Raises TypeError, with the path, for anything else.
 
     >>> from tinygrad_rnn.training.nesting import decoded, encoded
@@ -24,7 +23,7 @@ def encoded(value: Any, path: str, arrays: dict[str, Any]) -> Any:
     """
     if value is None or type(value) in (bool, int, float, str):
         return value
-    if isinstance(value, Tensor) and not value.requires_grad:
+    if isinstance(value, Tensor):
         value = value.data
     if isinstance(value, list):
         return [encoded(item, f"{path}/{n}", arrays) for n, item in enumerate(value)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, ValuesView
 from typing import Any
 
+from tinygrad_rnn.engine.graph import Leaf
 from tinygrad_rnn.engine.tensor import Tensor
 from tinygrad_rnn.engine.trees import flatten
 from tinygrad_rnn.recurrent.parameters import parameters
@@ -17,7 +18,8 @@ def distinct(model: Any) -> dict[str, Tensor]:
     such as a cell or a `BPTT`, that returns such a dict or a list of Tensors; or anything in which
     `tg.parameters` finds some, such as a list of Tensors, cells and functions. A tied Tensor, which
     is found twice, is one parameter.
-    Raises TypeError for a Tensor that needs no gradient, and for a model without parameters.
+    Raises TypeError for a Tensor that needs no gradient or was computed from others, and for a
+    model without parameters.
     """
     if isinstance(model, ValuesView | Iterator):
         model = list(model)
@@ -47,7 +49,14 @@ def distinct(model: Any) -> dict[str, Tensor]:
 
 
 def _check(name: str, tensor: Any) -> None:
-    if isinstance(tensor, Tensor) and not tensor.requires_grad:
+    if not isinstance(tensor, Tensor):
+        return
+    if not isinstance(tensor.node, Leaf):
+        raise TypeError(
+            f"the parameters must be given Tensors, but {name}, of shape {tensor.shape}, was "
+            f"computed by {tensor.node.function.__name__}: omit it, or use tg.detach for its value"
+        )
+    if not tensor.requires_grad:
         raise TypeError(
             f"the parameters must be Tensors with requires_grad=True, but {name}, of shape "
             f"{tensor.shape}, has requires_grad=False: set it, or omit this Tensor"
