@@ -7,7 +7,6 @@ import numpy as np
 from tests.compiler.backends.test_numpy_source import counting
 from tinygrad_rnn.compiler.backends.references import References, Walk
 from tinygrad_rnn.compiler.ir import Buffer, Ref, Storage, View, When
-from tinygrad_rnn.compiler.views import at_all_steps
 
 ROWS = Buffer("rows", (2, 8), np.dtype(float), Storage.KEPT, 1)
 COLUMNS = View("index", (Ellipsis, slice(2, None)))
@@ -40,7 +39,9 @@ def test_a_loop_walks_through_each_array_once() -> None:
     assert at.ref(Ref(x, When.STEP)) == "x_t" == at.ref(Ref(x, When.STEP))
     assert at.ref(Ref(x, When.STEP, seeded=True)) == "x_t if seeded else 0"
     assert list(walk.own.values()) == ["h_prev", "h_t"] and list(walk.given.values()) == ["x_t"]
-    assert list(walk.given) == [at_all_steps(Ref(x, When.STEP))]
+    assert list(walk.own) == ["numbers(h_before)", "numbers(h_after)"]
+    assert list(walk.given) == ["numbers(x)"]
+    assert at.number_of_step() == "t" == walk.given["range(T)"]
 
 
 def test_two_names_for_one_memory_are_one_array() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_rnn.compiler.ir import Known
-from tinygrad_rnn.compiler.operations import astype, filled, path_of
+from tinygrad_rnn.compiler.operations import astype, copy, filled, path_of
 
 
 def literal(value: Any, known: Callable[[Any], str | None] = lambda leaf: None) -> str:
@@ -70,6 +70,7 @@ def of_index(index: Any, name: Callable[[Any], str] = literal) -> str:
 
 FORMS: dict[Any, str] = {
     np.asarray: "{}",  # it is one
+    copy: "{}",
     np.copy: "{}.copy()",
     np.dot: "{}.dot({})",
     np.matmul: "{} @ {}",

@@ -6,6 +6,7 @@ functions. Their loops use only these views.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import re
 from collections.abc import Callable, Iterable
@@ -57,11 +58,13 @@ def source(program: Program) -> str:
 
 
 class Page:
-    """A source being written. at: the names of everything in it."""
+    """A source being written. at: the names of everything in it. imported: the names of NumPy's
+    functions without the name of their module, which costs 30 ns at every call."""
 
     def __init__(self, program: Program) -> None:
         self.program = program
         self.at = References(program)
+        self.imported: set[str] = set()
         self.links = [link for link in program.links if link is not None]
 
     def text(self) -> str:
@@ -76,11 +79,12 @@ class Page:
         states = "".join(f", {ref.buffer.name}=None" for ref in program.states)
         head = f"def program(T{states}, empty=np.empty):"
         text = "\n".join([head, *indented([*body, "return forward, backward"])]) + "\n"
-        untyped = {f.__name__: re.sub(r"(: | -> )Any", "", inspect.getsource(f)) for f in HELPERS}
-        for name, helper in reversed({"rows": ROWS, "numbers": NUMBERS, **untyped}.items()):
+        for name, helper in reversed(helpers().items()):
             if any(f"{name}(" in line.partition("#")[0] for line in text.splitlines()):
-                text = f"{helper.strip()}\n\n\n{text}"
-        return f"import numpy as np\n\n\n{text}"
+                text = f"{helper}\n\n\n{text}"
+        names = ", ".join(sorted(self.imported))
+        imports = "import numpy as np" + (f"\nfrom numpy import {names}" if names else "")
+        return f"{imports}\n\n\n{text}"
 
     # The two functions --------------------------------------------------------------------------
 
@@ -148,31 +152,24 @@ class Page:
         if not instrs:
             return []
         lanes = self.program.windows and which == "backward"
+        order = "[::-1]" if which == "backward" else ""
         self.at.walk = walk = Walk()
         body = self.lines(instrs)
         self.at.walk = None
-
-        def steps(whole: Ref) -> str:
-            text = f"{self.at.ref(whole)}{'[::-1]' if which == 'backward' else ''}"
-            return f"numbers({text})" if len(whole.strided(2)[0]) == 1 else text
-
-        sources = {name: steps(whole) for whole, name in walk.given.items()}
-        if walk.step:
-            sources[walk.step] = "range(T)[::-1]" if which == "backward" else "range(T)"
+        sources = {name: f"{text}{order}" for text, name in walk.given.items()}
         if lanes:
             sources["alive"] = "windows"
             body = self.lanes(body)
         if walk.own:
-            self.at.factory.append(f"{which}_steps = list({zipped(map(steps, walk.own))})")
+            own = zipped(f"{text}{order}" for text in walk.own)
+            self.at.factory.append(f"{which}_steps = list({own})")
             names = ", ".join(walk.own.values())
             names = f"({names})" if sources and len(walk.own) > 1 else names
             sources = {names: f"{which}_steps", **sources}
         names, over = ", ".join(sources) or "_", zipped(sources.values()) if sources else "range(T)"
-        calls = ", ".join(walk.calls), ", ".join(f"np.{name}" for name in walk.calls)
         return [
             *([self.links_of_lanes()] if lanes else []),
             f"# {comment}",
-            *([" = ".join(calls)] if walk.calls else []),
             f"for {names} in {over}:",
             *indented(body),
         ]
@@ -220,14 +217,12 @@ class Page:
         if function is over_lanes:
             number = self.links.index(instr.args[0].buffer)
             return f"{outs[0].buffer.name} = sum(links[lane][{number}] for lane, *_ in alive)"
-        if function is copy:
-            return self.copying(instr.args[0], outs[0])
         if instr.binds():
             names = ", ".join(out.buffer.name for out in outs)
             only = "," if isinstance(instr.out, tuple) and len(outs) == 1 else ""
             return f"{names}{only} = {self.call(instr)}"
-        if not takes_out(function, instr.kwargs):
-            return f"np.copyto({self.at.ref(outs[0])}, {self.call(instr)})"
+        if function is copy or not takes_out(function, instr.kwargs):
+            return f"{self.target(outs[0])} = {self.call(instr)}"
         args, out = list(map(self.argument, instr.args)), ", ".join(map(self.at.ref, outs))
         if function is np.dot:
             return f"{args[0]}.dot({args[1]}, {out})"
@@ -242,25 +237,29 @@ class Page:
         return expression(instr.function, instr.args, instr.kwargs, self.argument)
 
     def function(self, function: Any) -> str:
-        """The name of a function. In a loop it is a local name, which needs no lookup in NumPy."""
+        """The name of a function that writes to an array."""
         path = path_of(function)
         assert path is not None, function
-        if self.at.walk is None or not isinstance(function, np.ufunc):
+        if not isinstance(function, np.ufunc):
             return path
         name = path.removeprefix("np.")
-        self.at.walk.calls[name] = None
+        self.imported.add(name)
         return name
 
-    def copying(self, given: Any, out: Ref) -> str:
-        text, one_entry = self.argument(given), out.when in (When.FIRST, When.LAST)
-        if self.at.walk is not None:
-            return f"np.copyto({self.at.ref(out)}, {text})"
-        if one_entry and not out.views:
-            return f"{self.at.ref(out)} = {text}"
-        if out.views and out.views[-1].kind == "index" and not one_entry:
-            base = self.at.ref(replace(out, views=out.views[:-1]))
-            return f"{base}[{of_index(out.views[-1].argument)}] = {text}"
-        return f"{self.at.ref(out)}[...] = {text}"
+    def target(self, out: Ref) -> str:
+        """The place of an assignment to the numbers of an array."""
+        *views, last = out.views or (None,)
+        if last is not None and last.kind == "index" and self.at.walk is None:
+            return f"{self.at.ref(replace(out, views=tuple(views)))}[{of_index(last.argument)}]"
+        place = self.at.ref(out)
+        return place if place.endswith("]") else f"{place}[...]"
+
+
+@functools.cache
+def helpers() -> dict[str, str]:
+    """The source of the functions that a printed program may need, without types."""
+    untyped = {f.__name__: re.sub(r"(: | -> )Any", "", inspect.getsource(f)) for f in HELPERS}
+    return {name: f.strip() for name, f in ({"rows": ROWS, "numbers": NUMBERS} | untyped).items()}
 
 
 def made(buffer: Buffer) -> list[str]:

@@ -15,18 +15,15 @@ from tinygrad_rnn.compiler.views import at_all_steps
 
 
 class Walk:
-    """The arrays of all steps that a loop walks through, each with the name of its entry at a step.
+    """What a loop walks through, the first step first, each with the name of its entry at a step.
 
     own: the program's arrays, whose views are made once. given: the arrays of the caller, and those
-        made by a function. calls: the functions with a short name in the loop. step: the name of
-        the number of the step, "" if it is not used.
+        made by a function.
     """
 
     def __init__(self) -> None:
-        self.own: dict[Ref, str] = {}
-        self.given: dict[Ref, str] = {}
-        self.calls: dict[str, None] = {}
-        self.step = ""
+        self.own: dict[str, str] = {}
+        self.given: dict[str, str] = {}
 
 
 class References:
@@ -81,8 +78,7 @@ class References:
     def number_of_step(self) -> str:
         """The name of t in the loop."""
         assert self.walk is not None
-        self.walk.step = self.walk.step or self.names.fresh("t")
-        return self.walk.step
+        return self.walk.given.setdefault("range(T)", "t")
 
     def step(self, ref: Ref) -> str:
         """The name of the current step's entry in the loop."""
@@ -95,8 +91,9 @@ class References:
             name = name.removesuffix("_before").removesuffix("_after").removesuffix("_here")
             is_before = whole.offset == 0 and self.is_state(whole)
             self.step_names[whole] = self.names.fresh(f"{name}_{'prev' if is_before else 't'}")
-        walked = self.walk.own if own else self.walk.given
-        return walked.setdefault(whole, self.step_names[whole])
+        text = self.ref(whole)
+        text = f"numbers({text})" if len(whole.strided(2)[0]) == 1 else text
+        return (self.walk.own if own else self.walk.given).setdefault(text, self.step_names[whole])
 
     def is_state(self, whole: Ref) -> bool:
         return bool(whole.buffer.time) and replace(whole, offset=1) in self.program.forward.result

@@ -8,7 +8,7 @@ import keyword
 import numpy as np
 
 RESERVED = {
-    *("T", "np", "empty", "program", "forward", "backward", "entering", "continued"),
+    *("T", "t", "np", "empty", "program", "forward", "backward", "entering", "continued"),
     *("rows", "numbers", "added_at", "placed", "assembled", "scattered", "with_end"),
     *("exponentials", "places_of", "cross_entropies", "cross_entropy_gradient"),
     *("windows", "lanes", "links", "alive", "lane", "start", "seeded", "cut"),
