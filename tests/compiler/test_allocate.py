@@ -132,13 +132,14 @@ def test_what_the_loop_of_the_lanes_alone_uses_takes_the_place_of_a_link() -> No
 
 
 def test_what_has_to_stay_is_not_given_away() -> None:
-    filled = replace(A, fill=0)
     chain = (
-        Instr(np.sin, (Ref(filled),), Ref(B)),
+        Instr(np.sin, (Ref(A),), Ref(B)),
         Instr(np.exp, (Ref(B),), Ref(C)),
     )
-    found = allocate(program(Sections(before=chain), filled, B, C))
-    assert found.forward.before[0].writes()[0].buffer.root.fill is None
+    made = replace(program(Sections(before=chain), A, B, C), setup=(Instr(copy, (0,), Ref(A)),))
+    found = allocate(made)
+    first, second = (instr.writes()[0].buffer.root for instr in found.forward.before)
+    assert first is second is not found.setup[0].writes()[0].buffer.root
 
 
 def test_programs_need_less_memory() -> None:

@@ -63,7 +63,7 @@ def shared(program: Program) -> dict[Buffer, Group]:
     for buffer in program.buffers:
         uses, is_lane = times.uses[buffer], buffer.storage is Storage.LANE
         first = min((use.place for use in uses if use.writes), default=None)
-        own = buffer.storage in (Storage.KEPT, Storage.SCRATCH) and buffer.fill is None
+        own = buffer.storage in (Storage.KEPT, Storage.SCRATCH)
         if first is None or not (own or buffer in program.links):
             continue
         # Buffers of one step are not shared by both functions: this would save next to nothing and

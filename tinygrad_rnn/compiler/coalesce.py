@@ -112,7 +112,7 @@ class Moves:
     def consider(self, place: int, ref: Ref, to: Ref) -> None:
         """Move the buffer on one side of a copy to the other side, if this changes no number."""
         source, target = ref.buffer, to.buffer
-        if not (is_whole(ref, to) and self.can_be_moved(source, target, to)):
+        if not (is_whole(ref, to) and self.can_be_moved(source, target)):
             return
         move = Move(to, to.offset - ref.offset, ref.when is not When.ALWAYS)
         uses = [use._replace(ref=move.of(use.ref)) for use in self.uses[source]]
@@ -121,7 +121,7 @@ class Moves:
         if ref.when is not to.when and any(self.times.loop_of(u.place) != loop for u in uses):
             return
         life, other = (
-            self.times.life(some, among, but=place)
+            self.times.life(some, among, but=place, within=to)
             for some, among in ((uses, there), (there, uses))
         )
         if life.lost or life.meets(other) or not all(is_view(use.ref) for use in uses):
@@ -130,12 +130,10 @@ class Moves:
         self.uses[target] += [use for use in uses if use.place != place]
         self.storage[target] = min(self.storage[source], self.storage[target], key=KINDS.index)
 
-    def can_be_moved(self, source: Buffer, target: Buffer, to: Ref) -> bool:
+    def can_be_moved(self, source: Buffer, target: Buffer) -> bool:
         """Whether a buffer may be moved, and the owner of the place lets it in."""
         times, uses = self.times, self.uses[source]
         if source in self.links:
-            return False
-        if source.fill is not None or (target.fill is not None and not to.views):
             return False
         if not any(use.writes for use in uses):
             return False

@@ -132,19 +132,29 @@ class Timeline:
         by_number = is_elementwise(function) or function is copy
         return by_number and use.is_direct and use.ref.at == out.at
 
-    def life(self, uses: Iterable[Use], among: Iterable[Use] = (), but: int | None = None) -> Life:
+    def life(
+        self,
+        uses: Iterable[Use],
+        among: Iterable[Use] = (),
+        but: int | None = None,
+        within: Ref | None = None,
+    ) -> Life:
         """The life of an array, or of a part of one: of each part that is written, from the end.
 
         among: the uses of all arrays whose memory is compared. An instruction reads until it
         writes, unless it writes number by number. An array of each lane counts as one for all:
         the lanes run the same instructions, one after the other, as the steps do. but: the place of
-        an instruction whose writes change nothing.
+        an instruction whose writes change nothing. within: the only part of the array that counts.
         """
         uses, outs, found = list(uses), defaultdict[int, list[Ref]](list), Life()
         for use in (*uses, *among):
             if use.writes:
                 outs[use.place].append(use.ref)
-        for part in {at_each_step(use.ref): None for use in uses if use.writes}:
+        for part in dict.fromkeys(
+            at_each_step(within if within is not None and covers(use.ref, within) else use.ref)
+            for use in uses
+            if use.writes
+        ):
             events: dict[int, list[tuple[int, bool, bool, bool]]] = defaultdict(list)
             for use in uses:
                 if overlap(use.ref, part):

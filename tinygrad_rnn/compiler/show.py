@@ -279,8 +279,6 @@ def of_buffer(buffer: Buffer) -> str:
     entries = {None: [], 0: ["T"], 1: ["T+1"]}[buffer.time]
     size = "×".join([*entries, *map(str, buffer.shape)]) or "number"
     more = f", the memory of {buffer.root.name}" if buffer.shares is not None else ""
-    if buffer.fill is not None and np.ndim(buffer.fill) == 0:
-        more += f", {buffer.fill:g} everywhere"
     return f"{buffer.name:<16} {size:<14} {buffer.dtype}, {buffer.storage.name.lower()}{more}"
 
 

@@ -202,10 +202,7 @@ class Checked(Machine):
 
     def new(self, buffer: Buffer, empty: Any = np.empty) -> Any:
         array = super().new(buffer, empty)
-        made = np.zeros(array.shape, np.int32)
-        if buffer.fill is not None:
-            made[...] = self.numbers[buffer]
-        self.owners[buffer] = made
+        self.owners[buffer] = np.zeros(array.shape, np.int32)
         return array
 
     def owner(self, ref: Ref) -> Any:

@@ -60,10 +60,7 @@ class Machine:
     def new(self, buffer: Buffer, empty: Any = np.empty) -> Any:
         steps = () if buffer.time is None else (self.steps + buffer.time,)
         make = empty if buffer.storage is Storage.SCRATCH else np.empty
-        array = make((*steps, *buffer.shape), buffer.dtype)
-        if buffer.fill is not None:
-            array[...] = buffer.fill
-        return array
+        return make((*steps, *buffer.shape), buffer.dtype)
 
     def read(self, ref: Ref) -> Any:
         """The array that a reference means at the current position."""

@@ -27,7 +27,6 @@ from tinygrad_rnn.compiler.ir import (
     Ref,
     Sections,
     Storage,
-    When,
 )
 from tinygrad_rnn.compiler.operations import (
     HELPERS,
@@ -264,21 +263,14 @@ def helpers() -> dict[str, str]:
 
 def made(buffer: Buffer) -> list[str]:
     """The line that makes a buffer, if the buffer is made once."""
-    name, shape, dtype, fill = buffer.name, shape_of(buffer), literal(buffer.dtype), buffer.fill
+    name, array = buffer.name, f"({shape_of(buffer)}, {literal(buffer.dtype)})"
     if buffer.storage not in OWN:
         return []
     if buffer.shares is not None:
         return [f"{name} = {buffer.shares.name}  # takes its place"]
     if buffer.storage is Storage.STATE:
-        return [f"{name} = np.empty({shape}, {dtype}) if {name} is None else {name}"]
-    if isinstance(fill, np.ndarray):
-        return [f"{name} = {literal(fill)}"]
-    if fill is None:
-        maker = "empty" if buffer.storage is Storage.SCRATCH else "np.empty"
-        return [f"{name} = {maker}({shape}, {dtype})"]
-    if shape == "()":
-        return [f"{name} = np.array({literal(fill)}, {dtype})"]
-    return [f"{name} = np.full({shape}, {literal(fill)}, {dtype})"]
+        return [f"{name} = np.empty{array} if {name} is None else {name}"]
+    return [f"{name} = {'empty' if buffer.storage is Storage.SCRATCH else 'np.empty'}{array}"]
 
 
 def shape_of(buffer: Buffer) -> str:

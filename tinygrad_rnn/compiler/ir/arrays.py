@@ -17,7 +17,7 @@ class Storage(enum.Enum):
     GIVEN: an array of the caller. It is never written to. It has any strides, and may be read-only.
     STATE: the states of all steps. The caller may give the array, and reads it.
     KEPT: made once for a block of steps. `backward` reads what `forward` leaves there; or the array
-        has a `fill` or a set-up that has to stay.
+        is set up, and this has to stay.
     SCRATCH: made once, and dead after the call that wrote it. So all blocks of steps can use the
         same array.
     RETURNED: made anew in each call of the function, because the caller keeps it.
@@ -47,8 +47,6 @@ class Buffer:
         first axis has length T + time, where T is the number of steps, known when the buffers are
         made. So an array with `time=0` has the entries 0..T−1. An array with `time=1`, such as that
         of the states, has one more: entry t enters step t, and entry t+1 leaves it.
-    fill: the initial contents, a number or an array of the shape (of one step); None if there are
-        none. This part of the array is never overwritten.
     shares: another buffer of the same shape, dtype and time, whose memory this buffer uses.
     """
 
@@ -57,7 +55,6 @@ class Buffer:
     dtype: np.dtype[Any]
     storage: Storage
     time: int | None = None
-    fill: Any = None
     shares: Buffer | None = None
 
     @property

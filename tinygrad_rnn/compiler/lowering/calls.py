@@ -21,22 +21,23 @@ from tinygrad_rnn.compiler.ir import (
     When,
     mapped,
 )
-from tinygrad_rnn.compiler.lowering.draft import Draft, seen
+from tinygrad_rnn.compiler.lowering.draft import Draft, at_one_step, seen
 from tinygrad_rnn.compiler.operations import (
     OUT_LAST,
     assembled,
     copy,
+    filled,
     is_elementwise,
     takes_out,
 )
-from tinygrad_rnn.compiler.views import at_all_steps, is_part, source
+from tinygrad_rnn.compiler.views import at_all_steps, is_part, is_view, source
 
 
 def emit(d: Draft, value: Value, way: int, phase: Phase) -> None:
-    """Emit the call of a value, for one step in the loop or for all steps at once."""
-    lines, at_once = d.ways[way].of(phase), phase is not Phase.LOOP
+    """Emit the call of a value, for one step or for all steps at once."""
+    lines, at_once = d.lines(value, way, phase), phase in (Phase.BEFORE, Phase.AFTER)
     if value.function is assembled:
-        whole = d.place_for(value, at_once, writes=True)
+        whole = d.place_for(value, way, at_once, writes=True)
         for part, out in d.copy_parts(value, whole, way):
             if at_once or (out.when is When.STEP and is_before(d, part, way)):
                 here = lines if at_once else d.ways[way].before
@@ -44,28 +45,33 @@ def emit(d: Draft, value: Value, way: int, phase: Phase) -> None:
             else:
                 lines.append(Instr(copy, (d.place(part, way),), out))
         return
-    if is_part(value):  # a saved result of a call that has several
-        given = d.part(None, value)
-        lines.append(Instr(copy, (given,), d.place_for(value, at_once, writes=True)))
+    if is_view(value) or (is_part(value) and d.varies(value)):
+        # A constant as an array of its own, or a saved result of a call that has several.
+        given = d.place(value, way)
+        lines.append(Instr(copy, (given,), d.place_for(value, way, at_once, writes=True)))
         return
+    if is_part(value) or value.function is filled:
+        return  # `Draft.place` knows their places
     call = batched(value, d.varies) if at_once else for_one_step(d, value)
     assert call is not None and call.function is not None, value
     args, kwargs = arguments(d, call, way, d.whole if at_once else d.place)
     if value.results is None:
         writes = takes_out(call.function, call.kwargs) or not (at_once or value.shape)
-        place = d.place_for(value, at_once, writes)
+        place = d.place_for(value, way, at_once, writes)
         made: Any = seen(at_all_steps(place) if at_once else place, *call.out_views)
     else:
         writes = at_once or call.function in OUT_LAST
         storage = Storage.SCRATCH if writes else Storage.RESULT
-        refs = d.results[None, value] = d.new_results(value, 0 if at_once else None, storage)
+        hint, time = d.hint(value), 0 if at_once else None
+        refs = tuple(at_one_step(d.buffer(hint, *t, storage, time)) for t in value.results)
+        d.results[d.key(value, way)] = refs
         made = tuple(map(at_all_steps, refs)) if at_once else refs
     lines.append(Instr(call.function, args, made, kwargs))
 
 
 def for_one_step(d: Draft, value: Value) -> AtOnce:
     """The call for one step. Elementwise calls have operands of the same shape."""
-    elementwise = is_elementwise(value.function) and not value.kwargs
+    elementwise = is_elementwise(value.function) and not value.kwargs and d.varies(value)
 
     def operand(leaf: Any) -> Any:
         if not isinstance(leaf, Value):

@@ -13,6 +13,7 @@ from tinygrad_rnn.compiler.ir import (
     Buffer,
     Depends,
     Instr,
+    Phase,
     Phases,
     Ref,
     Schedule,
@@ -22,10 +23,9 @@ from tinygrad_rnn.compiler.ir import (
     Value,
     View,
     When,
-    mapped,
 )
 from tinygrad_rnn.compiler.lowering.names import Names
-from tinygrad_rnn.compiler.operations import assembled, copy, filled, takes_out
+from tinygrad_rnn.compiler.operations import assembled, copy, filled
 from tinygrad_rnn.compiler.passes.assemble import covers, row_of_parts
 from tinygrad_rnn.compiler.time_sums import is_ones
 from tinygrad_rnn.compiler.views import at_all_steps, is_part, is_view, source, view_of
@@ -43,9 +43,8 @@ class Draft:
     value.
 
     ways: the instructions of the two functions, forward and backward.
-    places: the places of values that differ from step to step, at one step.
-    constants: the places of the other values. They are computed by one of the two functions (the
-        key is the function and the value), or made once (None and the value).
+    places: the places of values, at one step. A value that is the same in all steps is computed by
+        each of the two functions that reads it, or set up (see `key`).
     results: the places of the results of a call that has several, by the same keys.
     made: the other arrays that are made once, by what is in them.
     lane_sums: under windows, the places of the sums over the lanes, for the values that the
@@ -62,8 +61,7 @@ class Draft:
         self.setup: list[Instr] = []
         self.ways = tuple(Phases[list[Instr]]([], [], [], []) for _ in range(2))
         self.phases = schedule.forward.phase_of(), schedule.backward.phase_of()
-        self.places: dict[Value, Ref] = {}
-        self.constants: dict[tuple[int | None, Value], Ref] = {}
+        self.places: dict[tuple[int | None, Value], Ref] = {}
         self.results: dict[tuple[int | None, Value], tuple[Ref, ...]] = {}
         self.made: dict[Any, Ref] = {}
         self.lane_sums: dict[Value, Ref] = {}
@@ -74,41 +72,38 @@ class Draft:
         """Make the buffers of the caller's arguments, of the states, and of the links that carry
         ∂L/∂h from step to step."""
         graph, given = self.graph, Storage.GIVEN
+        lane = Storage.LANE if graph.windows else Storage.SCRATCH
 
-        def named(values: Iterable[Value], name: str, time: int | None) -> tuple[Buffer, ...]:
-            return tuple(self.buffer(v.name or name, v.shape, v.dtype, given, time) for v in values)
-
-        self.parameters = named(graph.parameters, "w", None)
-        self.inputs = named(graph.inputs, "x", 0)
-        names = self.state_names = [self.names.fresh(v.name or "h") for v in graph.states]
+        def named(
+            values: Iterable[Value], hint: str, storage: Storage, time: int | None
+        ) -> tuple[Buffer, ...]:
+            return tuple(
+                self.buffer(v.name or hint, v.shape, v.dtype, storage, time) for v in values
+            )
 
         def of_states(hint: str, storage: Storage, time: int | None) -> tuple[Buffer, ...]:
             return tuple(
-                self.buffer(hint.format(name), v.shape, v.dtype, storage, time)
-                for v, name in zip(graph.states, names, strict=True)
+                self.buffer(hint.format(h.name), h.shape, h.dtype, storage, time) for h in states
             )
 
+        self.parameters = named(graph.parameters, "w", given, None)
+        self.inputs = named(graph.inputs, "x", given, 0)
+        states = named(graph.states, "h", Storage.STATE, 1)
         self.initial = of_states("{}_0", given, None)
-        states = [
-            Buffer(name, v.shape, v.dtype, Storage.STATE, 1)
-            for v, name in zip(graph.states, names, strict=True)
-        ]
-        self.buffers += states
-        self.before = [Ref(h, When.STEP, 0, name=h.name) for h in states]
-        self.after = [replace(place, offset=1) for place in self.before]
-        links = of_states("d{}_link", Storage.LANE if graph.windows else Storage.SCRATCH, None)
         self.links = tuple(
             None if gradient is None else link
-            for link, gradient in zip(links, graph.state_gradients, strict=True)
+            for link, gradient in zip(
+                of_states("d{}_link", lane, None), graph.state_gradients, strict=True
+            )
         )
         self.ends = of_states("d{}_link_end", given, None)
         self.seeds = of_states("dL_d{}", given, 0)
-        self.places |= dict(zip(graph.states, self.before, strict=True))
-        self.places |= {
-            v: Ref(x, When.STEP) for v, x in zip(graph.inputs, self.inputs, strict=True)
-        }
-        for value, buffer in zip(graph.parameters, self.parameters, strict=True):
-            self.constants[None, value] = Ref(buffer)
+        self.state_names = [h.name for h in states]
+        self.before = [at_one_step(h, h.name) for h in states]
+        self.after = [replace(place, offset=1) for place in self.before]
+        places = (*self.before, *map(at_one_step, (*self.inputs, *self.parameters)))
+        values = (*graph.states, *graph.inputs, *graph.parameters)
+        self.places |= {(None, v): place for v, place in zip(values, places, strict=True)}
 
     def sections(self, way: int, result: tuple[Ref | None, ...]) -> Sections:
         constants, before, loop, after = map(tuple, self.ways[way])
@@ -123,32 +118,32 @@ class Draft:
         dtype: Any,
         storage: Storage,
         time: int | None = None,
-        fill: Any = None,
     ) -> Buffer:
-        made = Buffer(self.names.fresh(hint), shape, np.dtype(dtype), storage, time, fill)
+        made = Buffer(self.names.fresh(hint), shape, np.dtype(dtype), storage, time)
         self.buffers.append(made)
         return made
 
-    def place_for(self, value: Value, at_once: bool, writes: bool) -> Ref:
+    def place_for(self, value: Value, way: int, at_once: bool, writes: bool) -> Ref:
         """A place of its own for a value. at_once: whether it is computed for all steps at once.
         writes: whether its call can write into an array that exists."""
         saved = value in self.s.saved and not self.is_lane_sum(value)
-        fill = fill_of(value)
         storage = Storage.SCRATCH if writes or saved else Storage.RESULT
-        storage = storage if fill is None else Storage.KEPT
         time = 1 if value in self.s.rows else 0 if at_once or saved else None
-        made = self.buffer(self.hint(value), value.shape, value.dtype, storage, time, fill)
-        self.places[value] = at_one_step(made, value.name)
-        return self.places[value]
-
-    def new_results(self, value: Value, time: int | None, storage: Storage) -> tuple[Ref, ...]:
-        assert value.results is not None
-        hint = self.hint(value)
-        return tuple(at_one_step(self.buffer(hint, *t, storage, time)) for t in value.results)
+        made = self.buffer(self.hint(value), value.shape, value.dtype, storage, time)
+        place = self.places[self.key(value, way)] = at_one_step(made, value.name)
+        return place
 
     def result(self, hint: str, value: Value) -> Ref:
         made = self.buffer(hint, value.shape, value.dtype, Storage.RESULT)
         return Ref(made, name=hint)
+
+    def set_up(self, value: Value, content: Any, time: int | None = None, hint: str = "") -> Ref:
+        """An array with the shape and dtype of a value, which has its numbers from the set-up."""
+        hint = hint or self.hint(value)
+        made = self.buffer(hint, value.shape, value.dtype, Storage.SCRATCH, time)
+        place = at_all_steps(at_one_step(made, value.name))
+        self.setup.append(Instr(copy, (content,), place))
+        return place
 
     def once(self, key: Any, make: Callable[[], Ref]) -> Ref:
         """An array that is made at its first use."""
@@ -160,8 +155,14 @@ class Draft:
         if value in self.s.rows:
             parts = row_of_parts(value) or []
             return "_".join(map(label, parts)) if len(parts) < 5 else "row"
-        back = self.graph.depends[value] & (Depends.GRADIENT | Depends.OUTPUT_GRADIENT)
-        return value.name or ("d" if back else "a")
+        if value.name or self.varies(value):
+            back = self.graph.depends[value] & (Depends.GRADIENT | Depends.OUTPUT_GRADIENT)
+            return value.name or ("d" if back else "a")
+        if is_view(value) and source(value).name:
+            return f"{source(value).name}_T"
+        if value.function is assembled:
+            return "W_joined"
+        return "ones" if is_ones(value) else "w"
 
     def symbol(self, value: Value) -> str:
         """The name of a value in the notation of the textbook."""
@@ -173,8 +174,12 @@ class Draft:
             return f"{self.state_names[self.graph.states.index(value)]}_{{t−1}}"
         if value in self.graph.results:
             return f"{self.state_names[self.graph.results.index(value)]}_t"
-        place = None if is_view(value) else self.places.get(value)
+        place = None if is_view(value) else self.places.get((None, value))
         return f"{value.name or (place.buffer.name if place is not None else self.hint(value))}_t"
+
+    def lines(self, value: Value, way: int, phase: Phase) -> list[Instr]:
+        """The instructions to which to add those of a value. What depends on nothing is set up."""
+        return self.ways[way].of(phase) if value.operands or value.function is None else self.setup
 
     # Reading ------------------------------------------------------------------------------------
 
@@ -188,26 +193,27 @@ class Draft:
         """Whether a value has a lane for each loss. The array of all steps has the sums."""
         return self.graph.windows and Depends.GRADIENT in self.graph.depends[value]
 
+    def key(self, value: Value, way: int) -> tuple[int | None, Value]:
+        """The value, and the function that computes it for itself alone, if there is one."""
+        return way if value.operands and not self.varies(value) else None, value
+
     def place(self, value: Value, way: int, whole: bool = False) -> Ref:
         """The place from which to read a value at one step. whole: whether it is read at all
         steps."""
-        if not self.varies(value):
-            return self.constant(value, way)
         if whole and value in self.lane_sums:
             return self.lane_sums[value]
-        if value in self.places:
-            return self.places[value]
+        key = self.key(value, way)
+        if value.function is filled and key not in self.places:
+            self.places[key] = self.set_up(value, value.args[1])
+        if key in self.places:
+            return self.places[key]
         if is_part(value):
-            return self.part(None, value)
+            call, number = value.args
+            found: Ref = self.results[self.key(call, way)][number]
+            return found
         view = view_of(value)
         assert view is not None, value
         return seen(self.place(value.args[0], way, whole), view, name=value.name)
-
-    def part(self, way: int | None, value: Value) -> Ref:
-        """The place of one of several results."""
-        call, number = value.args
-        found: Ref = self.results[way, call][number]
-        return found
 
     def whole(self, value: Value, way: int, *more: View) -> Ref:
         """The array of all steps of a value."""
@@ -218,21 +224,9 @@ class Draft:
         if isinstance(leaf, Value):
             return read(leaf, way)
         if isinstance(leaf, np.ndarray) and leaf.ndim:
-            return self.once(
-                id(leaf),
-                lambda: Ref(
-                    self.buffer("constant", leaf.shape, leaf.dtype, Storage.KEPT, None, leaf.copy())
-                ),
-            )
+            array, like = leaf, Value(leaf.shape, leaf.dtype)
+            return self.once(id(leaf), lambda: self.set_up(like, array.copy(), hint="constant"))
         return leaf
-
-    def instr_of(self, value: Value, way: int, out: Any) -> Instr:
-        """The instruction that makes the call of a value unchanged, for one step."""
-        assert value.function is not None
-        args, kwargs = mapped(
-            (value.args, dict(value.kwargs)), lambda leaf: self.argument(leaf, way, self.place)
-        )
-        return Instr(value.function, args, out, kwargs)
 
     def number_of(self, leaf: Any, call: AtOnce) -> Any:
         """An array in place of a number, if the other operands and the result have one dtype;
@@ -245,71 +239,25 @@ class Draft:
         is_plain = call.function in ARITHMETIC and same == {value.dtype}
         if not (is_number and is_plain and value.dtype.kind in "fc"):
             return leaf
-        number, dtype = float(leaf), value.dtype
-        hint = NUMBERS.get(number, "number")
-        return self.once(
-            ("number", number, dtype),
-            lambda: Ref(self.buffer(hint, (), dtype, Storage.KEPT, None, number)),
-        )
-
-    # What is the same in all steps --------------------------------------------------------------
-
-    def constant(self, value: Value, way: int) -> Ref:
-        """The place of a value that depends on parameters alone, computed once in each call. A
-        value that depends on nothing is made once."""
-        if is_part(value):
-            call = value.args[0]
-            if (way, call) not in self.results:
-                refs = self.new_results(call, None, Storage.RESULT)
-                self.ways[way].constants.append(self.instr_of(call, way, refs))
-                self.results[way, call] = refs
-            return self.part(way, value)
-        known = way if value.operands else None, value
-        if known not in self.constants:
-            self.constants[known] = Ref(self.new_constant(value, way), name=value.name)
-        return self.constants[known]
-
-    def new_constant(self, value: Value, way: int) -> Buffer:
-        """Emit a constant, and return its buffer. What depends on nothing is made once."""
-        lines = self.setup if is_made_once(value) else self.ways[way].constants
-        view, fill = view_of(value), fill_of(value)
-        hint = value.name or self.constant_hint(value)
-        instr = None
-        if view is not None:
-            given = seen(self.constant(value.args[0], way), view, name=value.name)
-            instr = Instr(copy, (given,), given)
-        elif value.function not in (assembled, filled):
-            instr = self.instr_of(value, way, None)
-        writes = instr is None or takes_out(instr.function, instr.kwargs) or not value.shape
-        storage = Storage.SCRATCH if writes else Storage.RESULT
-        storage = storage if fill is None else Storage.KEPT
-        made = self.buffer(hint, value.shape, value.dtype, storage, None, fill)
-        if instr is not None:
-            lines.append(replace(instr, out=Ref(made)))
-        elif value.function is assembled:
-            self.copy_parts(value, Ref(made), way)
-        return made
+        number, like = float(leaf), Value((), value.dtype)
+        hint, key = NUMBERS.get(number, "number"), ("number", number, value.dtype)
+        return self.once(key, lambda: self.set_up(like, number, hint=hint))
 
     def copy_parts(self, value: Value, whole: Ref, way: int) -> list[tuple[Value, Ref]]:
-        """Emit the parts of an assembled array that are the same in all steps. Returns the others,
-        each with its place."""
+        """Emit the zeros of an assembled array, where there are no parts, and the parts that are
+        the same in all steps. Returns the others, each with its place."""
+        if not covers(value):
+            self.setup.append(Instr(copy, (0,), at_all_steps(whole)))
         varying = []
         for index, part in zip(value.args[2], value.args[3], strict=True):
             out = seen(whole, View("index", index), name=part.name or self.hint(part))
             if self.varies(part):
                 varying.append((part, out))
                 continue
-            given = part.args[1] if part.function is filled else self.constant(part, way)
-            lines = self.setup if is_made_once(part) else self.ways[way].constants
+            given = part.args[1] if part.function is filled else self.place(part, way)
+            lines = self.lines(part, way, Phase.CONSTANT)
             lines.append(Instr(copy, (given,), at_all_steps(out)))
         return varying
-
-    def constant_hint(self, value: Value) -> str:
-        if is_view(value) and source(value).name:
-            return f"{source(value).name}_T"
-        if value.function is assembled:
-            return "W_joined"
-        return "ones" if is_ones(value) else "w"
 
     def spread_out(self, leaf: Value, shape: tuple[Any, ...], way: int) -> Ref:
         """A value that is the same in all steps, copied to a larger shape. Broadcasting a row is
@@ -317,11 +265,9 @@ class Draft:
 
         def spread() -> Ref:
             if leaf.function is filled and shape[0] is T:
-                hint, fill = self.constant_hint(leaf), leaf.args[1]
-                made = self.buffer(hint, leaf.shape, leaf.dtype, Storage.KEPT, 0, fill)
-                return at_all_steps(at_one_step(made))
+                return self.set_up(leaf, leaf.args[1], time=0)
             made = self.buffer(f"{leaf.name or 'w'}_spread", shape, leaf.dtype, Storage.SCRATCH)
-            self.ways[way].constants.append(Instr(copy, (self.constant(leaf, way),), Ref(made)))
+            self.ways[way].constants.append(Instr(copy, (self.place(leaf, way),), Ref(made)))
             return Ref(made)
 
         return self.once((way, leaf, shape), spread)
@@ -335,18 +281,6 @@ def at_one_step(buffer: Buffer, name: str = "") -> Ref:
 def seen(ref: Ref, *views: View, name: str = "") -> Ref:
     """Views of a place."""
     return replace(ref, views=(*ref.views, *views), name=name or ref.name)
-
-
-def fill_of(value: Value) -> Any:
-    """What is in a constant array, or in the places of an assembled array that no part fills."""
-    if value.function is filled:
-        return value.args[1]
-    return 0 if value.function is assembled and not covers(value) else None
-
-
-def is_made_once(value: Value) -> bool:
-    """Whether a value depends on nothing."""
-    return value.function is not None and not value.operands
 
 
 def label(part: Value) -> str:

@@ -71,13 +71,13 @@ def head(d: Draft, adjoint: Value) -> None:
     if fused is None and not (terms and nothing_is_given(d, n)):
         loss = replace(loss_of_step(d, n, adjoint), seeded=graph.windows)
         if not terms and adjoint not in d.s.saved and not graph.windows:
-            d.places[adjoint] = replace(loss, name=adjoint.name)
+            d.places[None, adjoint] = replace(loss, name=adjoint.name)
             return
         terms.append(loss)
-    out = d.place_for(adjoint, at_once=False, writes=True)
+    out = d.place_for(adjoint, 1, at_once=False, writes=True)
     if fused is not None:
         row = Ref(d.fused[n], When.STEP, 1)
-        lines.append(Instr(np.dot, (row, d.constant(fused.matrix, 1)), out))
+        lines.append(Instr(np.dot, (row, d.place(fused.matrix, 1)), out))
         lines += [Instr(np.add, (out, link), out) for link in terms]
     else:
         lines.append(Instr(np.add if terms[1:] else copy, tuple(terms), out))
@@ -114,7 +114,7 @@ def of_state(d: Draft, n: int) -> Ref | None:
         lines.append(Instr(over_lanes if graph.windows else np.array, (Ref(link),), out))
         return out
     above = View("index", (span(0, fused.row.shape[-1], fused.matrix.shape[0]),))
-    args = left(d, n, When.FIRST, 0), seen(d.constant(fused.matrix, 1), above)
+    args = left(d, n, When.FIRST, 0), seen(d.place(fused.matrix, 1), above)
     if fused.is_complete:
         lines.append(Instr(entered, (*args, CONTINUED), out))
     else:

@@ -74,10 +74,9 @@ def forward(d: Draft) -> None:
     # same array.
     for place, initial in zip(d.before, d.initial, strict=True):
         lines.before.append(Instr(copy, (Ref(initial),), Ref(place.buffer, When.FIRST)))
-    for value in way.before:
-        emit(d, value, 0, Phase.BEFORE)
-    for value in way.loop:
-        emit(d, value, 0, Phase.LOOP)
+    for phase in (Phase.CONSTANT, Phase.BEFORE, Phase.LOOP):
+        for value in way.of(phase):
+            emit(d, value, 0, phase)
     results = list(zip(d.graph.states, d.graph.results, d.after, strict=True))
     for state, result, after in results:
         if not is_known_at_once(d, state, result):
@@ -102,9 +101,10 @@ def backward(d: Draft) -> tuple[Ref | None, ...]:
     graph, lines, way = d.graph, d.ways[1], d.s.backward
     for n, (state, adjoint) in enumerate(zip(graph.states, graph.adjoints, strict=True)):
         if adjoint is not None and state in d.graph.unread and not graph.windows:
-            d.places[adjoint] = replace(gradients.seed(d, n), when=When.STEP)
-    for value in way.before:
-        emit(d, value, 1, Phase.BEFORE)
+            d.places[None, adjoint] = replace(gradients.seed(d, n), when=When.STEP)
+    for phase in (Phase.CONSTANT, Phase.BEFORE):
+        for value in way.of(phase):
+            emit(d, value, 1, phase)
     for n in graph.fused_adjoints:
         gradients.begin_fused(d, n)
     for adjoint in way.loop:

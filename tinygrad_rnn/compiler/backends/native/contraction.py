@@ -38,7 +38,6 @@ def fits(root: Buffer, nest: Nest, memory: Memory) -> bool:
     return (
         root.storage in (Storage.SCRATCH, Storage.RESULT)
         and root.time == 0
-        and root.fill is None
         and nest.count == Span(1, 0)
         and not nest.steps_are_rows
         and all(abs(p.step) == entry > 0 and p.offset.slope in (0, entry) for p in places)

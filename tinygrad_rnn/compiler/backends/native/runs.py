@@ -335,7 +335,6 @@ def copies_in(program: Program, way: str) -> dict[Buffer, Ref]:
             and not out.views
             and source.buffer in program.parameters
             and source.dtype == out.dtype
-            and out.buffer.fill is None
             and writers[out.buffer.root] == [instr]
             and not any(b.shares is not None and b.root is out.buffer for b in program.buffers)
         ):
