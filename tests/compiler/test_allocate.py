@@ -117,18 +117,12 @@ def test_what_is_asked_for_at_the_end_is_not_given_away() -> None:
         assert (link.buffer.root is other.buffer.root) is not bool(entry)
 
 
-def test_what_the_loop_of_the_lanes_alone_uses_takes_the_place_of_a_link() -> None:
+def test_the_link_of_a_lane_is_no_place_for_other_values() -> None:
     link = replace(D, name="dh_link", storage=Storage.LANE)
     loop = (Instr(np.sin, (Ref(link),), Ref(A)), Instr(np.cos, (Ref(A),), Ref(link)))
-    after = (Instr(np.sin, (Ref(X),), Ref(B)), Instr(np.sum, (Ref(B),), Ref(C)))
-    back = Sections(loop=loop, after=after)
-    made = program(Sections(), X, link, A, B, C, backward=back)
-    found = allocate(replace(made, links=(link,), windows=True)).backward
-    (inside, written), (outside, _) = (
-        [i.writes()[0] for i in part] for part in (found.loop, found.after)
-    )
-    assert inside.buffer.root is written.buffer.root
-    assert outside.buffer.root is not written.buffer.root
+    made = program(Sections(), X, link, A, backward=Sections(loop=loop))
+    inside, written = allocate(replace(made, links=(link,), windows=True)).backward.loop
+    assert inside.writes()[0].buffer.root is not written.writes()[0].buffer.root
 
 
 def test_what_has_to_stay_is_not_given_away() -> None:

@@ -47,8 +47,6 @@ class Walls:
         steps = () if buffer.time is None else (machine.steps + buffer.time,)
         array = self.empty((*steps, *buffer.shape), buffer.dtype)
         array[...] = np.nan if array.dtype.kind == "f" else 0
-        if buffer.fill is not None:
-            array[...] = buffer.fill
         return array
 
     def copy(self, array):
