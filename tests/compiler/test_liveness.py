@@ -16,6 +16,7 @@ from tinygrad_rnn.compiler.liveness import (
     Turn,
     covers,
     entries,
+    outs_of,
     overlap,
     span,
 )
@@ -27,9 +28,13 @@ def times_of(*loop: Instr, **more: Any) -> Timeline:
     return Timeline(program(Sections(loop=loop, **more), X, A, B, C))
 
 
+def life_of(times: Timeline, buffer: Any, but: int | None = None) -> Life:
+    return times.life(times.uses[buffer], outs_of(times.uses[buffer]), but)
+
+
 def can_share(times: Timeline, one: Any, other: Any) -> bool:
     uses = times.uses[one], times.uses[other]
-    first, second = (times.life(some, (*uses[0], *uses[1])) for some in uses)
+    first, second = (times.life(some, outs_of((*uses[0], *uses[1]))) for some in uses)
     return not first.meets(second)
 
 
@@ -37,10 +42,10 @@ def test_an_instruction_reads_before_it_writes() -> None:
     chain = (Instr(np.sin, (Ref(X),), Ref(A)), Instr(np.cos, (Ref(A),), Ref(B)))
     times = Timeline(program(Sections(before=chain), X, A, B))
     assert span(2, 4) == 0b11100 and span(2, 2) == 0b100 and span(3, 2) == 0
-    life = times.life(times.uses[A])
+    life = life_of(times, A)
     assert life.needed & 0b1111 == 0b0110 and life.written & 0b1111 == 0b0010
     assert can_share(times, A, B) and not life.lost
-    assert times.life(times.uses[A], but=0).written == 0
+    assert life_of(times, A, but=0).written == 0
 
 
 def test_an_instruction_reads_until_it_writes_unless_it_goes_number_by_number() -> None:
@@ -137,7 +142,7 @@ def test_what_nobody_reads_is_not_needed() -> None:
     left = Ref(rows, When.FIRST, 0, (columns(0, 1, 2),))
     written = Instr(np.sin, (Ref(X),), left), Instr(np.sin, (Ref(X),), Ref(rows, When.LAST, 1))
     times = Timeline(program(Sections(before=written), X, rows))
-    life = times.life(times.uses[rows])
+    life = life_of(times, rows)
     assert life.needed == 0 and life.written > 0 and not life.lost
 
 
@@ -152,7 +157,7 @@ def test_an_array_written_part_by_part_is_renewed_by_its_parts() -> None:
     carried = times_of(
         total, Instr(np.sin, (Ref(X),), Ref(A)), Instr(np.cos, (Ref(A),), Ref(A)), *halves
     )
-    assert carried.life(carried.uses[B]).lost
+    assert life_of(carried, B).lost
     assert can_share(carried, A, B)  # between the sum and the next halves
     late = times_of(halves[0], Instr(np.sin, (Ref(X),), Ref(A)), halves[1], total)
     assert not can_share(late, A, B)
@@ -174,12 +179,12 @@ def test_entries_are_free_step_by_step() -> None:
         back = Sections(before=before, loop=loop, after=after)
         made = replace(program(Sections(), X, each, rows, C, backward=back), windows=windows)
         times = Timeline(made)
-        needed = times.life(times.uses[each]).needed
+        needed = life_of(times, each).needed
         last, second, first = (
             needed >> n * times.length & (1 << times.length) - 1 for n in (2, 1, 0)
         )
         assert 0 < last.bit_length() < second.bit_length() < first.bit_length()
-        assert times.life(times.uses[rows]).written >> 3 * times.length > 0
+        assert life_of(times, rows).written >> 3 * times.length > 0
         assert len(times.turns[times.loops[1].start]) == (16 if windows else 8)
 
 

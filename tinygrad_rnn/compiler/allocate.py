@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass, field, replace
 
 from tinygrad_rnn.compiler.ir import Buffer, Program, Storage
-from tinygrad_rnn.compiler.liveness import Life, Timeline
+from tinygrad_rnn.compiler.liveness import Life, Timeline, outs_of
 
 
 def allocate(program: Program) -> Program:
@@ -40,7 +40,7 @@ class Group:
 def shared(program: Program) -> list[Group]:
     """Give each buffer the memory of an earlier one that is free, preferably that of an operand."""
     times = Timeline(program)
-    every = [use for uses in times.uses.values() for use in uses]
+    outs = outs_of(use for uses in times.uses.values() for use in uses)
     groups: list[Group] = []
     for buffer in program.buffers:
         uses = times.uses[buffer]
@@ -50,7 +50,7 @@ def shared(program: Program) -> list[Group]:
         # Buffers of one step are not shared by both functions: this would save next to nothing and
         # make the program harder to read.
         ahead = buffer.time is None and first < times.back
-        form, life = (buffer.shape, buffer.dtype, buffer.time, ahead), times.life(uses, every)
+        form, life = (buffer.shape, buffer.dtype, buffer.time, ahead), times.life(uses, outs)
         fitting = [g for g in groups if g.form == form and not g.life.meets(life)]
         if not fitting:
             groups.append(Group(form, Life()))

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tinygrad_rnn.compiler.ir import OWN, Buffer, Instr, Program, Ref, Storage, When
-from tinygrad_rnn.compiler.liveness import Timeline, memory_like, overlap
+from tinygrad_rnn.compiler.liveness import Timeline, memory_like, outs_of, overlap
 from tinygrad_rnn.compiler.operations import copy
 from tinygrad_rnn.compiler.views import at_all_steps, of_all_steps
 
@@ -120,10 +120,8 @@ class Moves:
         loop = self.times.loop_of(place)
         if ref.when is not to.when and any(self.times.loop_of(u.place) != loop for u in uses):
             return
-        life, other = (
-            self.times.life(some, among, but=place, within=to)
-            for some, among in ((uses, there), (there, uses))
-        )
+        outs = outs_of((*uses, *there))
+        life, other = (self.times.life(some, outs, place, within=to) for some in (uses, there))
         if life.lost or life.meets(other) or not all(is_view(use.ref) for use in uses):
             return
         self.moved[source] = move

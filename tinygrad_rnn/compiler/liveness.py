@@ -42,6 +42,9 @@ class Use(NamedTuple):
     is_direct: bool = True
 
 
+Outs = dict[int, list[Ref]]
+
+
 class Turn(NamedTuple):
     """One execution of an instruction. moment: it reads at this one, and writes at the next."""
 
@@ -135,31 +138,29 @@ class Timeline:
     def life(
         self,
         uses: Iterable[Use],
-        among: Iterable[Use] = (),
+        outs: Outs,
         but: int | None = None,
         within: Ref | None = None,
     ) -> Life:
         """The life of an array, or of a part of one: of each part that is written, from the end.
 
-        among: the uses of all arrays whose memory is compared. An instruction reads until it
-        writes, unless it writes number by number. An array of each lane counts as one for all:
+        outs: what the instructions write in the memory that is compared. An instruction reads until
+        it writes, unless it writes number by number. An array of each lane counts as one for all:
         the lanes run the same instructions, one after the other, as the steps do. but: the place of
         an instruction whose writes change nothing. within: the only part of the array that counts.
         """
-        uses, outs, found = list(uses), defaultdict[int, list[Ref]](list), Life()
-        for use in (*uses, *among):
-            if use.writes:
-                outs[use.place].append(use.ref)
-        for part in dict.fromkeys(
-            at_each_step(within if within is not None and covers(use.ref, within) else use.ref)
-            for use in uses
-            if use.writes
-        ):
+        found = Life()
+        parts = [(use, at_each_step(use.ref)) for use in uses]
+        written_parts = [part for use, part in parts if use.writes]
+        if within is not None:
+            here = at_each_step(within)
+            written_parts = [here if covers(part, here) else part for part in written_parts]
+        for part in dict.fromkeys(written_parts):
             events: dict[int, list[tuple[int, bool, bool, bool]]] = defaultdict(list)
-            for use in uses:
-                if overlap(use.ref, part):
+            for use, mine in parts:
+                if overlap(mine, part):
                     late = use.writes or not all(self.in_place(use, o) for o in outs[use.place])
-                    does = use.writes, use.writes and use.place != but, covers(use.ref, part)
+                    does = use.writes, use.writes and use.place != but, covers(mine, part)
                     for turn in self.turns[use.place]:
                         for entry in entries(use.ref, turn):
                             events[entry].append((turn.moment + late, *does))
@@ -175,6 +176,15 @@ class Timeline:
                 needed, begin = needed | span(0, until), entry * self.length
                 found = found.joined(Life(needed << begin, written << begin, until >= 0))
         return found
+
+
+def outs_of(uses: Iterable[Use]) -> Outs:
+    """The places that each instruction writes."""
+    outs: Outs = defaultdict(list)
+    for use in uses:
+        if use.writes:
+            outs[use.place].append(use.ref)
+    return outs
 
 
 def returned(*results: Array) -> None:
@@ -196,7 +206,7 @@ def span(first: int, last: int) -> int:
 
 def at_each_step(ref: Ref) -> Ref:
     """The reference in an array of all steps, wherever it begins."""
-    if ref.when is When.ALWAYS:
+    if ref.when is When.ALWAYS or (ref.when is When.ALL and ref.offset == 0):
         return ref
     views = ref.views
     if ref.when is not When.ALL:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import operator
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,10 +43,10 @@ class Value:
     @property
     def operands(self) -> list[Value]:
         """The values among the arguments, also inside lists, tuples and dicts."""
-        return list(values_in((self.args, self.kwargs)))
+        return values_in((self.args, self.kwargs))
 
 
-def values_in(tree: Any) -> Iterator[Value]:
+def values_in(tree: Any) -> list[Value]:
     """The values in a nesting of lists, tuples, dicts and slices."""
     return leaves_of(tree, Value)
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+<<<<<<< HEAD
 import enum
 import functools
 import operator
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+=======
+from collections.abc import Callable, Mapping
+>>>>>>> c09ce22 (Compile time: a nesting is walked through by exact types, and what instructions write is found once)
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -123,7 +127,7 @@ class StepGraph:
 
     def outputs(self) -> list[Value]:
         """All outputs: results, gradients, fused adjoints and output gradients."""
-        return list(leaves_of([getattr(self, name) for name in OUTPUTS], Value))
+        return leaves_of([getattr(self, name) for name in OUTPUTS], Value)
 
     @functools.cached_property
     def order(self) -> list[Value]:
@@ -171,6 +175,7 @@ OUTPUTS = (
 """The fields of a step graph that have its outputs."""
 
 
+<<<<<<< HEAD
 class Node(Protocol):
     """A value of a step graph, or of a trace."""
 
@@ -198,27 +203,31 @@ def ordered(outputs: Iterable[N]) -> list[N]:
 
 
 def leaves_of(tree: Any, kind: type) -> Iterator[Any]:
+=======
+def leaves_of(tree: Any, kind: type) -> list[Any]:
+>>>>>>> c09ce22 (Compile time: a nesting is walked through by exact types, and what instructions write is found once)
     """All objects of one type in a nesting of lists, tuples, dicts and slices."""
     if isinstance(tree, kind):
-        yield tree
-    elif isinstance(tree, tuple | list):
-        for branch in tree:
-            yield from leaves_of(branch, kind)
-    elif isinstance(tree, Mapping):
-        for branch in tree.values():
-            yield from leaves_of(branch, kind)
+        return [tree]
+    if isinstance(tree, dict):
+        tree = tree.values()
     elif isinstance(tree, slice):
-        for branch in (tree.start, tree.stop, tree.step):
-            yield from leaves_of(branch, kind)
+        tree = tree.start, tree.stop, tree.step
+    elif not isinstance(tree, SEQUENCES):
+        return []
+    return [leaf for branch in tree for leaf in leaves_of(branch, kind)]
 
 
 def mapped(tree: Any, leaf: Callable[[Any], Any]) -> Any:
     """The same nesting with `leaf` applied to everything but lists, tuples, dicts and slices."""
-    if isinstance(tree, tuple | list):
+    if isinstance(tree, SEQUENCES):
         made = getattr(tree, "_make", type(tree))
         return made([mapped(branch, leaf) for branch in tree])
-    if isinstance(tree, Mapping):
+    if isinstance(tree, dict):
         return {key: mapped(branch, leaf) for key, branch in tree.items()}
     if isinstance(tree, slice):
         return slice(*(mapped(part, leaf) for part in (tree.start, tree.stop, tree.step)))
     return leaf(tree)
+
+
+SEQUENCES = (tuple, list)

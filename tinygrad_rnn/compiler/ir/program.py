@@ -39,7 +39,7 @@ class Instr:
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     comment: str = ""
 
-    def reads(self) -> Iterator[Ref]:
+    def reads(self) -> list[Ref]:
         return leaves_of((self.args, self.kwargs), Ref)
 
     def writes(self) -> tuple[Ref, ...]:
