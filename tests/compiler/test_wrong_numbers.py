@@ -330,3 +330,16 @@ def test_a_state_through_which_nothing_flows_back(
             found.append([t.grad if t.grad is not None else np.zeros(t.shape) for t in parameters])
         for mine, theirs in zip(*found, strict=True):
             np.testing.assert_allclose(mine, theirs, rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("truncation", [None, *TRUNCATIONS[1:-1]])
+def test_one_of_several_results_of_a_call_in_the_loop_is_an_output(truncation: Any) -> None:
+    """No rule makes the call for all steps. The last step's result stood at all steps."""
+    W = weight(N, N)
+
+    def cell(x: Any, state: Any) -> Any:
+        h = np.tanh(state[0] @ W + x)
+        return h, np.linalg.slogdet(h + 4 * np.eye(N))[1]
+
+    xs, start = RNG.normal(size=(T, N, N)), tg.Tensor(RNG.normal(size=(N, N)), requires_grad=True)
+    agree(cell, xs, (start, None), [W, start], truncation)

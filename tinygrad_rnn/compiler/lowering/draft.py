@@ -217,7 +217,9 @@ class Draft:
 
     def whole(self, value: Value, way: int, *more: View) -> Ref:
         """The array of all steps of a value."""
-        return seen(at_all_steps(self.place(value, way, whole=True)), *more)
+        place = self.place(value, way, whole=True)
+        assert place.when is When.STEP or not self.varies(value), f"{value} has one step's array"
+        return seen(at_all_steps(place), *more)
 
     def argument(self, leaf: Any, way: int, read: Any) -> Any:
         """The argument of an instruction for an argument of a call."""

@@ -17,7 +17,7 @@ from tinygrad_rnn.compiler.lowering import gradients
 from tinygrad_rnn.compiler.lowering.calls import emit
 from tinygrad_rnn.compiler.lowering.draft import Draft, at_one_step
 from tinygrad_rnn.compiler.operations import copy
-from tinygrad_rnn.compiler.views import at_all_steps, is_view, source
+from tinygrad_rnn.compiler.views import at_all_steps, is_part, source
 
 
 def lower(schedule: Schedule, title: str = "") -> Program:
@@ -90,10 +90,9 @@ def forward(d: Draft) -> None:
 
 def is_known_at_once(d: Draft, state: Value, result: Value) -> bool:
     """Whether an output has, or can have, an array of all steps to copy."""
-    if state not in d.graph.unread or d.phases[0].get(result) is Phase.LOOP:
-        return False
-    base = source(result) if is_view(result) else result
-    return d.phases[0].get(base) is not Phase.LOOP or base in d.s.saved
+    base = source(result)
+    call = base.args[0] if is_part(base) else base
+    return state in d.graph.unread and (d.phases[0].get(call) is not Phase.LOOP or base in d.s.saved)
 
 
 def backward(d: Draft) -> tuple[Ref | None, ...]:
