@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-<<<<<<< HEAD
 import enum
 import functools
 import operator
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-=======
-from collections.abc import Callable, Mapping
->>>>>>> c09ce22 (Compile time: a nesting is walked through by exact types, and what instructions write is found once)
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -175,7 +171,6 @@ OUTPUTS = (
 """The fields of a step graph that have its outputs."""
 
 
-<<<<<<< HEAD
 class Node(Protocol):
     """A value of a step graph, or of a trace."""
 
@@ -202,10 +197,7 @@ def ordered(outputs: Iterable[N]) -> list[N]:
     return list(done)
 
 
-def leaves_of(tree: Any, kind: type) -> Iterator[Any]:
-=======
 def leaves_of(tree: Any, kind: type) -> list[Any]:
->>>>>>> c09ce22 (Compile time: a nesting is walked through by exact types, and what instructions write is found once)
     """All objects of one type in a nesting of lists, tuples, dicts and slices."""
     if isinstance(tree, kind):
         return [tree]

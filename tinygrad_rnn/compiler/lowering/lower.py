@@ -92,7 +92,9 @@ def is_known_at_once(d: Draft, state: Value, result: Value) -> bool:
     """Whether an output has, or can have, an array of all steps to copy."""
     base = source(result)
     call = base.args[0] if is_part(base) else base
-    return state in d.graph.unread and (d.phases[0].get(call) is not Phase.LOOP or base in d.s.saved)
+    return state in d.graph.unread and (
+        d.phases[0].get(call) is not Phase.LOOP or base in d.s.saved
+    )
 
 
 def backward(d: Draft) -> tuple[Ref | None, ...]:
