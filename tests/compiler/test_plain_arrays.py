@@ -55,6 +55,7 @@ USES: dict[str, Callable[[Any, Any, Any], Any]] = {
     "summed": lambda v, x, h: np.tanh(h @ W * v.sum() + np.mean(v) + x),
     "outer product": lambda v, x, h: np.tanh(h @ (W * np.outer(v, v)) + x),
     "a function": lambda v, x, h: np.tanh(h @ W * np.sqrt(v) + np.log(v) + x),
+    "softmax": lambda v, x, h: np.tanh(h @ W * tg.softmax(v) + tg.log_softmax(v) + x),
     "one by one": lambda v, x, h: np.tanh(h @ W + sum(k * x for k in v)),
     "in a Tensor": lambda v, x, h: np.tanh(h @ W * tg.Tensor(v) + x),
     "joined": lambda v, x, h: np.tanh(h @ W + np.concatenate([v[:2], v[:2] * 2]) + x),
