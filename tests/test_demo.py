@@ -9,6 +9,7 @@ import pytest
 
 from examples.demo import chapter, language_model, plots
 from tinygrad_rnn import Full, Subsequence
+from tinygrad_rnn.training.language_model import LanguageModel
 from tinygrad_rnn.training.text import Vocabulary
 
 ROOT = Path(__file__).parent.parent
@@ -45,11 +46,13 @@ def test_the_closed_form_would_notice():
 
 def test_the_model_learns():
     text = "hello world, " * 400
-    model = language_model.Model(Vocabulary(text), 32, np.random.default_rng(0))
-    history = language_model.train(model, text, updates=120, max_norm=1.0)
+    vocabulary = Vocabulary(text)
+    model = LanguageModel(len(vocabulary), 32, rng=0)
+    history = language_model.train(model, vocabulary.encode(text), updates=200, max_norm=1.0)
     assert np.exp(history.losses[0]) > 8
     assert np.exp(np.mean(history.losses[-10:])) < 1.3
-    assert model.sample("hello", 8, np.random.default_rng(0)) == "hello world, "
+    written = model.sample(vocabulary.encode("hello"), 8, rng=0, temperature=0.7)
+    assert vocabulary.decode(list(written)) == " world, "
 
 
 def test_contributions_vanish_explode_and_end():

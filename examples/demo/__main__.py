@@ -16,6 +16,7 @@ import numpy as np
 import tinygrad_rnn as tg
 import viz
 from examples.demo import chapter, language_model, plots
+from tinygrad_rnn.training.language_model import LanguageModel
 from tinygrad_rnn.training.text import Vocabulary
 
 MAX_NORM = 1.0
@@ -41,9 +42,12 @@ def main() -> None:
     made += _save(comparison, options.out / "truncated-bptt")
 
     print(f"3. a character model, trained on {len(text):,} characters")
-    model = language_model.Model(Vocabulary(text), 192, rng)
-    history = language_model.train(model, text, options.updates, MAX_NORM, options.seconds)
-    sample = model.sample(text[:20], 400, rng)
+    vocabulary = Vocabulary(text)
+    numbers = vocabulary.encode(text)
+    model = LanguageModel(len(vocabulary), 192, rng=rng)
+    history = language_model.train(model, numbers, options.updates, MAX_NORM, options.seconds)
+    begin = numbers[:20].tolist()
+    sample = vocabulary.decode([*begin, *model.sample(begin, 400, rng, temperature=0.7)])
     print(textwrap.indent(textwrap.fill(sample, 84), "   | "))
 
     print("4. what happened, plotted")
