@@ -225,6 +225,9 @@ def test_numbers_of_the_optimizers() -> None:
     for betas in ((0.9, 1.0), (0.9, 1.5), (-0.1, 0.9), (0.9,)):
         with pytest.raises(ValueError, match="betas must be two numbers from 0 to below 1, not"):
             tg.Adam([W], betas=betas)  # type: ignore[arg-type]
+    for momentum in (-0.1, 1.0):
+        with pytest.raises(ValueError, match="momentum must be at least 0 and below 1, not"):
+            tg.SGD([W], 0.1, momentum)
     with pytest.raises(TypeError, match=r"learning_rate must be .* but its type is str"):
         tg.SGD([W], "a")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="learning_rate must be a positive number, not -1"):

@@ -199,6 +199,31 @@ def test_resets_that_do_not_fit(reset: Any, options: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("run", RUNS)
+def test_resets_of_all_sequences_and_a_number_in_the_state(run: Any) -> None:
+    """Resets of the run set it to zero, and resets of sequences leave it alone."""
+    at_step = np.arange(T) == 2
+
+    def counting(x: Any, s: Any) -> Any:
+        return x + s[0], s[1] + 1.0
+
+    for reset, counts in (
+        (at_step, [1, 2, 1, 2, 3, 4]),
+        (np.repeat(at_step[:, None], B, axis=1), [1, 2, 3, 4, 5, 6]),
+    ):
+        start = np.zeros((B, D)), np.zeros(())
+        states, _ = run(counting, np.ones((T, B, D)), start, reset=reset)
+        sums, numbers = (part.data for part in stack(states))
+        assert sums[:, 0, 0].tolist() == [1, 2, 1, 2, 3, 4] and numbers.tolist() == counts
+
+
+def test_what_was_before_a_reset_of_all_sequences_is_forgotten() -> None:
+    cell, reset = tg.RNNCell(D, H, rng=0), np.zeros((T, B), bool)
+    reset[2] = True
+    _, last = tg.unroll(cell, xs(), reset=reset)
+    assert {node.step for node in tg.tape(last) if node.edges} == {2, 3, 4, 5}
+
+
+@pytest.mark.parametrize("run", RUNS)
 def test_a_system_without_inputs(run: Any) -> None:
     A, seen = parameter(H, H), set()
 

@@ -341,7 +341,7 @@ def test_what_cannot_be_saved_says_where_it_is(path):
         tg.save_run(path, place=lambda: 3)
     _, last = tg.unroll(tg.RNNCell(2, 3, rng=0), np.ones((4, 1, 2)))
     for state in (last, (last, np.ones(2))):
-        with pytest.raises(TypeError, match="h_4, of .* was computed by tanh: .* use tg.detach"):
+        with pytest.raises(TypeError, match=r"h_4, of .* was computed by tanh: .* use tg\.detach"):
             tg.save_run(path, state=state)
     assert not path.exists()
 

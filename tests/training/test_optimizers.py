@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
+from tinygrad_rnn.training.optimizers import Optimizer
 
 
 def parameters(dtype=np.float64, seed=0):
@@ -412,6 +413,11 @@ def test_what_cannot_be_restored_is_said():
 )
 def test_an_optimizer_looks_as_one_would_type_it(made, text):
     assert repr(made(parameters())) == text
+
+
+def test_a_rule_of_ones_own_has_a_direction():
+    with pytest.raises(NotImplementedError):
+        Optimizer(parameters(), 0.1).step()
 
 
 def test_nesterov_needs_momentum():
