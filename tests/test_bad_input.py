@@ -170,6 +170,7 @@ def test_targets_and_losses() -> None:
     for call, says in (
         (lambda: bptt()(XS, None), "^targets must be a sequence"),
         (lambda: bptt()(XS, tuple(LABELS)), "^targets is a tuple of 5"),
+        (lambda: tg.BPTT(XS, tg.mse), "the cell must be a function .* its type is ndarray; the"),
         (lambda: bptt(None), r"the loss must be a function loss\(output, target\)"),
         (lambda: bptt(lambda h, y: None)(XS, LABELS), "the loss must return .* returned None"),
         (lambda: bptt(lambda h, y: 3.0)(XS, LABELS), "the loss must return .* returned 3.0"),

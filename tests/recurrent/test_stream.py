@@ -271,3 +271,32 @@ def test_one_link_too_many(strategy):
     xs = np.ones((4, B, D))
     with pytest.raises(ValueError, match=r"ended after 4 steps.*3 links between them, but 4"):
         list(tg.stream(tg.RNNCell(D, H, rng=0), xs, truncation=strategy))
+
+
+def test_a_link_for_no_steps():
+    with pytest.raises(ValueError, match=r"the shape \(0,\) or .*, but .* have the shape \(1,\)"):
+        list(tg.stream(tg.RNNCell(D, H, rng=0), [], truncation=tg.Links([1.0])))
+
+
+@pytest.mark.parametrize("truncation", [tg.Window(1), tg.Window([0, 1]), tg.TBPTT(2, 3)], ids=repr)
+def test_a_part_that_the_cell_did_not_compute(truncation):
+    """A parameter and a value from outside are parts of the state as soon as the cell returns
+    them: what is beyond the reach is cut there, and they themselves are not."""
+    rng = np.random.default_rng(0)
+    w, V = (tg.Tensor(rng.normal(size=s), requires_grad=True) for s in ((B, H), (H, H)))
+    outside, xs = w * 2, rng.normal(size=(6, B, H))
+
+    def cell(x, state):
+        h, a, b, array = state
+        return np.tanh(x + h @ V + a + b + array), w, outside, np.ones((B, H))
+
+    start = tuple(np.zeros((4, B, H)))
+    states, _ = tg.unroll(cell, xs, start, truncation)
+    expected = tg.gradients(sum(np.sum(np.sin(h)) for h, *_ in states), [w, V])
+    found = [0.0, 0.0]
+    for h, *_ in tg.stream(cell, xs, start, truncation):
+        each = tg.gradients(np.sum(np.sin(h)), [w, V])
+        found = [total + part for total, part in zip(found, each, strict=True)]
+    for mine, theirs in zip(found, expected, strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=0, atol=1e-13)
+    np.testing.assert_array_equal(tg.gradients(np.sum(outside), [w])[0], np.full((B, H), 2.0))

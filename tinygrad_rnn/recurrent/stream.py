@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_rnn.engine.graph import Leaf, next_position
 from tinygrad_rnn.engine.recording import current_mark, set_mark
 from tinygrad_rnn.engine.tensor import Tensor
 from tinygrad_rnn.engine.trees import flatten, flatten_like
@@ -101,7 +102,8 @@ def _run(cell: Any, xs: Iterable[Any], state: Any, enter: Linked | Sliding) -> I
                 names, entered = names_of(cell, form), state
             else:
                 entered = enter(as_entered(form, state), t)
-            state = fresh(cell(x, entered), entered)
+            since = next_position()
+            state = fresh(cell(x, entered), since)
             if t == 0:
                 check_first_step(entered, state)
             if before is not None:
@@ -113,12 +115,18 @@ def _run(cell: Any, xs: Iterable[Any], state: Any, enter: Linked | Sliding) -> I
     enter.ended(t + 1)
 
 
-def fresh(state: Any, entered: Any) -> Any:
-    """The state with a new node for each part that the cell returned unchanged.
+def fresh(state: Any, since: int) -> Any:
+    """The state with a new node for each part that the cell did not compute at this step.
 
-    A later cut then cuts the link of this step and not the value of the caller."""
-    given = {id(part) for part in flatten(entered) if isinstance(part, Tensor)}
-    return map_state(lambda h: scaled(h, 1.0) if id(h) in given else h, state)
+    since: the tape position at which the step began. A later cut then cuts the link of this step
+    and not the value of the caller: the state that entered, a parameter, or what was computed
+    before."""
+
+    def own(h: Any) -> Any:
+        given = isinstance(h, Tensor) and (isinstance(h.node, Leaf) or h.node.position < since)
+        return scaled(h, 1.0) if given else h
+
+    return map_state(own, state)
 
 
 class Linked:
@@ -189,5 +197,5 @@ class Entry:
             self.factor[rows] = 0
         if np.all(rows):
             for part in flatten(self.state):
-                if isinstance(part, Tensor) and part.requires_grad and part.node.edges:
+                if isinstance(part, Tensor):
                     part.cut()
