@@ -131,16 +131,11 @@ def _assembled(value: Value, varies: Varies) -> AtOnce:
     return AtOnce(value, assembled, ((T, *shape), dtype, places, [Operand(p) for p in parts]))
 
 
-def _converted(value: Value, varies: Varies) -> AtOnce:
-    return AtOnce(value, astype, (Operand(value.args[0]), value.args[1]))
-
-
 RULES: dict[Any, Callable[[Value, Varies], AtOnce | None]] = {
     np.matmul: _matmul,
     operator.getitem: _indexed,
-    np.where: _elementwise,
     assembled: _assembled,
-    astype: _converted,
+    **dict.fromkeys((np.where, astype), _elementwise),
     **dict.fromkeys((np.reshape, np.expand_dims, np.squeeze), _reshaped),
     **dict.fromkeys(OUT_LAST, _cross_entropies),
     **dict.fromkeys(REDUCTIONS, _reduction),

@@ -19,11 +19,12 @@ from tinygrad_rnn.compiler.passes.split_outputs import split_outputs
 from tinygrad_rnn.compiler.schedule import schedule
 
 PASSES: tuple[Callable[[StepGraph], StepGraph], ...] = (
-    *(cse, assemble, cse, hoist_sums, fuse_products, factor, cse),
+    *(cse, assemble, hoist_sums, fuse_products, factor, cse),
     *(split_outputs, carry),
 )
 """The passes, from step graph to step graph. All but the last two preserve every number up to
-rounding. The last two move work out of the step, and record it in fields of the graph."""
+rounding. The last two move work out of the step, and record it in fields of the graph. Two
+gradients may have got equal factors; so `cse` runs twice."""
 
 APART = tuple(p for p in PASSES if p not in (fuse_products, carry))
 """The passes for machine code: without those that join the products of a row to save calls."""

@@ -50,13 +50,13 @@ class Scheduler:
         self.ahead = set(ordered(graph.results))
         links = [*graph.state_gradients, *(fused.row for fused in graph.fused_adjoints.values())]
         self.needed = graph.recurring, ordered([v for v in links if v is not None])
-        self.rows = [
+        self.rows = tuple(
             value
-            for value in self.needed[0]
+            for value in graph.recurring
             if Depends.STATE in self.depends[value]
             and value not in graph.results
             and row_of_parts(value) is not None
-        ]
+        )
         joint = joint_products(self.rows, graph.order)
         self.sums = tuple(
             None if value is None else time_sum(value, self.varies, joint)
@@ -140,8 +140,7 @@ class Scheduler:
 
     def schedule(self) -> Schedule:
         phases = tuple(self.phases(way, calls) for way, calls in enumerate(self.calls()))
-        rows = tuple(value for value in self.rows if value in phases[0])
-        saved = set(rows)
+        saved = set(self.rows)
         read = [
             (operand, way, phase)
             for way in (0, 1)
@@ -167,6 +166,6 @@ class Scheduler:
             forward=in_order(0),
             backward=in_order(1),
             saved=frozenset(saved),
-            rows=rows,
+            rows=self.rows,
             sums=self.sums,
         )
