@@ -71,11 +71,13 @@ GROUPS: dict[str, tuple[list[str], list[str]]] = {
     "passes": (
         [
             *files("tinygrad_rnn/compiler/passes/*.py"),
+            "tinygrad_rnn/compiler/ir/graph.py",
             "tinygrad_rnn/compiler/allocate.py",
             "tinygrad_rnn/compiler/coalesce.py",
             "tinygrad_rnn/compiler/liveness.py",
         ],
         [
+            "tests/compiler/ir/test_graph.py",
             "tests/compiler/passes",
             "tests/compiler/test_allocate.py",
             "tests/compiler/test_coalesce.py",
