@@ -13,7 +13,7 @@ from tinygrad_rnn.compiler.ir import Value
 from tinygrad_rnn.compiler.passes.assemble import assemble
 from tinygrad_rnn.compiler.passes.carry import carry
 from tinygrad_rnn.compiler.passes.cse import cse
-from tinygrad_rnn.compiler.passes.fuse_products import PRODUCT
+from tinygrad_rnn.compiler.passes.fuse_products import LIMIT
 from tinygrad_rnn.compiler.passes.rewrite import substituted, terms_of
 from tinygrad_rnn.compiler.passes.split_outputs import split_outputs
 
@@ -113,9 +113,9 @@ def test_a_row_that_is_a_part_of_another_array_stays() -> None:
 
 
 def test_a_large_product_of_the_loss_is_not_joined() -> None:
-    found = carry(split_outputs(with_loss(alone=True, batch=1, classes=PRODUCT // (8 * H))))
+    found = carry(split_outputs(with_loss(alone=True, batch=1, classes=LIMIT // (8 * H))))
     assert found.fused_adjoints[0].is_complete
-    graph = split_outputs(with_loss(alone=True, batch=1, classes=PRODUCT // (8 * H) + 1))
+    graph = split_outputs(with_loss(alone=True, batch=1, classes=LIMIT // (8 * H) + 1))
     fused = carry(graph).fused_adjoints[0]
     assert fused.is_complete and fused.matrix.shape == (2 * H, H)  # an identity for what it gives
     assert fused.appended is graph.output_grads[0]

@@ -18,16 +18,13 @@ from tinygrad_rnn.compiler.ir import StepGraph, Value
 from tinygrad_rnn.compiler.operations import filled
 from tinygrad_rnn.compiler.passes.assemble import concatenated
 from tinygrad_rnn.compiler.passes.hoist_sums import sums_of_loop
-from tinygrad_rnn.compiler.passes.rewrite import call, exchanged, total, transformed
+from tinygrad_rnn.compiler.passes.rewrite import alike, call, exchanged, total, transformed
 
-PRODUCT = 32768
-"""Bytes of the matrices that a joined product may multiply by in every step instead of once before
-the loop. Measured per step: tanh(x W + h U + b) with 8 kB of them 0.64 µs instead of 0.79, with
-32 kB 1.35 and 1.38, with 128 kB 3.4 and 3.2."""
-
-IDENTITY = 16384
-"""The same limit for an identity, which only saves a sum: with 4 kB 0.57 µs instead of 0.73, with
-16 kB 0.74 and 0.81, with 32 kB 1.13 and 0.93."""
+LIMIT = 24576
+"""Bytes of the matrices that a joined product may multiply by in every step beside those of the
+state. Measured per step, joined and not: for x W in tanh(x W + h U + b) 0.64 µs and 0.79 with 8 kB,
+1.35 and 1.38 with 32 kB; for an identity, which only saves a sum, 0.57 and 0.73 with 4 kB, 0.74 and
+0.81 with 16 kB, 1.13 and 0.93 with 32 kB."""
 
 
 def is_row(value: Any) -> TypeGuard[Value]:
@@ -79,14 +76,13 @@ def fuse_products(graph: StepGraph) -> StepGraph:
 def light_pairs(graph: StepGraph, value: Value, light: list[Any]) -> list[Any]:
     """The terms of a sum that do not depend on the state, as rows and matrices; no terms if joining
     them costs too much."""
-    width, size = value.shape[-1], value.dtype.itemsize
-    pairs = [pair_of(graph, value, term) for term in light]
-    if all(pairs) and sum(matrix.shape[0] for _, matrix in pairs) * width * size <= PRODUCT:
-        return pairs
-    if light and width * width * size <= IDENTITY:
-        term = total(light)
-        if isinstance(term, Value) and term.shape == value.shape:
-            return [(term, call(np.eye, width, dtype=value.dtype))]
+    if not light:
+        return []
+    together, identity = total(light), call(np.eye, value.shape[-1], dtype=value.dtype)
+    whole = (together, identity) if alike(together, value) else None
+    for pairs in ([pair_of(graph, value, term) for term in light], [whole]):
+        if all(pairs) and sum(matrix.nbytes for _, matrix in pairs) <= LIMIT:
+            return pairs
     return []
 
 
