@@ -202,6 +202,31 @@ def gated() -> Case:
 
 
 @case
+def separate_gates_one_row() -> Case:
+    weights = {name: weight(H, H, name=name) for name in ("W_z", "W_r", "W_n", "U_z", "U_r", "U_n")}
+
+    def cell(x: Any, h: Any) -> Any:
+        z = tg.sigmoid(x @ weights["W_z"] + h @ weights["U_z"])
+        r = tg.sigmoid(x @ weights["W_r"] + h @ weights["U_r"])
+        n = np.tanh(x @ weights["W_n"] + (r * h) @ weights["U_n"])
+        return z * h + (1 - z) * n
+
+    return Case(cell, inputs(1, H), state(1, H))
+
+
+@case
+def two_outputs() -> Case:
+    A, C = weight(H, Q, name="A"), weight(H, D, name="C")
+
+    def loss(h: Any, y: Any) -> Any:
+        return tg.cross_entropy(h @ A, y) + np.sum((h @ C) ** 2)
+
+    labels = rng().integers(0, Q, (T, B))
+    model = CellWithLoss(tg.RNNCell(D, H, rng=0), loss)
+    return Case(model, {"x": inputs(), "y": labels}, loss_alone=True)
+
+
+@case
 def tied_weights() -> Case:
     W = weight(H, H, name="W")
 

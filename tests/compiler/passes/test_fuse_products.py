@@ -8,7 +8,7 @@ import numpy as np
 
 import tinygrad_rnn as tg
 from tests.compiler.programs import D, H, functions_of, graph_of, inputs, state, weight
-from tinygrad_rnn.compiler.ir import Value, ordered
+from tinygrad_rnn.compiler.ir import Depends, StepGraph, Value, ordered
 from tinygrad_rnn.compiler.passes.assemble import row_of_parts
 from tinygrad_rnn.compiler.passes.cse import cse
 from tinygrad_rnn.compiler.passes.fuse_products import fuse_products, is_row
@@ -103,3 +103,18 @@ def test_what_is_known_before_the_loop_stays_one_term() -> None:
     (result,) = fuse_products(graph).results
     product, rest = result.args
     assert product.function is np.matmul and functions_of([rest]) == ["matmul", "add"]
+
+
+def test_the_products_of_a_gradient_are_one() -> None:
+    U, V, Q, row = weight(H, H), weight(H, H), weight(H, H), state(1, H)
+
+    def products(graph: StepGraph) -> list[list[int]]:
+        (gradient,) = graph.state_gradients
+        found = [v.args[0] for v in ordered([gradient]) if v.function is np.matmul]
+        back = [row for row in found if Depends.GRADIENT in graph.depends[row]]
+        return [[p.shape[-1] for p in row_of_parts(row) or [row]] for row in back]
+
+    graph = cse(graph_of(lambda x, h: np.sin(h @ U) * np.cos(h @ V) + x, inputs(1, H), row))
+    assert products(graph) == [[H], [H]] and products(fuse_products(graph)) == [[H, H]]
+    several = cse(graph_of(lambda x, h: np.sin(np.sin(h @ U) @ Q) * x, inputs(1, H), row))
+    assert products(fuse_products(several)) == [[H], [H]]  # one after the other

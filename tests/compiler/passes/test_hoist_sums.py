@@ -1,4 +1,4 @@
-"""What depends on no state is added up first; masks keep their place."""
+"""What a loop does not carry is added up first; masks keep their place."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 
 from tests.compiler.programs import B, H, graph_of, inputs, state, weight
 from tinygrad_rnn.compiler.ir import StepGraph, Value, ordered
+from tinygrad_rnn.compiler.passes.cse import cse
 from tinygrad_rnn.compiler.passes.hoist_sums import hoist_sums
 
 
@@ -43,3 +44,18 @@ def test_a_partial_sum_that_is_given_out_is_not_opened() -> None:
     xs = {"a": inputs(width=H), "b": inputs(width=H)}
     graph = graph_of(cell, xs, (state(B, H), state(B, H)))
     assert hoist_sums(graph).results == graph.results
+
+
+def test_what_two_outputs_add_to_a_gradient_is_added_up_first() -> None:
+    W, given = weight(H, H), (state(B, H), state(B, H), state(B, H))
+
+    def cell(x: Any, s: Any) -> Any:
+        h = np.tanh(x + s[0] @ W)
+        return h, np.sin(h), np.sinh(h)
+
+    graph = cse(graph_of(cell, inputs(width=H), given))
+    adjoint = graph.adjoints[0]
+    for found, terms in ((graph, 3), (hoist_sums(graph), 2)):
+        (total,) = (v for v in found.order if adjoint in v.operands)
+        above = [v for v in found.order if total in v.operands and v.function is np.add]
+        assert 2 + len(above) == terms

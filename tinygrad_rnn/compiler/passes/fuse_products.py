@@ -4,7 +4,8 @@ For a single sequence a step's product takes hardly longer than the call itself,
 counts. The rows [h_{t−1}, x_t, 1] of all steps lie in one array. Then x_t W_xh + h_{t−1} W_hh + b_h
 is one product. A term that is no product has the identity as its matrix.
 
-The cost is more arithmetic in the loop. So only single rows and small matrices are joined.
+The cost is more arithmetic in the loop. So only single rows and small matrices are joined. In the
+same way the products of a gradient, δ Wᵀ + ε Uᵀ, are one.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import numpy as np
 from tinygrad_rnn.compiler.ir import StepGraph, Value
 from tinygrad_rnn.compiler.operations import filled
 from tinygrad_rnn.compiler.passes.assemble import concatenated
-from tinygrad_rnn.compiler.passes.hoist_sums import sums_of_loop
+from tinygrad_rnn.compiler.passes.hoist_sums import sums_of_loops
 from tinygrad_rnn.compiler.passes.rewrite import alike, call, exchanged, total, transformed
 
 LIMIT = 24576
@@ -52,7 +53,7 @@ def is_product_of_row(graph: StepGraph, term: Any) -> bool:
 
 def fuse_products(graph: StepGraph) -> StepGraph:
     """Join the products in the sums of the loop, where this saves calls."""
-    sums = sums_of_loop(graph)
+    sums = sums_of_loops(graph)
 
     def joined(value: Value, fresh: Value, new: dict[Value, Value]) -> Value | None:
         heavy, light = sums.get(value, ([], []))
