@@ -80,7 +80,7 @@ def light_pairs(graph: StepGraph, value: Value, light: list[Any]) -> list[Any]:
     if not light:
         return []
     together, identity = total(light), call(np.eye, value.shape[-1], dtype=value.dtype)
-    whole = (together, identity) if alike(together, value) else None
+    whole: Any = (together, identity) if alike(together, value) else None
     for pairs in ([pair_of(graph, value, term) for term in light], [whole]):
         if all(pairs) and sum(matrix.nbytes for _, matrix in pairs) <= LIMIT:
             return pairs
