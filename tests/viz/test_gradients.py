@@ -1,6 +1,7 @@
 """What flows back, in the picture: strands, bars, and one chain for windows."""
 
 import re
+from typing import Any
 
 import numpy as np
 import pytest
@@ -116,6 +117,39 @@ def test_windows_are_one_chain_with_the_reach_of_each_loss() -> None:
     assert len(ended) == 3
     held = {reference() for shape in diagram.shapes for reference in shape.nodes}
     assert held >= {node for node in tg.tape(loss) if node.edges}
+
+
+def with_memory(x: Any, state: Any) -> Any:
+    """Where a window begins, no node records the multiple of the memory: it is a constant there."""
+    memory = 0.9 * state["m"] + 0.1 * np.tanh(x @ V + state["h"] @ U)
+    return {"h": np.tanh(x @ V) + memory, "m": memory}
+
+
+U, V = (tg.Tensor(np.eye(3), requires_grad=True, name=name) for name in "UV")
+
+
+@pytest.mark.parametrize(
+    ("cell", "state"),
+    [
+        (lambda x, h: 0.9 * h + 0.1 * np.tanh(x @ V + h @ U), np.zeros((2, 3))),
+        (with_memory, {"h": np.zeros((2, 3)), "m": np.zeros((2, 3))}),
+    ],
+)
+@pytest.mark.parametrize("detail", ["named", "ops"])
+def test_a_window_is_the_chain_that_it_is_a_part_of(cell: Any, state: Any, detail: str) -> None:
+    def drawn(truncation: tg.Truncation) -> tuple[Any, Any]:
+        states, _ = tg.unroll(cell, np.ones((5, 2, 3)), state, truncation=truncation)
+        loss = sum(np.sum(h["h"] if isinstance(h, dict) else h) for h in states)
+        diagram = diagram_of(viz.draw(loss, detail=detail))
+        shapes = [(shape.kind, shape.title, shape.rows) for shape in diagram.shapes]
+        links = [(shapes[link.source], shapes[link.target]) for link in diagram.links]
+        cutting = [link.cutting for link in diagram.links if link.cutting]
+        return (sorted(shapes, key=str), sorted(links, key=str)), cutting
+
+    (whole, none), (windows, cut) = drawn(tg.Full()), drawn(tg.Window(2))
+    assert windows == whole
+    reads = 2 if detail == "ops" or isinstance(state, dict) else 1  # of a state, in the next step
+    assert not none and sorted(cut) == sorted([(3,), (4,)] * reads)
 
 
 def test_windows_as_copies() -> None:

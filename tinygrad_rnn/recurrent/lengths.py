@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -116,14 +117,19 @@ def frozen(valid: Any, new: Any, old: Any) -> Any:
     """
     form = form_of(old)
 
+    @cache
+    def rows(ndim: int) -> Any:
+        """valid, to broadcast to a part of so many axes."""
+        shaped: Any = np.reshape(valid, (-1, *[1] * (ndim - 1)))
+        name = getattr(valid, "name", None)  # no node leads from a mask to its shape in pictures
+        return shaped.named(name) if name else shaped
+
     def chosen(after: Any, before: Any) -> Any:
         if before is OUTPUT or (valid.ndim and not np.ndim(before)):
             return after
-        rows = valid
         if valid.ndim:
             check_rows(len(valid), np.shape(before))
-            rows = np.reshape(valid, (-1, *[1] * (np.ndim(before) - 1)))
-        return np.where(rows, after, before)
+        return np.where(rows(np.ndim(before)) if valid.ndim else valid, after, before)
 
     pairs = zip(flatten_like(form, new), flatten(form), strict=True)
     return unflatten(form, (chosen(after, before) for after, before in pairs))
