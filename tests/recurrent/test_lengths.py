@@ -10,6 +10,7 @@ import pytest
 from tinygrad_rnn.recurrent.lengths import (
     Padded,
     batch_of,
+    beside,
     frozen,
     last_valid,
     taken,
@@ -59,7 +60,7 @@ def test_the_batch_of_inputs_of_any_form() -> None:
     with pytest.raises(ValueError, match=r"xs of shape \(T, batch, ...\), .* has the shape \(3,\)"):
         batch_of(np.ones(T))
     with pytest.raises(ValueError, match=r"has the shape \(\)"):
-        batch_of([1.0, 2.0])
+        batch_of([1.0, np.ones(2)])
 
 
 def test_valid_steps_stand_in_for_the_others() -> None:
@@ -71,12 +72,20 @@ def test_valid_steps_stand_in_for_the_others() -> None:
     index = steps, sequences
     assert taken(xs, index).tolist() == expected
     assert np.array(taken(list(xs), index)).tolist() == expected
+    assert np.array(taken([xs[0]], (steps[:1], sequences))).tolist() == expected[:1]
     rates = np.ones(T)  # of no sequence
     both = taken({"a": xs, "rate": rates}, index)
     assert both["a"].tolist() == expected and both["rate"] is rates
     pairs = taken([(x, {"b": -x}) for x in xs], index)
     assert [pair[0].tolist() for pair in pairs] == expected
     assert [(-pair[1]["b"]).tolist() for pair in pairs] == expected
+
+
+def test_an_index_is_of_the_library_of_the_inputs() -> None:
+    array = pytest.importorskip("dask.array")
+    there = {"a": array.ones((T, B))}
+    assert isinstance(beside(VALID, there), array.Array) and type(beside(VALID, 1.0)) is np.ndarray
+    assert type(beside(VALID, None)) is np.ndarray
 
 
 def test_a_sequence_keeps_its_state_after_its_end() -> None:
