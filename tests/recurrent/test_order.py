@@ -250,6 +250,21 @@ def test_a_system_without_inputs(run: Any) -> None:
         run(system, None, start)
 
 
+@pytest.mark.parametrize("run", RUNS)
+def test_lengths_of_a_system_without_inputs(run: Any) -> None:
+    states, last = run(lambda x, h: h * 2.0, None, np.ones((B, 1)), steps=T, lengths=LENGTHS)
+    assert last.data[:, 0].tolist() == [2.0**n for n in LENGTHS]
+    assert stack(states)[0].data[:, 2, 0].tolist() == [2.0] * T
+    with pytest.raises(ValueError, match="lengths must lie in 0..6"):
+        run(lambda x, h: h * 2.0, None, np.ones((B, 1)), steps=T, lengths=LENGTHS + 1)
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_numbers_without_a_batch_are_reversed(run: Any) -> None:
+    states, last = run(lambda x, h: 2 * h + x, np.arange(3.0), np.zeros(()), reverse=True)
+    assert last.data == 10 and stack(states)[0].data.tolist() == [10, 5, 2]
+
+
 @pytest.mark.parametrize("truncation", STRATEGIES, ids=repr)
 def test_stacked_is_what_scan_returns(truncation: Any) -> None:
     inner = tg.LSTMCell(D, H, rng=0)
