@@ -210,6 +210,25 @@ def test_a_change_of_the_model_is_seen() -> None:
         compare(bptt, [*parameters, *OUTPUT], *task(3))
 
 
+def test_a_property_that_comes_before_an_attribute_is_seen() -> None:
+    """Only members that the class already had were looked at, so the first numbers stayed."""
+
+    class Scaled:
+        def __init__(self) -> None:
+            self.k = 0.5
+
+        def __call__(self, x: Any, h: Any) -> Any:
+            return np.tanh(h + x * self.k)
+
+    bptt = tg.BPTT(Scaled(), lambda h, y: tg.mse(h * W_hq[0, 0], y))
+    given = np.ones((3, 2, 4)), np.zeros((3, 2, 4)), np.zeros((2, 4))
+    for _ in range(5):
+        bptt(*given)
+    Scaled.k = property(lambda self: 0.1)  # type: ignore[assignment]
+    for _ in range(4):
+        assert bptt(*given)[0] == pytest.approx(bptt.record(*given).item(), rel=1e-14)
+
+
 def test_what_is_refused() -> None:
     xs, labels = task(3)
     cell = CELLS["tanh"]()

@@ -13,6 +13,7 @@ from tinygrad_rnn.compiler import backends
 from tinygrad_rnn.compiler.frontend.between_steps import for_all
 from tinygrad_rnn.compiler.frontend.captures import CellKey
 from tinygrad_rnn.compiler.frontend.inputs import is_elsewhere, stacked as joined
+from tinygrad_rnn.compiler.frontend.recognition import captured_by
 from tinygrad_rnn.compiler.frontend.refusals import TraceError
 from tinygrad_rnn.compiler.frontend.request import FULL, Sequence, prepared
 from tinygrad_rnn.compiler.runtime.cache import (
@@ -117,7 +118,7 @@ class BPTT:
         self.block = block
         is_full = truncation is None or type(truncation) is Full
         self._truncation = None if is_full else checked(truncation)
-        self.captured = CellKey(self.model, watching=True)
+        self.captured = captured_by(self.model)
         self.ready: dict[Any, PreparedRun] = {}
         self.usual: dict[Any, Usual] = {}
         ALL.add(self)
@@ -224,11 +225,10 @@ class BPTT:
             raise
 
     def look(self) -> CellKey:
-        """The values that cell and loss read now; the same object as before if none has changed."""
-        if not self.captured.unchanged():
-            before, self.captured = self.captured, CellKey(self.model, watching=True)
-            if self.captured.key != before.key:
-                self.forget()
+        """The values that cell and loss read now. If their structure changes, all programs go."""
+        before, self.captured = self.captured, captured_by(self.model)
+        if self.captured.key != before.key:
+            self.forget()
         return self.captured
 
     def ready_for(self, sequence: Sequence) -> PreparedRun:
@@ -262,9 +262,9 @@ class BPTT:
                 start = usual.start if state is None else state
                 if start is None:
                     start = state = self.model.initial_state(xs.shape[1])[0]
-                if usual.serves(start, self.captured):
+                if usual.serves(start, captured := self.look()):
                     states = start if type(start) is tuple else (start,)
-                    tensors = [*states, usual.loss, xs, targets, *self.captured.arrays]
+                    tensors = [*states, usual.loss, xs, targets, *captured.arrays]
                     return usual.ready, tensors, 2, ()
         sequence = self.sequence(given, state, reset)
         ready = self.ready_for(sequence)
@@ -272,7 +272,8 @@ class BPTT:
             entering = form_of_arrays(sequence.state[0])
             if entering is not None:
                 start = self.cell.initial_state(xs.shape[1]) if begins_alike(self.cell) else None
-                self.usual[form] = Usual(ready, entering, ready.program.nothing[-1], start)
+                nothing = ready.program.nothing[-1]
+                self.usual[form] = Usual(ready, self.captured.key, entering, nothing, start)
         tensors = [*sequence.state_parts, *sequence.input_parts, *self.captured.arrays]
         windows, truncation = ready.windows, sequence.truncation
         if windows and truncation is not self._truncation:  # a user's strategy: asked anew
@@ -327,11 +328,12 @@ class PreparedRun(NamedTuple):
 class Usual(NamedTuple):
     """A shortcut for plain arrays whose shapes and dtypes an earlier call had: no further checks.
 
-    entering: the form of the state. loss: the placeholder of the loss before the first step.
-    start: the initial state, if it is always the same.
+    key: the structure of the model. entering: the form of the state. loss: the placeholder of the
+    loss before the first step. start: the initial state, if it is always the same.
     """
 
     ready: PreparedRun
+    key: Any
     entering: list[Any]
     loss: Tensor
     start: Any
@@ -340,7 +342,7 @@ class Usual(NamedTuple):
         """Whether the shortcut is valid for this state, with the model as it is now."""
         return (
             (state is self.start or form_of_arrays(state) == self.entering)
-            and captured.unchanged()
+            and captured.key == self.key
             and goes_on(self.ready.program)
         )
 

@@ -20,6 +20,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from tinygrad_rnn.compiler.frontend.captures import CellKey
 from tinygrad_rnn.engine.graph import Leaf
 from tinygrad_rnn.engine.recording import current_mark, no_grad
 from tinygrad_rnn.engine.tensor import Tensor
@@ -216,12 +217,12 @@ def _steps(xs: Any) -> tuple[int, int]:
 class Model(NamedTuple):
     """Cell and loss, pickled with placeholders for the parameters, and the parameters.
 
-    seen: what `BPTT.look` returned; it returns the same object as long as nothing has changed.
+    seen: what `BPTT.look` found then. Another structure or another Tensor needs a new pickle.
     """
 
     pickled: bytes
     tensors: list[Tensor]
-    seen: Any
+    seen: CellKey
 
 
 _models: WeakKeyDictionary[BPTT, Model] = WeakKeyDictionary()
@@ -231,7 +232,7 @@ _models: WeakKeyDictionary[BPTT, Model] = WeakKeyDictionary()
 def _without_weights(bptt: BPTT) -> Model:
     seen = bptt.look()
     model = _models.get(bptt)
-    if model is None or model.seen is not seen or not all(map(_is_parameter, seen.arrays)):
+    if model is None or not seen.is_same(model.seen) or not all(map(_is_parameter, seen.arrays)):
         model = _models[bptt] = Model(*_pickled_without_weights(bptt), seen)
     return model
 

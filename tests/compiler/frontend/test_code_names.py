@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import gc
 import sys
 from typing import Any
 
-import numpy as np
-
 from tinygrad_rnn.compiler.frontend.code_names import (
-    NAMES,
-    PROTOCOL,
     imports_in,
     is_of_user,
-    known_names,
     names_in,
     operators_of,
-    remember_names,
 )
 
 
@@ -53,17 +46,3 @@ def test_whose_code_it_is() -> None:
         def helper(self) -> Any: ...
 
     assert operators_of(vars(Cell)) == ["__call__"]
-
-
-def test_names_are_remembered_as_long_as_the_cell_lives() -> None:
-    def cell(x: Any) -> Any:
-        return x
-
-    assert known_names(cell) == PROTOCOL
-    remember_names(cell, frozenset(("a",)))
-    assert known_names(cell) == {"a"}
-    key = id(cell)
-    del cell
-    gc.collect()
-    assert key not in NAMES
-    remember_names(np.float64(1.0), frozenset())  # of what cannot be referred to weakly: nothing

@@ -18,7 +18,7 @@ from tinygrad_rnn.compiler.frontend.values import Value
 
 def test_everywhere_and_back() -> None:
     cell, other = Holder(), np.zeros(2)
-    containers = CellKey(cell, watching=True).containers
+    containers = CellKey(cell).containers
     with in_place(containers, {id(ARRAY): other}) as instead:
         assert cell.slot is other and cell.attribute["key"][0] is other
         assert cell.attribute["queue"][0] is other
@@ -30,7 +30,7 @@ def test_everywhere_and_back() -> None:
 
 def test_put_back_after_an_exception() -> None:
     cell = Holder()
-    containers = CellKey(cell, watching=True).containers
+    containers = CellKey(cell).containers
     with pytest.raises(ZeroDivisionError), in_place(containers, {id(ARRAY): np.zeros(2)}):
         raise ZeroDivisionError
     assert cell.slot is ARRAY
@@ -38,7 +38,7 @@ def test_put_back_after_an_exception() -> None:
 
 def test_a_traced_value_must_not_stay() -> None:
     cell = Holder()
-    containers = CellKey(cell, watching=True).containers
+    containers = CellKey(cell).containers
     with (
         pytest.raises(tg.TraceError, match=r"stores a value of the step \(slot\)"),
         in_place(containers, {}),

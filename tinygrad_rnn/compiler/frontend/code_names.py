@@ -6,7 +6,6 @@ import functools
 import opcode
 import sys
 import types
-import weakref
 from typing import Any
 
 from tinygrad_rnn.compiler.frontend.refusals import NUMPY, PACKAGE
@@ -102,20 +101,3 @@ def imports_in(code: types.CodeType) -> tuple[str, ...]:
 
 
 IMPORT_NAME = bytes([opcode.opmap["IMPORT_NAME"]])
-
-NAMES: dict[int, tuple[weakref.ref[Any], frozenset[str]]] = {}
-"""The names that a cell's code reads, by the cell's id."""
-
-
-def known_names(cell: Any) -> frozenset[str]:
-    """The names that an earlier walk of the cell found."""
-    reference, names = NAMES.get(id(cell), (None, PROTOCOL))
-    return names if reference is not None and reference() is cell else PROTOCOL
-
-
-def remember_names(cell: Any, names: frozenset[str]) -> None:
-    key = id(cell)
-    try:
-        NAMES[key] = weakref.ref(cell, lambda _: NAMES.pop(key, None)), names
-    except TypeError:
-        return  # it has no weak references: it is walked twice

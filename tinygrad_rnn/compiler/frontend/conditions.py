@@ -1,16 +1,22 @@
-"""Conditions under which a cell's program is still valid, compiled to one Python expression.
+"""Conditions under which a cell has the structure that a walk found, as one Python expression.
 
-The walk over a cell records a condition for each place that it visits, such as "the attribute W is
-this Tensor". All conditions together form one expression. It is evaluated at every call of a
-`BPTT`, and takes about a fifth of the time of loops over the places.
+The walk over a cell records a condition for each fact that it reads, such as "the attribute W is a
+Tensor of this shape". A condition refers to the objects by their paths from the cell and not to the
+objects themselves, so it keeps none of them alive. If all conditions hold, a new walk would find
+the same key. The expression then gives the Tensors and arrays, in a fraction of the walk's time.
 """
 
 from __future__ import annotations
 
-import operator
+import numbers
 import sys
 import types
+import weakref
+from collections.abc import Callable, Iterable
 from typing import Any
+
+from tinygrad_rnn.compiler.frontend.code_names import is_of_user
+from tinygrad_rnn.engine.rules import Pullback, Rule
 
 NOTHING = object()
 """The content of a closure variable that has no value yet."""
@@ -24,60 +30,94 @@ def contents(variable: types.CellType) -> Any:
         return NOTHING
 
 
-KNOWN = {
+def plain(thing: Any) -> tuple[Any, Any]:
+    """The description of a plain value, with the sign of a zero."""
+    return type(thing), thing or (repr(thing),)
+
+
+def numeral(thing: Any) -> tuple[Any, Any, str]:
+    """The description of an object that stands for a value, such as a Fraction or a date."""
+    return type(thing), thing, str(thing) if isinstance(thing, numbers.Number) else ""
+
+
+def pullbacks_of(function: Any) -> list[Any]:
+    """The pull-backs of a function that was entered with `derivative`. They are a part of it."""
+    rule = getattr(function, "rule", None)
+    pullbacks = [p for _, p in rule.arguments] if type(rule) is Rule else []
+    return [p.function for p in pullbacks if isinstance(p, Pullback)]
+
+
+READERS = {
     "contents": contents,
-    "is_": operator.is_,
     "modules": sys.modules,
-    "NOTHING": NOTHING,
+    "numeral": numeral,
+    "plain": plain,
+    "pullbacks_of": pullbacks_of,
+    "ref": weakref.ref,
 }
 """The names that conditions may use, besides Python's own functions."""
 
+MOST = 4000
+"""The number of conditions above which no expression is made: compiling takes too long."""
+
 
 class Conditions:
-    """Conditions as source texts, with placeholders for the objects that they refer to.
+    """Conditions as source texts, with placeholders.
 
-    >>> numbers, found = [1, 2], Conditions()
-    >>> found.add("len({}) == {}", numbers, 2)
-    >>> found.hold()
-    True
-    >>> numbers.append(3)
-    >>> found.hold()
-    False
+    {0} is the subject: the name of a variable, or a path as the tuple (text, subject, *constants).
+    The other placeholders are constants.
+
+    >>> cell, found = [1, 2], Conditions()
+    >>> found.enter(list, "v0", ("{}", "cell"))
+    >>> found.add("len({}) == {}", "v0", 2)
+    >>> recognised = found.compiled(["v0"])
+    >>> recognised([3, 4]), recognised([5])
+    ([[3, 4]], False)
     """
 
-    __slots__ = ("conditions", "expression")
+    __slots__ = ("conditions", "variables")
 
     def __init__(self) -> None:
-        self.conditions: list[tuple[str, tuple[Any, ...]]] = []
-        self.expression: Any = None
+        self.conditions: list[tuple[Any, ...]] = []
+        self.variables: dict[int, list[str]] = {}
 
-    def add(self, text: str, *things: Any) -> None:
-        """Add a condition. A condition that raises an exception does not hold."""
-        self.conditions.append((text, things))
+    def add(self, text: str, subject: Any, *constants: Any) -> None:
+        self.conditions.append((text, subject, *constants))
 
-    def add_entry(self, entries: Any, key: Any) -> None:
-        """Add the condition that a dict has the same value under this key, or still has none."""
-        if key in entries:
-            self.add("{}[{}] is {}", entries, key, entries[key])
+    def enter(self, kind: Any, variable: str, path: Any) -> None:
+        """Let a variable stand for a new object, and add the condition that it has this type."""
+        self.variables.setdefault(id(kind), []).append(variable)
+        if is_of_user(kind.__module__):
+            self.add(f"type({variable} := {{}}) is {{}}()", path, weakref.ref(kind))
         else:
-            self.add("{} not in {}", key, entries)
+            self.add(f"type({variable} := {{}}) is {{}}", path, kind)
 
-    def hold(self) -> bool:
-        """Whether all conditions hold."""
-        if self.expression is None:
-            self.expression = self._compiled()
-        try:
-            return bool(self.expression())
-        except (AttributeError, LookupError, TypeError, ValueError):
-            return False
+    def named(self, text: str, path: Any, expected: Any) -> str:
+        """A new variable for the container at a path. `text` is a condition on it."""
+        variable = f"e{len(self.conditions)}"
+        self.add(text.replace("NEW", variable), path, expected)
+        return variable
 
-    def _compiled(self) -> Any:
-        names = dict(KNOWN)
-        lines = []
-        for text, things in self.conditions:
-            given = []
-            for thing in things:
-                given.append(f"_{len(names)}")
-                names[given[-1]] = thing
-            lines.append(text.format(*given))
-        return eval(f"lambda: ({' and '.join(lines) or True})", names)
+    def compiled(self, results: Iterable[str]) -> Callable[[Any], list[Any] | None] | None:
+        """The function of a cell that gives the values of the variables in `results` if all
+        conditions hold, otherwise something false. It may raise any exception where the cell has
+        changed."""
+        if len(self.conditions) > MOST:
+            return None
+        known = dict(READERS)
+        lines = [source(condition, known) for condition in self.conditions]
+        for same in self.variables.values():  # objects of one type are still different objects
+            if len(same) > 1:
+                lines.append(f"len({{*map(id, ({', '.join(same)}))}}) == {len(same)}")
+        lines.append(f"[{', '.join(results)}]")
+        return eval(f"lambda cell: {' and '.join(lines)}", known)  # type: ignore[no-any-return]
+
+
+def source(part: Any, known: dict[str, Any]) -> str:
+    """The text of a condition or a path. Its constants get names in `known`."""
+    if isinstance(part, str):
+        return part
+    text, subject, *constants = part
+    names = [f"c{len(known) + n}" for n in range(len(constants))]
+    known.update(zip(names, constants, strict=True))
+    return text.format(source(subject, known), *names)  # type: ignore[no-any-return]

@@ -16,8 +16,8 @@ from typing import Any
 
 from tinygrad_rnn.compiler.backends import NUMPY, Backend
 from tinygrad_rnn.compiler.frontend.captures import CellKey
-from tinygrad_rnn.compiler.frontend.code_names import NAMES
 from tinygrad_rnn.compiler.frontend.places import Contents
+from tinygrad_rnn.compiler.frontend.recognition import KNOWN
 from tinygrad_rnn.compiler.frontend.refusals import TraceError
 from tinygrad_rnn.compiler.frontend.request import Sequence
 from tinygrad_rnn.compiler.frontend.trace import trace_once
@@ -41,7 +41,7 @@ KEPT = 64
 VARIANTS = 8
 """The number of programs that are kept for one key."""
 
-ON_CLEAR: list[Callable[[], None]] = [PROGRAMS.clear, NAMES.clear]
+ON_CLEAR: list[Callable[[], None]] = [PROGRAMS.clear, KNOWN.clear]
 """The functions that forget programs. `clear_programs` calls them."""
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from tinygrad_rnn.compiler import backends
 from tinygrad_rnn.compiler.frontend.captures import CellKey
+from tinygrad_rnn.compiler.frontend.recognition import captured_by
 from tinygrad_rnn.compiler.frontend.refusals import TraceError
 from tinygrad_rnn.compiler.frontend.request import prepared
 from tinygrad_rnn.compiler.frontend.trace import is_tracing
@@ -116,7 +117,7 @@ def scan(
             return empty, sequence.state
         if not sequence.state_parts:  # nothing is computed that anybody could see
             return unrolled(cell, xs, state, truncation, reset, outputs)
-        captured = CellKey(cell)
+        captured = captured_by(cell)
         try:
             program = program_for(sequence, captured, chosen, verify)
         except TraceError:
