@@ -111,7 +111,9 @@ class ProcessPool(Executor):
         with self.lock, suppress(BrokenProcessPool):
             for call in [*self.waiting] if cancel_futures else []:
                 call.cancel()
-            while self.broken is None and any(worker.call for worker in self.workers):
+            while True:  # in Python 3.12, the jump back to a condition lies outside of the block
+                if self.broken is not None or not any(worker.call for worker in self.workers):
+                    break
                 self.receive()
         self._end()
 
