@@ -109,6 +109,24 @@ def test_lengths(run: Any, reverse: bool, truncation: Any, make: Any) -> None:
         same(found, expected)
 
 
+@pytest.mark.parametrize("truncation", STRATEGIES, ids=repr)
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("run", RUNS)
+def test_a_sequence_of_no_steps_stays_at_its_initial_state(
+    run: Any, reverse: bool, truncation: Any
+) -> None:
+    cell = tg.LSTMCell(D, H, rng=0)
+    for steps in (T, 1):
+        start, lengths = start_of(cell), np.array([0, 1, steps])
+        states, last = run(cell, xs()[:steps], start, truncation, lengths=lengths, reverse=reverse)
+        for state, end, first in zip(stack(states), last, start, strict=True):
+            for part in (*state, end):
+                np.testing.assert_array_equal(part.data[0], first.data[0])
+            total = np.sum(state[:, 0]) + np.sum(end[0])
+            found = tg.gradients(total, [first])[0]
+            np.testing.assert_array_equal(found[0], np.full(H, steps + 1.0))
+
+
 @pytest.mark.parametrize("truncation", [None, tg.Subsequence(2)], ids=repr)
 @pytest.mark.parametrize("run", RUNS)
 def test_a_number_in_the_state_belongs_to_no_sequence(run: Any, truncation: Any) -> None:
@@ -241,6 +259,7 @@ def test_a_system_without_inputs(run: Any) -> None:
     assert seen == {None}
     found = tg.gradients(measured(states, last), [A, start])
     same(found, tg.gradients(measured(by_hand, h), [A, start]))
+    assert run(system, None, start, steps=0)[1] is start
     for wrong in ((np.ones((T, B, D)), start), (None, None)):
         with pytest.raises(TypeError, match="steps=T is for a system without inputs"):
             run(system, *wrong, steps=T)
