@@ -178,6 +178,9 @@ def test_detach_and_reset_of_single_rows(cell, xs):
     assert zeroed.name == "reset"  # and a box of its own
     with pytest.raises(ValueError, match="each of 3 sequences"):
         tg.reset(last, [True, False, True])
+    for cut in (tg.detach, tg.reset):
+        with pytest.raises(TypeError, match="rows must be booleans, .* but their dtype is int64"):
+            cut(last, [0, 1])  # which rows, or their numbers?
 
 
 @pytest.mark.parametrize("truncation", [tg.Full(), tg.Subsequence(3), tg.Window(3)])

@@ -139,7 +139,7 @@ def detach(state: Any, rows: Any = None) -> Any:
 
     state: an array, or any nesting of tuples, lists and dicts.
     rows: booleans of shape (batch,): detach only these sequences of the batch.
-    Raises ValueError if there are not as many rows as sequences.
+    Raises TypeError for rows that are no booleans, ValueError for more or fewer than sequences.
 
     A detach between two chunks of a long text is truncated backpropagation through time. `reset`
     also sets the values to zero.
@@ -152,7 +152,7 @@ def detach(state: Any, rows: Any = None) -> Any:
     """
     if rows is None:
         return map_state(lambda h: h.detach() if isinstance(h, Tensor) else h, state)
-    keep = 1.0 - np.asarray(rows, bool)
+    keep = 1.0 - chosen(rows)
     return by_rows(scaled, keep, state)
 
 
@@ -162,7 +162,7 @@ def reset(state: Any, rows: Any = None) -> Any:
     state: an array, or any nesting of tuples, lists and dicts.
     rows: booleans of shape (batch,): reset only these sequences of the batch, for example where a
         new text begins.
-    Raises ValueError if there are not as many rows as sequences.
+    Raises TypeError for rows that are no booleans, ValueError for more or fewer than sequences.
 
     `detach` keeps the values and cuts only the gradient.
 
@@ -177,8 +177,19 @@ def reset(state: Any, rows: Any = None) -> Any:
     """
     if rows is None:
         return map_state(lambda h: Tensor(np.zeros_like(tensor(h)._data), name="0"), state)
-    forgotten = np.asarray(rows, bool)
+    forgotten = chosen(rows)
     return by_rows(lambda h, rows: tensor(zero_rows(h, rows)).named("reset"), forgotten, state)
+
+
+def chosen(rows: Any) -> Array:
+    """The rows to detach or reset, as an array of booleans."""
+    given = np.asarray(rows)
+    if given.dtype != bool:
+        raise TypeError(
+            f"rows must be booleans, True for the sequences that are meant, but their dtype is "
+            f"{given.dtype}"
+        )
+    return given
 
 
 def _zero_rows(h: Array, rows: Array) -> Array:
