@@ -48,12 +48,9 @@ def compare(
 def directions(point: Any, rng: np.random.Generator) -> list[tuple[str, Any]]:
     """Directions to move a point: along each entry, or random ones if there are many entries."""
     if point.size <= EVERY_ENTRY:
-        entries = list(np.ndindex(point.shape))
-        along = [np.zeros(point.shape) for _ in entries]
-        for entry, direction in zip(entries, along, strict=True):
-            direction[entry] = 1
-        return [(f"entry {e}", d) for e, d in zip(entries, along, strict=True)]
-    along = [rng.standard_normal(point.shape) for _ in range(DIRECTIONS)]
+        along = np.eye(point.size).reshape(point.size, *point.shape)
+        return [(f"entry {e}", d) for e, d in zip(np.ndindex(point.shape), along, strict=True)]
+    along = rng.standard_normal((DIRECTIONS, *point.shape))
     return [(f"random direction {i}", d) for i, d in enumerate(along)]
 
 
