@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -74,10 +75,8 @@ def jacobian_products(J: Array, t: int = -1) -> Array:
     if not -steps <= t < steps:
         raise ValueError(f"t must lie in {-steps}..{steps - 1}, for {steps} steps, but it is {t}")
     t = range(steps)[t]
-    products = [np.broadcast_to(np.eye(J.shape[-1]), J.shape[1:])]
-    for factor in J[t::-1]:
-        products.append(products[-1] @ factor)
-    return np.array(products)
+    identity = np.broadcast_to(np.eye(J.shape[-1]), J.shape[1:])
+    return np.array([*accumulate(J[t::-1], np.matmul, initial=identity)])
 
 
 def jacobian_norms(
