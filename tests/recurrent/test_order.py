@@ -274,7 +274,7 @@ def test_lengths_of_a_system_without_inputs(run: Any) -> None:
     states, last = run(lambda x, h: h * 2.0, None, np.ones((B, 1)), steps=T, lengths=LENGTHS)
     assert last.data[:, 0].tolist() == [2.0**n for n in LENGTHS]
     assert stack(states)[0].data[:, 2, 0].tolist() == [2.0] * T
-    with pytest.raises(ValueError, match="lengths must lie in 0..6"):
+    with pytest.raises(ValueError, match=r"lengths must lie in 0\.\.6"):
         run(lambda x, h: h * 2.0, None, np.ones((B, 1)), steps=T, lengths=LENGTHS + 1)
 
 
