@@ -205,6 +205,23 @@ def test_resets_behind_the_end_and_before(run: Any, reverse: bool) -> None:
         np.testing.assert_allclose(last.data[b], end.data[0], atol=1e-14)
 
 
+@pytest.mark.parametrize("batch", [B, T])
+@pytest.mark.parametrize("run", RUNS)
+def test_resets_of_all_sequences_with_lengths(run: Any, batch: int) -> None:
+    cell, array, reset = tg.RNNCell(D, H, rng=0), np.ones((T, batch, D)), np.arange(T) % 3 == 1
+    each, lengths = np.repeat(reset[:, None], batch, axis=1), [*range(1, batch), T]
+    states, last = run(cell, array, reset=reset, lengths=lengths)
+    expected, end = run(cell, array, reset=each, lengths=lengths)
+    np.testing.assert_array_equal(stack(states)[0].data, stack(expected)[0].data)
+    np.testing.assert_array_equal(last.data, end.data)
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_one_number_is_no_sequence(run: Any) -> None:
+    with pytest.raises(TypeError, match=r"xs must be a sequence, .* it is a single float"):
+        run(tg.RNNCell(D, H, rng=0), 3.0, np.zeros((B, H)), reverse=True)
+
+
 @pytest.mark.parametrize(
     "reset",
     [True, np.ones((1, B), bool), np.ones((T, 1), bool), np.ones((T, B), int), np.ones(2, bool)],

@@ -134,17 +134,22 @@ def at(states: Any, index: tuple[Array, Array], otherwise: Any) -> Any:
 
 
 def count(xs: Any) -> int:
-    """T, the number of steps of a nesting of sequences. The run itself refuses other inputs."""
+    """T, the number of steps of a nesting of sequences. The run itself refuses other inputs, so
+    here they have no steps."""
     if isinstance(xs, dict) and xs:
         return count(next(iter(xs.values())))
-    return len(xs) if isinstance(xs, Sequence) or np.ndim(xs) else 0
+    return len(xs) if is_sequence(xs) else 0
+
+
+def is_sequence(xs: Any) -> bool:
+    return isinstance(xs, Sequence) or np.ndim(xs) > 0
 
 
 def backwards(xs: Any) -> Any:
     """The sequence, or the dict of sequences, in reversed order."""
     if isinstance(xs, dict):
         return {key: backwards(part) for key, part in xs.items()}
-    return xs[::-1]
+    return xs[::-1] if is_sequence(xs) else xs
 
 
 def rows_of(reset: Any, shape: tuple[int, ...]) -> Array:

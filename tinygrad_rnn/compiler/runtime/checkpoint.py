@@ -33,15 +33,15 @@ def split(n: int, slots: int) -> int:
     """The number of units to run forward before keeping the next state, for the fewest runs in all.
 
     n: the units to go back through. slots: the states that may be kept, including the one at the
-        start.
+        start; at least two.
     """
     turns, reach = 0, 1  # the length that this number of forward runs per unit can reach
     while reach < n:
         turns += 1
         reach = reach * (turns + slots) // turns
     one = reach * turns // (slots + turns)
-    two = one * slots // (slots + turns - 1) if slots > 1 else 1
-    three = 0 if slots == 1 else two * (slots - 1) // (slots + turns - 2) if slots > 2 else 1
+    two = one * slots // (slots + turns - 1)
+    three = two * (slots - 1) // (slots + turns - 2) if slots > 2 else 1
     five = 0 if slots < 3 else three * (slots - 1) // turns if slots > 3 else 1
     if n <= one + three:
         return two * (turns - 1) // slots
