@@ -226,8 +226,8 @@ class BPTT:
 
     def look(self) -> CellKey:
         """The values that cell and loss read now. If their structure changes, all programs go."""
-        before, self.captured = self.captured, captured_by(self.model)
-        if self.captured.key != before.key:
+        before, self.captured = self.captured.key, captured_by(self.model)
+        if self.captured.key is not before and self.captured.key != before:
             self.forget()
         return self.captured
 
@@ -262,7 +262,8 @@ class BPTT:
                 start = usual.start if state is None else state
                 if start is None:
                     start = state = self.model.initial_state(xs.shape[1])[0]
-                if usual.serves(start, captured := self.look()):
+                captured = self.look()
+                if self.usual and usual.serves(start):  # the look has dropped none
                     states = start if type(start) is tuple else (start,)
                     tensors = [*states, usual.loss, xs, targets, *captured.arrays]
                     return usual.ready, tensors, 2, ()
@@ -272,8 +273,7 @@ class BPTT:
             entering = form_of_arrays(sequence.state[0])
             if entering is not None:
                 start = self.cell.initial_state(xs.shape[1]) if begins_alike(self.cell) else None
-                nothing = ready.program.nothing[-1]
-                self.usual[form] = Usual(ready, self.captured.key, entering, nothing, start)
+                self.usual[form] = Usual(ready, entering, ready.program.nothing[-1], start)
         tensors = [*sequence.state_parts, *sequence.input_parts, *self.captured.arrays]
         windows, truncation = ready.windows, sequence.truncation
         if windows and truncation is not self._truncation:  # a user's strategy: asked anew
@@ -328,23 +328,19 @@ class PreparedRun(NamedTuple):
 class Usual(NamedTuple):
     """A shortcut for plain arrays whose shapes and dtypes an earlier call had: no further checks.
 
-    key: the structure of the model. entering: the form of the state. loss: the placeholder of the
-    loss before the first step. start: the initial state, if it is always the same.
+    entering: the form of the state. loss: the placeholder of the loss before the first step.
+    start: the initial state, if it is always the same.
     """
 
     ready: PreparedRun
-    key: Any
     entering: list[Any]
     loss: Tensor
     start: Any
 
-    def serves(self, state: Any, captured: CellKey) -> bool:
-        """Whether the shortcut is valid for this state, with the model as it is now."""
-        return (
-            (state is self.start or form_of_arrays(state) == self.entering)
-            and captured.key == self.key
-            and goes_on(self.ready.program)
-        )
+    def serves(self, state: Any) -> bool:
+        """Whether the shortcut is valid for this state, with a model of the same structure."""
+        alike = state is self.start or form_of_arrays(state) == self.entering
+        return alike and goes_on(self.ready.program)
 
 
 ALL: WeakSet[BPTT] = WeakSet()

@@ -389,7 +389,8 @@ def test_one_object_in_place_of_another() -> None:
     """A cell is recognised exactly where a walk finds the same key."""
     box: list[Any] = [None]
     cell = closed_over(box, 1)
-    things = [*PLAIN, *(make() for make in OTHERS), {}.get, {}.get]
+    angles = [Angle(0.0), Angle(-0.0), Angle(1.0), Word("a"), Word("b")]
+    things = [*PLAIN, *(make() for make in OTHERS), *angles, {}.get, {}.get]
     for one in things:
         box[0] = one
         assert captured_by(cell).key == captured_by(cell).key

@@ -8,6 +8,7 @@ the same key. The expression then gives the Tensors and arrays, in a fraction of
 
 from __future__ import annotations
 
+import itertools
 import numbers
 import sys
 import types
@@ -56,6 +57,10 @@ READERS = {
     "ref": weakref.ref,
 }
 """The names that conditions may use, besides Python's own functions."""
+
+FEW = 8
+"""The number of objects up to which each pair is compared, to see that the objects are different.
+For more objects a set of their ids takes less time."""
 
 MOST = 4000
 """The number of conditions above which no expression is made: compiling takes too long."""
@@ -107,8 +112,10 @@ class Conditions:
         known = dict(READERS)
         lines = [source(condition, known) for condition in self.conditions]
         for same in self.variables.values():  # objects of one type are still different objects
-            if len(same) > 1:
+            if len(same) > FEW:
                 lines.append(f"len({{*map(id, ({', '.join(same)}))}}) == {len(same)}")
+            else:
+                lines += map(" is not ".join, itertools.combinations(same, 2))
         lines.append(f"[{', '.join(results)}]")
         return eval(f"lambda cell: {' and '.join(lines)}", known)  # type: ignore[no-any-return]
 
