@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass
+from typing import Any
 
 from viz.chains import recurrent
 from viz.diagram import Diagram, Shape
@@ -48,20 +49,17 @@ def is_forward(diagram: Diagram, source: int, target: int) -> bool:
 def _depths(diagram: Diagram) -> list[int | None]:
     """The column of every shape in a row: the length of the longest path to it, the same for all
     shapes of a role."""
-    incoming: dict[int, list[int]] = defaultdict(list)
-    for link in diagram.links:
-        if is_forward(diagram, link.source, link.target):
-            incoming[link.target].append(link.source)
+    sources, targets = _forward(diagram)
     least: dict[str, int] = {}
     natural: list[int | None] = []
     begins = _beginnings(diagram)
-    order = in_order([incoming[i] for i in range(len(diagram.shapes))])
+    order = in_order(sources)
     order += sorted(set(range(len(diagram.shapes))) - set(order))  # what folding put on a cycle
     for _ in range(6):
         depths: list[int | None] = [None] * len(diagram.shapes)
         for i in order:
             shape = diagram.shapes[i]
-            before = [d for source in incoming[i] if (d := depths[source]) is not None]
+            before = [d for source in sources[i] if (d := depths[source]) is not None]
             own = 1 + begins[i] if shape.kind == "circle" else 0
             depth = max([own, least.get(shape.role, 0), *(d + 1 for d in before)])
             depths[i] = None if shape.rows is None else depth
@@ -71,10 +69,21 @@ def _depths(diagram: Diagram) -> list[int | None]:
             if found is not None:
                 reached[shape.role] = max(reached.get(shape.role, 0), found)
         if reached == least:
-            return _late(diagram, depths, incoming)
+            return _late(diagram, depths, sources, targets)
         least = reached
     # Roles that lie behind one another share no columns.
-    return _late(diagram, natural, incoming)
+    return _late(diagram, natural, sources, targets)
+
+
+def _forward(diagram: Diagram) -> tuple[list[list[int]], list[list[int]]]:
+    """The links that lead to the right: the sources of each shape, and its targets."""
+    sources: list[list[int]] = [[] for _ in diagram.shapes]
+    targets: list[list[int]] = [[] for _ in diagram.shapes]
+    for link in diagram.links:
+        if is_forward(diagram, link.source, link.target):
+            sources[link.target].append(link.source)
+            targets[link.source].append(link.target)
+    return sources, targets
 
 
 def _beginnings(diagram: Diagram) -> list[int]:
@@ -95,20 +104,19 @@ def _beginnings(diagram: Diagram) -> list[int]:
 
 
 def _late(
-    diagram: Diagram, depths: list[int | None], incoming: dict[int, list[int]]
+    diagram: Diagram,
+    depths: list[int | None],
+    sources: list[list[int]],
+    targets: list[list[int]],
 ) -> list[int | None]:
     """Move shapes that are computed only from earlier rows to the right, next to their use."""
     depths = list(depths)
-    uses: dict[int, list[int]] = defaultdict(list)
-    for target, sources in incoming.items():
-        for source in sources:
-            uses[source].append(target)
     movable: set[int] = set()
     for i, shape in enumerate(diagram.shapes):
-        if shape.kind == "circle" and all(source in movable for source in incoming[i]):
+        if shape.kind == "circle" and all(source in movable for source in sources[i]):
             movable.add(i)
     for i in sorted(movable, reverse=True):
-        after = [d for target in uses[i] if (d := depths[target]) is not None]
+        after = [d for target in targets[i] if (d := depths[target]) is not None]
         if after and (depth := depths[i]) is not None:
             depths[i] = max(depth, min(after) - 1)
     return depths
@@ -171,10 +179,17 @@ def _place_given(diagram: Diagram, depths: list[int | None], above: set[int]) ->
         for i in alike:
             depths[i] = column
         taken[column] += heights
-    column_of = {s.role: d for s, d in zip(diagram.shapes, depths, strict=True) if s.kind != "dots"}
+    _place_dots(diagram, depths)
+
+
+def _place_dots(diagram: Diagram, columns: list[Any]) -> None:
+    """Place the dots of folded rows in the column of what they stand for."""
+    column_of = {
+        s.role: c for s, c in zip(diagram.shapes, columns, strict=True) if s.kind != "dots"
+    }
     for i, shape in enumerate(diagram.shapes):
         if shape.kind == "dots" and shape.row is not None:
-            depths[i] = column_of.get(shape.role, depths[i])
+            columns[i] = column_of.get(shape.role, columns[i])
 
 
 def middle(shape: Shape) -> float:
@@ -185,11 +200,8 @@ def middle(shape: Shape) -> float:
 def _lanes(diagram: Diagram, depths: list[int | None], above: set[int]) -> dict[int, float]:
     """The lanes. Several shapes of a row in one column take lanes under one another."""
     taken: dict[tuple[int, float], set[int]] = defaultdict(set)
-    before: dict[int, list[int]] = defaultdict(list)
-    for link in diagram.links:
-        if is_forward(diagram, link.source, link.target):
-            before[link.target].append(link.source)
-    reach = _reach(diagram, depths)
+    before, after = _forward(diagram)
+    reach = _reach(diagram, depths, after)
     lanes: dict[int, int] = {}
     order = [i for i, depth in enumerate(depths) if depth is not None and i not in above]
     cells = {i: (depths[i] or 0, middle(diagram.shapes[i])) for i in order}
@@ -203,13 +215,9 @@ def _lanes(diagram: Diagram, depths: list[int | None], above: set[int]) -> dict[
     return _centred(diagram, depths, lanes, taken)
 
 
-def _reach(diagram: Diagram, depths: list[int | None]) -> list[int]:
+def _reach(diagram: Diagram, depths: list[int | None], uses: list[list[int]]) -> list[int]:
     """The column of the first use of each shape's result, without the shape's own box. The shape
     whose use is farthest to the right takes the outermost lane."""
-    uses: list[list[int]] = [[] for _ in diagram.shapes]
-    for link in diagram.links:
-        if is_forward(diagram, link.source, link.target):
-            uses[link.source].append(link.target)
     reach = []
     for i in range(len(diagram.shapes)):
         after = uses[i]
@@ -261,10 +269,7 @@ def _apart_by_parameters(diagram: Diagram, depths: list[int | None]) -> list[int
         None if depth is None else (depth, number[depth][tuple(fed[i])] if i in fed else 0)
         for i, depth in enumerate(depths)
     ]
-    place_of = {s.role: r for s, r in zip(diagram.shapes, refined, strict=True) if s.kind != "dots"}
-    for i, shape in enumerate(diagram.shapes):
-        if shape.kind == "dots" and shape.row is not None:
-            refined[i] = place_of.get(shape.role, refined[i])
+    _place_dots(diagram, refined)
     used = {place: n for n, place in enumerate(sorted({r for r in refined if r}))}
     return [None if place is None else used[place] for place in refined]
 
