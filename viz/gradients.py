@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,9 +12,9 @@ from viz import strands
 from viz.backward.flows import flow_of, nodes_of, total, uses_of
 from viz.backward.recording import EVERY_ROW, Recording
 from viz.diagram import Diagram, Link
-from viz.layout import Layout, Placed
+from viz.layout import Layout
 from viz.legend import ALL
-from viz.scene import Path, Scene
+from viz.scene import Scene
 from viz.strands import Strand
 from viz.strokes import Stroke
 from viz.themes import loss_colour
@@ -92,39 +92,37 @@ class Flows:
 
 
 def add_strands(scene: Scene, layout: Layout, lines: Sequence[Stroke], flows: Flows) -> None:
-    """Add strands to the links along which a gradient flows. The links themselves become faint."""
+    """Add strands to the links along which a gradient flows."""
     found = [flows.strands(stroke.link) for stroke in lines]
     largest = max((s.size for bunch in found for s in bunch), default=0.0) or 1.0
-    place = {path.link: n for n, path in enumerate(scene.paths) if path.link is not None}
-    for i, (stroke, bunch) in enumerate(zip(lines, found, strict=True)):
-        if bunch:
-            path = scene.paths[place[i]]
-            scene.paths[place[i]] = _faint(path)
-            scaled = [Strand(s.loss, s.size / largest, s.colour, s.cut) for s in bunch]
-            scene.paths += strands.paths(stroke.curve, scaled, *_ends(layout, stroke))
+    scaled = [[replace(s, size=s.size / largest) for s in bunch] for bunch in found]
+    _add(scene, layout, lines, scaled)
 
 
 def add_reach(scene: Scene, layout: Layout, lines: Sequence[Stroke], count: int) -> None:
     """Show which losses pass a link and which are cut at it, where each loss has its own reach."""
     diagram = scene.diagram
     assert diagram is not None
-    place = {path.link: n for n, path in enumerate(scene.paths) if path.link is not None}
-    for i, stroke in enumerate(lines):
-        link = stroke.link
+
+    def reaching(link: Link) -> list[Strand]:
         source, target = diagram.shapes[link.source].rows, diagram.shapes[link.target].rows
-        if not (link.passing or link.cutting) or source == target or source is None:
-            continue
+        if source == target or source is None:
+            return []
         bunch = [Strand(t, 0.05, loss_colour(t, count)) for t in link.passing]
         bunch += [Strand(t, 0.05, loss_colour(t, count), cut=True) for t in link.cutting]
-        scene.paths[place[i]] = _faint(scene.paths[place[i]])
-        bunch.sort(key=lambda s: s.loss or 0)
-        scene.paths += strands.paths(stroke.curve, bunch, *_ends(layout, stroke))
+        return sorted(bunch, key=lambda s: s.loss or 0)
+
+    _add(scene, layout, lines, [reaching(stroke.link) for stroke in lines])
 
 
-def _ends(layout: Layout, stroke: Stroke) -> tuple[Placed, Placed]:
-    return layout.places[stroke.link.source], layout.places[stroke.link.target]
-
-
-def _faint(path: Path) -> Path:
-    return Path("faint", path.curves, path.head, path.width, path.link, path.ends,
-                rims=path.rims, gapped=path.gapped)  # fmt: skip
+def _add(
+    scene: Scene, layout: Layout, lines: Sequence[Stroke], bunches: Sequence[list[Strand]]
+) -> None:
+    """Add a bunch of strands along each line. A link with strands becomes faint."""
+    place = {path.link: n for n, path in enumerate(scene.paths) if path.link is not None}
+    for i, (stroke, bunch) in enumerate(zip(lines, bunches, strict=True)):
+        if bunch:
+            link, path = stroke.link, scene.paths[place[i]]
+            scene.paths[place[i]] = replace(path, kind="faint", filled=False)
+            source, target = layout.places[link.source], layout.places[link.target]
+            scene.paths += strands.paths(stroke.curve, bunch, source, target)
