@@ -13,14 +13,12 @@ import numpy as np
 from tinygrad_rnn.compiler.ir import Depends, StepGraph, Value
 from tinygrad_rnn.compiler.passes.rewrite import alike, call, transformed
 
-GRADIENTS = Depends.GRADIENT | Depends.OUTPUT_GRADIENT
-
 
 def factor(graph: StepGraph) -> StepGraph:
     """Rewrite gradients as one gradient times one factor, where the intermediate values have no
     other use. All regrouped values have the gradient's shape and dtype, so a mask of integers is
     left alone."""
-    adjoint = {v for v, causes in graph.depends.items() if causes & GRADIENTS}
+    adjoint = {v for v, causes in graph.depends.items() if Depends.GRADIENT in causes}
     factors: dict[Value, tuple[Value, Any]] = {}  # for a product: the gradient and its factor
 
     def regrouped(value: Value, fresh: Value, new: dict[Value, Value]) -> Value | None:
