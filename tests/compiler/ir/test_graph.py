@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
-from tests.compiler.programs import H, graph_of, inputs, state, weight
+from tests.compiler.programs import D, H, graph_of, inputs, state, weight
 from tinygrad_rnn.compiler.ir import Depends, Value, leaves_of, mapped, ordered
 from tinygrad_rnn.compiler.passes.rewrite import call
 
@@ -22,6 +22,9 @@ def test_records_are_frozen() -> None:
         value.name = "h"  # type: ignore[misc]
     assert Value((2,), FLOAT) != value and repr(value) == "<value (2,) float64: given>"
     assert value.nbytes == 16
+    graph = graph_of(tg.RNNCell(D, H, rng=0), inputs())
+    with pytest.raises(FrozenInstanceError):
+        graph.windows = True  # type: ignore[misc]
 
 
 def test_operands_stand_anywhere_among_the_arguments() -> None:

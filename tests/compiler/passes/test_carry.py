@@ -90,6 +90,12 @@ def test_a_state_without_a_product_is_left_out() -> None:
     assert list(carried(lambda x, s: (s[0] * 0.5, np.tanh(x + s[1] @ U)), *given)) == [1]
 
 
+def test_a_wide_state_is_left_out() -> None:
+    U, wide = weight(H, H), weight(200, 200)
+    cell = lambda x, s: (np.tanh(s[0] @ wide), np.tanh(x + s[1] @ U))  # noqa: E731
+    assert list(carried(cell, state(1, 200), state(1, H))) == [1]
+
+
 def test_the_first_product_is_carried_and_the_others_stay() -> None:
     U, V = weight(H, H), weight(H, H)
     graph = cse(graph_of(lambda x, h: np.tanh(h @ U) + np.sin(h @ V), inputs(1, H), state(1, H)))

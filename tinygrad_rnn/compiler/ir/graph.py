@@ -49,7 +49,7 @@ class Value:
     args: tuple[Any, ...] = ()
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     results: tuple[Type, ...] | None = None
-    operands: tuple[Value, ...] = field(init=False, repr=False)
+    operands: tuple[Value, ...] = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "operands", tuple(leaves_of((self.args, self.kwargs), Value)))
@@ -100,12 +100,12 @@ class StepGraph:
         without one.
     state_gradients: ∂L/∂h_{t−1}; input_gradients: ∂L/∂x_t; parameter_gradients: the contribution of
         this step to ∂L/∂W. None where there is no gradient, or none is requested.
+    loss_alone: whether the caller gives a gradient for the last part of the state only.
+    windows: whether windows truncate the gradient. Each loss then has a lane of adjoints.
     output_grads: by the place of a state, the contribution of the step's own outputs to ∂L/∂h_t.
         The adjoint of that state is then the sum of this and the caller's gradient. See
         `passes/split_outputs`.
     fused_adjoints: by the place of a state, its `FusedAdjoint`. state_gradients has the rest.
-    loss_alone: whether the caller gives a gradient for the last part of the state only.
-    windows: whether windows truncate the gradient. Each loss then has a lane of adjoints.
     """
 
     inputs: tuple[Value, ...]
@@ -116,10 +116,10 @@ class StepGraph:
     state_gradients: tuple[Value | None, ...]
     input_gradients: tuple[Value | None, ...]
     parameter_gradients: tuple[Value | None, ...]
+    loss_alone: bool
+    windows: bool
     output_grads: Mapping[int, Value] = field(default_factory=dict)
     fused_adjoints: Mapping[int, FusedAdjoint] = field(default_factory=dict)
-    loss_alone: bool = False
-    windows: bool = False
 
     def outputs(self) -> list[Value]:
         """All outputs: results, gradients, fused adjoints and output gradients."""
