@@ -26,4 +26,4 @@ def test_every_stage_is_shown() -> None:
 
 
 def test_machine_code_joins_no_products() -> None:
-    assert [p.__name__ for p in PASSES if p not in APART] == ["fuse_products", "carry"]
+    assert [p.__name__ for p in PASSES if p not in APART] == ["fuse_sums", "carry"]

@@ -45,7 +45,7 @@ def test_the_stages_of_a_scan() -> None:
     cell = tg.RNNCell(D, H, "identity", bias=False, rng=0)
     text = tg.scan_source(cell, inputs(), stages=True)
     for line in (
-        "after hoist_sums",
+        "after fuse_sums",
         "∂L/∂W_hh = Σ_t hᵀ dh",
         "  in the loop, step by step",
         "    dh[t] ← dh_link + dL_dh_here[t]",

@@ -13,21 +13,20 @@ from tinygrad_rnn.compiler.passes.assemble import assemble
 from tinygrad_rnn.compiler.passes.carry import carry
 from tinygrad_rnn.compiler.passes.cse import cse
 from tinygrad_rnn.compiler.passes.factor import factor
-from tinygrad_rnn.compiler.passes.fuse_products import fuse_products
-from tinygrad_rnn.compiler.passes.hoist_sums import hoist_sums
+from tinygrad_rnn.compiler.passes.fuse_sums import fuse_sums
 from tinygrad_rnn.compiler.passes.split_outputs import split_outputs
 from tinygrad_rnn.compiler.schedule import schedule
 
 PASSES: tuple[Callable[[StepGraph], StepGraph], ...] = (
-    *(cse, assemble, hoist_sums, fuse_products, factor, cse),
+    *(cse, assemble, fuse_sums, factor, cse),
     *(split_outputs, carry),
 )
 """The passes, from step graph to step graph. All but the last two preserve every number up to
 rounding. The last two move work out of the step, and record it in fields of the graph. Two
 gradients may have got equal factors; so `cse` runs twice."""
 
-APART = tuple(p for p in PASSES if p not in (fuse_products, carry))
-"""The passes for machine code: without those that join the products of a row to save calls."""
+APART = tuple(p for p in PASSES if p not in (fuse_sums, carry))
+"""The passes for machine code: without those that save calls."""
 
 Hook = Callable[[str, Any], None]
 

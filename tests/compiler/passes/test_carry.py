@@ -13,7 +13,7 @@ from tinygrad_rnn.compiler.ir import Value
 from tinygrad_rnn.compiler.passes.assemble import assemble
 from tinygrad_rnn.compiler.passes.carry import carry
 from tinygrad_rnn.compiler.passes.cse import cse
-from tinygrad_rnn.compiler.passes.fuse_products import LIMIT
+from tinygrad_rnn.compiler.passes.fuse_sums import LIMIT
 from tinygrad_rnn.compiler.passes.rewrite import substituted, terms_of
 from tinygrad_rnn.compiler.passes.split_outputs import split_outputs
 

@@ -14,7 +14,7 @@ from typing import Any
 from tinygrad_rnn.compiler.ir import Depends, FusedAdjoint, StepGraph
 from tinygrad_rnn.compiler.operations import assembled
 from tinygrad_rnn.compiler.passes.assemble import concatenated
-from tinygrad_rnn.compiler.passes.fuse_products import is_product_of_row, light_pairs
+from tinygrad_rnn.compiler.passes.fuse_sums import is_product_of_row, light_pairs
 from tinygrad_rnn.compiler.passes.rewrite import terms_of, total
 from tinygrad_rnn.compiler.views import is_view
 
