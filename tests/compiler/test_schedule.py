@@ -142,6 +142,7 @@ def test_the_checker_notices_what_comes_too_late_or_is_lost() -> None:
         ],
         "no constant": [changed(found, "forward", constants=ahead.before, before=())],
         "in the loop alone": [changed(found, "backward", before=back.loop, loop=())],
+        "a row is not saved": [replace(found, rows=(factor,))],
         "in no loop": [replace(found, saved=found.saved | {factor})],
         "not computed": [replace(found, graph=replace(found.graph, results=(other(result),)))],
     }

@@ -148,12 +148,14 @@ def test_references_that_cannot_be() -> None:
     (x,), (out,) = program.inputs, product.writes()
     stranger = Buffer("stranger", (B, H), np.dtype(float), Storage.SCRATCH)
     row = replace(out, views=(View("index", (slice(0, 1),)),))
+    turned = View("transpose", (1, 0)), View("reshape", (B * H,))
     wrong: dict[str, Instr] = {
         "not declared": replace(product, out=Ref(stranger)),
         "the caller's array": replace(product, out=Ref(x, When.STEP)),
         "no such axis": replace(product, args=(Ref(x), product.args[1])),
         "behind the end": replace(product, args=(Ref(x, When.STEP, 1), product.args[1])),
         "spread out": Instr(np.negative, (row,), out),
+        "is a copy": replace(product, out=replace(out, views=turned)),
     }
     for match, instr in wrong.items():
         with pytest.raises(AssertionError, match=match):

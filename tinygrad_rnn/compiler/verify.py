@@ -146,6 +146,7 @@ def verify_schedule(schedule: Schedule) -> None:
                 known -= set(way.loop) - schedule.saved
     made = {*calls[0], *calls[1]}
     assert schedule.saved <= {*ways[0].loop, *ways[1].loop}, "what is saved is in no loop"
+    assert schedule.saved.intersection(ways[0].loop).issuperset(schedule.rows), "a row is not saved"
     for value in map(source, graph.outputs()):
         of_loop = value.args[0] if is_part(value) and value not in made else value
         is_summed = value in graph.parameter_gradients
@@ -157,8 +158,8 @@ def verify_schedule(schedule: Schedule) -> None:
 
 def verify_program(program: Program) -> None:
     """Check a program. Every referenced buffer exists. No array of the caller is written to.
-    Buffers that share memory have the same form. All views fit, and an elementwise call has the
-    shape of the place that it writes to. For other calls NumPy checks it when they run."""
+    Buffers that share memory have the same form. All views fit and are no copies. An elementwise
+    call has the shape of the place that it writes to; for other calls NumPy checks it."""
     names = [buffer.name for buffer in program.buffers]
     assert len(names) == len(set(names)), "two buffers have one name"
     known: set[Buffer] = set()
@@ -175,7 +176,9 @@ def verify_program(program: Program) -> None:
             assert (ref.when is When.ALWAYS) == (ref.buffer.time is None), f"{ref} has no such axis"
             assert ref.when is not When.STEP or id(instr) in loops, f"{ref} outside of a loop"
             assert ref.offset <= (ref.buffer.time or 0), f"{ref} is behind the end"
-            ref.strided(3)  # the views fit
+            array, place = ref.seen(3)  # the views fit
+            is_view = not place.size or np.may_share_memory(array, place)
+            assert is_view or ref.buffer.storage is Storage.GIVEN, f"{ref} is a copy"
         for out in instr.writes():
             assert out.buffer.storage is not Storage.GIVEN, f"{instr} writes to the caller's array"
             if is_elementwise(instr.function):

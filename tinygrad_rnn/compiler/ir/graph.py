@@ -6,9 +6,9 @@ import enum
 import functools
 import operator
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -171,20 +171,14 @@ OUTPUTS = (
 """The fields of a step graph that have its outputs."""
 
 
-class Node(Protocol):
-    """A value of a step graph, or of a trace."""
-
-    @property
-    def operands(self) -> Sequence[Any]: ...
+V = TypeVar("V", bound=Any)
+"""A value of a step graph, or of a trace. It has operands."""
 
 
-N = TypeVar("N", bound=Node)
-
-
-def ordered(outputs: Iterable[N]) -> list[N]:
+def ordered(outputs: Iterable[V]) -> list[V]:
     """All values that the outputs depend on, in topological order. Iterative."""
-    done: dict[N, None] = {}
-    waiting: list[tuple[N, bool]] = [(v, False) for v in reversed(list(outputs))]
+    done: dict[V, None] = {}
+    waiting: list[tuple[V, bool]] = [(v, False) for v in reversed(list(outputs))]
     while waiting:
         value, ready = waiting.pop()
         if value in done:

@@ -61,7 +61,8 @@ def fuse_sums(graph: StepGraph) -> StepGraph:
         together = [total(exchanged(light, new))] if light else []
         if value.name and len(light) > 1:
             together = [replace(together[0], name=f"{value.name}_x")]
-        return replace(total(exchanged(heavy, new) + together), name=value.name)
+        result: Value = total(exchanged(heavy, new) + together)
+        return replace(result, name=value.name)
 
     return transformed(graph, fused)
 
