@@ -81,8 +81,7 @@ class Scheduler:
         the loop it is read step by step, otherwise as the array of all steps."""
         graph = self.graph
         for state, result in zip(graph.states, graph.results, strict=True):
-            after = state in graph.unread and is_view(result)
-            yield result, 0, Phase.AFTER if after else Phase.LOOP
+            yield result, 0, Phase.AFTER if state in graph.unread else Phase.LOOP
         for fused in graph.fused_adjoints.values():
             yield fused.row, 1, Phase.AFTER
             yield fused.matrix, 1, Phase.CONSTANT

@@ -12,12 +12,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from tinygrad_rnn.compiler.ir import Instr, Phase, Program, Ref, Schedule, Storage, Value, When
+from tinygrad_rnn.compiler.ir import Instr, Phase, Program, Ref, Schedule, Storage, When
 from tinygrad_rnn.compiler.lowering import gradients
 from tinygrad_rnn.compiler.lowering.calls import emit
 from tinygrad_rnn.compiler.lowering.draft import Draft, at_one_step
 from tinygrad_rnn.compiler.operations import copy
-from tinygrad_rnn.compiler.views import at_all_steps, is_part, source
+from tinygrad_rnn.compiler.views import at_all_steps
 
 
 def lower(schedule: Schedule, title: str = "") -> Program:
@@ -79,22 +79,13 @@ def forward(d: Draft) -> None:
             emit(d, value, 0, phase)
     results = list(zip(d.graph.states, d.graph.results, d.after, strict=True))
     for state, result, after in results:
-        if not is_known_at_once(d, state, result):
+        if state not in d.graph.unread:
             lines.loop.append(Instr(copy, (d.place(result, 0),), after))
     for value in way.after:
         emit(d, value, 0, Phase.AFTER)
     for state, result, after in results:
-        if is_known_at_once(d, state, result):
+        if state in d.graph.unread:
             lines.after.append(Instr(copy, (d.whole(result, 0),), at_all_steps(after)))
-
-
-def is_known_at_once(d: Draft, state: Value, result: Value) -> bool:
-    """Whether an output has, or can have, an array of all steps to copy."""
-    base = source(result)
-    call = base.args[0] if is_part(base) else base
-    return state in d.graph.unread and (
-        d.phases[0].get(call) is not Phase.LOOP or base in d.s.saved
-    )
 
 
 def backward(d: Draft) -> tuple[Ref | None, ...]:
