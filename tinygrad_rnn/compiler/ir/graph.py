@@ -79,8 +79,8 @@ class FusedAdjoint(NamedTuple):
     appended: the value beside the row, from the step before. It is the loss's own term of ∂L/∂h,
         with the identity as its matrix; or, where this term is a product itself, the row of that
         product.
-    is_complete: whether the rest is zero. Then that state has no link, and the block before a block
-        receives δ of its first step.
+    is_complete: whether the rest and the caller's gradient are zero. Then that state has no link,
+        `appended` is of `output_grads`, and the block before a block receives δ of its first step.
     """
 
     row: Value

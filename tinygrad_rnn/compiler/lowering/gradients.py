@@ -55,8 +55,7 @@ def begin_fused(d: Draft, n: int) -> None:
     made = d.buffer(hint, (*row.shape[:-1], width), row.dtype, Storage.SCRATCH, 1)
     d.fused[n] = made
     right = Ref(made, When.ALL, 1, (columns(row.shape[-1], width, width),))
-    is_appended = d.graph.output_grads.get(n) is appended
-    given = d.whole(appended, 1) if is_appended else seed(d, n)
+    given = d.whole(appended, 1) if fused.is_complete else seed(d, n)
     lines.append(Instr(copy, (given,), at_all_steps(replace(right, when=When.STEP))))
     end = Ref(d.ends[n]) if fused.is_complete else 0
     lines.append(Instr(copy, (end,), left(d, n, When.LAST, 1)))

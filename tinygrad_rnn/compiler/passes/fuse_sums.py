@@ -105,8 +105,8 @@ def is_product_of_row(graph: StepGraph, term: Any) -> bool:
 
 
 def light_pairs(graph: StepGraph, value: Value, light: list[Any]) -> list[Any]:
-    """The terms of a sum that do not depend on the state, as rows and matrices; no terms if joining
-    them costs too much."""
+    """The terms of a sum that the loop does not carry, as rows and matrices; none if joining them
+    costs too much."""
     if not light:
         return []
     together, identity = total(light), call(np.eye, value.shape[-1], dtype=value.dtype)
@@ -118,8 +118,7 @@ def light_pairs(graph: StepGraph, value: Value, light: list[Any]) -> list[Any]:
 
 
 def pair_of(graph: StepGraph, value: Value, term: Any) -> Any:
-    """A term that does not depend on the state, as a row and a matrix; None if it has no such
-    form."""
+    """A term that the loop does not carry, as a row and a matrix; None if it has no such form."""
     if not isinstance(term, Value):
         return None
     if is_product_of_row(graph, term):
