@@ -75,6 +75,7 @@ USERS_CELLS: dict[str, Any] = {
     "a sum that is no product": (lambda x, h: np.tanh(np.sin(x @ W) + b + h @ U), [W, U, b]),
     "residual": (lambda x, h: h + np.tanh(x @ W + h @ U), [W, U]),
     "the bias in two sums": (lambda x, h: np.tanh(x @ W + h @ U + b) * np.cos(h @ V + b), [W, b]),
+    "separate gates": (lambda x, h: tg.sigmoid(x @ W + h @ U) * h + np.tanh(h @ V), [W, U, V]),
     "half frozen": (lambda x, h: np.tanh(x @ W.data + h @ U + b.data), [U]),
 }
 
