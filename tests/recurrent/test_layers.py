@@ -87,6 +87,8 @@ def test_dropout_masks() -> None:
     for p in (-0.1, 1.0):
         with pytest.raises(ValueError, match="at least 0 and below 1"):
             tg.dropout_mask((2, 3), p)
+    with pytest.raises(ValueError, match=r"not \(2, 3\); the order .* \(shape, p\)$"):
+        tg.dropout_mask(0.5, (2, 3))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("run", [tg.scan, tg.unroll])

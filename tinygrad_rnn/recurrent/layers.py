@@ -67,9 +67,10 @@ def dropout_mask(
     >>> tg.dropout_mask((1, 4), 0.5, rng=0, steps=3).shape
     (3, 1, 4)
     """
-    if not 0 <= p < 1:
+    if np.ndim(p) or not 0 <= p < 1:
         raise ValueError(
-            f"the probability p of a dropped entry must be at least 0 and below 1, not {p!r}"
+            f"the probability p of a dropped entry must be at least 0 and below 1, not {p!r}; the "
+            f"order of the arguments is (shape, p)"
         )
     kept = np.random.default_rng(rng).random(shape) >= p
     mask = (kept / (1 - p)).astype(dtype)
