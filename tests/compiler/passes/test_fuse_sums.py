@@ -88,6 +88,18 @@ def test_what_is_not_joined_stays_in_the_sum() -> None:
     assert found.count("matmul") == 1 and "sum" in found
 
 
+def test_a_term_that_is_alone_keeps_its_name() -> None:
+    U, V, row = weight(H, H), weight(H, H), state(1, H)
+
+    def cell(x: Any, h: Any) -> Any:
+        offset = np.sum(x)
+        z = h @ U + h @ V + offset
+        return np.tanh(z)
+
+    names = {v.name for v in fuse_sums(cse(graph_of(cell, inputs(1, H), row))).order}
+    assert {"z", "offset"} <= names and "z_x" not in names
+
+
 def test_a_bias_of_one_row_is_joined_as_it_is() -> None:
     U, b, row = weight(H, H), weight(1, H, name="b"), state(1, H)
     assert rows(lambda x, h: np.tanh(h @ U + b), row) == [[H, 1]]

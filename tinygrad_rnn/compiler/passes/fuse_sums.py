@@ -58,10 +58,13 @@ def fuse_sums(graph: StepGraph) -> StepGraph:
             light = [] if beside else light
         elif len(light) < 2:
             return None
-        together = [total(exchanged(light, new))] if light else []
-        if value.name and len(light) > 1:
-            together = [replace(together[0], name=f"{value.name}_x")]
-        result: Value = total(exchanged(heavy, new) + together)
+        terms = exchanged(heavy, new)
+        if light:
+            together = total(exchanged(light, new))
+            if value.name and len(light) > 1:
+                together = replace(together, name=f"{value.name}_x")
+            terms.append(together)
+        result: Value = total(terms)
         return replace(result, name=value.name)
 
     return transformed(graph, fused)
