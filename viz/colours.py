@@ -35,7 +35,7 @@ springgreen #00ff7f steelblue #4682b4 tan #d2b48c teal #008080 thistle #d8bfd8 t
 turquoise #40e0d0 violet #ee82ee wheat #f5deb3 white #ffffff whitesmoke #f5f5f5 yellow #ffff00
 yellowgreen #9acd32
 """
-NAMES = dict(re.findall(r"(\w+) (#\w+)", _TABLE))
+NAMES = dict(re.findall(r"(\w+)\s(#\w+)", _TABLE))
 """The names of CSS."""
 
 

@@ -19,7 +19,7 @@ import pytest
 
 import tinygrad_rnn as tg
 import viz
-from viz import strands, strokes, svg
+from viz import colours, strands, strokes, svg
 from viz.bands import add_bands
 from viz.diagram import Diagram, Link, Shape, group
 from viz.geometry import distance, is_straight, line
@@ -57,12 +57,18 @@ def test_a_slice_that_is_no_gate() -> None:
 
 
 @pytest.mark.parametrize(
-    "colours", ["goldd", "12px", "#12", "rgb(0, 0, 256)", ("#FFF", "url(x)"), ("#FFF", None)]
+    "given", ["goldd", "12px", "#12", "rgb(0, 0, 256)", ("#FFF", "url(x)"), ("#FFF", None)]
 )
-def test_what_is_no_colour(colours: Any) -> None:
-    wrong = re.escape(repr(colours if isinstance(colours, str) else colours[1]))
+def test_what_is_no_colour(given: Any) -> None:
+    wrong = re.escape(repr(given if isinstance(given, str) else given[1]))
     with pytest.raises(ValueError, match=rf"colour of parameters .*#RRGGBB, .* not {wrong}$"):
-        theme_of({"parameters": colours})
+        theme_of({"parameters": given})
+
+
+def test_the_names_are_those_of_css() -> None:
+    known = pytest.importorskip("matplotlib.colors").CSS4_COLORS
+    assert {name: digits.lower() for name, digits in known.items()} == colours.NAMES
+    assert len(colours.NAMES) == 148
 
 
 def test_a_colour_is_that_of_what_a_class_has() -> None:
