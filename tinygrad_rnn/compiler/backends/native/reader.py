@@ -232,7 +232,9 @@ def product(instr: Instr, out: Ref, text: str, copies: Copies) -> tuple[Work, Sp
     into, count = placed(out, copies)
     rows, steps = placed(left, copies)
     matrix = seen(right, copies)
-    if steps != count or matrix.step or any(n.slope for n in matrix.shape):
+    if matrix.step:
+        raise UnknownError("a product with a matrix that changes from step to step")
+    if steps != count or any(n.slope for n in matrix.shape):
         raise UnknownError("a product over the steps")
     if len(matrix.shape) != 2 or len(seen(left, copies).shape) != len(seen(out, copies).shape):
         raise UnknownError("a product of stacks")
