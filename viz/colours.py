@@ -43,8 +43,8 @@ def in_digits(colour: str) -> str | None:
     """A colour as #RRGGBB; "none" unchanged; None for what is no colour.
 
     >>> from viz.colours import in_digits
-    >>> in_digits("Gold"), in_digits("#CAB"), in_digits("rgb(0, 128, 255)"), in_digits("goldd")
-    ('#ffd700', '#CCAABB', '#0080ff', None)
+    >>> [in_digits(colour) for colour in ("Gold", "#CAB", "#CCAABB", "rgb(0, 128, 255)", "goldd")]
+    ['#ffd700', '#CCAABB', '#CCAABB', '#0080ff', None]
     """
     if colour == "none":
         return colour

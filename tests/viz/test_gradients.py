@@ -132,6 +132,7 @@ U, V = (tg.Tensor(np.eye(3), requires_grad=True, name=name) for name in "UV")
     ("cell", "state"),
     [
         (lambda x, h: 0.9 * h + 0.1 * np.tanh(x @ V + h @ U), np.zeros((2, 3))),
+        (lambda x, h: np.exp(-x) * h + np.tanh(x @ V + h @ U), np.zeros((2, 3))),
         (with_memory, {"h": np.zeros((2, 3)), "m": np.zeros((2, 3))}),
     ],
 )
