@@ -112,11 +112,12 @@ def light_pairs(graph: StepGraph, value: Value, light: list[Any]) -> list[Any]:
     costs too much."""
     if not light:
         return []
-    together, identity = total(light), call(np.eye, value.shape[-1], dtype=value.dtype)
-    whole: Any = (together, identity) if alike(together, value) else None
-    for pairs in ([pair_of(graph, value, term) for term in light], [whole]):
-        if all(pairs) and sum(matrix.nbytes for _, matrix in pairs) <= LIMIT:
-            return pairs
+    pairs = [pair_of(graph, value, term) for term in light]
+    if all(pairs) and sum(matrix.nbytes for _, matrix in pairs) <= LIMIT:
+        return pairs
+    together, width = total(light), value.shape[-1]
+    if alike(together, value) and width * width * value.dtype.itemsize <= LIMIT:
+        return [(together, call(np.eye, width, dtype=value.dtype))]
     return []
 
 
