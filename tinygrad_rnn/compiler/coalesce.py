@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tinygrad_rnn.compiler.ir import OWN, Buffer, Instr, Program, Ref, Storage, When
-from tinygrad_rnn.compiler.liveness import Timeline, memory_like, outs_of, overlap
+from tinygrad_rnn.compiler.liveness import Timeline, outs_of, overlap
 from tinygrad_rnn.compiler.operations import copy
-from tinygrad_rnn.compiler.views import at_all_steps, of_all_steps
+from tinygrad_rnn.compiler.views import at_all_steps
 
 KINDS = (Storage.RETURNED, Storage.LANE, Storage.STATE, Storage.KEPT, Storage.SCRATCH)
 """Of two buffers that become one, the storage is the first of the two here."""
@@ -77,16 +77,14 @@ class Move:
     def of(self, ref: Ref) -> Ref:
         """The same reference in the new place."""
         when = ref.when if self.timed else self.place.when
-        views = self.place.views
-        if when is When.ALL:
-            views = tuple(part for view in views for part in of_all_steps(view))
+        place = at_all_steps(self.place) if when is When.ALL else self.place
         return replace(
             ref,
-            buffer=self.place.buffer,
+            buffer=place.buffer,
             when=when,
             offset=ref.offset + self.shift,
-            views=(*views, *ref.views),
-            name=(ref.views and ref.name) or self.place.name or ref.name,
+            views=(*place.views, *ref.views),
+            name=(ref.views and ref.name) or place.name or ref.name,
         )
 
 
@@ -122,7 +120,8 @@ class Moves:
             return
         outs = outs_of((*uses, *there))
         life, other = (self.times.life(some, outs, place, within=to) for some in (uses, there))
-        if life.lost or life.meets(other) or not all(is_view(use.ref) for use in uses):
+        are_views = all(overlap(use.ref, replace(use.ref, views=())) for use in uses)
+        if life.lost or life.meets(other) or not are_views:
             return
         self.moved[source] = move
         self.uses[target] += [use for use in uses if use.place != place]
@@ -156,9 +155,3 @@ def is_whole(ref: Ref, to: Ref) -> bool:
         and to.strided()[0] == ref.strided()[0]
         and 0 <= to.offset - ref.offset <= (target.time or 0) - (source.time or 0)
     )
-
-
-def is_view(ref: Ref) -> bool:
-    """Whether the views of a reference need no copy."""
-    array = memory_like(ref.buffer)
-    return not array.size or np.shares_memory(array, at_all_steps(ref).of(array, 3))

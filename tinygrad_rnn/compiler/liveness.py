@@ -19,7 +19,7 @@ import numpy as np
 
 from tinygrad_rnn.compiler.ir import Buffer, Instr, Phase, Program, Ref, When
 from tinygrad_rnn.compiler.operations import copy, is_elementwise
-from tinygrad_rnn.compiler.views import of_all_steps
+from tinygrad_rnn.compiler.views import at_all_steps
 from tinygrad_rnn.engine.graph import Array
 
 FRESH = (
@@ -206,30 +206,16 @@ def span(first: int, last: int) -> int:
 
 def at_each_step(ref: Ref) -> Ref:
     """The reference in an array of all steps, wherever it begins."""
-    if ref.when is When.ALWAYS or (ref.when is When.ALL and ref.offset == 0):
-        return ref
-    views = ref.views
-    if ref.when is not When.ALL:
-        views = tuple(part for view in views for part in of_all_steps(view))
-    return Ref(ref.buffer, When.ALL, 0, views)
+    return replace(at_all_steps(ref), offset=0)
 
 
 def overlap(one: Ref, other: Ref) -> bool:
     """Whether two references to one buffer have a number in common, if they mean one entry."""
-    array = memory_like(one.buffer)
-    return np.shares_memory(*(at_each_step(ref).of(array, 3) for ref in (one, other)))
+    array, place = at_each_step(one).seen(3)
+    return np.shares_memory(place, at_each_step(other).of(array, 3))
 
 
 def covers(one: Ref, other: Ref) -> bool:
     """Whether a reference means the same numbers of an entry as another one, or all of them."""
     one, other = at_each_step(one), at_each_step(other)
-    if one.at == other.at or not one.views:
-        return True
-    array = memory_like(one.buffer)
-    return bool(one.of(array, 3).size == replace(one, views=()).of(array, 3).size)
-
-
-def memory_like(buffer: Buffer) -> Array:
-    """An array with the shape of a buffer for three steps, to see what views do."""
-    steps = () if buffer.time is None else (3 + buffer.time,)
-    return np.empty((*steps, *buffer.shape), np.int8)
+    return one.at == other.at or one.seen(3)[1].size == replace(one, views=()).seen(3)[1].size

@@ -100,7 +100,7 @@ def of_all_steps(view: View) -> tuple[View, ...]:
 
 def at_all_steps(ref: Ref) -> Ref:
     """The array of all steps, of which a step's reference is one entry."""
-    if ref.when is not When.STEP:
+    if ref.when in (When.ALWAYS, When.ALL):
         return ref
     views = tuple(part for view in ref.views for part in of_all_steps(view))
     return replace(ref, when=When.ALL, views=views, seeded=False)

@@ -7,11 +7,13 @@ import keyword
 
 import numpy as np
 
+from tinygrad_rnn.compiler.operations import HELPERS
+
 RESERVED = {
-    *("T", "t", "np", "empty", "program", "forward", "backward", "entering", "continued"),
-    *("rows", "numbers", "added_at", "placed", "assembled", "scattered", "with_end"),
-    *("exponentials", "places_of", "cross_entropies", "cross_entropy_gradient"),
+    *("T", "t", "np", "empty", "program", "forward", "backward", "continued"),
+    *("rows", "numbers", "forward_steps", "backward_steps"),
     *("windows", "lanes", "links", "alive", "lane", "start", "seeded", "cut"),
+    *(helper.__name__ for helper in HELPERS),
     *(name for name, value in vars(np).items() if isinstance(value, np.ufunc)),
     *keyword.kwlist,
     *dir(builtins),
