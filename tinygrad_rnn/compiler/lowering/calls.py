@@ -18,6 +18,7 @@ from tinygrad_rnn.compiler.ir import (
     Ref,
     Storage,
     Value,
+    View,
     When,
     mapped,
 )
@@ -30,6 +31,7 @@ from tinygrad_rnn.compiler.operations import (
     is_elementwise,
     takes_out,
 )
+from tinygrad_rnn.compiler.passes.assemble import covers
 from tinygrad_rnn.compiler.views import at_all_steps, is_part, is_view, source
 
 
@@ -37,13 +39,7 @@ def emit(d: Draft, value: Value, way: int, phase: Phase) -> None:
     """Emit the call of a value, for one step or for all steps at once."""
     lines, at_once = d.lines(value, way, phase), phase in (Phase.BEFORE, Phase.AFTER)
     if value.function is assembled:
-        whole = d.place_for(value, way, at_once, writes=True)
-        for part, out in d.copy_parts(value, whole, way):
-            if at_once or (out.when is When.STEP and is_before(d, part, way)):
-                here = lines if at_once else d.ways[way].before
-                here.append(Instr(copy, (d.whole(part, way),), at_all_steps(out)))
-            else:
-                lines.append(Instr(copy, (d.place(part, way),), out))
+        emit_parts(d, value, way, phase)
         return
     if is_view(value) or (is_part(value) and d.varies(value)):
         # A constant as an array of its own, or a saved result of a call that has several.
@@ -83,6 +79,26 @@ def for_one_step(d: Draft, value: Value) -> AtOnce:
     return AtOnce(value, np.dot if can_be_dot(value) else value.function, args, kwargs)
 
 
+def emit_parts(d: Draft, value: Value, way: int, phase: Phase) -> None:
+    """Emit the parts of an array that is put together, each as soon as it is known, and zeros where
+    there are none."""
+    whole = d.place_for(value, way, phase in (Phase.BEFORE, Phase.AFTER), writes=True)
+    if not covers(value):
+        d.setup.append(Instr(copy, (0,), at_all_steps(whole)))
+    for index, part in zip(*value.args[2:], strict=True):
+        out = seen(whole, View("index", index), name=part.name or d.hint(part))
+        found = phase
+        if not d.varies(part):
+            found = Phase.CONSTANT
+        elif phase is Phase.LOOP and out.when is When.STEP and is_before(d, part, way):
+            found = Phase.BEFORE
+        if found is Phase.LOOP:
+            d.ways[way].loop.append(Instr(copy, (d.place(part, way),), out))
+        else:
+            given = part.args[1] if part.function is filled else d.whole(part, way)
+            d.lines(part, way, found).append(Instr(copy, (given,), at_all_steps(out)))
+
+
 def is_before(d: Draft, value: Value, way: int) -> bool:
     """Whether a value is known before a loop."""
     base = source(value)
@@ -105,16 +121,14 @@ def arguments(d: Draft, call: AtOnce, way: int, place: Callable[..., Ref]) -> An
     sums among the arguments are emitted first."""
 
     def read(leaf: Any) -> Any:
-        if not isinstance(leaf, Operand):
-            return d.argument(d.number_of(leaf, call), way, place)
-        if isinstance(leaf.value, AtOnce):
+        if isinstance(leaf, Operand) and isinstance(leaf.value, AtOnce):
             return seen(summed(d, leaf.value), *leaf.views)
-        number = d.number_of(leaf.value, call)
-        if not isinstance(number, Value):
-            return number
+        found = d.constant_of(leaf.value if isinstance(leaf, Operand) else leaf, call)
+        if not isinstance(found, Value):
+            return found
         if leaf.spread is not None:
-            return seen(d.spread_out(leaf.value, leaf.spread, way), *leaf.views)
-        return seen(place(leaf.value, way), *leaf.views)
+            return seen(d.spread_out(found, leaf.spread, way), *leaf.views)
+        return seen(place(found, way), *leaf.views)
 
     return mapped((call.args, dict(call.kwargs)), read)
 

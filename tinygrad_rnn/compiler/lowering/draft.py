@@ -26,7 +26,7 @@ from tinygrad_rnn.compiler.ir import (
 )
 from tinygrad_rnn.compiler.lowering.names import Names
 from tinygrad_rnn.compiler.operations import assembled, copy, filled
-from tinygrad_rnn.compiler.passes.assemble import covers, row_of_parts
+from tinygrad_rnn.compiler.passes.assemble import row_of_parts
 from tinygrad_rnn.compiler.time_sums import is_ones
 from tinygrad_rnn.compiler.views import at_all_steps, is_part, is_view, source, view_of
 
@@ -221,19 +221,13 @@ class Draft:
         assert place.when is When.STEP or not self.varies(value), f"{value} has one step's array"
         return seen(at_all_steps(place), *more)
 
-    def argument(self, leaf: Any, way: int, read: Any) -> Any:
-        """The argument of an instruction for an argument of a call."""
-        if isinstance(leaf, Value):
-            return read(leaf, way)
+    def constant_of(self, leaf: Any, call: AtOnce) -> Any:
+        """An argument of a call with an array that is set up in the place of a constant array, or
+        of a number if the other operands and the result have one dtype."""
+        value = call.value
         if isinstance(leaf, np.ndarray) and leaf.ndim:
             array, like = leaf, Value(leaf.shape, leaf.dtype)
             return self.once(id(leaf), lambda: self.set_up(like, array.copy(), hint="constant"))
-        return leaf
-
-    def number_of(self, leaf: Any, call: AtOnce) -> Any:
-        """An array in place of a number, if the other operands and the result have one dtype;
-        otherwise the number."""
-        value = call.value
         if isinstance(leaf, Value) and leaf.function is filled and leaf.shape == ():
             leaf = np.asarray(leaf.args[1], leaf.dtype)[()]
         is_number = isinstance(leaf, int | float | np.floating) and not isinstance(leaf, bool)
@@ -244,22 +238,6 @@ class Draft:
         number, like = float(leaf), Value((), value.dtype)
         hint, key = NUMBERS.get(number, "number"), ("number", number, value.dtype)
         return self.once(key, lambda: self.set_up(like, number, hint=hint))
-
-    def copy_parts(self, value: Value, whole: Ref, way: int) -> list[tuple[Value, Ref]]:
-        """Emit the zeros of an assembled array, where there are no parts, and the parts that are
-        the same in all steps. Returns the others, each with its place."""
-        if not covers(value):
-            self.setup.append(Instr(copy, (0,), at_all_steps(whole)))
-        varying = []
-        for index, part in zip(value.args[2], value.args[3], strict=True):
-            out = seen(whole, View("index", index), name=part.name or self.hint(part))
-            if self.varies(part):
-                varying.append((part, out))
-                continue
-            given = part.args[1] if part.function is filled else self.place(part, way)
-            lines = self.lines(part, way, Phase.CONSTANT)
-            lines.append(Instr(copy, (given,), at_all_steps(out)))
-        return varying
 
     def spread_out(self, leaf: Value, shape: tuple[Any, ...], way: int) -> Ref:
         """A value that is the same in all steps, copied to a larger shape. Broadcasting a row is
