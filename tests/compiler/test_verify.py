@@ -160,6 +160,10 @@ def test_references_that_cannot_be() -> None:
     for match, instr in wrong.items():
         with pytest.raises(AssertionError, match=match):
             verify_program(with_loop(program, instr, *rest))
+    named = Buffer("named", out.buffer.shape, out.dtype, Storage.RESULT)
+    part = with_loop(program, replace(product, out=replace(row, buffer=named)), *rest)
+    with pytest.raises(AssertionError, match="no name"):
+        verify_program(replace(part, buffers=(*program.buffers, named)))
     outside = replace(program.forward, before=program.forward.loop, loop=())
     with pytest.raises(AssertionError, match="outside of a loop"):
         verify_program(replace(program, forward=outside))

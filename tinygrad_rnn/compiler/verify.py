@@ -181,6 +181,7 @@ def verify_program(program: Program) -> None:
             assert is_view or ref.buffer.storage is Storage.GIVEN, f"{ref} is a copy"
         for out in instr.writes():
             assert out.buffer.storage is not Storage.GIVEN, f"{instr} writes to the caller's array"
+            assert out.buffer.storage is not Storage.RESULT or not out.views, f"{out} is no name"
             if is_elementwise(instr.function):
                 shapes = [ref.strided(3)[0] for ref in instr.reads()]
                 assert np.broadcast_shapes(*shapes) == out.strided(3)[0], f"{instr} is spread out"

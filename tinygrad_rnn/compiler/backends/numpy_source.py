@@ -64,6 +64,7 @@ class Page:
         self.program = program
         self.at = References(program)
         self.imported: set[str] = set()
+        self.states = [buffer.name.removesuffix("_0") for buffer in program.initial]
         self.links = [link for link in program.links if link is not None]
 
     def text(self) -> str:
@@ -90,10 +91,10 @@ class Page:
     def forward(self) -> list[str]:
         program = self.program
         given = (*program.initial, *program.inputs, *program.parameters)
-        names = [buffer.name.removesuffix("_0") for buffer in program.initial]
+        now, before = (", ".join(f"{h}_{t}" for h in self.states) for t in ("t", "{t−1}"))
         comments = (
             "Before the loop: what depends on no state, for all steps.",
-            f"The loop: {of_state(names, 't')} from {of_state(names, '{t−1}')}.",
+            f"The loop: {now} from {before}.",
             "After the loop: what no step reads, for all steps.",
         )
         body = self.body(program.forward, comments, "forward")
@@ -112,8 +113,9 @@ class Page:
             what = "The loop: the gradient of each state, one lane for every loss that looks back."
         else:
             given = [*(end.name for end in program.ends), *given, f"{CONTINUED}=False"]
-            names = [buffer.name.removesuffix("_0") for buffer in program.initial]
-            h, meaning = (names[0], "") if len(names) == 1 else ("s", f", s = ({', '.join(names)})")
+            h, meaning = "s", f", s = ({', '.join(self.states)})"
+            if len(self.states) == 1:
+                (h,), meaning = self.states, ""
             what = (
                 f"The loop{meaning}: ∂L/∂{h}_{{t−1}} = (∂{h}_t/∂{h}_{{t−1}})ᵀ ∂L/∂{h}_t, "
                 f"and what the loss at t−1 adds."
@@ -125,11 +127,7 @@ class Page:
         )
         body = [
             # The caller keeps these arrays.
-            *(
-                f"{b.name} = np.empty({shape_of(b)}, {literal(b.dtype)})"
-                for b in program.buffers
-                if b.storage is Storage.RETURNED
-            ),
+            *(f"{b.name} = {empty(b)}" for b in program.buffers if b.storage is Storage.RETURNED),
             *self.body(program.backward, comments, "backward"),
         ]
         refs = program.backward.result
@@ -174,8 +172,7 @@ class Page:
         ]
 
     def links_of_lanes(self) -> str:
-        made = [f"np.empty({shape_of(b)}, {literal(b.dtype)}), " for b in self.links]
-        return f"links = [({''.join(made)}) for _ in range(lanes)]"
+        return f"links = [({''.join(f'{empty(b)}, ' for b in self.links)}) for _ in range(lanes)]"
 
     def lanes(self, body: list[str]) -> list[str]:
         """The loop over the live lanes of a step, around the lines of one lane."""
@@ -263,20 +260,23 @@ def helpers() -> dict[str, str]:
 
 def made(buffer: Buffer) -> list[str]:
     """The line that makes a buffer, if the buffer is made once."""
-    name, array = buffer.name, f"({shape_of(buffer)}, {literal(buffer.dtype)})"
+    name = buffer.name
     if buffer.storage not in OWN:
         return []
     if buffer.shares is not None:
         return [f"{name} = {buffer.shares.name}  # takes its place"]
     if buffer.storage is Storage.STATE:
-        return [f"{name} = np.empty{array} if {name} is None else {name}"]
-    return [f"{name} = {'empty' if buffer.storage is Storage.SCRATCH else 'np.empty'}{array}"]
+        return [f"{name} = {empty(buffer)} if {name} is None else {name}"]
+    function = "empty" if buffer.storage is Storage.SCRATCH else "np.empty"
+    return [f"{name} = {empty(buffer, function)}"]
 
 
-def shape_of(buffer: Buffer) -> str:
+def empty(buffer: Buffer, function: str = "np.empty") -> str:
+    """The source of a new array for a buffer."""
     steps = {None: [], 0: ["T"], 1: ["T + 1"]}[buffer.time]
     entries = [*steps, *map(str, buffer.shape)]
-    return f"({', '.join(entries)}{',' if len(entries) == 1 else ''})"
+    shape = f"({', '.join(entries)}{',' if len(entries) == 1 else ''})"
+    return f"{function}({shape}, {literal(buffer.dtype)})"
 
 
 def defined(name: str, given: Iterable[str], body: list[str], results: Iterable[str]) -> list[str]:
@@ -293,11 +293,6 @@ def commented(comment: str, lines: list[str]) -> list[str]:
 def zipped(texts: Iterable[str]) -> str:
     first, *more = texts
     return f"zip({', '.join([first, *more])})" if more else first
-
-
-def of_state(names: list[str], index: str) -> str:
-    """h_t, or h_t, c_t."""
-    return ", ".join(f"{name}_{index}" for name in names)
 
 
 def indented(lines: Iterable[str]) -> list[str]:

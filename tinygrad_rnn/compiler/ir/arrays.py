@@ -22,7 +22,7 @@ class Storage(enum.Enum):
         same array.
     RETURNED: made anew in each call of the function, because the caller keeps it.
     RESULT: no array to write to, but a name for the return value of an instruction, such as the
-        gradient of a parameter or the result of a function without `out`.
+        gradient of a parameter or the result of a function without `out`. It has no parts.
     LANE: one array for each lane of adjoints, under windows.
     """
 

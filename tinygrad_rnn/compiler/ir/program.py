@@ -47,12 +47,8 @@ class Instr:
 
     def binds(self) -> bool:
         """Whether the output is bound to the function's return value, so that no array is written
-        to. This holds for a `RESULT` buffer as a whole, unless it is an operand, too."""
-        outs, read = self.writes(), {ref.buffer for ref in self.reads()}
-        return self.function is not copy and all(
-            out.buffer.storage is Storage.RESULT and not out.views and out.buffer not in read
-            for out in outs
-        )
+        to."""
+        return all(out.buffer.storage is Storage.RESULT for out in self.writes())
 
     def is_needless(self) -> bool:
         """Whether the call copies an array to its own place."""

@@ -133,14 +133,15 @@ def arguments(d: Draft, call: AtOnce, way: int, place: Callable[..., Ref]) -> An
     return mapped((call.args, dict(call.kwargs)), read)
 
 
-def summed(d: Draft, call: AtOnce, out: Ref | None = None) -> Ref:
+def summed(d: Draft, call: AtOnce, name: str = "") -> Ref:
     """Emit the sum of a value over the steps, once."""
 
     def emitted() -> Ref:
         value, lines = call.value, d.ways[1]
-        place = out or d.result(value.name or "dw", value)
+        storage = Storage.RETURNED if call.function is None else Storage.RESULT
+        place = d.result(name or value.name or "dw", value, storage)
         if call.function is None:
-            lines.before.append(Instr(np.zeros, (value.shape, value.dtype), place))
+            lines.before.append(Instr(copy, (0,), place))
             lines.loop.append(Instr(np.add, (place, d.place(value, 1)), place))
             return place
         comment = ""

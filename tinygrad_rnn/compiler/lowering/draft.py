@@ -133,9 +133,8 @@ class Draft:
         place = self.places[self.key(value, way)] = at_one_step(made, value.name)
         return place
 
-    def result(self, hint: str, value: Value) -> Ref:
-        made = self.buffer(hint, value.shape, value.dtype, Storage.RESULT)
-        return Ref(made, name=hint)
+    def result(self, hint: str, value: Value, storage: Storage = Storage.RESULT) -> Ref:
+        return Ref(self.buffer(hint, value.shape, value.dtype, storage), name=hint)
 
     def set_up(self, value: Value, content: Any, time: int | None = None, hint: str = "") -> Ref:
         """An array with the shape and dtype of a value, which has its numbers from the set-up."""

@@ -133,13 +133,17 @@ def of_input(d: Draft, gradient: Value | None) -> Ref | None:
     return out
 
 
-def of_parameter(d: Draft, n: int) -> Ref | None:
-    """The gradient of a parameter, in an array of its own."""
-    call = d.s.sums[n]
-    if call is None:
-        return None
-    out = d.result(f"d{d.parameters[n].name}", call.value)
-    known = summed(d, call, out)
-    if known is not out:  # as for a second bias
-        d.ways[1].after.append(Instr(np.copy, (known,), out))
-    return out
+def of_parameters(d: Draft) -> list[Ref | None]:
+    """The gradients of the parameters, each in an array of its own."""
+    found: list[Ref | None] = []
+    for parameter, call in zip(d.parameters, d.s.sums, strict=True):
+        if call is None:
+            found.append(None)
+            continue
+        name = f"d{parameter.name}"
+        place = summed(d, call, name)
+        if place in found:  # as for a second bias
+            known, place = place, d.result(name, call.value)
+            d.ways[1].after.append(Instr(np.copy, (known,), place))
+        found.append(place)
+    return found

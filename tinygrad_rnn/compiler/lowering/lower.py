@@ -122,5 +122,5 @@ def backward(d: Draft) -> tuple[Ref | None, ...]:
     for value in way.after:
         emit(d, value, 1, Phase.AFTER)
     inputs = [gradients.of_input(d, gradient) for gradient in graph.input_gradients]
-    parameters = [gradients.of_parameter(d, n) for n in range(len(graph.parameters))]
+    parameters = gradients.of_parameters(d)
     return (*(gradients.of_state(d, n) for n in range(len(d.links))), *inputs, *parameters)
