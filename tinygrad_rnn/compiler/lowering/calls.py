@@ -60,7 +60,8 @@ def emit(d: Draft, value: Value, way: int, phase: Phase) -> None:
         storage = Storage.SCRATCH if writes else Storage.RESULT
         hint, time = d.hint(value), 0 if at_once else None
         refs = tuple(at_one_step(d.buffer(hint, *t, storage, time)) for t in value.results)
-        d.results[d.key(value, way)] = refs
+        parts = [v for v in d.graph.order if is_part(v) and v.args[0] is value]
+        d.places |= {d.key(part, way): refs[part.args[1]] for part in parts}
         made = tuple(map(at_all_steps, refs)) if at_once else refs
     lines.append(Instr(call.function, args, made, kwargs))
 

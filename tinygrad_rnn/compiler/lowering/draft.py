@@ -28,7 +28,7 @@ from tinygrad_rnn.compiler.lowering.names import Names
 from tinygrad_rnn.compiler.operations import assembled, copy, filled
 from tinygrad_rnn.compiler.passes.assemble import row_of_parts
 from tinygrad_rnn.compiler.time_sums import is_ones
-from tinygrad_rnn.compiler.views import at_all_steps, is_part, is_view, source, view_of
+from tinygrad_rnn.compiler.views import at_all_steps, is_view, source, view_of
 
 ARITHMETIC = (np.add, np.subtract, np.multiply, np.divide, np.maximum, np.minimum)
 """These functions convert a number operand to an array at every call, which is slow: 0.41 µs
@@ -45,7 +45,6 @@ class Draft:
     ways: the instructions of the two functions, forward and backward.
     places: the places of values, at one step. A value that is the same in all steps is computed by
         each of the two functions that reads it, or set up (see `key`).
-    results: the places of the results of a call that has several, by the same keys.
     made: the other arrays that are made once, by what is in them.
     lane_sums: under windows, the places of the sums over the lanes, for the values that the
         backward loop stores.
@@ -62,7 +61,6 @@ class Draft:
         self.ways = tuple(Phases[list[Instr]]([], [], [], []) for _ in range(2))
         self.phases = schedule.forward.phase_of(), schedule.backward.phase_of()
         self.places: dict[tuple[int | None, Value], Ref] = {}
-        self.results: dict[tuple[int | None, Value], tuple[Ref, ...]] = {}
         self.made: dict[Any, Ref] = {}
         self.lane_sums: dict[Value, Ref] = {}
         self.fused: dict[int, Buffer] = {}
@@ -206,10 +204,6 @@ class Draft:
             self.places[key] = self.set_up(value, value.args[1])
         if key in self.places:
             return self.places[key]
-        if is_part(value):
-            call, number = value.args
-            found: Ref = self.results[self.key(call, way)][number]
-            return found
         view = view_of(value)
         assert view is not None, value
         return seen(self.place(value.args[0], way, whole), view, name=value.name)
