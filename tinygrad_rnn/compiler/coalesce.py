@@ -120,7 +120,8 @@ class Moves:
             return
         outs = outs_of((*uses, *there))
         life, other = (self.times.life(some, outs, place, within=to) for some in (uses, there))
-        are_views = all(overlap(use.ref, replace(use.ref, views=())) for use in uses)
+        # A view that is a copy shares no memory with another copy, not even with its like.
+        are_views = all(overlap(use.ref, use.ref) for use in uses)
         if life.lost or life.meets(other) or not are_views:
             return
         self.moved[source] = move
