@@ -96,6 +96,13 @@ def user_class() -> type:
     return Model
 
 
+def with_no_length() -> type:
+    class Without:
+        __len__ = None
+
+    return Without
+
+
 def with_rule(k: Any) -> Any:
     def square(x: Any) -> Any:
         return x * x * k
@@ -390,7 +397,7 @@ def test_one_object_in_place_of_another() -> None:
     box: list[Any] = [None]
     cell = closed_over(box, 1)
     angles = [Angle(0.0), Angle(-0.0), Angle(1.0), Word("a"), Word("b")]
-    things = [*PLAIN, *(make() for make in OTHERS), *angles, {}.get, {}.get]
+    things = [*PLAIN, *(make() for make in OTHERS), *angles, user_class(), {}.get, {}.get]
     for one in things:
         box[0] = one
         assert captured_by(cell).key == captured_by(cell).key
@@ -400,6 +407,27 @@ def test_one_object_in_place_of_another() -> None:
             found, walked = known.recognised(cell), CellKey(cell)
             assert (found is not None) == (walked.key == known.key), (one, other)
             assert found is None or found.is_same(walked)
+
+
+def test_a_slot_an_operator_or_a_base_that_was_missing() -> None:
+    class Extra:
+        def __len__(self) -> int:
+            return 1
+
+    def extended(kind: type) -> None:
+        kind.__bases__ = (*kind.__bases__, Extra)
+
+    changes: list[tuple[Any, Callable[[Any], None]]] = [
+        (Slotted(), lambda thing: setattr(thing, "k", 1)),
+        (with_no_length(), lambda kind: setattr(kind, "__len__", Extra.__len__)),
+        (user_class(), lambda kind: setattr(kind, "__bool__", Extra.__len__)),
+        (user_class(), extended),
+    ]
+    for thing, change in changes:
+        cell = lambda: thing.k  # noqa: B023, E731
+        assert captured_by(cell).key == captured_by(cell).key and is_recognised(cell)
+        change(thing)
+        same_as_walked(cell)
 
 
 class Doubling:

@@ -298,11 +298,9 @@ class CellKey:
             self.visit(element, attribute, path)
 
     def look_at_class(self, thing: type, name: str, here: str) -> None:
-        known = weakref.ref(thing)
-        self.key += (type, known)
+        self.key += (type, weakref.ref(thing))
         self.filters = True
-        self.conditions.add("{} is {}() is not None", here, known)
-        bases = thing.__mro__
+        bases = thing.__mro__  # the first is the class itself
         self.conditions.add("[*map(ref, {}.__mro__)] == {}", here, [*map(weakref.ref, bases)])
         for n, base in enumerate(bases):
             if is_of_user(base.__module__):
