@@ -96,6 +96,10 @@ def user_class() -> type:
     return Model
 
 
+def shared_function(a: Any) -> Any:
+    return a
+
+
 def with_no_length() -> type:
     class Without:
         __len__ = None
@@ -407,6 +411,19 @@ def test_one_object_in_place_of_another() -> None:
             found, walked = known.recognised(cell), CellKey(cell)
             assert (found is not None) == (walked.key == known.key), (one, other)
             assert found is None or found.is_same(walked)
+
+
+def test_how_a_function_is_bound_is_a_part_of_the_key() -> None:
+    """A property, a static method and a method of one function had one key."""
+    kind: Any = user_class()
+    bound = [staticmethod, classmethod, property, functools.cached_property, lambda f: f]
+    keys = []
+    for bind in bound:
+        kind.bent = bind(shared_function)
+        keys.append(CellKey(lambda: kind.bent).key)
+        assert captured_by(kind).key == captured_by(kind).key
+        same_as_walked(kind)
+    assert len({*keys}) == len(bound)
 
 
 def test_a_slot_an_operator_or_a_base_that_was_missing() -> None:

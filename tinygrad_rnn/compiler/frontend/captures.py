@@ -327,11 +327,12 @@ class CellKey:
             member = members[name]
             inside = WRAPPED.get(type(member))
             path = ("{}[{}]", entries, name)
+            self.key.append(name)
             if inside is not None:
+                self.key.append(type(member))
                 self.conditions.add("type({}) is {}", path, type(member))
                 path = (f"{{}}.{inside}", path)
                 member = getattr(member, inside)
-            self.key.append(name)
             self.visit(member, name, path)
         return entries
 
