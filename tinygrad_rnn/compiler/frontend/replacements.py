@@ -8,6 +8,7 @@ caller holds `contents_lock`.
 from __future__ import annotations
 
 import functools
+import itertools
 import types
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -57,12 +58,12 @@ def in_place(containers: Sequence[Any], new: dict[int, Any]) -> Iterator[Callabl
     undo: list[tuple[Any, Any, Any]] = []
     before = Contents(containers)
     try:
-        for container in containers:
-            for put, key, thing in places_of(container):
-                other = instead(thing)
-                if other is not thing:
-                    undo.append((put, key, thing))
-                    put(key, other)
+        for put, key, thing in [*itertools.chain.from_iterable(map(places_of, containers))]:
+            other = instead(thing)
+            if other is thing:
+                continue
+            undo.append((put, key, thing))
+            put(key, other)
         yield instead
     finally:
         for put, key, thing in reversed(undo):
