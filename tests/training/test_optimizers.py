@@ -327,6 +327,12 @@ def test_schedules_by_their_formulas():
         assert after(n) == pytest.approx(0.5 * 0.9**n * ahead)
 
 
+def test_equal_schedules_are_one_value():
+    for kind in ("Exponential", "Stepwise", "Cosine", "Warmup"):
+        one, other = (getattr(tg.schedules, kind)(0.5, 3) for _ in range(2))
+        assert {one, other} == {one} and one != getattr(tg.schedules, kind)(0.5, 4)
+
+
 def test_any_function_of_the_step_is_a_schedule():
     w = tg.Tensor(np.zeros(1), requires_grad=True)
     optimizer = tg.SGD(w, lambda step: 0.1 * (step + 1))
