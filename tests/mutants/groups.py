@@ -12,6 +12,9 @@ def files(*patterns: str) -> list[str]:
     return sorted(found)
 
 
+WITHOUT_PYTORCH = "-knot torch"
+"""Each mutant's fork would import PyTorch anew, which takes seconds."""
+
 GROUPS: dict[str, tuple[list[str], list[str]]] = {
     "derivatives": (
         files("tinygrad_rnn/derivatives/*.py"),
@@ -89,6 +92,51 @@ GROUPS: dict[str, tuple[list[str], list[str]]] = {
             "tests/compiler/test_pipeline.py",
             "tests/compiler/test_stages.py::test_the_same_numbers_after_every_pass",
             "tests/compiler/test_stages.py::test_nothing_is_read_before_it_is_written",
+        ],
+    ),
+    "training": (
+        [
+            f"tinygrad_rnn/training/{name}.py"
+            for name in (
+                "losses",
+                "optimizers",
+                "clipping",
+                "schedules",
+                "bidirectional",
+                "cell_with_loss",
+                "nesting",
+            )
+        ],
+        [
+            WITHOUT_PYTORCH,
+            "tests/derivatives/test_functions.py",
+            "tests/recurrent/test_layers.py",
+            "tests/test_bad_input.py::test_numbers_of_the_optimizers",
+            "tests/test_bad_input.py::test_targets_and_losses",
+            "tests/training/test_bptt.py",
+            "tests/training/test_checkpoints.py::test_a_resumed_run_ends_with_the_same_bits",
+            "tests/training/test_checkpoints.py::test_a_run_that_does_not_fit",
+            "tests/training/test_checkpoints.py::test_values_come_back_as_they_were",
+            "tests/training/test_checkpoints.py::test_what_cannot_be_saved_says_where_it_is",
+            "tests/training/test_optimizers.py",
+            "tinygrad_rnn/training",
+        ],
+    ),
+    "sequences": (
+        [
+            f"tinygrad_rnn/recurrent/{name}.py"
+            for name in ("unroll", "stream", "lengths", "order", "state")
+        ],
+        [
+            f"{WITHOUT_PYTORCH} and not memory",
+            "tests/recurrent/test_lengths.py",
+            "tests/recurrent/test_order.py",
+            "tests/recurrent/test_state.py",
+            "tests/recurrent/test_stream.py",
+            "tests/recurrent/test_truncation.py",
+            "tests/recurrent/test_unroll.py",
+            "tests/test_bad_input.py",
+            "tinygrad_rnn/recurrent",
         ],
     ),
 }

@@ -388,6 +388,7 @@ class Loop:
         data = str(out.with_suffix(".coverage"))
         places = [str(self.root / file) for file in files]
         watch = coverage.Coverage(data_file=data, include=places, config_file=False)
+        watch.set_option("run:disable_warnings", ["no-data-collected"])  # of new tests, perhaps
         durations: dict[str, float | None] = {}
         watch.start()
         for item, after in zip(items, [*items[1:], None], strict=True):

@@ -330,7 +330,11 @@ def test_schedules_by_their_formulas():
 def test_equal_schedules_are_one_value():
     for kind in ("Exponential", "Stepwise", "Cosine", "Warmup"):
         one, other = (getattr(tg.schedules, kind)(0.5, 3) for _ in range(2))
-        assert {one, other} == {one} and one != getattr(tg.schedules, kind)(0.5, 4)
+        assert (
+            one(7) == other(7)
+            and {one, other} == {one}
+            and one != getattr(tg.schedules, kind)(0.5, 4)
+        )
 
 
 def test_any_function_of_the_step_is_a_schedule():
