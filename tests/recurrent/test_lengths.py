@@ -81,11 +81,19 @@ def test_valid_steps_stand_in_for_the_others() -> None:
     assert [(-pair[1]["b"]).tolist() for pair in pairs] == expected
 
 
+class Elsewhere(np.ndarray):
+    """An array of another library: what is made like it is of its kind."""
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        if function is np.asarray:
+            return np.array(args[0]).view(Elsewhere)
+        return super().__array_function__(function, types, args, kwargs)
+
+
 def test_an_index_is_of_the_library_of_the_inputs() -> None:
-    array = pytest.importorskip("dask.array")
-    there = {"a": array.ones((T, B))}
-    assert isinstance(beside(VALID, there), array.Array) and type(beside(VALID, 1.0)) is np.ndarray
-    assert type(beside(VALID, None)) is np.ndarray
+    there = {"a": np.ones((T, B)).view(Elsewhere)}
+    assert type(beside(VALID, there)) is Elsewhere
+    assert type(beside(VALID, 1.0)) is np.ndarray and type(beside(VALID, None)) is np.ndarray
 
 
 def test_a_sequence_keeps_its_state_after_its_end() -> None:
@@ -105,6 +113,7 @@ def test_a_sequence_keeps_its_state_after_its_end() -> None:
 def test_a_wrapped_cell_has_its_own_state_and_names() -> None:
     class Cell:
         state_names = "s_{t}"
+        hidden_size = 1
 
         def __call__(self, x: Any, state: Any) -> Any:
             return x + state

@@ -327,7 +327,7 @@ def test_schedules_by_their_formulas():
         assert after(n) == pytest.approx(0.5 * 0.9**n * ahead)
 
 
-def test_equal_schedules_are_one_value():
+def test_schedules_are_values():
     for kind in ("Exponential", "Stepwise", "Cosine", "Warmup"):
         one, other = (getattr(tg.schedules, kind)(0.5, 3) for _ in range(2))
         assert (
