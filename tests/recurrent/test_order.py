@@ -359,6 +359,16 @@ def test_checkpoints_and_the_last_state_alone(options: dict[str, Any]) -> None:
         tg.scan(cell, sequence, truncation=tg.Subsequence(2), lengths=LENGTHS, outputs="last")
 
 
+@pytest.mark.parametrize("truncation", [None, tg.Full()], ids=repr)
+@pytest.mark.parametrize("reverse", [False, True])
+def test_the_last_state_alone_with_lengths(reverse: bool, truncation: Any) -> None:
+    cell, array = tg.RNNCell(D, H, rng=0), xs().data
+    options = {"truncation": truncation, "lengths": LENGTHS, "reverse": reverse}
+    states, last = tg.scan(cell, array, outputs="last", **options)
+    assert states is None
+    np.testing.assert_allclose(last.data, tg.unroll(cell, array, **options)[1].data, atol=1e-14)
+
+
 def test_packed_sequences_of_pytorch_in_both_directions() -> None:
     torch = pytest.importorskip("torch")
     layer = torch.nn.LSTM(D, H, bidirectional=True).double()

@@ -539,8 +539,9 @@ def test_recorded_for_pictures() -> None:
     bptt = bptt_of("lstm", entropy, tg.Window(1))
     xs, labels = task(3, 3)
     L = bptt.record(xs, labels)
-    names = {node.name for node in tg.tape(L)}
-    assert {"L", "l_1", "l_3", "h_3", "c_3", "x_1", "y_1", "W_hq"} <= names
+    steps = {node.name: node.step for node in tg.tape(L)}
+    assert {"L", "l_1", "l_3", "h_3", "c_3", "x_1", "y_1", "W_hq"} <= steps.keys()
+    assert [steps[f"h_{n}"] for n in (1, 2, 3)] == [0, 1, 2]
     loss, _, found = gradients(lambda: bptt(xs, labels), [bptt.cell.W_hh])
     assert L.data == pytest.approx(float(loss), rel=1e-14)
     uses = tg.contributions(L, bptt.cell.W_hh)
