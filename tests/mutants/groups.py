@@ -136,7 +136,6 @@ GROUPS: dict[str, tuple[list[str], list[str]]] = {
             "tests/recurrent/test_truncation.py",
             "tests/recurrent/test_unroll.py",
             "tests/test_bad_input.py",
-            "tests/training/test_bptt.py::test_recorded_for_pictures",
             "tinygrad_rnn/recurrent",
         ],
     ),

@@ -90,7 +90,7 @@ class Elsewhere(np.ndarray):
         return super().__array_function__(function, types, args, kwargs)
 
 
-def test_an_index_is_of_the_library_of_the_inputs() -> None:
+def test_an_index_is_made_by_the_library_of_the_inputs() -> None:
     there = {"a": np.ones((T, B)).view(Elsewhere)}
     assert type(beside(VALID, there)) is Elsewhere
     assert type(beside(VALID, 1.0)) is np.ndarray and type(beside(VALID, None)) is np.ndarray

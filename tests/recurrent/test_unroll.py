@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
+from tinygrad_rnn.recurrent.unroll import Unroller
 
 T, B, D, H = 7, 2, 3, 4
 
@@ -75,6 +76,11 @@ def test_names_and_steps_for_the_pictures(cell, xs, truncation):
     assert names >= {"h_0", "W_xh", "W_hh", "b_h", *(f"x_{t}" for t in range(1, T + 1))}
     made = [node for node in tg.tape(last) if node.edges]
     assert {node.step for node in made} == set(range(truncation.earliest(T - 1), T))
+
+
+def test_a_run_counts_its_steps_upwards(cell, xs):
+    states, _ = Unroller(cell, xs, None, None).unrolled(tg.Full())
+    assert [h.name for h in states] == [f"h_{t}" for t in range(1, T + 1)]
 
 
 def test_the_inputs_belong_to_their_steps(cell, xs):
