@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from typing import Any
 
@@ -46,3 +47,15 @@ def test_whose_code_it_is() -> None:
         def helper(self) -> Any: ...
 
     assert operators_of(vars(Cell)) == ["__call__"]
+
+
+def test_operators_of_every_kind() -> None:
+    class Cell:
+        __call__ = staticmethod(reading)
+        __add__ = functools.partial(max, 1)
+        __mul__ = functools.partialmethod(max, 1)
+        __sub__ = classmethod(max)
+        __hash__ = None  # type: ignore[assignment]
+        other = staticmethod(reading)
+
+    assert operators_of(vars(Cell)) == ["__call__", "__add__", "__mul__", "__sub__"]

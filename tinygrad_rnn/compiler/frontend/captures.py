@@ -33,6 +33,7 @@ from tinygrad_rnn.compiler.frontend.code_names import (
     PROTOCOL,
     REFLECTION,
     is_of_user,
+    is_operator,
     is_users_file,
     operators_of,
     read_in,
@@ -307,9 +308,9 @@ class CellKey:
                 members, path = vars(base), ("{}.__mro__[{}].__dict__", here, n)
                 entries = self.look_at_members(base, operators_of(members), path)
                 for label, member in members.items():
-                    if label[:2] == "__" and type(member) is not types.FunctionType:
+                    if label[:2] == "__" and not is_operator(label, member):
                         place = ("{}[{}]", entries, label)
-                        self.conditions.add("type({}) is not {}", place, types.FunctionType)
+                        self.conditions.add("not is_operator({1}, {0})", place, label)
 
     def look_at_module(self, thing: types.ModuleType, name: str, here: str) -> None:
         self.look_at_one_of_a_kind(thing, name, here)

@@ -67,12 +67,14 @@ def inherits(kind: type) -> bool:
 
 
 def operators_of(members: Any) -> list[str]:
-    """The methods of a class that are called implicitly, such as `__call__`."""
-    return [
-        name
-        for name, member in members.items()
-        if name[:2] == "__" and type(member) is types.FunctionType and name not in NEVER_READ
-    ]
+    """The members of a class that are called implicitly, such as `__call__`."""
+    return [name for name, member in members.items() if is_operator(name, member)]
+
+
+def is_operator(name: str, member: Any) -> bool:
+    """Whether a member of a class is called implicitly."""
+    can_be_called = callable(member) or isinstance(member, classmethod | functools.partialmethod)
+    return name[:2] == "__" and name not in NEVER_READ and can_be_called
 
 
 @functools.lru_cache(256)

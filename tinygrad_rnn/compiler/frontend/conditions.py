@@ -16,7 +16,7 @@ import weakref
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from tinygrad_rnn.compiler.frontend.code_names import is_of_user
+from tinygrad_rnn.compiler.frontend.code_names import is_of_user, is_operator
 from tinygrad_rnn.engine.rules import Pullback, Rule
 
 NOTHING = object()
@@ -50,6 +50,7 @@ def pullbacks_of(function: Any) -> list[Any]:
 
 READERS = {
     "contents": contents,
+    "is_operator": is_operator,
     "modules": sys.modules,
     "numeral": numeral,
     "plain": plain,
