@@ -326,6 +326,18 @@ def flipped() -> Case:
 
 
 @case
+def turned() -> Case:
+    """The rows of a transposed gradient, which are a copy."""
+    W, v = weight(H, B, name="W"), weight(H, name="v")
+
+    def cell(x: Any, h: Any) -> Any:
+        a = h * v
+        return np.tanh((a @ W).T) @ W.T + a * x
+
+    return Case(cell, inputs(width=H), state(B, H))
+
+
+@case
 def vector_state() -> Case:
     W, U = weight(D, H, name="W"), weight(H, H, name="U")
     return Case(lambda x, h: np.tanh(x @ W + h @ U), rng().standard_normal((T, D)), state(H))

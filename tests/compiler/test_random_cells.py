@@ -31,6 +31,10 @@ CALLS: list[Callable[[Any, Any, Any, Any, Any], Any]] = [
     lambda a, b, matrix, row, wide: np.tanh(a @ (matrix * row)),
     lambda a, b, matrix, row, wide: np.stack([a, b])[1] + b,
     lambda a, b, matrix, row, wide: np.sum(a * b, axis=1, keepdims=True) * row,
+    lambda a, b, matrix, row, wide: np.tanh((matrix @ a.T).T) + b,
+    lambda a, b, matrix, row, wide: a[:, ::-1] @ matrix,
+    lambda a, b, matrix, row, wide: np.reshape((a @ matrix).T, b.shape),
+    lambda a, b, matrix, row, wide: np.tanh(np.tanh(a @ b.T) @ b),
 ]
 
 
@@ -58,7 +62,7 @@ def random_cell(
     return cell, state, [*matrices, *rows, wide]
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", range(80))
 def test_random_cell(seed: int) -> None:
     cell, state, parameters = random_cell(seed)
     xs = tg.Tensor(np.random.default_rng(seed).standard_normal((T, B, N)), requires_grad=True)

@@ -155,7 +155,7 @@ def test_references_that_cannot_be() -> None:
         "no such axis": replace(product, args=(Ref(x), product.args[1])),
         "behind the end": replace(product, args=(Ref(x, When.STEP, 1), product.args[1])),
         "spread out": Instr(np.negative, (row,), out),
-        "is a copy": replace(product, out=replace(out, views=turned)),
+        "writes to a copy": replace(product, out=replace(out, views=turned)),
     }
     for match, instr in wrong.items():
         with pytest.raises(AssertionError, match=match):

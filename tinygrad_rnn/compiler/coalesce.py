@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tinygrad_rnn.compiler.ir import OWN, Buffer, Instr, Program, Ref, Storage, When
-from tinygrad_rnn.compiler.liveness import Timeline, outs_of, overlap
+from tinygrad_rnn.compiler.liveness import Timeline, at_each_step, is_copy, outs_of, overlap
 from tinygrad_rnn.compiler.operations import copy
 from tinygrad_rnn.compiler.views import at_all_steps
 
@@ -120,9 +120,9 @@ class Moves:
             return
         outs = outs_of((*uses, *there))
         life, other = (self.times.life(some, outs, place, within=to) for some in (uses, there))
-        # A view that is a copy shares no memory with another copy, not even with its like.
-        are_views = all(overlap(use.ref, use.ref) for use in uses)
-        if life.lost or life.meets(other) or not are_views:
+        seen = (at_each_step(use.ref).seen(3) for use in uses)
+        has_copies = any(is_copy(place, array) for array, place in seen)
+        if life.lost or life.meets(other) or has_copies:
             return
         self.moved[source] = move
         self.uses[target] += [use for use in uses if use.place != place]

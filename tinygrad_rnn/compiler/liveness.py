@@ -210,9 +210,16 @@ def at_each_step(ref: Ref) -> Ref:
 
 
 def overlap(one: Ref, other: Ref) -> bool:
-    """Whether two references to one buffer have a number in common, if they mean one entry."""
+    """Whether two references to one buffer have a number in common, if they mean one entry. A view
+    that is a copy counts as the whole array."""
     array, place = at_each_step(one).seen(3)
-    return np.shares_memory(place, at_each_step(other).of(array, 3))
+    places = place, at_each_step(other).of(array, 3)
+    return np.shares_memory(*(array if is_copy(found, array) else found for found in places))
+
+
+def is_copy(place: Array, array: Array) -> bool:
+    """Whether what is seen of an array is a copy, because its strides allow no view."""
+    return place.size > 0 and not np.may_share_memory(place, array)
 
 
 def covers(one: Ref, other: Ref) -> bool:

@@ -28,6 +28,7 @@ from tinygrad_rnn.compiler.ir import (
     mapped,
     ordered,
 )
+from tinygrad_rnn.compiler.liveness import is_copy
 from tinygrad_rnn.compiler.operations import is_elementwise
 from tinygrad_rnn.compiler.passes.rewrite import alike
 from tinygrad_rnn.compiler.views import is_part, source
@@ -158,8 +159,9 @@ def verify_schedule(schedule: Schedule) -> None:
 
 def verify_program(program: Program) -> None:
     """Check a program. Every referenced buffer exists. No array of the caller is written to.
-    Buffers that share memory have the same form. All views fit and are no copies. An elementwise
-    call has the shape of the place that it writes to; for other calls NumPy checks it."""
+    Buffers that share memory have the same form. All views fit, and no instruction writes to a
+    copy. An elementwise call has the shape of the place that it writes to; for other calls NumPy
+    checks it."""
     names = [buffer.name for buffer in program.buffers]
     assert len(names) == len(set(names)), "two buffers have one name"
     known: set[Buffer] = set()
@@ -176,11 +178,11 @@ def verify_program(program: Program) -> None:
             assert (ref.when is When.ALWAYS) == (ref.buffer.time is None), f"{ref} has no such axis"
             assert ref.when is not When.STEP or id(instr) in loops, f"{ref} outside of a loop"
             assert ref.offset <= (ref.buffer.time or 0), f"{ref} is behind the end"
-            array, place = ref.seen(3)  # the views fit
-            is_view = not place.size or np.may_share_memory(array, place)
-            assert is_view or ref.buffer.storage is Storage.GIVEN, f"{ref} is a copy"
+            ref.seen(3)  # the views fit
         for out in instr.writes():
             assert out.buffer.storage is not Storage.GIVEN, f"{instr} writes to the caller's array"
+            array, place = out.seen(3)
+            assert not is_copy(place, array), f"{instr} writes to a copy"
             assert out.buffer.storage is not Storage.RESULT or not out.views, f"{out} is no name"
             if is_elementwise(instr.function):
                 shapes = [ref.strided(3)[0] for ref in instr.reads()]

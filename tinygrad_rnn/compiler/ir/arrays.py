@@ -96,8 +96,8 @@ class View:
         with the order of all axes; "reshape" and "broadcast", with a shape that may have `T` as its
         first entry, and for "reshape" may be (−1, n): rows.
 
-    A view of a `GIVEN` array may be a copy, where the strides allow no view. Any other view is one
-    of a contiguous array, or of a view of a contiguous array.
+    What is read may be a copy, where the strides allow no view: rows of a transposed array, or a
+    view of a `GIVEN` array. What is written to is a view.
 
     before: the shape of one step before broadcasting.
     """
