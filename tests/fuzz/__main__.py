@@ -25,15 +25,16 @@ def main() -> int:
     parser.add_argument("what", nargs="?", default="cells", help="cells, or one of the above")
     parser.add_argument("--minutes", type=float, default=1.0, help="how long to look")
     parser.add_argument("--seed", type=int, default=0, help="where to begin")
+    parser.add_argument("--backend", default="numpy", help="of cells: one to ask besides NumPy")
     options = parser.parse_args()
     if options.what == "table":
         return table.main()
     if options.what == "cells":
-        return cells(options.minutes, options.seed)
+        return cells(options.minutes, options.seed, options.backend)
     return of_bytes(options.what, options.minutes, options.seed)
 
 
-def cells(minutes: float, first_seed: int) -> int:
+def cells(minutes: float, first_seed: int, backend: str) -> int:
     end, tried = time.monotonic() + 60 * minutes, 0
     smallest: list[Example] = []
 
@@ -41,7 +42,7 @@ def cells(minutes: float, first_seed: int) -> int:
         nonlocal tried
         tried += 1
         try:
-            check(example)
+            check(example, backend)
         except BaseException:
             smallest[:] = [example]
             raise

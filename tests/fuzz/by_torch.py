@@ -31,6 +31,7 @@ def stands_for_numpy(dtype: torch.dtype) -> Any:
         max=reducing(torch.amax),
         var=reducing(lambda a, **over: torch.var(a, correction=0, **over)),
         broadcast_to=torch.broadcast_to,
+        reshape=torch.reshape,
         concatenate=lambda parts, axis=0: torch.cat(parts, dim=axis),
         stack=lambda parts, axis=0: torch.stack(parts, dim=axis),
         roll=lambda a, shift, axis: torch.roll(a, shift, dims=axis),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -21,8 +22,10 @@ except ImportError:
     by_torch = None  # type: ignore[assignment]
 
 
-def check(example: Example) -> None:
+def check(example: Example, backend: str = "numpy") -> None:
     """AssertionError, or whatever goes wrong, for a cell that does not come out the same.
+
+    backend: one that is asked besides NumPy.
 
     `unroll`, `scan`, `scan` in blocks, and `scan` with the program run by the interpreter; the
     loss-included program of `BPTT` and its recorded form; where it is installed, the definition of
@@ -47,8 +50,11 @@ def check(example: Example) -> None:
             program.spaces.clear()
         for mine, theirs in zip(outcome(given, tg.scan), plain, strict=True):
             assert np.array_equal(mine, theirs), "the interpreter has other bits than the source"
-        if given["T"]:
-            trained(given)
+        if backend != "numpy":
+            found = outcome(given, functools.partial(tg.scan, backend=backend))
+            agree(given, expected, found, backend)
+        for name in {"numpy", backend} if given["T"] else ():
+            trained(given, name)
         if by_torch and given["T"]:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of PyTorch, about empty batches
@@ -113,10 +119,10 @@ def agree(given: dict[str, Any], expected: list[Any], found: list[Any], what: st
         np.testing.assert_allclose(mine, theirs, rtol=0, atol=tolerance * scale, err_msg=what)
 
 
-def trained(given: dict[str, Any]) -> None:
+def trained(given: dict[str, Any], backend: str) -> None:
     """Forward and back in one call, and the same recorded."""
     cell, xs, state, truncation, reset = arguments(given)
-    bptt = tg.BPTT(cell, lambda h, y: np.sum(np.square(ordered(h)[-1] - y)), truncation)
+    bptt = tg.BPTT(cell, lambda h, y: np.sum(np.square(ordered(h)[-1] - y)), truncation, backend)
     targets = np.zeros(given["T"], given["dtype"])
     leaves = needing(given)
     for tensor in leaves:

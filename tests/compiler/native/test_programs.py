@@ -225,6 +225,22 @@ def test_arguments_of_any_form():
         np.testing.assert_array_equal(mine, theirs)
 
 
+def test_the_steps_read_the_copy_of_an_argument():
+    """An array in another order is copied for machine code, and the copy lives until the last
+    step."""
+    rng = np.random.default_rng(0)
+    state = rng.standard_normal((B, H)), rng.standard_normal((B, H))
+    xs = np.asfortranarray(rng.standard_normal((1, B, H)))  # freed, its memory is used at once
+
+    def cell(x, state):
+        h, c = state
+        return np.tanh(tg.one_hot(np.argmax(c, axis=-1), H, np.float64) * c + x), np.sin(h)
+
+    (mine, _), _ = tg.scan(cell, xs, state, backend="native")
+    (theirs, _), _ = tg.scan(cell, xs, state)
+    np.testing.assert_allclose(mine.data, theirs.data, rtol=0, atol=1e-14)
+
+
 def test_a_wrong_label_is_said_as_numpy_says_it():
     compiled = Compiled(with_loss(tg.RNNCell(D, H, rng=0), loss_alone=True))
     labels = compiled.arrays[compiled.parts + 1]

@@ -107,6 +107,8 @@ class Link:
                 results.renew()
             else:
                 given = at_call.accepted(given, failed)
+                if of_step is not None:  # the steps read the copy
+                    have.update(zip(self.given, given, strict=True))
             return run(*given)
 
         def begin(*given: Any) -> tuple[Any, ...]:
