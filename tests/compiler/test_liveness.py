@@ -16,6 +16,7 @@ from tinygrad_rnn.compiler.liveness import (
     Turn,
     covers,
     entries,
+    is_copy,
     outs_of,
     overlap,
     span,
@@ -114,6 +115,16 @@ def test_references_that_meet() -> None:
     assert not overlap(every_other, Ref(B, views=(View("index", (slice(1, None, 2),)),)))
     assert covers(first, left) and covers(left, left) and not covers(left, first)
     assert covers(Ref(rows, When.STEP, 0, (View("reshape", (16,)),)), left)
+
+
+def test_a_view_that_is_a_copy_reads_the_whole_array() -> None:
+    array, one = np.zeros((2, 3), np.int8), np.zeros((2, 1), np.int8)
+    assert is_copy(array.T.reshape(-1), array) and is_copy(one[1].copy(), one)
+    assert not any(is_copy(view, array) for view in (array, array.T, array[:0], array[1, 2:]))
+    matrix = replace(A, shape=(2, 3))
+    rows = Ref(matrix, views=(View("transpose", (1, 0)), View("reshape", (-1,))))
+    last = Ref(matrix, views=(View("index", (1,)),))
+    assert overlap(rows, rows) and overlap(rows, last) and overlap(last, rows)
 
 
 def test_views_of_an_array_with_one_entry_a_step() -> None:
