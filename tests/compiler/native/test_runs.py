@@ -143,6 +143,16 @@ def test_a_seed_that_is_read_twice_has_one_stand_in():
     assert one == other and not one.seeded and list(arrangement.seeded.values()) == [seed]
 
 
+def test_what_stays_in_numpy_reads_the_seed_itself():
+    arrangement = Arrangement(replace(program("rnn"), windows=True), Memory(), 1)
+    seed = replace(ref("seed", 4), seeded=True)
+    (item,) = arrangement.loop("backward", (Instr(np.negative, (seed,), a),))
+    assert item.nest is None and item.instrs[0].args == (seed,)
+    both = Instr(np.negative, (seed,), a), Instr(np.negative, (a,), b)
+    (item,) = arrangement.loop("backward", both)
+    assert item.nest is not None and not item.instrs[0].args[0].seeded
+
+
 def test_sums_over_the_steps_wait_for_what_does_not_need_them():
     def nest(kind, source, target):
         work = Work(kind, (place(buffer(source, 3, 4)),), (place(buffer(target, 3, 4)),), "")

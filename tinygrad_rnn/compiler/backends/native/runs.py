@@ -149,17 +149,23 @@ class Arrangement:
         lanes = back and self.program.windows
         written = {ref.buffer.root for instr in loop for ref in instr.writes()}
         entries: list[Entry] = []
+        given: dict[int, Instr] = {}
         for instr in loop:
             known = self.without_seeds(instr) if lanes else instr
+            given[id(known)] = instr
             try:
                 entries.append((known, self.of_a_step(way, known, written)))
             except UnknownError as unknown:
-                entries.append((instr, str(unknown)))
+                entries.append((known, str(unknown)))
         works = [w for _, w in entries if isinstance(w, Work)]
         if len(works) == len(loop) and not lanes:
             nest = Nest(Span(1, 0), tuple(works), False)
             return [Item("loop", loop, nest.backwards() if back else nest)]
-        return [item for part in parts_of(entries) for item in items_of_a_step(part)]
+        return [
+            item if item.nest else replace(item, instrs=tuple(given[id(i)] for i in item.instrs))
+            for part in parts_of(entries)
+            for item in items_of_a_step(part)
+        ]
 
     def of_a_step(self, way: str, instr: Instr, written: set[Buffer]) -> Work:
         """The item of an instruction of a loop. written: the buffers that the loop writes."""
