@@ -1,8 +1,8 @@
 """Captures: the Tensors, arrays and settings that a cell reads besides its arguments.
 
-A compiled program must not use numbers that the cell has changed since. So every call walks the
-cell. The structure of the cell is the key of the program. The program runs on the Tensors and
-arrays that the walk finds.
+A compiled program must not use numbers that the cell has changed since. So every call looks at the
+cell: by a walk, or by the conditions that an earlier walk left (`recognition.py`). The structure of
+the cell is the key of the program. The program runs on the Tensors and arrays that are found.
 
 The walk visits only what the code reads. Of an object, a class or a module it visits the members
 whose names occur in the code of the functions it reaches. A counter, a history or an optimizer
