@@ -17,6 +17,14 @@ def test_random_cells(example: Example) -> None:
     check(example)
 
 
+@seed(1)
+@settings(max_examples=8, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+@given(examples())
+def test_random_cells_as_machine_code(example: Example) -> None:
+    pytest.importorskip("llvmlite")
+    check(example, "native")
+
+
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("call", table.calls()[::19], ids=repr)
 def test_rows_of_the_table(call: table.Call) -> None:
