@@ -269,6 +269,7 @@ def change(thing: Any, other: Any, chosen: Callable[[Any], Any]) -> None:
         else:
             np.ndarray.resize(thing, chosen([2, 3]), refcheck=False)
     elif kind is types.FunctionType:
+        assert "<locals>" in thing.__qualname__  # those of NumPy stay as they are
         chosen(
             [
                 lambda: setattr(thing, "__defaults__", (other,)),
@@ -314,7 +315,7 @@ def change(thing: Any, other: Any, chosen: Callable[[Any], Any]) -> None:
         holder = chosen([thing, *kind.__mro__, *getattr(thing, "__mro__", ())])
         if isinstance(holder, types.ModuleType | enum.Enum):
             assert holder is settings
-        if isinstance(holder, type):  # those of other tests stay as they are
+        if isinstance(holder, type) or hasattr(holder, "__wrapped__"):
             assert "<locals>" in holder.__qualname__
         name = chosen(NAMES)
         chosen(
