@@ -12,6 +12,7 @@ import tinygrad_rnn as tg
 from tinygrad_rnn.compiler.operations import (
     HELPERS,
     added_at,
+    aligned,
     assembled,
     astype,
     called,
@@ -102,6 +103,13 @@ def test_what_enters_the_first_step() -> None:
     row, matrix = np.ones((1, 2)), np.full((2, 3), 2.0)
     assert entered(row, matrix, False).tolist() == [[4, 4, 4]]
     assert entered(row, matrix, True).tolist() == [[1, 1]]
+
+
+@pytest.mark.parametrize("shape", [(), (0, 3), (1,), (7, 3), (100,)])
+def test_memory_that_begins_at_a_cache_line(shape: tuple[int, ...]) -> None:
+    made = aligned(shape, np.float32)
+    assert made.shape == shape and made.dtype == np.float32 and made.flags.carray
+    assert made.ctypes.data % 64 == 0 or not made.size
 
 
 @pytest.mark.parametrize("scale", [1, 30, 3e4])

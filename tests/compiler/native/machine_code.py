@@ -6,9 +6,9 @@ from tinygrad_rnn.compiler.backends.native import objects
 from tinygrad_rnn.compiler.backends.native.groups import grouped
 from tinygrad_rnn.compiler.backends.native.links import TYPES
 from tinygrad_rnn.compiler.backends.native.loops import ROOTS, STEPS, Emitter, Form
-from tinygrad_rnn.compiler.backends.native.memory import aligned
 from tinygrad_rnn.compiler.backends.native.nests import Memory, Packed, ordered
 from tinygrad_rnn.compiler.backends.native.text import INDEX, POINTER, Module
+from tinygrad_rnn.compiler.operations import aligned
 
 P, N = ctypes.c_void_p, ctypes.c_int64
 
@@ -36,7 +36,7 @@ def run_nest(nest, arrays, steps, part=(0, 1)):
     emitter.nest(nest, memory, grouped(works, memory, lambda place: True))
     emitter.finish()
     library = objects.library(str(module))
-    packed = {r: aligned(r.size, r.dtype) for r in emitter.roots if isinstance(r, Packed)}
+    packed = {r: aligned((r.size,), r.dtype) for r in emitter.roots if isinstance(r, Packed)}
     held = [{**arrays, **packed}[root] for root in emitter.roots]
     table = (ctypes.c_size_t * (ROOTS + len(held)))(*[0] * ROOTS, *(a.ctypes.data for a in held))
     table[STEPS] = steps

@@ -5,12 +5,11 @@ import os
 import sys
 import types
 
-import numpy as np
 import pytest
 
 pytest.importorskip("llvmlite")
 
-from tinygrad_rnn.compiler.backends.native import memory, objects
+from tinygrad_rnn.compiler.backends.native import objects
 from tinygrad_rnn.compiler.backends.native.text import INDEX, Module
 
 
@@ -178,7 +177,3 @@ def test_what_is_missing_is_said(monkeypatch):
     monkeypatch.setitem(sys.modules, "llvmlite.binding", None)
     with pytest.raises(ImportError, match="pip install llvmlite"):
         objects.binding()
-
-
-def test_memory_begins_with_a_cache_line():
-    assert all(memory.aligned(n, np.float32).ctypes.data % 64 == 0 for n in (1, 7, 100))

@@ -267,7 +267,9 @@ def made(buffer: Buffer) -> list[str]:
         return [f"{name} = {buffer.shares.name}  # takes its place"]
     if buffer.storage is Storage.STATE:
         return [f"{name} = {empty(buffer)} if {name} is None else {name}"]
-    function = "empty" if buffer.storage is Storage.SCRATCH else "np.empty"
+    is_matrix = buffer.time is None and len(buffer.shape) == 2
+    kept = "aligned" if is_matrix else "np.empty"
+    function = "empty" if buffer.storage is Storage.SCRATCH else kept
     return [f"{name} = {empty(buffer, function)}"]
 
 

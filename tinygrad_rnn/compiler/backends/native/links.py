@@ -25,11 +25,11 @@ from tinygrad_rnn.compiler.backends.native.loops import (
     Form,
     Part,
 )
-from tinygrad_rnn.compiler.backends.native.memory import aligned
 from tinygrad_rnn.compiler.backends.native.nests import Packed
 from tinygrad_rnn.compiler.backends.native.objects import Library
 from tinygrad_rnn.compiler.backends.native.results import HELD, Results
 from tinygrad_rnn.compiler.ir import Buffer, Ref
+from tinygrad_rnn.compiler.operations import aligned
 
 TYPES = {
     Form.WHOLE: (ctypes.c_void_p,),
@@ -81,7 +81,7 @@ class Link:
         """A function of the given arrays. For a run of each step, also a function of the step and
         the changing arrays."""
         have: dict[Any, Any] = dict(zip(self.buffers, arrays, strict=True))
-        have |= {p: aligned(p.size, p.dtype) for p in self.roots if isinstance(p, Packed)}
+        have |= {p: aligned((p.size,), p.dtype) for p in self.roots if isinstance(p, Packed)}
         table = (ctypes.c_size_t * (ROOTS + len(self.roots)))()
         table[STEPS] = steps
         for n, root in enumerate(self.roots, ROOTS):
