@@ -69,6 +69,21 @@ def of_a_comprehension(x: Any, h: Any) -> Any:
     return sum([np.tanh(h * factor + x * n) for n in range(2)])
 
 
+class ByStaticMethod:
+    __call__ = staticmethod(of_a_comprehension)
+
+
+class ByPartial:
+    __call__ = functools.partial(of_a_comprehension)
+
+
+class ByPartialMethod:
+    def step(self, k: float, x: Any, h: Any) -> Any:
+        return of_a_comprehension(x * k, h)
+
+    __call__ = functools.partialmethod(step, 0.5)
+
+
 def of_an_attribute(x: Any, h: Any) -> Any:
     return np.tanh(h @ of_an_attribute.W + x * of_an_attribute.k)  # type: ignore[attr-defined]
 
@@ -165,7 +180,10 @@ def test_numbers_and_weights_may_change(kind: str, asked: int) -> None:
 
 
 @ASKED
-@pytest.mark.parametrize("cell", [of_a_comprehension, WithMethods()])
+@pytest.mark.parametrize(
+    "cell",
+    [of_a_comprehension, WithMethods(), ByStaticMethod(), ByPartial(), ByPartialMethod()],
+)
 def test_a_variable_of_the_module_may_change(
     cell: Any, asked: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -273,36 +291,6 @@ def test_members_of_every_kind(asked: int, monkeypatch: pytest.MonkeyPatch) -> N
     np.testing.assert_allclose(
         tg.scan(cell, XS, H_0)[1].data, tg.unroll(cell, XS, H_0)[1].data, rtol=1e-13
     )
-
-
-class ByStaticMethod:
-    __call__ = staticmethod(of_a_comprehension)
-
-
-class ByPartial:
-    __call__ = functools.partial(of_a_comprehension)
-
-
-class ByPartialMethod:
-    def step(self, k: float, x: Any, h: Any) -> Any:
-        return of_a_comprehension(x * k, h)
-
-    __call__ = functools.partialmethod(step, 0.5)
-
-
-@ASKED
-@pytest.mark.parametrize("kind", [ByStaticMethod, ByPartial, ByPartialMethod])
-def test_a_cell_that_is_called_by_no_function(
-    kind: Any, asked: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    cell = kind()
-    for value in (0.75, 0.25):
-        look = Look(cell, asked)
-        monkeypatch.setitem(globals(), "factor", value)
-        assert not look.unchanged()
-        np.testing.assert_allclose(
-            tg.scan(cell, XS, H_0)[1].data, tg.unroll(cell, XS, H_0)[1].data, rtol=0, atol=1e-14
-        )
 
 
 def test_an_attribute_is_not_the_global_of_its_name() -> None:
